@@ -1,0 +1,1 @@
+"""Typed configuration: YAML files and key=value pairs become dataclasses."""

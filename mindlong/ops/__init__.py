@@ -1,0 +1,1 @@
+"""Operators with several implementations, and every workaround for one chip."""

@@ -1,0 +1,1 @@
+"""The Ascend C attention kernel for 910A and its CPU twin."""

@@ -1,0 +1,1 @@
+"""Long videos as plans."""

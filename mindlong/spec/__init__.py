@@ -1,0 +1,1 @@
+"""What a network is, as data: sizes, stages, names. No MindSpore."""

@@ -1,0 +1,50 @@
+"""Packaging of mindlong. The versions in comments are the ones the project is tested with."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = (HERE / "mindlong" / "version.txt").read_text().strip()
+
+RUNTIME = [
+    "mindspore==2.10.0",
+    "numpy>=1.25,<2",  # 1.26.4; MindSpore 2.10 fails on some NumPy 2 scalars
+    "opencv-python-headless>=4.8,<4.12",  # 4.11.0.86; later wheels ask for NumPy 2
+    "omegaconf>=2.3,<3",
+    "tqdm>=4.60",
+    "imageio>=2.31",
+    "imageio-ffmpeg>=0.4.9",
+    "safetensors>=0.4.3",
+    "tokenizers>=0.19",
+    "matplotlib>=3.7",
+]
+TEST = ["pytest>=7", "hypothesis>=6", "ruff>=0.5"]
+GOLDEN = [
+    "torch==2.13.0",
+    "diffusers>=0.30",
+    "transformers>=4.40",
+    "video-diffusion-pytorch==0.7.0",
+]
+
+setup(
+    name="mindlong",
+    version=VERSION,
+    description="Long-video diffusion on MindSpore for Ascend NPUs and CPUs",
+    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.12",
+    packages=find_packages(include=["mindlong", "mindlong.*"]),
+    include_package_data=True,
+    package_data={"mindlong": ["version.txt", "weights/**/*", "ops/native/*.cc", "ops/native/*.h", "ops/ascendc/**/*"]},
+    install_requires=RUNTIME,
+    extras_require={"test": TEST, "golden": GOLDEN},
+    entry_points={
+        "console_scripts": [
+            "mindlong-train=mindlong.cli.train:main",
+            "mindlong-infer=mindlong.cli.infer:main",
+            "mindlong-convert=mindlong.cli.convert:main",
+        ]
+    },
+)
