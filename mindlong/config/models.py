@@ -1,0 +1,65 @@
+"""The `model` section of a configuration, one dataclass for each family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from mindlong.config.option import option
+
+
+@dataclass
+class TextModel:
+    """How a caption becomes the network's condition."""
+
+    encoder: str = option("none", "where the condition comes from: none, a caption encoder trained jointly, or embeddings on disk",
+                          choices=("none", "caption", "embedding"))
+    width: int = option(64, "caption encoder: width of its layers", minimum=8)
+    layers: int = option(1, "caption encoder: number of transformer layers", minimum=0)
+    heads: int = option(4, "caption encoder: attention heads", minimum=1)
+    length: int = option(16, "caption encoder: longest caption in tokens; longer ones are refused", minimum=2)
+
+
+@dataclass
+class VdmModel:
+    """Unet3D, the pixel-space network of Video Diffusion Models."""
+
+    family: str = option("vdm", "which network", choices=("vdm",))
+    compat: str = option("", "'vdm' reproduces the original's bugs (see docs/vdm.md); empty: none", choices=("", "vdm"))
+    dim: int = option(64, "channels of the first level; even", minimum=4)
+    dim_mults: list[int] = option([1, 2, 4, 8], "channels of each level as multiples of dim", minimum=1)
+    channels: int = option(3, "channels of the video: 3 colour, 1 grey", minimum=1)
+    out_dim: int | None = option(None, "output channels; empty: as channels")
+    cond_dim: int | None = option(None, "width of the condition vector; empty: unconditional")
+    attn_heads: int = option(8, "attention heads", minimum=1)
+    attn_dim_head: int = option(32, "width of a temporal attention head; even", minimum=2)
+    init_dim: int | None = option(None, "channels after the first convolution; empty: as dim")
+    init_kernel_size: int = option(7, "size of the first convolution; odd", minimum=1)
+    use_sparse_linear_attn: bool = option(True, "linear spatial attention on every level")
+    text: TextModel = field(default_factory=TextModel, metadata={"help": ""})
+
+    def spec(self) -> Any:
+        """The network's frozen spec (`mindlong.spec.vdm.Unet3DSpec`)."""
+        from mindlong.spec.vdm import Unet3DSpec
+
+        return Unet3DSpec(
+            dim=self.dim, cond_dim=self.cond_dim, out_dim=self.out_dim, dim_mults=tuple(self.dim_mults), channels=self.channels,
+            attn_heads=self.attn_heads, attn_dim_head=self.attn_dim_head, init_dim=self.init_dim,
+            init_kernel_size=self.init_kernel_size, use_sparse_linear_attn=self.use_sparse_linear_attn, compat=self.compat == "vdm")
+
+    def problems(self) -> Iterator[str]:
+        """Sentences on fields that do not fit together."""
+        if self.dim % 2:
+            yield f"model.dim is {self.dim}; it must be even (half of the time embedding is sine, half cosine)"
+        if self.init_kernel_size % 2 == 0:
+            yield f"model.init_kernel_size is {self.init_kernel_size}; it must be odd"
+        if self.attn_dim_head % 2:
+            yield f"model.attn_dim_head is {self.attn_dim_head}; it must be even (rotary positions turn pairs)"
+        if self.text.encoder != "none" and not self.cond_dim:
+            yield f"model.text.encoder is {self.text.encoder!r} but model.cond_dim is empty; the condition needs a width"
+        if self.text.width % self.text.heads:
+            yield f"model.text.width is {self.text.width}; it must be a multiple of model.text.heads ({self.text.heads})"
+
+
+SCHEMAS: dict[str, type] = {"vdm": VdmModel}
