@@ -39,11 +39,11 @@ setup(
     include_package_data=True,
     package_data={"mindlong": ["version.txt", "weights/**/*", "ops/native/*.cc", "ops/native/*.h", "ops/ascendc/**/*"]},
     install_requires=RUNTIME,
-    extras_require={"test": TEST, "golden": GOLDEN},
+    extras_require={"run": [], "test": TEST, "golden": GOLDEN},
     entry_points={
         "console_scripts": [
-            "mindlong-train=mindlong.cli.train:main",
-            "mindlong-infer=mindlong.cli.infer:main",
+            "mindlong-train=mindlong.cli.train:command",
+            "mindlong-infer=mindlong.cli.infer:command",
             "mindlong-convert=mindlong.cli.convert:main",
         ]
     },
