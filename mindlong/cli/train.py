@@ -1,0 +1,50 @@
+"""Train a network from a configuration. Running the same command again goes on where the last run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mindlong import __version__
+from mindlong.cli.common import count, guarded, opening_lines, parser
+from mindlong.config.load import Loaded, load
+from mindlong.config.schema import TrainConfig
+
+EXAMPLES = """  python train.py --config configs/train/vdm_shapes.yaml run_dir=runs/mine train.steps=2000
+  python train.py --config configs/train/clips.yaml data.folder=my_clips --dry_run"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, check, and either print the plan (`--dry_run`) or train."""
+    args = parser("train.py", __doc__, TrainConfig, EXAMPLES).parse_args(argv)
+    loaded = load(args.config, args.overrides, TrainConfig)
+    if args.dry_run:
+        print("\n".join([loaded.text, *plan(loaded)]))
+        return 0
+    from mindlong.cli.train_run import run
+
+    return run(loaded)
+
+
+def plan(loaded: Loaded) -> list[str]:
+    """What the run would do and cost, without MindSpore."""
+    from mindlong.config.cost import training_cost
+    from mindlong.parallel.launch import world_size
+
+    config: TrainConfig = loaded.values
+    cost = training_cost(config)
+    options = config.train
+    last = max(options.steps // options.save_every, 1)
+    return opening_lines({
+        "mindlong": f"{__version__}, dry run: nothing is trained",
+        "world size": world_size(),
+        "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
+        "a step": f"{options.batch_size} samples, {count(cost.flops)}FLOP",
+        "peak memory": f"about {cost.memory / 2**30:.2f} GiB on one process (estimate)",
+        "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, about {last} checkpoints in {Path(config.run_dir)}",
+    })
+
+
+def command(argv: Sequence[str] | None = None) -> int:
+    """The console entry: `main` with exit codes."""
+    return guarded(main, argv)

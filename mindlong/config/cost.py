@@ -1,0 +1,47 @@
+"""Parameters, operations and memory of a configured run, from the specs alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mindlong.spec.cost import unet3d_cost
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import InferConfig, TrainConfig
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """Parameters by group, operations of a step, peak memory in bytes."""
+
+    groups: dict[str, int]
+    flops: float
+    memory: float
+
+
+def training_cost(config: TrainConfig) -> RunCost:
+    """What one training step takes."""
+    model, data = config.model, config.data
+    part = max(config.train.batch_size // config.train.accumulate, 1)
+    cost = unet3d_cost(model.spec(), part, data.frames, *data.size)
+    return RunCost(_groups(model, cost.parameters), cost.train_flops * config.train.accumulate, cost.train_bytes)
+
+
+def sampling_cost(config: InferConfig, frames: int, size: list[int], batch: int) -> RunCost:
+    """What one denoising step of `batch` videos takes; guidance doubles the operations."""
+    cost = unet3d_cost(config.model.spec(), batch, frames, *size)
+    passes = 2 if config.sample.guidance != 1 else 1
+    return RunCost(_groups(config.model, cost.parameters), passes * cost.forward_flops, cost.forward_bytes)
+
+
+def _groups(model: object, unet: int) -> dict[str, int]:
+    text = caption_parameters(model.text, model.cond_dim) if model.text.encoder == "caption" else 0
+    return {"unet": unet, **({"text": text} if text else {})}
+
+
+def caption_parameters(text: object, cond_dim: int) -> int:
+    """Parameters of the caption encoder."""
+    from mindlong.spec.caption import parameter_count
+
+    return parameter_count(text.width, text.layers, text.length, cond_dim)
