@@ -15,9 +15,13 @@ def parser(name: str, about: str, schema: type, examples: str) -> argparse.Argum
     """A parser for `--config FILE key=value ...` whose `--help` lists every key of `schema`."""
     from mindlong.config.help import table
 
-    made = argparse.ArgumentParser(prog=name, description=about, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                   epilog=f"examples:\n{examples}\n\n{table(schema)}\n\nexit codes: 0 done, 1 failed, "
-                                   "2 bad arguments or configuration, 3 bad input file")
+    made = argparse.ArgumentParser(
+        prog=name,
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"examples:\n{examples}\n\n{table(schema)}\n\nexit codes: 0 done, 1 failed, "
+        "2 bad arguments or configuration, 3 bad input file",
+    )
     made.add_argument("--config", metavar="FILE", help="YAML file with the keys below")
     made.add_argument("--dry_run", action="store_true", help="check everything, print the plan and its cost, and stop")
     made.add_argument("--version", action="version", version=f"mindlong {__version__}")

@@ -35,14 +35,16 @@ def plan(loaded: Loaded) -> list[str]:
     cost = training_cost(config)
     options = config.train
     last = max(options.steps // options.save_every, 1)
-    return opening_lines({
-        "mindlong": f"{__version__}, dry run: nothing is trained",
-        "world size": world_size(),
-        "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
-        "a step": f"{options.batch_size} samples, {count(cost.flops)}FLOP",
-        "peak memory": f"about {cost.memory / 2**30:.2f} GiB on one process (estimate)",
-        "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, about {last} checkpoints in {Path(config.run_dir)}",
-    })
+    return opening_lines(
+        {
+            "mindlong": f"{__version__}, dry run: nothing is trained",
+            "world size": world_size(),
+            "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
+            "a step": f"{options.batch_size} samples, {count(cost.flops)}FLOP",
+            "peak memory": f"about {cost.memory / 2**30:.2f} GiB on one process (estimate)",
+            "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, about {last} checkpoints in {Path(config.run_dir)}",
+        }
+    )
 
 
 def command(argv: Sequence[str] | None = None) -> int:

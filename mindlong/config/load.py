@@ -48,7 +48,9 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key or key.startswith("-"):
-            raise ConfigError(f"{pair!r} is not understood: overrides are written key=value, for example train.steps=20")
+            raise ConfigError(
+                f"{pair!r} is not understood: overrides are written key=value, for example train.steps=20"
+            )
         _put(tree, key.split("."), _value(key, value))
     return tree
 
@@ -64,7 +66,9 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         inner = tree.setdefault(key, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"{'.'.join(keys)}: {key!r} was given a value of its own before; give either it or its parts")
+            raise ConfigError(
+                f"{'.'.join(keys)}: {key!r} was given a value of its own before; give either it or its parts"
+            )
         tree = inner
     tree[keys[-1]] = value
 
@@ -110,11 +114,19 @@ def _merge(schema: DictConfig, layers: Sequence[dict[str, Any]], where: str, pre
 def _check_keys(schema: DictConfig, layer: dict[str, Any], where: str, prefix: str) -> None:
     for key, value in layer.items():
         if key not in schema:
-            raise ConfigError(f"{where}: unknown key {prefix + str(key)!r}.{did_you_mean(str(key), [str(k) for k in schema])}")
+            raise ConfigError(
+                f"{where}: unknown key {prefix + str(key)!r}.{did_you_mean(str(key), [str(k) for k in schema])}"
+            )
         inner = schema._get_node(key)
-        if isinstance(inner, DictConfig) and not inner._is_none() and OmegaConf.get_type(inner) not in (None, dict, Any):
+        if (
+            isinstance(inner, DictConfig)
+            and not inner._is_none()
+            and OmegaConf.get_type(inner) not in (None, dict, Any)
+        ):
             if not isinstance(value, dict):
-                raise ConfigError(f"{where}: {prefix}{key} is a group of keys, got {value!r}; write {prefix}{key}.NAME=value")
+                raise ConfigError(
+                    f"{where}: {prefix}{key} is a group of keys, got {value!r}; write {prefix}{key}.NAME=value"
+                )
             _check_keys(inner, value, where, f"{prefix}{key}.")
 
 

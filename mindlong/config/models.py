@@ -13,8 +13,11 @@ from mindlong.config.option import option
 class TextModel:
     """How a caption becomes the network's condition."""
 
-    encoder: str = option("none", "where the condition comes from: none, a caption encoder trained jointly, or embeddings on disk",
-                          choices=("none", "caption", "embedding"))
+    encoder: str = option(
+        "none",
+        "where the condition comes from: none, a caption encoder trained jointly, or embeddings on disk",
+        choices=("none", "caption", "embedding"),
+    )
     width: int = option(64, "caption encoder: width of its layers", minimum=8)
     layers: int = option(1, "caption encoder: number of transformer layers", minimum=0)
     heads: int = option(4, "caption encoder: attention heads", minimum=1)
@@ -44,9 +47,18 @@ class VdmModel:
         from mindlong.spec.vdm import Unet3DSpec
 
         return Unet3DSpec(
-            dim=self.dim, cond_dim=self.cond_dim, out_dim=self.out_dim, dim_mults=tuple(self.dim_mults), channels=self.channels,
-            attn_heads=self.attn_heads, attn_dim_head=self.attn_dim_head, init_dim=self.init_dim,
-            init_kernel_size=self.init_kernel_size, use_sparse_linear_attn=self.use_sparse_linear_attn, compat=self.compat == "vdm")
+            dim=self.dim,
+            cond_dim=self.cond_dim,
+            out_dim=self.out_dim,
+            dim_mults=tuple(self.dim_mults),
+            channels=self.channels,
+            attn_heads=self.attn_heads,
+            attn_dim_head=self.attn_dim_head,
+            init_dim=self.init_dim,
+            init_kernel_size=self.init_kernel_size,
+            use_sparse_linear_attn=self.use_sparse_linear_attn,
+            compat=self.compat == "vdm",
+        )
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

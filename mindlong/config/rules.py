@@ -35,7 +35,9 @@ def _check_choice(value: Any, choices: tuple[str, ...] | None, name: str) -> Non
     for word in value if isinstance(value, list | tuple) else [value]:
         if choices and word is not None and word not in choices:
             hint = did_you_mean(str(word), choices)
-            raise ConfigError(f"{name} is {word!r}; it must be one of {', '.join(choices)}.{hint if 'mean' in hint else ''}")
+            raise ConfigError(
+                f"{name} is {word!r}; it must be one of {', '.join(choices)}.{hint if 'mean' in hint else ''}"
+            )
 
 
 def _check_minimum(value: Any, minimum: float | None, name: str) -> None:

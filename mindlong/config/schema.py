@@ -19,12 +19,20 @@ class EnvOptions:
     """Where and how the program runs."""
 
     device_target: str = option("auto", "auto takes an Ascend NPU if there is one", choices=("auto", "CPU", "Ascend"))
-    mode: str = option("graph", "graph compiles the step; pynative runs operator by operator, for debugging",
-                       choices=("graph", "pynative"))
-    native: str = option("auto", "C++ operators on the CPU: auto uses them where a compiler is found", choices=("auto", "on", "off"))
+    mode: str = option(
+        "graph",
+        "graph compiles the step; pynative runs operator by operator, for debugging",
+        choices=("graph", "pynative"),
+    )
+    native: str = option(
+        "auto", "C++ operators on the CPU: auto uses them where a compiler is found", choices=("auto", "on", "off")
+    )
     threads: int = option(0, "CPU threads; 0: all cores the process may use", minimum=0)
-    jit_level: str = option("auto", "Ascend: MindSpore's jit level (O0, O1, O2); auto leaves it to the chip",
-                            choices=("auto", "O0", "O1", "O2"))
+    jit_level: str = option(
+        "auto",
+        "Ascend: MindSpore's jit level (O0, O1, O2); auto leaves it to the chip",
+        choices=("auto", "O0", "O1", "O2"),
+    )
 
 
 @dataclass
@@ -36,8 +44,9 @@ class DataOptions:
     frames: int = option(8, "frames of a clip", minimum=1)
     size: list[int] = option([32, 32], "height and width in pixels", minimum=2)
     stride: int = option(1, "clips: take every stride-th frame", minimum=1)
-    short: str = option("repeat_last", "clips: what to do with a clip shorter than wanted",
-                        choices=("repeat_last", "loop", "refuse"))
+    short: str = option(
+        "repeat_last", "clips: what to do with a clip shorter than wanted", choices=("repeat_last", "loop", "refuse")
+    )
     crop: str = option("center", "clips: which part of the resized frame is taken", choices=("center", "random"))
     flip: bool = option(False, "clips: mirror half of the clips, whole clips at a time")
     max_bad: int = option(10, "clips: how many unreadable files are skipped before it is an error", minimum=0)
@@ -55,7 +64,9 @@ class DiffusionOptions:
     timesteps: int = option(1000, "steps of the noising process", minimum=1)
     prediction: str = option("eps", "what the network predicts", choices=("eps", "v", "x0"))
     loss: str = option("l1", "distance between prediction and target", choices=("l1", "l2"))
-    cond_drop: float = option(0.0, "share of training samples whose condition is dropped; guidance needs some, 0.1 is usual", minimum=0)
+    cond_drop: float = option(
+        0.0, "share of training samples whose condition is dropped; guidance needs some, 0.1 is usual", minimum=0
+    )
     focus_present: float = option(0.0, "share of training samples whose frames see only themselves", minimum=0)
 
 
@@ -130,8 +141,11 @@ class InferConfig:
     frames: int = option(0, "frames; 0: as trained", minimum=0)
     size: list[int] = option([], "height and width in pixels; empty: as trained", minimum=2)
     fps: int = option(8, "frames per second of the files written", minimum=1)
-    formats: list[str] = option(["mp4", "gif", "png"], "files to write: mp4 (H.264), gif, png (contact sheet)",
-                                choices=("mp4", "gif", "png", "webm", "frames"))
+    formats: list[str] = option(
+        ["mp4", "gif", "png"],
+        "files to write: mp4 (H.264), gif, png (contact sheet)",
+        choices=("mp4", "gif", "png", "webm", "frames"),
+    )
     output: str = option("outputs", "folder for the results; a new numbered folder is made in it for every run")
     scale: int = option(1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1)
     sample: SampleOptions = _section(SampleOptions)

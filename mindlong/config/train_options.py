@@ -14,13 +14,16 @@ class TrainOptions:
 
     steps: int = option(1000, "updates of the weights", minimum=1)
     batch_size: int = option(8, "samples of one update, over all processes and accumulated parts together", minimum=1)
-    accumulate: int = option(1, "parts in which a process works through its share of the batch, for less memory", minimum=1)
+    accumulate: int = option(
+        1, "parts in which a process works through its share of the batch, for less memory", minimum=1
+    )
     lr: float = option(1e-4, "learning rate after warm-up", minimum=0)
     warmup: int = option(0, "steps over which the learning rate rises from 0", minimum=0)
     schedule: str = option("constant", "learning rate after warm-up", choices=("constant", "cosine", "linear"))
     lr_end: float = option(0.0, "cosine, linear: learning rate at the last step, as a share of lr", minimum=0)
-    optimizer: str = option("adam", "adam: weight decay joins the gradient; adamw: it shrinks the weight itself",
-                            choices=("adam", "adamw"))
+    optimizer: str = option(
+        "adam", "adam: weight decay joins the gradient; adamw: it shrinks the weight itself", choices=("adam", "adamw")
+    )
     betas: list[float] = option([0.9, 0.999], "decay of the two moment estimates", minimum=0)
     eps: float = option(1e-8, "added to the root of the second moment", minimum=0)
     weight_decay: float = option(0.0, "weight decay", minimum=0)
@@ -29,8 +32,11 @@ class TrainOptions:
     ema_decay: float = option(0.995, "decay of the averaged weights, 0: none are kept", minimum=0)
     ema_every: int = option(1, "steps between two updates of the averaged weights", minimum=1)
     ema_start: int = option(0, "until this step the averaged weights are a copy of the trained ones", minimum=0)
-    precision: str = option("fp32", "fp16 computes the network in half precision with loss scaling; weights stay float32",
-                            choices=("fp32", "fp16"))
+    precision: str = option(
+        "fp32",
+        "fp16 computes the network in half precision with loss scaling; weights stay float32",
+        choices=("fp32", "fp16"),
+    )
     loss_scale: float = option(65536.0, "fp16: first loss scale", minimum=1)
     loss_scale_every: int = option(1000, "fp16: steps without overflow after which the loss scale doubles", minimum=1)
     recompute: bool = option(False, "compute activations twice instead of keeping them: less memory, more time")

@@ -71,7 +71,9 @@ def _middle(spec: Unet3DSpec, width: int, frames: int, area: int) -> Iterator[Pi
     yield from _resnet("mid_block1", width, width, frames * area)
     inner = spec.attn_heads * 32
     scores = spec.attn_heads * frames * area * area
-    yield Piece("mid_spatial_attn", 4 * width * inner * frames * area + 2 * scores * 32, 4 * inner * frames * area + scores)
+    yield Piece(
+        "mid_spatial_attn", 4 * width * inner * frames * area + 2 * scores * 32, 4 * inner * frames * area + scores
+    )
     yield _temporal(spec, "mid_temporal_attn", width, frames, area)
     yield from _resnet("mid_block2", width, width, frames * area)
 
@@ -89,8 +91,11 @@ def _linear(spec: Unet3DSpec, name: str, width: int, frames: int, area: int) -> 
 def _temporal(spec: Unet3DSpec, name: str, width: int, frames: int, area: int) -> Piece:
     inner = spec.attn_heads * spec.attn_dim_head
     scores = spec.attn_heads * frames * frames * area
-    return Piece(name, 4 * width * inner * frames * area + 2 * scores * spec.attn_dim_head,
-                 (4 * inner + 5 * width) * frames * area + scores)
+    return Piece(
+        name,
+        4 * width * inner * frames * area + 2 * scores * spec.attn_dim_head,
+        (4 * inner + 5 * width) * frames * area + scores,
+    )
 
 
 def unet3d_cost(spec: Unet3DSpec, batch: int, frames: int, height: int, width: int) -> Cost:
@@ -100,5 +105,10 @@ def unet3d_cost(spec: Unet3DSpec, batch: int, frames: int, height: int, width: i
     flops = 2.0 * batch * sum(p.multiply_adds for p in pieces)
     kept = 4.0 * batch * sum(p.elements for p in pieces)
     widest = 4.0 * batch * max(p.elements for p in pieces)
-    return Cost(parameters, flops, 3 * flops, RUNTIME_BYTES + 4 * parameters + kept,
-                RUNTIME_BYTES + 5 * 4 * parameters + 2 * kept + widest)
+    return Cost(
+        parameters,
+        flops,
+        3 * flops,
+        RUNTIME_BYTES + 4 * parameters + kept,
+        RUNTIME_BYTES + 5 * 4 * parameters + 2 * kept + widest,
+    )

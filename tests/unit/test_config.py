@@ -34,7 +34,9 @@ def test_a_model_named_by_path_is_read_relative_to_the_file(train_yaml):
 
 
 def test_pairs_win_over_the_file_and_are_typed(train_yaml):
-    config = load(train_yaml, ["train.lr=1e-5", "model.dim=16", "data.size=[8,8]", "preview.prompts=[a b, 'c: d']"], TrainConfig).values
+    config = load(
+        train_yaml, ["train.lr=1e-5", "model.dim=16", "data.size=[8,8]", "preview.prompts=[a b, 'c: d']"], TrainConfig
+    ).values
     assert (config.train.lr, config.model.dim, config.data.size) == (1e-5, 16, [8, 8])
     assert config.preview.prompts == ["a b", "c: d"]
 
@@ -98,7 +100,11 @@ def test_every_shipped_model_file_loads(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_shipped_training_file_passes_the_dry_run(path):
-    done = subprocess.run([sys.executable, ROOT / "train.py", "--config", path, "--dry_run", *_needed(path)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", "--config", path, "--dry_run", *_needed(path)],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "parameters" in done.stdout and "peak memory" in done.stdout
 
@@ -107,6 +113,8 @@ def _needed(path):
     return ["data.folder=clips"] if "folder: ''" in path.read_text() else []
 
 
-@pytest.mark.parametrize(("args", "code"), [(["--config", "nowhere.yaml"], 2), (["train.stepz=1"], 2), (["--nonsense"], 2), (["--help"], 0)])
+@pytest.mark.parametrize(
+    ("args", "code"), [(["--config", "nowhere.yaml"], 2), (["train.stepz=1"], 2), (["--nonsense"], 2), (["--help"], 0)]
+)
 def test_exit_codes(args, code):
     assert subprocess.run([sys.executable, ROOT / "train.py", *args], capture_output=True).returncode == code

@@ -44,7 +44,9 @@ def imports(path: Path) -> set[str]:
 
 
 def rooms_imported(path: Path) -> set[str]:
-    return {name.split(".")[1] for name in imports(path) if name.startswith("mindlong.") and name != "mindlong.__version__"}
+    return {
+        name.split(".")[1] for name in imports(path) if name.startswith("mindlong.") and name != "mindlong.__version__"
+    }
 
 
 @pytest.mark.parametrize("room", sorted(ALLOWED))
@@ -75,7 +77,9 @@ def test_torch_is_never_imported_by_the_package():
         assert not heavy, f"{path.relative_to(PACKAGE)} imports {heavy}"
 
 
-@pytest.mark.parametrize("module", ["mindlong.config.schema", "mindlong.config.load", "mindlong.cli.train", "mindlong.cli.infer"])
+@pytest.mark.parametrize(
+    "module", ["mindlong.config.schema", "mindlong.config.load", "mindlong.cli.train", "mindlong.cli.infer"]
+)
 def test_commands_load_without_mindspore(module):
     code = f"import sys, {module}; sys.exit('mindspore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent).returncode == 0

@@ -17,8 +17,16 @@ from mindlong.pipelines.long.plan import (
 from mindlong.utils.errors import ConfigError
 
 
-@pytest.mark.parametrize(("lengths", "frames", "runs"), [((16, 16), 226, 16), ((16,) * 3, 3376, 241), ((6,) * 5, 3126, 781),
-                                                         ((12,) * 4, 14642, 1464), ((12, 12, 12), 1332, 133)])
+@pytest.mark.parametrize(
+    ("lengths", "frames", "runs"),
+    [
+        ((16, 16), 226, 16),
+        ((16,) * 3, 3376, 241),
+        ((6,) * 5, 3126, 781),
+        ((12,) * 4, 14642, 1464),
+        ((12, 12, 12), 1332, 133),
+    ],
+)
 def test_the_published_counts(lengths, frames, runs):
     plan = plan_hierarchical(lengths)
     plan.check()
@@ -34,7 +42,15 @@ def test_7776_frames_are_planned_in_under_a_second():
 
 def test_the_index_rule_of_the_paper():
     plan = plan_hierarchical((3, 3, 3))
-    assert [j.frames for j in plan.jobs] == [(0, 4, 8), (0, 2, 4), (4, 6, 8), (0, 1, 2), (2, 3, 4), (4, 5, 6), (6, 7, 8)]
+    assert [j.frames for j in plan.jobs] == [
+        (0, 4, 8),
+        (0, 2, 4),
+        (4, 6, 8),
+        (0, 1, 2),
+        (2, 3, 4),
+        (4, 5, 6),
+        (6, 7, 8),
+    ]
     assert all(j.known == (j.frames[0], j.frames[-1]) for j in plan.jobs[1:])
 
 
@@ -84,9 +100,18 @@ def test_a_broken_plan_is_noticed():
         type(plan)(plan.frames, plan.jobs[1:]).check()
 
 
-@pytest.mark.parametrize("call", [lambda: plan_hierarchical((1, 4)), lambda: plan_hierarchical((4, 4), 11), lambda: plan_hierarchical(()),
-                                  lambda: plan_interpolation(1, (4,)), lambda: plan_interpolation(5, (1,)),
-                                  lambda: plan_interpolation(5, (4,), window=4), lambda: lengths_for(10**9, 4, levels=3)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: plan_hierarchical((1, 4)),
+        lambda: plan_hierarchical((4, 4), 11),
+        lambda: plan_hierarchical(()),
+        lambda: plan_interpolation(1, (4,)),
+        lambda: plan_interpolation(5, (1,)),
+        lambda: plan_interpolation(5, (4,), window=4),
+        lambda: lengths_for(10**9, 4, levels=3),
+    ],
+)
 def test_impossible_plans_are_refused_in_a_sentence(call):
     with pytest.raises(ConfigError, match=" is "):
         call()

@@ -65,7 +65,9 @@ class LongPlan:
             for job in jobs:
                 missing = [f for f in job.known if f not in before]
                 if missing:
-                    raise ValueError(f"{job.name} needs frames {missing[:5]} before any job of an earlier level made them")
+                    raise ValueError(
+                        f"{job.name} needs frames {missing[:5]} before any job of an earlier level made them"
+                    )
                 made.update(job.makes)
             before |= set(made)
         wrong = [f for f in range(self.frames) if made[f] != 1]
@@ -81,7 +83,9 @@ class LongPlan:
         lines = [f"{self.frames} frames in {len(self.jobs)} runs"]
         for level, jobs in self.levels():
             step = jobs[0].frames[1] - jobs[0].frames[0] if len(jobs[0].frames) > 1 else 0
-            lines.append(f"  level {level}: {len(jobs)} runs of {len(jobs[0].frames)} frames, {step} apart, {len(jobs[0].known)} given")
+            lines.append(
+                f"  level {level}: {len(jobs)} runs of {len(jobs[0].frames)} frames, {step} apart, {len(jobs[0].known)} given"
+            )
         return lines
 
 
@@ -106,13 +110,15 @@ def plan_hierarchical(lengths: Sequence[int], frames: int | None = None) -> Long
     whole = hierarchy_frames(lengths)
     wanted = whole if frames is None else frames
     if not 1 <= wanted <= whole:
-        raise ConfigError(f"frames is {wanted}; lengths {list(lengths)} give {whole} frames; add a level or lengthen one")
+        raise ConfigError(
+            f"frames is {wanted}; lengths {list(lengths)} give {whole} frames; add a level or lengthen one"
+        )
     jobs = tuple(job for k in range(len(lengths)) for job in _level(lengths, k, wanted))
     return LongPlan(wanted, jobs)
 
 
 def _level(lengths: Sequence[int], level: int, wanted: int) -> Iterator[Job]:
-    step = prod(length - 1 for length in lengths[level + 1:])
+    step = prod(length - 1 for length in lengths[level + 1 :])
     span = step * (lengths[level] - 1)
     for node in range(prod(length - 1 for length in lengths[:level])):
         start = node * span
@@ -145,13 +151,15 @@ def lengths_for(frames: int, longest: int, levels: int = 8) -> tuple[int, ...]:
     for depth in range(1, levels + 1):
         if hierarchy_frames([longest] * depth) >= frames:
             return _shorten(frames, [longest] * depth)
-    raise ConfigError(f"frames is {frames}; {levels} levels of {longest} frames give only {hierarchy_frames([longest] * levels)}")
+    raise ConfigError(
+        f"frames is {frames}; {levels} levels of {longest} frames give only {hierarchy_frames([longest] * levels)}"
+    )
 
 
 def _shorten(frames: int, lengths: list[int]) -> tuple[int, ...]:
     """Take frames off one level at a time, the first level first, as long as the video stays long enough."""
     for k in range(len(lengths)):
-        while lengths[k] > 3 and hierarchy_frames([*lengths[:k], lengths[k] - 1, *lengths[k + 1:]]) >= frames:
+        while lengths[k] > 3 and hierarchy_frames([*lengths[:k], lengths[k] - 1, *lengths[k + 1 :]]) >= frames:
             lengths[k] -= 1
     return tuple(lengths)
 
