@@ -1,0 +1,108 @@
+"""DDIM (arXiv 2010.02502), in the flavours that published systems use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mindlong.diffusion.guidance import Model
+from mindlong.diffusion.samplers.loop import Callback, Denoiser, Noise, add, walk
+from mindlong.diffusion.samplers.spacing import check_times, times_of
+from mindlong.diffusion.schedules import CLEAN, Level, Schedule
+from mindlong.diffusion.thresholding import Clip
+from mindlong.utils.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class DdimFlavour:
+    """What published DDIM samplers disagree on.
+
+    `previous`: a step leads to the next timestep of the list ("next") or T // steps below ("stride"; differs if steps
+    does not
+    divide T). `final`: the last step ends in the clean sample ("clean") or at timestep 0 ("first").
+    """
+
+    spacing: str = "trailing"
+    offset: int = 0
+    previous: str = "next"
+    final: str = "clean"
+    rederive_eps: bool = True
+
+    def times(self, timesteps: int, steps: int) -> list[int]:
+        """The timesteps visited, descending."""
+        return times_of(self.spacing, timesteps, steps, self.offset)
+
+    def after(self, schedule: Schedule, times: Sequence[int], steps: int) -> list[Level]:
+        """The level that each step leads to."""
+        lower = list(times[1:]) + [-1]
+        if self.previous == "stride":
+            lower = [t - schedule.timesteps // steps for t in times]
+        last = CLEAN if self.final == "clean" else schedule.level(0)
+        return [schedule.level(t) if t >= 0 else last for t in lower]
+
+
+FLAVOURS: dict[str, DdimFlavour] = {
+    "mindlong": DdimFlavour(),
+    "diffusers": DdimFlavour(
+        "leading", 1, "stride", "first", rederive_eps=False
+    ),  # as Stable Diffusion's scheduler_config.json
+    "modelscope": DdimFlavour("modelscope", 0, "next", "first", rederive_eps=False),
+    "videocrafter": DdimFlavour(
+        "modelscope", 0, "next", "first", rederive_eps=False
+    ),  # on a schedule with_signal_scale
+}
+
+
+def sample_ddim(
+    model: Model,
+    x_T: np.ndarray,
+    schedule: Schedule,
+    steps: int = 50,
+    eta: float = 0.0,
+    noise: Noise | None = None,
+    callback: Callback | None = None,
+    *,
+    prediction: str = "eps",
+    clip: Clip | None = None,
+    times: Sequence[int] | None = None,
+    flavour: str | DdimFlavour = "mindlong",
+) -> np.ndarray:
+    """A sample by DDIM; arguments and errors as in `mindlong.diffusion.samplers`.
+
+    Any number of steps from 1 to T. `eta` 0 is deterministic, 1 adds as much noise as DDPM. VideoCrafter2's dynamic
+    scale is a
+    property of the schedule (`schedule.with_signal_scale(videocrafter_scale())`).
+    """
+    if not 0 <= eta <= 1:
+        raise ConfigError(f"eta is {eta}; it must be between 0 (deterministic) and 1 (as DDPM).")
+    flavour = flavour_of(flavour)
+    times = flavour.times(schedule.timesteps, steps) if times is None else check_times(times, schedule.timesteps)
+    levels, after = [schedule.level(t) for t in times], flavour.after(schedule, times, steps)
+
+    def update(step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray) -> np.ndarray:
+        spread = eta * spread_of(levels[step], after[step])
+        return add(move(x0, eps, after[step], spread), spread, noise, step)
+
+    return walk(Denoiser(model, prediction, clip, flavour.rederive_eps), x_T, times, levels, update, callback)
+
+
+def move(x0: np.ndarray, eps: np.ndarray, level: Level, spread: float = 0.0) -> np.ndarray:
+    """The sample at `level` on the line from x0 to eps, leaving room for fresh noise of deviation `spread`."""
+    return level.signal * x0 + max(level.sigma**2 - spread**2, 0.0) ** 0.5 * eps
+
+
+def spread_of(level: Level, after: Level) -> float:
+    """The deviation of the noise that DDPM would add in the step from `level` to `after` (eq. 16 with eta 1)."""
+    kept = (level.alpha / after.alpha) ** 2
+    return max((after.sigma / level.sigma) ** 2 * (1.0 - kept), 0.0) ** 0.5
+
+
+def flavour_of(flavour: str | DdimFlavour) -> DdimFlavour:
+    """A flavour by name, or the one given."""
+    if isinstance(flavour, DdimFlavour):
+        return flavour
+    if flavour not in FLAVOURS:
+        raise ConfigError(f"There is no DDIM flavour {flavour!r}.{did_you_mean(flavour, FLAVOURS)}")
+    return FLAVOURS[flavour]
