@@ -61,7 +61,7 @@ class DiffusionLoss(nn.Cell):
         loss: str = "l2",
         weights: np.ndarray | None = None,
     ):
-        super().__init__()
+        super().__init__(auto_prefix=False)  # the network's parameters keep their names
         if loss not in DISTANCES:
             raise ConfigError(f"loss is {loss!r}; it must be l1 or l2.{did_you_mean(loss, DISTANCES)}")
         self.network, self.distance, self.prediction = network, DISTANCES[loss](), check_prediction(prediction)
