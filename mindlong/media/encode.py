@@ -1,0 +1,63 @@
+"""Frames into ffmpeg: one process, raw pixels through a pipe, its complaints turned into one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+
+from mindlong.utils.errors import UserError
+
+_SAME_BYTES = ("-fflags", "+bitexact", "-flags:v", "+bitexact")  # no dates: equal frames give equal files
+CODECS = {
+    ".mp4": ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "15", "-preset", "medium", "-movflags", "+faststart"),
+    ".webm": ("-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-crf", "20", "-b:v", "0", "-cpu-used", "4", "-row-mt", "1"),
+    ".avi": ("-c:v", "mjpeg", "-pix_fmt", "yuvj444p", "-q:v", "2"),
+}
+NEEDS_EVEN = (".mp4", ".webm")  # half-resolution colour
+
+
+class FfmpegWriter:
+    """Appends frames (H, W, 3) uint8 to `path`, whose suffix chooses container and codec; `close` waits for the file.
+
+    Raises UserError with ffmpeg's own last words if it fails.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float):
+        height, width = size
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 closed in close()
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-hide_banner", "-loglevel", "error", "-f", "rawvideo",
+                   "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", f"{fps:.6g}", "-i", "-", "-an",
+                   *CODECS[path.suffix], *_SAME_BYTES, str(path)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.log)
+
+    def append(self, frame_HWC: np.ndarray) -> None:
+        """Add one frame."""
+        try:
+            self.process.stdin.write(np.ascontiguousarray(frame_HWC).data)
+        except BrokenPipeError:
+            self.close()
+
+    def close(self) -> None:
+        """End the file."""
+        with self.log:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+            if self.process.wait() != 0:
+                raise UserError(f"the video could not be written: ffmpeg says {self._complaint()!r}")
+
+    def abandon(self) -> None:
+        """Stop without a file."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.log.close()
+
+    def _complaint(self) -> str:
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"nothing, and ends with code {self.process.returncode}"
