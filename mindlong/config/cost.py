@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mindlong.spec.cost import unet3d_cost
 
 if TYPE_CHECKING:
-    from mindlong.config.schema import InferConfig, TrainConfig
+    from mindlong.config.schema import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,10 @@ def training_cost(config: TrainConfig) -> RunCost:
     return RunCost(_groups(model, cost.parameters), cost.train_flops * config.train.accumulate, cost.train_bytes)
 
 
-def sampling_cost(config: InferConfig, frames: int, size: list[int], batch: int) -> RunCost:
+def sampling_cost(model: object, guidance: float, frames: int, size: list[int], batch: int) -> RunCost:
     """What one denoising step of `batch` videos takes; guidance doubles the operations."""
-    cost = unet3d_cost(config.model.spec(), batch, frames, *size)
-    passes = 2 if config.sample.guidance != 1 else 1
-    return RunCost(_groups(config.model, cost.parameters), passes * cost.forward_flops, cost.forward_bytes)
+    cost = unet3d_cost(model.spec(), batch, frames, *size)
+    return RunCost(_groups(model, cost.parameters), (1 + (guidance != 1)) * cost.forward_flops, cost.forward_bytes)
 
 
 def _groups(model: object, unet: int) -> dict[str, int]:

@@ -54,6 +54,8 @@ class DataOptions:
     colours: list[str] = option(["red", "green", "blue", "yellow"], "shapes world: which colours")
     motions: list[str] = option(["left", "right", "up", "down"], "shapes world: which directions")
     background: str = option("plain", "shapes world: background", choices=("plain", "texture"))
+    bounce: bool = option(False, "shapes world: shapes turn back at the edges")
+    grow: bool = option(False, "shapes world: shapes change their size")
     world_seed: int = option(0, "shapes world: which world")
 
 
@@ -137,6 +139,7 @@ class InferConfig:
     prompts: list[str] = option([], "one video a prompt")
     prompt: str = option("", "a single prompt, put before prompts")
     count: int = option(1, "videos for each prompt", minimum=1)
+    batch: int = option(4, "videos made at the same time; fewer need less memory", minimum=1)
     seed: int = option(0, "noise of the first video; video i of a prompt uses the i-th noise of this seed")
     frames: int = option(0, "frames; 0: as trained", minimum=0)
     size: list[int] = option([], "height and width in pixels; empty: as trained", minimum=2)

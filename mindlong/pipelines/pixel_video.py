@@ -12,9 +12,10 @@ import numpy as np
 from mindspore import Tensor
 
 from mindlong.data.source import to_frames
-from mindlong.diffusion.guidance import guide
+from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.samplers import sample_ddim, sample_ddpm
 from mindlong.diffusion.schedules import Schedule
+from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
 from mindlong.models.conditioned import ConditionedUnet3D
 from mindlong.utils import rng
 
@@ -73,30 +74,20 @@ class PixelVideo:
         def noise(step: int) -> np.ndarray:
             return _noise(requests, plan.shape, "sample-step", step)
 
-        common = {
-            "noise": noise,
-            "prediction": plan.prediction,
-            "dynamic_threshold": plan.dynamic_threshold,
-            "callback": callback,
-        }
+        clip = dynamic_threshold(plan.dynamic_threshold) if plan.dynamic_threshold else static_threshold()
+        common = {"noise": noise, "prediction": plan.prediction, "clip": clip, "callback": callback}
         if plan.sampler == "ddpm":
-            video = sample_ddpm(model, start, self.schedule, **common)
-        else:
-            video = sample_ddim(model, start, self.schedule, steps=plan.steps, eta=plan.eta, **common)
-        return to_frames(video)
+            return to_frames(sample_ddpm(model, start, self.schedule, **common))
+        return to_frames(sample_ddim(model, start, self.schedule, plan.steps, plan.eta, **common))
 
-    def _model(self, prompts: list[str], plan: Plan) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-        conditions = [Tensor(c) for c in self.network.conditions(prompts)]
-        absent = [Tensor(c) for c in self.network.conditions(prompts, dropped=True)]
+    def _model(self, prompts: list[str], plan: Plan) -> Model:
+        wanted = self.network.conditions(prompts)
+        absent = self.network.conditions(prompts, dropped=True)
+        return guided(self._with(wanted), self._with(absent) if wanted else None, plan.guidance)
 
-        def predict(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-            x_BCFHW, t_B = Tensor(x), Tensor(t.astype(np.int32))
-            wanted = self.network(x_BCFHW, t_B, *conditions).asnumpy()
-            if plan.guidance == 1 or not conditions:
-                return wanted
-            return guide(wanted, self.network(x_BCFHW, t_B, *absent).asnumpy(), plan.guidance)
-
-        return predict
+    def _with(self, conditions: tuple[np.ndarray, ...]) -> Model:
+        tensors = [Tensor(c) for c in conditions]
+        return lambda x, t: self.network(Tensor(x), Tensor(t), *tensors).asnumpy()
 
 
 def _noise(requests: Sequence[Request], shape: tuple[int, ...], stream: str, step: int) -> np.ndarray:

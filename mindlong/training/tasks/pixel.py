@@ -11,7 +11,8 @@ from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Sample, Source, to_network
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.schedules import Schedule, cosine
-from mindlong.media.write import write_contact_sheet, write_video
+from mindlong.media.sheet import write_contact_sheet
+from mindlong.media.write import write_video
 from mindlong.models.conditioned import ConditionedUnet3D
 from mindlong.models.init import initialise
 from mindlong.pipelines.pixel_video import PixelVideo, Plan, Request
@@ -62,7 +63,7 @@ class PixelTask:
         self.network.set_train(True)
         gif, sheet = folder / f"step-{step:08d}.gif", folder / f"step-{step:08d}.png"
         write_video(gif, side_by_side(videos), options.fps)
-        write_contact_sheet(sheet, list(videos), labels=options.prompts)
+        write_contact_sheet(sheet, list(videos), options.prompts)
         return [gif, sheet]
 
     def describe(self) -> list[str]:

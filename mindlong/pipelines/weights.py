@@ -1,0 +1,84 @@
+"""Finding trained weights and the configuration they were trained with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.store import latest, load
+from mindlong.config.load import load as load_config
+from mindlong.config.schema import TrainConfig
+from mindlong.utils.errors import InputFileError, did_you_mean
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights with the training configuration that belongs to them."""
+
+    arrays: dict[str, np.ndarray]
+    config: TrainConfig
+    where: Path
+
+
+def shipped_names() -> list[str]:
+    """The models that come with the package."""
+    return sorted(p.parent.name for p in SHIPPED.glob("*/model.safetensors"))
+
+
+def find_trained(weights: str) -> Trained:
+    """Weights named as `shipped:NAME`, a run folder (its newest checkpoint), a checkpoint folder, or a weights file.
+
+    The averaged weights are taken where a checkpoint has them. A `config.yaml` must lie beside or above the weights.
+
+    Raises:
+        InputFileError: nothing there, no configuration beside it, or a damaged checkpoint.
+    """
+    where = locate(weights)
+    return Trained(_arrays(where), config_of(where), where)
+
+
+def locate(weights: str) -> Path:
+    """The file or the checkpoint folder that `weights` means. Raises InputFileError where there is none."""
+    if weights.startswith("shipped:"):
+        return _shipped(weights)
+    path = Path(weights)
+    if not path.exists():
+        raise InputFileError(f"weights: nothing at {path}; give a run folder, a weights file, or one of {_offers()}")
+    if path.is_file() or (path / "manifest.json").exists():
+        return path
+    newest = latest(path)
+    if newest is None:
+        raise InputFileError(f"weights: {path} holds no finished checkpoint (looked for step-*/manifest.json)")
+    return newest
+
+
+def config_of(where: Path) -> TrainConfig:
+    """The training configuration that belongs to the weights at `where`."""
+    for folder in where.absolute().parents[:3]:
+        if (folder / "config.yaml").is_file():
+            return load_config(folder / "config.yaml", [], TrainConfig).values
+    raise InputFileError(f"weights: no config.yaml beside or above {where}; it says which network the weights belong to")
+
+
+def _offers() -> str:
+    return ", ".join(f"shipped:{name}" for name in shipped_names())
+
+
+def _shipped(weights: str) -> Path:
+    name = weights.removeprefix("shipped:")
+    if name not in shipped_names():
+        raise InputFileError(f"weights: no shipped model {name!r}.{did_you_mean(name, shipped_names())}")
+    return SHIPPED / name / "model.safetensors"
+
+
+def _arrays(where: Path) -> dict[str, np.ndarray]:
+    if where.is_dir():
+        files = load(where).files
+        return files.get("ema") or files["model"]
+    weights = open_weights(where)
+    return {name: weights.read(name).astype(np.float32) for name in weights.names()}
