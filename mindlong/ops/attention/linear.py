@@ -1,0 +1,27 @@
+"""Attention of linear cost over the pixels of a frame (arXiv 1812.01243), on (R, 3*N*D, H, W) as a projection leaves it."""
+
+from __future__ import annotations
+
+import math
+
+from mindspore import Tensor, nn, ops
+
+
+class LinearCore(nn.Cell):
+    """(softmax_D(q) / sqrt(D))^T-weighted mix of the contexts softmax_P(k) v^T, head by head.
+
+    construct(qkv (R, 3*N*D, H, W)) -> (R, N*D, H, W). v is neither scaled nor normalised.
+    """
+
+    def __init__(self, heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.heads, self.head_dim, self.scale = heads, head_dim, 1.0 / math.sqrt(head_dim)
+        self.context, self.read = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul(transpose_a=True)
+
+    def construct(self, qkv: Tensor) -> Tensor:
+        rows, _, height, width = qkv.shape
+        shape = (rows, self.heads, self.head_dim, height * width)
+        q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)
+        q, k = ops.softmax(q.reshape(shape), 2), ops.softmax(k.reshape(shape), -1)
+        context = self.context(k, v.reshape(shape)) * self.scale
+        return self.read(context, q).reshape((rows, self.heads * self.head_dim, height, width))
