@@ -1,4 +1,6 @@
-"""Every sampler against diffusers' scheduler of the same name, step by step on a noise tape; inversion against DDIMInverseScheduler."""
+"""Every sampler against diffusers' scheduler of the same name, step by step on a noise tape; inversion against
+DDIMInverseScheduler.
+"""
 
 from pathlib import Path
 

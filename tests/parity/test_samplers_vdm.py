@@ -1,4 +1,6 @@
-"""Schedule, pointwise formulas, losses and sampling against video-diffusion-pytorch 0.7.0 (golden arrays of its own code)."""
+"""Schedule, pointwise formulas, losses and sampling against video-diffusion-pytorch 0.7.0 (golden arrays of its own
+code).
+"""
 
 from pathlib import Path
 

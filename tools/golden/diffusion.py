@@ -1,6 +1,8 @@
-"""Golden arrays of schedules, losses and samplers, from video-diffusion-pytorch 0.7.0 and diffusers (developers only: needs torch).
+"""Golden arrays of schedules, losses and samplers, from video-diffusion-pytorch 0.7.0 and diffusers (developers only:
+needs torch).
 
-The network is a closed form (`toy`), so that only the diffusion arithmetic is compared. Inputs and noise tapes are stored beside
+The network is a closed form (`toy`), so that only the diffusion arithmetic is compared. Inputs and noise tapes are
+stored beside
 the results.
 """
 
