@@ -1,8 +1,8 @@
 """The three attentions of Unet3D, each with its channel norm before it and the residual added after it.
 
-Legend: B batch, F frames, R = B*F rows (frames folded behind the batch), C channels, H W pixels, N heads, D width of a head,
-P = H*W pixels in a row. Activations stay (R, C, H, W) from end to end: the projections are 1 x 1 convolutions and the cores
-read (R, 3*N*D, H, W), so no token layout is ever written out where the core is native.
+Legend: B batch, F frames, R = B*F rows (frames folded behind the batch), C channels, H W pixels, N heads, D width of
+a head. Activations stay (R, C, H, W) from end to end: the projections are 1 x 1 convolutions and the cores read
+(R, 3*N*D, H, W), so no token layout is written out where the core is native.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mindlong.ops.norm import ChannelLayerNorm
 
 
 class LinearAttention(nn.Cell):
-    """Attention over the pixels of a frame at linear cost (arXiv 1812.01243): softmax of q over features, of k over pixels."""
+    """Attention of linear cost over the pixels of a frame (arXiv 1812.01243)."""
 
     def __init__(self, width: int, heads: int, head_dim: int) -> None:
         super().__init__()

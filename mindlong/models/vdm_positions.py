@@ -1,4 +1,4 @@
-"""Where a frame stands in time, told to the temporal attentions of Unet3D in two ways: rotary angles and a relative bias.
+"""Where a frame stands in time, as Unet3D's temporal attentions are told it: rotary angles and a relative bias.
 
 F frames, N heads. Both are evaluated once in a forward and shared by all temporal attentions.
 """

@@ -2,9 +2,9 @@
 
 Numbers and state dict of video-diffusion-pytorch 0.7.0 (`Unet3D`); names in `mindlong.spec.vdm.names`.
 
-Legend: B batch, C channels, F frames, H W pixels, R = B*F rows, D width of the condition, E width of the embedding that the
-residual blocks are told. Frames are folded behind the batch once at the entrance, so that every 1 x k x k convolution is a
-2-D one; only the temporal attentions know of frames.
+Legend: B batch, C channels, F frames, H W pixels, R = B*F rows, D width of the condition, E width of the embedding
+that the residual blocks are told. Frames are folded behind the batch once at the entrance, so that every 1 x k x k
+convolution is a 2-D one; only the temporal attentions know of frames.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Unet3D(nn.Cell):
     """The network. Build it from a spec, fill it with `mindlong.models.init.initialise` or from a file.
 
     Raises:
-        ValueError: a video whose channels or size do not fit, or a condition missing or not expected; in the first call.
+        ValueError: a video whose channels or size do not fit, a condition missing or not expected; at the call.
     """
 
     def __init__(self, spec: Unet3DSpec) -> None:
