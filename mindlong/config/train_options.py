@@ -15,7 +15,7 @@ class TrainOptions:
     steps: int = option(1000, "updates of the weights", minimum=1)
     batch_size: int = option(8, "samples of one update, over all processes and accumulated parts together", minimum=1)
     accumulate: int = option(
-        1, "parts in which a process works through its share of the batch, for less memory", minimum=1
+        1, "parts into which a process cuts its share of the batch, for less memory", minimum=1
     )
     lr: float = option(1e-4, "learning rate after warm-up", minimum=0)
     warmup: int = option(0, "steps over which the learning rate rises from 0", minimum=0)
@@ -31,7 +31,7 @@ class TrainOptions:
     clip_norm: float = option(0.0, "largest norm of the whole gradient; 0: no clipping", minimum=0)
     ema_decay: float = option(0.995, "decay of the averaged weights, 0: none are kept", minimum=0)
     ema_every: int = option(1, "steps between two updates of the averaged weights", minimum=1)
-    ema_start: int = option(0, "until this step the averaged weights are a copy of the trained ones", minimum=0)
+    ema_start: int = option(0, "until this step the averages are a copy of the weights", minimum=0)
     precision: str = option(
         "fp32",
         "fp16 computes the network in half precision with loss scaling; weights stay float32",
@@ -58,6 +58,6 @@ class TrainOptions:
         if self.lr_end > 1:
             yield f"train.lr_end is {self.lr_end:g}; it is a share of train.lr and at most 1"
         if self.accumulate > self.batch_size:
-            yield f"train.accumulate is {self.accumulate}, more parts than train.batch_size ({self.batch_size}) has samples"
+            yield f"train.accumulate is {self.accumulate}, more than the {self.batch_size} samples of train.batch_size"
         if self.warmup > self.steps:
             yield f"train.warmup is {self.warmup}, longer than the {self.steps} steps of train.steps"

@@ -1,0 +1,199 @@
+"""Joining the processes that mpirun or msrun started, before MindSpore is imported.
+
+MindSpore's collectives need a scheduler process beside the workers. msrun brings its own. Under mpirun rank 0 starts one as
+its child, waits until that very child listens, and publishes the port in a file whose name all ranks of this mpirun
+know and no other job does. Ranks and scheduler ask the kernel to end them with their parent, so that killing any one process
+leaves no other behind.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import hashlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mindlong.parallel.comm import Comm, MindSporeComm, SerialComm
+from mindlong.utils.errors import UserError
+
+HOST = "127.0.0.1"
+LAUNCHER_VARIABLES = ("OMPI_", "PMIX_", "PRTE_")  # the scheduler must not believe that it is an MPI rank
+# what names an mpirun job: in Open MPI 4, 128 random bits, new for every start; the others for Open MPI 5
+JOB_VARIABLES = ("OMPI_MCA_orte_precondition_transports", "OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE", "PMIX_SERVER_URI21",
+                 "PMIX_SERVER_URI41")
+DEFAULTS = {
+    "MS_CPU_COMM_OP_TIMEOUT": "3600",  # seconds to wait for a rank that compiles, saves or previews; MindSpore's own is 30
+    "MS_RETRY_INTERVAL_LOWER": "1",  # seconds between polls while joining and leaving; its own cost a job 8 s
+    "MS_RETRY_INTERVAL_UPPER": "1",
+}
+SCHEDULER = """
+import ctypes, os, signal
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != {parent}: os._exit(1)
+for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)
+import mindspore.communication as c
+c.init()
+"""
+
+
+def world() -> tuple[int, int]:
+    """(rank, size) as mpirun or msrun gave them; (0, 1) for a process started by hand."""
+    for rank, size in (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("MS_NODE_ID", "MS_WORKER_NUM")):
+        if size in os.environ and os.environ.get("MS_ROLE", "MS_WORKER") == "MS_WORKER":
+            return int(os.environ.get(rank, 0)), int(os.environ[size])
+    return 0, 1
+
+
+def world_size() -> int:
+    """The number of processes of this job."""
+    return world()[1]
+
+
+def local_rank() -> int:
+    """This process's number on its machine: the Ascend device it takes."""
+    for name in ("OMPI_COMM_WORLD_LOCAL_RANK", "MS_LOCAL_RANK", "LOCAL_RANK"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return world()[0]
+
+
+def connect(timeout: float = 180.0) -> Comm:
+    """Join the job's processes; call it once, in the main thread, before anything imports MindSpore.
+
+    Raises:
+        UserError: the processes did not find each other within `timeout` seconds.
+    """
+    rank, size = world()
+    if size == 1:
+        return SerialComm()
+    if "mindspore" in sys.modules:
+        raise RuntimeError("launch.connect must run before mindspore is imported: import order decides who cleans up last")
+    _die_with_parent()
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if "MS_ROLE" not in os.environ:
+        _meet(rank, size, timeout)
+    from mindspore.communication import init
+
+    init()
+    return MindSporeComm(rank, size)
+
+
+def _meet(rank: int, size: int, timeout: float) -> None:
+    """Start or find this mpirun's scheduler and tell MindSpore of it."""
+    meeting = _meeting_folder()
+    os.environ.update(MS_WORKER_NUM=str(size), MS_SCHED_HOST=HOST, MS_NODE_ID=str(rank))
+    port = _start_scheduler(meeting, timeout) if rank == 0 else _read_port(meeting, timeout)
+    os.environ.update(MS_SCHED_PORT=str(port), MS_ROLE="MS_WORKER")
+
+
+def _die_with_parent() -> None:
+    """Ranks outlive an mpirun that was itself killed with SIGKILL, unless the kernel is asked to end them."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _meeting_folder() -> Path:
+    """A folder that all ranks of this mpirun name alike and no other job does."""
+    job = [os.environ[name] for name in JOB_VARIABLES if name in os.environ]
+    if not job:
+        raise UserError(f"none of {', '.join(JOB_VARIABLES)} is set; start the processes with Open MPI's mpirun or with msrun")
+    base = os.environ.get("OMPI_MCA_orte_jobfam_session_dir", "")  # Open MPI 4 removes this folder when the job ends
+    base = base if os.path.isdir(base) else tempfile.gettempdir()
+    key = hashlib.sha256("|".join(job).encode()).hexdigest()[:16]
+    return Path(base, f"mindlong_{os.getuid()}_{key}")
+
+
+def _start_scheduler(meeting: Path, timeout: float, attempts: int = 3) -> int:
+    meeting.mkdir(mode=0o700, exist_ok=True)
+    log = meeting / "scheduler.log"
+    for _ in range(attempts):
+        port = _free_port()
+        child = _spawn(port, log)
+        atexit.register(_stop, child, meeting)  # registered before MindSpore's own handlers, so it runs after them
+        if _wait_listening(child, port, timeout):
+            aside = meeting / "port.partial"
+            aside.write_text(str(port))
+            aside.rename(meeting / "port")
+            return port
+        child.kill()
+        child.wait()
+    raise UserError(f"MindSpore's scheduler did not start in {attempts} attempts; its log ends: {log.read_text()[-1000:]}")
+
+
+def _spawn(port: int, log: Path) -> subprocess.Popen:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHER_VARIABLES) and k != "MS_NODE_ID"}
+    env = {"GLOG_v": "3", **inherited, "MS_ROLE": "MS_SCHED", "MS_SCHED_PORT": str(port)}
+    with open(log, "wb") as out:
+        return subprocess.Popen([sys.executable, "-c", SCHEDULER.format(parent=os.getpid())], env=env,
+                                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+
+
+def _wait_listening(child: subprocess.Popen, port: int, timeout: float) -> bool:
+    end = time.monotonic() + timeout
+    while child.poll() is None and time.monotonic() < end:
+        if _listens(child.pid, port):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _read_port(meeting: Path, timeout: float) -> int:
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        try:
+            return int((meeting / "port").read_text())
+        except FileNotFoundError:
+            time.sleep(0.05)
+    raise UserError(f"process 0 published no scheduler port in {meeting} within {timeout:.0f} s")
+
+
+def _free_port() -> int:
+    """A port nobody holds, below the range the kernel hands out to outgoing connections."""
+    for _ in range(200):
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+                return port
+            except OSError:
+                continue
+    raise UserError("no free port between 20000 and 32000 for MindSpore's scheduler")
+
+
+def _listens(pid: int, port: int) -> bool:
+    """True once process `pid` itself listens on `port`; a stranger on the same port does not count."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        rows = [line.split() for line in table.read_text().splitlines()[1:]] if table.exists() else []
+        inodes |= {r[9] for r in rows if r[3] == "0A" and int(r[1].rsplit(":", 1)[1], 16) == port}
+    return any(f"socket:[{inode}]" in _open_files(pid) for inode in inodes)
+
+
+def _open_files(pid: int) -> set[str]:
+    links = set()
+    for fd in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            links.add(os.readlink(fd))
+        except OSError:  # closed since
+            continue
+    return links
+
+
+def _stop(child: subprocess.Popen, meeting: Path) -> None:
+    """The ranks have signed off by now and the scheduler ends by itself; one that does not is not waited for."""
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    shutil.rmtree(meeting, ignore_errors=True)

@@ -1,0 +1,76 @@
+"""Averaged weights: an exponential moving average of the trained ones."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from mindlong.config.train_options import TrainOptions
+
+
+class _Average(nn.Cell):
+    """construct(decay, rest): average = decay * average + rest * weight, for every pair."""
+
+    def __init__(self, averages: ParameterTuple, weights: ParameterTuple) -> None:
+        super().__init__(auto_prefix=False)
+        self.averages, self.weights, self.each = averages, weights, ops.HyperMap()
+
+    def construct(self, decay, rest):
+        return self.each(ops.partial(self._one, decay, rest), self.averages, self.weights)
+
+    def _one(self, decay, rest, average, weight):
+        return ops.depend(True, ops.assign(average, average * decay + weight * rest))
+
+
+class Ema:
+    """Averages of `weights`, updated every `ema_every` steps; a plain copy of the weights until step `ema_start`.
+
+    Attributes:
+        averages: parameters named `ema.NAME`.
+    """
+
+    def __init__(self, weights: Sequence[Parameter], options: TrainOptions) -> None:
+        self.options = options
+        self.weights = ParameterTuple(weights)
+        self.averages = self.weights.clone("ema")
+        for p in self.averages:
+            p.requires_grad = False
+        self._average = _Average(self.averages, self.weights)
+
+    def update(self, step: int) -> None:
+        """Take in the weights after update number `step` (the first is 1)."""
+        if step % self.options.ema_every:
+            return
+        decay = self.options.ema_decay if step > self.options.ema_start else 0.0
+        if decay == 0.0:
+            _assign(self.averages, copies(self.weights))
+        else:
+            self._average(Tensor(decay, ms.float32), Tensor(1.0 - decay, ms.float32))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The averages under the names of the weights they average."""
+        return {weight.name: average.asnumpy() for weight, average in zip(self.weights, self.averages, strict=True)}
+
+    @contextlib.contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Within the block the network computes with the averages; afterwards with its own weights, bit for bit."""
+        own = copies(self.weights)
+        _assign(self.weights, copies(self.averages))
+        try:
+            yield
+        finally:
+            _assign(self.weights, own)
+
+
+def copies(parameters: Sequence[Parameter]) -> list[np.ndarray]:
+    """The values of `parameters`, not views of them."""
+    return [np.array(p.asnumpy()) for p in parameters]
+
+
+def _assign(parameters: Sequence[Parameter], arrays: Sequence[np.ndarray]) -> None:
+    for p, array in zip(parameters, arrays, strict=True):
+        p.set_data(Tensor(array))

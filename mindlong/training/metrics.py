@@ -1,0 +1,131 @@
+"""metrics.csv and loss.png of a run.
+
+A row covers the steps since the row before. What is summed for the next row is part of a checkpoint's state, and
+rows after the checkpoint are dropped on resume: an interrupted run leaves the same file as an undisturbed one, except
+for the timing columns.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mindlong.utils.atomic import replacing, write_text
+
+COLUMNS = ("step", "loss", "grad_norm", "lr", "skipped", "samples_per_s", "data_wait_s", "memory_mb")
+TIMING = COLUMNS[5:]
+
+
+@dataclass
+class Sums:
+    """What the next row is made of. A checkpoint keeps all but the last three, which are clock time."""
+
+    loss: float = 0.0
+    norm: float = 0.0
+    steps: int = 0
+    finite: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    samples: int = 0
+
+
+class Metrics:
+    """Appends rows to `path`, one every `every` steps.
+
+    Args:
+        path: the CSV file; rows beyond `step` are dropped, none may be missing before it.
+        every: steps between rows.
+        step: the step the run starts after.
+        sums: what a checkpoint of that step had summed up.
+    """
+
+    def __init__(self, path: Path, every: int, step: int = 0, sums: dict[str, float] | None = None) -> None:
+        self.path, self.every = path, every
+        self.sums = Sums(**(sums or {}))
+        rows = [row for row in read(path) if int(row["step"]) <= step]
+        write_text(path, _lines([COLUMNS, *([row[c] for c in COLUMNS] for row in rows)]))
+
+    def add(self, step: int, loss: float, norm: float, skipped: bool) -> None:
+        """Count an update: `norm` of a skipped one is left out of the mean."""
+        self.sums.loss, self.sums.steps = self.sums.loss + loss, self.sums.steps + 1
+        if not skipped:
+            self.sums.norm, self.sums.finite = self.sums.norm + norm, self.sums.finite + 1
+
+    def time(self, seconds: float, waited: float, samples: int) -> None:
+        """Count the clock: a step's seconds, those of them spent waiting for data, its samples over all processes."""
+        self.sums.seconds, self.sums.waited = self.sums.seconds + seconds, self.sums.waited + waited
+        self.sums.samples += samples
+
+    def row(self, step: int, lr: float, skipped: int) -> None:
+        """Write a row if `step` is due. `skipped` counts from the start of the run."""
+        if step % self.every:
+            return
+        s, self.sums = self.sums, Sums()
+        norm = s.norm / s.finite if s.finite else float("nan")
+        values = (step, f"{s.loss / s.steps:.8g}", f"{norm:.8g}", f"{lr:.8g}", skipped,
+                  f"{s.samples / max(s.seconds, 1e-9):.3f}", f"{s.waited:.3f}", f"{memory_mb():.0f}")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_lines([values]))
+
+    def state(self) -> dict[str, float]:
+        """The part of the sums that an exact resume needs."""
+        kept = asdict(self.sums)
+        return {key: kept[key] for key in ("loss", "norm", "steps", "finite")}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The whole rows of a metrics file; a last line cut short by a crash is not one. None if there is no file."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+    return [row for row in rows if all(row.get(c) is not None for c in COLUMNS)]
+
+
+def memory_mb() -> float:
+    """The most memory this process has held so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _lines(rows: list) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def draw(csv_path: Path, png_path: Path) -> None:
+    """Plot loss and gradient norm over the steps; nothing is written while there are no rows."""
+    rows = read(csv_path)
+    if not rows:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    steps = [int(row["step"]) for row in rows]
+    for axis, column in zip(figure.subplots(2, 1, sharex=True), ("loss", "grad_norm"), strict=True):
+        values = [float(row[column]) for row in rows]
+        axis.plot(steps, values, alpha=0.3, linewidth=0.8)
+        axis.plot(steps, smoothed(values), label=f"{column}, smoothed")
+        axis.set(ylabel=column, yscale="log" if min(values) > 0 else "linear")
+        axis.grid(alpha=0.3)
+        axis.legend(loc="upper right")
+    axis.set_xlabel("step")
+    with replacing(png_path) as aside:
+        figure.savefig(aside, dpi=100)
+
+
+def smoothed(values: list[float], share: float = 0.05) -> list[float]:
+    """Exponential mean over about `share` of the values, started at the first."""
+    keep = 1.0 - 1.0 / max(share * len(values), 1.0)
+    out, level = [], values[0]
+    for value in values:
+        level = keep * level + (1.0 - keep) * value if value == value else level
+        out.append(level)
+    return out

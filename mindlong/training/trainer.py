@@ -1,0 +1,169 @@
+"""The training loop. Its only clock is the step: every batch, rate and interval is a function of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mindlong.checkpoints import store
+from mindlong.config.train_options import TrainOptions
+from mindlong.parallel.comm import Comm, SerialComm, all_ok
+from mindlong.training import metrics, resume
+from mindlong.training.ema import Ema
+from mindlong.training.fetch import Batches
+from mindlong.training.prepare import prepare
+from mindlong.training.preview import preview
+from mindlong.training.reduce import SumOverRanks
+from mindlong.training.signals import StopRequest
+from mindlong.training.step import Stepper, Update
+from mindlong.training.task import Task, select
+from mindlong.utils.errors import UserError
+from mindlong.utils.log import get_logger
+from mindlong.utils.progress import announced, bar
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: the last step, its newest checkpoint, and the signal that stopped it early (or '')."""
+
+    step: int
+    checkpoint: Path
+    stopped_by: str = ""
+
+
+class Trainer:
+    """Trains `task` in `run_dir`; the same call again goes on from the newest checkpoint.
+
+    Args:
+        task: see `mindlong.training.task.Task`.
+        options: the `train` section.
+        run_dir: gets config.yaml, metrics.csv, loss.png, previews/ and the checkpoints.
+        comm: the processes that share every batch.
+        config_text: the resolved configuration; saved, and compared with the one of the run that is already there.
+
+    Raises:
+        ConfigError: nothing to train, more processes than samples, or a run folder with another configuration.
+    """
+
+    def __init__(self, task: Task, options: TrainOptions, run_dir: str | Path, comm: Comm | None = None,
+                 config_text: str = "") -> None:
+        self.task, self.options, self.run_dir = task, options, Path(run_dir)
+        self.comm = comm or SerialComm()
+        self.config_text, self.first = config_text, self.comm.rank == 0
+        self.selection = select(task.network, options)
+        prepare(task.network, options)
+        trainable = self.selection.trainable
+        reduce = SumOverRanks([p.shape for p in trainable]) if self.comm.size > 1 else None
+        self.stepper = Stepper(task.loss, trainable, options, reduce)
+        self.ema = Ema(trainable, options) if options.ema_decay > 0 else None
+        self.metrics: metrics.Metrics | None = None
+        self.checkpoint: Path | None = None
+
+    def run(self) -> Outcome:
+        """Train up to `options.steps` or until a signal asks to stop; either way everything is saved.
+
+        Raises:
+            UserError: the loss is no longer finite, or another process failed.
+        """
+        start = self._start()
+        if start >= self.options.steps:
+            get_logger().info("nothing to do: %s is trained to step %d of %d", self.run_dir, start, self.options.steps)
+            return Outcome(start, self.checkpoint)
+        size, rank = self.comm.size, self.comm.rank
+        with StopRequest() as stop, \
+                Batches(self.task, start, self.options.steps, self.options.batch_size, rank, size) as batches, \
+                bar(self.options.steps, "training", rank=rank, initial=start) as progress:
+            return self._loop(start, stop, batches, progress)
+
+    def describe(self) -> list[str]:
+        """Lines for the opening of a run: parameters by group, the task, the length."""
+        o = self.options
+        averages = f", averages with decay {o.ema_decay:g}" if self.ema else ""
+        return [*self.selection.describe(), *self.task.describe(),
+                f"training: {o.steps} steps of {o.batch_size} samples on {self.comm.size} process(es), {o.optimizer}, "
+                f"lr {o.lr:g} {o.schedule}, {o.precision}{averages}"]
+
+    def _start(self) -> int:
+        """Claim the folder and load its newest checkpoint; returns the steps already done."""
+        self.checkpoint = resume.claim(self.run_dir, self.config_text, self.first)
+        state = {"step": 0, "sums": None}
+        if self.checkpoint is not None:
+            state = resume.restore(self.checkpoint, self.task.network, self.stepper, self.ema)
+            get_logger().info("going on from %s", self.checkpoint)
+        if self.first:
+            path = self.run_dir / "metrics.csv"
+            self.metrics = metrics.Metrics(path, self.options.log_every, state["step"], state["sums"])
+        return state["step"]
+
+    def _loop(self, start: int, stop: StopRequest, batches: Batches, progress: tqdm) -> Outcome:
+        for step in range(start + 1, self.options.steps + 1):
+            update, seconds, waited = self._step(step, batches, stop, announce=step == start + 1)
+            self._check(step, update)
+            if self.ema:
+                self.ema.update(step)
+            self._record(step, update, seconds, waited, progress)
+            last = update.stop or step == self.options.steps
+            if last or step % self.options.save_every == 0:
+                self._save(step)
+            every = self.options.preview_every
+            if every and not update.stop and (step % every == 0 or last) and self.first:
+                preview(self.task, self.ema, step, self.run_dir)
+            if last:
+                return self._end(step, stop.name or "another process" if update.stop else "")
+        raise AssertionError("the loop returns at its last step")
+
+    def _step(self, step: int, batches: Batches, stop: StopRequest, announce: bool) -> tuple[Update, float, float]:
+        start = time.monotonic()
+        arrays, waited = batches.next()
+        if announce:
+            with announced("compiling the graph (first step)"):
+                update = self.stepper(step - 1, arrays, bool(stop.name))
+        else:
+            update = self.stepper(step - 1, arrays, bool(stop.name))
+        return update, time.monotonic() - start, waited
+
+    def _check(self, step: int, update: Update) -> None:
+        if math.isfinite(update.loss) and (math.isfinite(update.norm) or (update.skipped and self.stepper.scale > 1)):
+            return
+        what = "loss" if not math.isfinite(update.loss) else "gradient norm"
+        kept = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
+        numbers = f"loss {update.loss:g}, gradient norm {update.norm:g}"
+        raise UserError(f"the {what} is not finite at step {step} ({numbers}); {kept}. Try a smaller train.lr, a longer "
+                        "train.warmup, train.clip_norm=1 or train.precision=fp32, in another run_dir")
+
+    def _record(self, step: int, update: Update, seconds: float, waited: float, progress: tqdm) -> None:
+        if not self.first:
+            return
+        self.metrics.add(step, update.loss, update.norm, update.skipped)
+        self.metrics.time(seconds, waited, self.options.batch_size)
+        self.metrics.row(step, update.lr, self.stepper.skipped)
+        progress.set_postfix(loss=f"{update.loss:.4f}", refresh=False)
+        progress.update()
+
+    def _save(self, step: int) -> None:
+        error = None
+        if self.first:
+            try:
+                self._write(step)
+            except (OSError, UserError) as caught:
+                error = caught
+        all_ok(self.comm, error, f"saving the checkpoint of step {step}")
+
+    def _write(self, step: int) -> None:
+        state = {"step": step, "stepper": self.stepper.state(), "sums": self.metrics.state(), "seed": self.options.seed,
+                 "world_size": self.comm.size}
+        files = resume.arrays_to_save(self.task.network, self.stepper, self.ema)
+        self.checkpoint = store.save(self.run_dir, step, files, state, keep=self.options.keep)
+        metrics.draw(self.metrics.path, self.run_dir / "loss.png")
+
+    def _end(self, step: int, signal: str) -> Outcome:
+        if signal:
+            get_logger().info("stopped by %s after step %d of %d; all is saved, the same command goes on from there",
+                              signal, step, self.options.steps)
+        else:
+            get_logger().info("trained to step %d; the newest checkpoint is %s", step, self.checkpoint)
+        return Outcome(step, self.checkpoint, signal)
