@@ -41,7 +41,7 @@ def caption_ids(text: str, length: int) -> np.ndarray:
     found = tokens(text)
     if len(found) > length:
         raise ConfigError(f"the caption {text!r} is {len(found)} tokens long and the encoder takes {length}: "
-                          "shorten it, use commoner words (unknown ones cost a token a letter), or raise model.text.length")
+                          "shorten it, use commoner words (others cost a token a letter), or raise model.text.length")
     return np.array(found + [PADDING] * (length - len(found)), np.int32)
 
 
