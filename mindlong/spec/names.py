@@ -1,20 +1,49 @@
 """How the tensors of a network are called here and in the original's state dict.
 
-A family yields a list of `Entry`, one per parameter of our cell. Only names and shapes differ between the two sides (an axis of length
-one more or less), never the order of the numbers, so a conversion is a renaming and a reshape, in both directions.
+A family yields a list of `Entry`, one per parameter of our cell. Only names and shapes differ between the two sides (an
+axis of length one more or less), never the order of the numbers, so a conversion is a renaming and a reshape, in both
+directions. One exception: an original may stack several of our tensors on axis 0 of one of its own (open_clip's fused
+query, key and value projection). Then several entries name one source, each with the `rows` that are its own; together
+they cover it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter. `ours` is our cell's parameter name, `source` the original's key; shapes as each side stores it."""
+    """One parameter: our cell's name for it, the original's key, and the shape each side stores."""
 
     ours: str
     source: str
     our_shape: tuple[int, ...]
     source_shape: tuple[int, ...]
     ties: tuple[str, ...] = ()  # further keys under which the original lists the same tensor
+    rows: tuple[int, int] | None = None  # first and last + 1 row of the source that are ours; None: all
+
+
+def our_array(entry: Entry, source: np.ndarray) -> np.ndarray:
+    """The original's tensor as our parameter: a view where numpy can give one."""
+    rows = source if entry.rows is None else source[slice(*entry.rows)]
+    return rows.reshape(entry.our_shape)
+
+
+def source_array(entries: Iterable[Entry], ours: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The original's tensor from our parameters. `entries` are all that name this one source (see `by_source`)."""
+    parts = sorted(entries, key=lambda entry: entry.rows or (0, 0))
+    if parts[0].rows is None:
+        return ours[parts[0].ours].reshape(parts[0].source_shape)
+    return np.concatenate([ours[part.ours] for part in parts]).reshape(parts[0].source_shape)
+
+
+def by_source(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """The entries of each source key, in the order of the walk."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.source, []).append(entry)
+    return groups
