@@ -1,9 +1,9 @@
 """Joining the processes that mpirun or msrun started, before MindSpore is imported.
 
-MindSpore's collectives need a scheduler process beside the workers. msrun brings its own. Under mpirun rank 0 starts one as
-its child, waits until that very child listens, and publishes the port in a file whose name all ranks of this mpirun
-know and no other job does. Ranks and scheduler ask the kernel to end them with their parent, so that killing any one process
-leaves no other behind.
+MindSpore's collectives need a scheduler process beside the workers. msrun brings its own. Under mpirun rank 0 starts
+one as its child, waits until that very child listens, and publishes the port in a file whose name all ranks of this
+mpirun know and no other job does. Ranks and scheduler ask the kernel to end them with their parent, so that killing
+any one process leaves no other behind.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from mindlong.parallel.comm import Comm, MindSporeComm, SerialComm
@@ -28,10 +29,11 @@ from mindlong.utils.errors import UserError
 HOST = "127.0.0.1"
 LAUNCHER_VARIABLES = ("OMPI_", "PMIX_", "PRTE_")  # the scheduler must not believe that it is an MPI rank
 # what names an mpirun job: in Open MPI 4, 128 random bits, new for every start; the others for Open MPI 5
-JOB_VARIABLES = ("OMPI_MCA_orte_precondition_transports", "OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE", "PMIX_SERVER_URI21",
-                 "PMIX_SERVER_URI41")
+JOB_VARIABLES = ("OMPI_MCA_orte_precondition_transports", "OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE",
+                 "PMIX_SERVER_URI21", "PMIX_SERVER_URI41")
+SESSION_VARIABLE = "OMPI_MCA_orte_jobfam_session_dir"  # Open MPI 4 removes this folder when the job ends
 DEFAULTS = {
-    "MS_CPU_COMM_OP_TIMEOUT": "3600",  # seconds to wait for a rank that compiles, saves or previews; MindSpore's own is 30
+    "MS_CPU_COMM_OP_TIMEOUT": "3600",  # seconds to wait for a rank that compiles, saves or draws; the default is 30
     "MS_RETRY_INTERVAL_LOWER": "1",  # seconds between polls while joining and leaving; its own cost a job 8 s
     "MS_RETRY_INTERVAL_UPPER": "1",
 }
@@ -66,22 +68,29 @@ def local_rank() -> int:
     return world()[0]
 
 
-def connect(timeout: float = 180.0) -> Comm:
+def connect(prepare: Callable[[], None] = lambda: None, timeout: float = 180.0) -> Comm:
     """Join the job's processes; call it once, in the main thread, before anything imports MindSpore.
+
+    Args:
+        prepare: chooses device and mode. MindSpore wants that after the cluster's environment is known and before the
+            cluster is joined; it is called for a single process too.
+        timeout: seconds to wait for the scheduler.
 
     Raises:
         UserError: the processes did not find each other within `timeout` seconds.
     """
     rank, size = world()
     if size == 1:
+        prepare()
         return SerialComm()
     if "mindspore" in sys.modules:
-        raise RuntimeError("launch.connect must run before mindspore is imported: import order decides who cleans up last")
+        raise RuntimeError("connect() must run before mindspore is imported: import order decides who cleans up last")
     _die_with_parent()
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     if "MS_ROLE" not in os.environ:
         _meet(rank, size, timeout)
+    prepare()
     from mindspore.communication import init
 
     init()
@@ -106,8 +115,8 @@ def _meeting_folder() -> Path:
     """A folder that all ranks of this mpirun name alike and no other job does."""
     job = [os.environ[name] for name in JOB_VARIABLES if name in os.environ]
     if not job:
-        raise UserError(f"none of {', '.join(JOB_VARIABLES)} is set; start the processes with Open MPI's mpirun or with msrun")
-    base = os.environ.get("OMPI_MCA_orte_jobfam_session_dir", "")  # Open MPI 4 removes this folder when the job ends
+        raise UserError(f"none of {', '.join(JOB_VARIABLES)} is set; start with Open MPI's mpirun or with msrun")
+    base = os.environ.get(SESSION_VARIABLE, "")
     base = base if os.path.isdir(base) else tempfile.gettempdir()
     key = hashlib.sha256("|".join(job).encode()).hexdigest()[:16]
     return Path(base, f"mindlong_{os.getuid()}_{key}")
@@ -127,7 +136,8 @@ def _start_scheduler(meeting: Path, timeout: float, attempts: int = 3) -> int:
             return port
         child.kill()
         child.wait()
-    raise UserError(f"MindSpore's scheduler did not start in {attempts} attempts; its log ends: {log.read_text()[-1000:]}")
+    end = log.read_text()[-1000:]
+    raise UserError(f"MindSpore's scheduler did not start in {attempts} attempts; its log ends: {end}")
 
 
 def _spawn(port: int, log: Path) -> subprocess.Popen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Sequence
 
 from mindspore import nn, ops
@@ -24,35 +24,33 @@ def buckets(sizes: Sequence[int], limit: int = BUCKET) -> list[tuple[int, int]]:
 
 
 class SumBucket(nn.Cell):
-    """construct(*arrays) -> their sums over all processes; arrays of the given shapes travel as one message."""
+    """construct(*arrays) -> their sums over all processes; arrays of the given sizes travel as one message."""
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]]) -> None:
+    def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__(auto_prefix=False)
-        self.shapes = tuple(tuple(s) for s in shapes)
-        sizes = [math.prod(s) for s in self.shapes]
-        self.split = primitives.SplitV(sizes, 0, len(sizes))
-        self.sum, self.each = primitives.AllReduce(), ops.HyperMap()
+        self.starts = (0, *itertools.accumulate(sizes[:-1]))
+        self.sum, self.slice, self.each = primitives.AllReduce(), primitives.Slice(), ops.HyperMap()
 
     def construct(self, *arrays):
-        message = ops.concat(self.each(self._flat, arrays))
-        return self.each(self._shaped, self.split(self.sum(message)), self.shapes)
+        total = self.sum(ops.concat(self.each(self._flat, arrays)))
+        return self.each(ops.partial(self._cut, total), self.starts, arrays)
 
     def _flat(self, array):
         return array.reshape(-1)
 
-    def _shaped(self, part, shape):
-        return part.reshape(shape)
+    def _cut(self, total, start, array):
+        return self.slice(total, (start,), (array.size,)).reshape(array.shape)  # the primitives that split need equal parts
 
 
 class SumOverRanks(nn.Cell):
     """construct(extras, gradients) -> the same, summed over all processes. `extras` is a float32 vector of two."""
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]], limit: int = BUCKET) -> None:
+    def __init__(self, sizes: Sequence[int], limit: int = BUCKET) -> None:
         super().__init__(auto_prefix=False)
-        self.runs = tuple(buckets([math.prod(s) for s in shapes], limit))
+        self.runs = tuple(buckets(sizes, limit))
         first = self.runs[0][1]
-        head = SumBucket([(2,), *shapes[:first]])
-        self.buckets = nn.CellList([head, *(SumBucket(shapes[a:b]) for a, b in self.runs[1:])])
+        others = (SumBucket(sizes[a:b]) for a, b in self.runs[1:])
+        self.buckets = nn.CellList([SumBucket([2, *sizes[:first]]), *others])
 
     def construct(self, extras, gradients):
         head = self.buckets[0](extras, *gradients[: self.runs[0][1]])

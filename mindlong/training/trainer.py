@@ -57,7 +57,7 @@ class Trainer:
         self.selection = select(task.network, options)
         prepare(task.network, options)
         trainable = self.selection.trainable
-        reduce = SumOverRanks([p.shape for p in trainable]) if self.comm.size > 1 else None
+        reduce = SumOverRanks([p.size for p in trainable]) if self.comm.size > 1 else None
         self.stepper = Stepper(task.loss, trainable, options, reduce)
         self.ema = Ema(trainable, options) if options.ema_decay > 0 else None
         self.metrics: metrics.Metrics | None = None
@@ -106,14 +106,15 @@ class Trainer:
             if self.ema:
                 self.ema.update(step)
             self._record(step, update, seconds, waited, progress)
-            last = update.stop or step == self.options.steps
+            stopped = update.stop or (self.comm.size == 1 and bool(stop.name))  # several must agree: one step later
+            last = stopped or step == self.options.steps
             if last or step % self.options.save_every == 0:
                 self._save(step)
             every = self.options.preview_every
-            if every and not update.stop and (step % every == 0 or last) and self.first:
+            if every and not stopped and (step % every == 0 or last) and self.first:
                 preview(self.task, self.ema, step, self.run_dir)
             if last:
-                return self._end(step, stop.name or "another process" if update.stop else "")
+                return self._end(step, stop.name or "another process" if stopped else "")
         raise AssertionError("the loop returns at its last step")
 
     def _step(self, step: int, batches: Batches, stop: StopRequest, announce: bool) -> tuple[Update, float, float]:
@@ -132,8 +133,8 @@ class Trainer:
         what = "loss" if not math.isfinite(update.loss) else "gradient norm"
         kept = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
         numbers = f"loss {update.loss:g}, gradient norm {update.norm:g}"
-        raise UserError(f"the {what} is not finite at step {step} ({numbers}); {kept}. Try a smaller train.lr, a longer "
-                        "train.warmup, train.clip_norm=1 or train.precision=fp32, in another run_dir")
+        raise UserError(f"the {what} is not finite at step {step} ({numbers}); {kept}. Try a smaller train.lr, "
+                        "a longer train.warmup, train.clip_norm=1 or train.precision=fp32, in another run_dir")
 
     def _record(self, step: int, update: Update, seconds: float, waited: float, progress: tqdm) -> None:
         if not self.first:
