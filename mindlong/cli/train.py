@@ -21,6 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.dry_run:
         print("\n".join([loaded.text, *plan(loaded)]))
         return 0
+    from mindlong.parallel import launch
+
+    launch.join()  # before MindSpore is imported
     from mindlong.cli.train_run import run
 
     return run(loaded)

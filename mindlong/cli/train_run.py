@@ -12,7 +12,7 @@ from mindlong.config.load import Loaded
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
 from mindlong.ops import device
-from mindlong.parallel.launch import start
+from mindlong.parallel import launch
 from mindlong.training.tasks.pixel import PixelTask
 from mindlong.training.trainer import Trainer
 from mindlong.utils import log
@@ -22,13 +22,17 @@ def run(loaded: Loaded) -> int:
     """Train as configured; returns the exit code."""
     config: TrainConfig = loaded.values
     env = config.env
-    comm = start(env.device_target)
-    device.setup(env.device_target, env.mode, jit_level=env.jit_level, native=env.native, threads=env.threads)
+    one_of_many = launch.local_rank() if launch.world_size() > 1 else None
+    device.setup(env.device_target, env.mode, one_of_many, jit_level=env.jit_level, native=env.native, threads=env.threads)
+    comm = launch.connect()
     run_dir = Path(config.run_dir)
     logger = log.setup(comm.rank, run_dir / "log.txt" if comm.rank == 0 else None)
     logger.info("\n".join(_opening(loaded, comm.size)))
     task = PixelTask(config, build_source(config.data, config.train.seed))
-    return Trainer(task, config.train, run_dir, comm, config_text=loaded.text).run()
+    trainer = Trainer(task, config.train, run_dir, comm, config_text=loaded.text)
+    logger.info("\n".join(trainer.describe()))
+    trainer.run()
+    return 0
 
 
 def _opening(loaded: Loaded, world: int) -> list[str]:

@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from mindlong.parallel.comm import Comm, MindSporeComm, SerialComm
@@ -68,41 +67,46 @@ def local_rank() -> int:
     return world()[0]
 
 
-def connect(prepare: Callable[[], None] = lambda: None, timeout: float = 180.0) -> Comm:
-    """Join the job's processes; call it once, in the main thread, before anything imports MindSpore.
+def join(timeout: float = 180.0) -> tuple[int, int]:
+    """Find the job's scheduler (rank 0 starts it) and return (rank, size). Call it before anything imports MindSpore.
 
-    Args:
-        prepare: chooses device and mode. MindSpore wants that after the cluster's environment is known and before the
-            cluster is joined; it is called for a single process too.
-        timeout: seconds to wait for the scheduler.
+    What is registered first is run last when a process ends: rank 0 must wait for the scheduler after MindSpore has
+    signed off from it.
 
     Raises:
-        UserError: the processes did not find each other within `timeout` seconds.
+        UserError: the scheduler could not be started or found within `timeout` seconds.
     """
     rank, size = world()
     if size == 1:
-        prepare()
-        return SerialComm()
-    if "mindspore" in sys.modules:
-        raise RuntimeError("connect() must run before mindspore is imported: import order decides who cleans up last")
-    _die_with_parent()
+        return rank, size
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    if "MS_ROLE" not in os.environ:
-        _meet(rank, size, timeout)
-    prepare()
-    from mindspore.communication import init
-
-    init()
-    return MindSporeComm(rank, size)
-
-
-def _meet(rank: int, size: int, timeout: float) -> None:
-    """Start or find this mpirun's scheduler and tell MindSpore of it."""
+    if "MS_SCHED_PORT" in os.environ:  # joined before, or started by msrun
+        return rank, size
+    if "mindspore" in sys.modules:
+        raise RuntimeError("launch.join() must run before mindspore is imported")
+    _die_with_parent()
     meeting = _meeting_folder()
     os.environ.update(MS_WORKER_NUM=str(size), MS_SCHED_HOST=HOST, MS_NODE_ID=str(rank))
     port = _start_scheduler(meeting, timeout) if rank == 0 else _read_port(meeting, timeout)
     os.environ.update(MS_SCHED_PORT=str(port), MS_ROLE="MS_WORKER")
+    return rank, size
+
+
+def connect() -> Comm:
+    """The processes of this job, connected. Call `join` first and choose the device between the two.
+
+    Several processes share every batch (MindSpore's data-parallel mode); a single one needs no cluster.
+    """
+    rank, size = join()
+    if size == 1:
+        return SerialComm()
+    import mindspore
+    from mindspore.communication import init
+
+    init()
+    mindspore.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=False, device_num=size)
+    return MindSporeComm(rank, size)
 
 
 def _die_with_parent() -> None:
@@ -128,7 +132,7 @@ def _start_scheduler(meeting: Path, timeout: float, attempts: int = 3) -> int:
     for _ in range(attempts):
         port = _free_port()
         child = _spawn(port, log)
-        atexit.register(_stop, child, meeting)  # registered before MindSpore's own handlers, so it runs after them
+        atexit.register(_stop, child, meeting)  # registered before MindSpore's own handler, so it runs after it
         if _wait_listening(child, port, timeout):
             aside = meeting / "port.partial"
             aside.write_text(str(port))
@@ -200,7 +204,7 @@ def _open_files(pid: int) -> set[str]:
 
 
 def _stop(child: subprocess.Popen, meeting: Path) -> None:
-    """The ranks have signed off by now and the scheduler ends by itself; one that does not is not waited for."""
+    """The ranks have signed off by now and the scheduler ends by itself; one that does not is not waited for long."""
     try:
         child.wait(5)
     except subprocess.TimeoutExpired:
