@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+import mindspore as ms
 from mindspore import Tensor, nn, ops
+
+from mindlong.ops.device import use_native
 
 
 class LinearCore(nn.Cell):
@@ -17,8 +20,15 @@ class LinearCore(nn.Cell):
         super().__init__()
         self.heads, self.head_dim, self.scale = heads, head_dim, 1.0 / math.sqrt(head_dim)
         self.context, self.read = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul(transpose_a=True)
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel, self.constant = functions.linear_attention(), functions.constant([self.scale, head_dim])
 
     def construct(self, qkv: Tensor) -> Tensor:
+        if self.native:
+            return self.kernel(qkv.astype(ms.float32), self.constant).astype(qkv.dtype)
         rows, _, height, width = qkv.shape
         shape = (rows, self.heads, self.head_dim, height * width)
         q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import math
 
+import mindspore as ms
 from mindspore import Tensor, nn, ops
+
+from mindlong.ops.device import use_native
 
 
 def _turn(x_BFNDP: Tensor, cos: Tensor, sin: Tensor, rotary: int) -> Tensor:
@@ -43,8 +46,15 @@ class TemporalCore(nn.Cell):
         self.heads, self.head_dim, self.rotary_dim = heads, head_dim, rotary_dim
         self.scale = 1.0 / math.sqrt(head_dim)
         self.scores, self.mix = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel, self.constant = functions.temporal(heads), functions.constant([self.scale])
 
     def construct(self, qkv: Tensor, cos_FE: Tensor, sin_FE: Tensor, bias_BNFF: Tensor) -> Tensor:
+        if self.native:
+            return self.kernel(qkv.astype(ms.float32), cos_FE, sin_FE, bias_BNFF, self.constant).astype(qkv.dtype)
         rows, _, height, width = qkv.shape
         frames = cos_FE.shape[0]
         split = (rows // frames, frames, self.heads, self.head_dim, height * width)

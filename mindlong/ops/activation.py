@@ -1,0 +1,56 @@
+"""SiLU, exact GELU and GEGLU."""
+
+from __future__ import annotations
+
+from mindspore import Tensor, nn, ops
+
+from mindlong.ops.device import use_native
+
+
+class _Pointwise(nn.Cell):
+    """A C++ operator for float32, a plain one for every other type."""
+
+    def __init__(self, native_name: str) -> None:
+        super().__init__()
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel = getattr(functions, native_name)()
+
+    def construct(self, x: Tensor) -> Tensor:
+        """The activation of x, in its type."""
+        if self.native:
+            return self.kernel(x.astype("float32")).astype(x.dtype)
+        return self.plain(x)
+
+
+class SiLU(_Pointwise):
+    """x * sigmoid(x)."""
+
+    def __init__(self) -> None:
+        super().__init__("silu")
+
+    def plain(self, x: Tensor) -> Tensor:
+        return x * ops.sigmoid(x)
+
+
+class GELU(_Pointwise):
+    """x * Phi(x), the exact form (MindSpore's default is the tanh approximation)."""
+
+    def __init__(self) -> None:
+        super().__init__("gelu")
+
+    def plain(self, x: Tensor) -> Tensor:
+        return ops.gelu(x, approximate="none")
+
+
+class GEGLU(_Pointwise):
+    """(.., 2D) -> (.., D): first half times the exact GELU of the second."""
+
+    def __init__(self) -> None:
+        super().__init__("geglu")
+
+    def plain(self, x: Tensor) -> Tensor:
+        value, gate = ops.chunk(x, 2, -1)
+        return value * ops.gelu(gate, approximate="none")

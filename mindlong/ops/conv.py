@@ -1,0 +1,138 @@
+"""Convolutions with torch's conventions: explicit padding, bias by default, weights (O, I, k, k)."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+from mindlong.ops.device import use_native
+from mindlong.ops.weights import Draw, fill_uniform, zeros
+
+Size = int | tuple[int, int]
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+class Conv2d(nn.Cell):
+    """(R, cin, H, W) -> (R, cout, H', W'). `weight` (cout, cin, kh, kw), `bias` (cout,); padding is symmetric, zeros."""
+
+    def __init__(self, cin: int, cout: int, kernel: Size, stride: Size = 1, padding: Size = 0, bias: bool = True) -> None:
+        super().__init__()
+        kernel, stride, padding = _pair(kernel), _pair(stride), _pair(padding)
+        self.fan_in, self.has_bias = cin * kernel[0] * kernel[1], bias
+        self.weight = zeros(cout, cin, *kernel)
+        if bias:
+            self.bias = zeros(cout)
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel, self.constant = functions.conv(stride, padding, bias), functions.conv_constant(stride, padding)
+        self.plain = ops.Conv2D(cout, kernel, pad_mode="pad", pad=(padding[0],) * 2 + (padding[1],) * 2, stride=stride)
+
+    def init_weights(self, draw: Draw) -> None:
+        """torch's default."""
+        fill_uniform(self.weight, draw("weight"), self.fan_in)
+        if self.has_bias:
+            fill_uniform(self.bias, draw("bias"), self.fan_in)
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.native and x.dtype == ms.float32:
+            if self.has_bias:
+                return self.kernel(x, self.weight, self.bias, self.constant)
+            return self.kernel(x, self.weight, self.constant)
+        y = self.plain(x, self.weight.astype(x.dtype))
+        return ops.bias_add(y, self.bias.astype(x.dtype)) if self.has_bias else y
+
+
+class ConvTranspose2d(nn.Cell):
+    """(R, cin, H, W) -> (R, cout, (H-1)*stride - 2*padding + kernel, ...). `weight` (cin, cout, kh, kw), `bias` (cout,)."""
+
+    def __init__(self, cin: int, cout: int, kernel: Size, stride: Size = 1, padding: Size = 0) -> None:
+        super().__init__()
+        kernel, stride, padding = _pair(kernel), _pair(stride), _pair(padding)
+        self.fan_in = cout * kernel[0] * kernel[1]  # torch takes axis 1 of the weight, here the output channels
+        self.cout, self.kernel_size, self.stride, self.padding = cout, kernel, stride, padding
+        self.weight, self.bias = zeros(cin, cout, *kernel), zeros(cout)
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel, self.constant = functions.deconv(stride, padding), functions.conv_constant(stride, padding)
+        self.plain = ops.Conv2DTranspose(cin, kernel, pad_mode="pad", pad=(padding[0],) * 2 + (padding[1],) * 2, stride=stride)
+
+    def init_weights(self, draw: Draw) -> None:
+        """torch's default."""
+        fill_uniform(self.weight, draw("weight"), self.fan_in)
+        fill_uniform(self.bias, draw("bias"), self.fan_in)
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.native and x.dtype == ms.float32:
+            return self.kernel(x, self.weight, self.bias, self.constant)
+        rows, _, height, width = x.shape
+        y = self.plain(x, self.weight.astype(x.dtype), (rows, self.cout, self._grown(height, 0), self._grown(width, 1)))
+        return ops.bias_add(y, self.bias.astype(x.dtype))
+
+    def _grown(self, size: int, axis: int) -> int:
+        return (size - 1) * self.stride[axis] - 2 * self.padding[axis] + self.kernel_size[axis]
+
+
+class TemporalConv(nn.Cell):
+    """A convolution over frames only: (B, cin, F, H, W) -> (B, cout, F, H, W), zeros beyond both ends.
+
+    `weight` (cout, cin, kernel), `bias` (cout,). It runs as a (kernel, 1) 2-D convolution on (B, cin, F, H*W).
+    """
+
+    def __init__(self, cin: int, cout: int, kernel: int = 3, bias: bool = True) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(f"TemporalConv: kernel is {kernel}; it must be odd to keep the number of frames")
+        self.cout, self.kernel_size, self.fan_in, self.has_bias = cout, kernel, cin * kernel, bias
+        self.weight = zeros(cout, cin, kernel)
+        if bias:
+            self.bias = zeros(cout)
+        padding = (kernel // 2, 0)
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel, self.constant = functions.conv((1, 1), padding, bias), functions.conv_constant((1, 1), padding)
+        self.plain = ops.Conv2D(cout, (kernel, 1), pad_mode="pad", pad=(kernel // 2, kernel // 2, 0, 0))
+
+    def init_weights(self, draw: Draw) -> None:
+        """torch's default."""
+        fill_uniform(self.weight, draw("weight"), self.fan_in)
+        if self.has_bias:
+            fill_uniform(self.bias, draw("bias"), self.fan_in)
+
+    def construct(self, x_BCFHW: Tensor) -> Tensor:
+        batch, channels, frames, height, width = x_BCFHW.shape
+        x = x_BCFHW.reshape((batch, channels, frames, height * width))
+        weight = self.weight.expand_dims(-1)
+        if self.native and x.dtype == ms.float32:
+            y = self.kernel(x, weight, self.bias, self.constant) if self.has_bias else self.kernel(x, weight, self.constant)
+        else:
+            y = self.plain(x, weight.astype(x.dtype))
+            y = ops.bias_add(y, self.bias.astype(x.dtype)) if self.has_bias else y
+        return y.reshape((batch, self.cout, frames, height, width))
+
+
+def upsample_nearest2x(x_RCHW: Tensor) -> Tensor:
+    """(R, C, H, W) -> (R, C, 2H, 2W), each pixel four times."""
+    rows, channels, height, width = x_RCHW.shape
+    x = ops.stack((x_RCHW, x_RCHW), -1).reshape((rows, channels, height, 1, 2 * width))
+    return ops.concat((x, x), 3).reshape((rows, channels, 2 * height, 2 * width))
+
+
+class UpsampleNearest(nn.Cell):
+    """(R, C, H, W) -> (R, C, *size) by nearest neighbours, as torch's interpolate(mode="nearest")."""
+
+    def construct(self, x_RCHW: Tensor, size: tuple[int, int]) -> Tensor:
+        height, width = x_RCHW.shape[2:]
+        if size[0] == 2 * height and size[1] == 2 * width:
+            return upsample_nearest2x(x_RCHW)
+        rows = Tensor([i * height // size[0] for i in range(size[0])], ms.int32)
+        columns = Tensor([i * width // size[1] for i in range(size[1])], ms.int32)
+        return ops.gather(ops.gather(x_RCHW, rows, 2), columns, 3)

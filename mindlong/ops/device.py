@@ -1,0 +1,93 @@
+"""The machine: which chip, which mode, which operators.
+
+Only this file and `parallel` name hardware. `setup` is called by commands, once, before a network is built.
+"""
+
+from __future__ import annotations
+
+import os
+
+import mindspore as ms
+
+from mindlong.utils import log
+from mindlong.utils.errors import ConfigError
+
+_state = {"native": "auto", "threads": 0, "chip": "cpu"}
+
+
+def setup(target: str = "auto", mode: str = "graph", device_id: int | None = None, jit_level: str = "auto", native: str = "auto",
+          threads: int = 0) -> None:
+    """Choose the device and the execution mode.
+
+    Args:
+        target: "CPU", "Ascend", or "auto": Ascend where MindSpore can drive one.
+        mode: "graph" or "pynative".
+        device_id: which NPU; None: MindSpore's choice.
+        jit_level: Ascend only: O0, O1, O2, or auto: O0 on 910B, MindSpore's own choice on 910A.
+        native, threads: see `configure`.
+    Raises:
+        ConfigError: Ascend was asked for and MindSpore cannot drive one here.
+    """
+    ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
+    _state["chip"] = _open_ascend(device_id) if target != "CPU" and _ascend_present(target) else _open_cpu()
+    if _state["chip"] != "cpu" and (jit_level != "auto" or _state["chip"] == "910b"):
+        ms.set_context(jit_config={"jit_level": "O0" if jit_level == "auto" else jit_level})
+    configure(native, threads)
+
+
+def _ascend_present(target: str) -> bool:
+    found = any(os.path.exists(path) for path in ("/dev/davinci_manager", "/dev/davinci0"))
+    if target == "Ascend" and not found:
+        raise ConfigError("env.device_target is Ascend, but no NPU device file (/dev/davinci0) is here; take CPU or auto")
+    return found
+
+
+def _open_ascend(device_id: int | None) -> str:
+    try:
+        ms.set_device("Ascend", device_id) if device_id is not None else ms.set_device("Ascend")
+        soc = ms.context.MSContext.get_instance().get_ascend_soc_version()
+    except (RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ConfigError(f"an NPU is here but MindSpore cannot drive it ({first}); see docs/ascend.md, or env.device_target=CPU") from None
+    return "910b" if soc.startswith("ascend910b") or soc.startswith("ascend910_93") else "910a"
+
+
+def _open_cpu() -> str:
+    ms.set_device("CPU")
+    return "cpu"
+
+
+def chip() -> str:
+    """"cpu", "910a" or "910b"."""
+    return _state["chip"]
+
+
+def configure(native: str = "auto", threads: int = 0) -> None:
+    """Choose the C++ operators for the cells built from now on: "on", "off", or "auto" (on a CPU with a compiler).
+
+    `threads` is for them, 0 for all cores the process may use. Raises ConfigError where "on" cannot be.
+    """
+    if native not in ("auto", "on", "off"):
+        raise ConfigError(f"env.native is {native!r}; it must be auto, on or off")
+    _state["native"], _state["threads"] = native, threads
+    if native == "on" and not use_native():
+        raise ConfigError("env.native is on, but the C++ operators cannot be built here; take auto or off")
+
+
+def threads() -> int:
+    """CPU threads for the C++ operators; 0: all cores the process may use."""
+    return _state["threads"]
+
+
+def use_native() -> bool:
+    """Whether a cell built now takes the C++ operators."""
+    if _state["native"] == "off" or _state["chip"] != "cpu":
+        return False
+    from mindlong.ops.native.build import BuildError, library
+
+    try:
+        library(threads())
+        return True
+    except BuildError as error:
+        log.once(f"plain operators are used, which are slower ({error}); with g++ installed they are built at the first use")
+        return False

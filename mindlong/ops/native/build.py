@@ -1,0 +1,90 @@
+"""Builds the C++ operators with the user's compiler, once for each source, flags, compiler and CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import mindspore
+
+from mindlong.utils import log
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "kernels.cc"
+# No -ffast-math: in a shared library it changes the float mode of the whole process.
+FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-w")
+
+
+class BuildError(Exception):
+    """The compiler is missing or refused the source; the message says which."""
+
+
+def cache_folder() -> Path:
+    """Where built libraries are kept: `MINDLONG_CACHE`, else the user's cache folder."""
+    root = os.environ.get("MINDLONG_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mindlong")
+    return Path(root).expanduser()
+
+
+def compiler() -> str | None:
+    """Path of the C++ compiler: `CXX`, else g++, else clang++."""
+    return next((p for p in map(shutil.which, (os.environ.get("CXX") or "g++", "g++", "clang++")) if p), None)
+
+
+def build(source: Path = SOURCE, flags: tuple[str, ...] = FLAGS) -> Path:
+    """The shared library of `source`, compiled if it is not in the cache yet. Raises BuildError."""
+    tool = compiler()
+    if tool is None:
+        raise BuildError("no C++ compiler found")
+    path = cache_folder() / f"{source.stem}-{_key(source, flags, tool)}.so"
+    if not path.exists():
+        log.get_logger().info("compiling the C++ operators (once, about a minute) ...")
+        _compile(tool, source, flags, path)
+    return path
+
+
+def _key(source: Path, flags: tuple[str, ...], tool: str) -> str:
+    version = subprocess.run([tool, "--version"], check=True, capture_output=True, text=True).stdout
+    parts = [p.read_bytes() for p in sorted([source, *source.parent.glob("*.h")])]
+    parts += [" ".join(flags).encode(), version.encode(), _cpu().encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    found = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    return " ".join(sorted(found.split(":", 1)[-1].split()))
+
+
+def _compile(tool: str, source: Path, flags: tuple[str, ...], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(suffix=".so", dir=path.parent)
+    os.close(handle)
+    try:
+        done = subprocess.run([tool, *flags, "-o", aside, str(source), "-ldl", "-lpthread"], capture_output=True, text=True)
+        if done.returncode:
+            raise BuildError(f"{tool} refused {source.name}: {done.stderr.strip()[-400:]}")
+        os.chmod(aside, 0o755)
+        os.replace(aside, path)  # whole or absent, also with several processes building at once
+    finally:
+        Path(aside).unlink(missing_ok=True)
+
+
+@functools.lru_cache(None)
+def library(threads: int = 0) -> str:
+    """Path of the library, set up for `threads` (0: the cores this process may use). Raises BuildError."""
+    path = str(build())
+    dnnl = Path(mindspore.__file__).parent / "lib" / "libdnnl.so.3"
+    count = threads or len(os.sched_getaffinity(0))
+    # MindSpore opens the same path: one copy in the process, so the state set here is the one its kernels see.
+    ctypes.CDLL(path).nk_setup(str(dnnl).encode(), count, -1)
+    return path

@@ -1,0 +1,194 @@
+"""The C++ operators as differentiable MindSpore operators, for use inside `construct`.
+
+Each factory returns one cached `ops.Custom` object. MindSpore reads the source of a `bprop`, so those are plain functions, and the
+names of their last arguments (`out`, `dout`) are its convention.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, ops
+
+from mindlong.ops.native.build import library
+
+
+def _custom(name, shape, count, bprop=None):
+    """The function `name` with `count` float32 outputs; `shape` maps input shapes to output shapes."""
+    from mindlong.ops.device import threads
+
+    dtype = ms.float32 if count == 1 else (ms.float32,) * count
+    return ops.Custom(f"{library(threads())}:{name}", shape, dtype, "aot", bprop=bprop)
+
+
+def constant(values, dtype=ms.float32) -> Tensor:
+    """A small tensor of scalars for a kernel."""
+    return Tensor(np.asarray(values), dtype)
+
+
+@functools.lru_cache(None)
+def silu():
+    """x -> x * sigmoid(x)."""
+    backward = _custom("nk_silu_bwd", lambda x, d: x, 1)
+
+    def bprop(x, out, dout):
+        return (backward(x, dout),)
+
+    return _custom("nk_silu", lambda x: x, 1, bprop)
+
+
+@functools.lru_cache(None)
+def gelu():
+    """x -> x * Phi(x), exact to 1.5e-7."""
+    backward = _custom("nk_gelu_bwd", lambda x, d: x, 1)
+
+    def bprop(x, out, dout):
+        return (backward(x, dout),)
+
+    return _custom("nk_gelu", lambda x: x, 1, bprop)
+
+
+@functools.lru_cache(None)
+def geglu():
+    """x (.., 2D) -> x[.., :D] * gelu(x[.., D:])."""
+    backward = _custom("nk_geglu_bwd", lambda x, d: x, 1)
+
+    def bprop(x, out, dout):
+        return (backward(x, dout),)
+
+    return _custom("nk_geglu", lambda x: [*x[:-1], x[-1] // 2], 1, bprop)
+
+
+@functools.lru_cache(None)
+def group_norm(groups, act=False, film=False):
+    """(x (B,C,..), weight, bias[, scale (B,C), shift (B,C)], eps (1)) -> (y, mean, rstd)."""
+    name = "nk_gn_silu" if act else "nk_gn"
+    if film:
+        backward = _custom(name + "_bwd", lambda x, g, b, sc, sh, m, r, d: (x, g, b, sc, sh), 5)
+
+        def bprop(x, gamma, beta, scale, shift, eps, out, dout):
+            dx, dg, db, dsc, dsh = backward(x, gamma, beta, scale, shift, out[1], out[2], dout[0])
+            return dx, dg, db, dsc, dsh, ops.zeros_like(eps)
+
+        return _custom(name, lambda x, g, b, sc, sh, e: (x, [x[0], groups], [x[0], groups]), 3, bprop)
+    backward = _custom(name + "_bwd", lambda x, g, b, m, r, d: (x, g, b), 3)
+
+    def bprop(x, gamma, beta, eps, out, dout):
+        dx, dg, db = backward(x, gamma, beta, out[1], out[2], dout[0])
+        return dx, dg, db, ops.zeros_like(eps)
+
+    return _custom(name, lambda x, g, b, e: (x, [x[0], groups], [x[0], groups]), 3, bprop)
+
+
+@functools.lru_cache(None)
+def layer_norm():
+    """(x (.., D), weight, bias, eps (1)) -> (y, mean, rstd)."""
+    backward = _custom("nk_ln_bwd", lambda x, g, m, r, d: (x, g, g), 3)
+
+    def bprop(x, gamma, beta, eps, out, dout):
+        dx, dg, db = backward(x, gamma, out[1], out[2], dout[0])
+        return dx, dg, db, ops.zeros_like(eps)
+
+    return _custom("nk_ln", lambda x, g, b, e: (x, x[:-1], x[:-1]), 3, bprop)
+
+
+@functools.lru_cache(None)
+def channel_norm():
+    """(x (R,C,..), gamma (C), eps (1)) -> (y, mean, rstd), normalised over axis 1."""
+    backward = _custom("nk_cn_bwd", lambda x, g, m, r, d: (x, g), 2)
+
+    def bprop(x, gamma, eps, out, dout):
+        dx, dg = backward(x, gamma, out[1], out[2], dout[0])
+        return dx, dg, ops.zeros_like(eps)
+
+    return _custom("nk_cn", lambda x, g, e: (x, [x[0]] + x[2:], [x[0]] + x[2:]), 3, bprop)
+
+
+@functools.lru_cache(None)
+def rms_norm(act=False, film=False):
+    """(x (R,C,..), gamma (C)[, scale (B,C), shift (B,C)]) -> (y, inverse norm)."""
+    name = "nk_rms_silu" if act else "nk_rms"
+    if film:
+        backward = _custom(name + "_bwd", lambda x, g, sc, sh, i, d: (x, g, sc, sh), 4)
+
+        def bprop(x, gamma, scale, shift, out, dout):
+            return backward(x, gamma, scale, shift, out[1], dout[0])
+
+        return _custom(name, lambda x, g, sc, sh: (x, [x[0]] + x[2:]), 2, bprop)
+    backward = _custom(name + "_bwd", lambda x, g, i, d: (x, g), 2)
+
+    def bprop(x, gamma, out, dout):
+        return backward(x, gamma, out[1], dout[0])
+
+    return _custom(name, lambda x, g: (x, [x[0]] + x[2:]), 2, bprop)
+
+
+@functools.lru_cache(None)
+def conv(stride, pad, bias=True):
+    """(x, w[, b], cfg) -> y; stride and pad are tuples (symmetric padding), cfg their int64 constant."""
+    n = len(stride)
+
+    def shape(x, w):
+        return [x[0], w[0]] + [(x[2 + i] + 2 * pad[i] - w[2 + i]) // stride[i] + 1 for i in range(n)]
+
+    if bias:
+        backward = _custom("nk_conv_bwd", lambda x, w, d, c: (x, w, [w[0]]), 3)
+
+        def bprop(x, w, b, cfg, out, dout):
+            dx, dw, db = backward(x, w, dout, cfg)
+            return dx, dw, db, ops.zeros_like(cfg)
+
+        return _custom("nk_conv", lambda x, w, b, c: shape(x, w), 1, bprop)
+    backward = _custom("nk_conv_bwd", lambda x, w, d, c: (x, w), 2)
+
+    def bprop(x, w, cfg, out, dout):
+        dx, dw = backward(x, w, dout, cfg)
+        return dx, dw, ops.zeros_like(cfg)
+
+    return _custom("nk_conv", lambda x, w, c: shape(x, w), 1, bprop)
+
+
+@functools.lru_cache(None)
+def deconv(stride, pad):
+    """(x, w (I,O,..), b, cfg) -> y: transposed convolution."""
+    n = len(stride)
+    backward = _custom("nk_deconv_bwd", lambda x, w, d, c: (x, w, [w[1]]), 3)
+
+    def bprop(x, w, b, cfg, out, dout):
+        dx, dw, db = backward(x, w, dout, cfg)
+        return dx, dw, db, ops.zeros_like(cfg)
+
+    def shape(x, w, b, c):
+        return [x[0], w[1]] + [(x[2 + i] - 1) * stride[i] - 2 * pad[i] + w[2 + i] for i in range(n)]
+
+    return _custom("nk_deconv", shape, 1, bprop)
+
+
+def conv_constant(stride, pad) -> Tensor:
+    """Strides, padding before, padding after, as the convolution kernels read them."""
+    return constant([*stride, *pad, *pad], ms.int64)
+
+
+@functools.lru_cache(None)
+def temporal(heads):
+    """(qkv (B*F, 3*N*D, ..), cos (F,E), sin (F,E), bias (B|1,N,F,F), scale (1)) -> (B*F, N*D, ..)."""
+    backward = _custom("nk_temporal_bwd", lambda x, c, s, b, a, d: (x, b), 2)
+
+    def bprop(qkv, cos, sin, bias, scale, out, dout):
+        dqkv, dbias = backward(qkv, cos, sin, bias, scale, dout)
+        return dqkv, ops.zeros_like(cos), ops.zeros_like(sin), dbias, ops.zeros_like(scale)
+
+    return _custom("nk_temporal", lambda x, c, s, b, a: [x[0], x[1] // 3, *x[2:]], 1, bprop)
+
+
+@functools.lru_cache(None)
+def linear_attention():
+    """(qkv (R, 3*N*D, ..), (scale, D)) -> (R, N*D, ..)."""
+    backward = _custom("nk_linear_attention_bwd", lambda x, c, d: x, 1)
+
+    def bprop(qkv, cfg, out, dout):
+        return backward(qkv, cfg, dout), ops.zeros_like(cfg)
+
+    return _custom("nk_linear_attention", lambda x, c: [x[0], x[1] // 3, *x[2:]], 1, bprop)

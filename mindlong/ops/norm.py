@@ -1,0 +1,152 @@
+"""Norms with what usually follows them fused in: FiLM (a scale and a shift from the embedding) and SiLU.
+
+Legend: R rows (frames folded behind the batch: R = B*F), B videos, C channels, S all further axes. FiLM comes as (B, C); row r
+belongs to video r // (R / B). All norms compute in float32 and answer in the type of their input.
+"""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+from mindlong.ops.device import use_native
+from mindlong.ops.weights import ones, zeros
+
+
+def _rows(film_BC: Tensor, rows: int) -> Tensor:
+    """(B, C) -> (R, C), each video's row repeated for its frames."""
+    batch, channels = film_BC.shape
+    if batch == rows:
+        return film_BC
+    return film_BC.reshape((batch, 1, channels)).broadcast_to((batch, rows // batch, channels)).reshape((rows, channels))
+
+
+def _finish(y_RCS: Tensor, scale_BC: Tensor | None, shift_BC: Tensor | None, act: bool) -> Tensor:
+    """FiLM and SiLU in the plain form."""
+    if scale_BC is not None:
+        rows, channels, _ = y_RCS.shape
+        scale = _rows(scale_BC, rows).reshape((rows, channels, 1))
+        shift = _rows(shift_BC, rows).reshape((rows, channels, 1))
+        y_RCS = y_RCS * (scale + 1.0) + shift
+    return y_RCS * ops.sigmoid(y_RCS) if act else y_RCS
+
+
+class GroupNorm(nn.Cell):
+    """GroupNorm with `weight` and `bias` (C,), then FiLM if `film`, then SiLU if `act`.
+
+    construct(x (R, C, ..)[, scale (B, C), shift (B, C)]) -> x's shape.
+    Raises ValueError where the groups do not divide the channels.
+    """
+
+    float32 = True
+
+    def __init__(self, groups: int, channels: int, eps: float = 1e-5, act: bool = False, film: bool = False) -> None:
+        super().__init__()
+        if channels % groups:
+            raise ValueError(f"GroupNorm: {channels} channels cannot be split into {groups} groups")
+        self.groups, self.channels, self.eps, self.act, self.film = groups, channels, eps, act, film
+        self.weight, self.bias = ones(channels), zeros(channels)
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel, self.constant = functions.group_norm(groups, act, film), functions.constant([eps])
+
+    def construct(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        x32 = x.astype(ms.float32)
+        if not self.native:
+            return self._plain(x32, scale, shift).astype(x.dtype)
+        if self.film:
+            scale, shift = _rows(scale.astype(ms.float32), x.shape[0]), _rows(shift.astype(ms.float32), x.shape[0])
+            return self.kernel(x32, self.weight, self.bias, scale, shift, self.constant)[0].astype(x.dtype)
+        return self.kernel(x32, self.weight, self.bias, self.constant)[0].astype(x.dtype)
+
+    def _plain(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        rows = x.shape[0]
+        grouped = x.reshape((rows * self.groups, -1))
+        centred = grouped - grouped.mean(1, True)
+        y = centred * ops.rsqrt(ops.square(centred).mean(1, True) + self.eps)
+        y = y.reshape((rows, self.channels, -1)) * self.weight.reshape((1, -1, 1)) + self.bias.reshape((1, -1, 1))
+        return _finish(y, scale, shift, self.act).reshape(x.shape)
+
+
+class LayerNorm(nn.Cell):
+    """LayerNorm over the last axis (D) with `weight` and `bias` (D,). MindSpore's own has another eps."""
+
+    float32 = True
+
+    def __init__(self, dim: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight, self.bias = ones(dim), zeros(dim)
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel, self.constant = functions.layer_norm(), functions.constant([eps])
+
+    def construct(self, x: Tensor) -> Tensor:
+        x32 = x.astype(ms.float32)
+        if self.native:
+            return self.kernel(x32, self.weight, self.bias, self.constant)[0].astype(x.dtype)
+        centred = x32 - x32.mean(-1, True)
+        y = centred * ops.rsqrt(ops.square(centred).mean(-1, True) + self.eps)
+        return (y * self.weight + self.bias).astype(x.dtype)
+
+
+class ChannelLayerNorm(nn.Cell):
+    """LayerNorm over axis 1 with `gamma` (C,) and no bias, as in Video Diffusion Models."""
+
+    float32 = True
+
+    def __init__(self, dim: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.gamma = ones(dim)
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel, self.constant = functions.channel_norm(), functions.constant([eps])
+
+    def construct(self, x: Tensor) -> Tensor:
+        x32 = x.astype(ms.float32)
+        if self.native:
+            return self.kernel(x32, self.gamma, self.constant)[0].astype(x.dtype)
+        centred = x32 - x32.mean(1, True)
+        y = centred * ops.rsqrt(ops.square(centred).mean(1, True) + self.eps)
+        return (y * self.gamma.reshape((1, -1) + (1,) * (x.ndim - 2))).astype(x.dtype)
+
+
+class ChannelRMSNorm(nn.Cell):
+    """x / max(|x|, 1e-12) * sqrt(C) * gamma over axis 1, then FiLM if `film`, then SiLU if `act`.
+
+    construct(x (R, C, ..)[, scale (B, C), shift (B, C)]) -> x's shape. `gamma` is (C,).
+    """
+
+    float32 = True
+
+    def __init__(self, dim: int, act: bool = False, film: bool = False) -> None:
+        super().__init__()
+        self.act, self.film, self.root = act, film, float(dim) ** 0.5
+        self.gamma = ones(dim)
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel = functions.rms_norm(act, film)
+
+    def construct(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        x32 = x.astype(ms.float32)
+        if not self.native:
+            return self._plain(x32, scale, shift).astype(x.dtype)
+        if self.film:
+            return self.kernel(x32, self.gamma, scale.astype(ms.float32), shift.astype(ms.float32))[0].astype(x.dtype)
+        return self.kernel(x32, self.gamma)[0].astype(x.dtype)
+
+    def _plain(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        flat = x.reshape((x.shape[0], x.shape[1], -1))
+        # The floor under the square keeps the root's gradient finite at an all-zero vector; the floor under the norm is torch's.
+        norm = ops.maximum(ops.sqrt(ops.maximum(ops.square(flat).sum(1, keepdims=True), 1e-30)), 1e-12)
+        y = flat * (self.root / norm) * self.gamma.reshape((1, -1, 1))
+        return _finish(y, scale, shift, self.act).reshape(x.shape)
