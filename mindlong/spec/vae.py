@@ -47,7 +47,7 @@ class VaeSpec:
             raise ConfigError("The autoencoder needs at least one level in block_channels, and layers of at least 1.")
         for width in self.block_channels:
             if width % self.groups:
-                raise ConfigError(f"block_channels holds {width}; every level must be a multiple of groups ({self.groups}).")
+                raise ConfigError(f"block_channels holds {width}; each must be a multiple of groups ({self.groups}).")
 
     @property
     def factor(self) -> int:

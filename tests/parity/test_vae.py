@@ -1,0 +1,141 @@
+"""AutoencoderKL against diffusers': forward 1e-4, gradients 1e-3, graph mode, every parameter random; names in three
+layouts.
+"""
+
+import json
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from mindlong.models.init import initialise
+from mindlong.models.vae import AutoencoderKL, Decode, Encode, decode_frames, encode_frames, kl_divergence
+from mindlong.spec.names import our_array
+from mindlong.spec.vae import LAYOUTS, VaeSpec, decode_peak_bytes, names, parameter_count
+from mindlong.utils.errors import ConfigError
+
+FOLDER = Path(__file__).parents[1] / "golden"
+SPECS = {
+    "tiny": VaeSpec(3, 3, (8, 8, 16), 1, groups=4),
+    "deep_odd": VaeSpec(3, 4, (4, 8), 2, groups=2),
+}
+
+
+def load(name):
+    with np.load(FOLDER / f"vae_{name}.npz") as arrays:
+        golden = dict(arrays)
+    vae, entries = AutoencoderKL(SPECS[name]), names(SPECS[name])
+    parameters = {p.name: p for p in vae.get_parameters()}
+    assert set(parameters) == {e.ours for e in entries}
+    for entry in entries:
+        parameters[entry.ours].set_data(ms.Tensor(our_array(entry, golden[f"weight/{entry.source}"])))
+    return golden, vae, entries
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def case(request):
+    return load(request.param)
+
+
+def close(ours, want, tolerance):
+    np.testing.assert_allclose(ours, want, rtol=0, atol=tolerance * max(np.abs(want).max(), 1e-3))
+
+
+class Probed(nn.Cell):
+    """The scalar whose gradients the golden arrays hold."""
+
+    def __init__(self, vae):
+        super().__init__(auto_prefix=False)
+        self.vae = vae
+
+    def construct(self, x, noise, probe):
+        decoded, _, logvar = self.vae(x, noise)
+        return (decoded * probe).sum() + logvar.sum()
+
+
+def test_encoding_and_decoding(case):
+    golden, vae, _ = case
+    moments = Encode(vae)(ms.Tensor(golden["x"])).asnumpy()
+    mean, logvar = np.split(moments, 2, 1)
+    close(mean, golden["mean"], 1e-4)
+    close(logvar, golden["logvar"], 1e-4)
+    sample = golden["mean"] + np.exp(0.5 * golden["logvar"]) * golden["noise"]
+    close(Decode(vae)(ms.Tensor(sample)).asnumpy(), golden["decoded"], 1e-4)
+
+
+def test_gradients_of_every_parameter_and_of_the_picture(case):
+    golden, vae, entries = case
+    arrays = [ms.Tensor(golden[name]) for name in ("x", "noise", "probe")]
+    parameters = vae.trainable_params()
+    grad_x, grads = ms.grad(Probed(vae), 0, parameters)(*arrays)
+    close(grad_x.asnumpy(), golden["grad_x"], 1e-3)
+    ours = {p.name: g.asnumpy() for p, g in zip(parameters, grads, strict=True)}
+    scale = max(np.abs(golden[f"grad/{e.source}"]).max() for e in entries)
+    for entry in entries:
+        want = our_array(entry, golden[f"grad/{entry.source}"])
+        # a key's bias has no gradient in exact arithmetic: softmax ignores what is added to a whole row
+        tolerance = 1e-3 * max(np.abs(want).max(), 1e-3 * scale)
+        np.testing.assert_allclose(ours[entry.ours], want, rtol=0, atol=tolerance, err_msg=entry.ours)
+
+
+def test_chunks_of_frames_equal_the_whole_batch(case):
+    golden, vae, _ = case
+    frames = np.concatenate([golden["x"], golden["x"][:1] * 0.5])
+    encode, decode = Encode(vae), Decode(vae)
+    whole = encode_frames(encode, frames, chunk=3)
+    np.testing.assert_allclose(encode_frames(encode, frames, chunk=2), whole, rtol=0, atol=1e-5)
+    pieces = list(decode_frames(decode, whole, chunk=2))
+    assert [len(p) for p in pieces] == [2, 1]
+    close(np.concatenate(pieces), np.concatenate(list(decode_frames(decode, whole, chunk=3))), 1e-5)
+
+
+def test_latents_are_scaled_and_a_sample_uses_the_noise_given(case):
+    golden, vae, _ = case
+    encode = Encode(vae)
+    close(encode_frames(encode, golden["x"], chunk=2), golden["mean"] * 0.18215, 1e-4)
+    sample = golden["mean"] + np.exp(0.5 * golden["logvar"]) * golden["noise"]
+    close(encode_frames(encode, golden["x"], golden["noise"], chunk=2), sample * 0.18215, 1e-4)
+    with pytest.raises(ConfigError, match="chunk"):
+        encode_frames(encode, golden["x"], chunk=0)
+
+
+def test_divergence_from_the_prior_is_the_textbooks():
+    mean, logvar = ms.Tensor([[0.0, 0.0], [1.0, 0.0]]), ms.Tensor([[0.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_allclose(kl_divergence(mean, logvar).asnumpy(), [0.0, 0.5 + 0.5 * (np.e - 2)], rtol=1e-5)
+
+
+def test_full_size_names_are_those_of_diffusers_converter():
+    pairs = json.loads((FOLDER / "vae_names.json").read_text())
+    spec = VaeSpec()
+    sides = [
+        {e.ours: e.source for e in names(spec, *layout)} for layout in (("ldm", "first_stage_model."), ("diffusers",))
+    ]
+    assert {sides[0][ours]: sides[1][ours] for ours in sides[0]} == pairs
+    assert parameter_count(spec) == 83_653_863
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_names_are_a_bijection_in_every_layout(layout):
+    entries = names(VaeSpec(), layout)
+    assert len({e.source for e in entries}) == len({e.ours for e in entries}) == len(entries) == 248
+    assert all(np.prod(e.our_shape) == np.prod(e.source_shape) for e in entries)
+
+
+def test_an_impossible_autoencoder_is_refused():
+    with pytest.raises(ConfigError, match="groups"):
+        VaeSpec(block_channels=(30,))
+    with pytest.raises(ConfigError, match="ldm"):
+        names(VaeSpec(), "lmd")
+
+
+def test_every_parameter_gets_a_first_value():
+    vae = initialise(AutoencoderKL(SPECS["tiny"]), 1)
+    empty = [p.name for p in vae.get_parameters() if not np.any(p.asnumpy()) and "norm" not in p.name]
+    assert empty == []
+
+
+def test_decoding_memory_grows_with_pixels_and_frames():
+    assert decode_peak_bytes(VaeSpec(), 512, 512) > 3 * decode_peak_bytes(VaeSpec(), 256, 256)
+    assert decode_peak_bytes(VaeSpec(), 256, 256, 4) == 4 * decode_peak_bytes(VaeSpec(), 256, 256)
