@@ -1,0 +1,203 @@
+"""Safetensors files, read and written tensor by tensor, bfloat16 included.
+
+Layout: 8 bytes little-endian header length, the header (JSON: name -> dtype, shape, data_offsets; strings under
+`__metadata__`), then the data without holes. Files written here carry a CRC-32 of every tensor (its name, format,
+shape and bytes) in the metadata, so that a changed byte is noticed; files of others are read without that check.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from mindlong.checkpoints.dtypes import BY_CODE, Format, cast_target, decode, encode
+from mindlong.checkpoints.faults import CorruptCheckpoint
+from mindlong.checkpoints.lazy import Lazy, as_lazy
+
+MAX_HEADER = 100_000_000  # bytes, the format's own bound
+MAX_DIMS = 32
+CHECKSUMS = "mindlong_crc32"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a tensor lies: its format, its shape, and its first and last + 1 byte in the file."""
+
+    form: Format
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def read_header(path: Path) -> tuple[dict[str, Slot], dict[str, str]]:
+    """The slots of a file by name, and its metadata.
+
+    Raises:
+        CorruptCheckpoint: the header contradicts itself or the size of the file.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(8)
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+        if not 2 <= length <= MAX_HEADER:
+            raise CorruptCheckpoint(f"{path}: not a safetensors file (its header would be {length} bytes long)")
+        if 8 + length > size:
+            raise CorruptCheckpoint(f"{path}: cut short: {size} bytes, its header alone needs {8 + length}")
+        text = file.read(length)
+    table = _json(path, text)
+    metadata = table.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise CorruptCheckpoint(f"{path}: its metadata is not a table of strings")
+    slots = {name: _slot(path, name, row, 8 + length) for name, row in table.items()}
+    _check_layout(path, slots, 8 + length, size)
+    return slots, metadata
+
+
+def _json(path: Path, text: bytes) -> dict:
+    def unique(pairs: list[tuple[str, object]]) -> dict:
+        table = dict(pairs)
+        if len(table) != len(pairs):
+            raise CorruptCheckpoint(f"{path}: a name stands twice in its header")
+        return table
+
+    try:
+        table = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise CorruptCheckpoint(f"{path}: its header is not readable ({str(error)[:80]})") from error
+    if not isinstance(table, dict):
+        raise CorruptCheckpoint(f"{path}: its header is not a table of tensors")
+    return table
+
+
+def _slot(path: Path, name: str, row: object, start: int) -> Slot:
+    row = row if isinstance(row, dict) else {}
+    code, shape, offsets = row.get("dtype"), row.get("shape"), row.get("data_offsets")
+    if code not in BY_CODE if isinstance(code, str) else True:
+        raise CorruptCheckpoint(f"{path}: {name!r} has the unknown number format {code!r}")
+    if not _naturals(shape) or len(shape) > MAX_DIMS or not _naturals(offsets) or len(offsets) != 2:
+        raise CorruptCheckpoint(f"{path}: the header's row for {name!r} is damaged")
+    begin, end = offsets
+    if end - begin != prod(shape) * BY_CODE[code].size:
+        raise CorruptCheckpoint(f"{path}: {name!r} of shape {shape} {code} needs {prod(shape) * BY_CODE[code].size} "
+                                f"bytes, the header gives it {end - begin}")
+    return Slot(BY_CODE[code], tuple(shape), start + begin, start + end)
+
+
+def _naturals(values: object) -> bool:
+    return isinstance(values, list) and all(type(v) is int and 0 <= v < 2**63 for v in values)
+
+
+def _check_layout(path: Path, slots: Mapping[str, Slot], start: int, size: int) -> None:
+    place = start
+    for name, slot in sorted(slots.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if slot.begin != place:
+            what = "overlaps the tensor before it" if slot.begin < place else "leaves a hole before it"
+            raise CorruptCheckpoint(f"{path}: {name!r} {what}")
+        place = slot.end
+    if place > size:
+        raise CorruptCheckpoint(f"{path}: cut short: {size} bytes, its header describes {place} (a stopped download?)")
+    if place < size:
+        raise CorruptCheckpoint(f"{path}: {size - place} bytes too many behind its tensors")
+
+
+def read_slot(path: Path, name: str, slot: Slot, crc: int | None = None) -> np.ndarray:
+    """One tensor as a fresh array (bfloat16 as float32). Raises CorruptCheckpoint where its bytes were changed."""
+    raw = np.empty(slot.shape, slot.form.raw)
+    with path.open("rb", buffering=0) as file:
+        fill(file, slot.begin, raw, f"{path}: {name!r}")
+    if crc is not None and checksum(name, slot.form, raw) != crc:
+        raise CorruptCheckpoint(f"{path}: the bytes of {name!r} were changed after the file was written (CRC-32)")
+    return decode(raw, slot.form)
+
+
+def read_all(path: Path) -> dict[str, np.ndarray]:
+    """Every tensor of a file by name. Raises CorruptCheckpoint where the file is damaged."""
+    slots, metadata = read_header(path)
+    crc = checksums(path, slots, metadata)
+    return {name: read_slot(path, name, slot, crc.get(name)) for name, slot in slots.items()}
+
+
+def fill(file: BinaryIO, begin: int, raw: np.ndarray, what: str) -> None:
+    """Fill a C-ordered array from the bytes of `file` at `begin`, without a copy in between."""
+    view, done = memoryview(raw.reshape(-1).view(np.uint8)), 0
+    file.seek(begin)
+    while done < len(view):
+        count = file.readinto(view[done : done + (1 << 26)])
+        if not count:
+            raise CorruptCheckpoint(f"{what}: the file ends {len(view) - done} bytes early")
+        done += count
+
+
+def checksum(name: str, form: Format, raw: np.ndarray) -> int:
+    """CRC-32 of a tensor as it is stored, together with what the header says of it."""
+    head = f"{name}\0{form.code}\0{list(raw.shape)}\0".encode()
+    return zlib.crc32(memoryview(raw.reshape(-1).view(np.uint8)), zlib.crc32(head))
+
+
+def checksums(path: Path, slots: Mapping[str, Slot], metadata: Mapping[str, str]) -> dict[str, int]:
+    """The CRC-32 of every tensor that the file's writer left in the metadata; empty where it left none."""
+    if CHECKSUMS not in metadata:
+        return {}
+    words = metadata[CHECKSUMS].split()
+    try:
+        numbers = [int(word, 16) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) != len(slots):
+        raise CorruptCheckpoint(f"{path}: its list of checksums is damaged")
+    return dict(zip(in_order({name: slot.form for name, slot in slots.items()}), numbers, strict=True))
+
+
+def in_order(forms: Mapping[str, Format]) -> list[str]:
+    """The order in which tensors lie in files written here: wide numbers first, so that all are aligned."""
+    return sorted(forms, key=lambda name: (-forms[name].size, name))
+
+
+def write(sink: Callable[[bytes | memoryview], object], arrays: Mapping[str, np.ndarray | Lazy],
+          metadata: Mapping[str, str] | None = None, dtype: str | None = None,
+          patch: Callable[[int, bytes], None] | None = None) -> None:
+    """Hand the bytes of a safetensors file to `sink`, piece by piece, holding one tensor at a time.
+
+    Args:
+        dtype: floating tensors are cast to it; None keeps each as it is.
+        patch: overwrites bytes at a place already handed out; given, the file carries checksums.
+
+    Raises:
+        UserError: a value beyond the range of `dtype`.
+    """
+    forms = {name: cast_target(as_lazy(array).dtype, dtype) for name, array in arrays.items()}
+    sources = {name: as_lazy(arrays[name]) for name in in_order(forms)}
+    crc = dict.fromkeys(sources, 0)
+    sink(_header(sources, forms, metadata, crc if patch else None))
+    for name, source in sources.items():
+        raw = encode(source.read(), forms[name], name).reshape(source.shape)
+        crc[name] = checksum(name, forms[name], raw) if patch else 0
+        sink(memoryview(raw.reshape(-1).view(np.uint8)))
+        del raw
+    if patch:
+        patch(0, _header(sources, forms, metadata, crc))
+
+
+def _header(sources: Mapping[str, Lazy], forms: Mapping[str, Format], metadata: Mapping[str, str] | None,
+            crc: Mapping[str, int] | None) -> bytes:
+    table, place = {}, 0
+    about = dict(metadata or {})
+    if crc is not None:
+        about[CHECKSUMS] = " ".join(f"{crc[name]:08x}" for name in sources)
+    if about:
+        table["__metadata__"] = about
+    for name, source in sources.items():
+        end = place + prod(source.shape) * forms[name].size
+        table[name] = {"dtype": forms[name].code, "shape": list(source.shape), "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text

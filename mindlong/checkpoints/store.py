@@ -1,0 +1,227 @@
+"""Checkpoints of a run: folders that are either whole or do not exist.
+
+    RUN/checkpoints/step-00001000/{network,ema,optimizer}.safetensors  state.json  manifest.json
+
+A checkpoint is written into `step-N.tmp`, every file synced, the manifest last, and the folder renamed once. Whatever
+kills the process leaves either the whole new checkpoint or the ones before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from mindlong.checkpoints import manifest, safetensors_file
+from mindlong.checkpoints.lazy import total_bytes
+from mindlong.utils.atomic import sync_folder
+from mindlong.utils.errors import ConfigError, InputFileError, UserError
+from mindlong.utils.log import get_logger
+
+FOLDER, STATE, SUFFIX, ASIDE = "checkpoints", "state.json", ".safetensors", ".tmp"
+PIECE = 1 << 24  # bytes handed to the disk at once
+_STEP = re.compile(r"step-(\d{8,})")
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Checkpoint(NamedTuple):
+    """What a folder holds: file name (without suffix) -> array name -> array, and the state."""
+
+    files: dict[str, dict[str, np.ndarray]]
+    state: dict
+
+
+def write_hook(event: str) -> None:
+    """Called before every write, sync, rename and removal of a save. Tests put a failure or a kill in its place."""
+
+
+def save(run_dir: str | Path, step: int, files: Mapping[str, Arrays], state: dict, keep: int = 3) -> Path:
+    """Write the checkpoint of `step` and drop all but the newest `keep`; returns its folder.
+
+    Args:
+        files: file name (without suffix) -> array name -> array.
+        state: numbers, strings, lists and tables, nothing else.
+        keep: at least 2, because the newest may turn out damaged.
+
+    Raises:
+        UserError: the disk is full or cannot be written; the checkpoints before this one are untouched.
+        ConfigError: `keep` below 2, or a state that JSON cannot hold.
+    """
+    if keep < 2:
+        raise ConfigError(f"keep is {keep}; it must be at least 2, because the newest checkpoint may turn out damaged")
+    target = Path(run_dir) / FOLDER / f"step-{step:08d}"
+    aside = target.with_name(target.name + ASIDE)
+    text = manifest.as_json(state)
+    try:
+        _write(aside, step, files, state, text)
+        _publish(aside, target)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise UserError(_why(error, target, files)) from error
+    _purge(target.parent, keep)
+    return target
+
+
+def latest(run_dir: str | Path) -> Path | None:
+    """The checkpoint of the highest step that has a valid manifest and files of the right sizes, or None.
+
+    Leftovers of interrupted saves and damaged folders are named in the log.
+    """
+    for line in leftovers(run_dir):
+        get_logger().warning("%s", line)
+    whole = _whole(_folder(run_dir))
+    return whole[-1] if whole else None
+
+
+def leftovers(run_dir: str | Path) -> list[str]:
+    """A sentence on everything among the checkpoints that is not one."""
+    folder = _folder(run_dir)
+    found = [f"{path}: left by a save that was interrupted; it is ignored, and the next save removes it"
+             for path in sorted(folder.glob(f"step-*{ASIDE}"))]
+    problems = ((path, _problem(path)) for path in _steps(folder))
+    return found + [f"{path}: ignored, because {problem}" for path, problem in problems if problem]
+
+
+def load(folder: str | Path, only: Iterable[str] | None = None, verify: bool = True) -> Checkpoint:
+    """Read a checkpoint folder.
+
+    Args:
+        only: the files wanted, without suffix; None: all.
+        verify: compare the SHA-256 of every file read with the manifest (sizes are always compared).
+
+    Raises:
+        InputFileError: no such checkpoint, or a file in it is missing, cut short or changed; the sentence names it.
+    """
+    folder = Path(folder)
+    rows = manifest.read(folder)["files"]
+    wanted = _wanted(folder, [name for name in rows if name.endswith(SUFFIX)], only)
+    for name in (STATE, *wanted):
+        manifest.check_file(folder, name, rows, verify)
+    files = {name.removesuffix(SUFFIX): safetensors_file.read_all(folder / name) for name in wanted}
+    return Checkpoint(files, json.loads((folder / STATE).read_text(encoding="utf-8")))
+
+
+def _folder(run_dir: str | Path) -> Path:
+    """The folder of checkpoints of a run; that folder itself serves too."""
+    inner = Path(run_dir) / FOLDER
+    return inner if inner.is_dir() else Path(run_dir)
+
+
+def _steps(folder: Path) -> list[Path]:
+    """Finished and damaged checkpoints alike, by rising step."""
+    found = [(_STEP.fullmatch(path.name), path) for path in folder.glob("step-*") if path.is_dir()]
+    return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
+
+
+def _whole(folder: Path) -> list[Path]:
+    return [path for path in _steps(folder) if _problem(path) is None]
+
+
+def _problem(folder: Path) -> str | None:
+    """Why the folder is no checkpoint, by its manifest and sizes; None where it is one."""
+    try:
+        rows = manifest.read(folder)["files"]
+        for name in rows:
+            manifest.check_file(folder, name, rows, verify=False)
+    except InputFileError as error:
+        return str(error)
+    return None
+
+
+def _wanted(folder: Path, held: list[str], only: Iterable[str] | None) -> list[str]:
+    wanted = held if only is None else [name + SUFFIX for name in only]
+    for name in wanted:
+        if name not in held:
+            raise InputFileError(f"{folder} holds no {name}; it has {', '.join(held)}")
+    return wanted
+
+
+class _Sink:
+    """Writes to a file in pieces, telling the hook, and hashes what it writes."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.file, self.name, self.bytes, self.digest = file, name, 0, hashlib.sha256()
+
+    def __call__(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        while len(view):
+            write_hook(f"write {self.name}")
+            count = self.file.write(view[:PIECE])
+            self.digest.update(view[:count])
+            self.bytes += count
+            view = view[count:]
+
+    def row(self, arrays: int = 0) -> dict[str, dict]:
+        """The file's line in the manifest."""
+        return {self.name: {"bytes": self.bytes, "sha256": self.digest.hexdigest(), "arrays": arrays}}
+
+
+@contextlib.contextmanager
+def _synced(path: Path) -> Iterator[_Sink]:
+    with path.open("wb", buffering=0) as file:
+        yield _Sink(file, path.name)
+        write_hook(f"sync {path.name}")
+        os.fsync(file.fileno())
+
+
+def _write(aside: Path, step: int, files: Mapping[str, Arrays], state: dict, text: bytes) -> None:
+    write_hook("make folder")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    rows: dict[str, dict] = {}
+    for name, arrays in files.items():
+        with _synced(aside / (name + SUFFIX)) as sink:
+            safetensors_file.write(sink, arrays, {"format": "pt"})
+        rows |= sink.row(len(arrays))
+    with _synced(aside / STATE) as sink:
+        sink(text)
+    rows |= sink.row()
+    with _synced(aside / manifest.NAME) as sink:
+        sink(manifest.compose(step, rows, state))
+    write_hook("sync folder")
+    sync_folder(aside)
+
+
+def _publish(aside: Path, target: Path) -> None:
+    if target.exists():  # an earlier save of this step, damaged or written again
+        old = target.with_name(f"{target.name}.old{ASIDE}")
+        shutil.rmtree(old, ignore_errors=True)
+        write_hook("rename old")
+        os.rename(target, old)
+    write_hook("rename")
+    os.rename(aside, target)
+    write_hook("sync parent")
+    sync_folder(target.parent)
+
+
+def _purge(folder: Path, keep: int) -> None:
+    """Remove old checkpoints and leftovers. A failure here costs space, not the checkpoint just written."""
+    try:
+        for path in _whole(folder)[:-keep]:
+            write_hook(f"drop {path.name}")
+            os.rename(path, path.with_name(f"{path.name}.old{ASIDE}"))
+        for path in folder.glob(f"step-*{ASIDE}"):
+            write_hook(f"remove {path.name}")
+            shutil.rmtree(path)
+    except OSError as error:
+        get_logger().warning("an old checkpoint could not be removed: %s", error)
+
+
+def _why(error: OSError, target: Path, files: Mapping[str, Arrays]) -> str:
+    kept = "the checkpoints before it are untouched"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        needed = sum(total_bytes(arrays.values()) for arrays in files.values())
+        free = shutil.disk_usage(next(p for p in target.parents if p.exists())).free
+        return (f"the disk is full: {target} needs {needed / 2**20:.1f} MiB, {free / 2**20:.1f} MiB are free; {kept}. "
+                "Free some space and run the same command again")
+    return f"{target} could not be written ({error.strerror or error}); {kept}"
