@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
 
 from mindlong.models.resnet import Downsample, ResBlock, Upsample
 from mindlong.ops.attention import attention
@@ -142,27 +143,30 @@ class AutoencoderKL(nn.Cell):
 
 
 class Encode(nn.Cell):
-    """The encoding half as a cell of its own; it shares the autoencoder's parameters and leaves their names alone."""
+    """The encoding half as a cell of its own; it shares the autoencoder's parameters and leaves their names alone.
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    It computes in `dtype` (norms and softmax in float32 all the same).
+    """
+
+    def __init__(self, vae: AutoencoderKL, dtype: mstype.Type = mstype.float32) -> None:
         super().__init__(auto_prefix=False)
-        self.vae = vae
+        self.vae, self.dtype = vae, dtype
 
     def construct(self, x_NCHW: Tensor) -> Tensor:
-        """(N, C, H, W) in [-1, 1] -> mean, then log variance, stacked on channels: (N, 2L, h, w)."""
-        return ops.concat(self.vae.moments(x_NCHW), 1)
+        """(N, C, H, W) in [-1, 1] -> mean, then log variance, stacked on channels: float32 (N, 2L, h, w)."""
+        return ops.concat(self.vae.moments(x_NCHW.astype(self.dtype)), 1).astype(mstype.float32)
 
 
 class Decode(nn.Cell):
-    """The decoding half as a cell of its own."""
+    """The decoding half as a cell of its own; `dtype` as in `Encode`."""
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    def __init__(self, vae: AutoencoderKL, dtype: mstype.Type = mstype.float32) -> None:
         super().__init__(auto_prefix=False)
-        self.vae = vae
+        self.vae, self.dtype = vae, dtype
 
     def construct(self, z_NLhw: Tensor) -> Tensor:
-        """(N, L, h, w) -> (N, C, H, W)."""
-        return self.vae.decode(z_NLhw)
+        """(N, L, h, w) -> float32 (N, C, H, W)."""
+        return self.vae.decode(z_NLhw.astype(self.dtype)).astype(mstype.float32)
 
 
 def draw(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:

@@ -65,6 +65,13 @@ def test_encoding_and_decoding(case):
     close(Decode(vae)(ms.Tensor(sample)).asnumpy(), golden["decoded"], 1e-4)
 
 
+def test_half_precision_stays_near(case):
+    golden, vae, _ = case
+    mean = np.split(Encode(vae, ms.float16)(ms.Tensor(golden["x"])).asnumpy(), 2, 1)[0]
+    close(mean, golden["mean"], 2e-2)
+    assert mean.dtype == np.float32 and np.abs(mean - golden["mean"]).max() > 0
+
+
 def test_gradients_of_every_parameter_and_of_the_picture(case):
     golden, vae, entries = case
     arrays = [ms.Tensor(golden[name]) for name in ("x", "noise", "probe")]

@@ -76,6 +76,13 @@ def test_dynamic_threshold_cuts_each_row_at_its_own_quantile():
     assert out.dtype == np.float32
 
 
+@pytest.mark.slow
+def test_dynamic_threshold_takes_rows_beyond_torchs_limit_of_2_to_the_24():
+    x0 = np.linspace(-3, 3, 2**24 + 3, dtype=np.float32)[None]
+    np.testing.assert_allclose(dynamic_threshold(0.5)(x0).max(), 1.0, atol=1e-6)
+    assert np.mean(np.abs(dynamic_threshold(0.5)(x0)) == 1) == pytest.approx(0.5, abs=1e-3)
+
+
 def test_dynamic_threshold_has_a_ceiling_and_refuses_nonsense():
     np.testing.assert_allclose(dynamic_threshold(1.0, maximum=2.0)(np.array([[8.0, 1.0]])), [[1.0, 0.5]])
     np.testing.assert_array_equal(static_threshold(0.5)(np.array([-2.0, 0.1])), [-0.5, 0.1])
