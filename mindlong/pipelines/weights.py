@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints import safe
 from mindlong.checkpoints.store import latest, load
 from mindlong.config.load import load as load_config
 from mindlong.config.schema import TrainConfig
@@ -78,7 +78,6 @@ def _shipped(weights: str) -> Path:
 
 def _arrays(where: Path) -> dict[str, np.ndarray]:
     if where.is_dir():
-        files = load(where).files
-        return files.get("ema") or files["model"]
-    weights = open_weights(where)
-    return {name: weights.read(name).astype(np.float32) for name in weights.names()}
+        files, _ = load(where)
+        return files.get("ema") or files["network"]
+    return {name: array.astype(np.float32) for name, array in safe.read(where).items()}

@@ -140,3 +140,23 @@ def test_a_wrong_dtype_is_refused_by_the_kernel():
 
     with pytest.raises(RuntimeError, match="nk_silu"):
         functions.silu()(Tensor(np.ones(4, np.float16))).asnumpy()
+
+
+class Chain(nn.Cell):
+    """Every variant of an operator in one graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = Conv2d(4, 8, 3, padding=1), Conv2d(8, 8, 1, bias=False), Conv2d(8, 4, 4, stride=2, padding=1)
+        self.n1, self.n2 = ChannelRMSNorm(8, act=True, film=True), ChannelRMSNorm(8, act=True)
+        self.n3, self.n4 = GroupNorm(2, 8, act=True, film=True), GroupNorm(4, 8, act=True)
+
+    def construct(self, x, scale, shift):
+        x = self.n2(self.n1(self.a(x), scale, shift))
+        return self.c(self.n4(self.n3(self.b(x), scale, shift)))
+
+
+def test_variants_of_an_operator_do_not_disturb_each_other_in_one_graph():
+    inputs = arrays((4, 4, 8, 6), (2, 8), (2, 8))
+    for a, b in zip(run(Chain, inputs, "off"), run(Chain, inputs, "on"), strict=True):
+        assert np.abs(a - b).max() <= 2e-5 * max(np.abs(a).max(), 1.0)

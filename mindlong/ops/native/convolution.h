@@ -202,6 +202,9 @@ NK nk_conv_bwd(SIG) {
   return dn::exec(b, db);
 }
 
+NK nk_conv_free(SIG) { return nk_conv(np, P, nd, sh, dt, nullptr, nullptr); }
+NK nk_conv_free_bwd(SIG) { return nk_conv_bwd(np, P, nd, sh, dt, nullptr, nullptr); }
+
 // Transposed convolution is the convolution's backward-data pass, and the other way round.
 // fwd: x w b cfg(int64: strides, pads before, pads after) -> y
 NK nk_deconv(SIG) {

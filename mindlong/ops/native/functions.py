@@ -1,7 +1,8 @@
 """The C++ operators as differentiable MindSpore operators, for use inside `construct`.
 
 Each factory returns one cached `ops.Custom` object. MindSpore reads the source of a `bprop`, so those are plain functions, and the
-names of their last arguments (`out`, `dout`) are its convention.
+names of their last arguments (`out`, `dout`) are its convention. It keeps one backward graph for each function name, so forms with
+another number of inputs have names of their own.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def geglu():
 @functools.lru_cache(None)
 def group_norm(groups, act=False, film=False):
     """(x (B,C,..), weight, bias[, scale (B,C), shift (B,C)], eps (1)) -> (y, mean, rstd)."""
-    name = "nk_gn_silu" if act else "nk_gn"
+    name = "nk_gn" + "_film" * film + "_silu" * act
     if film:
         backward = _custom(name + "_bwd", lambda x, g, b, sc, sh, m, r, d: (x, g, b, sc, sh), 5)
 
@@ -109,7 +110,7 @@ def channel_norm():
 @functools.lru_cache(None)
 def rms_norm(act=False, film=False):
     """(x (R,C,..), gamma (C)[, scale (B,C), shift (B,C)]) -> (y, inverse norm)."""
-    name = "nk_rms_silu" if act else "nk_rms"
+    name = "nk_rms" + "_film" * film + "_silu" * act
     if film:
         backward = _custom(name + "_bwd", lambda x, g, sc, sh, i, d: (x, g, sc, sh), 4)
 
@@ -141,13 +142,13 @@ def conv(stride, pad, bias=True):
             return dx, dw, db, ops.zeros_like(cfg)
 
         return _custom("nk_conv", lambda x, w, b, c: shape(x, w), 1, bprop)
-    backward = _custom("nk_conv_bwd", lambda x, w, d, c: (x, w), 2)
+    backward = _custom("nk_conv_free_bwd", lambda x, w, d, c: (x, w), 2)
 
     def bprop(x, w, cfg, out, dout):
         dx, dw = backward(x, w, dout, cfg)
         return dx, dw, ops.zeros_like(cfg)
 
-    return _custom("nk_conv", lambda x, w, c: shape(x, w), 1, bprop)
+    return _custom("nk_conv_free", lambda x, w, c: shape(x, w), 1, bprop)
 
 
 @functools.lru_cache(None)

@@ -98,6 +98,11 @@ static int gn_bwd(bool silu, int np, void **P, int *nd, int64_t **sh, const char
   }
   return OK;
 }
+// With and without FiLM under names of their own: MindSpore keeps one backward graph for each name.
+NK nk_gn_film(SIG) { return gn_fwd(false, np, P, nd, sh, dt); }
+NK nk_gn_film_silu(SIG) { return gn_fwd(true, np, P, nd, sh, dt); }
+NK nk_gn_film_bwd(SIG) { return gn_bwd(false, np, P, nd, sh, dt); }
+NK nk_gn_film_silu_bwd(SIG) { return gn_bwd(true, np, P, nd, sh, dt); }
 NK nk_gn(SIG) { return gn_fwd(false, np, P, nd, sh, dt); }
 NK nk_gn_silu(SIG) { return gn_fwd(true, np, P, nd, sh, dt); }
 NK nk_gn_bwd(SIG) { return gn_bwd(false, np, P, nd, sh, dt); }

@@ -105,6 +105,10 @@ static int rms_bwd(bool silu, int np, void **P, int *nd, int64_t **sh, const cha
   }
   return OK;
 }
+NK nk_rms_film(SIG) { return rms_fwd(false, np, P, nd, sh, dt); }
+NK nk_rms_film_silu(SIG) { return rms_fwd(true, np, P, nd, sh, dt); }
+NK nk_rms_film_bwd(SIG) { return rms_bwd(false, np, P, nd, sh, dt); }
+NK nk_rms_film_silu_bwd(SIG) { return rms_bwd(true, np, P, nd, sh, dt); }
 NK nk_rms(SIG) { return rms_fwd(false, np, P, nd, sh, dt); }
 NK nk_rms_silu(SIG) { return rms_fwd(true, np, P, nd, sh, dt); }
 NK nk_rms_bwd(SIG) { return rms_bwd(false, np, P, nd, sh, dt); }
