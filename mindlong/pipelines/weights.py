@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints import safe
+from mindlong.checkpoints import safetensors_file
 from mindlong.checkpoints.store import latest, load
 from mindlong.config.load import load as load_config
 from mindlong.config.schema import TrainConfig
@@ -78,6 +78,5 @@ def _shipped(weights: str) -> Path:
 
 def _arrays(where: Path) -> dict[str, np.ndarray]:
     if where.is_dir():
-        files, _ = load(where)
-        return files.get("ema") or files["network"]
-    return {name: array.astype(np.float32) for name, array in safe.read(where).items()}
+        return load(where, ["ema"]).files["ema"] if (where / "ema.safetensors").exists() else load(where, ["network"]).files["network"]
+    return {name: array.astype(np.float32) for name, array in safetensors_file.read_all(where).items()}
