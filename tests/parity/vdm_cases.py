@@ -27,10 +27,11 @@ class NetCase:
     focus: tuple[bool, ...] | None = None
     scale: float = 1.0
     about: str = ""
+    older: dict = field(default_factory=dict)  # fields of our spec for releases before 0.7.0
 
     def spec(self, compat: bool = True) -> Unet3DSpec:
         """The spec of ours that is to equal the original."""
-        return Unet3DSpec(**self.network, compat=compat)
+        return Unet3DSpec(**self.network, **self.older, compat=compat)
 
     def inputs(self) -> dict[str, np.ndarray]:
         """x, t, and where there is one cond and focus_present_mask; `probe` weighs the output for the gradients."""
@@ -68,6 +69,9 @@ NETS = [
     NetCase("guided_0", network=small(cond_dim=6), scale=0.0, about="cond_scale 0"),
     NetCase("guided_2", network=small(cond_dim=6), scale=2.0, about="cond_scale 2"),
     NetCase("guided_7.5", network=small(cond_dim=6), scale=7.5, about="cond_scale 7.5"),
+    NetCase("older_norm", (1, 3, 2, 8, 8), {"dim": 16, "dim_mults": (1,), "attn_heads": 2, "attn_dim_head": 16},
+            older={"block_norm": "group"}, about="GroupNorm blocks, as before 0.7.0"),
+    NetCase("older_skip", (1, 3, 2, 8, 8), older={"long_skip": "before_attn"}, about="long skip as before 0.6.0"),
 ]
 NET = {case.name: case for case in NETS}
 
@@ -130,6 +134,9 @@ BLOCKS = [
 ]
 BLOCK = {case.name: case for case in BLOCKS}
 
+KEYS = {"default": {"dim": 64}, "conditional": {"dim": 64, "cond_dim": 768},
+        "no_sparse": small(use_sparse_linear_attn=False),
+        "other": small(dim_mults=(1, 3, 2), channels=1, out_dim=2, attn_dim_head=48, init_kernel_size=3)}
 BIAS_FRAMES = (1, 2, 16, 17, 20, 33, 65)
 ROTARY_FRAMES = (1, 5, 70)
 TIMES = np.array([0, 1, 37, 500, 999], np.int32)
@@ -143,6 +150,11 @@ def weights(spec: Unet3DSpec) -> dict[str, np.ndarray]:
         value = _weight(entry.source, entry.source_shape)
         made |= dict.fromkeys((entry.source, *entry.ties), value)
     return made
+
+
+def calm_weights(spec: Unet3DSpec) -> dict[str, np.ndarray]:
+    """`weights` with little output: random networks are chaotic when a sampler feeds them their own output."""
+    return {k: v * np.float32(0.03) if k.startswith("final_conv.1") else v for k, v in weights(spec).items()}
 
 
 def _weight(key: str, shape: tuple[int, ...]) -> np.ndarray:

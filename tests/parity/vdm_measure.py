@@ -5,6 +5,8 @@ A difference is relative: the largest absolute one, over the largest absolute va
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -20,10 +22,24 @@ from mindlong.diffusion.schedules import cosine
 from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
 from mindlong.models.vdm_positions import focus_bias
 from mindlong.models.vdm_unet import GuidedUnet3D, Unet3D
+from mindlong.ops import device
 from mindlong.spec.vdm import Unet3DSpec, names
 
 FOLDER = Path(__file__).parents[1] / "golden"
+Arrays = dict[str, np.ndarray]
 Differences = dict[str, float]
+
+
+@contextmanager
+def running(mode: str, native: str) -> Iterator[None]:
+    """Graph mode or PyNative, C++ operators "on" or "off", for the cells built inside."""
+    device.configure(native)
+    ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
+    try:
+        yield
+    finally:
+        device.configure("auto")
+        ms.set_context(mode=ms.GRAPH_MODE)
 
 
 def golden(name: str) -> dict[str, np.ndarray]:
@@ -45,12 +61,14 @@ def parts_golden() -> dict[str, dict[str, np.ndarray]]:
 def relative(ours: np.ndarray, want: np.ndarray) -> float:
     """The largest difference over the largest value; shapes must agree."""
     assert ours.shape == want.shape, (ours.shape, want.shape)
+    if not np.isfinite(ours).all():
+        return float("inf")
     return float(np.abs(ours - want).max() / max(np.abs(want).max(), 1e-12))
 
 
-def network(spec: Unet3DSpec) -> Unet3D:
+def network(spec: Unet3DSpec, weights: Callable = cases.weights) -> Unet3D:
     """Our network with the case's weights."""
-    net, values = Unet3D(spec), cases.weights(spec)
+    net, values = Unet3D(spec), weights(spec)
     by_name = {p.name: p for p in net.get_parameters()}
     for entry in names(spec):
         by_name[entry.ours].set_data(Tensor(values[entry.source].reshape(entry.our_shape)))
@@ -75,7 +93,7 @@ def _tensors(arrays: dict[str, np.ndarray], *wanted: str) -> list:
     return [Tensor(arrays[name]) if name in arrays else None for name in wanted]
 
 
-def _compare(want: dict[str, np.ndarray], out: np.ndarray, by_x: np.ndarray, by_name: dict[str, np.ndarray]) -> Differences:
+def _compare(want: Arrays, out: np.ndarray, by_x: np.ndarray, by_name: Arrays) -> Differences:
     """Output, input gradient and every parameter's gradient; one that the original does not have must be zero."""
     found = {"out": relative(out, want["out"]), "grad_x": relative(by_x, want["grad_x"])}
     for name, value in by_name.items():
@@ -206,7 +224,7 @@ def loss_differences(kind: str) -> Differences:
 def sample_differences(kind: str) -> Differences:
     """Ten guided ancestral steps from a noise tape; the difference is absolute, of values in [0, 1]."""
     case = cases.NET["conditional"]
-    net, cond = network(case.spec()), Tensor(case.inputs()["cond"])
+    net, cond = network(case.spec(), cases.calm_weights), Tensor(case.inputs()["cond"])
     start, *tape = cases.noise_tape(case.shape)
     wanted, absent = Tensor(np.zeros(2, bool)), Tensor(np.ones(2, bool))
 

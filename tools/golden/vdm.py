@@ -7,7 +7,7 @@ sum(output * probe) by the input and by every parameter.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -23,12 +23,24 @@ from diffusion import original  # noqa: E402
 Arrays = dict[str, np.ndarray]
 
 
-def network(case: cases.NetCase) -> torch.nn.Module:
+def network(case: cases.NetCase, weights: Callable = cases.weights) -> torch.nn.Module:
     """The original with the case's weights."""
-    net = original().Unet3D(**case.network)
-    made = {k: torch.from_numpy(v.copy()) for k, v in cases.weights(case.spec()).items()}
+    module = original()
+    norm = (lambda width: torch.nn.GroupNorm(8, width)) if "block_norm" in case.older else module.RMSNorm
+    with mock.patch.object(module, "RMSNorm", norm):
+        net = module.Unet3D(**case.network)
+    made = {k: torch.from_numpy(v.copy()) for k, v in weights(case.spec()).items()}
     net.load_state_dict(made, strict=True)
+    if "long_skip" in case.older:
+        _skip_early(net)
     return net
+
+
+def _skip_early(net: torch.nn.Module) -> None:
+    """Take the long skip before the first attention, as releases before 0.6.0 did."""
+    kept = []
+    net.init_conv.register_forward_hook(lambda _, __, out: kept.append(out))
+    net.final_conv.register_forward_pre_hook(lambda _, x: (torch.cat((x[0][:, : -kept[-1].shape[1]], kept[-1]), 1),))
 
 
 def whole(case: cases.NetCase) -> Arrays:
@@ -102,7 +114,7 @@ def diffusion() -> Arrays:
         found |= {f"loss_{kind}/grad/{k}": p.grad.numpy() for k, p in model.denoise_fn.named_parameters()
                   if p.grad is not None and k.startswith(("downs.0.3", "final_conv.1", "time_mlp"))}
     for dynamic in (False, True):
-        model = original().GaussianDiffusion(network(case), use_dynamic_thres=dynamic, **options)
+        model = original().GaussianDiffusion(network(case, cases.calm_weights), use_dynamic_thres=dynamic, **options)
         found[f"sample_{'dynamic' if dynamic else 'static'}/out"] = _sampled(model, case)
     return found
 
@@ -115,11 +127,18 @@ def _sampled(model: torch.nn.Module, case: cases.NetCase) -> np.ndarray:
         return model.p_sample_loop(case.shape, cond=cond, cond_scale=2.0).numpy()
 
 
+def keys() -> Arrays:
+    """Every key of the original's state dict with its shape, for several networks."""
+    nets = {name: original().Unet3D(**arguments) for name, arguments in cases.KEYS.items()}
+    states = {name: net.state_dict() for name, net in nets.items()}
+    return {name: np.array([f"{k} {tuple(v.shape)}" for k, v in state.items()]) for name, state in states.items()}
+
+
 def make(folder: Path) -> list[Path]:
     """Write vdm_*.npz into `folder`."""
     written = []
     for name, arrays in [*((f"net_{c.name}", whole(c)) for c in cases.NETS), ("blocks", blocks()),
-                         ("diffusion", diffusion())]:
+                         ("diffusion", diffusion()), ("keys", keys())]:
         path = Path(folder) / f"vdm_{name}.npz"
         np.savez_compressed(path, **arrays)
         written.append(path)
