@@ -1,0 +1,1 @@
+"""The works that tools/benchmark.py times, one file for each peer."""

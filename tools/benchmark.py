@@ -1,0 +1,148 @@
+"""Times mindlong against PyTorch eager and against plain MindSpore: the same work, in turn, with equal threads.
+
+  python tools/benchmark.py unet3d                      forward and train step of Unet3D, dim 64, 10 frames of 64 x 64
+  python tools/benchmark.py unet3d --peer mindspore     against MindSpore's own operators instead of PyTorch
+  python tools/benchmark.py --all --json rows.json
+
+Every side runs in a process of its own, so that idle threads of one do not disturb the other and peak memory is its own. After
+warm-up the two take turns (A B A B ...); a row is the median over the pairs of time A / time B, with quartiles, and the ratio of
+peak memory. Below 1, mindlong is faster or smaller. PyTorch comes with the extra: pip install -e '.[golden]'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.works import WORKS, Work  # noqa: E402
+
+PEERS = ("pytorch", "mindspore")
+
+
+class Side:
+    """One framework with one work, in a process that waits to be told to run."""
+
+    def __init__(self, side: str, index: int, threads: int) -> None:
+        command = [sys.executable, __file__, "--side", side, str(index), "--threads", str(threads)]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GLOG_v": "3"}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def ask(self, word: str) -> float:
+        """Send `word` and return the number that comes back."""
+        self.process.stdin.write(word + "\n")
+        self.process.stdin.flush()
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                raise SystemExit(f"error: the process of {' '.join(self.process.args[3:5])} ended; its message stands above")
+            if line.startswith("= "):
+                return float(line[2:])
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(side: str, work: Work, threads: int) -> None:
+    """The loop of a side: `run` answers seconds, `memory` the peak in bytes."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    if side == "pytorch":
+        from bench.pytorch_peer import build
+
+        call = build(work, threads)
+    else:
+        from bench.mindlong_peer import build
+
+        call = build(work, threads, native=side == "mindlong")
+    for line in sys.stdin:
+        print("=", _run(call) if line.strip() == "run" else _peak(), flush=True)
+
+
+def _run(call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _peak() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def compare(index: int, peer: str, pairs: int, warmup: int, threads: int) -> dict:
+    """The row of one work."""
+    sides = [Side("mindlong", index, threads), Side("pytorch" if peer == "pytorch" else "plain", index, threads)]
+    try:
+        for _ in range(warmup):
+            for side in sides:
+                side.ask("run")
+        times = [[side.ask("run") for side in sides] for _ in range(pairs)]
+        memory = [side.ask("memory") for side in sides]
+    finally:
+        for side in sides:
+            side.close()
+    ratios = [a / b for a, b in times]
+    q1, median, q3 = statistics.quantiles(ratios, n=4) if pairs > 1 else ratios * 3
+    return {"name": WORKS[index].name, "peer": peer, "ratio": round(median, 3), "q1": round(q1, 3), "q3": round(q3, 3),
+            "memory_ratio": round(memory[0] / memory[1], 3), "threads": threads,
+            "seconds": [round(statistics.median(t[i] for t in times), 3) for i in (0, 1)],
+            "memory_mb": [round(m / 2**20) for m in memory], "pairs": pairs}  # fmt: skip
+
+
+def table(rows: list[dict]) -> str:
+    """The rows as Markdown."""
+    lines = ["| work | against | time ratio (quartiles) | mindlong s | other s | memory ratio | mindlong MB | other MB |",
+             "|---|---|---|---|---|---|---|---|"]
+    for r in rows:
+        (a, b), (m, n) = r["seconds"], r["memory_mb"]
+        lines.append(f"| {r['name']} | {r['peer']} | {r['ratio']} ({r['q1']}-{r['q3']}) | {a} | {b} | {r['memory_ratio']} | {m} | {n} |")
+    return "\n".join(lines)
+
+
+def machine(threads: int) -> str:
+    """What the rows were measured on."""
+    cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    return f"{cpu or platform.processor()}, {os.cpu_count()} cores, {threads} threads, Python {platform.python_version()}"
+
+
+def main() -> int:
+    """Parse, run, print, and write the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    groups = sorted({w.group for w in WORKS})
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"what to time: {', '.join(groups)}")
+    parser.add_argument("--all", action="store_true", help="every group")
+    parser.add_argument("--peer", choices=PEERS, action="append", help="against whom (default: pytorch); may be given twice")
+    parser.add_argument("--pairs", type=int, default=7, help="counted turns of each side (default 7)")
+    parser.add_argument("--warmup", type=int, default=2, help="turns not counted (default 2)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for both sides (default: all cores)")
+    parser.add_argument("--json", metavar="FILE", help="write the rows there too")
+    parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        serve(args.side[0], WORKS[int(args.side[1])], args.threads)
+        return 0
+    unknown = sorted(set(args.groups) - set(groups))
+    if unknown or not (args.groups or args.all):
+        parser.error(f"{'unknown group ' + unknown[0] if unknown else 'nothing to time'}; groups are {', '.join(groups)}, or --all")
+    chosen = [i for i, w in enumerate(WORKS) if args.all or w.group in args.groups]
+    rows = [compare(i, peer, args.pairs, args.warmup, args.threads) for i in chosen for peer in args.peer or ["pytorch"]]
+    print(machine(args.threads) + "\n\n" + table(rows))
+    if args.json:
+        Path(args.json).write_text(json.dumps(rows, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
