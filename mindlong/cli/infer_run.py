@@ -38,7 +38,8 @@ def run(loaded: Loaded) -> int:
     folder = new_folder(Path(config.output))
     logger = log.setup(file=folder / "log.txt")
     atomic.write_text(folder / "config.yaml", loaded.text)
-    requests = [Request(p, config.seed, i) for p in prompts_of(config) for i in range(config.count)]
+    wanted = [prompt for prompt in prompts_of(config) for _ in range(config.count)]
+    requests = [Request(prompt, config.seed, number) for number, prompt in enumerate(wanted)]
     plan = _plan(config, trained.config)
     logger.info("\n".join(_opening(config, trained, plan, len(requests))))
     clock = time.monotonic()

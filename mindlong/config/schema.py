@@ -140,7 +140,7 @@ class InferConfig:
     prompt: str = option("", "a single prompt, put before prompts")
     count: int = option(1, "videos for each prompt", minimum=1)
     batch: int = option(4, "videos made at the same time; fewer need less memory", minimum=1)
-    seed: int = option(0, "noise of the first video; video i of a prompt uses the i-th noise of this seed")
+    seed: int = option(0, "noise; video i of the run starts from the i-th noise of this seed")
     frames: int = option(0, "frames; 0: as trained", minimum=0)
     size: list[int] = option([], "height and width in pixels; empty: as trained", minimum=2)
     fps: int = option(8, "frames per second of the files written", minimum=1)
