@@ -9,6 +9,8 @@ convolution is a 2-D one; only the temporal attentions know of frames.
 
 from __future__ import annotations
 
+from functools import partial
+
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.models.layers import TimeMLP
@@ -21,10 +23,18 @@ from mindlong.ops.norm import ChannelRMSNorm, GroupNorm
 from mindlong.spec.vdm import BIAS_BUCKETS, BIAS_MAX_DISTANCE, NORM_GROUPS, SPATIAL_HEAD_DIM, Unet3DSpec
 
 
-def _block_norm(spec: Unet3DSpec, width: int, film: bool) -> nn.Cell:
-    if spec.block_norm == "group":
-        return GroupNorm(NORM_GROUPS, width, act=True, film=film)
-    return ChannelRMSNorm(width, act=True, film=film)
+class ClipGroupNorm(GroupNorm):
+    """GroupNorm, FiLM and SiLU with statistics over all frames of a video, as releases before 0.7.0 had it."""
+
+    def __init__(self, width: int, film: bool) -> None:
+        super().__init__(NORM_GROUPS, width, act=True, film=film)
+
+    def of_rows(self, x_RCHW: Tensor, batch: int, scale_BC: Tensor | None, shift_BC: Tensor | None) -> Tensor:
+        """(R, C, H, W) -> the same shape."""
+        rows, channels, height, width = x_RCHW.shape
+        x_BCFHW = x_RCHW.reshape((batch, rows // batch, channels, height, width)).transpose((0, 2, 1, 3, 4))
+        y_BCFHW = self.construct(x_BCFHW, scale_BC, shift_BC)
+        return y_BCFHW.transpose((0, 2, 1, 3, 4)).reshape(x_RCHW.shape)
 
 
 class ResBlock(nn.Cell):
@@ -32,25 +42,28 @@ class ResBlock(nn.Cell):
 
     def __init__(self, spec: Unet3DSpec, cin: int, cout: int, timed: bool = True) -> None:
         super().__init__()
-        self.timed, self.widens = timed, cin != cout
+        self.timed, self.widens, self.grouped = timed, cin != cout, spec.block_norm == "group"
+        norm = ClipGroupNorm if self.grouped else partial(ChannelRMSNorm, act=True)
         if timed:
             self.time_proj = Linear(spec.emb_dim, 2 * cout)
         self.conv1 = Conv2d(cin, cout, 3, padding=1)
-        self.norm1 = _block_norm(spec, cout, film=timed)
+        self.norm1 = norm(cout, film=timed)
         self.conv2 = Conv2d(cout, cout, 3, padding=1)
-        self.norm2 = _block_norm(spec, cout, film=False)
+        self.norm2 = norm(cout, film=False)
         if self.widens:
             self.skip = Conv2d(cin, cout, 1)
 
-    def construct(self, x_RCHW: Tensor, emb_BE: Tensor | None = None) -> Tensor:
+    def construct(self, x_RCHW: Tensor, emb_BE: Tensor) -> Tensor:
         """(R, cin, H, W) -> (R, cout, H, W); `emb_BE` has been through SiLU already."""
-        h = self.conv1(x_RCHW)
+        scale_BC, shift_BC = None, None
         if self.timed:
             scale_BC, shift_BC = ops.chunk(self.time_proj(emb_BE), 2, -1)
-            h = self.norm1(h, scale_BC, shift_BC)
+        h = self.conv1(x_RCHW)
+        if self.grouped:
+            h = self.norm1.of_rows(h, emb_BE.shape[0], scale_BC, shift_BC)
+            h = self.norm2.of_rows(self.conv2(h), emb_BE.shape[0], None, None)
         else:
-            h = self.norm1(h)
-        h = self.norm2(self.conv2(h))
+            h = self.norm2(self.conv2(self.norm1(h, scale_BC, shift_BC)))
         return h + (self.skip(x_RCHW) if self.widens else x_RCHW)
 
 
@@ -101,9 +114,9 @@ class Final(nn.Cell):
         self.res = ResBlock(spec, 2 * spec.first, spec.dim, timed=False)
         self.conv = Conv2d(spec.dim, spec.out_channels, 1)
 
-    def construct(self, x_RCHW: Tensor) -> Tensor:
+    def construct(self, x_RCHW: Tensor, emb_BE: Tensor) -> Tensor:
         """(R, 2*first, H, W) -> (R, out, H, W)."""
-        return self.conv(self.res(x_RCHW))
+        return self.conv(self.res(x_RCHW, emb_BE))
 
 
 def _stages(spec: Unet3DSpec, down: bool) -> nn.CellList:
@@ -202,7 +215,7 @@ class Unet3D(nn.Cell):
         x = self.mid(x, emb_BE, cos, sin, bias)
         for i, stage in enumerate(self.ups):
             _, x = stage(ops.concat((x, skips[-1 - i]), 1), emb_BE, cos, sin, bias)
-        return self.final(ops.concat((x, long_skip), 1))
+        return self.final(ops.concat((x, long_skip), 1), emb_BE)
 
 
 class GuidedUnet3D(nn.Cell):

@@ -87,7 +87,7 @@ class BlockCase:
     source: str
     ours: str
     shape: tuple[int, ...]  # of x: (B, C, F, H, W)
-    extra: str = ""  # "time", "positions", or ""
+    extra: str = ""  # "time", "untimed", "positions", or ""
     focus: tuple[bool, ...] | None = None
     about: str = ""
     special: str = ""  # "zeros" plants vectors of 0 and of 1e-13
@@ -98,7 +98,7 @@ class BlockCase:
         if self.special == "zeros":
             x[0, :, 0, 0, 0], x[0, :, 0, 0, 1] = 0.0, 1e-13
         made = {"x": x}
-        if self.extra == "time":
+        if "time" in self.extra:
             made["emb"] = rng.normal((self.shape[0], BLOCK_NET.spec().emb_dim), SEED, "block emb", self.name)
         return made
 
@@ -111,7 +111,7 @@ BLOCKS = [
     BlockCase("resnet", "downs.0.0", "downs.0.res1", (2, 8, 3, 6, 5), "time", about="residual block, FiLM"),
     BlockCase("resnet_widen", "downs.1.0", "downs.1.res1", (2, 8, 3, 4, 4), "time", about="residual block, wider"),
     BlockCase("resnet_narrow", "ups.0.0", "ups.0.res1", (2, 32, 2, 4, 4), "time", about="residual block, after a skip"),
-    BlockCase("resnet_final", "final_conv.0", "final.res", (2, 16, 2, 6, 6), about="residual block without time"),
+    BlockCase("resnet_final", "final_conv.0", "final.res", (2, 16, 2, 6, 6), "untimed", about="residual block, untimed"),
     BlockCase("linear", "downs.0.2", "downs.0.spatial", (2, 8, 3, 8, 8), about="sparse linear attention, 64 pixels"),
     BlockCase("linear_1", "downs.0.2", "downs.0.spatial", (2, 8, 3, 1, 1), about="sparse linear attention, 1 pixel"),
     BlockCase("spatial", "mid_spatial_attn", "mid.spatial", (2, 16, 3, 4, 6), about="spatial attention"),

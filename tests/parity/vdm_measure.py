@@ -133,7 +133,7 @@ class _Part(nn.Cell):
     def construct(self, x, emb=None):
         batch, channels, frames, height, width = x.shape
         x = x.transpose((0, 2, 1, 3, 4)).reshape((batch * frames, channels, height, width))
-        if self.extra == "time":
+        if "time" in self.extra:
             x = self.part(x, emb)
         elif self.extra == "positions":
             cos, sin = self.rotary(frames)
