@@ -21,6 +21,14 @@ FOLDER = Path(__file__).parents[1] / "golden"
 PERCENTILES = (0.5, 0.9, 1.0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def graph_mode():
+    before = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    yield
+    ms.set_context(mode=before)
+
+
 def toy(x, t):
     """The closed form that tools/golden/diffusion.py put in place of a network."""
     t = np.asarray(t, np.float32).reshape(-1, *[1] * (x.ndim - 1))

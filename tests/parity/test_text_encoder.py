@@ -26,6 +26,14 @@ FOLDER = Path(__file__).parents[1] / "golden"
 SIZES = {"vocabulary": 97, "width": 24, "heads": 4, "hidden": 40, "length": 11}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def graph_mode():
+    before = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    yield
+    ms.set_context(mode=before)
+
+
 def golden(name):
     with np.load(FOLDER / f"text_{name}.npz") as arrays:
         return dict(arrays)
