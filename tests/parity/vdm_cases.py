@@ -162,7 +162,7 @@ def _weight(key: str, shape: tuple[int, ...]) -> np.ndarray:
     if key.endswith("rotary_emb.freqs"):
         whole = 10000.0 ** (-np.arange(shape[0]) / shape[0])
         return (whole * (1 + 0.05 * drawn)).astype(np.float32)
-    if key.endswith("gamma"):
+    if key.endswith(("gamma", "norm.weight")):
         return 1 + 0.3 * drawn
     if key.endswith("bias") or key.endswith("bias.weight") or key == "null_cond_emb":
         return (0.3 if key.endswith("bias") else 1.0) * drawn
