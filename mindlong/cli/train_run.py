@@ -10,7 +10,7 @@ from mindlong import __version__
 from mindlong.cli.common import opening_lines
 from mindlong.config.load import Loaded
 from mindlong.config.schema import TrainConfig
-from mindlong.data.build import build_source
+from mindlong.data.build import open_source
 from mindlong.ops import device
 from mindlong.parallel import launch
 from mindlong.training.tasks.pixel import PixelTask
@@ -28,10 +28,10 @@ def run(loaded: Loaded) -> int:
     run_dir = Path(config.run_dir)
     logger = log.setup(comm.rank, run_dir / "log.txt" if comm.rank == 0 else None)
     logger.info("\n".join(_opening(loaded, comm.size)))
-    task = PixelTask(config, build_source(config.data, config.train.seed))
-    trainer = Trainer(task, config.train, run_dir, comm, config_text=loaded.text)
-    logger.info("\n".join(trainer.describe()))
-    trainer.run()
+    with open_source(config.data, config.train.seed, config.train.workers) as source:
+        trainer = Trainer(PixelTask(config, source), config.train, run_dir, comm, config_text=loaded.text)
+        logger.info("\n".join(trainer.describe()))
+        trainer.run()
     return 0
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from mindlong.config.schema import DataOptions
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.source import Source
@@ -16,3 +19,16 @@ def build_source(options: DataOptions, seed: int) -> Source:
 
     return ClipFolder(options.folder, options.frames, tuple(options.size), stride=options.stride, short=options.short,
                       crop=options.crop, flip=options.flip, max_bad=options.max_bad, seed=seed)
+
+
+@contextlib.contextmanager
+def open_source(options: DataOptions, seed: int, workers: int) -> Iterator[Source]:
+    """`build_source`, clips decoded ahead by `workers` processes, which end with the context."""
+    source = build_source(options, seed)
+    if options.kind == "shapes":  # drawn in less time than sending takes
+        yield source
+        return
+    from mindlong.data.loader import Loader
+
+    with Loader(source, workers) as loader:
+        yield loader

@@ -45,6 +45,9 @@ class Batches:
         self._coming: Future | None = None
 
     def __enter__(self) -> Batches:
+        expect = getattr(getattr(self._task, "source", None), "expect", None)
+        if expect is not None:  # a loader: let its processes begin
+            expect(n for step in range(self._step, self._end) for n in self._share(step))
         self._coming = self._order()
         return self
 
@@ -61,6 +64,9 @@ class Batches:
     def _order(self) -> Future | None:
         if self._step >= self._end:
             return None
-        samples = share(self._step, self._batch_size, self._rank, self._size)
+        samples = self._share(self._step)
         self._step += 1
         return self._pool.submit(self._task.inputs, self._step - 1, samples)
+
+    def _share(self, step: int) -> list[int]:
+        return share(step, self._batch_size, self._rank, self._size)
