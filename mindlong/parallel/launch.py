@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from mindlong.parallel.comm import Comm, MindSporeComm, SerialComm
 from mindlong.utils.errors import UserError
@@ -36,14 +37,7 @@ DEFAULTS = {
     "MS_RETRY_INTERVAL_LOWER": "1",  # seconds between polls while joining and leaving; its own cost a job 8 s
     "MS_RETRY_INTERVAL_UPPER": "1",
 }
-SCHEDULER = """
-import ctypes, os, signal
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != {parent}: os._exit(1)
-for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)
-import mindspore.communication as c
-c.init()
-"""
+SCHEDULER = "import sys; sys.path.insert(0, {root!r}); from mindlong.parallel import launch; launch.serve({parent})"
 
 
 def world() -> tuple[int, int]:
@@ -61,7 +55,7 @@ def world_size() -> int:
 
 def local_rank() -> int:
     """This process's number on its machine: the Ascend device it takes."""
-    for name in ("OMPI_COMM_WORLD_LOCAL_RANK", "MS_LOCAL_RANK", "LOCAL_RANK"):
+    for name in ("OMPI_COMM_WORLD_LOCAL_RANK", "DEVICE_ID"):  # the second is msrun's
         if name in os.environ:
             return int(os.environ[name])
     return world()[0]
@@ -77,15 +71,17 @@ def join(timeout: float = 180.0) -> tuple[int, int]:
         UserError: the scheduler could not be started or found within `timeout` seconds.
     """
     rank, size = world()
-    if size == 1:
+    if size == 1 and os.environ.get("MS_ROLE") != "MS_SCHED":
         return rank, size
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if os.environ.get("MS_ROLE") == "MS_SCHED":  # msrun starts the same command as scheduler too
+        serve(os.getppid())
+    _die_with_parent()
     if "MS_SCHED_PORT" in os.environ:  # joined before, or started by msrun
         return rank, size
     if "mindspore" in sys.modules:
         raise RuntimeError("launch.join() must run before mindspore is imported")
-    _die_with_parent()
     meeting = _meeting_folder()
     os.environ.update(MS_WORKER_NUM=str(size), MS_SCHED_HOST=HOST, MS_NODE_ID=str(rank))
     port = _start_scheduler(meeting, timeout) if rank == 0 else _read_port(meeting, timeout)
@@ -107,6 +103,19 @@ def connect() -> Comm:
     init()
     mindspore.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=False, device_num=size)
     return MindSporeComm(rank, size)
+
+
+def serve(parent: int) -> NoReturn:
+    """Be the scheduler until all ranks have signed off or the process `parent` ends."""
+    _die_with_parent()
+    if os.getppid() != parent:  # it ended before the kernel was asked
+        sys.exit(1)
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):  # requests to stop are for the ranks
+        signal.signal(number, signal.SIG_IGN)
+    from mindspore.communication import init
+
+    init()
+    sys.exit(0)
 
 
 def _die_with_parent() -> None:
@@ -147,9 +156,10 @@ def _start_scheduler(meeting: Path, timeout: float, attempts: int = 3) -> int:
 def _spawn(port: int, log: Path) -> subprocess.Popen:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHER_VARIABLES) and k != "MS_NODE_ID"}
     env = {"GLOG_v": "3", **inherited, "MS_ROLE": "MS_SCHED", "MS_SCHED_PORT": str(port)}
+    code = SCHEDULER.format(parent=os.getpid(), root=str(Path(__file__).parents[2]))
     with open(log, "wb") as out:
-        return subprocess.Popen([sys.executable, "-c", SCHEDULER.format(parent=os.getpid())], env=env,
-                                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        return subprocess.Popen([sys.executable, "-c", code], env=env, stdin=subprocess.DEVNULL, stdout=out,
+                                stderr=subprocess.STDOUT)
 
 
 def _wait_listening(child: subprocess.Popen, port: int, timeout: float) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import resource
 import sys
 from dataclasses import asdict, dataclass
@@ -122,10 +123,10 @@ def draw(csv_path: Path, png_path: Path) -> None:
 
 
 def smoothed(values: list[float], share: float = 0.05) -> list[float]:
-    """Exponential mean over about `share` of the values, started at the first."""
+    """Exponential mean over about `share` of the values, started at the first number; gaps keep the level before."""
     keep = 1.0 - 1.0 / max(share * len(values), 1.0)
-    out, level = [], values[0]
+    out, level = [], next((v for v in values if math.isfinite(v)), math.nan)
     for value in values:
-        level = keep * level + (1.0 - keep) * value if value == value else level
+        level = keep * level + (1.0 - keep) * value if math.isfinite(value) else level
         out.append(level)
     return out

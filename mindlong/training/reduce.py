@@ -39,7 +39,8 @@ class SumBucket(nn.Cell):
         return array.reshape(-1)
 
     def _cut(self, total, start, array):
-        return self.slice(total, (start,), (array.size,)).reshape(array.shape)  # the primitives that split need equal parts
+        # a slice each: what splits into unequal parts has no CPU kernel
+        return self.slice(total, (start,), (array.size,)).reshape(array.shape)
 
 
 class SumOverRanks(nn.Cell):

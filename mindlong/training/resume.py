@@ -14,11 +14,12 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from mindlong.checkpoints import store
-from mindlong.config.compare import check_same_run
+from mindlong.config.compare import check_same_run, differences
+from mindlong.parallel.comm import Comm
 from mindlong.training.ema import Ema
 from mindlong.training.step import Stepper
 from mindlong.utils import atomic
-from mindlong.utils.errors import InputFileError
+from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import get_logger
 
 NETWORK, EMA, OPTIMIZER, CONFIG = "network", "ema", "optimizer", "config.yaml"
@@ -35,9 +36,12 @@ def restore(folder: Path, network: nn.Cell, stepper: Stepper, ema: Ema | None) -
     """Fill network, optimizer and averages from a checkpoint and return its state.
 
     Raises:
-        InputFileError: arrays missing, left over or of another shape.
+        InputFileError: a damaged checkpoint, or arrays missing, left over or of another shape.
     """
-    files, state = store.load(folder)
+    try:
+        files, state = store.load(folder)
+    except InputFileError as error:
+        raise InputFileError(f"{error}. To go on from the checkpoint before it, delete the folder {folder}") from None
     _fill(folder, NETWORK, files, list(network.get_parameters()))
     _fill(folder, OPTIMIZER, files, [*stepper.adam.m, *stepper.adam.v])
     if ema is not None:
@@ -59,18 +63,33 @@ def _fill(folder: Path, name: str, files: dict[str, dict[str, np.ndarray]], para
         p.set_data(Tensor(np.ascontiguousarray(arrays[n])))
 
 
-def claim(run_dir: Path, config_text: str, write: bool) -> Path | None:
-    """The newest checkpoint of `run_dir`, or None for a fresh run; `write` saves the configuration in the folder.
+def check_same_start(comm: Comm, config_text: str, checkpoint: Path | None) -> None:
+    """All processes must train the same thing from the same checkpoint.
+
+    Raises:
+        ConfigError: on every process; the differing fields are listed.
+    """
+    first, *others = comm.all_gather_text(config_text)
+    for rank, text in enumerate(others, 1):
+        fields = [f"{key} ({a!r} on process 0, {b!r} on process {rank})" for key, a, b in differences(first, text)]
+        if fields:
+            raise ConfigError(f"the processes were started with different configurations: {', '.join(fields)}")
+    names = comm.all_gather_text(checkpoint.name if checkpoint else "no checkpoint")
+    if len(set(names)) > 1:
+        raise ConfigError(f"the processes see different checkpoints ({', '.join(names)}); they must share run_dir")
+
+
+def claim(run_dir: Path, config_text: str, checkpoint: Path | None, write: bool) -> None:
+    """Make sure that `run_dir` is this configuration's; `write` saves the configuration in the folder.
 
     Raises:
         ConfigError: the folder's checkpoints belong to another configuration.
     """
-    newest, file = store.latest(run_dir), run_dir / CONFIG
-    if newest is not None and file.exists() and config_text:
+    file = run_dir / CONFIG
+    if checkpoint is not None and file.exists() and config_text:
         for line in check_same_run(file.read_text(encoding="utf-8"), config_text, str(run_dir)):
             get_logger().info("changed since the last start: %s", line)
     if write:
         run_dir.mkdir(parents=True, exist_ok=True)
         if config_text:
             atomic.write_text(file, config_text)
-    return newest

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -89,7 +90,10 @@ class Trainer:
 
     def _start(self) -> int:
         """Claim the folder and load its newest checkpoint; returns the steps already done."""
-        self.checkpoint = resume.claim(self.run_dir, self.config_text, self.first)
+        newest = store.latest(self.run_dir)
+        resume.check_same_start(self.comm, self.config_text or json.dumps(asdict(self.options)), newest)
+        self.checkpoint = newest
+        resume.claim(self.run_dir, self.config_text, newest, self.first)
         state = {"step": 0, "sums": None}
         if self.checkpoint is not None:
             state = resume.restore(self.checkpoint, self.task.network, self.stepper, self.ema)

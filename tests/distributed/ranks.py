@@ -1,0 +1,104 @@
+"""What every rank of the two-process tests runs: `python ranks.py CASE FOLDER`."""
+
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[2])]
+
+from mindlong.parallel import launch  # noqa: E402
+
+launch.join()
+
+import mindspore as ms  # noqa: E402
+
+ms.set_device("CPU")
+ms.set_context(mode=ms.GRAPH_MODE)
+COMM = launch.connect()
+
+import numpy as np  # noqa: E402
+from training_toys import ToyTask, toy_options, weights  # noqa: E402
+
+from mindlong.training import trainer as trainer_module  # noqa: E402
+from mindlong.training.reduce import SumOverRanks  # noqa: E402
+from mindlong.utils.errors import UserError  # noqa: E402
+
+CONFIG = "train: {lr: 0.01, steps: 12}\n"
+
+
+def train(folder, task=None, config_text=CONFIG, **options):
+    task = task or ToyTask()
+    trainer = trainer_module.Trainer(task, toy_options(**options), folder, COMM, config_text)
+    return task, trainer, trainer.run()
+
+
+def equal(folder: Path) -> None:
+    """A whole run, the gradient in three messages, an odd batch, accumulation, clipping and averages."""
+    trainer_module.SumOverRanks = partial(SumOverRanks, limit=100)
+    options = {"batch_size": 7, "accumulate": 2, "clip_norm": 0.5, "save_every": 6}
+    task, trainer, _ = train(folder / "run", **options)
+    assert len(trainer.stepper.apply.reduce.runs) >= 3
+    moments = {f"optimizer/{k}": v for k, v in trainer.stepper.adam.state().items()}
+    averages = {f"ema/{k}": v for k, v in trainer.ema.state().items()}
+    np.savez(folder / f"rank{COMM.rank}.npz", **weights(task.network), **moments, **averages,
+             samples=np.array([i for _, numbers in task.asked for i in numbers]))
+    report(folder, "gathered", COMM.all_gather_text(f"rank {COMM.rank} says ü" * (1 + COMM.rank)))
+
+
+def stop(folder: Path) -> None:
+    """Only rank 1 is asked to stop; both stop after the same step."""
+
+    class Asked(ToyTask):
+        def inputs(self, step, samples):
+            if step == 5 and COMM.rank == 1:
+                os.kill(os.getpid(), 10)  # SIGUSR1
+            return super().inputs(step, samples)
+
+    _, _, outcome = train(folder / "stop", Asked(), steps=5000, save_every=5000)
+    report(folder, "stopped", [outcome.step, outcome.stopped_by])
+
+
+def foreign(folder: Path) -> None:
+    """Rank 1 has another configuration."""
+    try:
+        train(folder / "foreign", config_text=CONFIG.replace("0.01", "0.02") if COMM.rank else CONFIG)
+    except UserError as error:
+        report(folder, "foreign", str(error))
+
+
+def unsaved(folder: Path) -> None:
+    """Rank 0 cannot save."""
+    from mindlong.checkpoints import store
+
+    def full(event):
+        raise OSError(28, "No space left on device")
+
+    store.write_hook = full
+    try:
+        train(folder / "unsaved", steps=2)
+    except UserError as error:
+        report(folder, "unsaved", str(error))
+    store.write_hook = lambda event: None
+
+
+def endless(folder: Path) -> None:
+    """Trains until it is killed; says who it is once it is under way."""
+
+    class Watched(ToyTask):
+        def inputs(self, step, samples):
+            if step == 20:
+                (folder / f"pid{COMM.rank}").write_text(f"{os.getpid()} {os.environ['MS_SCHED_PORT']}")
+            return super().inputs(step, samples)
+
+    train(folder / "endless", Watched(), steps=10**7, save_every=10**7)
+
+
+def report(folder: Path, name: str, value: object) -> None:
+    (folder / f"{name}{COMM.rank}.json").write_text(json.dumps(value))
+
+
+if __name__ == "__main__":
+    for case in sys.argv[1].split(","):
+        globals()[case](Path(sys.argv[2]))
