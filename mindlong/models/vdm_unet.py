@@ -225,7 +225,7 @@ class GuidedUnet3D(nn.Cell):
     """
 
     def __init__(self, network: Unet3D, scale: float) -> None:
-        super().__init__()
+        super().__init__(auto_prefix=False)  # the network's parameters keep their names
         self.network, self.scale = network, float(scale)
         self.guided = self.scale != 1.0 and network.conditional
 

@@ -111,12 +111,12 @@ def net_differences(case: cases.NetCase) -> Differences:
     trained = net.trainable_params()
     inputs = _tensors(given, "x", "t", "cond", "focus_present_mask")
     out, by_x, by_trained = gradients(net, inputs, given["probe"], trained)
-    return _compare(golden(f"net_{case.name}"), out, by_x, _source_names(spec, "network.", trained, by_trained))
+    return _compare(golden(f"net_{case.name}"), out, by_x, _source_names(spec, trained, by_trained))
 
 
-def _source_names(spec: Unet3DSpec, prefix: str, parameters: list, arrays: list) -> dict[str, np.ndarray]:
+def _source_names(spec: Unet3DSpec, parameters: list, arrays: list) -> dict[str, np.ndarray]:
     """Arrays under the original's keys and in its shapes."""
-    entries = {prefix + entry.ours: entry for entry in names(spec)}
+    entries = {entry.ours: entry for entry in names(spec)}
     pairs = [(entries[p.name], a) for p, a in zip(parameters, arrays, strict=True)]
     return {entry.source: array.reshape(entry.source_shape) for entry, array in pairs}
 
@@ -159,7 +159,7 @@ def block_differences(case: cases.BlockCase) -> Differences:
     trained = [p for p in net.trainable_params() if p.name.startswith(case.ours + ".")]
     emb = [] if "emb" not in given else [ops.silu(Tensor(given["emb"]))]  # ours applies it once for all blocks
     out, by_x, by_trained = gradients(cell, [Tensor(given["x"]), *emb], case.probe(want["out"].shape), trained)
-    by_name = _source_names(spec, "", trained, by_trained)
+    by_name = _source_names(spec, trained, by_trained)
     used = {f"grad/{name}" for name in by_name} | {"out", "grad_x"}
     return _compare({k: v for k, v in want.items() if k in used or not case.special}, out, by_x, by_name)
 
@@ -216,7 +216,7 @@ def loss_differences(kind: str) -> Differences:
     trained = net.trainable_params()
     run = ms.value_and_grad(loss, None, trained)
     value, by_trained = (ms.jit(run) if ms.get_context("mode") == ms.GRAPH_MODE else run)(*map(Tensor, inputs))
-    by_name = _source_names(case.spec(), "", trained, [g.asnumpy() for g in by_trained])
+    by_name = _source_names(case.spec(), trained, [g.asnumpy() for g in by_trained])
     compared = {f"grad/{k}": relative(v, want[f"grad/{k}"]) for k, v in by_name.items() if f"grad/{k}" in want}
     return {"out": relative(value.asnumpy(), want["out"]), **compared}
 
