@@ -1,0 +1,11 @@
+"""Cut long videos into clips: python tools/chop_video.py VIDEO ... --out FOLDER"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mindlong.cli.chop import command  # noqa: E402
+
+if __name__ == "__main__":
+    raise SystemExit(command())
