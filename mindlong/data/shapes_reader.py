@@ -19,6 +19,7 @@ from mindlong.data.shapes_fit import Evidence, Fit, find, fit
 from mindlong.utils.errors import ConfigError
 
 SURE = 0.5  # confidence from which a reading counts
+FOUR = ("left", "right", "up", "down")
 WORK_SIDE = 96  # larger frames are shrunk first
 
 
@@ -56,7 +57,7 @@ class Reading:
 
 
 def read(frames_FHWC: np.ndarray, shapes: tuple[str, ...] = SHAPES, colours: tuple[str, ...] = tuple(COLOURS),
-         motions: tuple[str, ...] = ("left", "right", "up", "down")) -> Reading:
+         motions: tuple[str, ...] = FOUR) -> Reading:
     """Read uint8 frames (F, H, W, 3). The names to choose from should be those of the world asked about.
 
     Raises ConfigError if the frames are not such an array or smaller than 12 pixels.

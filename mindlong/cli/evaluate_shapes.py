@@ -1,0 +1,145 @@
+"""Measure generated clips of the shapes world: do they show the shape, colour and direction asked for, steadily?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mindlong.cli.common import guarded
+from mindlong.data.evaluate import Scores, score
+from mindlong.data.shapes import COLOURS, MOTIONS, SHAPES, parse_caption
+from mindlong.data.shapes_reader import FOUR
+from mindlong.media.read import is_video, read_video
+from mindlong.media.write import write_contact_sheet
+from mindlong.utils.atomic import write_text
+from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
+from mindlong.utils.progress import bar
+
+EXAMPLES = """examples:
+  python tools/evaluate_shapes.py outputs/0001
+  python tools/evaluate_shapes.py samples --prompts prompts.json --json scores.json --failures failures.png
+
+FOLDER holds one file a sample (MP4, GIF, WebM, AVI, or a folder of PNG frames, the least lossy one counts), in the
+order of the prompts. The prompts are a JSON list of captions, or the video.json that infer.py writes.
+exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
+BEST_FIRST = ("", ".gif", ".avi", ".mp4", ".webm")  # "" is a folder of frames
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    made = argparse.ArgumentParser(prog="evaluate_shapes.py", description=__doc__, epilog=EXAMPLES,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("folder", type=Path, metavar="FOLDER", help="the samples")
+    made.add_argument("--prompts", type=Path, metavar="FILE", help="JSON with the prompts (FOLDER/video.json)")
+    for name, valid in (("shapes", SHAPES), ("colours", COLOURS)):
+        made.add_argument(f"--{name}", nargs="+", default=list(valid), metavar="NAME",
+                          help=f"{name} to choose from ({', '.join(valid)})")
+    made.add_argument("--motions", nargs="+", metavar="NAME",
+                      help=f"directions to choose from ({', '.join(FOUR)}; all eight if a prompt has a diagonal one)")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write rates and readings")
+    made.add_argument("--failures", type=Path, metavar="PNG", help="write a contact sheet of what is not right")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the samples, print the table."""
+    args = parser().parse_args(argv)
+    prompts = read_prompts(args.prompts or args.folder / "video.json")
+    files = sample_files(args.folder, len(prompts))
+    diagonal = any(" " in (parse_caption(p)[2] or "") for p in prompts)
+    names = _known(args.shapes, SHAPES), _known(args.colours, COLOURS), _known(
+        args.motions or (MOTIONS if diagonal else FOUR), MOTIONS)
+    samples: list[np.ndarray] = []
+    scores = score(_loaded(files, samples), prompts, *names)
+    print(scores.table())
+    if args.json:
+        write_text(args.json, json.dumps(record(scores, prompts, files), indent=1) + "\n")
+    if args.failures:
+        _write_failures(args.failures, scores, samples, prompts)
+    return 0
+
+
+def read_prompts(path: Path) -> list[str]:
+    """The prompts of a JSON list (of texts, or of objects with "prompt"), or of an object with such a list as
+    "prompts".
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read: {error.strerror}; give the prompts with --prompts") from error
+    except ValueError as error:
+        raise InputFileError(f"{path} is not JSON: {error}") from error
+    rows = held.get("prompts") if isinstance(held, dict) else held
+    texts = [r.get("prompt") if isinstance(r, dict) else r for r in rows] if isinstance(rows, list) else []
+    if not texts or not all(isinstance(t, str) for t in texts):
+        raise InputFileError(f"{path} holds no prompts; it needs a list of texts, or an object with it as 'prompts'")
+    return texts
+
+
+def sample_files(folder: Path, count: int) -> list[Path]:
+    """The samples by name, of each the least lossy file; raises InputFileError if they are not `count`."""
+    if not folder.is_dir():
+        raise InputFileError(f"{folder} is not a folder")
+    found: dict[str, Path] = {}
+    for path in sorted(p for p in folder.iterdir() if is_video(p)):
+        name = path.name if path.is_dir() else path.stem
+        if name not in found or _rank(path) < _rank(found[name]):
+            found[name] = path
+    if len(found) != count:
+        raise InputFileError(f"{folder} holds {len(found)} samples, but there are {count} prompts")
+    return [found[name] for name in sorted(found)]
+
+
+def _rank(path: Path) -> int:
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    return BEST_FIRST.index(suffix) if suffix in BEST_FIRST else len(BEST_FIRST)
+
+
+def record(scores: Scores, prompts: Sequence[str], files: Sequence[Path]) -> dict:
+    """The scores as JSON can hold them."""
+    rates = {n: {"hits": r.hits, "total": r.total, "share": r.share, "interval95": r.interval}
+             for n, r in scores.rates.items()}
+    rows = [{"file": f.name, "prompt": p, "read": [r.shape, r.colour, r.motion], "confidence": round(r.confidence, 3),
+             "direction_confidence": round(r.motion_confidence, 3), "steady": r.steady, "problems": r.problems,
+             "right": v}
+            for f, p, r, v in zip(files, prompts, scores.readings, scores.verdicts, strict=True)]
+    return {"rates": rates, "samples": rows}
+
+
+def _loaded(files: Sequence[Path], kept: list[np.ndarray]) -> Iterator[np.ndarray]:
+    with bar(len(files), "reading samples", unit="file") as progress:
+        for file in files:
+            kept.append(read_video(file)[0])
+            yield kept[-1]
+            progress.update()
+
+
+def _write_failures(path: Path, scores: Scores, samples: list[np.ndarray], prompts: Sequence[str]) -> None:
+    wrong = [i for i, v in enumerate(scores.verdicts) if not v["all"]]
+    if not wrong:
+        print("no failures: no contact sheet of them is written")
+        return
+    heads = [f"{prompts[i]} | read: {_said(scores, i)}" for i in wrong]
+    write_contact_sheet(path, [samples[i] for i in wrong], heads)
+
+
+def _said(scores: Scores, i: int) -> str:
+    r = scores.readings[i]
+    sure = "" if r.sure else f", unsure ({r.confidence:.2f})"
+    return f"{r.colour} {r.shape} {r.motion}{sure}{'; ' + '; '.join(r.problems) if r.problems else ''}"
+
+
+def _known(names: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in valid:
+            raise ConfigError(f"the shapes world does not know {name!r}.{did_you_mean(name, valid)}")
+    return tuple(names)
+
+
+def command(argv: Sequence[str] | None = None) -> int:
+    """The console entry: `main` with exit codes."""
+    return guarded(main, argv)

@@ -1,0 +1,80 @@
+"""How many generated clips show what their captions ask for, by the shapes reader, with Wilson intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from mindlong.data.shapes import COLOURS, SHAPES, parse_caption
+from mindlong.data.shapes_reader import FOUR, Reading, read
+from mindlong.utils.errors import ConfigError
+
+Z95 = 1.959964  # normal quantile of a 95 % interval
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`hits` of `total`."""
+
+    hits: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """hits / total."""
+        return self.hits / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of Wilson (1927), which stays inside [0, 1] also for few samples."""
+        n, p, z2 = self.total, self.share, Z95**2
+        middle, half = p + z2 / (2 * n), Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+        return max(0.0, (middle - half) / (1 + z2 / n)), min(1.0, (middle + half) / (1 + z2 / n))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """`rates` by name; `readings[i]` and `verdicts[i]` (what was right) of sample i."""
+
+    rates: dict[str, Rate]
+    readings: tuple[Reading, ...]
+    verdicts: tuple[dict[str, bool], ...]
+
+    def table(self) -> str:
+        """A line a rate: name, hits of total, per cent, 95 % interval."""
+        rows = [f"{'':<17} {'hits':>9} {'share':>7}   95 % interval"]
+        for name, rate in self.rates.items():
+            low, high = (100 * bound for bound in rate.interval)
+            hits = f"{rate.hits}/{rate.total}"
+            rows.append(f"{name:<17} {hits:>9} {100 * rate.share:>5.1f} %   {low:.1f} to {high:.1f} %")
+        return "\n".join(rows)
+
+
+def score(samples: Iterable[np.ndarray], captions: Sequence[str], shapes: tuple[str, ...] = SHAPES,
+          colours: tuple[str, ...] = tuple(COLOURS), motions: tuple[str, ...] = FOUR) -> Scores:
+    """Read every sample (F, H, W, 3) uint8 and compare it with its caption.
+
+    A reading that is not sure counts as wrong. `steady` needs one and the same object, of any kind, through all frames,
+    recognised with confidence. The reader chooses among the names given; more names make it harder.
+    Raises ConfigError if a caption names no shape, colour or direction, or numbers of samples and captions differ.
+    """
+    for caption in captions:
+        if None in parse_caption(caption):
+            raise ConfigError(f"the caption {caption!r} does not name a shape, a colour and a direction")
+    readings = tuple(read(sample, shapes, colours, motions) for sample in samples)
+    if len(readings) != len(captions) or not readings:
+        raise ConfigError(f"{len(readings)} samples and {len(captions)} captions cannot be compared")
+    verdicts = tuple(_verdict(r, c) for r, c in zip(readings, captions, strict=True))
+    rates = {name: Rate(sum(v[name] for v in verdicts), len(verdicts)) for name in verdicts[0]}
+    return Scores(rates, readings, verdicts)
+
+
+def _verdict(reading: Reading, caption: str) -> dict[str, bool]:
+    right = reading.agrees(caption)
+    both = right["shape"] and right["colour"]
+    steady = reading.steady and reading.sure
+    return {"shape": right["shape"], "colour": right["colour"], "shape and colour": both, "direction": right["motion"],
+            "steady": steady, "all": both and right["motion"] and steady}
