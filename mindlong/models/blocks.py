@@ -1,0 +1,116 @@
+"""The stages of a UNet layer, all called as `stage(x_RCHW, emb_RE, context, frames)`, and the layer that runs them.
+
+Legend: B videos, F frames, R = B*F rows, C channels, H W pixels, E width of the embedding, T tokens of a prompt.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from mindlong.models.attention import TransformerBlock
+from mindlong.models.resnet import ResBlock
+from mindlong.models.rows import Conv, JointNorm, Norm, Parts, PseudoConv, fold, start_at_zero, unfold
+from mindlong.ops.activation import SiLU
+from mindlong.ops.conv import TemporalConv
+from mindlong.ops.linear import Linear
+from mindlong.ops.norm import GroupNorm
+from mindlong.spec import unet
+from mindlong.spec.unet import Level, UNetSpec
+
+
+def parts_of(spec: UNetSpec) -> Parts:
+    """The norms and convolutions of residual blocks and of what lies outside the layers."""
+    return Parts(JointNorm if spec.joint else Norm, PseudoConv if spec.pseudo3d else Conv)
+
+
+class NumberEmbedding(nn.Cell):
+    """A number for each video (a timestep, a frame rate) to an embedding: cosines, sines, Linear, SiLU, Linear."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.frequencies = Tensor(np.exp(np.arange(half, dtype=np.float32) * -(math.log(10000.0) / half))[None])
+        self.fc1, self.act, self.fc2 = Linear(width, out), SiLU(), Linear(out, out)
+
+    def construct(self, number_B: Tensor) -> Tensor:
+        """(B,) integers or floats -> float32 (B, out)."""
+        angles = number_B.astype(self.frequencies.dtype).reshape((-1, 1)) * self.frequencies
+        return self.fc2(self.act(self.fc1(ops.concat((ops.cos(angles), ops.sin(angles)), -1))))
+
+
+class Res(ResBlock):
+    """The residual block as a stage."""
+
+    def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
+        """(R, cin, H, W) -> (R, cout, H, W)."""
+        return super().construct(x_RCHW, emb_RE, frames)
+
+
+class TemporalConvs(nn.Cell):
+    """Four times GroupNorm over all frames together, SiLU and a convolution over frames, beside a skip."""
+
+    def __init__(self, width: int, groups: int, eps: float, zero: bool) -> None:
+        super().__init__()
+        self.norms = nn.CellList([GroupNorm(groups, width, eps, act=True) for _ in range(4)])
+        self.convs = nn.CellList([TemporalConv(width, width) for _ in range(4)])
+        if zero:
+            start_at_zero(self.convs[-1])
+
+    def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
+        """(R, C, H, W) -> (R, C, H, W)."""
+        h_BCFHW = unfold(x_RCHW, frames)
+        for norm, conv in zip(self.norms, self.convs):  # noqa: B905  graph mode knows no strict
+            h_BCFHW = conv(norm(h_BCFHW))
+        return x_RCHW + fold(h_BCFHW)
+
+
+class Transformer(nn.Cell):
+    """GroupNorm, projection, a block of branches, projection, beside a skip."""
+
+    def __init__(self, spec: UNetSpec, stage: unet.Transformer, width: int, heads: int, head_dim: int) -> None:
+        super().__init__()
+        inner = heads * head_dim
+        self.norm = (JointNorm if stage.joint else Norm)(spec.groups, width, stage.eps)
+        self.proj_in, self.proj_out = Linear(width, inner), Linear(inner, width)
+        self.block = TransformerBlock(stage.branches, inner, heads, spec.context_dim)
+        if "proj_out" in spec.zero:
+            start_at_zero(self.proj_out)
+
+    def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
+        """(R, C, H, W) -> (R, C, H, W)."""
+        rows, channels, height, width = x_RCHW.shape
+        tokens = self.norm(x_RCHW, frames).reshape((rows, channels, height * width)).transpose((0, 2, 1))
+        tokens = self.proj_in(tokens.reshape((rows // frames, frames, height * width, channels)))
+        tokens = self.proj_out(self.block(tokens, context))
+        return x_RCHW + tokens.reshape((rows, height * width, channels)).transpose((0, 2, 1)).reshape(x_RCHW.shape)
+
+
+def _stage(spec: UNetSpec, stage: unet.Stage, cin: int, cout: int, level: Level) -> nn.Cell:
+    if isinstance(stage, unet.Res):
+        cell = Res(cin, cout, spec.groups, spec.eps, spec.emb_dim, parts_of(spec))
+        if "res" in spec.zero:
+            start_at_zero(cell.conv2)
+        return cell
+    if isinstance(stage, unet.TemporalConv):
+        return TemporalConvs(cout, spec.groups, spec.eps, "tconv" in spec.zero)
+    return Transformer(spec, stage, cout, level.heads, level.head_dim)
+
+
+class Layer(nn.Cell):
+    """The stages of one layer, in the spec's order."""
+
+    def __init__(self, spec: UNetSpec, level: Level, number: int) -> None:
+        super().__init__()
+        chosen = [s for s in spec.stages if level.attends[number] or not isinstance(s, unet.Transformer)]
+        self.order = tuple(stage.name for stage in chosen)
+        for stage in chosen:
+            setattr(self, stage.name, _stage(spec, stage, *level.layers[number], level))
+
+    def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
+        """(R, cin, H, W) -> (R, cout, H, W)."""
+        for name in self.order:
+            x_RCHW = getattr(self, name)(x_RCHW, emb_RE, context, frames)
+        return x_RCHW
