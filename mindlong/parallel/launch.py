@@ -76,6 +76,7 @@ def join(timeout: float = 180.0) -> tuple[int, int]:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     if os.environ.get("MS_ROLE") == "MS_SCHED":  # msrun starts the same command as scheduler too
+        _watch_ranks(os.getpid(), os.getppid())
         serve(os.getppid())
     _die_with_parent()
     if "MS_SCHED_PORT" in os.environ:  # joined before, or started by msrun
@@ -116,6 +117,38 @@ def serve(parent: int) -> NoReturn:
 
     init()
     sys.exit(0)
+
+
+def _watch_ranks(scheduler: int, msrun: int, patience: float = 8.0) -> None:
+    """Fork a watcher that ends msrun's scheduler once all ranks are gone.
+
+    The scheduler would wait half a minute for the heartbeat of a rank that was killed, and msrun for the scheduler. A
+    thread cannot watch: MindSpore keeps the interpreter's lock while it serves.
+    """
+    if os.fork():
+        return
+    _die_with_parent()
+    alone_since = time.monotonic()
+    while time.monotonic() - alone_since < patience and os.getppid() == scheduler:
+        time.sleep(1.0)
+        if _children(msrun) - {scheduler}:
+            alone_since = time.monotonic()
+    if os.getppid() == scheduler:
+        os.kill(scheduler, signal.SIGKILL)
+    os._exit(0)
+
+
+def _children(parent: int) -> set[int]:
+    """Living processes started by `parent`."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, ppid = stat.read_text().rsplit(")", 1)[1].split()[:2]
+        except OSError:  # ended meanwhile
+            continue
+        if int(ppid) == parent and state != "Z":
+            found.add(int(stat.parent.name))
+    return found
 
 
 def _die_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""Two real processes: the numbers of one with the whole batch, one decision together, and nothing left when one dies."""
+"""Two real processes: the numbers of one, one decision together, and nothing left when one dies."""
 
 import json
 import os
