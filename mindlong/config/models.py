@@ -29,7 +29,11 @@ class VdmModel:
     """Unet3D, the pixel-space network of Video Diffusion Models."""
 
     family: str = option("vdm", "which network", choices=("vdm",))
-    compat: str = option("", "'vdm' reproduces the original's bugs (see docs/vdm.md); empty: none", choices=("", "vdm"))
+    compat: str = option(
+        "",
+        "'vdm' reproduces the original's bugs (docs/vdm.md), 'vdm_0.6' and 'vdm_0.5' its releases before 0.7.0 and 0.6.0",
+        choices=("", "vdm", "vdm_0.6", "vdm_0.5"),
+    )
     dim: int = option(64, "channels of the first level; even", minimum=4)
     dim_mults: list[int] = option([1, 2, 4, 8], "channels of each level as multiples of dim", minimum=1)
     channels: int = option(3, "channels of the video: 3 colour, 1 grey", minimum=1)
@@ -57,7 +61,9 @@ class VdmModel:
             init_dim=self.init_dim,
             init_kernel_size=self.init_kernel_size,
             use_sparse_linear_attn=self.use_sparse_linear_attn,
-            compat=self.compat == "vdm",
+            compat=bool(self.compat),
+            block_norm="group" if self.compat in ("vdm_0.6", "vdm_0.5") else "rms",
+            long_skip="before_attn" if self.compat == "vdm_0.5" else "after_attn",
         )
 
     def problems(self) -> Iterator[str]:
