@@ -45,7 +45,7 @@ setup(
         "console_scripts": [
             "mindlong-train=mindlong.cli.train:command",
             "mindlong-infer=mindlong.cli.infer:command",
-            "mindlong-convert=mindlong.cli.convert:main",
+            "mindlong-convert=mindlong.cli.convert:command",
         ]
     },
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -33,3 +34,13 @@ def as_lazy(array: np.ndarray | Lazy) -> Lazy:
 def total_bytes(arrays: Iterable[np.ndarray | Lazy]) -> int:
     """Bytes of all arrays as stored."""
     return sum(as_lazy(array).bytes for array in arrays)
+
+
+def counted(arrays: Mapping[str, Lazy], done: Callable[[], object]) -> dict[str, Lazy]:
+    """The same tensors, telling `done` each time one is read."""
+    def telling(read: Callable[[], np.ndarray]) -> np.ndarray:
+        array = read()
+        done()
+        return array
+
+    return {name: replace(lazy, read=functools.partial(telling, lazy.read)) for name, lazy in arrays.items()}

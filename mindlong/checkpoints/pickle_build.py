@@ -27,6 +27,12 @@ KNOWN = {
 _MARK = object()
 
 
+def is_known(name: str) -> bool:
+    """True for `module.name` of the closed list."""
+    module, _, last = name.rpartition(".")
+    return name in KNOWN or (module in ("torch", "torch.storage") and last in BY_STORAGE)
+
+
 @dataclass(frozen=True)
 class Known:
     """A name of the closed list, or a storage class (then with its format)."""

@@ -6,6 +6,7 @@ part, and a program with anything else is not read.
 
 from __future__ import annotations
 
+import io
 import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -80,6 +81,20 @@ def scan(program: bytes) -> Scan:
     except CorruptCheckpoint as error:
         found.problem = str(error)
     found.names = list(seen)
+    return found
+
+
+def split(data: bytes, most: int = 5) -> list[bytes]:
+    """The first pickles of a file that holds several behind one another, as PyTorch wrote before 1.6."""
+    found, rest = [], io.BytesIO(data)
+    while len(found) < most and rest.tell() < len(data):
+        begin = rest.tell()
+        try:
+            for _ in zip(pickletools.genops(rest), range(MAX_INSTRUCTIONS), strict=False):
+                pass
+        except (ValueError, IndexError, OverflowError, MemoryError):
+            return found or [data]
+        found.append(data[begin : rest.tell()])
     return found
 
 

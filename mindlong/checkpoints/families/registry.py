@@ -1,0 +1,71 @@
+"""Every kind of network that a file may hold, and the search for them in a file's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mindlong.checkpoints.families import vdm
+from mindlong.checkpoints.families.kind import Kind, prefixes
+from mindlong.utils.errors import ConfigError, did_you_mean
+
+KINDS: tuple[Kind, ...] = (vdm.KIND,)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A kind whose markers stand in a file behind `prefix`.
+
+    Attributes:
+        ours: they are our names.
+        others: beginnings of names that belong to other networks of the file, or to another copy of this one.
+    """
+
+    kind: Kind
+    prefix: str
+    ours: bool
+    others: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why the file is taken for this."""
+        marker = (self.kind.our_markers if self.ours else self.kind.markers)[0]
+        side = "ours of " if self.ours else ""
+        return f"{side}{self.kind.title} (it has {self.prefix}{marker})"
+
+
+def find(names: Iterable[str], family: str | None = None, part: str | None = None) -> list[Hit]:
+    """Every network in a file, at most one kind behind a prefix for each part; the kind with most markers wins.
+
+    Args:
+        family, part: only these.
+
+    Raises:
+        ConfigError: an unknown family or part.
+    """
+    names = set(names)
+    hits = []
+    for kind in _chosen(family, part):
+        hits += [Hit(kind, prefix, False) for prefix in prefixes(names, kind.markers)]
+        hits += [Hit(kind, prefix, True) for prefix in prefixes(names, kind.our_markers)]
+    best: dict[tuple[str, str], Hit] = {}
+    for hit in sorted(hits, key=lambda hit: -len(hit.kind.markers)):
+        best.setdefault((hit.kind.part, hit.prefix), hit)
+    return list(best.values())
+
+
+def families() -> list[str]:
+    """The names of all families."""
+    return sorted({kind.family for kind in KINDS})
+
+
+def layouts(family: str, part: str) -> list[str]:
+    """The ways in which files of a family name the tensors of a part."""
+    return [kind.layout for kind in KINDS if (kind.family, kind.part) == (family, part)]
+
+
+def _chosen(family: str | None, part: str | None) -> Sequence[Kind]:
+    for value, known, what in ((family, families(), "family"), (part, {k.part for k in KINDS}, "part")):
+        if value is not None and value not in known:
+            raise ConfigError(f"there is no {what} {value!r}.{did_you_mean(value, known)}")
+    return [k for k in KINDS if family in (None, k.family) and part in (None, k.part)]

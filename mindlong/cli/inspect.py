@@ -1,0 +1,36 @@
+"""Say what a checkpoint is: its form, networks, sizes, formats, and what is suspicious. Nothing in it is run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from mindlong.checkpoints.inspection import inspect
+from mindlong.cli.common import guarded
+from mindlong.utils.errors import InputFileError
+
+EXAMPLES = """examples:
+  python tools/inspect_checkpoint.py model-10.pt
+  python tools/inspect_checkpoint.py unknown.ckpt --names
+
+exit codes: 0 weights and nothing else, 3 damaged, of another kind, or it asks for more than tensors"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="inspect_checkpoint.py", description=__doc__, epilog=EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="weight files, indices of shards or folders")
+    parser.add_argument("--names", action="store_true", help="list every tensor")
+    parser.add_argument("--inert", action="append", default=[], metavar="PATTERN",
+                        help="Python names in the file to step over unbuilt, such as 'pytorch_lightning.*'")
+    args = parser.parse_args(argv)
+    findings = [inspect(file, args.names, args.inert) for file in args.files]
+    for finding in findings:
+        print("\n".join(finding.lines))
+    return 0 if all(finding.sound for finding in findings) else InputFileError.exit_code
+
+
+def command(argv: Sequence[str] | None = None) -> int:
+    """The console entry: `main` with exit codes."""
+    return guarded(main, argv)

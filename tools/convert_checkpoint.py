@@ -1,0 +1,11 @@
+"""Convert a checkpoint; see `python tools/convert_checkpoint.py --help`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mindlong.cli.convert import command  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(command())
