@@ -107,13 +107,15 @@ def table(rows: list[dict]) -> str:
              "|---|---|---|---|---|---|---|---|"]
     for r in rows:
         (a, b), (m, n) = r["seconds"], r["memory_mb"]
-        lines.append(f"| {r['name']} | {r['peer']} | {r['ratio']} ({r['q1']}-{r['q3']}) | {a} | {b} | {r['memory_ratio']} | {m} | {n} |")
+        spread = f"{r['ratio']} ({r['q1']}-{r['q3']})"
+        lines.append(f"| {r['name']} | {r['peer']} | {spread} | {a} | {b} | {r['memory_ratio']} | {m} | {n} |")
     return "\n".join(lines)
 
 
 def machine(threads: int) -> str:
     """What the rows were measured on."""
-    cpu = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
     return f"{cpu or platform.processor()}, {os.cpu_count()} cores, {threads} threads, Python {platform.python_version()}"
 
 

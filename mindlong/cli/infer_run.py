@@ -124,7 +124,8 @@ def _write_record(folder: Path, config: InferConfig, trained: Trained, plan: Pla
                  "guidance": plan.guidance, "prediction": plan.prediction},
         "weights": config.weights,
         "files": [p.name for p in files],
-        "versions": {"mindlong": __version__, "mindspore": mindspore.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "versions": {"mindlong": __version__, "mindspore": mindspore.__version__, "numpy": np.__version__,
+                     "python": platform.python_version()},
         "timings": timings,
     }  # fmt: skip
     atomic.write_text(folder / "video.json", json.dumps(record, indent=1))

@@ -45,7 +45,8 @@ def plan(loaded: Loaded) -> list[str]:
             "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
             "a step": f"{options.batch_size} samples, {count(cost.flops)}FLOP",
             "peak memory": f"about {cost.memory / 2**30:.2f} GiB on one process (estimate)",
-            "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, about {last} checkpoints in {Path(config.run_dir)}",
+            "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, "
+            f"about {last} checkpoints in {Path(config.run_dir)}",
         }
     )
 

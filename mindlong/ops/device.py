@@ -48,7 +48,8 @@ def _open_ascend(device_id: int | None) -> str:
         soc = ms.context.MSContext.get_instance().get_ascend_soc_version()
     except (RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
-        raise ConfigError(f"an NPU is here but MindSpore cannot drive it ({first}); see docs/ascend.md, or env.device_target=CPU") from None
+        raise ConfigError(f"an NPU is here but MindSpore cannot drive it ({first}); see docs/ascend.md, "
+                          "or env.device_target=CPU") from None
     return "910b" if soc.startswith("ascend910b") or soc.startswith("ascend910_93") else "910a"
 
 

@@ -78,5 +78,6 @@ def _shipped(weights: str) -> Path:
 
 def _arrays(where: Path) -> dict[str, np.ndarray]:
     if where.is_dir():
-        return load(where, ["ema"]).files["ema"] if (where / "ema.safetensors").exists() else load(where, ["network"]).files["network"]
+        name = "ema" if (where / "ema.safetensors").exists() else "network"
+        return load(where, [name]).files[name]
     return {name: array.astype(np.float32) for name, array in safetensors_file.read_all(where).items()}

@@ -1,8 +1,8 @@
 """What a run will cost, read off the spec: parameters, operations and memory, before anything is allocated.
 
 The count of operations is exact for the matrix products and convolutions and leaves out what is proportional to one pass over the
-activations. The memory is a model: parameters and their companions, plus the activations that live at the same time. `RUNTIME_BYTES`
-and `KEPT_SHARE` were fitted to measured peaks (docs/benchmarks.md).
+activations. The memory is a model, not a measurement: parameters and their companions, plus every activation, twice in
+training, because MindSpore's graph runtime on the CPU keeps what a step computes.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from bench.works import Work
 
 def build(work: Work, threads: int, native: bool) -> Callable[[], float]:
     """A call that runs the work once, to the end, and returns a number that depends on all of it."""
-    import mindspore as ms
     from mindspore import Tensor
 
     from mindlong.config.train_options import TrainOptions

@@ -1,7 +1,7 @@
 """A long video as a plan: which runs of the network make which frames, and from which frames known before.
 
-Nothing here knows a network. A plan can be printed, tested and resumed job by job, and executors only run jobs. Frame indices are those
-of the finished video.
+Nothing here knows a network. A plan can be printed, tested and resumed job by job, and executors only run jobs. Frame
+indices are those of the finished video.
 
 Sources: NUWA-XL (Yin et al., 2023), section 3, for the hierarchy; the 5 -> 17 -> 65 chain of make-a-stable-diffusion-video.
 """
@@ -95,7 +95,7 @@ def hierarchy_frames(lengths: Sequence[int]) -> int:
 
 
 def plan_hierarchical(lengths: Sequence[int], frames: int | None = None) -> LongPlan:
-    """Diffusion over diffusion: level 0 makes `lengths[0]` key frames, every further level fills each gap with a run of `lengths[k]`.
+    """Diffusion over diffusion: level 0 makes `lengths[0]` key frames, level k fills each gap with a run of `lengths[k]`.
 
     Node j of level k starts at frame j * prod(L_i - 1 for i >= k); its first and last frame come from the level above.
 
@@ -133,8 +133,8 @@ def _level(lengths: Sequence[int], level: int, wanted: int) -> Iterator[Job]:
 def plan_between(lengths: Sequence[int], given: Sequence[int] = (0, -1)) -> LongPlan:
     """The hierarchy between frames that exist already: `given` are places of level 0's run that are known (0 first, -1 last).
 
-    With `(0, -1)` a video is filled between two images, with `(0,)` an image or the last frame of a video is continued, with `(-1,)` a
-    video is extended at its beginning.
+    With `(0, -1)` a video is filled between two images, with `(0,)` an image or the last frame of a video is continued,
+    with `(-1,)` a video is extended at its beginning.
     """
     plan = plan_hierarchical(lengths)
     first = plan.jobs[0]
