@@ -111,6 +111,7 @@ class TrainConfig:
             yield "model is missing; give the path of a file in configs/model"
             return
         yield from self.model.problems()
+        yield from self.train.problems()
         yield from _size_problems(self.data.size, self.model)
         if self.data.kind == "clips" and not self.data.folder:
             yield "data.folder is empty; data.kind=clips needs a folder of videos"

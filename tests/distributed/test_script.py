@@ -1,0 +1,140 @@
+"""scripts/run_train_distributed.sh: one command from any folder, sentences for what is missing, a request to stop."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jobs import environment, start, survivors
+
+from mindlong.checkpoints import store
+from mindlong.training import metrics
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "run_train_distributed.sh"
+CONFIG = """
+model: {family: vdm, dim: 8, dim_mults: [1], attn_heads: 2, attn_dim_head: 8, cond_dim: 8,
+        text: {encoder: caption, width: 8, layers: 1, heads: 2, length: 12}}
+data: {kind: shapes, frames: 2, size: [16, 16]}
+diffusion: {timesteps: 10, cond_drop: 0.5}
+train: {steps: 6, batch_size: 4, save_every: 3, preview_every: 0, log_every: 1}
+run_dir: run
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    return tmp_path / "tiny.yaml"
+
+
+@pytest.fixture
+def tools(tmp_path):
+    """A folder with what the script needs of the system, and no mpirun."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("bash", "dirname", "id", "sed", "ps", "setsid"):
+        (folder / name).symlink_to(shutil.which(name))
+    (folder / "python").symlink_to(sys.executable)
+    return folder
+
+
+def run(args, folder, **env):
+    base = {**environment()[0], "MINDLONG_VENV": "/nowhere"}
+    command = [shutil.which("bash"), str(SCRIPT), *map(str, args)]
+    return subprocess.run(command, env=base | env, cwd=folder, capture_output=True, text=True)
+
+
+def test_without_openmpi_one_sentence_with_the_command(config, tools):
+    done = run([config], config.parent, PATH=str(tools))
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "mpirun is not installed" in done.stderr and "apt-get install openmpi-bin" in done.stderr
+
+
+@pytest.mark.parametrize("args, env, code, words", [
+    ([], {}, 2, "no CONFIG given"),
+    (["missing.yaml"], {}, 2, "no configuration file at missing.yaml"),
+    (["tiny.yaml"], {"NPROC": "two"}, 2, "NPROC is 'two'; it must be a whole number"),
+    (["tiny.yaml"], {"NPROC": "0"}, 2, "NPROC is '0'"),
+    (["tiny.yaml"], {"LAUNCHER": "slurm"}, 2, "LAUNCHER is 'slurm'; it must be mpirun or msrun"),
+])
+def test_wrong_words_are_one_sentence(config, args, env, code, words):
+    done = run(args, config.parent, **env)
+    assert done.returncode == code and words in done.stderr.splitlines()[-1]
+
+
+def test_help_names_every_switch():
+    done = run(["--help"], ROOT)
+    assert done.returncode == 0 and all(w in done.stdout for w in ("NPROC", "LAUNCHER", "LOG_DIR", "CONFIG"))
+
+
+def script(config, launcher, *pairs):
+    """Start the script from the folder of `config`; returns the job and its mark."""
+    venv = Path(sys.executable).parents[1]
+    command = ["env", f"LAUNCHER={launcher}", f"MINDLONG_VENV={venv}", "LOG_DIR=logs", "bash", str(SCRIPT)]
+    return start([*command, config.name, *pairs], config.parent)
+
+
+LAUNCHERS = [name for name in ("mpirun", "msrun") if name == "msrun" or shutil.which(name)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_stopped_job_goes_on_and_equals_one_process(config, launcher):
+    folder = config.parent
+    process, mark = script(config, launcher, "train.steps=100000")
+    deadline = time.monotonic() + 300
+    while not (folder / "run" / "checkpoints").exists():
+        assert process.poll() is None and time.monotonic() < deadline, (folder / "output.txt").read_text()
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=60) == 0, (folder / "output.txt").read_text()
+    time.sleep(1)
+    assert survivors(mark) == []
+    step = int(store.latest(folder / "run").name[5:])
+    assert step >= 3 and any((folder / "logs").rglob("*"))
+    more = f"train.steps={step + 4}"
+    process, _ = script(config, launcher, more)
+    assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
+    alone = [sys.executable, str(ROOT / "train.py"), "--config", config.name, more, "run_dir=alone"]
+    subprocess.run(alone, cwd=folder, check=True, capture_output=True)
+    two, one = (store.load(store.latest(folder / name)) for name in ("run", "alone"))
+    assert two.state["step"] == one.state["step"] == step + 4
+    for name, value in one.files["network"].items():
+        np.testing.assert_allclose(two.files["network"][name], value, rtol=0, atol=2e-5, err_msg=name)
+    rows = [metrics.read(folder / name / "metrics.csv") for name in ("run", "alone")]
+    losses = [[float(row["loss"]) for row in r] for r in rows]
+    assert len(losses[0]) == step + 4
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_rank_killed_under_the_script_ends_it(config, launcher):
+    folder = config.parent
+    process, mark = script(config, launcher, "train.steps=100000")
+    deadline = time.monotonic() + 300
+    while not (folder / "run" / "checkpoints").exists():
+        assert process.poll() is None and time.monotonic() < deadline, (folder / "output.txt").read_text()
+        time.sleep(0.2)
+    ranks = [pid for pid in survivors(mark) if rank_of(pid) == "1"]
+    assert len(ranks) == 1
+    os.kill(ranks[0], signal.SIGKILL)
+    begun = time.monotonic()
+    assert process.wait(timeout=60) != 0 and time.monotonic() - begun < 30
+    while survivors(mark) and time.monotonic() - begun < 30:
+        time.sleep(0.1)
+    assert survivors(mark) == []
+
+
+def rank_of(pid):
+    """The rank in the environment a process was started with, None for launchers and the scheduler."""
+    pairs = dict(p.partition("=")[::2] for p in Path(f"/proc/{pid}/environ").read_text().split("\0"))
+    if "train.py" not in Path(f"/proc/{pid}/cmdline").read_text() or pairs.get("MS_ROLE") == "MS_SCHED":
+        return None
+    return pairs.get("OMPI_COMM_WORLD_RANK") or pairs.get("MS_NODE_ID")
