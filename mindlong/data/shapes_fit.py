@@ -110,7 +110,7 @@ def fit(evidence: Evidence, colour_C: np.ndarray, shapes: tuple[str, ...]) -> Fi
     noise = max(_spread(rest), min(_inner_noise(cover, evidence.mask_FHW), 0.05))
     window, weight, corner, radius = _windows(cover, evidence)
     centre = _centroids(window * weight)
-    trials = [_refine(window, weight, centre, radius, shapes, blur, steps=2) for blur in BLURS]
+    trials = [_refine(window, weight, centre, radius, shapes, blur, steps=3) for blur in BLURS]
     best = min(range(len(BLURS)), key=lambda i: trials[i][0].sum(1).min())
     error, middle, radii, amplitude, drawn = trials[best]
     energy = (window**2 * weight).sum((1, 2))
@@ -166,8 +166,7 @@ def _centroids(window_FNN: np.ndarray) -> np.ndarray:
 
 
 def _refine(window, weight, centre_F2, radius_F, shapes: tuple[str, ...], blur: float, steps: int):
-    """Gauss-Newton from one start for every outline: (error, centre, radius, amplitude, drawn), each (K, F, ...).
-    """
+    """Gauss-Newton from one start for every outline: (error, centre, radius, amplitude, drawn), each (K, F, ...)."""
     smear = _smear(window.shape[1], blur)
     fitted = [_refine_one(window, weight, centre_F2, radius_F, shape, smear, steps) for shape in shapes]
     return tuple(np.stack(part) for part in zip(*fitted, strict=True))
@@ -175,20 +174,22 @@ def _refine(window, weight, centre_F2, radius_F, shapes: tuple[str, ...], blur: 
 
 def _refine_one(window, weight, centre_F2, radius_F, shape: str, smear: np.ndarray, steps: int):
     place = np.concatenate([centre_F2, radius_F[:, None]], 1).astype(np.float32)
-    size = window.shape[1:]
+    size, flat = window.shape[1:], (len(window), 1, -1)
 
     def drawn(place_F3: np.ndarray) -> np.ndarray:
         return smear @ coverage(shape, place_F3[:, :2], place_F3[:, 2], size) @ smear.T
 
-    step = 0.25
+    n = np.arange(size[0], dtype=np.float32)
     for _ in range(steps):
         now = drawn(place)
-        moved = [drawn(place + axis) - drawn(place - axis) for axis in step * np.eye(3, dtype=np.float32)]
-        slopes = np.stack([*(m / (2 * step) for m in moved), now], -1).reshape(len(window), -1, 4)
-        by_weight = slopes * weight.reshape(len(window), -1, 1)
-        left = by_weight.transpose(0, 2, 1) @ slopes + 1e-2 * np.eye(4, dtype=np.float32)
-        right = by_weight.transpose(0, 2, 1) @ (window - now).reshape(len(window), -1, 1)
-        place[:, :3] += np.clip(np.linalg.solve(left, right)[:, :3, 0], -1.0, 1.0)
+        down, along = np.gradient(now, axis=(1, 2))
+        # moving a picture changes it by minus its slope, enlarging it by minus the slope along the ray from the centre
+        wider = -(along * (n - place[:, :1, None]) + down * (n[:, None] - place[:, 1:2, None])) / place[:, 2:, None]
+        slopes = np.concatenate([part.reshape(flat) for part in (-along, -down, wider, now)], axis=1)
+        by_weight = slopes * weight.reshape(flat)
+        left = by_weight @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)
+        right = by_weight @ (window - now).reshape(flat).transpose(0, 2, 1)
+        place += np.clip(np.linalg.solve(left, right)[:, :3, 0], -1.0, 1.0)
         place[:, 2] = np.maximum(place[:, 2], 0.8)
     now = drawn(place)
     amplitude = (window * now * weight).sum((1, 2)) / np.maximum((now**2 * weight).sum((1, 2)), 1e-6)

@@ -9,7 +9,7 @@ from mindlong.data.shapes_draw import SHAPES, coverage, paint
 from mindlong.data.shapes_reader import read
 from mindlong.utils.errors import ConfigError
 
-COUNT = 100
+COUNT = 50
 
 
 def noisy(frames, rng, sigma=0.08):
