@@ -32,8 +32,7 @@ class _Worker:
     """One child process and the thread that takes its answers."""
 
     def __init__(self, source: Source, report) -> None:
-        package = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])  # the source's module too
         self.process = subprocess.Popen([sys.executable, "-m", "mindlong.data.worker"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path})
         self.waiting: deque[Future] = deque()  # answers come in the order of the questions

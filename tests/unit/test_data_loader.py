@@ -1,0 +1,173 @@
+"""Background decoding: the same samples whatever the processes, bounded, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mindlong.data.clips import ClipFolder
+from mindlong.data.loader import Loader
+from mindlong.data.shapes import ShapesWorld
+from mindlong.media.write import write_video
+from mindlong.utils.errors import ConfigError, InputFileError
+
+WORLD = ShapesWorld((24, 32), 12)
+NUMBERS = [*range(8, 16), *range(24, 32)]
+
+
+@pytest.fixture
+def source(tmp_path):
+    for i in range(5):
+        write_video(tmp_path / f"{i}.gif", WORLD.clip(i).frames_FHWC, 8).with_suffix(".txt").write_text(str(i))
+    return ClipFolder(tmp_path, 6, (16, 16), crop="random", flip=True, seed=2)
+
+
+def alive(process_id):
+    """Running, that is, neither gone nor waiting to be reaped by a parent that is gone itself."""
+    try:
+        with open(f"/proc/{process_id}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(process_ids, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(map(alive, process_ids)):
+        time.sleep(0.05)
+    return not any(map(alive, process_ids))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_samples_and_their_order_do_not_depend_on_the_processes(source, workers):
+    wanted = [source.sample(n) for n in NUMBERS]
+    with Loader(source, workers, ahead=5) as loader:
+        loader.expect(NUMBERS)
+        got = [loader.sample(n) for n in NUMBERS]
+        processes = [w.process.pid for w in loader._workers]
+    assert len(processes) == workers and gone(processes)
+    assert all((a.frames_FHWC == b.frames_FHWC).all() and a.caption == b.caption for a, b in zip(wanted, got, strict=True))
+    assert loader.served == 16 and loader.waited > 0
+
+
+def test_no_more_than_ahead_is_on_its_way_of_an_endless_order(source):
+    asked = []
+
+    def endless():
+        for n in range(10**9):
+            asked.append(n)
+            yield n
+
+    with Loader(source, 2, ahead=3) as loader:
+        loader.expect(endless())
+        for n in range(7):
+            assert (loader.sample(n).frames_FHWC == source.sample(n).frames_FHWC).all()
+        assert len(asked) == 10
+
+
+def test_what_was_not_expected_is_made_at_once_and_expectations_can_change(source):
+    with Loader(source, 1, ahead=4) as loader:
+        loader.expect(range(0, 20))
+        assert (loader.sample(17).frames_FHWC == source.sample(17).frames_FHWC).all()
+        assert (loader.sample(0).frames_FHWC == source.sample(0).frames_FHWC).all()
+        loader.expect([3, 3, 1])
+        for n in (3, 3, 1, 2):
+            assert (loader.sample(n).frames_FHWC == source.sample(n).frames_FHWC).all()
+
+
+def test_any_source_can_be_loaded():
+    with Loader(WORLD, 1) as loader:
+        loader.expect(range(3))
+        assert all(loader.sample(n).caption == WORLD.clip(n).caption for n in range(3))
+        assert "shapes world" in loader.describe() and "1 background process" in loader.describe()
+
+
+def test_a_lost_process_costs_time_but_no_sample(source):
+    with Loader(source, 2, ahead=6) as loader:
+        loader.expect(NUMBERS)
+        loader.sample(NUMBERS[0])
+        os.kill(loader._workers[0].process.pid, signal.SIGKILL)
+        for n in NUMBERS[1:]:
+            assert (loader.sample(n).frames_FHWC == source.sample(n).frames_FHWC).all()
+
+
+def test_a_bad_file_met_by_a_process_is_named_by_the_main_one(source, tmp_path):
+    data = (tmp_path / "3.gif").read_bytes()
+    (tmp_path / "3.gif").write_bytes(data[: len(data) // 2])
+    wanted = [ClipFolder(tmp_path, 6, (16, 16), crop="random", flip=True, seed=2).sample(n) for n in NUMBERS]
+    with Loader(source, 2) as loader:
+        loader.expect(NUMBERS)
+        got = [loader.sample(n) for n in NUMBERS]
+    assert list(source.bad) == [str(tmp_path / "3.gif")]
+    assert all((a.frames_FHWC == b.frames_FHWC).all() for a, b in zip(wanted, got, strict=True))
+    strict = ClipFolder(tmp_path, 6, (16, 16), max_bad=0)
+    with Loader(strict, 2) as loader, pytest.raises(InputFileError, match="max_bad=0"):
+        loader.expect(range(5))
+        for n in range(5):
+            loader.sample(n)
+
+
+class Broken:
+    """A source with a fault of its own."""
+
+    def sample(self, index):
+        return [][index]
+
+    def describe(self):
+        return "broken"
+
+
+def test_a_fault_in_a_process_is_told_with_its_place():
+    with Loader(Broken(), 1) as loader, pytest.raises(RuntimeError, match=r"(?s)return \[\]\[index\].*IndexError"):
+        loader.expect([0])
+        loader.sample(0)
+
+
+CHILD = """
+import sys, time
+from mindlong.data.loader import Loader
+from mindlong.data.shapes import ShapesWorld
+loader = Loader(ShapesWorld(), 2)
+loader.expect(range(10**9))
+loader.sample(0)
+print(*[w.process.pid for w in loader._workers], flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_outlives_its_parent(how):
+    parent = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    children = [int(n) for n in parent.stdout.readline().split()]
+    assert len(children) == 2 and all(map(alive, children))
+    parent.send_signal(how)
+    parent.wait(10)
+    parent.stdout.close()
+    assert gone(children)
+
+
+def test_ctrl_c_at_the_terminal_leaves_the_samples_to_the_end(source):
+    with Loader(source, 2) as loader:
+        loader.expect(NUMBERS)
+        loader.sample(NUMBERS[0])
+        for worker in loader._workers:
+            os.kill(worker.process.pid, signal.SIGINT)
+        for n in NUMBERS[1:]:
+            loader.sample(n)
+        assert all(worker.process.poll() is None for worker in loader._workers) and len(loader._workers) == 2
+
+
+def test_impossible_loaders_are_refused():
+    with pytest.raises(ConfigError, match="-1 processes"):
+        Loader(WORLD, -1)
+
+
+def test_samples_of_a_worker_are_whole_arrays(source):
+    with Loader(source, 1) as loader:
+        loader.expect([4])
+        frames = loader.sample(4).frames_FHWC
+    assert frames.flags.writeable and frames.dtype == np.uint8 and frames.shape == (6, 16, 16, 3)
