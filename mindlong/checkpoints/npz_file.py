@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import tokenize
 import zlib
 from math import prod
 from pathlib import Path
@@ -41,7 +42,7 @@ def _row(path: Path, name: str, record: Record) -> Lazy:
         version = np.lib.format.read_magic(head)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = reader(head)
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError, tokenize.TokenError) as error:
         raise CorruptCheckpoint(f"{path}: {name!r} is not a numpy array ({str(error)[:80]})") from error
     form = FORMATS.get(dtype.name)
     if form is None or dtype.byteorder == ">":

@@ -17,7 +17,7 @@ from mindlong.checkpoints.faults import CorruptCheckpoint, UnsafeCheckpoint
 
 MAX_RECORDS = 200_000
 MAX_DIRECTORY = 64 << 20  # bytes
-PIECE = 1 << 20
+PIECE = 1 << 18
 _END, _END64, _LOCATOR64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
 _ENTRY, _LOCAL = struct.Struct("<4s6H3L5H2L"), struct.Struct("<4s5H3L2H")
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
@@ -98,8 +98,8 @@ def _directory_place(file: BinaryIO, size: int, path: Path) -> tuple[int, int, i
     if at < 0:
         raise CorruptCheckpoint(f"{path}: a zip archive cut short: its table of contents, which stands at the end, is "
                                 f"missing; the file has {size} bytes (a download or a save that stopped?)")
-    _, disk, first, _, count, length, place, comment = _END.unpack_from(tail, at)
-    if at + _END.size + comment != len(tail) or disk or first:
+    _, disk, first, here, count, length, place, comment = _END.unpack_from(tail, at)
+    if at + _END.size + comment != len(tail) or disk or first or here != count:
         raise CorruptCheckpoint(f"{path}: the end of its zip archive is damaged")
     limit = begin + at
     if tail[max(at - _LOCATOR64.size, 0):at].startswith(b"PK\6\7"):
@@ -117,10 +117,12 @@ def _directory_place64(file: BinaryIO, locator: int, path: Path) -> tuple[int, i
     _, _, place, _ = _LOCATOR64.unpack(file.read(_LOCATOR64.size))
     file.seek(min(place, locator))
     data = file.read(_END64.size)
-    if len(data) < _END64.size or not data.startswith(b"PK\6\6"):
+    if place + _END64.size + _LOCATOR64.size != locator or not data.startswith(b"PK\6\6"):
         raise CorruptCheckpoint(f"{path}: the end of its zip archive is damaged")
-    fields = _END64.unpack(data)
-    return fields[7], fields[8], fields[9], place
+    *_, disk, first, here, count, length, begin = _END64.unpack(data)
+    if disk or first or here != count:
+        raise CorruptCheckpoint(f"{path}: the end of its zip archive is damaged")
+    return count, length, begin, place
 
 
 def _entries(directory: bytes, count: int, path: Path) -> Iterator[_Entry]:
