@@ -57,7 +57,7 @@ with_msrun() {
 
 # SIGUSR1 asks the ranks to save and stop. mpirun hands it on to them; msrun would die of it, so its ranks are asked.
 stop() {
-  if [ "$LAUNCHER" = mpirun ]; then kill -USR1 "$CHILD" 2>/dev/null || true; return; fi
+  if [ "$LAUNCHER" = mpirun ]; then kill -USR1 "$CHILD" 2>/dev/null || true; return 0; fi
   for rank in $(ps -o pid= --ppid "$CHILD"); do
     case $(ps -o args= -p "$rank") in *train.py*) kill -USR1 "$rank" 2>/dev/null || true ;; esac
   done

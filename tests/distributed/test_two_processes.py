@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from jobs import RANKS, launcher, listening, start, survivors
-from training_toys import ToyTask, toy_options, toy_trainer, weights
+from training_toys import ToyTask, graph_mode, toy_options, toy_trainer, weights  # noqa: F401
 
 from mindlong.checkpoints import store
 from mindlong.training import metrics

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from mindspore import Tensor
-from training_toys import Given, ToyTask, same_bits, toy_trainer, weights
+from training_toys import Given, ToyTask, graph_mode, same_bits, toy_trainer, weights  # noqa: F401
 
 from mindlong.config.train_options import TrainOptions
 from mindlong.training.ema import Ema

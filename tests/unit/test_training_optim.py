@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_toys import Given, GivenGradients, same_bits, toy_options, weights
+from training_toys import Given, GivenGradients, graph_mode, same_bits, toy_options, weights  # noqa: F401
 
 from mindlong.config.train_options import TrainOptions
 from mindlong.training import step as step_module

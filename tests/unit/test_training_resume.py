@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mindspore import Tensor
-from training_toys import ToyTask, same_bits, toy_options, toy_trainer, weights
+from training_toys import ToyTask, graph_mode, same_bits, toy_options, toy_trainer, weights  # noqa: F401
 
 from mindlong.checkpoints import store
 from mindlong.training import metrics, resume

@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
-from training_toys import SquareLoss, ToyTask, same_bits, toy_options, toy_trainer, weights
+from training_toys import SquareLoss, ToyTask, graph_mode, same_bits, toy_options, toy_trainer, weights  # noqa: F401
 
 from mindlong.training.fetch import share
 from mindlong.training.step import Stepper
