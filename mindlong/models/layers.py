@@ -20,6 +20,8 @@ def sinusoid_frequencies(width: int) -> np.ndarray:
 class SinusoidalPosEmb(nn.Cell):
     """Sines, then cosines, of a timestep at `width` / 2 frequencies. `width` is even and at least 4."""
 
+    float32 = True
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.frequencies = Tensor(sinusoid_frequencies(width)[None])

@@ -53,6 +53,8 @@ def _frame_numbers(frames: int) -> Tensor:
 class RelativeBias(nn.Cell):
     """What is added to a score for the distance between two frames: one learned number for each bucket and head."""
 
+    float32 = True
+
     def __init__(self, heads: int, buckets: int = 32, max_distance: int = 32) -> None:
         super().__init__()
         self.buckets, self.max_distance, self.heads = buckets, max_distance, heads
@@ -80,6 +82,8 @@ class RotaryAngles(nn.Cell):
 
     The frequencies 10000^(-2j / dim) are a frozen parameter, because the original stores them with the weights.
     """
+
+    float32 = True
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -197,9 +197,9 @@ class Unet3D(nn.Cell):
         emb = self.time_mlp(t_B)
         if self.conditional:
             if null_mask_B is not None:
-                cond_BD = ops.select(null_mask_B.reshape((-1, 1)).broadcast_to(cond_BD.shape),
-                                     self.null_cond_emb.broadcast_to(cond_BD.shape), cond_BD)
-            emb = ops.concat((emb, cond_BD), -1)
+                null = self.null_cond_emb.astype(cond_BD.dtype).broadcast_to(cond_BD.shape)
+                cond_BD = ops.select(null_mask_B.reshape((-1, 1)).broadcast_to(cond_BD.shape), null, cond_BD)
+            emb = ops.concat((emb, cond_BD.astype(emb.dtype)), -1)
         return self.act(emb)
 
     def _rows(self, x: Tensor, frames: int, emb_BE: Tensor, focus_mask_B: Tensor | None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindlong.ops.device import use_native
@@ -20,8 +21,8 @@ class _Pointwise(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         """The activation of x, in its type."""
-        if self.native:
-            return self.kernel(x.astype("float32")).astype(x.dtype)
+        if self.native and x.dtype == ms.float32:
+            return self.kernel(x)
         return self.plain(x)
 
 

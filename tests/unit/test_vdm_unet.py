@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+from mindlong.config.train_options import TrainOptions
 from mindlong.models.init import initialise
 from mindlong.models.vdm_positions import relative_buckets
 from mindlong.models.vdm_unet import GuidedUnet3D, Unet3D
 from mindlong.spec.vdm import Unet3DSpec, names
+from mindlong.training.prepare import prepare
 
 SMALL = {"dim": 8, "dim_mults": (1, 2), "attn_heads": 2, "attn_dim_head": 16}
 SHAPE = (2, 3, 4, 8, 8)
@@ -133,3 +135,16 @@ def test_buckets_at_the_edges_where_a_float32_logarithm_errs():
         24, 24, 25, 26, 27, 27, 28, 28, 29, 29, 30, 30, 31, 31]
     assert relative_buckets(40)[39, 23] == 12 and 16 not in relative_buckets(40)
     assert [relative_buckets(65, 32, 128)[64, 64 - n] for n in (16, 32, 64)] == [10, 12, 14]
+
+
+@pytest.mark.parametrize("fields", [{}, {"cond_dim": 5}])
+def test_half_precision_stays_near(fields):
+    """Angles, biases, norms and softmaxes stay float32; the rest may be half as wide."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    more = (np.ones((2, 5), np.float32), np.array([True, False])) if fields else ()
+    whole = run(built(**fields), video(), *more)
+    net = built(**fields)
+    prepare(net, TrainOptions(precision="fp16"))
+    half = run(net, video(), *more)
+    assert half.dtype == np.float16
+    assert np.abs(half - whole).max() < 0.01 * np.abs(whole).max()

@@ -16,6 +16,8 @@ class LinearCore(nn.Cell):
     construct(qkv (R, 3*N*D, H, W)) -> (R, N*D, H, W). v is neither scaled nor normalised.
     """
 
+    float32 = True
+
     def __init__(self, heads: int, head_dim: int) -> None:
         super().__init__()
         self.heads, self.head_dim, self.scale = heads, head_dim, 1.0 / math.sqrt(head_dim)

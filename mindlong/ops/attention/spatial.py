@@ -10,6 +10,8 @@ from mindspore import Tensor, nn, ops
 class SpatialCore(nn.Cell):
     """softmax(q k^T / sqrt(D)) v within each row and head: construct(qkv (R, 3*N*D, H, W)) -> (R, N*D, H, W)."""
 
+    float32 = True
+
     def __init__(self, heads: int, head_dim: int) -> None:
         super().__init__()
         self.heads, self.head_dim, self.scale = heads, head_dim, 1.0 / math.sqrt(head_dim)

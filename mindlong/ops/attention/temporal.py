@@ -41,6 +41,8 @@ class TemporalCore(nn.Cell):
     The angles get no gradient in the native form and are meant to be frozen.
     """
 
+    float32 = True
+
     def __init__(self, heads: int, head_dim: int, rotary_dim: int) -> None:
         super().__init__()
         self.heads, self.head_dim, self.rotary_dim = heads, head_dim, rotary_dim
