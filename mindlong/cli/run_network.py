@@ -1,0 +1,90 @@
+"""Run one network once on named arrays, to compare a converted network with its original.
+
+  python tools/run_network.py --model configs/model/vdm_dim64.yaml --weights model-10.pt --inputs in.npz --out out.npz
+  python tools/run_network.py --model configs/model/vdm_dim64.yaml --weights run/ --inputs in.npz --out out.npz --grad
+
+The weights are a folder or file of ours, or an original's file as it is (.pt, .pth, .bin, .safetensors, .ckpt).
+
+Family vdm, network unet: `x` (B,C,F,H,W) float, `t` (B,) int, and where wanted `cond` (B,D) float,
+`focus_present_mask` (B,) bool, `cond_scale` one number. `out` is written. With --grad and an array `probe` shaped like
+the output, d(sum(out * probe)) too: `grad_x`, and `grad/NAME` for every trained parameter, NAME and shape as in the
+state dict of the original's network itself (for vdm that of Unet3D: `downs.0.0.block1.proj.weight`, without
+`denoise_fn.`). The frozen rotary frequencies have none. `compat=vdm` reproduces the original where it is wrong
+(docs/vdm.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mindlong.cli.common import guarded
+from mindlong.config.load import load_model
+from mindlong.utils.atomic import replacing
+from mindlong.utils.errors import ConfigError, InputFileError
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="run_network.py", description=__doc__,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--model", required=True, metavar="YAML", help="a file of configs/model")
+    made.add_argument("--weights", required=True, metavar="PATH", help="weights, ours or the original's")
+    made.add_argument("--inputs", required=True, metavar="NPZ", help="the arrays the network takes")
+    made.add_argument("--out", required=True, metavar="NPZ", help="where the results are written")
+    made.add_argument("--network", metavar="NAME", help="which network of the family; its main one without")
+    made.add_argument("--grad", action="store_true", help="gradients of sum(out * probe) too")
+    made.add_argument("--device_target", choices=("auto", "CPU", "Ascend"), default="auto")
+    made.add_argument("--mode", choices=("graph", "pynative"), default="graph")
+    made.add_argument("--native", choices=("auto", "on", "off"), default="auto", help="C++ operators on the CPU")
+    made.add_argument("overrides", nargs="*", metavar="key=value", help="keys put over the model file's")
+    return made
+
+
+def read_inputs(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz. Raises InputFileError where it is missing or not one."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputFileError(f"--inputs: no file at {path}")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, AttributeError) as error:
+        raise InputFileError(f"--inputs: {path} is not an .npz of plain arrays ({error})") from None
+
+
+def write_outputs(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an .npz, whole or not at all."""
+    if Path(path).suffix != ".npz":
+        raise ConfigError(f"--out is {path}; it must end in .npz")
+    with replacing(path) as aside:
+        np.savez(aside, **arrays)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    args = _parser().parse_intermixed_args(argv)
+    if Path(args.out).suffix != ".npz":
+        raise ConfigError(f"--out is {args.out}; it must end in .npz")
+    model, given = load_model(args.model, args.overrides), read_inputs(args.inputs)
+    from mindlong.ops import device
+    from mindlong.pipelines import networks
+
+    device.setup(args.device_target, args.mode, native=args.native)
+    network = networks.find(model.family, args.network)
+    networks.checked(network, model, given, args.grad)  # before the weights are read: they may be large
+    weights = networks.read_weights(network, model, args.weights)
+    began = time.monotonic()
+    found = networks.run(network, model, weights, given, args.grad)
+    write_outputs(args.out, found)
+    print(f"{network.family} {network.name}: out {found['out'].shape}, {len(found)} arrays in {args.out}, "
+          f"{time.monotonic() - began:.1f} s with compiling")
+    return 0
+
+
+def command(argv: Sequence[str] | None = None) -> int:
+    """The console entry: `main` with exit codes."""
+    return guarded(main, argv)

@@ -1,0 +1,49 @@
+"""The families whose networks can be run alone; importing this registers them (`mindlong.pipelines.networks`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mindspore import nn
+
+from mindlong.models.vdm_unet import GuidedUnet3D, Unet3D
+from mindlong.pipelines.networks import Arrays, Input, Network, register
+from mindlong.spec.vdm import names
+from mindlong.utils.errors import InputFileError
+
+VDM_INPUTS = (
+    Input("x", "BCFHW", "float", "the noisy video (batch, channels, frames, height, width)", needed=True),
+    Input("t", "B", "int", "timesteps (batch)", needed=True),
+    Input("cond", "BD", "float", "the condition (batch, cond_dim)"),
+    Input("focus_present_mask", "B", "bool", "True: the frames of that video attend to themselves only (batch)"),
+    Input("cond_scale", "", "number", "guidance scale, one number; 1 without"),
+)
+
+
+def _vdm_check(model: Any, arrays: Arrays) -> dict[str, int]:
+    spec = model.spec()
+    try:
+        spec.check_video(arrays["x"].shape)
+    except ValueError as error:
+        raise InputFileError(f"inputs: x: {error}") from None
+    if spec.cond_dim and "cond" not in arrays:
+        raise InputFileError(f"inputs: the array 'cond' is missing; the model has cond_dim {spec.cond_dim}, so the "
+                             f"condition is ({arrays['x'].shape[0]}, {spec.cond_dim})")
+    if "cond" in arrays and not spec.cond_dim:
+        raise InputFileError("inputs: there is an array 'cond', but the model has no cond_dim; leave out the one or "
+                             "give the other")
+    return {"C": spec.channels, "B": arrays["x"].shape[0]} | ({"D": spec.cond_dim} if spec.cond_dim else {})
+
+
+def _vdm_output(model: Any, arrays: Arrays) -> tuple[int, ...]:
+    batch, _, *rest = arrays["x"].shape
+    return batch, model.spec().out_channels, *rest
+
+
+def _vdm_build(model: Any, arrays: Arrays) -> tuple[nn.Cell, Sequence[str]]:
+    scale = float(arrays["cond_scale"]) if "cond_scale" in arrays else 1.0
+    return GuidedUnet3D(Unet3D(model.spec()), scale), ("x", "t", "cond", "focus_present_mask")
+
+
+register(Network("vdm", "unet", VDM_INPUTS, _vdm_check, _vdm_output, _vdm_build, lambda model: names(model.spec())))

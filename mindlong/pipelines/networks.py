@@ -1,0 +1,192 @@
+"""Networks that can be run alone on named arrays, to compare a converted one with its original.
+
+A family registers what its networks are called, which arrays they take and how they are built; `run` does the rest.
+Names and shapes of gradients are those of the original's own state dict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindlong.checkpoints.convert import our_weights
+from mindlong.checkpoints.files import open_weights
+from mindlong.pipelines.weights import locate
+from mindlong.spec.names import Entry
+from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
+
+Arrays = Mapping[str, np.ndarray]
+KINDS = {"float": np.float32, "int": np.int32, "bool": np.bool_, "number": np.float64}
+
+
+@dataclass(frozen=True)
+class Input:
+    """An array that a network takes: its axes as letters ("" is one number), what it holds, what it is."""
+
+    name: str
+    axes: str
+    kind: str  # of KINDS
+    about: str
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a family.
+
+    Attributes:
+        inputs: what it takes; the first is the one that `grad_x` belongs to.
+        check: (model, arrays) -> the length that each axis letter must have where the model fixes it; raises
+            InputFileError where the arrays do not go together.
+        output: (model, arrays) -> the shape of the output.
+        build: (model, arrays) -> the cell, and the names of the arrays that its construct takes, in order.
+        entries: model -> the names of its tensors on both sides; "ours" as the built cell's parameters are called.
+    """
+
+    family: str
+    name: str
+    inputs: tuple[Input, ...]
+    check: Callable[[Any, Arrays], dict[str, int]]
+    output: Callable[[Any, Arrays], tuple[int, ...]]
+    build: Callable[[Any, Arrays], tuple[nn.Cell, Sequence[str]]]
+    entries: Callable[[Any], list[Entry]]
+
+
+REGISTRY: dict[tuple[str, str], Network] = {}
+
+
+def register(network: Network) -> Network:
+    """Make `network` known by its family and name."""
+    REGISTRY[network.family, network.name] = network
+    return network
+
+
+def find(family: str, name: str | None) -> Network:
+    """The network of `family` called `name`, or the family's first. Raises ConfigError."""
+    from mindlong.pipelines import network_families  # noqa: F401  registers them
+
+    names = [n for f, n in REGISTRY if f == family]
+    if not names:
+        raise ConfigError(f"no network of the family {family!r} can be run alone.{did_you_mean(family, _families())}")
+    chosen = name or names[0]
+    if chosen not in names:
+        raise ConfigError(f"--network is {chosen!r}; the family {family} has {', '.join(names)}.")
+    return REGISTRY[family, chosen]
+
+
+def _families() -> list[str]:
+    return sorted({family for family, _ in REGISTRY})
+
+
+def checked(network: Network, model: Any, given: Arrays, grad: bool) -> dict[str, np.ndarray]:
+    """The arrays as the network takes them; `probe` stays aside.
+
+    Raises:
+        InputFileError: an unknown name, a missing array, a wrong shape or type; one sentence.
+    """
+    allowed = {i.name: i for i in network.inputs}
+    names = [*allowed, "probe"]
+    for name in given:
+        if name not in names:
+            raise InputFileError(f"inputs: unknown array {name!r}.{did_you_mean(name, names)}")
+    if grad and "probe" not in given:
+        raise InputFileError("inputs: --grad needs an array 'probe' shaped like the output (d sum(out*probe) is taken)")
+    found = {i.name: _typed(i, given) for i in network.inputs if i.name in given or i.needed}
+    sizes = network.check(model, found)
+    for name, array in found.items():
+        sizes = _fits(allowed[name], array, sizes)
+    shape = network.output(model, found)
+    if grad and given["probe"].shape != shape:
+        raise InputFileError(f"inputs: probe has the shape {given['probe'].shape}; the output's is {shape}")
+    return found
+
+
+def _typed(wanted: Input, given: Arrays) -> np.ndarray:
+    if wanted.name not in given:
+        raise InputFileError(f"inputs: the array {wanted.name!r} is missing ({wanted.about})")
+    array = given[wanted.name]
+    whole = wanted.kind in ("int", "bool")
+    if array.dtype.kind not in ("biu" if whole else "biuf"):
+        raise InputFileError(f"inputs: {wanted.name} holds {array.dtype}; it must be {wanted.kind} ({wanted.about})")
+    shape = () if not wanted.axes and array.size == 1 else array.shape
+    return np.ascontiguousarray(array.astype(KINDS[wanted.kind])).reshape(shape)
+
+
+def _fits(wanted: Input, array: np.ndarray, sizes: dict[str, int]) -> dict[str, int]:
+    """`sizes` with what this array adds to it."""
+    if array.ndim != len(wanted.axes):
+        need = f"({', '.join(wanted.axes)})" if wanted.axes else "one number"
+        raise InputFileError(f"inputs: {wanted.name} has the shape {array.shape}; it must be {need}: {wanted.about}")
+    for axis, length in zip(wanted.axes, array.shape, strict=True):
+        if sizes.setdefault(axis, length) != length:
+            raise InputFileError(f"inputs: {wanted.name} has the shape {array.shape}; its axis {axis} must be "
+                                 f"{sizes[axis]} ({wanted.about})")
+    return sizes
+
+
+def read_weights(network: Network, model: Any, where: str) -> dict[str, np.ndarray]:
+    """The network's tensors under our names, from files of ours (also `shipped:NAME`) or of the original.
+
+    Raises:
+        InputFileError: nothing there, not such weights, or weights of a network of other sizes.
+    """
+    path = locate(where) if where.startswith("shipped:") else where
+    held = our_weights(open_weights(path), (network.family, network.name), network.entries(model))
+    return {name: lazy.read() for name, lazy in held.items()}
+
+
+def run(network: Network, model: Any, weights: Arrays, given: Arrays, grad: bool = False) -> dict[str, np.ndarray]:
+    """One forward in the mode MindSpore is in.
+
+    Args:
+        weights: every tensor of the network under our names (`Entry.ours`).
+        given: the arrays of `network.inputs`, and `probe` shaped like the output if `grad`.
+
+    Returns:
+        `out`; with `grad` also `grad_x` and `grad/NAME` for every trained parameter, NAME and shape the original's.
+    """
+    arrays = checked(network, model, given, grad)
+    entries = network.entries(model)
+    cell, order = network.build(model, arrays)
+    fill(cell, entries, weights)
+    inputs = [Tensor(arrays[name]) if name in arrays else None for name in order]
+    if not grad:
+        return {"out": cell(*inputs).asnumpy()}
+    return _gradients(cell, entries, inputs, np.asarray(given["probe"], np.float32))
+
+
+def fill(cell: nn.Cell, entries: Sequence[Entry], weights: Arrays) -> None:
+    """Put `weights`, by our names, into the cell that a `Network` built."""
+    parameters = {p.name: p for p in cell.get_parameters()}
+    for entry in entries:
+        parameters[entry.ours].set_data(Tensor(np.asarray(weights[entry.ours], np.float32).reshape(entry.our_shape)))
+
+
+class _Probed(nn.Cell):
+    """sum(out * probe), and out."""
+
+    def __init__(self, cell: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.cell = cell
+
+    def construct(self, probe, *inputs):
+        out = self.cell(*inputs)
+        return (out * probe).sum(), out
+
+
+def _gradients(cell: nn.Cell, entries: Sequence[Entry], inputs: list, probe: np.ndarray) -> dict[str, np.ndarray]:
+    trained, by_name = cell.trainable_params(), {entry.ours: entry for entry in entries}
+    step = ms.value_and_grad(_Probed(cell), 1, trained, has_aux=True)
+    if ms.get_context("mode") == ms.GRAPH_MODE:
+        step = ms.jit(step)
+    (_, out), (by_input, by_trained) = step(Tensor(probe), *inputs)
+    found = {"out": out.asnumpy(), "grad_x": by_input.asnumpy()}
+    for parameter, array in zip(trained, by_trained, strict=True):
+        entry = by_name[parameter.name]
+        found[f"grad/{entry.source}"] = array.asnumpy().reshape(entry.source_shape)
+    return found

@@ -1,0 +1,11 @@
+"""Run one network once on named arrays; see `python tools/run_network.py --help`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mindlong.cli.run_network import command  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(command())
