@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, dtype_to_nptype, nn
 
+from mindlong.checkpoints.dtypes import FLOATS
 from mindlong.checkpoints.report import Report, compare
 from mindlong.utils.errors import InputFileError
 
@@ -35,7 +36,9 @@ def load_into(cell: nn.Cell, arrays: Mapping[str, np.ndarray], allow: Sequence[s
     if not report.fits:
         raise InputFileError("\n".join([f"{what} do not fit the network: {report.summary()}", *report.lines()[1:]]))
     for name in report.mapped:
-        _fill(parameters[name], np.asarray(arrays[name]), what)
+        _check_kind(parameters[name], _dtype(arrays, name), what)
+    for name in report.mapped:
+        _fill(parameters[name], np.asarray(arrays[name]))
     return report
 
 
@@ -45,8 +48,20 @@ def shapes_of(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(shape(name) if shape else arrays[name].shape) for name in arrays}
 
 
-def _fill(parameter: Parameter, array: np.ndarray, what: str) -> None:
-    target = parameter.asnumpy().dtype
-    if (array.dtype.kind == "f") != (target.kind == "f"):
-        raise InputFileError(f"{what}: {parameter.name} is {array.dtype} there and {target} in the network")
-    parameter.set_data(Tensor(np.array(array, target, order="C")))  # a copy: MindSpore may keep the memory it is given
+def _dtype(arrays: Mapping[str, np.ndarray], name: str) -> str:
+    return arrays.dtype(name) if hasattr(arrays, "dtype") else np.asarray(arrays[name]).dtype.name
+
+
+def _check_kind(parameter: Parameter, given: str, what: str) -> None:
+    target = _numpy_type(parameter)
+    if (given in FLOATS) != (target.name in FLOATS):
+        raise InputFileError(f"{parameter.name} is {given} in {what} and {target.name} in the network")
+
+
+def _fill(parameter: Parameter, array: np.ndarray) -> None:
+    copy = np.array(array, _numpy_type(parameter), order="C")  # MindSpore may keep the memory it is given
+    parameter.set_data(Tensor(copy))
+
+
+def _numpy_type(parameter: Parameter) -> np.dtype:
+    return np.dtype(dtype_to_nptype(parameter.dtype))
