@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindlong.models.attention import TransformerBlock
-from mindlong.models.resnet import ResBlock
+from mindlong.models.resnet import Downsample, ResBlock, Upsample
 from mindlong.models.rows import Conv, JointNorm, Norm, Parts, PseudoConv, fold, start_at_zero, unfold
 from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import TemporalConv
@@ -26,19 +26,33 @@ def parts_of(spec: UNetSpec) -> Parts:
     return Parts(JointNorm if spec.joint else Norm, PseudoConv if spec.pseudo3d else Conv)
 
 
+class Waves(nn.Cell):
+    """Cosines, then sines, at `width` / 2 frequencies from 1 down to but without 1/10000."""
+
+    float32 = True
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.frequencies = Tensor(np.exp(np.arange(half, dtype=np.float32) * -(math.log(10000.0) / half))[None])
+
+    def construct(self, number_B: Tensor) -> Tensor:
+        """(B,) integers or floats -> float32 (B, width)."""
+        angles = number_B.astype(self.frequencies.dtype).reshape((-1, 1)) * self.frequencies
+        return ops.concat((ops.cos(angles), ops.sin(angles)), -1)
+
+
 class NumberEmbedding(nn.Cell):
     """A number for each video (a timestep, a frame rate) to an embedding: cosines, sines, Linear, SiLU, Linear."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        half = width // 2
-        self.frequencies = Tensor(np.exp(np.arange(half, dtype=np.float32) * -(math.log(10000.0) / half))[None])
+        self.waves = Waves(width)
         self.fc1, self.act, self.fc2 = Linear(width, out), SiLU(), Linear(out, out)
 
     def construct(self, number_B: Tensor) -> Tensor:
-        """(B,) integers or floats -> float32 (B, out)."""
-        angles = number_B.astype(self.frequencies.dtype).reshape((-1, 1)) * self.frequencies
-        return self.fc2(self.act(self.fc1(ops.concat((ops.cos(angles), ops.sin(angles)), -1))))
+        """(B,) integers or floats -> (B, out)."""
+        return self.fc2(self.act(self.fc1(self.waves(number_B))))
 
 
 class Res(ResBlock):
@@ -109,8 +123,65 @@ class Layer(nn.Cell):
         for stage in chosen:
             setattr(self, stage.name, _stage(spec, stage, *level.layers[number], level))
 
-    def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
+    def run(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
         """(R, cin, H, W) -> (R, cout, H, W)."""
         for name in self.order:
             x_RCHW = getattr(self, name)(x_RCHW, emb_RE, context, frames)
         return x_RCHW
+
+    def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
+        """(R, cin, H, W) -> (R, cout, H, W)."""
+        return self.run(x_RCHW, emb_RE, context, frames)
+
+
+class Smaller(nn.Cell):
+    """The step to half the height and width, called as a layer."""
+
+    def __init__(self, spec: UNetSpec, width: int) -> None:
+        super().__init__()
+        self.resample = Downsample(width, parts=parts_of(spec))
+
+    def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
+        """(R, C, H, W) -> (R, C, H / 2, W / 2), rounded up."""
+        return self.resample(x_RCHW, frames)
+
+
+class JoinLayer(Layer):
+    """A layer of the way up, which reads one of the features kept on the way down beside its input."""
+
+    def construct(self, x_RCHW: Tensor, kept_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int,
+                  size: tuple[int, int]) -> Tensor:
+        """(R, cin - C, H, W) and (R, C, H, W) -> (R, cout, H, W); `size` is not used."""
+        return self.run(ops.concat((x_RCHW, kept_RCHW), 1), emb_RE, context, frames)
+
+
+class LargerLayer(Layer):
+    """The last layer of a level on the way up, then the step to the size of the features that come next."""
+
+    def __init__(self, spec: UNetSpec, level: Level, number: int) -> None:
+        super().__init__(spec, level, number)
+        self.resample = Upsample(level.width, parts_of(spec))
+
+    def construct(self, x_RCHW: Tensor, kept_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int,
+                  size: tuple[int, int]) -> Tensor:
+        """(R, cin - C, H, W) and (R, C, H, W) -> (R, cout, *size)."""
+        x_RCHW = self.run(ops.concat((x_RCHW, kept_RCHW), 1), emb_RE, context, frames)
+        return self.resample(x_RCHW, size, frames)
+
+
+def down_blocks(spec: UNetSpec) -> list[nn.Cell]:
+    """Everything on the way down whose output is kept for the way up."""
+    cells = []
+    for level in spec.down():
+        cells += [Layer(spec, level, j) for j in range(len(level.layers))]
+        cells += [Smaller(spec, level.width)] if level.resample else []
+    return cells
+
+
+def up_blocks(spec: UNetSpec) -> list[nn.Cell]:
+    """As many as `down_blocks`, and one for the first convolution: each reads one kept feature, the last first."""
+    cells = []
+    for level in spec.up():
+        last = len(level.layers) - 1
+        cells += [(LargerLayer if level.resample and j == last else JoinLayer)(spec, level, j) for j in range(last + 1)]
+    return cells

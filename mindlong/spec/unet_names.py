@@ -77,15 +77,16 @@ class _Walk:
         return _linear(f"{ours}.fc1", first, self.spec.channels[0], wide) + _linear(f"{ours}.fc2", second, wide, wide)
 
     def level(self, side: str, i: int, level: Level) -> Iterator[Entry]:
-        ours = "mid" if side == "mid" else f"{side}.{i}"
+        first = i * (self.spec.layers + 1)  # here the blocks are numbered through all levels
         for j, ((cin, cout), attends) in enumerate(zip(level.layers, level.attends, strict=True)):
             for stage in self.spec.stages:
                 if attends or not isinstance(stage, Transformer):
                     source = self.layout.stage(self.spec, side, i, j, stage)
-                    yield from self.stage(f"{ours}.layers.{j}.{stage.name}", source, stage, cin, cout)
+                    yield from self.stage(f"{side}.{first + j}.{stage.name}", source, stage, cin, cout)
         if level.resample:
             source = self.layout.resample(self.spec, side, i)
-            yield from self.conv(f"{ours}.resample.conv", source, level.width, level.width, 3)
+            ours = f"{side}.{first + self.spec.layers}.resample.conv"
+            yield from self.conv(ours, source, level.width, level.width, 3)
 
     def stage(self, ours: str, source: str, stage: Stage, cin: int, cout: int) -> Iterator[Entry]:
         if isinstance(stage, Res):
