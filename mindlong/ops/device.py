@@ -54,7 +54,8 @@ def _open_ascend(device_id: int | None) -> str:
 
 
 def _open_cpu() -> str:
-    ms.set_device("CPU")
+    if ms.get_context("device_target") != "CPU":  # MindSpore refuses to be told once it has computed something
+        ms.set_device("CPU")
     return "cpu"
 
 
