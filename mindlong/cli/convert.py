@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(ours) > 1:
         raise InputFileError(f"{weights.path} holds our names and an original's; name one network with --part")
     plans = [_export_plan(weights, hit, args) if hit.ours else _import_plan(weights, hit, args) for hit in hits]
+    _check_free(args, [Path(args.dst)] if ours == {True} else [Path(args.dst), Path(args.dst).with_suffix(".yaml")])
     _describe(weights, plans)
     for plan in plans:
         plan.check(str(weights.path))
@@ -94,10 +95,12 @@ def _check_destination(args: argparse.Namespace) -> None:
         raise ConfigError(f"--dst is {dst}; it must end in .safetensors or in one of {' '.join(TORCH_SUFFIXES)}")
     if dst.exists() and Path(args.src).exists() and dst.samefile(args.src):
         raise ConfigError(f"--src and --dst are the same file: {dst}")
-    if not args.dry_run and not args.overwrite:
-        for path in (dst, dst.with_suffix(".yaml")):
-            if path.exists():
-                raise ConfigError(f"{path} exists; give another --dst, or --overwrite to replace it")
+
+
+def _check_free(args: argparse.Namespace, written: Sequence[Path]) -> None:
+    for path in () if args.dry_run or args.overwrite else written:
+        if path.exists():
+            raise ConfigError(f"{path} exists; give another --dst, or --overwrite to replace it")
 
 
 def _describe(weights: WeightFile, plans: Sequence[Plan]) -> None:
