@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ def parser(name: str, about: str, schema: type, examples: str) -> argparse.Argum
 
 def guarded(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Run `main`; turn a user's mistake into one line on standard error and its exit code."""
+    os.environ.setdefault("GLOG_v", "3")  # MindSpore's own log: errors only, unless the user asks for more
     try:
         return main(argv)
     except UserError as error:
