@@ -57,7 +57,7 @@ def decode(raw: np.ndarray, form: Format) -> np.ndarray:
     if form.name != "bfloat16":
         return raw
     wide = raw.astype(np.uint32)
-    np.left_shift(wide, 16, out=wide)
+    np.left_shift(wide, np.uint32(16), out=wide)
     return wide.view(np.float32)
 
 
@@ -68,7 +68,7 @@ def encode(array: np.ndarray, form: Format, name: str = "array") -> np.ndarray:
         UserError: a finite value is beyond the range of the format.
     """
     if form.name == "bfloat16":
-        return _to_bfloat16(np.ascontiguousarray(array, np.float32), name)
+        return _to_bfloat16(np.ascontiguousarray(array, np.float32), name).reshape(array.shape)
     with np.errstate(over="ignore"):
         out = np.ascontiguousarray(array.astype(form.raw, copy=False))
     if form.name == "float16" and array.dtype.name in ("float32", "float64"):

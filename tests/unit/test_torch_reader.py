@@ -47,9 +47,12 @@ def test_every_number_format_and_pickle_protocol(tmp_path, protocol):
 def test_bfloat16_comes_as_the_float32_of_its_bits(tmp_path):
     wanted = bits((256, 256))
     raw = (wanted.view(np.uint32) >> 16).astype("<u2")
-    tree = {"b": tf.Tensor(tf.Storage(0, "BFloat16Storage", raw.tobytes()), 0, (256, 256), (256, 1))}
+    storage = tf.Storage(0, "BFloat16Storage", raw.tobytes())
+    tree = {"b": tf.Tensor(storage, 0, (256, 256), (256, 1)), "one": tf.Tensor(storage, 300, (), ())}
     opened = open_weights(tf.write(tmp_path / "a.pt", tree))
     assert opened.dtype("b") == "bfloat16" and same(opened.read("b"), wanted)
+    assert opened.read("one").shape == () and opened.read("one").tobytes() == wanted[1, 44].tobytes()
+    assert encode(np.float32(1.5).reshape(()), FORMATS["bfloat16"]).shape == ()
 
 
 def test_windows_strides_and_ties(tmp_path):
