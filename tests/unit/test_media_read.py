@@ -1,8 +1,10 @@
 """Reading videos: composed GIFs, honest counts, clear refusals."""
 
 import json
+import subprocess
 
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
@@ -56,6 +58,15 @@ def test_a_changing_rate_is_noted(tmp_path):
     images[0].save(path, save_all=True, append_images=images[1:], duration=[50, 200, 350])
     info = probe(path)
     assert info.fps == pytest.approx(5) and "50 to 350 ms" in info.notes[0] and info.seconds == pytest.approx(0.6)
+
+
+def test_a_container_with_a_gap_is_noted(tmp_path):
+    path = tmp_path / "a.mp4"
+    gap = "setpts='(N+5*gte(N,10))/10/TB'"  # half a second is missing in the middle
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=2",
+                    "-vf", gap, "-fps_mode", "vfr", "-pix_fmt", "yuv420p", str(path)], check=True)
+    info = probe(path)
+    assert info.frames == 20 and "100 to 600 ms apart" in info.notes[0]
 
 
 def test_folders_of_frames_are_in_the_order_of_their_numbers(tmp_path):
