@@ -63,8 +63,9 @@ def test_a_changing_rate_is_noted(tmp_path):
 def test_a_container_with_a_gap_is_noted(tmp_path):
     path = tmp_path / "a.mp4"
     gap = "setpts='(N+5*gte(N,10))/10/TB'"  # half a second is missing in the middle
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=2",
-                    "-vf", gap, "-fps_mode", "vfr", "-pix_fmt", "yuv420p", str(path)], check=True)
+    source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=2"]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *source, "-vf", gap, "-fps_mode", "vfr",
+                    "-pix_fmt", "yuv420p", str(path)], check=True)
     info = probe(path)
     assert info.frames == 20 and "100 to 600 ms apart" in info.notes[0]
 
