@@ -75,7 +75,6 @@ NETS = [
 ]
 NET = {case.name: case for case in NETS}
 
-FRAMES = 4
 BLOCK_NET = NetCase("blocks", network=small(cond_dim=6))
 
 
