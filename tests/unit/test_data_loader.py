@@ -1,5 +1,6 @@
 """Background decoding: the same samples whatever the processes, bounded, and nothing left behind."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -95,14 +96,17 @@ def test_a_lost_process_costs_time_but_no_sample(source):
             assert (loader.sample(n).frames_FHWC == source.sample(n).frames_FHWC).all()
 
 
-def test_a_bad_file_met_by_a_process_is_named_by_the_main_one(source, tmp_path):
+def test_a_bad_file_met_by_processes_is_named_once_by_the_main_one(source, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("mindlong"), "propagate", True)
     data = (tmp_path / "3.gif").read_bytes()
     (tmp_path / "3.gif").write_bytes(data[: len(data) // 2])
     wanted = [ClipFolder(tmp_path, 6, (16, 16), crop="random", flip=True, seed=2).sample(n) for n in NUMBERS]
+    caplog.clear()
     with Loader(source, 2) as loader:
         loader.expect(NUMBERS)
         got = [loader.sample(n) for n in NUMBERS]
     assert list(source.bad) == [str(tmp_path / "3.gif")]
+    assert [r.getMessage() for r in caplog.records] == [f"skipped: {source.bad[str(tmp_path / '3.gif')]}"]
     assert all((a.frames_FHWC == b.frames_FHWC).all() for a, b in zip(wanted, got, strict=True))
     strict = ClipFolder(tmp_path, 6, (16, 16), max_bad=0)
     with Loader(strict, 2) as loader, pytest.raises(InputFileError, match="max_bad=0"):
