@@ -12,7 +12,7 @@ from mindlong.data.clips import ClipFolder
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.read import read_video
 from mindlong.media.write import write_video
-from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.errors import ConfigError, InputFileError, UserError
 
 CUTS = (0, 30, 52, 60)
 
@@ -78,6 +78,8 @@ def test_written_clips_hold_the_frames_of_the_plan(film, tmp_path):
         frames, fps = read_video(clip)
         assert (frames == whole[piece.first : piece.end]).all() and fps == 10
         assert clip.with_name(clip.name + ".txt").read_text() == "a film\n"
+    with pytest.raises(UserError, match="nothing is overwritten"):
+        write_pieces(film, tmp_path / "out", seen, pieces, options)
     rows = list(csv.DictReader((tmp_path / "out" / "my_film_clips.csv").read_text().splitlines()))
     assert [int(r["first_frame"]) for r in rows] == [p.first for p in pieces] and rows[0]["clip"] == "my_film_00000"
     assert len(ClipFolder(tmp_path / "out", 4, (24, 24)).paths) == len(pieces)

@@ -7,7 +7,8 @@ import pytest
 
 from mindlong.cli.evaluate_shapes import command
 from mindlong.data.evaluate import Rate, score
-from mindlong.data.shapes import ShapesWorld
+from mindlong.data.shapes import COLOURS, ShapesWorld
+from mindlong.data.shapes_draw import paint
 from mindlong.media.write import write_frames, write_video
 from mindlong.utils.errors import ConfigError
 
@@ -54,6 +55,16 @@ def test_clips_cut_together_are_not_steady():
     pairs = [(a, b) for a, b in zip(CLIPS, CLIPS[1:], strict=False) if a.caption.split()[1:3] != b.caption.split()[1:3]]
     mixed = [np.concatenate([a.frames_FHWC[:4], b.frames_FHWC[4:]]) for a, b in pairs]
     assert len(mixed) > 6 and shares(mixed, [a.caption for a, _ in pairs])["steady"] == 0
+
+
+def test_a_blob_of_no_shape_is_no_steady_object():
+    y, x = np.mgrid[:24, :24]
+    blobs = []
+    for clip in CLIPS:
+        dx, dy = (n[:, None, None] for n in clip.truth.position_F2.T)
+        hill = np.exp(-((x - dx) ** 2 + (y - dy) ** 2) / 2 / clip.truth.radius_F[0] ** 2)
+        blobs.append(np.rint(paint(clip.truth.background_HWC, hill, np.array(COLOURS[clip.truth.colour]))).astype(np.uint8))
+    assert shares(blobs)["steady"] == 0
 
 
 def test_what_cannot_be_compared_is_refused():
