@@ -50,7 +50,7 @@ def run(loaded: Loaded) -> int:
     _write_record(folder, config, trained, plan, requests, files, {"load_and_sample_s": round(sampled, 2)})
     logger.info("made %d videos in %.1f s", len(requests), time.monotonic() - clock)
     for path in files:
-        logger.info("  %s", path)
+        logger.info("  %s", path.resolve())
     return 0
 
 
