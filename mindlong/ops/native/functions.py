@@ -21,7 +21,10 @@ def _custom(name, shape, count, bprop=None):
     from mindlong.ops.device import threads
 
     dtype = ms.float32 if count == 1 else (ms.float32,) * count
-    return ops.Custom(f"{library(threads())}:{name}", shape, dtype, "aot", bprop=bprop)
+    made = ops.Custom(f"{library(threads())}:{name}", shape, dtype, "aot", bprop=bprop)
+    # PyNative remembers shapes by attributes: without this, strides 1 and 2 of the same inputs would share theirs
+    made.add_prim_attr("instance", f"{name} {id(made)}")
+    return made
 
 
 def constant(values, dtype=ms.float32) -> Tensor:
