@@ -75,7 +75,10 @@ def test_every_parameter_is_trained():
     net = initialise(CaptionEncoder(16, 1, 2, LENGTH, 6), seed=1)
     ids = Tensor(np.stack([caption_ids("a red circle moving", LENGTH)]))
     weights = Tensor(np.random.default_rng(0).standard_normal((1, 6), dtype=np.float32))
-    run = ms.value_and_grad(lambda ids: (net(ids) * weights).sum(), None, net.trainable_params())
-    _, found = run(ids)
+
+    def total(ids):
+        return (net(ids) * weights).sum()
+
+    _, found = ms.value_and_grad(total, None, net.trainable_params())(ids)
     idle = [p.name for p, g in zip(net.trainable_params(), found, strict=True) if not np.abs(g.asnumpy()).max() > 0]
     assert not idle
