@@ -5,23 +5,23 @@ Files are read tensor by tensor; a conversion holds one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mindlong.checkpoints.dtypes import cast_target
-from mindlong.checkpoints.families import strangers
-from mindlong.checkpoints.families.kind import BESIDE, is_ignored, under
-from mindlong.checkpoints.families.registry import Hit, find
-from mindlong.checkpoints.files import WeightFile
-from mindlong.checkpoints.lazy import Lazy
+from mindlong.checkpoints.families.kind import BESIDE, Kind, is_ignored, under
+from mindlong.checkpoints.families.registry import Hit, kinds_of
+from mindlong.checkpoints.lazy import Lazy, as_lazy
+from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.report import Report, compare
+from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.spec.names import Entry, by_source, our_array, source_array
 from mindlong.utils.errors import ConfigError, InputFileError
 
-AVERAGES = ("ema", "model_ema")  # what trainers call the averaged weights
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,16 @@ class Plan:
 
     Attributes:
         hit: which network it is and why.
+        kind: the network and the naming on the other side.
         spec: its sizes.
         report: which tensors are mapped, missing, left over, misshaped.
         arrays: name on the other side -> tensor still to be read.
-        beside: how many keys are stepped over (buffers, optimizer, the other copy of the weights).
+        beside: how many keys are stepped over (buffers, optimizer, other networks, the other copy of the weights).
         notes: remarks for the user.
     """
 
     hit: Hit
+    kind: Kind
     spec: Any
     report: Report
     arrays: dict[str, Lazy]
@@ -52,75 +54,59 @@ class Plan:
                                  "--allow_partial 'PATTERN' lets names pass that may be missing or left over")
 
 
-def recognise(weights: WeightFile, which: str | None = None, family: str | None = None,
-              part: str | None = None) -> list[Hit]:
-    """The networks in a file, one for each part.
-
-    Args:
-        which: "ema" or "model" where a trainer's file holds both; None takes the averages where there are some.
-        family, part: only these.
-
-    Raises:
-        InputFileError: no known network (the sentence says what the file seems to be), or not the copy asked for.
-    """
-    known = find(weights.names())
-    if not known:
-        raise InputFileError(f"{weights.path}: {strangers.describe(weights)}")
-    hits = find(weights.names(), family, part) if family or part else known
-    if not hits:
-        raise InputFileError(f"{weights.path}: holds no {' '.join(w for w in (family, part) if w)}; "
-                             f"it is {'; '.join(hit.reason for hit in known)}")
-    parts = dict.fromkeys(hit.kind.part for hit in hits)
-    chosen = [_copy([hit for hit in hits if hit.kind.part == part], which, weights) for part in parts]
-    return [with_others(hit, known) for hit in chosen]
-
-
-def with_others(hit: Hit, known: Iterable[Hit]) -> Hit:
-    """The hit, told which names of the file belong to the other networks and copies that were found in it."""
-    others = {other.prefix for other in known} - {hit.prefix, ""}
-    sections = {prefix.split(".")[0] + "." for prefix in others}
-    copies = {s for s in sections if hit.prefix and not hit.prefix.startswith(s)}
-    return replace(hit, others=tuple(sorted((others | copies) - {""})))
-
-
-def _copy(hits: list[Hit], which: str | None, weights: WeightFile) -> Hit:
-    """The one of several copies of a network that is wanted."""
-    averaged = [hit for hit in hits if any(word in hit.prefix.split(".") for word in AVERAGES)]
-    plain = [hit for hit in hits if hit not in averaged]
-    if which not in (None, "ema", "model"):
-        raise ConfigError(f"--which is {which!r}; it must be ema or model")
-    wanted = {None: averaged or plain, "ema": averaged, "model": plain}[which]
-    if not wanted:
-        held = ", ".join(repr(hit.prefix) for hit in hits)
-        raise InputFileError(f"{weights.path}: has no copy of the weights called {which!r}; there are {held}")
-    return wanted[0]
-
-
 def to_ours(weights: WeightFile, hit: Hit, *, wishes: Mapping[str, Any] | None = None, spec: Any = None,
             allow: Sequence[str] = ()) -> Plan:
     """Plan the way from an original's file to our names (without the part before them).
 
     Args:
-        wishes: fields of the spec that rule over what the shapes say.
+        wishes: fields of the spec that rule over what the shapes and the config.json beside them say.
         spec: the whole spec, where it is known already.
         allow: patterns of source keys that may be missing or left over.
 
     Raises:
         InputFileError: a version that is not supported, or tied tensors that differ.
     """
+    if hit.based:
+        return _from_base(weights, hit, wishes, spec, allow)
     shapes = {name: weights.shape(name) for name in weights}
-    notes: tuple[str, ...] = ()
-    if spec is None:
-        try:
-            inferred = hit.kind.infer(under(shapes, hit.prefix), wishes or {})
-        except InputFileError as error:
-            raise InputFileError(f"{weights.path}: {error}") from None
-        spec, notes = inferred.spec, inferred.notes
+    spec, notes = (spec, ()) if spec is not None else _inferred(weights, hit, shapes, wishes or {})
     entries = _with_present_tie(hit.kind.named(hit.prefix, spec), shapes)
+    shapes, axes = _without_idle_axes(entries, shapes)
     given = {hit.prefix + key: value for key, value in hit.kind.defaults(spec).items()}
     report, beside = _report(hit, entries, shapes, given, allow)
-    arrays = {e.ours: _ours(weights, e, given) for e in entries if e.source in report.mapped or e.source in given}
-    return Plan(hit, spec, report, arrays, beside, (*notes, *_tie_notes(weights, entries)))
+    mapped = set(report.mapped)
+    arrays = {e.ours: _ours(weights, e, given) for e in entries if e.source in mapped or e.source in given}
+    return Plan(hit, hit.kind, spec, report, arrays, beside, (*notes, *axes, *_tie_notes(weights, entries)))
+
+
+def _inferred(weights: WeightFile, hit: Hit, shapes: Mapping[str, Shape],
+              wishes: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
+    wishes = {**hit.kind.config(weights.config_of(hit.prefix)), **wishes}
+    try:
+        inferred = hit.kind.infer(under(shapes, hit.prefix), wishes)
+    except InputFileError as error:
+        raise InputFileError(f"{weights.path}: {error}") from None
+    return inferred.spec, inferred.notes
+
+
+def _from_base(weights: WeightFile, hit: Hit, wishes: Mapping[str, Any] | None, spec: Any, allow: Sequence[str]) -> Plan:
+    """The tensors that a network starts from, out of a file of its base family; the others start fresh."""
+    wanted = hit.based
+    inner = replace(hit, based=None)
+    if spec is None:
+        plain = to_ours(weights, inner, wishes=wishes, allow=allow)
+        spec = wanted.from_section(plain.kind.section(plain.spec))
+    else:
+        plain = to_ours(weights, inner, spec=hit.kind.from_section(wanted.section(spec)), allow=allow)
+    arrays, fresh = {}, []
+    for entry in wanted.entries(spec):
+        name = wanted.base_name(entry.ours)
+        if name is None:
+            fresh.append(entry.ours)
+        elif name in plain.arrays:
+            arrays[entry.ours] = plain.arrays[name]
+    note = f"{len(fresh)} tensors of {wanted.family} are not in such a file and start fresh, for instance {fresh[0]}"
+    return replace(plain, hit=hit, kind=wanted, spec=spec, arrays=arrays, notes=(*plain.notes, note))
 
 
 def _with_present_tie(entries: list[Entry], shapes: Mapping[str, Any]) -> list[Entry]:
@@ -128,17 +114,35 @@ def _with_present_tie(entries: list[Entry], shapes: Mapping[str, Any]) -> list[E
     found = []
     for entry in entries:
         keys = [key for key in (entry.source, *entry.ties) if key in shapes] or [entry.source]
-        found.append(Entry(entry.ours, keys[0], entry.our_shape, entry.source_shape, tuple(keys[1:]), entry.rows))
+        found.append(replace(entry, source=keys[0], ties=tuple(keys[1:])))
     return found
 
 
-def _report(hit: Hit, entries: list[Entry], shapes: Mapping[str, tuple], given: Mapping[str, Any],
+def _without_idle_axes(entries: list[Entry], shapes: Mapping[str, Shape]) -> tuple[dict[str, Shape], list[str]]:
+    """The shapes as the entries have them, where they differ only in axes of length one at the end."""
+    needed, changed = {e.source: e.source_shape for e in entries}, {}
+    for name, shape in shapes.items():
+        wanted = needed.get(name, shape)
+        if shape != wanted and _trimmed(shape) == _trimmed(wanted):
+            changed[name] = wanted
+    notes = [f"{len(changed)} tensors have other axes of length one than usual, first {first}"
+             for first in list(changed)[:1]]
+    return {**shapes, **changed}, notes
+
+
+def _trimmed(shape: Shape) -> Shape:
+    while len(shape) > 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _report(hit: Hit, entries: list[Entry], shapes: Mapping[str, Shape], given: Mapping[str, Any],
             allow: Sequence[str]) -> tuple[Report, int]:
     needed = {e.source: e.source_shape for e in entries}
     ties = {tie for e in entries for tie in e.ties}
     beside = {name for name in shapes if name not in needed and name not in ties and _is_beside(name, hit)}
     found = {name: shape for name, shape in shapes.items() if name not in ties and name not in beside}
-    absent = [name for name in given if name not in found]
+    absent = {name for name in given if name not in found}
     return compare({n: s for n, s in needed.items() if n not in absent}, found, allow), len(beside)
 
 
@@ -165,18 +169,20 @@ def _tie_notes(weights: WeightFile, entries: list[Entry]) -> list[str]:
     return [f"{1 + len(e.ties)} keys of the file are one tensor: {e.ours}" for e in tied]
 
 
-def to_original(arrays: Mapping[str, np.ndarray], hit: Hit, spec: Any, allow: Sequence[str] = (),
-                target: str | None = None, dtype: str | None = None) -> Plan:
-    """Plan the way from our names to those of the original that `hit.kind` is.
+def to_original(arrays: Mapping[str, np.ndarray | Lazy], hit: Hit, spec: Any, *, kind: Kind | None = None,
+                target: str | None = None, dtype: str | None = None, allow: Sequence[str] = ()) -> Plan:
+    """Plan the way from our names to an original's.
 
     Args:
         arrays: our names, each behind `hit.prefix`; an open WeightFile is read tensor by tensor.
+        kind: the naming wanted; None: that of `hit`.
         target: what stands before the source keys; None: the kind's own.
         dtype: floating tensors are cast to it; None keeps each as it is.
         allow: patterns of our names that may be missing or left over.
     """
-    kind, prefix = hit.kind, hit.prefix
-    lazies = {name: _lazy(arrays, name) for name in arrays if not (hit.others and name.startswith(hit.others))}
+    kind, prefix = kind or hit.kind, hit.prefix
+    names = [name for name in arrays if not (hit.others and name.startswith(hit.others))]
+    lazies = {name: arrays.lazy(name) if isinstance(arrays, WeightFile) else as_lazy(arrays[name]) for name in names}
     entries = kind.named(kind.prefix if target is None else target, spec)
     report = compare({prefix + e.ours: e.our_shape for e in entries}, {n: a.shape for n, a in lazies.items()}, allow)
     mapped, tree = set(report.mapped), {}
@@ -184,14 +190,7 @@ def to_original(arrays: Mapping[str, np.ndarray], hit: Hit, spec: Any, allow: Se
         if all(prefix + e.ours in mapped for e in group):
             lazy = _source(group, {e.ours: lazies[prefix + e.ours] for e in group}, dtype)
             tree |= dict.fromkeys((source, *group[0].ties), lazy)
-    return Plan(hit, spec, report, tree, len(arrays) - len(lazies))
-
-
-def _lazy(arrays: Mapping[str, np.ndarray], name: str) -> Lazy:
-    if isinstance(arrays, WeightFile):
-        return arrays.lazy(name)
-    array = arrays[name]
-    return array if isinstance(array, Lazy) else Lazy(array.shape, array.dtype.name, lambda: array)
+    return Plan(hit, kind, spec, report, tree, len(arrays) - len(lazies))
 
 
 def _source(group: list[Entry], parts: Mapping[str, Lazy], dtype: str | None) -> Lazy:
@@ -204,21 +203,27 @@ def _source(group: list[Entry], parts: Mapping[str, Lazy], dtype: str | None) ->
 
 
 def our_weights(weights: WeightFile, kind_of: tuple[str, str], entries: Sequence[Entry], which: str | None = None,
-                allow: Sequence[str] = ()) -> dict[str, Lazy]:
+                allow: Sequence[str] = (), wishes: Mapping[str, Any] | None = None) -> dict[str, Lazy]:
     """The tensors of one network under our names, from a file of ours or of the original, whichever it is.
 
     Args:
         kind_of: (family, part).
         entries: what the network needs, from its spec; only their `ours` and `our_shape` matter.
+        allow: patterns of our names that may be missing or left over; a network that starts from another family's
+            weights takes them where the fresh tensors are let pass.
+        wishes: fields of the spec that the shapes do not tell and that change no shape.
 
     Raises:
         InputFileError: not such a file, or it does not fit the entries.
+        ConfigError: an unknown family or part.
     """
+    if not kinds_of(*kind_of):
+        raise ConfigError(f"there is no {kind_of[1]!r} of the family {kind_of[0]!r}")
     hit = recognise(weights, which, *kind_of)[0]
-    if hit.ours:
+    if hit.ours and not hit.based:
         held = {name.removeprefix(hit.prefix): weights.lazy(name) for name in weights if name.startswith(hit.prefix)}
     else:
-        plan = to_ours(weights, hit, allow=allow)
+        plan = to_ours(weights, hit, wishes=wishes)
         plan.check(str(weights.path))
         held = plan.arrays
     report = compare({e.ours: e.our_shape for e in entries}, {n: a.shape for n, a in held.items()}, allow)

@@ -6,89 +6,27 @@ The content decides what a file is, never its suffix.
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints import manifest, mindspore_file, npz_file, safetensors_file, store
-from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile
+from mindlong.checkpoints import mindspore_file, npz_file, safetensors_file, shards
+from mindlong.checkpoints.folders import config_beside, open_folder
 from mindlong.checkpoints.kinds import MINDSPORE, SAFETENSORS, kind_of
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.torch_reader import TorchFile
 from mindlong.checkpoints.torch_writer import write_torch
+from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.checkpoints.zip_layout import read_layout
 from mindlong.utils import atomic
-from mindlong.utils.errors import InputFileError, did_you_mean
 
 __all__ = ["WeightFile", "open_weights", "write_safetensors", "write_torch"]
 
-MAX_INDEX = 64 << 20  # bytes of an index.json
 _SUFFIXES = {"PyTorch": (".pt", ".pth", ".bin", ".ckpt", ".pkl"), "safetensors": (".safetensors", ".sft"),
              "MindSpore": (".ckpt",), "numpy": (".npz",)}  # fmt: skip
-_IN_FOLDERS = ("*.safetensors.index.json", "model.safetensors", "diffusion_pytorch_model.safetensors",
-               "pytorch_model.safetensors", "*.bin.index.json", "*model.bin", "*.fp16.safetensors")  # fmt: skip
 
-
-@dataclass(frozen=True)
-class WeightFile(Mapping[str, np.ndarray]):
-    """An open weight file: a mapping from names to arrays that are read when asked for.
-
-    Attributes:
-        path: where it is.
-        kind: "safetensors", "PyTorch", "MindSpore", "numpy", each perhaps with ", N shards".
-        rows: name -> tensor still to be read.
-        metadata: numbers and text that stand beside the tensors.
-        notes: remarks for the user, such as a suffix that does not match the content.
-    """
-
-    path: Path
-    kind: str
-    rows: dict[str, Lazy]
-    metadata: dict[str, int | float | str | bool | None] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def names(self) -> list[str]:
-        """Every tensor's name, in the order of the file."""
-        return list(self.rows)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """A tensor's shape, without reading it."""
-        return self.lazy(name).shape
-
-    def dtype(self, name: str) -> str:
-        """How a tensor is stored: float32, float16, bfloat16, int64, ..."""
-        return self.lazy(name).dtype
-
-    def read(self, name: str) -> np.ndarray:
-        """A tensor as a fresh array; bfloat16 comes as float32, all else as stored."""
-        return self.lazy(name).read()
-
-    def lazy(self, name: str) -> Lazy:
-        """A tensor still to be read. Raises InputFileError where there is none of that name."""
-        if name not in self.rows:
-            raise InputFileError(f"{self.path} holds no tensor {name!r}.{did_you_mean(name, self.rows)}")
-        return self.rows[name]
-
-    def bytes(self) -> int:
-        """Bytes of all tensors as stored."""
-        return sum(row.bytes for row in self.rows.values())
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self.rows:
-            raise KeyError(name)
-        return self.rows[name].read()
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.rows
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 def open_weights(path: str | Path, inert: Sequence[str] = ()) -> WeightFile:
@@ -101,15 +39,16 @@ def open_weights(path: str | Path, inert: Sequence[str] = ()) -> WeightFile:
         InputFileError: nothing there, or not weights (the sentence says what it is instead).
         CorruptCheckpoint, UnsafeCheckpoint: see `TorchFile`.
     """
-    path = Path(path)
+    path, again = Path(path), functools.partial(open_weights, inert=inert)
     if path.is_dir():
-        return open_weights(_in_folder(path), inert)
-    if path.name.endswith(".index.json"):
-        return _open_sharded(path, inert)
-    kind = kind_of(path)
-    opener = {SAFETENSORS: _open_safetensors, MINDSPORE: _open_mindspore}.get(kind)
-    weights = opener(path) if opener else _open_zip(path, inert)
-    return _with_note(weights)
+        return open_folder(path, again)
+    if path.name.endswith(shards.SUFFIX):
+        weights = shards.open_sharded(path, again)
+    else:
+        opener = {SAFETENSORS: _open_safetensors, MINDSPORE: _open_mindspore}.get(kind_of(path))
+        weights = _with_note(opener(path) if opener else _open_zip(path, inert))
+    config = config_beside(path)
+    return replace(weights, configs={"": config}) if config else weights
 
 
 def write_safetensors(path: str | Path, arrays: Mapping[str, np.ndarray | Lazy],
@@ -158,64 +97,4 @@ def _with_note(weights: WeightFile) -> WeightFile:
     if weights.path.suffix.lower() in _SUFFIXES[weights.kind]:
         return weights
     note = f"{weights.path.name} is a {weights.kind} file by its content; its suffix does not say so"
-    return WeightFile(weights.path, weights.kind, weights.rows, weights.metadata, (note,))
-
-
-def _open_sharded(path: Path, inert: Sequence[str]) -> WeightFile:
-    """The shards that an index names, as one file."""
-    table = read_index(path)
-    shards = {name: _shard(path, name, inert) for name in sorted(set(table.values()))}
-    rows = {}
-    for name, shard in table.items():
-        if name not in shards[shard]:
-            raise CorruptCheckpoint(f"{path}: {name!r} should be in {shard} and is not")
-        rows[name] = shards[shard].rows[name]
-    left = [n for shard in shards.values() for n in shard if n not in table]
-    if left:
-        raise CorruptCheckpoint(f"{path}: {len(left)} tensors of its shards are not in the index, first {left[0]!r}")
-    kind = next(iter(shards.values())).kind if shards else "safetensors"
-    return WeightFile(path, f"{kind}, {len(shards)} shards", rows)
-
-
-def read_index(path: Path) -> dict[str, str]:
-    """Tensor name -> shard, from an `*.index.json`. Raises CorruptCheckpoint where it is not one."""
-    if not path.is_file():
-        raise InputFileError(f"{path}: there is no such file")
-    try:
-        data = json.loads(path.read_bytes()[:MAX_INDEX])
-        table = dict(data["weight_map"].items())
-        sound = all(isinstance(v, str) and v and Path(v).name == v and v not in (".", "..") for v in table.values())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        sound = False
-    if not sound:
-        raise CorruptCheckpoint(f"{path}: not an index of shards (a table weight_map: tensor -> file beside it)")
-    return table
-
-
-def _shard(index: Path, name: str, inert: Sequence[str]) -> WeightFile:
-    path = index.with_name(name)
-    if not path.is_file():
-        raise InputFileError(f"{index}: the shard {name} is missing beside it")
-    return open_weights(path, inert)
-
-
-def _in_folder(folder: Path) -> Path:
-    """The weights that a folder means."""
-    if (folder / manifest.NAME).is_file():
-        held = [name for name in ("ema", "network") if f"{name}.safetensors" in manifest.read(folder)["files"]]
-        if held:
-            return folder / f"{held[0]}.safetensors"
-    newest = store.latest(folder) if (folder / store.FOLDER).is_dir() else None
-    if newest is not None:
-        return newest
-    for pattern in _IN_FOLDERS:
-        found = sorted(folder.glob(pattern))
-        if found:
-            return found[0]
-    if (folder / "model_index.json").is_file():
-        parts = sorted(p.name for p in folder.iterdir() if p.is_dir())
-        raise ForeignFile(f"{folder}: a whole diffusers pipeline; name one of its parts: {', '.join(parts)}")
-    single = [p for p in sorted(folder.iterdir()) if p.suffix in sum(_SUFFIXES.values(), ())]
-    if len(single) == 1:
-        return single[0]
-    raise InputFileError(f"{folder}: {len(single) or 'no'} weight files in it; name the file")
+    return replace(weights, notes=(note,))

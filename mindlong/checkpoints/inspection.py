@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from mindlong.checkpoints import convert
+from mindlong.checkpoints.convert import to_ours
 from mindlong.checkpoints.families import strangers
-from mindlong.checkpoints.families.kind import under
 from mindlong.checkpoints.families.registry import Hit, find
-from mindlong.checkpoints.files import WeightFile, open_weights
+from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.kinds import ZIP, kind_of
 from mindlong.checkpoints.pickle_build import is_known
 from mindlong.checkpoints.pickle_scan import MAX_BYTES, Scan, scan, split
+from mindlong.checkpoints.recognise import with_others
+from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.checkpoints.zip_layout import read_layout, read_record
 from mindlong.utils.errors import ConfigError, InputFileError
 
@@ -92,13 +93,13 @@ def _sizes(weights: WeightFile, hit: Hit) -> Iterator[str]:
     if hit.ours:
         return
     try:
-        inferred = hit.kind.infer(under({name: weights.shape(name) for name in weights}, hit.prefix), {})
-        plan = convert.to_ours(weights, convert.with_others(hit, find(weights.names())), spec=inferred.spec)
+        plan = to_ours(weights, with_others(hit, find(weights.names())))
     except (InputFileError, ConfigError) as error:
         yield f"           {error}"
         return
-    yield f"           {inferred.spec}"
-    yield from (f"           {line}" for line in (*plan.report.lines(4), *inferred.notes, *plan.notes))
+    shown = {k: v for k, v in plan.kind.section(plan.spec).items() if k != "family"}
+    yield f"           {shown or 'the published sizes'}"
+    yield from (f"           {line}" for line in (*plan.report.lines(4), *plan.notes))
 
 
 def _tensors(weights: WeightFile, every: bool) -> Iterator[str]:

@@ -12,6 +12,7 @@ import yaml
 from mindlong.checkpoints import convert, store
 from mindlong.checkpoints.families import vdm
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
+from mindlong.checkpoints.recognise import recognise
 from mindlong.cli.convert import command
 from mindlong.config.load import load_model
 from mindlong.spec.vdm import Unet3DSpec, names
@@ -56,7 +57,7 @@ def bits(path):
 @pytest.mark.parametrize("name", SPECS)
 def test_the_sizes_are_read_off_the_shapes(tmp_path, name):
     weights = open_weights(write_original(tmp_path / "a.pt", SPECS[name]))
-    (hit,) = convert.recognise(weights)
+    (hit,) = recognise(weights)
     plan = convert.to_ours(weights, hit)
     assert plan.spec == SPECS[name] and plan.report.fits
     assert set(plan.arrays) == {entry.ours for entry in names(SPECS[name])}
@@ -134,20 +135,20 @@ def test_averages_by_default_and_the_other_copy_on_demand(tmp_path):
     write_torch(tmp_path / "one.pt", {"model": model})
     for which, wanted in ((None, ema), ("ema", ema), ("model", model)):
         weights = open_weights(tmp_path / "both.pt")
-        (hit,) = convert.recognise(weights, which)
+        (hit,) = recognise(weights, which)
         plan = convert.to_ours(weights, hit)
         array = plan.arrays["init_conv.weight"].read()
         assert array.tobytes() == wanted["denoise_fn.init_conv.weight"].tobytes() and plan.report.fits
     weights = open_weights(tmp_path / "one.pt")
-    assert convert.recognise(weights)[0].prefix == "model.denoise_fn."
+    assert recognise(weights)[0].prefix == "model.denoise_fn."
     with pytest.raises(InputFileError, match="no copy of the weights called 'ema'"):
-        convert.recognise(weights, "ema")
+        recognise(weights, "ema")
 
 
 @pytest.mark.parametrize("prefix", ["module.", "state_dict.", "state_dict.model.module."])
 def test_any_prefix_is_found(tmp_path, prefix):
     write_torch(tmp_path / "a.pt", {prefix + k: v for k, v in state_dict(SMALL).items()})
-    (hit,) = convert.recognise(open_weights(tmp_path / "a.pt"))
+    (hit,) = recognise(open_weights(tmp_path / "a.pt"))
     assert hit.prefix == prefix and convert.to_ours(open_weights(tmp_path / "a.pt"), hit).report.fits
 
 
@@ -156,7 +157,7 @@ def test_a_training_programs_own_things_are_stepped_over(tmp_path):
             "global_step": np.array(7), "scaler": {"scale": np.ones(1)}}
     write_torch(tmp_path / "a.pt", tree)
     weights = open_weights(tmp_path / "a.pt")
-    plan = convert.to_ours(weights, convert.recognise(weights)[0])
+    plan = convert.to_ours(weights, recognise(weights)[0])
     assert plan.report.fits and plan.beside == 3
 
 
@@ -226,7 +227,7 @@ def test_rotary_keys_may_be_absent_partial_or_more(tmp_path):
              "more": {keys[0].replace("freqs", name): np.ones(3, np.float32) for name in ("scale", "dummy", "cached_freqs")}}
     for name, changed in cases.items():
         weights = open_weights(write_original(tmp_path / "a.pt", **changed))
-        plan = convert.to_ours(weights, convert.recognise(weights)[0])
+        plan = convert.to_ours(weights, recognise(weights)[0])
         assert plan.report.fits, name
         freqs = plan.arrays["rotary.freqs"].read()
         wanted = 10000.0 ** (-np.arange(0, 16, 2) / 16) if name == "none" else state_dict(SMALL)[keys[0]]
@@ -286,7 +287,7 @@ def test_an_export_needs_to_know_the_network(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "code", "sentence"), [
-    (("--dst", "b.txt"), 2, "must end in .safetensors or"),
+    (("--dst", "b.txt"), 2, "it must be a folder, or end in .safetensors"),
     (("--dst", "b.pt"), 2, "has the original's names already"),
     (("--dst", "b.safetensors", "--family", "vdn"), 2, "Did you mean 'vdm'"),
     (("--dst", "b.safetensors", "dim=7"), 2, "dim is 7; it must be even"),
@@ -322,5 +323,5 @@ def test_one_network_from_a_file_of_either_side(tmp_path):
         assert held["time_mlp.fc1.weight"].read().tobytes() == state_dict(SMALL)["time_mlp.1.weight"].tobytes()
     with pytest.raises(InputFileError, match="does not fit the network: .* misshaped"):
         convert.our_weights(open_weights(tmp_path / "b.safetensors"), ("vdm", "unet"), names(SPECS["conditional"]))
-    with pytest.raises(ConfigError, match="no part 'vea'"):
+    with pytest.raises(ConfigError, match="no 'vea' of the family 'vdm'"):
         convert.our_weights(open_weights(tmp_path / "b.safetensors"), ("vdm", "vea"), entries)

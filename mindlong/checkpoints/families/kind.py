@@ -26,12 +26,16 @@ class Inferred:
     notes: tuple[str, ...] = ()
 
 
-def _nothing(spec: Any) -> dict[str, np.ndarray]:
+def _nothing(_: Any) -> dict[str, Any]:
     return {}
 
 
 def _no_facts(weights: Any, prefix: str) -> tuple[dict[str, str], tuple[str, ...]]:
     return {}, ()
+
+
+def _whole(spec: Any) -> tuple[Any, tuple[str, ...]]:
+    return spec, ()
 
 
 def _bare(tree: dict[str, Any], facts: Mapping[str, str]) -> dict[str, Any]:
@@ -52,12 +56,18 @@ class Kind:
             named reason where the file is of a version that is not supported.
         entries: spec -> names and shapes on both sides, source keys without prefix.
         section: spec -> the `model` section of a configuration.
+        from_section: the way back; keys of no concern are passed over.
+        config: (diffusers' or transformers' config.json) -> fields that the shapes do not tell.
         prefix: what stands before every source key where the network is exported alone.
         ignored: patterns of source keys (with any prefix) that belong to the original but hold no weights.
         defaults: spec -> source key -> values of tensors that may be missing in a file.
         our_markers: names (behind some prefix) that all stand in a file of ours with this part.
         facts: (open file, prefix) -> what an export has to know beside the weights, as text by name; and remarks.
         pack: (source key -> tensor, facts) -> the tables around them in the original's own files.
+        trim: spec -> the spec that other programs expect in this naming, and patterns of our names that it leaves out.
+        base: the family whose weights such a network starts from, or "".
+        base_name: our name -> our name in a network of that family, or None for tensors that start fresh.
+        shared: several families have this network; it is not the family's own.
     """
 
     family: str
@@ -68,12 +78,18 @@ class Kind:
     infer: Callable[[Shapes, Mapping[str, Any]], Inferred]
     entries: Callable[[Any], list[Entry]]
     section: Callable[[Any], dict[str, Any]]
+    from_section: Callable[[Mapping[str, Any]], Any]
+    config: Callable[[Mapping[str, Any]], dict[str, Any]] = field(default=_nothing)
     prefix: str = ""
     ignored: tuple[str, ...] = ()
     defaults: Callable[[Any], dict[str, np.ndarray]] = field(default=_nothing)
     our_markers: tuple[str, ...] = ()
     facts: Callable[[Any, str], tuple[dict[str, str], tuple[str, ...]]] = field(default=_no_facts)
     pack: Callable[[dict[str, Any], Mapping[str, str]], dict[str, Any]] = field(default=_bare)
+    trim: Callable[[Any], tuple[Any, tuple[str, ...]]] = field(default=_whole)
+    base: str = ""
+    base_name: Callable[[str], str | None] = field(default=str)
+    shared: bool = False
 
     def named(self, prefix: str, spec: Any) -> list[Entry]:
         """The entries with `prefix` before every source key."""
@@ -105,6 +121,13 @@ def size(shapes: Shapes, key: str, axis: int) -> int:
     if len(shape) <= axis:
         raise InputFileError(f"the sizes of the network cannot be read off: {key!r} has the shape {list(shape)}")
     return shape[axis]
+
+
+def largest_divisor(widths: Iterable[int], most: int) -> int:
+    """The largest of `most`, most / 2, ... that divides all widths."""
+    while most > 1 and any(width % most for width in widths):
+        most //= 2
+    return most
 
 
 def is_ignored(name: str, patterns: Iterable[str]) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mindlong.checkpoints.families import vdm
+from mindlong.checkpoints.families import autoencoder, text_tower, unets, vdm
 from mindlong.checkpoints.families.kind import Kind, prefixes
 from mindlong.utils.errors import ConfigError, did_you_mean
 
-KINDS: tuple[Kind, ...] = (vdm.KIND,)
+KINDS: tuple[Kind, ...] = (vdm.KIND, *unets.kinds(), *autoencoder.kinds(), *text_tower.kinds())
 
 
 @dataclass(frozen=True)
@@ -19,26 +19,28 @@ class Hit:
     Attributes:
         ours: they are our names.
         others: beginnings of names that belong to other networks of the file, or to another copy of this one.
+        based: the kind of another family that these weights are meant for as a start.
     """
 
     kind: Kind
     prefix: str
     ours: bool
     others: tuple[str, ...] = ()
+    based: Kind | None = None
 
     @property
     def reason(self) -> str:
         """Why the file is taken for this."""
         marker = (self.kind.our_markers if self.ours else self.kind.markers)[0]
-        side = "ours of " if self.ours else ""
-        return f"{side}{self.kind.title} (it has {self.prefix}{marker})"
+        side, use = "ours of " if self.ours else "", f", as the start of {self.based.family}" if self.based else ""
+        return f"{side}{self.kind.title}{use} (it has {self.prefix}{marker})"
 
 
 def find(names: Iterable[str], family: str | None = None, part: str | None = None) -> list[Hit]:
     """Every network in a file, at most one kind behind a prefix for each part; the kind with most markers wins.
 
     Args:
-        family, part: only these.
+        family, part: only these; the networks that families share belong to each.
 
     Raises:
         ConfigError: an unknown family or part.
@@ -49,7 +51,7 @@ def find(names: Iterable[str], family: str | None = None, part: str | None = Non
         hits += [Hit(kind, prefix, False) for prefix in prefixes(names, kind.markers)]
         hits += [Hit(kind, prefix, True) for prefix in prefixes(names, kind.our_markers)]
     best: dict[tuple[str, str], Hit] = {}
-    for hit in sorted(hits, key=lambda hit: -len(hit.kind.markers)):
+    for hit in sorted(hits, key=lambda hit: -len(hit.kind.our_markers if hit.ours else hit.kind.markers)):
         best.setdefault((hit.kind.part, hit.prefix), hit)
     return list(best.values())
 
@@ -59,13 +61,13 @@ def families() -> list[str]:
     return sorted({kind.family for kind in KINDS})
 
 
-def layouts(family: str, part: str) -> list[str]:
-    """The ways in which files of a family name the tensors of a part."""
-    return [kind.layout for kind in KINDS if (kind.family, kind.part) == (family, part)]
+def kinds_of(family: str, part: str) -> list[Kind]:
+    """The kinds of a part of a family, one for each way of naming its tensors; the usual first."""
+    return [kind for kind in KINDS if kind.part == part and (kind.shared or kind.family == family)]
 
 
 def _chosen(family: str | None, part: str | None) -> Sequence[Kind]:
     for value, known, what in ((family, families(), "family"), (part, {k.part for k in KINDS}, "part")):
         if value is not None and value not in known:
             raise ConfigError(f"there is no {what} {value!r}.{did_you_mean(value, known)}")
-    return [k for k in KINDS if family in (None, k.family) and part in (None, k.part)]
+    return [k for k in KINDS if (k.shared or family in (None, k.family)) and part in (None, k.part)]

@@ -1,0 +1,87 @@
+"""What a converted file says of itself: its networks' sizes, and how the original's file named and packed them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mindlong.checkpoints.convert import Plan
+from mindlong.checkpoints.faults import CorruptCheckpoint
+from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.config.load import read_yaml
+from mindlong.utils.errors import ConfigError
+
+MODEL, SOURCE = "mindlong_model", "mindlong_source"  # in the metadata of converted files
+
+
+def model_of(plans: Sequence[Plan]) -> dict[str, Any]:
+    """The model section of converted networks: the UNet's keys at the top, other parts under their names."""
+    found: dict[str, Any] = {}
+    for plan in plans:
+        section = plan.kind.section(plan.spec)
+        if plan.kind.part == "unet":
+            found = {**section, **found}
+        else:
+            found[plan.kind.part] = section
+    return found
+
+
+def source_of(weights: WeightFile, plans: Sequence[Plan]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """For each part what an export needs to give back the original's file, and remarks."""
+    found, remarks = {}, []
+    for plan in plans:
+        kind = plan.hit.kind
+        facts, notes = kind.facts(weights, plan.hit.prefix)
+        prefix = plan.hit.prefix.removeprefix(f"{kind.part}.") if weights.path.is_dir() else plan.hit.prefix
+        found[kind.part] = {"layout": kind.layout, "prefix": prefix, **facts}
+        remarks += notes
+    return found, remarks
+
+
+def metadata(model: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, str]:
+    """Both, as text for the metadata of a file."""
+    return {MODEL: json.dumps(model), SOURCE: json.dumps(source)}
+
+
+def read_model(weights: WeightFile, model: str | None) -> dict[str, Any]:
+    """The description of a file of ours: from the model file named, from the file itself, or from beside or above it.
+
+    Raises:
+        ConfigError: there is none. CorruptCheckpoint: it is damaged.
+    """
+    if model:
+        return read_yaml(model)
+    if MODEL in weights.metadata:
+        return _table(weights, MODEL)
+    where = weights.path.absolute()
+    above = (where / "model.yaml",) if where.is_dir() else (where.with_suffix(".yaml"),)
+    for path in (*above, *(folder / "config.yaml" for folder in where.parents[:3])):
+        if path.is_file():
+            content = read_yaml(path)
+            return content.get("model", content)
+    raise ConfigError(f"{weights.path} does not say which network it is; give --model YAML (a file of configs/model)")
+
+
+def read_source(weights: WeightFile) -> dict[str, dict[str, str]]:
+    """What `source_of` left in a file; empty where nothing is there."""
+    return _table(weights, SOURCE) if SOURCE in weights.metadata else {}
+
+
+def part_of(model: Mapping[str, Any], part: str, where: str) -> Mapping[str, Any]:
+    """The keys of one part. Raises ConfigError where the description does not have it."""
+    if part == "unet" and "family" in model:
+        return model
+    if isinstance(model.get(part), Mapping):
+        return model[part]
+    raise ConfigError(f"the description of {where} has no {part!r}; give --model YAML that has")
+
+
+def _table(weights: WeightFile, key: str) -> dict[str, Any]:
+    try:
+        table = json.loads(str(weights.metadata[key]))
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise CorruptCheckpoint(f"{weights.path}: what its metadata says under {key} is not readable")
+    return table
