@@ -13,6 +13,7 @@ RUNTIME = [
     "opencv-python-headless>=4.8,<4.12",  # 4.11.0.86; later wheels ask for NumPy 2
     "omegaconf>=2.3,<3",
     "tqdm>=4.60",
+    "pillow>=9.2",
     "imageio>=2.31",
     "imageio-ffmpeg>=0.4.9",
     "safetensors>=0.4.3",

@@ -47,7 +47,7 @@ def run(loaded: Loaded) -> int:
     videos = _sample(pipeline, requests, plan, min(config.batch, len(requests)))
     sampled = time.monotonic() - clock
     files = _write(folder, videos, requests, config)
-    _write_record(folder, config, trained, plan, requests, files, {"load_and_sample_s": round(sampled, 2)})
+    _write_record(folder, loaded, trained, plan, requests, files, {"load_and_sample_s": round(sampled, 2)})
     logger.info("made %d videos in %.1f s", len(requests), time.monotonic() - clock)
     for path in files:
         logger.info("  %s", path.resolve())
@@ -116,13 +116,14 @@ def _write(folder: Path, videos: list[np.ndarray], requests: list[Request], conf
     return files
 
 
-def _write_record(folder: Path, config: InferConfig, trained: Trained, plan: Plan, requests: list[Request], files: list[Path],
+def _write_record(folder: Path, loaded: Loaded, trained: Trained, plan: Plan, requests: list[Request], files: list[Path],
                   timings: dict[str, float]) -> None:
     record = {
         "prompts": [{"prompt": r.prompt, "seed": r.seed, "number": r.number} for r in requests],
         "plan": {"shape_CFHW": list(plan.shape), "sampler": plan.sampler, "steps": plan.steps, "eta": plan.eta,
                  "guidance": plan.guidance, "prediction": plan.prediction},
-        "weights": config.weights,
+        "weights": {"asked": loaded.values.weights, "found": trained.where.name},
+        "config": loaded.text,
         "files": [p.name for p in files],
         "versions": {"mindlong": __version__, "mindspore": mindspore.__version__, "numpy": np.__version__,
                      "python": platform.python_version()},
