@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mindlong.cli.common import guarded  # noqa: E402
 from mindlong.checkpoints.files import write_safetensors  # noqa: E402
+from mindlong.cli.common import guarded  # noqa: E402
 from mindlong.pipelines.weights import find_trained  # noqa: E402
 
 

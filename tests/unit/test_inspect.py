@@ -25,7 +25,7 @@ def test_a_trainers_file_is_described(capsys):
     assert code == 0
     for line in ("PyTorch, 113,", "tensors    212, ", "212 float32", "beside     step = 4321",
                  "vdm unet: Unet3D of video-diffusion-pytorch (it has ema.denoise_fn.time_rel_pos_bias",
-                 "(it has model.denoise_fn.time_rel_pos_bias", "{'dim': 4, "91 mapped, 0 missing, 0 extra, 0 misshaped",
+                 "(it has model.denoise_fn.time_rel_pos_bias", "{'dim': 4, ", "91 mapped, 0 missing, 0 extra, 0 misshaped",
                  "the largest 12 of 212 tensors", "asks for 3 names"):
         assert line in out, line
     assert "SUSPICIOUS" not in out
