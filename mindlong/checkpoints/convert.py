@@ -148,7 +148,7 @@ def _report(hit: Hit, entries: list[Entry], shapes: Mapping[str, Shape], given: 
 
 def _is_beside(name: str, hit: Hit) -> bool:
     """True for what is no part of the network: buffers, a trainer's own things, another copy or another network."""
-    return is_ignored(name, (*hit.kind.ignored, *BESIDE)) or name.startswith(hit.others)
+    return is_ignored(name, (*hit.kind.ignored, *hit.ignored, *BESIDE)) or name.startswith(hit.others)
 
 
 def _ours(weights: WeightFile, entry: Entry, given: Mapping[str, np.ndarray]) -> Lazy:
@@ -220,8 +220,11 @@ def our_weights(weights: WeightFile, kind_of: tuple[str, str], entries: Sequence
     if not kinds_of(*kind_of):
         raise ConfigError(f"there is no {kind_of[1]!r} of the family {kind_of[0]!r}")
     hit = recognise(weights, which, *kind_of)[0]
-    if hit.ours and not hit.based:
+    if hit.ours:
         held = {name.removeprefix(hit.prefix): weights.lazy(name) for name in weights if name.startswith(hit.prefix)}
+        if hit.based:
+            started = {e.ours: hit.based.base_name(e.ours) for e in entries}
+            held = {ours: held[name] for ours, name in started.items() if name in held}
     else:
         plan = to_ours(weights, hit, wishes=wishes)
         plan.check(str(weights.path))

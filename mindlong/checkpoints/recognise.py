@@ -41,10 +41,12 @@ def recognise(weights: WeightFile, which: str | None = None, family: str | None 
 
 def with_others(hit: Hit, known: Iterable[Hit]) -> Hit:
     """The hit, told which names of the file belong to the other networks and copies that were found in it."""
+    known = list(known)
     others = {other.prefix for other in known} - {hit.prefix, ""}
     sections = {prefix.split(".")[0] + "." for prefix in others}
     copies = {s for s in sections if hit.prefix and not hit.prefix.startswith(s)}
-    return replace(hit, others=tuple(sorted((others | copies) - {""})))
+    ignored = dict.fromkeys(pattern for each in (hit, *known) for pattern in each.kind.ignored)
+    return replace(hit, others=tuple(sorted((others | copies) - {""})), ignored=tuple(ignored))
 
 
 def _bases(known: Iterable[Hit], family: str, part: str | None) -> list[Hit]:

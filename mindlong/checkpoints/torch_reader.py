@@ -15,9 +15,10 @@ import numpy as np
 
 from mindlong.checkpoints.dtypes import decode
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint
-from mindlong.checkpoints.pickle_build import TensorRef, build
+from mindlong.checkpoints.pickle_build import build
 from mindlong.checkpoints.pickle_scan import MAX_BYTES
 from mindlong.checkpoints.safetensors_file import fill
+from mindlong.checkpoints.tensor_ref import TensorRef
 from mindlong.checkpoints.zip_layout import Record, check_crc, compare_crc, read_layout, read_record
 
 MAX_DEPTH, MAX_NAMES, MAX_NAME = 32, 200_000, 1000

@@ -19,6 +19,7 @@ class Hit:
     Attributes:
         ours: they are our names.
         others: beginnings of names that belong to other networks of the file, or to another copy of this one.
+        ignored: patterns of keys that hold no weights of any network of the file.
         based: the kind of another family that these weights are meant for as a start.
     """
 
@@ -26,6 +27,7 @@ class Hit:
     prefix: str
     ours: bool
     others: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     based: Kind | None = None
 
     @property

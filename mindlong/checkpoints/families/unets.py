@@ -127,7 +127,7 @@ def _infer(family: Family, words: _Words, shapes: Shapes, wishes: Mapping[str, A
         "context_dim": context,
         "groups": largest_divisor(channels, 32),
         "linear_projection": len(shapes.get(f"{words.mid}.proj_in.weight", ())) == 2,
-        **_heads(family, context, wishes),
+        **_heads(family, channels, context, wishes),
     }
     if family.fixed.get("entry"):
         head = wishes.get("head_dim") or found["head_dim"] or channels[0]
@@ -135,20 +135,20 @@ def _infer(family: Family, words: _Words, shapes: Shapes, wishes: Mapping[str, A
     notes = ()
     if not {"heads", "head_dim"} & set(wishes) and channels[0] not in (320,):
         shown = f"head_dim={found['head_dim']}" if found["head_dim"] else f"heads={found['heads']}"
-        notes = (f"the file does not say how many heads there are: {shown} is taken, as in the published sizes",)
+        notes = (f"the file does not say how many heads there are: {shown} is taken, as the published sizes suggest",)
     try:
         return Inferred(family.spec(**{**found, **wishes}), notes)
     except (TypeError, ZeroDivisionError) as error:
         raise ConfigError(f"the network cannot be built so: {error}") from None
 
 
-def _heads(family: Family, context: int, wishes: Mapping[str, Any]) -> dict[str, Any]:
+def _heads(family: Family, channels: tuple[int, ...], context: int, wishes: Mapping[str, Any]) -> dict[str, Any]:
     """Which of heads and head_dim rules: Stable Diffusion 1.x has 8 heads everywhere, all others heads 64 wide."""
     if "heads" in wishes or "head_dim" in wishes:
         return {"heads": None, "head_dim": None}
     if family.sizes.get("heads") and context == 768:
-        return {"heads": family.sizes["heads"], "head_dim": None}
-    return {"heads": None, "head_dim": 64}
+        return {"heads": largest_divisor(channels, family.sizes["heads"]), "head_dim": None}
+    return {"heads": None, "head_dim": largest_divisor(channels, 64)}
 
 
 def _count(shapes: Shapes, words: _Words) -> int:
