@@ -1,0 +1,34 @@
+"""Our UNet against the originals: diffusers', ModelScope's, VideoCrafter2's, Tune-A-Video's and the pseudo-3D fork's.
+
+Every parameter is randomised, also those that the originals start at zero. The arrays are made by tools/golden/unet.py.
+"""
+
+import mindspore as ms
+import pytest
+import unet_cases as cases
+import unet_measure as measure
+
+FORWARD, GRADIENT = 1e-4, 1e-3
+DEFAULT = {"modelscope", "tuned_sd15", "pseudo3d"}  # the others take minutes together
+
+
+@pytest.fixture(autouse=True)
+def graph_mode():
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+def _marked(wanted: bool) -> list:
+    chosen = [case for case in cases.CASES if case.grad == wanted]
+    return [pytest.param(c, id=c.name, marks=() if c.name in DEFAULT else pytest.mark.slow) for c in chosen]
+
+
+@pytest.mark.parametrize("case", _marked(True))
+def test_output_and_every_gradient_equal_the_originals(case):
+    found = measure.differences(case)
+    assert found.pop("out") <= FORWARD
+    assert max(found.values()) <= GRADIENT, sorted(found.items(), key=lambda item: -item[1])[:5]
+
+
+@pytest.mark.parametrize("case", _marked(False))
+def test_output_equals_the_originals(case):
+    assert measure.forward_difference(case) <= FORWARD
