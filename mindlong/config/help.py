@@ -45,8 +45,9 @@ def table(schema: type) -> str:
     """All keys of `schema` and of the model families as aligned text."""
     rows = list(keys_of(schema))
     blocks = ["keys:\n" + _aligned(rows)]
-    for family, model in SCHEMAS.items():
-        blocks.append(f"keys of a model of family {family}:\n" + _aligned(list(keys_of(model, "model."))))
+    for model in dict.fromkeys(SCHEMAS.values()):
+        names = ", ".join(family for family, schema in SCHEMAS.items() if schema is model)
+        blocks.append(f"keys of a model of family {names}:\n" + _aligned(list(keys_of(model, "model."))))
     return "\n\n".join(blocks)
 
 

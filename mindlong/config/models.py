@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mindlong.config.latent_models import UNetModel
 from mindlong.config.option import option
+from mindlong.spec.families import FAMILIES
 
 
 @dataclass
@@ -80,4 +82,4 @@ class VdmModel:
             yield f"model.text.width is {self.text.width}; it must be a multiple of model.text.heads ({self.text.heads})"
 
 
-SCHEMAS: dict[str, type] = {"vdm": VdmModel}
+SCHEMAS: dict[str, type] = {"vdm": VdmModel} | dict.fromkeys(FAMILIES, UNetModel)

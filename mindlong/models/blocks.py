@@ -89,7 +89,7 @@ class Transformer(nn.Cell):
         inner = heads * head_dim
         self.norm = (JointNorm if stage.joint else Norm)(spec.groups, width, stage.eps)
         self.proj_in, self.proj_out = Linear(width, inner), Linear(inner, width)
-        self.block = TransformerBlock(stage.branches, inner, heads, spec.context_dim)
+        self.block = TransformerBlock(spec, stage.branches, inner, heads)
         if "proj_out" in spec.zero:
             start_at_zero(self.proj_out)
 

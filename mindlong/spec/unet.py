@@ -13,6 +13,7 @@ from mindlong.spec import kv_policy
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 KINDS = ("space", "time", "text", "ff")
+FRAMES = ("space", "time")  # the kinds that read other frames
 ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps")
 
 
@@ -117,6 +118,7 @@ class UNetSpec:
         conditions: what is embedded and added up: "time", and "fps" where the frame rate is told.
         linear_projection: files store the projections of spatial transformers as linear layers, else as 1 x 1
             convolutions (the numbers are the same).
+        upcast: attention scores are computed in float32 in half precision too (Stable Diffusion 2.1 overflows without).
         zero: which last layers start at zero, so that a fresh block is the identity: of ZEROS.
 
     Raises:
@@ -140,6 +142,7 @@ class UNetSpec:
     pseudo3d: bool = False
     conditions: tuple[str, ...] = ("time",)
     linear_projection: bool = True
+    upcast: bool = False
     zero: tuple[str, ...] = ZEROS
 
     def __post_init__(self) -> None:
@@ -201,23 +204,34 @@ class UNetSpec:
         for sentence in _misfits(self, x, t, context, fps):
             raise ConfigError(sentence)
 
-    def reading(self, branch: str, policy: str) -> UNetSpec:
-        """This spec with every attention called `branch` reading by another key/value policy.
+    def reading(self, which: str, policy: str) -> UNetSpec:
+        """This spec with another key/value policy.
+
+        Args:
+            which: "space" or "time" for all attentions of that kind, or the name of one ("attn_temp").
+            policy: see `mindlong.spec.kv_policy`.
 
         Raises:
-            ConfigError: no branch is called so, or the policy cannot be read.
+            ConfigError: no attention between frames is called so, or it is of both kinds, or the policy cannot be read.
         """
-        known = [b.name for s in self.stages if isinstance(s, Transformer) for b in s.branches]
-        if branch not in known:
-            raise ConfigError(f"The network has no branch {branch!r}.{did_you_mean(branch, known)}")
-        return replace(self, stages=tuple(_reread(stage, branch, policy) for stage in self.stages))
+        transformers = [s for s in (*self.stages, self.entry) if isinstance(s, Transformer)]
+        found = {b.name: b.kind for s in transformers for b in s.branches if b.kind in FRAMES}
+        kinds = {b.kind for s in transformers for b in s.branches if b.kind in FRAMES and which in (b.name, b.kind)}
+        if not kinds:
+            known = [*dict.fromkeys(found.values()), *found]
+            raise ConfigError(f"No attention between frames is called {which!r}.{did_you_mean(which, known)}")
+        if len(kinds) > 1:
+            raise ConfigError(f"{which!r} is the name of attentions in space and in time; say 'space' or 'time'.")
+        stages = tuple(_reread(stage, which, policy) for stage in self.stages)
+        return replace(self, stages=stages, entry=_reread(self.entry, which, policy))
 
 
-def _reread(stage: Stage, branch: str, policy: str) -> Stage:
+def _reread(stage: Stage | None, which: str, policy: str) -> Stage | None:
     if not isinstance(stage, Transformer):
         return stage
-    changed = (replace(b, reads=policy) if b.name == branch and b.kind != "text" else b for b in stage.branches)
-    return replace(stage, branches=tuple(changed))
+    chosen = [b.kind in FRAMES and which in (b.name, b.kind) for b in stage.branches]
+    branches = zip(stage.branches, chosen, strict=True)
+    return replace(stage, branches=tuple(replace(b, reads=policy) if wanted else b for b, wanted in branches))
 
 
 def _problems(spec: UNetSpec) -> Iterator[str]:
