@@ -304,33 +304,3 @@ def test_no_two_kinds_can_be_mistaken_for_each_other():
     for kind in KINDS:
         assert kind.markers and kind.our_markers
         assert seen.setdefault((kind.part, frozenset(kind.markers)), kind) is kind, kind.title
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("family", "layout"), [("modelscope", "modelscope"), ("videocrafter2", "lvdm"), ("pseudo3d", "diffusers")])
-def test_the_published_sizes_there_and_back_in_little_memory(tmp_path, family, layout):
-    """1.41, 1.41 and 1.10 billion numbers in half precision; the largest tensor has 118 MB."""
-    import resource
-    import subprocess
-    import sys
-
-    entries = unet_names.names(FAMILIES[family].spec(), layout)
-    block = np.random.default_rng(0).integers(0, 0x7800, 1 << 20, dtype=np.uint16).view(np.float16)
-
-    def filled(shape, seed):
-        return np.resize(np.roll(block, seed), prod(shape)).reshape(shape)
-
-    write_torch(tmp_path / "a.pth", {e.source: Lazy(e.source_shape, "float16", lambda e=e, i=i: filled(e.source_shape, i))
-                                     for i, e in enumerate(entries)})
-    code = ("import resource, sys; from mindlong.cli.convert import command; code = command(sys.argv[1:]); "
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)")
-    for src, dst in (("a.pth", "ours.safetensors"), ("ours.safetensors", "b.pth")):
-        done = subprocess.run([sys.executable, "-c", code, "--src", tmp_path / src, "--dst", tmp_path / dst],
-                              capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-        peak = int(done.stdout.split()[-1]) * 1024
-        assert peak < 118e6 * 2.3 + 200e6, "the tensor, its buffer, and Python with numpy"
-    first, second = open_weights(tmp_path / "a.pth"), open_weights(tmp_path / "b.pth")
-    assert set(first) == set(second) and len(first) == PUBLISHED[family][0]
-    for name in first:
-        assert first.read(name).tobytes() == second.read(name).tobytes(), name
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

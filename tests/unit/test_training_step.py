@@ -1,7 +1,5 @@
 """One update: accumulation, loss scale, precision, recomputation, frozen parameters, modes."""
 
-import subprocess
-import sys
 
 import mindspore as ms
 import numpy as np
@@ -106,40 +104,6 @@ def test_recomputation_wants_blocks(tmp_path):
     task.network = nn.Dense(4, 2)
     with pytest.raises(ConfigError, match="no list of blocks"):
         toy_trainer(tmp_path, task, recompute=True)
-
-
-PEAK = """
-import sys; sys.path.insert(0, {tests!r})
-import mindspore as ms, numpy as np, resource
-from mindspore import nn, ops
-from training_toys import SquareLoss, toy_options
-from mindlong.training.prepare import prepare
-from mindlong.training.step import Stepper
-ms.set_device("CPU"); ms.set_context(mode=ms.GRAPH_MODE)
-class Block(nn.Cell):
-    def __init__(self): super().__init__(); self.conv = nn.Conv2d(16, 16, 3, pad_mode="pad", padding=1)
-    def construct(self, x): return x + ops.tanh(ops.tanh(self.conv(ops.tanh(x))))
-class Deep(nn.Cell):
-    def __init__(self): super().__init__(); self.blocks = nn.CellList([Block() for _ in range(8)])
-    def construct(self, x):
-        for block in self.blocks: x = block(x)
-        return x
-net = Deep(); options = toy_options(batch_size=4, recompute={recompute}); prepare(net, options)
-x = np.ones((4, 16, 192, 192), np.float32)
-Stepper(SquareLoss(net), net.trainable_params(), options)(0, [x, x])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-
-
-@pytest.mark.slow
-def test_recomputation_saves_memory():
-    from pathlib import Path
-
-    def peak(recompute):
-        code = PEAK.format(tests=str(Path(__file__).parent), recompute=recompute)
-        return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-
-    assert peak(False) - peak(True) > 50_000  # kilobytes; 8 blocks hold about 9 MB of activations a layer
 
 
 def test_frozen_parameters_keep_their_bits_and_the_rest_learns(tmp_path):
