@@ -11,6 +11,10 @@ the output, d(sum(out * probe)) too: `grad_x`, and `grad/NAME` for every trained
 state dict of the original's network itself (for vdm that of Unet3D: `downs.0.0.block1.proj.weight`, without
 `denoise_fn.`). The frozen rotary frequencies have none. `compat=vdm` reproduces the original where it is wrong
 (docs/vdm.md).
+
+Families modelscope, videocrafter2, tune_a_video, pseudo3d, stable_diffusion, network unet: `x` (B,C,F,h,w) float,
+`t` (B,), `context` (B,T,D) or with a prompt for each frame (B,F,T,D), for videocrafter2 `fps` (B,). Gradients are named
+as in the file the weights came from (ModelScope's own names, lvdm's, or diffusers').
 """
 
 from __future__ import annotations
@@ -78,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     networks.checked(network, model, given, args.grad)  # before the weights are read: they may be large
     weights = networks.read_weights(network, model, args.weights)
     began = time.monotonic()
-    found = networks.run(network, model, weights, given, args.grad)
+    found = networks.run(network, model, weights, given, args.grad, networks.layout_of(network, args.weights))
     write_outputs(args.out, found)
     print(f"{network.family} {network.name}: out {found['out'].shape}, {len(found)} arrays in {args.out}, "
           f"{time.monotonic() - began:.1f} s with compiling")

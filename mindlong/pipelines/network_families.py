@@ -8,6 +8,7 @@ from typing import Any
 from mindspore import nn
 
 from mindlong.models.vdm_unet import GuidedUnet3D, Unet3D
+from mindlong.pipelines import latent_networks  # noqa: F401  registers the latent families
 from mindlong.pipelines.networks import Arrays, Input, Network, register
 from mindlong.spec.vdm import names
 from mindlong.utils.errors import InputFileError
@@ -46,4 +47,5 @@ def _vdm_build(model: Any, arrays: Arrays) -> tuple[nn.Cell, Sequence[str]]:
     return GuidedUnet3D(Unet3D(model.spec()), scale), ("x", "t", "cond", "focus_present_mask")
 
 
-register(Network("vdm", "unet", VDM_INPUTS, _vdm_check, _vdm_output, _vdm_build, lambda model: names(model.spec())))
+register(Network("vdm", "unet", VDM_INPUTS, _vdm_check, _vdm_output, _vdm_build,
+                 lambda model, layout: names(model.spec())))

@@ -14,7 +14,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindlong.checkpoints.convert import our_weights
+from mindlong.checkpoints.convert import our_weights, recognise
 from mindlong.checkpoints.files import open_weights
 from mindlong.pipelines.weights import locate
 from mindlong.spec.names import Entry
@@ -26,7 +26,7 @@ KINDS = {"float": np.float32, "int": np.int32, "bool": np.bool_, "number": np.fl
 
 @dataclass(frozen=True)
 class Input:
-    """An array that a network takes: its axes as letters ("" is one number), what it holds, what it is."""
+    """An array that a network takes: its axes as letters ("" is one number, "BD|BFD" either), what it holds and is."""
 
     name: str
     axes: str
@@ -45,7 +45,8 @@ class Network:
             InputFileError where the arrays do not go together.
         output: (model, arrays) -> the shape of the output.
         build: (model, arrays) -> the cell, and the names of the arrays that its construct takes, in order.
-        entries: model -> the names of its tensors on both sides; "ours" as the built cell's parameters are called.
+        entries: (model, layout) -> the names of its tensors on both sides; "ours" as the built cell's parameters are
+            called, the originals' in one of their ways to name tensors ("": the usual one).
     """
 
     family: str
@@ -54,7 +55,7 @@ class Network:
     check: Callable[[Any, Arrays], dict[str, int]]
     output: Callable[[Any, Arrays], tuple[int, ...]]
     build: Callable[[Any, Arrays], tuple[nn.Cell, Sequence[str]]]
-    entries: Callable[[Any], list[Entry]]
+    entries: Callable[[Any, str], list[Entry]]
 
 
 REGISTRY: dict[tuple[str, str], Network] = {}
@@ -119,10 +120,11 @@ def _typed(wanted: Input, given: Arrays) -> np.ndarray:
 
 def _fits(wanted: Input, array: np.ndarray, sizes: dict[str, int]) -> dict[str, int]:
     """`sizes` with what this array adds to it."""
-    if array.ndim != len(wanted.axes):
-        need = f"({', '.join(wanted.axes)})" if wanted.axes else "one number"
+    axes = {len(way): way for way in wanted.axes.split("|")}
+    if array.ndim not in axes:
+        need = " or ".join(f"({', '.join(way)})" for way in axes.values()) if wanted.axes else "one number"
         raise InputFileError(f"inputs: {wanted.name} has the shape {array.shape}; it must be {need}: {wanted.about}")
-    for axis, length in zip(wanted.axes, array.shape, strict=True):
+    for axis, length in zip(axes[array.ndim], array.shape, strict=True):
         if sizes.setdefault(axis, length) != length:
             raise InputFileError(f"inputs: {wanted.name} has the shape {array.shape}; its axis {axis} must be "
                                  f"{sizes[axis]} ({wanted.about})")
@@ -136,22 +138,31 @@ def read_weights(network: Network, model: Any, where: str) -> dict[str, np.ndarr
         InputFileError: nothing there, not such weights, or weights of a network of other sizes.
     """
     path = locate(where) if where.startswith("shipped:") else where
-    held = our_weights(open_weights(path), (network.family, network.name), network.entries(model))
+    held = our_weights(open_weights(path), (network.family, network.name), network.entries(model, ""))
     return {name: lazy.read() for name, lazy in held.items()}
 
 
-def run(network: Network, model: Any, weights: Arrays, given: Arrays, grad: bool = False) -> dict[str, np.ndarray]:
+def layout_of(network: Network, where: str) -> str:
+    """The original's way to name tensors that the weights at `where` are in; "" for files of ours."""
+    path = locate(where) if where.startswith("shipped:") else where
+    hit = recognise(open_weights(path), None, network.family, network.name)[0]
+    return "" if hit.ours or hit.based else hit.kind.layout
+
+
+def run(network: Network, model: Any, weights: Arrays, given: Arrays, grad: bool = False,
+        layout: str = "") -> dict[str, np.ndarray]:
     """One forward in the mode MindSpore is in.
 
     Args:
         weights: every tensor of the network under our names (`Entry.ours`).
         given: the arrays of `network.inputs`, and `probe` shaped like the output if `grad`.
+        layout: which of the original's ways to name tensors the answer takes.
 
     Returns:
         `out`; with `grad` also `grad_x` and `grad/NAME` for every trained parameter, NAME and shape the original's.
     """
     arrays = checked(network, model, given, grad)
-    entries = network.entries(model)
+    entries = network.entries(model, layout)
     cell, order = network.build(model, arrays)
     fill(cell, entries, weights)
     inputs = [Tensor(arrays[name]) if name in arrays else None for name in order]
