@@ -155,7 +155,8 @@ def _ours(weights: WeightFile, entry: Entry, given: Mapping[str, np.ndarray]) ->
     if entry.source not in weights:
         value = given[entry.source].reshape(entry.our_shape)
         return Lazy(entry.our_shape, value.dtype.name, lambda: value)
-    return Lazy(entry.our_shape, weights.dtype(entry.source), lambda: our_array(entry, weights.read(entry.source)))
+    row = weights.lazy(entry.source)
+    return Lazy(entry.our_shape, row.dtype, lambda: our_array(entry, row.get()))
 
 
 def _tie_notes(weights: WeightFile, entries: list[Entry]) -> list[str]:
@@ -194,12 +195,15 @@ def to_original(arrays: Mapping[str, np.ndarray | Lazy], hit: Hit, spec: Any, *,
 
 
 def _source(group: list[Entry], parts: Mapping[str, Lazy], dtype: str | None) -> Lazy:
-    def read() -> np.ndarray:
-        return source_array(group, {name: part.read() for name, part in parts.items()})
-
     formats = {part.dtype for part in parts.values()}
     stored = formats.pop() if len(formats) == 1 else "float32"
-    return Lazy(group[0].source_shape, cast_target(stored, dtype).name, read)
+    target = cast_target(stored, dtype).name
+    alike = all(part.dtype == target for part in parts.values())
+
+    def get() -> np.ndarray:
+        return source_array(group, {name: part.get() if alike else part.read() for name, part in parts.items()})
+
+    return Lazy(group[0].source_shape, target, get)
 
 
 def our_weights(weights: WeightFile, kind_of: tuple[str, str], entries: Sequence[Entry], which: str | None = None,

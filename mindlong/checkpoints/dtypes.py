@@ -35,6 +35,7 @@ FORMATS = {name: Format(name, code, storage, np.dtype(raw)) for name, code, stor
 BY_CODE = {f.code: f for f in FORMATS.values()}
 BY_STORAGE = {f.storage: f for f in FORMATS.values()}
 FLOATS = ("float64", "float32", "float16", "bfloat16")
+PIECE = 1 << 20  # numbers cast at once
 CASTS = ("float32", "float16", "bfloat16")
 
 
@@ -64,16 +65,28 @@ def decode(raw: np.ndarray, form: Format) -> np.ndarray:
 def encode(array: np.ndarray, form: Format, name: str = "array") -> np.ndarray:
     """`array` as stored numbers of `form`, C order; bfloat16 is rounded to nearest even and given as uint16 bits.
 
+    Casts go piece by piece, so that beside the array only the result takes memory.
+
     Raises:
         UserError: a finite value is beyond the range of the format.
     """
+    if array.dtype == form.raw:
+        return np.asarray(array, order="C")
+    out, values = np.empty(array.shape, form.raw), array.reshape(-1)
+    flat = out.reshape(-1)
+    for begin in range(0, values.size, PIECE):
+        flat[begin : begin + PIECE] = _cast(values[begin : begin + PIECE], form, name)
+    return out
+
+
+def _cast(values: np.ndarray, form: Format, name: str) -> np.ndarray:
     if form.name == "bfloat16":
-        return _to_bfloat16(np.ascontiguousarray(array, np.float32), name).reshape(array.shape)
+        return _to_bfloat16(np.ascontiguousarray(values, np.float32), name)
     with np.errstate(over="ignore"):
-        out = np.ascontiguousarray(array.astype(form.raw, copy=False))
-    if form.name == "float16" and array.dtype.name in ("float32", "float64"):
-        _check_range(array, np.isinf(out), form, name)
-    return out.reshape(array.shape)
+        out = values.astype(form.raw)
+    if form.name == "float16" and values.dtype.name in ("float32", "float64"):
+        _check_range(values, np.isinf(out), form, name)
+    return out
 
 
 def _to_bfloat16(values: np.ndarray, name: str) -> np.ndarray:

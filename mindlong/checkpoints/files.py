@@ -88,7 +88,7 @@ def _open_zip(path: Path, inert: Sequence[str]) -> WeightFile:
     if npz_file.is_npz(list(read_layout(path))):
         return WeightFile(path, "numpy", npz_file.read_table(path))
     opened = TorchFile(path, inert)
-    rows = {name: Lazy(ref.shape, ref.storage.form.name, functools.partial(opened.read, name))
+    rows = {name: Lazy(ref.shape, ref.storage.form.name, functools.partial(opened.stored, name))
             for name, ref in opened.tensors.items()}
     return WeightFile(path, "PyTorch", rows, dict(opened.scalars))
 

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import FORMATS, decode
+from mindlong.checkpoints.dtypes import FORMATS
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.safetensors_file import fill
@@ -75,7 +75,7 @@ def _read(path: Path, value: _Value, shape: tuple[int, ...]) -> np.ndarray:
         for begin, count in value.parts:
             fill(file, begin, raw[done : done + count], f"{path}: {value.tag!r}")
             done += count
-    return decode(raw.view(form.raw).reshape(shape), form)
+    return raw.view(form.raw).reshape(shape)
 
 
 def _joined(values: Iterator[_Value]) -> Iterator[_Value]:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import BY_CODE, Format, cast_target, decode, encode
+from mindlong.checkpoints.dtypes import BY_CODE, Format, cast_target, decode
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.checkpoints.lazy import Lazy, as_lazy
 
@@ -109,20 +109,20 @@ def _check_layout(path: Path, slots: Mapping[str, Slot], start: int, size: int) 
 
 
 def read_slot(path: Path, name: str, slot: Slot, crc: int | None = None) -> np.ndarray:
-    """One tensor as a fresh array (bfloat16 as float32). Raises CorruptCheckpoint where its bytes were changed."""
+    """One tensor as stored (bfloat16 as uint16 bits). Raises CorruptCheckpoint where its bytes were changed."""
     raw = np.empty(slot.shape, slot.form.raw)
     with path.open("rb", buffering=0) as file:
         fill(file, slot.begin, raw, f"{path}: {name!r}")
     if crc is not None and checksum(name, slot.form, raw) != crc:
         raise CorruptCheckpoint(f"{path}: the bytes of {name!r} were changed after the file was written (CRC-32)")
-    return decode(raw, slot.form)
+    return raw
 
 
 def read_all(path: Path) -> dict[str, np.ndarray]:
     """Every tensor of a file by name. Raises CorruptCheckpoint where the file is damaged."""
     slots, metadata = read_header(path)
     crc = checksums(path, slots, metadata)
-    return {name: read_slot(path, name, slot, crc.get(name)) for name, slot in slots.items()}
+    return {name: decode(read_slot(path, name, slot, crc.get(name)), slot.form) for name, slot in slots.items()}
 
 
 def fill(file: BinaryIO, begin: int, raw: np.ndarray, what: str) -> None:
@@ -178,7 +178,7 @@ def write(sink: Callable[[bytes | memoryview], object], arrays: Mapping[str, np.
     crc = dict.fromkeys(sources, 0)
     sink(_header(sources, forms, metadata, crc if patch else None))
     for name, source in sources.items():
-        raw = encode(source.read(), forms[name], name).reshape(source.shape)
+        raw = source.stored(forms[name], name)
         crc[name] = checksum(name, forms[name], raw) if patch else 0
         sink(memoryview(raw.reshape(-1).view(np.uint8)))
         del raw

@@ -59,7 +59,11 @@ class TorchFile:
         self.verified: set[str] = set()
 
     def read(self, name: str) -> np.ndarray:
-        """A tensor as a fresh C-ordered array (bfloat16 as float32), its storage's CRC-32 compared."""
+        """A tensor as a fresh C-ordered array; bfloat16 comes as float32."""
+        return decode(self.stored(name), self.tensors[name].storage.form)
+
+    def stored(self, name: str) -> np.ndarray:
+        """A tensor as it is stored (bfloat16 as uint16 bits), C-ordered, its storage's CRC-32 compared."""
         ref = self.tensors[name]
         record, what = self._storage(ref), f"{self.path}: {name!r}"
         raw = np.empty(ref.shape if ref.contiguous else (ref.extent,), ref.storage.form.raw)
@@ -70,7 +74,7 @@ class TorchFile:
         if raw.nbytes == record.size:
             compare_crc(zlib.crc32(memoryview(raw.reshape(-1).view(np.uint8))), record, what)
         self.verified.add(ref.storage.key)
-        return decode(raw if ref.contiguous else _strided(raw, ref), ref.storage.form)
+        return raw if ref.contiguous else _strided(raw, ref)
 
     def tied(self, one: str, other: str) -> bool:
         """True where two names are the very same numbers."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import cast_target, encode
+from mindlong.checkpoints.dtypes import cast_target
 from mindlong.checkpoints.lazy import Lazy, as_lazy
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError
@@ -44,7 +44,7 @@ def write_torch(path: str | Path, tree: Tree, dtype: str | None = None) -> None:
 
 
 def _pieces(name: str, source: Lazy, dtype: str | None):
-    raw = encode(source.read(), cast_target(source.dtype, dtype), name)
+    raw = source.stored(cast_target(source.dtype, dtype), name)
     yield memoryview(raw.reshape(-1).view(np.uint8))
 
 

@@ -1,6 +1,8 @@
 """Every latent family in every naming, there and back; whole pipelines; networks that start from an image model."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -304,3 +306,48 @@ def test_no_two_kinds_can_be_mistaken_for_each_other():
     for kind in KINDS:
         assert kind.markers and kind.our_markers
         assert seen.setdefault((kind.part, frozenset(kind.markers)), kind) is kind, kind.title
+
+
+PEAK = """
+import sys
+from mindlong.cli.convert import command
+code = command(sys.argv[1:])
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+sys.exit(code)
+"""
+
+
+def peak(*arguments):
+    """Most memory in bytes that a process of its own needed which ran the command (counted from its own start)."""
+    done = subprocess.run([sys.executable, "-c", PEAK, *map(str, arguments)], capture_output=True, text=True, check=True,
+                          cwd=Path(__file__).parents[2])
+    return int(done.stdout.split()[-1]) * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "layout", "dtype"), [
+    ("modelscope", "modelscope", None), ("videocrafter2", "lvdm", "bfloat16"), ("pseudo3d", "diffusers", None),
+    ("tune_a_video", "ldm", None)])  # fmt: skip
+def test_the_published_sizes_there_and_back_in_little_memory(tmp_path, family, layout, dtype):
+    """0.9 to 1.4 billion numbers in half precision: beside a dry run, 1.3 times the largest tensor and its cast."""
+    entries = unet_names.names(FAMILIES[family].spec(), layout)
+    block = np.random.default_rng(0).integers(0, 0x7800, 1 << 20, dtype=np.uint16).view(np.float16)
+
+    def filled(shape, seed):
+        return np.resize(np.roll(block, seed), prod(shape)).reshape(shape)
+
+    write_torch(tmp_path / "a.pth", {e.source: Lazy(e.source_shape, "float16", lambda e=e, i=i: filled(e.source_shape, i))
+                                     for i, e in enumerate(entries)})
+    largest = max(prod(e.source_shape) for e in entries) * 2
+    cast = ("--dtype", dtype) if dtype else ()
+    heap = 32 << 20  # that the allocator keeps for itself after arrays of up to this size
+    bound = 1.3 * largest + (largest if dtype else 0) + heap
+    idle = peak("--src", tmp_path / "a.pth", "--dst", tmp_path / "ours.safetensors", "--dry_run")
+    assert peak("--src", tmp_path / "a.pth", "--dst", tmp_path / "ours.safetensors", *cast) - idle < bound
+    assert peak("--src", tmp_path / "ours.safetensors", "--dst", tmp_path / "b.pth") - idle < bound
+    first, second = open_weights(tmp_path / "a.pth"), open_weights(tmp_path / "b.pth")
+    assert set(first) == set(second) and len(first) == PUBLISHED[family][0]
+    for name in first:
+        assert first.shape(name) == second.shape(name)
+        if dtype is None:
+            assert first.read(name).tobytes() == second.read(name).tobytes(), name
