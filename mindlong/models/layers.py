@@ -12,9 +12,13 @@ from mindlong.ops.linear import Linear
 
 
 def sinusoid_frequencies(width: int) -> np.ndarray:
-    """float32 (width / 2,): exp(-i ln(10000) / (width/2 - 1)), from 1 down to 1/10000 with both ends included."""
+    """float32 (width / 2,): exp(-i ln(10000) / (width/2 - 1)), from 1 down to 1/10000 with both ends included.
+
+    The exponent is rounded to float32 as torch does it: the last bit of a frequency is 6e-5 of an angle at t = 999.
+    """
     half = width // 2
-    return np.exp((np.arange(half) * -(math.log(10000.0) / (half - 1))).astype(np.float32))
+    exponents = np.arange(half, dtype=np.float32) * np.float32(-math.log(10000.0) / (half - 1))
+    return np.exp(exponents.astype(np.float64)).astype(np.float32)
 
 
 class SinusoidalPosEmb(nn.Cell):
