@@ -2,7 +2,8 @@
 
 Cases, inputs and weights are those of tests/parity/unet_cases.py. `make` runs diffusers' UNet3DConditionModel and
 UNet2DConditionModel as pip installs them. The other four originals are not packages; their arrays were made by the
-same `record` from their own model files, run as they are on a CPU in float32:
+same `record` from their own model files, run as they are on a CPU in float32, and the names and shapes of their full
+size in unet_tensors_listed.json from the same networks on torch's meta device:
 
     modelscope    UNetSD, modelscope/modelscope at 2905da12, models/multi_modal/video_synthesis/unet_sd.py
     lvdm          UNetModel, AILab-CVC/VideoCrafter at 11bcd76f, lvdm/modules/networks/openaimodel3d.py
