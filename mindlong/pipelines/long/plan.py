@@ -89,6 +89,19 @@ class LongPlan:
         return lines
 
 
+def jobs_for(plan: LongPlan, first: int, last: int) -> set[str]:
+    """Names of the jobs that frames `first` to `last` (both included) need: those that make them, and their ancestors."""
+    if not 0 <= first <= last < plan.frames:
+        raise ConfigError(f"the range {first} to {last} does not lie in the video of {plan.frames} frames")
+    needed, names = set(range(first, last + 1)), set()
+    for _, jobs in reversed(list(plan.levels())):
+        for job in jobs:
+            if not needed.isdisjoint(job.makes):
+                names.add(job.name)
+                needed.update(job.known)
+    return names
+
+
 def hierarchy_frames(lengths: Sequence[int]) -> int:
     """N = 1 + prod(L_k - 1): segments of one level share their end frames."""
     return 1 + prod(length - 1 for length in lengths)
