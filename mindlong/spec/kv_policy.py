@@ -15,6 +15,7 @@ A policy is written as terms joined by commas:
     window:5           the frame, 2 before and 2 after, as many as there are (the size is odd)
     window:4:causal    the frame and 4 before (xformers' causal LocalAttention of window 4)
     global:8           8 frames at equal strides from frame 0, or all if there are fewer
+    spread:8           8 frames spread evenly over all, from frame 0, or all if there are fewer
     sparse_causal      first,prev (Tune-A-Video, arXiv 2212.11565)
     dual_scope:8:16    window:17,global:16 (Video-Infinity, arXiv 2406.16260; its exact form, without zero keys)
 """
@@ -47,6 +48,7 @@ _FORMS = {word: f"It is written {word!r}." for word in (*_PLACES, "sparse_causal
     "at": "It is written at:NUMBER.",
     "window": "It is written window:SIZE or window:SIZE:causal.",
     "global": "It is written global:COUNT.",
+    "spread": "It is written spread:COUNT.",
     "dual_scope": "It is written dual_scope:REACH:COUNT.",
 }
 
@@ -86,9 +88,9 @@ def _term(term: str, policy: str) -> list[Row]:
         return [_window(given, policy)]
     if word == "dual_scope" and len(given) == 2:
         return [_window([str(2 * _count(given[0], policy) + 1)], policy), _global(_count(given[1], policy))]
-    if word in ("global", "at") and len(given) == 1:
+    if word in ("global", "at", "spread") and len(given) == 1:
         number = _count(given[0], policy)
-        return [_global(number) if word == "global" else _at(number, policy)]
+        return [_at(number, policy) if word == "at" else (_global if word == "global" else _spread)(number)]
     hint = f" {_FORMS[word]}" if word in _FORMS else did_you_mean(word, _FORMS)
     raise ConfigError(f"The key/value policy {policy!r} has the term {term!r}, which is none.{hint}")
 
@@ -129,6 +131,10 @@ def _window(given: list[str], policy: str) -> Row:
 
 def _global(count: int) -> Row:
     return lambda f, n: list(range(0, n, max(n // count, 1)))[:count] if count else []
+
+
+def _spread(count: int) -> Row:
+    return lambda f, n: [i * n // count for i in range(count)] if count < n else list(range(n))
 
 
 @dataclass(frozen=True)
