@@ -74,7 +74,7 @@ class UNet(nn.Cell):
         """
         self.check(x_BCFHW.shape, t_B.shape, context.shape, fps_B is not None)
         frames = x_BCFHW.shape[2]
-        emb_RE = self._embedding((t_B, fps_B), frames)
+        emb_RE = self.embedding((t_B, fps_B), frames)
         context = context.astype(self.dtype)
         x = self.conv_in(fold(x_BCFHW.astype(self.dtype)), frames)
         if self.entered:
@@ -90,7 +90,7 @@ class UNet(nn.Cell):
             x = layer(x, kept[-1 - i], emb_RE, context, frames, before[-2 - i].shape[2:])
         return unfold(self.conv_out(self.norm_out(x, frames), frames), frames).astype(ms.float32)
 
-    def _embedding(self, numbers: tuple[Tensor, ...], frames: int) -> Tensor:
+    def embedding(self, numbers: tuple[Tensor, ...], frames: int) -> Tensor:
         """The sum of the embeddings behind SiLU, repeated for every frame: (R, E)."""
         emb_BE = self.time_embedding(numbers[0])
         for name, number_B in zip(self.embeddings[1:], numbers[1:]):  # noqa: B905  graph mode knows no strict
