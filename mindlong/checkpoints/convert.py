@@ -95,9 +95,9 @@ def _from_base(weights: WeightFile, hit: Hit, wishes: Mapping[str, Any] | None, 
     inner = replace(hit, based=None)
     if spec is None:
         plain = to_ours(weights, inner, wishes=wishes, allow=allow)
-        spec = wanted.from_section(plain.kind.section(plain.spec))
+        spec = wanted.from_section(wanted.section(plain.spec))  # what differs from the published sizes of `wanted`
     else:
-        plain = to_ours(weights, inner, spec=hit.kind.from_section(wanted.section(spec)), allow=allow)
+        plain = to_ours(weights, inner, spec=hit.kind.from_section(hit.kind.section(spec)), allow=allow)
     arrays, fresh = {}, []
     for entry in wanted.entries(spec):
         name = wanted.base_name(entry.ours)

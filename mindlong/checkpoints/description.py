@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mindlong.checkpoints.convert import Plan
+from mindlong.checkpoints.families.registry import KINDS
 from mindlong.checkpoints.faults import CorruptCheckpoint
+from mindlong.checkpoints.folders import PARTS
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.load import read_yaml
 from mindlong.utils.errors import ConfigError
@@ -16,15 +18,16 @@ MODEL, SOURCE = "mindlong_model", "mindlong_source"  # in the metadata of conver
 
 
 def model_of(plans: Sequence[Plan]) -> dict[str, Any]:
-    """The model section of converted networks: the UNet's keys at the top, other parts under their names."""
+    """The sizes of converted networks: the UNet's keys at the top, other parts under their names."""
     found: dict[str, Any] = {}
     for plan in plans:
-        section = plan.kind.section(plan.spec)
-        if plan.kind.part == "unet":
-            found = {**section, **found}
-        else:
-            found[plan.kind.part] = section
+        found |= section_of(plan) if plan.kind.part == "unet" else {plan.kind.part: section_of(plan)}
     return found
+
+
+def section_of(plan: Plan) -> dict[str, Any]:
+    """The `model` section of one network, as a configuration has it."""
+    return plan.kind.section(plan.spec)
 
 
 def source_of(weights: WeightFile, plans: Sequence[Plan]) -> tuple[dict[str, dict[str, str]], list[str]]:
@@ -55,8 +58,7 @@ def read_model(weights: WeightFile, model: str | None) -> dict[str, Any]:
     if MODEL in weights.metadata:
         return _table(weights, MODEL)
     where = weights.path.absolute()
-    above = (where / "model.yaml",) if where.is_dir() else (where.with_suffix(".yaml"),)
-    for path in (*above, *(folder / "config.yaml" for folder in where.parents[:3])):
+    for path in (where.with_suffix(".yaml"), *(folder / "config.yaml" for folder in where.parents[:3])):
         if path.is_file():
             content = read_yaml(path)
             return content.get("model", content)
@@ -70,8 +72,8 @@ def read_source(weights: WeightFile) -> dict[str, dict[str, str]]:
 
 def part_of(model: Mapping[str, Any], part: str, where: str) -> Mapping[str, Any]:
     """The keys of one part. Raises ConfigError where the description does not have it."""
-    if part == "unet" and "family" in model:
-        return model
+    if any(kind.part == part and kind.family == model.get("family") for kind in KINDS):
+        return {key: value for key, value in model.items() if key not in PARTS}
     if isinstance(model.get(part), Mapping):
         return model[part]
     raise ConfigError(f"the description of {where} has no {part!r}; give --model YAML that has")

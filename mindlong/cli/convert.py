@@ -160,18 +160,22 @@ def _import(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace
         print(f"note       {remark}")
     dst, about = Path(args.dst), description.metadata(model, source)
     named = [{f"{plan.kind.part}.{name}": lazy for name, lazy in plan.arrays.items()} for plan in plans]
-    if _is_folder(dst):
-        written = [dst / f"{plan.kind.part}.safetensors" for plan in plans]
-        for path, arrays in zip(written, named, strict=True):
-            write_safetensors(path, arrays, about, args.dtype)
-        written += export.copy_beside(weights, dst)
-    else:
-        written = [dst]
+    if not _is_folder(dst):
         write_safetensors(dst, {name: lazy for arrays in named for name, lazy in arrays.items()}, about, args.dtype)
-    file = dst / "model.yaml" if _is_folder(dst) else dst.with_suffix(".yaml")
-    head = f"# The networks in {dst.name}, as read off {weights.path.name}: a model file for model=\n"
-    atomic.write_text(file, head + yaml.safe_dump(model, sort_keys=False, default_flow_style=None))
-    return [*written, file]
+        return [dst, _write_model(dst.with_suffix(".yaml"), weights, plans[0])]
+    written = export.copy_beside(weights, dst)
+    for plan, arrays in zip(plans, named, strict=True):
+        path = dst / f"{plan.kind.part}.safetensors"
+        write_safetensors(path, arrays, about, args.dtype)
+        written += [path, _write_model(path.with_suffix(".yaml"), weights, plan)]
+    return written
+
+
+def _write_model(path: Path, weights: WeightFile, plan: Plan) -> Path:
+    head = f"# The {plan.kind.part} in {path.stem}.safetensors, as read off {weights.path.name}: a file for model=\n"
+    section = description.section_of(plan)
+    atomic.write_text(path, head + yaml.safe_dump(section, sort_keys=False, default_flow_style=None))
+    return path
 
 
 def _export_plans(weights: WeightFile, hits: Sequence[Hit], args: argparse.Namespace) -> list[Plan]:

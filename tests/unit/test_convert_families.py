@@ -17,6 +17,7 @@ from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli.convert import command
+from mindlong.config.load import load_model
 from mindlong.spec import clip_text, unet_names, vae
 from mindlong.spec.families import FAMILIES
 from mindlong.utils.errors import InputFileError
@@ -196,8 +197,9 @@ def test_a_whole_diffusers_folder_becomes_ours_and_goes_back(tmp_path, shards):
     ours = open_weights(tmp_path / "ours")
     assert {name.split(".")[0] for name in ours} == {"unet", "vae", "text_encoder"}
     assert (tmp_path / "ours/tokenizer/merges.txt").read_text() == "#"
-    text = (tmp_path / "ours/model.yaml").read_text()
-    assert "family: modelscope" in text and "head_dim: 8" in text and "scaling: 0.5" in text and "heads: 2" in text
+    assert load_model(tmp_path / "ours/unet.yaml").spec() == tiny("modelscope")
+    assert load_model(tmp_path / "ours/vae.yaml").spec() == replace(VAE, scaling=0.5)
+    assert load_model(tmp_path / "ours/text_encoder.yaml").spec() == TEXT
     assert run("--src", tmp_path / "ours", "--dst", tmp_path / "again") == 0
     assert bits(tmp_path / "again") == bits(source)
     for name in ("tokenizer/vocab.json", "scheduler/scheduler_config.json"):

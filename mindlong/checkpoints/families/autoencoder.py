@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from mindlong.checkpoints.families.kind import Inferred, Kind, Shapes, largest_divisor, size
+from mindlong.checkpoints.families.kind import Inferred, Kind, Shapes, largest_divisor, size, spec_of
 from mindlong.spec.vae import IGNORED, LAYOUTS, VaeSpec, names
 
 FAMILY = "autoencoder_kl"
@@ -27,7 +27,7 @@ def kinds() -> Iterator[Kind]:
             infer=functools.partial(_infer, "down.{}.block.{}" if layout == "ldm" else "down_blocks.{}.resnets.{}"),
             entries=functools.partial(names, layout=layout),
             section=section,
-            from_section=from_section,
+            from_section=spec_of,
             config=_config,
             prefix="first_stage_model." if layout == "ldm" else "",
             ignored=tuple(rf"(.*\.)?{pattern}" for pattern in IGNORED),
@@ -54,12 +54,6 @@ def section(spec: VaeSpec) -> dict[str, Any]:
     usual = asdict(VaeSpec())
     changed = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items() if v != usual[k]}
     return {"family": FAMILY, **changed}
-
-
-def from_section(given: Mapping[str, Any]) -> VaeSpec:
-    """The spec from the keys of a model section."""
-    known = {f.name for f in fields(VaeSpec)}
-    return VaeSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k in known})
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:

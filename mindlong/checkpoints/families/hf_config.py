@@ -39,7 +39,7 @@ def unet_config(family: str, spec: UNetSpec) -> dict[str, Any]:
     }
     wide = family in ("modelscope", "videocrafter2")
     extra = {} if wide else {"center_input_sample": False, "flip_sin_to_cos": True, "freq_shift": 0,
-                             "use_linear_projection": spec.linear_projection}  # fmt: skip
+                             "upcast_attention": spec.upcast, "use_linear_projection": spec.linear_projection}  # fmt: skip
     return {**config, **extra}
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
+from mindlong.config.load import model_node
 from mindlong.spec.names import Entry
 from mindlong.utils.errors import InputFileError
 
@@ -121,6 +123,11 @@ def size(shapes: Shapes, key: str, axis: int) -> int:
     if len(shape) <= axis:
         raise InputFileError(f"the sizes of the network cannot be read off: {key!r} has the shape {list(shape)}")
     return shape[axis]
+
+
+def spec_of(section: Mapping[str, Any]) -> Any:
+    """The spec that a `model` section of a configuration describes. Raises ConfigError where it is not one."""
+    return OmegaConf.to_object(model_node(dict(section), {}, "the description of the network")).spec()
 
 
 def largest_divisor(widths: Iterable[int], most: int) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from mindlong.checkpoints.families.kind import Inferred, Kind, Shapes, size
+from mindlong.checkpoints.families.kind import Inferred, Kind, Shapes, size, spec_of
 from mindlong.spec.clip_text import IGNORED, ClipTextSpec, names
 
 FAMILY = "clip_text"
@@ -31,7 +31,7 @@ def kinds() -> Iterator[Kind]:
             infer=functools.partial(_infer, layout),
             entries=functools.partial(names, layout=layout, prefix=""),
             section=section,
-            from_section=from_section,
+            from_section=spec_of,
             config=_config,
             prefix="text_model." if layout == "transformers" else "",
             ignored=tuple(rf"(.*\.)?{pattern}" for pattern in IGNORED),
@@ -74,12 +74,6 @@ def section(spec: ClipTextSpec) -> dict[str, Any]:
     """The keys of a model section; what has its usual value is left out."""
     usual = asdict(ClipTextSpec())
     return {"family": FAMILY, **{k: v for k, v in asdict(spec).items() if v != usual[k]}}
-
-
-def from_section(given: Mapping[str, Any]) -> ClipTextSpec:
-    """The spec from the keys of a model section."""
-    known = {f.name for f in fields(ClipTextSpec)}
-    return ClipTextSpec(**{k: v for k, v in given.items() if k in known})
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:

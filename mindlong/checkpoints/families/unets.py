@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mindlong.checkpoints.families.kind import Inferred, Kind, Shapes, largest_divisor, size
+from mindlong.checkpoints.families.kind import Inferred, Kind, Shapes, largest_divisor, size, spec_of
 from mindlong.spec.families import FAMILIES, Family
 from mindlong.spec.unet import UNetSpec
 from mindlong.spec.unet_names import names
 from mindlong.utils.errors import ConfigError, InputFileError
 
-FIXED = {"stages", "entry", "conditions", "joint", "pseudo3d", "zero", "linear_projection"}  # not a user's choice
+FIXED = {"stages", "entry", "conditions", "joint", "pseudo3d", "zero"}  # not a user's choice
 IGNORED = (r"(.*\.)?(betas|alphas_cumprod|alphas_cumprod_prev|sqrt_\w+|log_\w+|posterior_\w+|logvar|scale_arr|scale_factor|"
            r"lvlb_weights|num_batches_tracked)", r"(.*\.)?model_ema\..*")  # fmt: skip
 _BLOCK = "transformer_blocks.0"
@@ -97,7 +97,7 @@ def _kind(name: str, family: Family, layout: str) -> Kind:
         infer=functools.partial(_infer, family, words),
         entries=functools.partial(names, layout=layout),
         section=functools.partial(_section, name, family),
-        from_section=functools.partial(_from_section, family),
+        from_section=spec_of,
         config=functools.partial(_config, name),
         prefix="" if layout in ("diffusers", "modelscope") else "model.diffusion_model.",
         ignored=IGNORED,
@@ -173,16 +173,10 @@ def _section(name: str, family: Family, spec: UNetSpec) -> dict[str, Any]:
     """The keys of a model section: the sizes, without what makes the family."""
     usual = family.spec()
     held = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name not in FIXED}
+    if isinstance(spec.heads, int):
+        held["heads"] = (spec.heads,)
     changed = {k: list(v) if isinstance(v, tuple) else v for k, v in held.items() if v != getattr(usual, k)}
-    if spec.linear_projection != usual.linear_projection:
-        changed["linear_projection"] = spec.linear_projection
-    return {"family": name, **changed}
-
-
-def _from_section(family: Family, section: Mapping[str, Any]) -> UNetSpec:
-    known = {f.name for f in fields(UNetSpec)} - FIXED | {"linear_projection"}
-    sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in section.items() if k in known}
-    return family.spec(**sizes)
+    return {"family": name, **{k: v for k, v in changed.items() if v is not None}}
 
 
 def _config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,7 +190,7 @@ def _config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     elif isinstance(heads, list):
         dims = {width // n for width, n in zip(config.get("block_out_channels", []), heads, strict=False)}
         found = {"heads": None, "head_dim": dims.pop()} if len(dims) == 1 else {"heads": tuple(heads), "head_dim": None}
-    for ours, theirs in (("groups", "norm_num_groups"), ("eps", "norm_eps")):
+    for ours, theirs in (("groups", "norm_num_groups"), ("eps", "norm_eps"), ("upcast", "upcast_attention")):
         if isinstance(config.get(theirs), int | float):
             found[ours] = config[theirs]
     return found

@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
-from mindlong.checkpoints.families.kind import Inferred, Kind, Shapes, size
-from mindlong.config.load import model_node
+from mindlong.checkpoints.families.kind import Inferred, Kind, Shapes, size, spec_of
 from mindlong.diffusion.schedules import cosine
 from mindlong.spec.vdm import PREFIX, Unet3DSpec, names
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -98,11 +96,6 @@ def section(spec: Unet3DSpec) -> dict[str, Any]:
     return {"family": "vdm", "dim": spec.dim, **changed}
 
 
-def from_section(given: Mapping[str, Any]) -> Unet3DSpec:
-    """The spec from a `model` section."""
-    return OmegaConf.to_object(model_node(dict(given), {}, "the description of the network")).spec()
-
-
 def rotary_freqs(spec: Unet3DSpec) -> dict[str, np.ndarray]:
     """The rotary frequencies, which some releases of rotary-embedding-torch keep out of the file."""
     place = np.arange(0, spec.rotary_dim, 2, dtype=np.float32) / np.float32(spec.rotary_dim)
@@ -157,7 +150,7 @@ KIND = Kind(
     infer=infer,
     entries=names,
     section=section,
-    from_section=from_section,
+    from_section=spec_of,
     ignored=(rf"(.*\.)?({'|'.join(BUFFERS)})", r".*\.rotary_emb\..*"),
     defaults=rotary_freqs,
     facts=facts,
