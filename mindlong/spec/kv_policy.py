@@ -33,6 +33,7 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 Row = Callable[[int, int], list[int]]  # frame, number of frames -> frames read
 Table = tuple[tuple[int, ...], ...]
 
+OVERHEAD = 64  # what a block costs beside its scores, in scores
 MASKED = -6e4  # its exponential is zero beside any score, and half precision can hold it
 
 _PLACES: dict[str, Row] = {
@@ -181,7 +182,7 @@ def _block_bias(block: Table, keys: list[int]) -> np.ndarray:
     return np.where(counts > 0, np.log(np.maximum(counts, 1)), MASKED)
 
 
-def best_size(rows: Table, overhead: int = 64) -> int:
+def best_size(rows: Table, overhead: int = OVERHEAD) -> int:
     """The block size that costs least: a block is a small product of size x keys numbers, and `overhead` more."""
     frames = len(rows)
     sizes = [size for size in range(1, frames + 1) if frames % size == 0]
