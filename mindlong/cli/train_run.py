@@ -7,15 +7,15 @@ from pathlib import Path
 import mindspore
 
 from mindlong import __version__
-from mindlong.cli.common import opening_lines
 from mindlong.config.load import Loaded
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import open_source
 from mindlong.ops import device
 from mindlong.parallel import launch
-from mindlong.training.tasks.pixel import PixelTask
+from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils import log
+from mindlong.utils.lines import opening_lines
 
 
 def run(loaded: Loaded) -> int:
@@ -29,7 +29,7 @@ def run(loaded: Loaded) -> int:
     logger = log.setup(comm.rank, run_dir / "log.txt" if comm.rank == 0 else None)
     logger.info("\n".join(_opening(loaded, comm.size)))
     with open_source(config.data, config.train.seed, config.train.workers) as source:
-        trainer = Trainer(PixelTask(config, source), config.train, run_dir, comm, config_text=loaded.text)
+        trainer = Trainer(build_task(config, source), config.train, run_dir, comm, config_text=loaded.text)
         logger.info("\n".join(trainer.describe()))
         trainer.run()
     return 0

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
+from mindlong.config.schema import TrainConfig
 from mindlong.utils.errors import ConfigError
 
 # keys that change what is kept, shown or where it runs, not what is learnt; steps may be raised to train longer
@@ -28,7 +30,9 @@ def check_same_run(saved: str, given: str, folder: str) -> list[str]:
     Raises:
         ConfigError: differences that would make it another training, all of them listed.
     """
-    changed = differences(saved, given)
+    usual = dict(_leaves(OmegaConf.to_container(OmegaConf.structured(TrainConfig))))
+    changed = [(key, was, now) for key, was, now in differences(saved, given)
+               if not (was == ABSENT and usual.get(key, ABSENT) == now)]  # a key that is newer than the run
     foreign = [(key, a, b) for key, a, b in changed if not key.startswith(FREE)]
     if foreign:
         listed = ", ".join(f"{key} (saved {a!r}, now {b!r})" for key, a, b in foreign)

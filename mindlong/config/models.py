@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mindlong.config.latent_models import UNetModel
+from mindlong.config.latent_models import AutoencoderModel, ClipTextModel, UNetModel
 from mindlong.config.option import option
 from mindlong.spec.families import FAMILIES
 
@@ -68,6 +68,16 @@ class VdmModel:
             long_skip="before_attn" if self.compat == "vdm_0.5" else "after_attn",
         )
 
+    def training_problems(self, config: Any) -> Iterator[str]:
+        """Sentences on what a training configuration with this model gets wrong."""
+        step, size = 2 ** (len(self.dim_mults) - 1), config.data.size
+        if size[0] % step or size[1] % step:
+            yield (f"data.size is {size}; both must be multiples of {step}, because model.dim_mults has "
+                   f"{len(self.dim_mults)} levels")
+        if config.diffusion.cond_drop and not self.cond_dim:
+            yield (f"diffusion.cond_drop is {config.diffusion.cond_drop:g} but model.cond_dim is empty; there is no "
+                   "condition to drop")
+
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
         if self.dim % 2:
@@ -82,4 +92,6 @@ class VdmModel:
             yield f"model.text.width is {self.text.width}; it must be a multiple of model.text.heads ({self.text.heads})"
 
 
-SCHEMAS: dict[str, type] = {"vdm": VdmModel} | dict.fromkeys(FAMILIES, UNetModel)
+SCHEMAS: dict[str, type] = {
+    "vdm": VdmModel, **dict.fromkeys(FAMILIES, UNetModel), "autoencoder_kl": AutoencoderModel, "clip_text": ClipTextModel,
+}

@@ -127,12 +127,12 @@ def _openai(file: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise InputFileError(f"{file}: not a merges file ({error}).") from error
     merges = [_merge(line) for line in lines[1 : OPENAI_MERGE_COUNT + 1] if line.strip()]
-    letters = _byte_letters()
+    letters = byte_letters()
     tokens = [*letters, *(letter + WORD_END for letter in letters), *("".join(pair) for pair in merges), START, END]
     return {token: number for number, token in enumerate(tokens)}, merges
 
 
-def _byte_letters() -> list[str]:
+def byte_letters() -> list[str]:
     """One printable letter for each byte, in the order of GPT-2's vocabulary: printable bytes first, others after."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     return [chr(b) for b in printable] + [chr(256 + i) for i in range(256 - len(printable))]
@@ -143,8 +143,13 @@ def _build(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokeniz
         model = models.BPE(vocabulary, merges, unk_token=END, end_of_word_suffix=WORD_END, continuing_subword_prefix="")
     except Exception as error:  # the library raises bare Exception, for instance for a merge of unknown tokens
         raise InputFileError(f"The vocabulary and its merges do not fit together: {error}.") from error
-    tokenizer = Tokenizer(model)
+    tokenizer = text_rules(Tokenizer(model))
     tokenizer.add_special_tokens([START, END])
+    return tokenizer
+
+
+def text_rules(tokenizer: Tokenizer) -> Tokenizer:
+    """Give `tokenizer` CLIP's way to clean a text and to cut it into words."""
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([

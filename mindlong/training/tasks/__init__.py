@@ -1,1 +1,22 @@
-"""What is trained: one file per family."""
+"""One task for each kind of training; `build_task` chooses it by the model's family."""
+
+from __future__ import annotations
+
+from mindlong.config.schema import TrainConfig
+from mindlong.data.source import Source
+from mindlong.training.task import Task
+
+
+def build_task(config: TrainConfig, source: Source) -> Task:
+    """The task that trains `config.model` on `source`."""
+    if config.model.family == "vdm":
+        from mindlong.training.tasks.pixel import PixelTask
+
+        return PixelTask(config, source)
+    if config.model.family == "autoencoder_kl":
+        from mindlong.training.tasks.autoencoder import AutoencoderTask
+
+        return AutoencoderTask(config, source)
+    from mindlong.training.tasks.latent import LatentTask
+
+    return LatentTask(config, source)

@@ -1,0 +1,122 @@
+"""Latents of a set of clips, made once and kept on disk: training reads them instead of running the autoencoder.
+
+A folder holds `moments.npy` (N, 2L, F, h, w) float16, mean and log variance stacked on channels, `captions.json`, and
+`state.json` with what the latents belong to and how many clips are done. Making goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from mindlong.data.source import Source, to_network
+from mindlong.utils import atomic, rng
+from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.progress import bar
+
+EncodeFrames = Callable[[np.ndarray], np.ndarray]
+SAVE_EVERY = 64  # clips
+
+
+class LatentCache:
+    """The latents of `count` clips.
+
+    Args:
+        folder: made if it is not there; processes that share it wait for the one that fills it.
+        source: where the clips come from; clip i of the cache is sample i.
+        encode: pictures (F, C, H, W) float32 in [-1, 1] -> moments (F, 2L, h, w).
+        key: what the latents depend on; a folder made with another key is refused.
+
+    Raises:
+        ConfigError: the folder holds latents of something else.
+        InputFileError: the folder is damaged.
+    """
+
+    def __init__(self, folder: str | Path, source: Source, count: int, encode: EncodeFrames, key: str) -> None:
+        self.folder, self.source, self.count, self.key = Path(folder), source, count, key
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _locked(self.folder):
+            done = self._done()
+            if done < count:
+                self._fill(done, encode)
+        self.moments = np.load(self.folder / "moments.npy", mmap_mode="r")
+        self.captions: list[str] = json.loads((self.folder / "captions.json").read_text())
+
+    def row(self, index: int, seed: int) -> int:
+        """Which clip sample `index` is: every clip once before any comes again, in an order that changes each round."""
+        turn, place = divmod(index, self.count)
+        return int(rng.generator(seed, "latent-order", turn).permutation(self.count)[place])
+
+    def latent(self, row: int, noise: np.ndarray) -> np.ndarray:
+        """A latent of clip `row` drawn with `noise`: float32 (L, F, h, w), not yet scaled."""
+        mean, logvar = np.split(np.asarray(self.moments[row], np.float32), 2)
+        return mean + np.exp(0.5 * logvar) * noise
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(L, F, h, w) of one latent."""
+        channels, *rest = self.moments.shape[1:]
+        return channels // 2, *rest
+
+    def deviation(self, clips: int = 64) -> float:
+        """Standard deviation of the latents' means; 1 over it is the scaling that a UNet wants."""
+        part = np.asarray(self.moments[:clips], np.float32)
+        return float(part[:, : part.shape[1] // 2].std())
+
+    def _done(self) -> int:
+        file = self.folder / "state.json"
+        if not file.is_file():
+            return 0
+        try:
+            state = json.loads(file.read_text())
+            done, key = int(state["done"]), state["key"]
+        except (ValueError, KeyError, TypeError):
+            raise InputFileError(f"{file} is damaged; remove the folder, it is made again") from None
+        if key != self.key:
+            raise ConfigError(f"latents.cache: {self.folder} holds latents of other clips or of another autoencoder; "
+                              "give another folder")
+        return done
+
+    def _fill(self, done: int, encode: EncodeFrames) -> None:
+        captions = json.loads((self.folder / "captions.json").read_text())[:done] if done else []
+        moments = None
+        with bar(self.count, "encoding clips", initial=done, unit="clip") as progress:
+            for i in range(done, self.count):
+                clip = self.source.sample(i)
+                found = encode(to_network(clip.frames_FHWC[None])[0].transpose(1, 0, 2, 3))
+                if moments is None:
+                    moments = self._file((self.count, *np.swapaxes(found, 0, 1).shape), done)
+                moments[i] = np.swapaxes(found, 0, 1)
+                captions.append(clip.caption)
+                progress.update(1)
+                if (i + 1) % SAVE_EVERY == 0 or i + 1 == self.count:
+                    moments.flush()
+                    self._save(i + 1, captions)
+
+    def _file(self, shape: tuple[int, ...], done: int) -> np.memmap:
+        """The array on disk, opened for writing; one of fewer clips is copied into a longer one."""
+        path, aside = self.folder / "moments.npy", self.folder / "moments.tmp.npy"
+        if done and (old := np.load(path, mmap_mode="r+")).shape == shape:
+            return old
+        fresh = np.lib.format.open_memmap(aside, "w+", np.float16, shape)
+        if done:
+            fresh[:done] = old[:done]
+            fresh.flush()
+        aside.replace(path)
+        return fresh
+
+    def _save(self, done: int, captions: list[str]) -> None:
+        atomic.write_text(self.folder / "captions.json", json.dumps(captions))
+        atomic.write_text(self.folder / "state.json", json.dumps({"done": done, "key": self.key}))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,174 @@
+"""Training a latent video UNet, its text tower beside it or as it is, on the latents of clips (arXiv 2112.10752, 2308.06571)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.parts import Part, read_part
+from mindlong.config.load import load_model
+from mindlong.config.schema import TrainConfig
+from mindlong.data.latent_cache import LatentCache
+from mindlong.data.source import Source, to_frames
+from mindlong.diffusion import schedules
+from mindlong.diffusion.guidance import guided
+from mindlong.diffusion.losses import DiffusionLoss
+from mindlong.diffusion.samplers import sampler
+from mindlong.media.sheet import write_contact_sheet
+from mindlong.media.write import write_video
+from mindlong.models.init import initialise
+from mindlong.models.text_conditioned import TextConditionedUNet
+from mindlong.models.text_encoder import TextEncoder
+from mindlong.models.tokenizer import load_tokenizer
+from mindlong.models.unet import UNet
+from mindlong.models.vae import AutoencoderKL, Decode, Encode, decode_frames
+from mindlong.pipelines.weights import locate
+from mindlong.training.tasks.pixel import side_by_side
+from mindlong.utils import rng
+from mindlong.utils.log import get_logger
+
+
+class LatentTask:
+    """What the trainer needs to know of a latent family: the network, its loss, the inputs of a step, previews.
+
+    Attributes:
+        network: `unet.*` and `text_encoder.*`.
+        loss: cell with construct(x0, noise, t, ids[, fps]) -> scalar.
+        scaling: what latents are multiplied by before the UNet sees them.
+    """
+
+    def __init__(self, config: TrainConfig, source: Source) -> None:
+        self.config, self.source = config, source
+        self.schedule = build_schedule(config.diffusion)
+        self.spec = config.model.spec()
+        self.network = build_network(config)
+        self.tokenizer = build_tokenizer(config)
+        self.vae, vae_key = build_autoencoder(config.latents.vae)
+        self.cache = self._cache(vae_key)
+        self.scaling = config.latents.scaling or self.vae.spec.scaling
+        d = config.diffusion
+        self.loss = DiffusionLoss(self.network, self.schedule, prediction=d.prediction, loss=d.loss)
+        self._decode = Decode(self.vae)
+
+    def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
+        """Latents, noise, timesteps, token ids (and frames per second) of `samples` (global numbers)."""
+        seed, rows = self.config.train.seed, [self.cache.row(i, self.config.train.seed) for i in samples]
+        posterior = rng.normal_rows(list(samples), self.cache.shape, seed, "posterior")
+        x0 = np.stack([self.cache.latent(row, noise) for row, noise in zip(rows, posterior, strict=True)])
+        noise = rng.normal_rows(list(samples), x0.shape[1:], seed, "noise")
+        t = np.array([rng.generator(seed, "timestep", i).integers(self.schedule.timesteps) for i in samples], np.int32)
+        dropped = [rng.generator(seed, "cond-drop", i).random() < self.config.diffusion.cond_drop for i in samples]
+        captions = ["" if drop else self.cache.captions[row] for drop, row in zip(dropped, rows, strict=True)]
+        return x0 * np.float32(self.scaling), noise, t, self.tokenizer(captions), *self._fps(len(samples))
+
+    def preview(self, step: int, folder: Path) -> list[Path]:
+        """Draw the preview prompts from their fixed noise; returns the GIF and the contact sheet."""
+        options = self.config.preview
+        if not options.prompts:
+            return []
+        noise = np.stack([rng.normal(self.cache.shape, options.seed, "sample", 0, i) for i in range(len(options.prompts))])
+        videos = to_frames(self._sample(options.prompts, noise))
+        self.network.set_train(True)
+        gif, sheet = folder / f"step-{step:08d}.gif", folder / f"step-{step:08d}.png"
+        write_video(gif, side_by_side(videos), options.fps)
+        write_contact_sheet(sheet, list(videos), options.prompts)
+        return [gif, sheet]
+
+    def describe(self) -> list[str]:
+        """Lines for the opening of a run."""
+        channels, frames, height, width = self.cache.shape
+        return [self.source.describe(),
+                f"latents: {self.cache.count} clips of {channels} x {frames} x {height} x {width}, deviation "
+                f"{self.cache.deviation() * self.scaling:.3f} after the scaling by {self.scaling:g} (1 is right)"]
+
+    def _sample(self, prompts: Sequence[str], noise: np.ndarray) -> np.ndarray:
+        """Videos (B, C, F, H, W) about -1 to 1."""
+        self.network.set_train(False)
+        s = self.config.preview.sample
+        model = guided(self._with(prompts), self._with([""] * len(prompts)), s.guidance)
+        arguments = {} if s.sampler == "ddpm" else {"steps": s.steps}
+        z = sampler(s.sampler)(model, noise, self.schedule, prediction=self.config.diffusion.prediction, **arguments)
+        batch, channels, frames, height, width = z.shape
+        rows = z.transpose(0, 2, 1, 3, 4).reshape(-1, channels, height, width) * (self.vae.spec.scaling / self.scaling)
+        pictures = np.concatenate(list(decode_frames(self._decode, rows, chunk=self.config.latents.chunk)))
+        return pictures.reshape(batch, frames, *pictures.shape[1:]).transpose(0, 2, 1, 3, 4)
+
+    def _with(self, prompts: Sequence[str]):
+        ids, fps = Tensor(self.tokenizer(prompts)), [Tensor(a) for a in self._fps(len(prompts))]
+        return lambda x, t: self.network(Tensor(x), Tensor(t), ids, *fps).asnumpy()
+
+    def _fps(self, count: int) -> tuple[np.ndarray, ...]:
+        return (np.full(count, self.config.latents.fps, np.float32),) if "fps" in self.spec.conditions else ()
+
+    def _cache(self, vae_key: str) -> LatentCache:
+        options = self.config.latents
+        encode, chunk = Encode(self.vae.set_train(False)), options.chunk
+
+        def moments(x_NCHW: np.ndarray) -> np.ndarray:
+            parts = [x_NCHW[i : i + chunk] for i in range(0, len(x_NCHW), chunk)]
+            return np.concatenate([encode(Tensor(part)).asnumpy() for part in parts])
+
+        folder = Path(options.cache or Path(self.config.run_dir) / "latents")
+        key = json.dumps([asdict(self.config.data), vae_key], sort_keys=True)
+        return LatentCache(folder, self.source, options.clips, moments, key)
+
+
+def build_schedule(options: Any) -> schedules.Schedule:
+    """The noising process that a `diffusion` section describes."""
+    betas = {} if options.schedule == "cosine" else {"start": options.beta_start, "end": options.beta_end}
+    return schedules.make(options.schedule, options.timesteps, **betas)
+
+
+def build_network(config: TrainConfig) -> nn.Cell:
+    """UNet and text tower, fresh from the seed or from the weights that the `latents` section names."""
+    options = config.latents
+    text = None if not options.text_weights else read_part(open_weights(locate(options.text_weights)), "text_encoder")
+    tower = TextEncoder(text.spec if text else load_model(options.text_encoder).spec())
+    network = TextConditionedUNet(UNet(config.model.spec()), tower)
+    initialise(network, config.train.seed)
+    if options.unet_weights:
+        _start_from(network.unet, read_part(open_weights(locate(options.unet_weights)), "unet", config.model.family))
+    if text:
+        _start_from(network.text_encoder, text)
+        for parameter in network.text_encoder.get_parameters():
+            parameter.requires_grad = False
+    return network
+
+
+def _start_from(cell: nn.Cell, part: Part) -> None:
+    prefix = next(cell.get_parameters()).name.split(".")[0]
+    fresh = {p.name for p in cell.get_parameters()} - {f"{prefix}.{name}" for name in part.arrays}
+    load_into(cell, {f"{prefix}.{name}": lazy.read() for name, lazy in part.arrays.items()}, allow=tuple(fresh))
+    if fresh:
+        get_logger().info("%d tensors of %s start fresh, for instance %s", len(fresh), prefix, sorted(fresh)[0])
+
+
+def build_tokenizer(config: TrainConfig):
+    """The tokenizer for the text tower of the `latents` section: its length and padding are the tower's."""
+    options = config.latents
+    spec = load_model(options.text_encoder).spec() if not options.text_weights else read_part(
+        open_weights(locate(options.text_weights)), "text_encoder").spec
+    return load_tokenizer(options.tokenizer, spec.length, spec.pad_id)
+
+
+def build_autoencoder(where: str) -> tuple[AutoencoderKL, str]:
+    """The autoencoder at `where` (as `weights=` has it), and a fingerprint of its weights."""
+    part = read_part(open_weights(locate(where)), "vae")
+    arrays = {name: np.asarray(lazy.read(), np.float32) for name, lazy in part.arrays.items()}
+    vae = AutoencoderKL(part.spec)
+    load_into(vae, arrays)
+    for parameter in vae.get_parameters():
+        parameter.requires_grad = False
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    return vae, digest.hexdigest()

@@ -1,0 +1,160 @@
+"""Training in latents: the autoencoder, the cache of latents, and the UNet with its text tower."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mindlong.checkpoints.files import write_safetensors
+from mindlong.config.compare import check_same_run
+from mindlong.config.load import load
+from mindlong.config.schema import TrainConfig
+from mindlong.data.build import build_source
+from mindlong.data.latent_cache import LatentCache
+from mindlong.data.shapes import ShapesWorld
+from mindlong.models.tokenizer import load_tokenizer
+from mindlong.models.tokenizer_training import learn
+from mindlong.training.task import select
+from mindlong.training.tasks import build_task
+from mindlong.training.trainer import Trainer
+from mindlong.utils.errors import ConfigError
+
+VAE = {"model.family": "autoencoder_kl", "model.block_channels": "[4,8]", "model.layers": "1", "model.groups": "2",
+       "data.size": "[16,16]", "data.frames": "1", "train.steps": "6", "train.batch_size": "4", "train.lr": "0.01",
+       "train.log_every": "1", "train.preview_every": "6"}  # fmt: skip
+UNET = {"model.family": "modelscope", "model.channels": "[8,8]", "model.layers": "1", "model.attends": "[false,true]",
+        "model.head_dim": "4", "model.entry_heads": "1", "model.context_dim": "8", "model.groups": "2", "data.size": "[16,16]",
+        "data.frames": "2", "train.steps": "3", "train.batch_size": "2", "latents.clips": "5", "diffusion.cond_drop": "0.3",
+        "preview.prompts": "['a red circle moving left']", "preview.sample.steps": "2", "train.preview_every": "3"}  # fmt: skip
+TEXT = "family: clip_text\nvocabulary: 540\nwidth: 8\nlayers: 1\nheads: 2\nhidden: 16\nlength: 8\npad_id: 0\n"
+
+
+def config(*tables: dict[str, str]) -> TrainConfig:
+    merged = {key: value for table in tables for key, value in table.items()}
+    return load(None, [f"{key}={value}" for key, value in merged.items()], TrainConfig)
+
+
+def task_of(loaded):
+    return build_task(loaded.values, build_source(loaded.values.data, 0))
+
+
+@pytest.fixture(scope="module")
+def first_stage(tmp_path_factory):
+    """A trained autoencoder's run folder, a tokenizer, a text encoder's model file: what a latent training needs."""
+    folder = tmp_path_factory.mktemp("first_stage")
+    loaded = config(VAE)
+    Trainer(task_of(loaded), loaded.values.train, folder / "vae", config_text=loaded.text).run()
+    (folder / "text.yaml").write_text(TEXT)
+    vocabulary, merges = learn(ShapesWorld().captions(), 540)
+    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer/vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "tokenizer/merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    return folder
+
+
+def latents(first_stage, run) -> dict[str, str]:
+    return {"run_dir": str(run), "latents.vae": str(first_stage / "vae"), "latents.text_encoder": str(first_stage / "text.yaml"),
+            "latents.tokenizer": str(first_stage / "tokenizer"), "latents.cache": str(first_stage / "cache")}
+
+
+def test_an_autoencoder_learns_and_shows_what_it_makes_of_unseen_pictures(first_stage):
+    losses = np.genfromtxt(first_stage / "vae/metrics.csv", delimiter=",", names=True)["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    assert (first_stage / "vae/previews/step-00000006.png").stat().st_size > 1000
+
+
+def test_unet_and_text_tower_are_trained_together(first_stage, tmp_path):
+    loaded = config(UNET, latents(first_stage, tmp_path / "run"))
+    task = task_of(loaded)
+    before = {p.name: p.asnumpy().copy() for p in task.network.get_parameters()}
+    Trainer(task, loaded.values.train, tmp_path / "run", config_text=loaded.text).run()
+    moved = {p.name for p in task.network.get_parameters() if not np.array_equal(p.asnumpy(), before[p.name])}
+    assert {"unet.conv_in.weight", "unet.conv_out.weight", "text_encoder.position_embedding"} <= moved
+    assert {name.split(".")[0] for name in before} == {"unet", "text_encoder"}
+    assert (tmp_path / "run/previews/step-00000003.gif").stat().st_size > 500
+
+
+def test_the_inputs_of_a_step_depend_on_the_samples_alone(first_stage, tmp_path):
+    task = task_of(config(UNET, latents(first_stage, tmp_path)))
+    together, apart = task.inputs(0, [3, 4, 9]), [task.inputs(7, [i]) for i in (3, 4, 9)]
+    for place, array in enumerate(together):
+        assert np.array_equal(array, np.concatenate([one[place] for one in apart]))
+    assert together[0].shape == (3, 4, 2, 8, 8) and together[3].dtype == np.int32
+
+
+def test_a_given_text_tower_stays_as_it_is_and_a_given_unet_is_the_start(first_stage, tmp_path):
+    fresh = task_of(config(UNET, latents(first_stage, tmp_path)))
+    arrays = {p.name: p.asnumpy() + 1 for p in fresh.network.get_parameters()}
+    text = {name: a for name, a in arrays.items() if name.startswith("text_encoder.")}
+    unet = {name: a for name, a in arrays.items() if name.startswith("unet.")}
+    about = {"mindlong_model": json.dumps({"text_encoder": {"family": "clip_text", "vocabulary": 540, "width": 8, "layers": 1,
+                                                            "heads": 2, "hidden": 16, "length": 8, "pad_id": 0}})}  # fmt: skip
+    sizes = {key.removeprefix("model."): json.loads(v) if v[0] in "[0123456789" else v for key, v in UNET.items() if "model." in key}
+    write_safetensors(tmp_path / "text.safetensors", text, about)
+    write_safetensors(tmp_path / "unet.safetensors", unet, {"mindlong_model": json.dumps(sizes)})
+    given = {"latents.text_weights": str(tmp_path / "text.safetensors"), "latents.unet_weights": str(tmp_path / "unet.safetensors")}
+    loaded = config(UNET, latents(first_stage, tmp_path), given)
+    task = task_of(loaded)
+    assert all(np.array_equal(p.asnumpy(), arrays[p.name]) for p in task.network.get_parameters())
+    assert {p.name.split(".")[0] for p in select(task.network, loaded.values.train).trainable} == {"unet"}
+
+
+def test_a_cache_goes_on_where_it_stopped_grows_and_refuses_foreign_latents(tmp_path):
+    world, calls = ShapesWorld((16, 16), 2), []
+
+    def encode(x):
+        calls.append(len(calls))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return np.repeat(x[:, :1, ::8, ::8], 2, 1)
+
+    import mindlong.data.latent_cache as module
+
+    saved = module.SAVE_EVERY
+    module.SAVE_EVERY = 1
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            LatentCache(tmp_path, world, 4, encode, "key")
+        cache = LatentCache(tmp_path, world, 4, encode, "key")
+    finally:
+        module.SAVE_EVERY = saved
+    assert len(calls) == 5  # two kept, the third broken off, two more
+    assert cache.captions == [world.sample(i).caption for i in range(4)] and cache.shape == (1, 2, 2, 2)
+    assert len(LatentCache(tmp_path, world, 6, encode, "key").captions) == 6 and len(calls) == 7
+    with pytest.raises(ConfigError, match="other clips or of another autoencoder"):
+        LatentCache(tmp_path, world, 4, encode, "another")
+    (tmp_path / "state.json").write_text("{")
+    with pytest.raises(Exception, match="is damaged"):
+        LatentCache(tmp_path, world, 4, encode, "key")
+
+
+def test_each_round_of_a_cache_brings_every_clip_once(tmp_path):
+    cache = LatentCache(tmp_path, ShapesWorld((16, 16), 2), 5, lambda x: np.repeat(x[:, :1, ::8, ::8], 2, 1), "key")
+    rounds = [[cache.row(turn * 5 + i, seed=1) for i in range(5)] for turn in range(3)]
+    assert all(sorted(rows) == list(range(5)) for rows in rounds) and rounds[0] != rounds[1]
+
+
+def test_a_learnt_vocabulary_reads_its_words_as_single_tokens(first_stage):
+    tokenizer = load_tokenizer(first_stage / "tokenizer", 8, 0)
+    ids = tokenizer(["a red circle moving left", "zebra crossing"])
+    assert ids.shape == (2, 8) and ids[0, 0] == tokenizer.start_id and tokenizer.end_id in ids[0]
+    assert len(tokenizer.tokens("red")) == 1 and len(tokenizer.tokens("zebra")) > 1
+    with pytest.raises(ConfigError, match="alone are 514"):
+        learn(["red"], 300)
+
+
+def test_latents_need_their_first_stage_and_a_text_tower_is_not_trained_alone():
+    with pytest.raises(ConfigError, match="latents.vae is empty"):
+        config(UNET)
+    with pytest.raises(ConfigError, match="trained beside its UNet"):
+        config({"model.family": "clip_text"})
+    with pytest.raises(ConfigError, match="multiples of 2"):
+        config(VAE, {"data.size": "[17,16]"})
+
+
+def test_a_run_goes_on_when_the_program_has_learnt_a_new_key():
+    now = config(VAE).text
+    before = "\n".join(line for line in now.splitlines() if not line.strip().startswith("beta_start"))
+    assert before != now and check_same_run(before, now, "runs/x") == []
+    with pytest.raises(ConfigError, match="beta_start"):
+        check_same_run(before, config(VAE, {"diffusion.beta_start": "0.5"}).text, "runs/x")
