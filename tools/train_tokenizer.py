@@ -1,9 +1,11 @@
-#!/usr/bin/env python
-"""Learn a small CLIP vocabulary (vocab.json, merges.txt) from captions."""
+"""Learn a small CLIP vocabulary from captions: python tools/train_tokenizer.py --src captions.txt --dst FOLDER"""
 
 import sys
+from pathlib import Path
 
-from mindlong.cli.train_tokenizer import command
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mindlong.cli.train_tokenizer import command  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(command())
+    raise SystemExit(command())
