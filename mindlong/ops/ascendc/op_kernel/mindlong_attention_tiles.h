@@ -48,11 +48,11 @@ class Tiles {
     pipe_.InitBuffer(l1a_, a1), pipe_.InitBuffer(l1b_, b1), pipe_.InitBuffer(l0a_, 65536), pipe_.InitBuffer(l0b_, 65536);
     pipe_.InitBuffer(l0c_, c0), pipe_.InitBuffer(ub_, ub);
     a2_ = l0a_.Get<half>(), b2_ = l0b_.Get<half>();
-    stage_ = Take<half>(2 * bc_ * t_.d);
+    stage_ = Take<half>(2 * bc_ * (t_.d + LANES));
     for (int i = 0; i < 3; ++i) f_[i] = Take<float>(STRIP);
     c16_ = Take<half>(STRIP), tail_ = Take<half>(STRIP);
   }
-  __aicore__ inline uint32_t CommonBytes() const { return bc_ * t_.d * 4 + STRIP * (3 * 4 + 2 * 2); }
+  __aicore__ inline uint32_t CommonBytes() const { return bc_ * (t_.d + LANES) * 4 + STRIP * (3 * 4 + 2 * 2); }
   template <typename T> __aicore__ inline LocalTensor<T> Take(uint32_t elements) {  // the next elements of UB
     const uint32_t at = taken_;
     taken_ += elements * sizeof(T);
@@ -72,23 +72,34 @@ class Tiles {
   __aicore__ inline void Stop() { PipeBarrier<PIPE_ALL>(); }
 
   // `rows` x d of ND halves in global memory, times `factor`, become rows [at, at + bc_) of an NZ tile that is `height` rows high; rows
-  // past the end are zero.
-  __aicore__ inline void Load(const LocalTensor<half>& l1, const GlobalTensor<half>& from, uint32_t rows, uint32_t height, uint32_t at, float factor) {
+  // past the end are zero. Returns the half of the stage it went through.
+  __aicore__ inline uint32_t Load(const LocalTensor<half>& l1, const GlobalTensor<half>& from, uint32_t rows, uint32_t height, uint32_t at, float factor) {
+    const uint32_t s = Ask(from, rows);
+    SetFlag<HardEvent::MTE2_MTE3>(s);
+    Place(l1, s, rows, height, at, factor);
+    SetFlag<HardEvent::MTE3_MTE2>(s);
+    return s;
+  }
+  // The two parts of it, for who has something to do while global memory is read: into the stage, and from there.
+  __aicore__ inline uint32_t Ask(const GlobalTensor<half>& from, uint32_t rows) {
     const uint32_t s = staged_++ & 1;
-    LocalTensor<half> st = stage_[s * bc_ * t_.d];
     WaitFlag<HardEvent::MTE3_MTE2>(s);
-    if (rows) DataCopy(st, from, rows * t_.d);
-    Sync<HardEvent::MTE2_MTE3>(s);
+    if (rows) DataCopy(Stage(s), from, rows * t_.d);
+    return s;
+  }
+  __aicore__ inline void Place(const LocalTensor<half>& l1, uint32_t s, uint32_t rows, uint32_t height, uint32_t at, float factor) {
+    LocalTensor<half> st = Stage(s);
+    WaitFlag<HardEvent::MTE2_MTE3>(s);
     if (rows < bc_ || factor != 1.0f) {
       Sync<HardEvent::MTE2_V>(s);
       if (rows < bc_) Duplicate(st[rows * t_.d], half(0.0f), (int32_t)((bc_ - rows) * t_.d));
-      if (factor != 1.0f) Scale(st, rows * t_.d, factor);
+      if (factor != 1.0f && rows) Scale(st, rows * t_.d, factor);
       Sync<HardEvent::V_MTE3>(2 + s);
     }
     for (uint32_t c = 0; c < width_; ++c)
       DataCopy(l1[(c * height + at) * LANES], st[c * LANES], DataCopyParams(bc_, 1, width_ - 1, 0));
-    SetFlag<HardEvent::MTE3_MTE2>(s);
   }
+  __aicore__ inline LocalTensor<half> Stage(uint32_t s) { return stage_[s * bc_ * (t_.d + LANES)]; }
   // In float, for a factor rounded to half would be a wrong temperature; what is rounded is each product.
   __aicore__ inline void Scale(const LocalTensor<half>& x, uint32_t n, float factor) {
     for (uint32_t i = 0; i < n; i += STRIP) {
@@ -142,21 +153,25 @@ class Tiles {
   // tail_ = lanes 0 to 2 of `from` (STRIP floats, a row's value in each of its lanes) split, negated. Uses f_[1], f_[2], c16_.
   __aicore__ inline void Split(const LocalTensor<float>& from) {
     Duplicate(tail_, half(0.0f), (int32_t)STRIP);
-    Muls(f_[1], from, 1.0f / 512.0f, (int32_t)STRIP), Step();
-    Part(0, -512.0f);
-    Add(f_[1], f_[2], from, (int32_t)STRIP), Step();
-    Part(1, -1.0f);
-    Add(f_[1], f_[1], f_[2], (int32_t)STRIP), Step();
-    Muls(f_[1], f_[1], 4096.0f, (int32_t)STRIP), Step();
-    Part(2, 0.0f);
+    for (uint32_t i = 0; i < 3; ++i) {
+      uint64_t mask[2];
+      LaneMask(mask, 1ull << i);
+      Part(i, from);
+      Muls(tail_, c16_, half(-1.0f), mask, (uint8_t)(STRIP / 128), UnaryRepeatParams());
+    }
+    Step();
   }
-  __aicore__ inline void Part(uint32_t lane, float back) {  // tail_[lane] = -half(f_[1]); f_[2] = back * half(f_[1])
-    uint64_t mask[2];
-    LaneMask(mask, 1ull << lane);
+  // c16_ = the half `i` of three that make up `from`, to be asked for in order. Uses f_[1], f_[2].
+  __aicore__ inline void Part(uint32_t i, const LocalTensor<float>& from) {
+    if (i == 0) Muls(f_[1], from, 1.0f / 512.0f, (int32_t)STRIP), Step();
+    else Remove(i == 1 ? -512.0f : -1.0f, i == 1 ? from : f_[1]);
+    if (i == 2) Muls(f_[1], f_[1], 4096.0f, (int32_t)STRIP), Step();
     Cast(c16_, f_[1], RoundMode::CAST_NONE, STRIP), Step();
-    Muls(tail_, c16_, half(-1.0f), mask, (uint8_t)(STRIP / 128), UnaryRepeatParams());
+  }
+  __aicore__ inline void Remove(float back, const LocalTensor<float>& from) {  // f_[1] = from + back * c16_
     Cast(f_[2], c16_, RoundMode::CAST_NONE, STRIP), Step();
     Muls(f_[2], f_[2], back, (int32_t)STRIP), Step();
+    Add(f_[1], f_[2], from, (int32_t)STRIP), Step();
   }
   // The constants on the other side of a tail, `rows` high, into L1 (only while nothing else runs).
   __aicore__ inline void Constants(const LocalTensor<half>& l1, uint32_t rows) {
@@ -221,7 +236,7 @@ class Tiles {
   AttentionShape t_;
   Control c_;
   uint32_t width_, bc_, bf_;  // d, and the columns of a tile, in fractals
-  LocalTensor<half> a2_, b2_, stage_, c16_, tail_;  // stage_: two halves of bc_ rows
+  LocalTensor<half> a2_, b2_, stage_, c16_, tail_;  // stage_: two halves of bc_ rows and a tail
   LocalTensor<float> f_[3];
   TBuf<TPosition::A1> l1a_;
   TBuf<TPosition::B1> l1b_;

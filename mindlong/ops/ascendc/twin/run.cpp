@@ -1,6 +1,7 @@
 // Entry points of the twin: the kernels on arrays of the host, for ctypes, and as CPU operators of MindSpore.
 #include <cstdio>
 
+#include "../op_kernel/mindlong_attention_backward.h"
 #include "../op_kernel/mindlong_attention_forward.h"
 
 namespace {
@@ -31,8 +32,36 @@ void Forward(const AttentionShape& s, int batch, int cores, void** p) {  // q k 
   });
 }
 
+void BackwardQueries(const AttentionShape& s, int batch, int cores, void** p) {  // q k v control o logsum do -> delta scaled dq
+  const Sizes size(s, batch);
+  TheCore().regions.clear();
+  Input(p[0], size.q), Input(p[1], size.kv), Input(p[2], size.kv), Input(p[3], size.control), Input(p[4], size.q), Input(p[5], size.tail);
+  Input(p[6], size.q), Output(p[7], size.tail), Output(p[8], size.q), Output(p[9], size.q);
+  AscendC::RunKernel(cores, [&] {
+    mindlong::AttentionBackward<false> f;
+    GM_ADDR g[10];
+    for (int i = 0; i < 10; ++i) g[i] = (GM_ADDR)p[i];
+    f.Init(g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], nullptr, s);
+    f.Process();
+  });
+}
+
+void BackwardKeys(const AttentionShape& s, int batch, int cores, void** p) {  // k v control logsum do delta scaled -> dk dv
+  const Sizes size(s, batch);
+  TheCore().regions.clear();
+  Input(p[0], size.kv), Input(p[1], size.kv), Input(p[2], size.control), Input(p[3], size.tail), Input(p[4], size.q), Input(p[5], size.tail);
+  Input(p[6], size.q), Output(p[7], size.kv), Output(p[8], size.kv);
+  AscendC::RunKernel(cores, [&] {
+    mindlong::AttentionBackward<true> f;
+    GM_ADDR g[9];
+    for (int i = 0; i < 9; ++i) g[i] = (GM_ADDR)p[i];
+    f.Init(nullptr, g[0], g[1], g[2], nullptr, g[3], g[4], g[5], g[6], g[7], g[8], s);
+    f.Process();
+  });
+}
+
 using Kernel = void (*)(const AttentionShape&, int, int, void**);
-constexpr Kernel kKernels[] = {Forward};
+constexpr Kernel kKernels[] = {Forward, BackwardQueries, BackwardKeys};
 
 struct Report { double gm_read, gm_write, macs, instructions, span, busy[AscendC::PIPES]; };
 Report Counted() {
