@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.ops.activation import GELU
-from mindlong.ops.attention import attention
+from mindlong.ops.attention import Attention
 from mindlong.ops.embedding import Embedding
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
@@ -30,7 +30,7 @@ class CausalAttention(nn.Cell):
     def __init__(self, width: int, heads: int, length: int) -> None:
         super().__init__()
         self.to_q, self.to_k, self.to_v, self.to_out = (Linear(width, width) for _ in range(4))
-        self.heads, self.scale = heads, (width // heads) ** -0.5
+        self.heads, self.attend = heads, Attention(heads, (width // heads) ** -0.5)
         # a finite number, safe in fp16 too: its exponential is zero
         self.mask = Tensor(np.triu(np.full((length, length), -6e4, np.float32), 1)[None, None])
 
@@ -41,7 +41,7 @@ class CausalAttention(nn.Cell):
     def construct(self, x_BSD: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
         q, k, v = self._split(self.to_q(x_BSD)), self._split(self.to_k(x_BSD)), self._split(self.to_v(x_BSD))
-        mixed = attention(q, k, v, scale=self.scale, mask=self.mask)
+        mixed = self.attend(q, k, v, self.mask)
         return self.to_out(mixed.transpose((0, 2, 1, 3)).reshape(x_BSD.shape))
 
 

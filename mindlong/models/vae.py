@@ -12,7 +12,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindlong.models.resnet import Downsample, ResBlock, Upsample
-from mindlong.ops.attention import attention
+from mindlong.ops.attention import TokenAttention
 from mindlong.ops.conv import Conv2d
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import GroupNorm
@@ -27,14 +27,13 @@ class PixelAttention(nn.Cell):
         super().__init__()
         self.norm = GroupNorm(groups, channels, eps)
         self.to_q, self.to_k, self.to_v, self.to_out = (Linear(channels, channels) for _ in range(4))
-        self.scale = channels**-0.5
+        self.attend = TokenAttention(1, channels**-0.5)
 
     def construct(self, x_NCHW: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
         count, channels, height, width = x_NCHW.shape
         tokens = self.norm(x_NCHW).reshape((count, channels, -1)).transpose((0, 2, 1))
-        q, k, v = (part.expand_dims(1) for part in (self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)))
-        mixed = self.to_out(attention(q, k, v, scale=self.scale).squeeze(1))
+        mixed = self.to_out(self.attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)))
         return x_NCHW + mixed.transpose((0, 2, 1)).reshape((count, channels, height, width))
 
 

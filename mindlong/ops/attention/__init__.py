@@ -1,24 +1,166 @@
-"""Attention: one entry.
+"""Attention: one entry, in three forms that differ in how the tokens lie.
 
-`attention(q, k, v, scale=...)` inside `construct` is the plain form, or "chunked" by queries.
+Cells, made in `__init__` and called in `construct`:
+
+    Attention(heads, scale)       q (B, N, S, D), k and v (B, N, T, D)[, mask]
+    TokenAttention(heads, scale)  q (R, S, N*D), k and v (R, T, N*D): heads side by side, as a projection leaves them
+    FrameAttention(heads, scale, policy, in_time)
+                                  q, k, v (B, F, P, N*D): a key/value policy says which frames a frame reads
+
+Which backend computes them is decided by `mindlong.ops.attention.table` while the graph is compiled, when shapes and types are
+known, and logged once. `use("math")` forces one for the cells called from then on; one that cannot serve raises ConfigError with
+the limit it breaks. Masks are constants: they get no gradient, on any backend.
+
+Legend: B batch, N heads, S queries, T keys, D width of a head, R rows, F frames, P pixels of a frame, C = N*D.
 """
 
 from __future__ import annotations
 
-from mindspore import Tensor
+from mindspore import Tensor, nn, ops
 
+from mindlong.ops import device
+from mindlong.ops.attention import policy as reading
+from mindlong.ops.attention.flash_910b import attend_910b
 from mindlong.ops.attention.math import chunked_attention, math_attention
+from mindlong.ops.attention.native_flash import NativeFlash
+from mindlong.ops.attention.table import BACKENDS, choose
+from mindlong.utils import log
+from mindlong.utils.errors import ConfigError, did_you_mean
+
+_forced = {"backend": "auto"}
 
 
-def attention(q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, *, scale: float, mask: Tensor | None = None,
-              backend: str = "auto") -> Tensor:
-    """softmax(q k^T * scale + mask) v for (batch, heads, length, width) tensors.
+def use(backend: str) -> None:
+    """Force a backend by its name in the table, or "auto". For the configuration's `attention.backend`.
+
+    Raises ConfigError for a name that is none.
+    """
+    if backend not in ("auto", *BACKENDS):
+        raise ConfigError(f"attention.backend is {backend!r}.{did_you_mean(backend, ('auto', *BACKENDS))}")
+    _forced["backend"] = backend
+
+
+@ops.constexpr
+def _chosen(dtype, shape_BNSD, keys, mask_kind, train, native) -> str:
+    """The backend's name, and a line in the log."""
+    rows, heads, queries, width = shape_BNSD
+    name, direction = str(dtype).lower(), "train" if train else "forward"
+    missing = {} if native else {"native": "the C++ operators are off or cannot be built here"}
+    choice = choose(device.chip(), name, width, mask_kind, direction, (queries, keys), heads=heads, rows=rows,
+                    forced=_forced["backend"], missing={**missing, "flash_910a": "the operator is not built"})
+    log.once(f"attention of {name}, heads of width {width}, mask {mask_kind}, {direction}: {choice.backend} ({choice.reason})")
+    return choice.backend
+
+
+class Attention(nn.Cell):
+    """softmax(q k^T * scale + mask) v: construct(q (B, N, S, D), k (B, N, T, D), v (B, N, T, D)[, mask]) -> (B, N, S, D).
 
     Args:
-        scale: factor on the scores, usually 1 / sqrt(width).
-        mask: float32, added to the scores, broadcastable to (B, N, S, T); None for none.
-        backend: "math", "chunked", or "auto", which is math.
+        heads: N.
+        scale: factor on the scores, usually 1 / sqrt(D).
+
+    The mask is additive and constant, broadcastable to (B, N, S, T). Raises ConfigError where a forced backend cannot serve.
     """
-    if backend == "chunked":
-        return chunked_attention(q_BNSD, k_BNTD, v_BNTD, scale, mask)
-    return math_attention(q_BNSD, k_BNTD, v_BNTD, scale, mask)
+
+    float32 = True
+
+    def __init__(self, heads: int, scale: float) -> None:
+        super().__init__()
+        self.heads, self.scale, self.native = heads, scale, device.use_native()
+        if self.native:
+            self.kernel = NativeFlash(heads, scale)
+
+    def construct(self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None = None) -> Tensor:
+        kind = "none" if mask is None else "bias"
+        backend = _chosen(q_BNSD.dtype, q_BNSD.shape, k_BNTD.shape[2], kind, self.training, self.native)
+        return self._by(backend, q_BNSD, k_BNTD, v_BNTD, mask)
+
+    def _by(self, backend: str, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None) -> Tensor:
+        if backend == "native":
+            return self.kernel(q_BNSD, k_BNTD, v_BNTD, mask)
+        if mask is not None:
+            mask = ops.stop_gradient(mask)
+        if backend == "flash_910b":
+            return attend_910b(q_BNSD, k_BNTD, v_BNTD, self.scale, (), mask)
+        if backend == "chunked":
+            return chunked_attention(q_BNSD, k_BNTD, v_BNTD, self.scale, mask)
+        return math_attention(q_BNSD, k_BNTD, v_BNTD, self.scale, mask)
+
+
+class TokenAttention(Attention):
+    """The same for heads side by side: construct(q (R, S, C), k (R, T, C), v (R, T, C)) -> (R, S, C)."""
+
+    def construct(self, q_RSC: Tensor, k_RTC: Tensor, v_RTC: Tensor) -> Tensor:
+        rows, queries, width = q_RSC.shape
+        shape = (rows, self.heads, queries, width // self.heads)
+        backend = _chosen(q_RSC.dtype, shape, k_RTC.shape[1], "none", self.training, self.native)
+        if backend == "native":
+            return self.kernel.tokens(q_RSC, k_RTC, v_RTC)
+        q, k, v = self._split(q_RSC), self._split(k_RTC), self._split(v_RTC)
+        return self._by(backend, q, k, v, None).transpose((0, 2, 1, 3)).reshape(q_RSC.shape)
+
+    def _split(self, x_RSC: Tensor) -> Tensor:
+        rows, length, width = x_RSC.shape
+        return x_RSC.reshape((rows, length, self.heads, width // self.heads)).transpose((0, 2, 1, 3))
+
+
+class FrameAttention(TokenAttention):
+    """Attention between frames: construct(q, k, v (B, F, P, C)) -> (B, F, P, C).
+
+    Args:
+        heads, scale: as before.
+        policy: which frames a frame reads (`mindlong.spec.kv_policy`).
+        in_time: a pixel reads only its own place in those frames, else all their pixels.
+    """
+
+    def __init__(self, heads: int, scale: float, policy: str, in_time: bool) -> None:
+        super().__init__(heads, scale)
+        self.policy, self.in_time = policy, in_time
+
+    def construct(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor) -> Tensor:
+        batch, frames, pixels, width = q_BFPC.shape
+        blocks, read, has_bias = reading.sizes(self.policy, self.in_time, frames)
+        rows = (batch * blocks * pixels, frames // blocks) if self.in_time else (batch * blocks, frames // blocks * pixels)
+        shape = (rows[0], self.heads, rows[1], width // self.heads)
+        keys = read if self.in_time else read * pixels
+        kind = "bias" if has_bias else "none"
+        backend = _chosen(q_BFPC.dtype, shape, keys, kind, self.training, self.native)
+        if backend == "native":
+            index, gathers = reading.index(self.policy, self.in_time, frames)
+            bias = reading.bias(self.policy, self.in_time, frames, pixels)
+            return self.kernel.frames(q_BFPC, k_BFPC, v_BFPC, self.in_time, index, gathers, bias)
+        return self._in_rows(backend, q_BFPC, k_BFPC, v_BFPC, blocks)
+
+    def _in_rows(self, backend: str, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor, blocks: int) -> Tensor:
+        """With the tokens of a row brought together in memory."""
+        frames, pixels = q_BFPC.shape[1:3]
+        index = reading.gathered(self.policy, self.in_time, frames)
+        bias = reading.bias(self.policy, self.in_time, frames, pixels)
+        if index is not None:
+            k_BFPC, v_BFPC = ops.gather(k_BFPC, index, 1), ops.gather(v_BFPC, index, 1)
+        q, k, v = self._rows(q_BFPC, blocks), self._rows(k_BFPC, blocks), self._rows(v_BFPC, blocks)
+        if bias is not None:  # one for each block, so blocks stand beside the heads
+            bias = bias.broadcast_to((blocks, self.heads, bias.shape[2], bias.shape[3]))
+            bias = bias.reshape((1, blocks * self.heads, bias.shape[2], bias.shape[3]))
+            q, k, v = self._beside(q, blocks), self._beside(k, blocks), self._beside(v, blocks)
+        return self._tokens(self._by(backend, q, k, v, bias), q_BFPC.shape, blocks)
+
+    def _beside(self, x: Tensor, blocks: int) -> Tensor:
+        return x.reshape((-1, blocks * self.heads, x.shape[2], x.shape[3]))
+
+    def _rows(self, x_BFPC: Tensor, blocks: int) -> Tensor:
+        """(B, F, P, C) -> (rows, N, length, D)."""
+        batch, frames, pixels, width = x_BFPC.shape
+        if self.in_time:
+            x = x_BFPC.reshape((batch, blocks, frames // blocks, pixels, self.heads, width // self.heads))
+            return x.transpose((0, 3, 1, 4, 2, 5)).reshape((batch * pixels * blocks, self.heads, frames // blocks, -1))
+        return self._split(x_BFPC.reshape((batch * blocks, frames // blocks * pixels, width)))
+
+    def _tokens(self, x: Tensor, shape_BFPC: tuple[int, ...], blocks: int) -> Tensor:
+        """The way back from `_rows`."""
+        batch, frames, pixels, width = shape_BFPC
+        if self.in_time:
+            x = x.reshape((batch, pixels, blocks, self.heads, frames // blocks, width // self.heads))
+            return x.transpose((0, 2, 4, 1, 3, 5)).reshape(shape_BFPC)
+        x = x.reshape((batch * blocks, self.heads, frames // blocks * pixels, width // self.heads))
+        return x.transpose((0, 2, 1, 3)).reshape(shape_BFPC)

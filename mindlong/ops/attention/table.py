@@ -47,7 +47,7 @@ class Choice:
 
 
 BACKENDS: dict[str, Limits] = {
-    "native": Limits(chips=("cpu",), dtypes=("float32",), head_dims=(1, 256)),
+    "native": Limits(chips=("cpu",), dtypes=("float32",), head_dims=(1, 512)),
     "flash_910b": Limits(chips=("910b",), dtypes=("float16", "bfloat16"), head_dims=(1, 512), length=512 * 1024, heads=256),
     "flash_910a": Limits(chips=("910a",), dtypes=("float16",), head_dims=(1, 160), masks=("none", "keys", "band"), length=1 << 20),
     "chunked": Limits(),

@@ -196,3 +196,30 @@ def linear_attention():
         return backward(qkv, cfg, dout), ops.zeros_like(cfg)
 
     return _custom("nk_linear_attention", lambda x, c: [x[0], x[1] // 3, *x[2:]], 1, bprop)
+
+
+@functools.lru_cache(None)
+def flash(heads=0, bias=False):
+    """Attention in blocks: (q, k, v, index int32 (blocks, frames), scale (1), cfg int64[, bias]) -> (out, log-sums).
+
+    `heads` 0: tensors (B, N, S, D), else (.., N*D) with that many heads; cfg as in flash_layout.h. The bias, index, scale and
+    cfg get no gradient.
+    """
+    def shape(q, k, v, i, s, c, b=None):
+        return q, [*q[:-1], heads] if heads else q[:-1]
+
+    if bias:
+        backward = _custom("nk_flash_bias_bwd", lambda q, k, v, i, s, c, b, o, m, d: (q, k, v), 3)
+
+        def bprop(q, k, v, index, scale, cfg, bias, out, dout):
+            dq, dk, dv = backward(q, k, v, index, scale, cfg, bias, out[0], out[1], dout[0])
+            return dq, dk, dv, ops.zeros_like(index), ops.zeros_like(scale), ops.zeros_like(cfg), ops.zeros_like(bias)
+
+        return _custom("nk_flash_bias", shape, 2, bprop)
+    backward = _custom("nk_flash_bwd", lambda q, k, v, i, s, c, o, m, d: (q, k, v), 3)
+
+    def bprop(q, k, v, index, scale, cfg, out, dout):
+        dq, dk, dv = backward(q, k, v, index, scale, cfg, out[0], out[1], dout[0])
+        return dq, dk, dv, ops.zeros_like(index), ops.zeros_like(scale), ops.zeros_like(cfg)
+
+    return _custom("nk_flash", shape, 2, bprop)
