@@ -1,8 +1,10 @@
 """Make a small folder to share from a run: averaged weights in half precision, configuration, metrics and loss plot.
 
   python tools/package_weights.py runs/vdm_shapes mindlong/weights/vdm_shapes
+  python tools/package_weights.py runs/latent_shapes mindlong/weights/latent_shapes
 
-`infer.py weights=FOLDER/model.safetensors` takes the result. A README.md (model card) beside it is left alone.
+`infer.py weights=FOLDER/model.safetensors` (for a latent family `weights=FOLDER`, with autoencoder, tokenizer and scheduler
+beside the UNet) takes the result. A README.md (model card) beside it is left alone.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mindlong.checkpoints.files import write_safetensors  # noqa: E402
 from mindlong.cli.common import guarded  # noqa: E402
-from mindlong.pipelines.weights import find_trained  # noqa: E402
+from mindlong.pipelines.package import RECORDS, package  # noqa: E402
+from mindlong.pipelines.weights import Trained, find_trained  # noqa: E402
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,14 +31,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), default="float16")
     args = parser.parse_args(argv)
     trained = find_trained(str(args.run))
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_safetensors(args.out / "model.safetensors", trained.arrays, {"from": trained.where.name}, args.dtype)
     run = next(folder for folder in (args.run, *args.run.absolute().parents) if (folder / "config.yaml").exists())
-    for name in ("config.yaml", "metrics.csv", "loss.png"):
-        shutil.copyfile(run / name, args.out / name)
-    size = (args.out / "model.safetensors").stat().st_size
-    print(f"{args.out}: {len(trained.arrays)} arrays of {trained.where.name}, {size / 2**20:.1f} MiB")
+    one = trained.config.model.family in ("vdm", "autoencoder_kl")
+    written = _one_network(trained, run, args.out, args.dtype) if one else package(trained, run, args.out, args.dtype)
+    size = sum(path.stat().st_size for path in written)
+    print(f"{args.out}: {trained.where.name} as {', '.join(path.name for path in written)}, {size / 2**20:.1f} MiB")
     return 0
+
+
+def _one_network(trained: Trained, run: Path, out: Path, dtype: str) -> list[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    write_safetensors(out / "model.safetensors", trained.arrays, {"from": trained.where.name}, dtype)
+    for name in RECORDS:
+        shutil.copyfile(run / name, out / name)
+    return [out / "model.safetensors"]
 
 
 if __name__ == "__main__":

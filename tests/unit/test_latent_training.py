@@ -26,7 +26,7 @@ UNET = {"model.family": "modelscope", "model.channels": "[8,8]", "model.layers":
         "model.head_dim": "4", "model.entry_heads": "1", "model.context_dim": "8", "model.groups": "2", "data.size": "[16,16]",
         "data.frames": "2", "train.steps": "3", "train.batch_size": "2", "latents.clips": "5", "diffusion.cond_drop": "0.3",
         "preview.prompts": "['a red circle moving left']", "preview.sample.steps": "2", "train.preview_every": "3"}  # fmt: skip
-TEXT = "family: clip_text\nvocabulary: 540\nwidth: 8\nlayers: 1\nheads: 2\nhidden: 16\nlength: 8\npad_id: 0\n"
+TEXT = "family: clip_text\nvocabulary: 640\nwidth: 8\nlayers: 1\nheads: 2\nhidden: 16\nlength: 8\npad_id: 0\n"
 
 
 def config(*tables: dict[str, str]) -> TrainConfig:
@@ -45,7 +45,7 @@ def first_stage(tmp_path_factory):
     loaded = config(VAE)
     Trainer(task_of(loaded), loaded.values.train, folder / "vae", config_text=loaded.text).run()
     (folder / "text.yaml").write_text(TEXT)
-    vocabulary, merges = learn(ShapesWorld().captions(), 540)
+    vocabulary, merges = learn(ShapesWorld().captions(), 640)
     (folder / "tokenizer").mkdir()
     (folder / "tokenizer/vocab.json").write_text(json.dumps(vocabulary))
     (folder / "tokenizer/merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
@@ -87,9 +87,10 @@ def test_a_given_text_tower_stays_as_it_is_and_a_given_unet_is_the_start(first_s
     arrays = {p.name: p.asnumpy() + 1 for p in fresh.network.get_parameters()}
     text = {name: a for name, a in arrays.items() if name.startswith("text_encoder.")}
     unet = {name: a for name, a in arrays.items() if name.startswith("unet.")}
-    about = {"mindlong_model": json.dumps({"text_encoder": {"family": "clip_text", "vocabulary": 540, "width": 8, "layers": 1,
+    about = {"mindlong_model": json.dumps({"text_encoder": {"family": "clip_text", "vocabulary": 640, "width": 8, "layers": 1,
                                                             "heads": 2, "hidden": 16, "length": 8, "pad_id": 0}})}  # fmt: skip
-    sizes = {key.removeprefix("model."): json.loads(v) if v[0] in "[0123456789" else v for key, v in UNET.items() if "model." in key}
+    sizes = {key.removeprefix("model."): value if "family" in key else json.loads(value) for key, value in UNET.items()
+             if key.startswith("model.")}
     write_safetensors(tmp_path / "text.safetensors", text, about)
     write_safetensors(tmp_path / "unet.safetensors", unet, {"mindlong_model": json.dumps(sizes)})
     given = {"latents.text_weights": str(tmp_path / "text.safetensors"), "latents.unet_weights": str(tmp_path / "unet.safetensors")}
