@@ -88,6 +88,29 @@ def mask(given: Sequence[int], frames: Sequence[int], size: tuple[int, int], how
     return np.broadcast_to(painted.astype(np.float32)[None, None, :, None, None], (1, 1, len(known), *size)).copy()
 
 
+def prepare_mask(picture_HWC: np.ndarray, mask_HW: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """A picture and what of it is to be repainted, as the inpainting network wants them.
+
+    Args:
+        picture_HWC: uint8 (H, W, 3). mask_HW: uint8 0..255 or float 0..1, (H, W); from a half on it is repainted.
+        size: height and width of a latent.
+
+    Returns:
+        mask float32 (1, 1, H, W) of 0 and 1, the picture in [-1, 1] with zeros there (1, 3, H, W), and the mask at the
+        size of a latent (1, 1, h, w), by the nearest pixel above and left.
+
+    Raises:
+        ConfigError: picture and mask of different sizes.
+    """
+    if picture_HWC.shape[:2] != mask_HW.shape:
+        raise ConfigError(f"The picture is {picture_HWC.shape[:2]} and its mask {mask_HW.shape}; they need one size.")
+    share = mask_HW.astype(np.float32) / 255 if mask_HW.dtype == np.uint8 else mask_HW.astype(np.float32)
+    ready = (share >= 0.5).astype(np.float32)[None, None]
+    picture = picture_HWC.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+    rows, columns = (np.arange(small) * full // small for small, full in zip(size, mask_HW.shape, strict=True))
+    return ready, picture * (ready < 0.5), ready[:, :, rows][:, :, :, columns]
+
+
 def augment(hints: np.ndarray, noise: np.ndarray, level: float) -> np.ndarray:
     """Hints with noise of deviation `level` mixed in so that the variance stays: the signal-to-noise ratio is
     (1 - level^2) / level^2, so 0.87 and 0.78 are the ratios 0.33 and 0.66 of the published extension.
