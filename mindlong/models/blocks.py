@@ -169,19 +169,22 @@ class LargerLayer(Layer):
         return self.resample(x_RCHW, size, frames)
 
 
-def down_blocks(spec: UNetSpec) -> list[nn.Cell]:
+LAYERS = (Layer, JoinLayer, LargerLayer)
+
+
+def down_blocks(spec: UNetSpec, kinds: tuple[type[Layer], ...] = LAYERS) -> list[nn.Cell]:
     """Everything on the way down whose output is kept for the way up."""
     cells = []
     for level in spec.down():
-        cells += [Layer(spec, level, j) for j in range(len(level.layers))]
+        cells += [kinds[0](spec, level, j) for j in range(len(level.layers))]
         cells += [Smaller(spec, level.width)] if level.resample else []
     return cells
 
 
-def up_blocks(spec: UNetSpec) -> list[nn.Cell]:
+def up_blocks(spec: UNetSpec, kinds: tuple[type[Layer], ...] = LAYERS) -> list[nn.Cell]:
     """As many as `down_blocks`, and one for the first convolution: each reads one kept feature, the last first."""
     cells = []
     for level in spec.up():
         last = len(level.layers) - 1
-        cells += [(LargerLayer if level.resample and j == last else JoinLayer)(spec, level, j) for j in range(last + 1)]
+        cells += [kinds[2 if level.resample and j == last else 1](spec, level, j) for j in range(last + 1)]
     return cells

@@ -8,7 +8,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from mindlong.models.blocks import Layer, NumberEmbedding, Transformer, down_blocks, parts_of, up_blocks
+from mindlong.models.blocks import LAYERS, Layer, NumberEmbedding, Transformer, down_blocks, parts_of, up_blocks
 from mindlong.models.rows import fold, start_at_zero, unfold
 from mindlong.ops.activation import SiLU
 from mindlong.spec.unet import UNetSpec
@@ -36,6 +36,8 @@ class UNet(nn.Cell):
         ConfigError: inputs that do not fit; at the call.
     """
 
+    layers = LAYERS  # the kinds of layer that it is built from
+
     def __init__(self, spec: UNetSpec, dtype: str = "float32") -> None:
         super().__init__()
         self.spec, self.dtype, self.check = spec, getattr(ms, dtype), _input_check(spec)
@@ -47,9 +49,9 @@ class UNet(nn.Cell):
         self.entered = spec.entry is not None
         if self.entered:
             self.entry = Transformer(spec, spec.entry, first, spec.entry_heads, spec.head_of(0)[1])
-        self.down = nn.CellList(down_blocks(spec))
+        self.down = nn.CellList(down_blocks(spec, self.layers))
         self.mid = nn.CellList([Layer(spec, spec.mid(), j) for j in range(2)])
-        self.up = nn.CellList(up_blocks(spec))
+        self.up = nn.CellList(up_blocks(spec, self.layers))
         self.act, self.norm_out = SiLU(), parts.norm(spec.groups, first, spec.eps, act=True)
         self.conv_out = parts.conv(first, spec.out_channels, 3, padding=1)
         self._zeros(spec)
@@ -74,27 +76,34 @@ class UNet(nn.Cell):
         """
         self.check(x_BCFHW.shape, t_B.shape, context.shape, fps_B is not None)
         frames = x_BCFHW.shape[2]
-        emb_RE = self.embedding((t_B, fps_B), frames)
         context = context.astype(self.dtype)
+        emb_RE = self.embedding((t_B, fps_B), frames)
+        return self.run(x_BCFHW, emb_RE, context, (context,) * len(self.down), (context,) * len(self.up))
+
+    def run(self, x_BCFHW: Tensor, emb_RE: Tensor, context: Tensor, down: tuple, up: tuple) -> Tensor:
+        """The network behind its embeddings; `down` and `up` hold what each block is given as context, usually the same."""
+        frames = x_BCFHW.shape[2]
         x = self.conv_in(fold(x_BCFHW.astype(self.dtype)), frames)
         if self.entered:
             x = self.entry(x, emb_RE, context, frames)
         kept = (x,)
-        for block in self.down:
-            kept += (block(kept[-1], emb_RE, context, frames),)
+        for i, block in enumerate(self.down):
+            kept += (block(kept[-1], emb_RE, down[i], frames),)
         x = kept[-1]
         for layer in self.mid:
             x = layer(x, emb_RE, context, frames)
         before = (kept[0], *kept)
         for i, layer in enumerate(self.up):
-            x = layer(x, kept[-1 - i], emb_RE, context, frames, before[-2 - i].shape[2:])
+            x = layer(x, kept[-1 - i], emb_RE, up[i], frames, before[-2 - i].shape[2:])
         return unfold(self.conv_out(self.norm_out(x, frames), frames), frames).astype(ms.float32)
 
-    def embedding(self, numbers: tuple[Tensor, ...], frames: int) -> Tensor:
-        """The sum of the embeddings behind SiLU, repeated for every frame: (R, E)."""
+    def embedding(self, numbers: tuple[Tensor, ...], frames: int, more_BE: Tensor | None = None) -> Tensor:
+        """The sum of the embeddings (and `more_BE`) behind SiLU, repeated for every frame: (R, E)."""
         emb_BE = self.time_embedding(numbers[0])
         for name, number_B in zip(self.embeddings[1:], numbers[1:]):  # noqa: B905  graph mode knows no strict
             emb_BE = emb_BE + getattr(self, name)(number_B)
+        if more_BE is not None:
+            emb_BE = emb_BE + more_BE
         batch, width = emb_BE.shape
         emb_BFE = self.act(emb_BE).astype(self.dtype).expand_dims(1).broadcast_to((batch, frames, width))
         return emb_BFE.reshape((batch * frames, width))
