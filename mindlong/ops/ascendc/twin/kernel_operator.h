@@ -1,3 +1,7 @@
 // Stands for CANN's header of this name where a kernel is compiled for the CPU. Own code: the subset of the API the kernels use.
 #pragma once
 #include "compute.h"
+
+// The launch data lies in the order of its fields.
+struct TwinTiling { uint32_t bn, sq, skv, d; };
+#define GET_TILING_DATA(name, from) const TwinTiling name = *reinterpret_cast<const TwinTiling*>(from)

@@ -1,0 +1,102 @@
+"""Flash attention on a 910A: the Ascend C operators of `mindlong/ops/ascendc`, once the user has built them.
+
+Registered by `ops.Custom(func_type="aot")`; the backward pass is two operators of the same source. On a CPU the twin
+offers operators of the same names, so `attend_910a` is tested as a part of a graph.
+
+Legend: B batch, N heads, S queries, T keys, D width of a head.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import mindspore as ms
+from mindspore import Tensor, ops
+
+from mindlong.ops.ascendc import layout
+from mindlong.ops.attention.visible import Visible
+
+_HEADER = "op_api/include/aclnn_mindlong_attention_forward.h"
+_PORTS = {
+    layout.FORWARD: (("q", "k", "v", "control"), ("o", "logsum")),
+    layout.BACKWARD_QUERIES: (("q", "k", "v", "control", "o", "logsum", "dout"), ("delta", "scaled", "dq")),
+    layout.BACKWARD_KEYS: (("k", "v", "control", "logsum", "dout", "delta", "scaled"), ("dk", "dv")),
+}
+
+
+def missing() -> str | None:
+    """Why the operators are not there; None if CANN will find them."""
+    custom = [Path(p) for p in os.environ.get("ASCEND_CUSTOM_OPP_PATH", "").split(":") if p]
+    vendors = Path(os.environ.get("ASCEND_OPP_PATH") or "/nowhere") / "vendors"
+    if any((p / _HEADER).exists() for p in [*custom, *vendors.glob("*")]):
+        return None
+    return "its operators are not built here (python -m mindlong.ops.ascendc.build)"
+
+
+def _registration(name: str) -> dict:
+    """What MindSpore is told of an operator: names and types of its tensors, as op_host has them."""
+    inputs, outputs = _PORTS[name]
+    info = ops.CustomRegOp(name)
+    for i, port in enumerate(inputs):
+        info = info.input(i, port, "required")
+    for i, port in enumerate(outputs):
+        info = info.output(i, port, "required")
+    half, integer = ops.DataType.F16_Default, ops.DataType.I32_Default
+    types = [integer if port == "control" else half for port in (*inputs, *outputs)]
+    return info.dtype_format(*types).target("Ascend").get_op_info()
+
+
+def _custom(library: str | None, name: str, shapes, bprop=None):
+    count = len(_PORTS[name][1])
+    if library is None:
+        return ops.Custom(name, shapes, (ms.float16,) * count, "aot", bprop=bprop, reg_info=_registration(name))
+    return ops.Custom(f"{library}:{name}", shapes, (ms.float16,) * count, "aot", bprop=bprop)
+
+
+def _tails(q: list[int]) -> list[int]:
+    return list(layout.tails(q[0] * q[1], q[2]))
+
+
+@functools.lru_cache(None)
+def operator(library: str | None = None):
+    """(q (B,N,S,D), k, v (B,N,T,D) float16, control int32) -> (o, tails of the log-sums), differentiable in q, k and v.
+
+    Args:
+        library: a shared library with the operators for a CPU (the twin's); None: the ones built with CANN.
+    """
+    queries = _custom(library, layout.BACKWARD_QUERIES, lambda q, k, v, c, o, s, d: (s, q, q))
+    keys = _custom(library, layout.BACKWARD_KEYS, lambda k, v, c, s, d, e, q: (k, v))
+
+    def attention_910a_bprop(q, k, v, control, out, dout):
+        delta, scaled, dq = queries(q, k, v, control, out[0], out[1], dout[0])
+        dk, dv = keys(k, v, control, out[1], dout[0], delta, scaled)
+        return dq, dk, dv, ops.zeros_like(control)
+
+    return _custom(library, layout.FORWARD, lambda q, k, v, c: (q, _tails(q)), attention_910a_bprop)
+
+
+@ops.constexpr
+def _control(batch, heads, keys, scale, visible) -> Tensor:
+    return Tensor(layout.control(batch, heads, keys, scale, Visible(*visible)))
+
+
+def attend_910a(kernel, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, scale: float, visible: tuple = ()) -> Tensor:
+    """softmax(q k^T * scale) v over the keys that `visible` leaves, for use inside `construct`.
+
+    Args:
+        kernel: `operator()`, made when the cell is.
+        q_BNSD, k_BNTD, v_BNTD: float16; D up to 160, padded to a multiple of 16 here.
+        visible: the fields of a `Visible`, in order; () for everything.
+    """
+    more = (-q_BNSD.shape[3]) % layout.STEP
+    control = _control(q_BNSD.shape[0], q_BNSD.shape[1], k_BNTD.shape[2], scale, visible)
+    if more == 0:
+        return kernel(q_BNSD, k_BNTD, v_BNTD, control)[0]
+    wide = kernel(_wider(q_BNSD, more), _wider(k_BNTD, more), _wider(v_BNTD, more), control)[0]
+    return wide[..., : q_BNSD.shape[3]]
+
+
+def _wider(x: Tensor, more: int) -> Tensor:
+    return ops.concat((x, ops.zeros((x.shape[0], x.shape[1], x.shape[2], more), x.dtype)), -1)
