@@ -98,15 +98,21 @@ def _from_base(weights: WeightFile, hit: Hit, wishes: Mapping[str, Any] | None, 
         spec = wanted.from_section(wanted.section(plain.spec))  # what differs from the published sizes of `wanted`
     else:
         plain = to_ours(weights, inner, spec=hit.kind.from_section(hit.kind.section(spec)), allow=allow)
+    arrays, fresh = started(wanted, spec, plain.arrays)
+    note = f"{len(fresh)} tensors of {wanted.family} are not in such a file and start fresh, for instance {fresh[0]}"
+    return replace(plain, hit=hit, kind=wanted, spec=spec, arrays=arrays, notes=(*plain.notes, note))
+
+
+def started(wanted: Kind, spec: Any, base: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], list[str]]:
+    """What a network takes over from one of its base family, both under our names, and the names that start fresh."""
     arrays, fresh = {}, []
     for entry in wanted.entries(spec):
         name = wanted.base_name(entry.ours)
         if name is None:
             fresh.append(entry.ours)
-        elif name in plain.arrays:
-            arrays[entry.ours] = plain.arrays[name]
-    note = f"{len(fresh)} tensors of {wanted.family} are not in such a file and start fresh, for instance {fresh[0]}"
-    return replace(plain, hit=hit, kind=wanted, spec=spec, arrays=arrays, notes=(*plain.notes, note))
+        elif name in base:
+            arrays[entry.ours] = base[name]
+    return arrays, fresh
 
 
 def _with_present_tie(entries: list[Entry], shapes: Mapping[str, Any]) -> list[Entry]:

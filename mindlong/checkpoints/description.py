@@ -48,16 +48,19 @@ def metadata(model: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, s
 
 
 def read_model(weights: WeightFile, model: str | None) -> dict[str, Any]:
-    """The description of a file of ours: from the model file named, from the file itself, or from beside or above it.
+    """The description of a file of ours: from the model file named, from beside it, from the file itself, or from above it.
 
     Raises:
         ConfigError: there is none. CorruptCheckpoint: it is damaged.
     """
     if model:
         return read_yaml(model)
+    where = weights.path.absolute()
+    beside = {part: read_yaml(where / f"{part}.yaml") for part in PARTS if (where / f"{part}.yaml").is_file()}
+    if beside:
+        return {**beside.pop("unet", {}), **beside}
     if MODEL in weights.metadata:
         return _table(weights, MODEL)
-    where = weights.path.absolute()
     for path in (where.with_suffix(".yaml"), *(folder / "config.yaml" for folder in where.parents[:3])):
         if path.is_file():
             content = read_yaml(path)

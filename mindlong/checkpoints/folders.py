@@ -33,7 +33,7 @@ def open_folder(folder: Path, open_file: Open) -> WeightFile:
     Raises:
         InputFileError: none, or several and nothing says which.
     """
-    parts = dict(_parts(folder))
+    parts = dict(parts_in(folder))
     if parts:
         return _merged(folder, {part: open_file(path) for part, path in parts.items()})
     return open_file(_one(folder))
@@ -49,7 +49,7 @@ def config_beside(path: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _parts(folder: Path) -> Iterator[tuple[str, Path]]:
+def parts_in(folder: Path) -> Iterator[tuple[str, Path]]:
     """The parts of a whole pipeline: ours, a diffusers folder, or ModelScope's three files."""
     if (folder / manifest.NAME).is_file():
         return

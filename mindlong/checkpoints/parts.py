@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from mindlong.checkpoints import convert, description
@@ -19,6 +20,10 @@ class Part:
     spec: Any
     arrays: dict[str, Lazy]
 
+    def size(self) -> int:
+        """How many numbers there are."""
+        return sum(prod(lazy.shape) for lazy in self.arrays.values())
+
 
 def read_part(weights: WeightFile, part: str, family: str | None = None) -> Part:
     """The network `part` (unet, vae, text_encoder) of an open file.
@@ -30,10 +35,14 @@ def read_part(weights: WeightFile, part: str, family: str | None = None) -> Part
         InputFileError: the file holds no such network, or a damaged one. ConfigError: nothing says its sizes.
     """
     hit = recognise(weights, None, family, part)[0]
-    if hit.ours and not hit.based:
-        section = description.part_of(description.read_model(weights, None), part, str(weights.path))
-        held = {name.removeprefix(hit.prefix): weights.lazy(name) for name in weights if name.startswith(hit.prefix)}
-        return Part(hit.kind.family, hit.kind.from_section(section), held)
-    plan = convert.to_ours(weights, hit)
-    plan.check(str(weights.path))
-    return Part(plan.kind.family, plan.spec, plan.arrays)
+    if not hit.ours:
+        plan = convert.to_ours(weights, hit)
+        plan.check(str(weights.path))
+        return Part(plan.kind.family, plan.spec, plan.arrays)
+    section = description.part_of(description.read_model(weights, None), part, str(weights.path))
+    spec = hit.kind.from_section(section)
+    held = {name.removeprefix(hit.prefix): weights.lazy(name) for name in weights if name.startswith(hit.prefix)}
+    if hit.based:
+        spec = hit.based.from_section(hit.based.section(spec))
+        return Part(hit.based.family, spec, convert.started(hit.based, spec, held)[0])
+    return Part(hit.kind.family, spec, held)

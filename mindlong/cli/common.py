@@ -1,4 +1,4 @@
-"""What every command shares: arguments, exit codes, the first lines of a run."""
+"""What every command shares: arguments and exit codes."""
 
 from __future__ import annotations
 
@@ -47,17 +47,3 @@ def guarded(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | N
         traceback.print_exc()
         print("error: this is a fault of mindlong, not of your input; the lines above say where", file=sys.stderr)
         return 1
-
-
-def opening_lines(rows: dict[str, object]) -> list[str]:
-    """The first lines of a run, aligned."""
-    width = max(map(len, rows))
-    return [f"{key:<{width}}  {value}" for key, value in rows.items()]
-
-
-def count(number: float) -> str:
-    """A number a person can read: 35.7 M, 1.2 G."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(number) >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.3g} "

@@ -23,10 +23,11 @@ from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.lazy import counted
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.cli.common import count, guarded
+from mindlong.cli.common import guarded
 from mindlong.config.load import parse_overrides
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.lines import count
 from mindlong.utils.progress import bar
 
 EXAMPLES = """examples:

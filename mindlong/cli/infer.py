@@ -1,16 +1,19 @@
-"""Make videos from trained weights."""
+"""Make videos: from prompts, or what the pipeline chosen makes them from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from mindlong import __version__
-from mindlong.cli.common import count, guarded, opening_lines, parser
+from mindlong.cli.common import guarded, parser
+from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import Loaded, load
-from mindlong.config.schema import InferConfig, TrainConfig
+from mindlong.config.pipelines import function, pipeline
+from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
-  python infer.py weights=runs/mine prompts='[a red circle moving left]' sample.guidance=2 seed=7"""
+  python infer.py weights=runs/mine prompts='[a red circle moving left]' sample.guidance=2 seed=7
+  python infer.py --config configs/infer/text_to_video_modelscope.yaml weights=my_modelscope prompt='a panda eating bamboo'"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,28 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def plan(loaded: Loaded) -> list[str]:
     """What the run would do and cost, without MindSpore."""
-    from mindlong.config.cost import sampling_cost
-    from mindlong.pipelines.weights import config_of, locate
-
-    config: InferConfig = loaded.values
-    trained: TrainConfig = config_of(locate(config.weights))
-    frames, size = config.frames or trained.data.frames, config.size or trained.data.size
-    videos = len(prompts_of(config)) * config.count
-    cost = sampling_cost(trained.model, config.sample.guidance, frames, size, min(config.batch, videos))
-    steps = trained.diffusion.timesteps if config.sample.sampler == "ddpm" else config.sample.steps
-    rounds = -(-videos // config.batch)
-    return opening_lines({
-        "mindlong": f"{__version__}, dry run: nothing is made",
-        "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
-        "plan": f"{videos} videos of {frames} frames {size[0]}x{size[1]}, {rounds} batches of {steps} steps",
-        "a step": f"{count(cost.flops)}FLOP",
-        "peak memory": f"about {cost.memory / 2**30:.2f} GiB (estimate)",
-    })  # fmt: skip
-
-
-def prompts_of(config: InferConfig) -> list[str]:
-    """`prompt` and `prompts` as one list; one empty prompt where there is none."""
-    return ([config.prompt] if config.prompt else []) + list(config.prompts) or [""]
+    rows = function(pipeline(loaded.values.pipeline).plan)(loaded)
+    return opening_lines({"mindlong": f"{__version__}, dry run: nothing is made", **rows})
 
 
 def command(argv: Sequence[str] | None = None) -> int:

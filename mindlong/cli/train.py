@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mindlong import __version__
-from mindlong.cli.common import count, guarded, opening_lines, parser
+from mindlong.cli.common import guarded, parser
 from mindlong.config.load import Loaded, load
 from mindlong.config.schema import TrainConfig
+from mindlong.utils.lines import count, opening_lines
 
 EXAMPLES = """  python train.py --config configs/train/vdm_shapes.yaml run_dir=runs/mine train.steps=2000
   python train.py --config configs/train/clips.yaml data.folder=my_clips --dry_run"""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mindlong.config.models import SCHEMAS
+from mindlong.config.pipelines import PIPELINES
 
 
 def keys_of(schema: type, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
@@ -42,9 +43,12 @@ def _help(f: dataclasses.Field) -> str:
 
 
 def table(schema: type) -> str:
-    """All keys of `schema` and of the model families as aligned text."""
-    rows = list(keys_of(schema))
-    blocks = ["keys:\n" + _aligned(rows)]
+    """All keys of `schema` and of the model families or the pipelines as aligned text."""
+    blocks = ["keys:\n" + _aligned(list(keys_of(schema)))]
+    if hasattr(schema, "chosen"):
+        blocks += [f"keys of pipeline {name}:\n" + _aligned(list(keys_of(entry.options, f"{name}.")))
+                   for name, entry in PIPELINES.items() if entry.options]
+        return "\n\n".join(blocks)
     for model in dict.fromkeys(SCHEMAS.values()):
         names = ", ".join(family for family, schema in SCHEMAS.items() if schema is model)
         blocks.append(f"keys of a model of family {names}:\n" + _aligned(list(keys_of(model, "model."))))

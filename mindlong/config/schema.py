@@ -1,4 +1,4 @@
-"""Every key of a training and of an inference configuration, with its type, default and one line of help."""
+"""Every key of a training configuration, with its type, default and one line of help."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mindlong.config.infinet_options import InfinetOptions
+from mindlong.config.interpolation_options import InterpolationOptions
 from mindlong.config.option import option
+from mindlong.config.sample import SampleOptions
 from mindlong.config.train_options import TrainOptions
 
 
@@ -64,6 +67,11 @@ class DiffusionOptions:
     """The noising process and the loss."""
 
     timesteps: int = option(1000, "steps of the noising process", minimum=1)
+    schedule: str = option(
+        "cosine", "noise of the steps; scaled_linear is that of the latent families", choices=("cosine", "linear", "scaled_linear")
+    )
+    beta_start: float = option(0.00085, "linear, scaled_linear: noise of the first step", minimum=0)
+    beta_end: float = option(0.012, "linear, scaled_linear: noise of the last step", minimum=0)
     prediction: str = option("eps", "what the network predicts", choices=("eps", "v", "x0"))
     loss: str = option("l1", "distance between prediction and target", choices=("l1", "l2"))
     cond_drop: float = option(
@@ -73,14 +81,26 @@ class DiffusionOptions:
 
 
 @dataclass
-class SampleOptions:
-    """How noise becomes a video."""
+class LatentOptions:
+    """What the latent families train in and with; the pixel families leave it alone."""
 
-    sampler: str = option("ddim", "ddim takes any number of steps; ddpm takes all of them", choices=("ddim", "ddpm"))
-    steps: int = option(50, "denoising steps (ddim)", minimum=1)
-    eta: float = option(0.0, "ddim: noise added at each step, 0 none, 1 as ddpm", minimum=0)
-    guidance: float = option(1.0, "classifier-free guidance scale; 1 is none", minimum=0)
-    dynamic_threshold: float = option(0.0, "quantile for dynamic thresholding, 0 is off; 0.9 is usual", minimum=0)
+    vae: str = option("", "the autoencoder: a run folder, a checkpoint folder, a weights file, or shipped:NAME")
+    scaling: float = option(0.0, "latents are multiplied by it; 0: as the autoencoder's model file says", minimum=0)
+    text_encoder: str = option("", "model file of the text encoder; trained jointly unless text_weights is given")
+    text_weights: str = option("", "weights of a text encoder, which then stays as it is (train.train_only can change that)")
+    unet_weights: str = option("", "weights of the UNet to start from; empty: fresh ones")
+    tokenizer: str = option("", "folder with vocab.json and merges.txt")
+    cache: str = option("", "folder for the latents of the clips, made once; empty: latents in the run folder")
+    clips: int = option(2048, "clips whose latents are kept; samples are drawn from them again and again", minimum=1)
+    chunk: int = option(16, "frames encoded at a time", minimum=1)
+    fps: int = option(8, "frames per second told to a network that wants to know", minimum=1)
+
+
+@dataclass
+class AutoencoderOptions:
+    """The loss of an autoencoder's training."""
+
+    kl: float = option(1e-6, "weight of the divergence of the latents from N(0, 1), against the mean squared error", minimum=0)
 
 
 @dataclass
@@ -100,6 +120,10 @@ class TrainConfig:
     run_dir: str = option("runs/train", "folder of the run: configuration, checkpoints, metrics, previews")
     model: Any = option(None, "path of a model file, or its keys")
     data: DataOptions = _section(DataOptions)
+    latents: LatentOptions = _section(LatentOptions)
+    autoencoder: AutoencoderOptions = _section(AutoencoderOptions)
+    infinet: InfinetOptions = _section(InfinetOptions)
+    interpolation: InterpolationOptions = _section(InterpolationOptions)
     diffusion: DiffusionOptions = _section(DiffusionOptions)
     train: TrainOptions = _section(TrainOptions)
     preview: PreviewOptions = _section(PreviewOptions)
@@ -112,52 +136,13 @@ class TrainConfig:
             return
         yield from self.model.problems()
         yield from self.train.problems()
-        yield from _size_problems(self.data.size, self.model)
+        if len(self.data.size) != 2:
+            yield f"data.size is {self.data.size}; it must be [height, width]"
+            return
+        yield from self.model.training_problems(self)
+        yield from self.infinet.problems(self)
+        yield from self.interpolation.problems(self)
         if self.data.kind == "clips" and not self.data.folder:
             yield "data.folder is empty; data.kind=clips needs a folder of videos"
-        if self.diffusion.cond_drop and not self.model.cond_dim:
-            yield f"diffusion.cond_drop is {self.diffusion.cond_drop:g} but model.cond_dim is empty; there is no condition to drop"
         if self.diffusion.cond_drop > 1:
             yield f"diffusion.cond_drop is {self.diffusion.cond_drop:g}; a share is at most 1"
-
-
-def _size_problems(size: list[int], model: Any) -> Iterator[str]:
-    if len(size) != 2:
-        yield f"data.size is {size}; it must be [height, width]"
-        return
-    step = 2 ** (len(model.dim_mults) - 1)
-    if size[0] % step or size[1] % step:
-        yield f"data.size is {size}; both must be multiples of {step}, because model.dim_mults has {len(model.dim_mults)} levels"
-
-
-@dataclass
-class InferConfig:
-    """A sampling run."""
-
-    pipeline: str = option("pixel", "pixel: text to video with Unet3D", choices=("pixel",))
-    weights: str = option("shipped:vdm_shapes", "a run folder, a checkpoint folder, a weights file, or shipped:NAME")
-    model: Any = option(None, "path of a model file; empty: the one saved with the weights")
-    prompts: list[str] = option([], "one video a prompt")
-    prompt: str = option("", "a single prompt, put before prompts")
-    count: int = option(1, "videos for each prompt", minimum=1)
-    batch: int = option(4, "videos made at the same time; fewer need less memory", minimum=1)
-    seed: int = option(0, "noise; video i of the run starts from the i-th noise of this seed")
-    frames: int = option(0, "frames; 0: as trained", minimum=0)
-    size: list[int] = option([], "height and width in pixels; empty: as trained", minimum=2)
-    fps: int = option(8, "frames per second of the files written", minimum=1)
-    formats: list[str] = option(
-        ["mp4", "gif", "png"],
-        "files to write: mp4 (H.264), gif, png (contact sheet)",
-        choices=("mp4", "gif", "png", "webm", "frames"),
-    )
-    output: str = option("outputs", "folder for the results; a new numbered folder is made in it for every run")
-    scale: int = option(1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1)
-    sample: SampleOptions = _section(SampleOptions)
-    env: EnvOptions = _section(EnvOptions)
-
-    def problems(self) -> Iterator[str]:
-        """Sentences on fields that do not fit together."""
-        if self.size and len(self.size) != 2:
-            yield f"size is {self.size}; it must be [height, width]"
-        if self.sample.dynamic_threshold > 1:
-            yield f"sample.dynamic_threshold is {self.sample.dynamic_threshold:g}; a quantile is at most 1"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -172,6 +173,12 @@ def make(name: str, timesteps: int = 1000, **arguments: float) -> Schedule:
     if name not in SCHEDULES:
         raise ConfigError(f"There is no noise schedule {name!r}.{did_you_mean(name, SCHEDULES)}")
     return SCHEDULES[name](timesteps, **arguments)
+
+
+def of_options(options: Any) -> Schedule:
+    """The noising process that a configuration's `diffusion` section describes."""
+    betas = {} if options.schedule == "cosine" else {"start": options.beta_start, "end": options.beta_end}
+    return make(options.schedule, options.timesteps, **betas)
 
 
 def _check_timesteps(timesteps: int) -> None:

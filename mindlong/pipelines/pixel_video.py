@@ -13,10 +13,11 @@ from mindspore import Tensor
 
 from mindlong.data.source import to_frames
 from mindlong.diffusion.guidance import Model, guided
-from mindlong.diffusion.samplers import sample_ddim, sample_ddpm
+from mindlong.diffusion.scheduler_config import Noising
 from mindlong.diffusion.schedules import Schedule
 from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
 from mindlong.models.conditioned import ConditionedUnet3D
+from mindlong.pipelines.denoise import count_steps, denoise
 from mindlong.utils import rng
 
 
@@ -40,6 +41,9 @@ class Plan:
     guidance: float = 1.0
     dynamic_threshold: float = 0.0
     prediction: str = "eps"
+    flavour: str = ""
+    spacing: str = ""
+    rescale: float = 0.0
 
 
 Callback = Callable[[int, int, np.ndarray], object]
@@ -75,15 +79,17 @@ class PixelVideo:
             return _noise(requests, plan.shape, "sample-step", step)
 
         clip = dynamic_threshold(plan.dynamic_threshold) if plan.dynamic_threshold else static_threshold()
-        common = {"noise": noise, "prediction": plan.prediction, "clip": clip, "callback": callback}
-        if plan.sampler == "ddpm":
-            return to_frames(sample_ddpm(model, start, self.schedule, **common))
-        return to_frames(sample_ddim(model, start, self.schedule, plan.steps, plan.eta, **common))
+        noising = Noising(self.schedule, plan.prediction)
+        return to_frames(denoise(plan, model, start, noising, noise=noise, callback=callback, clip=clip))
+
+    def count_steps(self, plan: Plan) -> int:
+        """Steps that a video takes."""
+        return count_steps(plan, Noising(self.schedule, plan.prediction))
 
     def _model(self, prompts: list[str], plan: Plan) -> Model:
         wanted = self.network.conditions(prompts)
         absent = self.network.conditions(prompts, dropped=True)
-        return guided(self._with(wanted), self._with(absent) if wanted else None, plan.guidance)
+        return guided(self._with(wanted), self._with(absent) if wanted else None, plan.guidance, plan.rescale)
 
     def _with(self, conditions: tuple[np.ndarray, ...]) -> Model:
         tensors = [Tensor(c) for c in conditions]

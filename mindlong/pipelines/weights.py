@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.checkpoints import safetensors_file
+from mindlong.checkpoints.folders import SUFFIXES, parts_in
 from mindlong.checkpoints.store import latest, load
 from mindlong.config.load import load as load_config
 from mindlong.config.schema import TrainConfig
@@ -27,7 +28,7 @@ class Trained:
 
 def shipped_names() -> list[str]:
     """The models that come with the package."""
-    return sorted(p.parent.name for p in SHIPPED.glob("*/model.safetensors"))
+    return sorted({p.parent.name for p in SHIPPED.glob("*/*.safetensors")})
 
 
 def find_trained(weights: str) -> Trained:
@@ -42,19 +43,27 @@ def find_trained(weights: str) -> Trained:
     return Trained(_arrays(where), config_of(where), where)
 
 
-def locate(weights: str) -> Path:
-    """The file or the checkpoint folder that `weights` means. Raises InputFileError where there is none."""
+def locate(weights: str, key: str = "weights") -> Path:
+    """The file, the checkpoint folder or the pipeline's folder that `weights` means.
+
+    `key` is what the user wrote it under. Raises InputFileError where there is none.
+    """
     if weights.startswith("shipped:"):
-        return _shipped(weights)
+        return _shipped(weights, key)
     path = Path(weights)
     if not path.exists():
-        raise InputFileError(f"weights: nothing at {path}; give a run folder, a weights file, or one of {_offers()}")
-    if path.is_file() or (path / "manifest.json").exists():
+        raise InputFileError(f"{key}: nothing at {path}; give a run folder, a weights file, or one of {_offers()}")
+    if path.is_file() or (path / "manifest.json").exists() or any(parts_in(path)) or _one_network(path):
         return path
     newest = latest(path)
     if newest is None:
-        raise InputFileError(f"weights: {path} holds no finished checkpoint (looked for step-*/manifest.json)")
+        raise InputFileError(f"{key}: {path} holds neither a finished checkpoint (looked for step-*/manifest.json) nor a "
+                             "pipeline (looked for unet.safetensors, unet/config.json and the like)")
     return newest
+
+
+def _one_network(folder: Path) -> bool:
+    return any(p.suffix in SUFFIXES or p.name.endswith(".index.json") for p in folder.iterdir() if p.is_file())
 
 
 def config_of(where: Path) -> TrainConfig:
@@ -69,11 +78,12 @@ def _offers() -> str:
     return ", ".join(f"shipped:{name}" for name in shipped_names())
 
 
-def _shipped(weights: str) -> Path:
+def _shipped(weights: str, key: str) -> Path:
     name = weights.removeprefix("shipped:")
     if name not in shipped_names():
-        raise InputFileError(f"weights: no shipped model {name!r}.{did_you_mean(name, shipped_names())}")
-    return SHIPPED / name / "model.safetensors"
+        raise InputFileError(f"{key}: no shipped model {name!r}.{did_you_mean(name, shipped_names())}")
+    file = SHIPPED / name / "model.safetensors"
+    return file if file.is_file() else file.parent
 
 
 def _arrays(where: Path) -> dict[str, np.ndarray]:

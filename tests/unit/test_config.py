@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mindlong.config.help import keys_of, table
+from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load, load_model
-from mindlong.config.schema import InferConfig, TrainConfig
+from mindlong.config.schema import TrainConfig
 from mindlong.utils.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from mindlong.config.schema import TrainConfig
 from mindlong.data.latent_cache import LatentCache
 from mindlong.data.source import Source, to_frames
 from mindlong.diffusion import schedules
-from mindlong.diffusion.guidance import guided
+from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sampler
 from mindlong.media.sheet import write_contact_sheet
@@ -48,9 +48,9 @@ class LatentTask:
 
     def __init__(self, config: TrainConfig, source: Source) -> None:
         self.config, self.source = config, source
-        self.schedule = build_schedule(config.diffusion)
+        self.schedule = schedules.of_options(config.diffusion)
         self.spec = config.model.spec()
-        self.network = build_network(config)
+        self.network = self.build()
         self.tokenizer = build_tokenizer(config)
         self.vae, vae_key = build_autoencoder(config.latents.vae)
         self.cache = self._cache(vae_key)
@@ -58,6 +58,14 @@ class LatentTask:
         d = config.diffusion
         self.loss = DiffusionLoss(self.network, self.schedule, prediction=d.prediction, loss=d.loss)
         self._decode = Decode(self.vae)
+
+    def build(self) -> nn.Cell:
+        """The network that is trained."""
+        return build_network(self.config)
+
+    def belongs(self) -> list[Any]:
+        """What the kept latents depend on beside the autoencoder."""
+        return [asdict(self.config.data)]
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
         """Latents, noise, timesteps, token ids (and frames per second) of `samples` (global numbers)."""
@@ -92,11 +100,18 @@ class LatentTask:
 
     def _sample(self, prompts: Sequence[str], noise: np.ndarray) -> np.ndarray:
         """Videos (B, C, F, H, W) about -1 to 1."""
+        return self.decoded(self.denoised(self._with(prompts), self._with([""] * len(prompts)), noise))
+
+    def denoised(self, model: Model, null: Model, noise: np.ndarray) -> np.ndarray:
+        """Scaled latents (B, C, F, h, w) drawn from `noise` as the preview section says."""
         self.network.set_train(False)
         s = self.config.preview.sample
-        model = guided(self._with(prompts), self._with([""] * len(prompts)), s.guidance)
         arguments = {} if s.sampler == "ddpm" else {"steps": s.steps}
-        z = sampler(s.sampler)(model, noise, self.schedule, prediction=self.config.diffusion.prediction, **arguments)
+        return sampler(s.sampler)(guided(model, null, s.guidance), noise, self.schedule,
+                                  prediction=self.config.diffusion.prediction, **arguments)
+
+    def decoded(self, z: np.ndarray) -> np.ndarray:
+        """Scaled latents (B, C, F, h, w) -> videos (B, 3, F, H, W) about -1 to 1."""
         batch, channels, frames, height, width = z.shape
         rows = z.transpose(0, 2, 1, 3, 4).reshape(-1, channels, height, width) * (self.vae.spec.scaling / self.scaling)
         pictures = np.concatenate(list(decode_frames(self._decode, rows, chunk=self.config.latents.chunk)))
@@ -118,14 +133,8 @@ class LatentTask:
             return np.concatenate([encode(Tensor(part)).asnumpy() for part in parts])
 
         folder = Path(options.cache or Path(self.config.run_dir) / "latents")
-        key = json.dumps([asdict(self.config.data), vae_key], sort_keys=True)
+        key = json.dumps([*self.belongs(), vae_key], sort_keys=True)
         return LatentCache(folder, self.source, options.clips, moments, key)
-
-
-def build_schedule(options: Any) -> schedules.Schedule:
-    """The noising process that a `diffusion` section describes."""
-    betas = {} if options.schedule == "cosine" else {"start": options.beta_start, "end": options.beta_end}
-    return schedules.make(options.schedule, options.timesteps, **betas)
 
 
 def build_network(config: TrainConfig) -> nn.Cell:

@@ -82,6 +82,9 @@ def sampling_plan(config: TrainConfig, sample: object) -> Plan:
         sample.guidance,
         sample.dynamic_threshold,
         config.diffusion.prediction,
+        sample.flavour,
+        sample.spacing,
+        sample.rescale,
     )
 
 

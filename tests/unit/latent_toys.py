@@ -1,0 +1,52 @@
+"""A whole latent pipeline of tiny random networks, as a folder of ours."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from mindlong.checkpoints.families.registry import kinds_of
+from mindlong.checkpoints.files import write_safetensors
+from mindlong.spec import clip_text, unet_names, vae
+from mindlong.spec.families import FAMILIES
+from mindlong.utils import rng
+
+SIZES = {"channels": (16, 32), "attends": (True, False), "layers": 1, "context_dim": 24, "groups": 8, "head_dim": 8, "heads": None}
+VAE = vae.VaeSpec(block_channels=(8, 16), layers=1, groups=4, scaling=0.5)
+TEXT = clip_text.ClipTextSpec(vocabulary=300, width=24, layers=1, heads=2, hidden=32, length=8, activation="gelu", pad_id=0)
+SCHEDULER = {"num_train_timesteps": 50, "beta_start": 0.001, "beta_end": 0.2, "beta_schedule": "scaled_linear",
+             "prediction_type": "v_prediction", "steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False}
+
+
+def folder(where: Path, family: str = "modelscope") -> Path:
+    """Write the pipeline; every number is random, also those that start at zero."""
+    spec = FAMILIES[family].spec(**SIZES, **({"entry_heads": 2} if FAMILIES[family].fixed.get("entry") else {}))
+    parts = {"unet": (family, spec, unet_names.names(spec)), "vae": ("autoencoder_kl", VAE, vae.names(VAE)),
+             "text_encoder": ("clip_text", TEXT, clip_text.names(TEXT))}
+    for part, (name, sizes, entries) in parts.items():
+        arrays = {f"{part}.{e.ours}": drawn(part, e.ours, e.our_shape) for e in entries}
+        write_safetensors(where / f"{part}.safetensors", arrays)
+        (where / f"{part}.yaml").write_text(yaml.safe_dump(kinds_of(name, part)[0].section(sizes)))
+    tokenizer(where / "tokenizer")
+    (where / "scheduler").mkdir()
+    (where / "scheduler/scheduler_config.json").write_text(json.dumps(SCHEDULER))
+    return where
+
+
+def drawn(part: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Random numbers of a size that keeps the network in range; norms' weights are near one."""
+    fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 16
+    near = 1.0 if "norm" in name and name.endswith("weight") else 0.0
+    return (near + rng.normal(shape, 0, "toy", part, name) / np.sqrt(fan_in)).astype(np.float32)
+
+
+def tokenizer(where: Path) -> None:
+    """A vocabulary of single letters with no merges."""
+    from mindlong.models.tokenizer import END, START, WORD_END, byte_letters
+
+    letters = byte_letters()[:140]
+    tokens = [*letters, *(letter + WORD_END for letter in letters), START, END]
+    where.mkdir(parents=True)
+    (where / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+    (where / "merges.txt").write_text("#version: 0.2\n")
