@@ -54,9 +54,10 @@ Talk = Generator[Ask, Answer, Any]
 def check_shardable(spec: words.UNetSpec) -> None:
     """Raise ConfigError where the network has layers over frames other than temporal convolutions and transformers."""
     transformers = [s for s in (*spec.stages, spec.entry) if isinstance(s, words.Transformer)]
-    across = [b for s in transformers if not s.joint for b in s.branches if b.kind == "time" or (b.kind, b.reads) == ("space", "all")]
-    across += [b for s in transformers for b in s.branches if b.kind == "space" and b.reads != "frame"]
-    if spec.joint or spec.pseudo3d or across:
+    single = [b for s in transformers if not s.joint for b in s.branches]
+    across = [b for b in single if b.kind == "time" or (b.kind == "space" and b.reads != "frame")]
+    joint = [s for s in transformers if s.joint and not any(b.kind == "time" for b in s.branches)]
+    if spec.joint or spec.pseudo3d or across or joint:
         raise ConfigError("Clip-parallel runs need a UNet of the modelscope or videocrafter2 family: only its temporal "
                           "convolutions and temporal transformers see other frames.")
 
@@ -74,34 +75,44 @@ class ShardedUNet:
     def __init__(self, unet: UNet, exact: bool = True, context: int = 4) -> None:
         check_shardable(unet.spec)
         self.unet, self.exact, self.groups, self.context = unet, exact, unet.spec.groups, context
-        self.frame_moments = cells.FrameMoments(self.groups)
-        self.norm_convs: dict[int, nn.Cell] = {}
-        self.embed = _Embedding(unet)
-        self.pieces = {id(cell): self._made(cell) for cell in unet.cells() if isinstance(cell, Transformer)}
-        for layer in (*unet.down, *unet.mid, *unet.up):
-            for name in getattr(layer, "order", ()):
-                self.pieces[id(getattr(layer, name))] = self._made(getattr(layer, name))
+        self.frame_moments, self.embed = cells.FrameMoments(self.groups), _Embedding(unet)
+        self.norm_convs: dict[int, cells.NormConv] = {}
+        self.pieces: dict[int, Any] = {}
+        if unet.entered:
+            self.pieces[id(unet.entry)] = self.transformer_pieces(unet.entry, unet.spec.entry, unet.spec.entry_heads)
+        stages = {stage.name: stage for stage in unet.spec.stages}
+        for layer, level in _layers(unet):
+            for name in layer.order:
+                self.pieces[id(getattr(layer, name))] = self._made(getattr(layer, name), stages[name], level.heads)
 
-    def _made(self, stage: nn.Cell) -> Any:
-        if isinstance(stage, TemporalConvs):
-            width = stage.convs[0].cout
-            if width not in self.norm_convs:
-                self.norm_convs[width] = cells.NormConv(width, self.groups)
-            return self.norm_convs[width] if self.exact else cells.ChunkConvs(stage, self.context)
-        if isinstance(stage, Transformer) and any(getattr(stage.block, name[1], None).__class__.__name__ == "PolicyAttention" and
-                                                  getattr(stage.block, name[1]).in_time for name in stage.block.steps):
-            return _transformer_pieces(stage)
+    def _made(self, cell: nn.Cell, stage: words.Stage, heads: int) -> Any:
+        """What runs a stage; None for one that sees single frames."""
+        if isinstance(stage, words.TemporalConv):
+            width = cell.convs[0].cout
+            if not self.exact:
+                return cells.ChunkConvs(cell, self.context)
+            return self.norm_convs.setdefault(width, cells.NormConv(width, self.groups))
+        if isinstance(stage, words.Transformer) and stage.joint:
+            return self.transformer_pieces(cell, stage, heads)
         return None
 
+    def transformer_pieces(self, cell: Transformer, stage: words.Transformer, heads: int) -> list[nn.Cell]:
+        """The parts of a transformer over frames between its attentions."""
+        steps = tuple((b.norm, b.name) for b in stage.branches)
+        timed = [i for i, branch in enumerate(stage.branches) if branch.kind == "time"]
+        pools = [cells.PoolAttention(getattr(cell.block, steps[i][1]), heads, self.unet.spec.upcast) for i in timed]
+        made: list[nn.Cell] = [cells.Opening(cell, steps[: timed[0]], steps[timed[0]][0])]
+        for pool, here, after in zip(pools[:-1], timed[:-1], timed[1:], strict=True):
+            made.append(cells.Between(cell, pool, steps[here + 1 : after], steps[after][0]))
+        return [*made, cells.Closing(cell, pools[-1], steps[timed[-1] + 1 :])]
 
-def _transformer_pieces(stage: Transformer) -> list[nn.Cell]:
-    """The parts of a transformer over frames between its attentions."""
-    steps = stage.block.steps
-    timed = [i for i, (_, name) in enumerate(steps) if getattr(getattr(stage.block, name), "in_time", False)]
-    made: list[nn.Cell] = [cells.Opening(stage, steps[: timed[0]], steps[timed[0]][0])]
-    for here, after in zip(timed, timed[1:], strict=False):
-        made.append(cells.Between(stage, steps[here][1], steps[here + 1 : after], steps[after][0]))
-    return [*made, cells.Closing(stage, steps[timed[-1]][1], steps[timed[-1] + 1 :])]
+
+def _layers(unet: UNet) -> list[tuple[nn.Cell, words.Level]]:
+    """Every layer with the level that it belongs to."""
+    down = [level for level in unet.spec.down() for _ in range(len(level.layers) + level.resample)]
+    up = [level for level in unet.spec.up() for _ in level.layers]
+    pairs = [*zip(unet.down, down, strict=True), *((layer, unet.spec.mid()) for layer in unet.mid), *zip(unet.up, up, strict=True)]
+    return [(layer, level) for layer, level in pairs if not isinstance(layer, Smaller)]
 
 
 class _Embedding(nn.Cell):
@@ -131,7 +142,7 @@ class ClipRun:
         self.index = Tensor(self.reading.index)
         self.factor = Tensor(layout.factors(clip).reshape((1, -1, 1, 1)))
         self.exists = Tensor(np.array([w >= 0 for w in layout.wanted("conv", clip)], np.float32))
-        self.biases: dict[tuple[int, tuple[float, float]], Tensor] = {}
+        self.biases: dict[tuple[float, float], Tensor] = {}
 
     def _places(self, kind: str) -> Tensor | None:
         start = self.layout.clips[self.clip].start
@@ -206,12 +217,11 @@ class ClipRun:
         numbers = (yield Ask("norm", None, own)).numbers if self.network.exact else own
         taken = Tensor(_moments(numbers, self.per_group(cells.by_video(x, self.frames)), stage.norm.eps))
         tokens, y = opening(x, taken, self.context, self.frames)
-        heads = rest[0].pool.attention.heads
         for piece in rest[:-1]:
             others = Tensor((yield Ask("attention", self.exported(y, "attention"))).frames)
-            tokens, y = piece(tokens, y, others, self.index, self.bias(heads), self.factor, self.context)
+            tokens, y = piece(tokens, y, others, self.index, self.bias(), self.factor, self.context)
         others = Tensor((yield Ask("attention", self.exported(y, "attention"))).frames)
-        return rest[-1](tokens, y, others, self.index, self.bias(heads), self.factor, self.context, x)
+        return rest[-1](tokens, y, others, self.index, self.bias(), self.factor, self.context, x)
 
     def exported(self, x_BF: Tensor, kind: str) -> np.ndarray:
         """The frames that other clips need, on the host."""
@@ -230,12 +240,11 @@ class ClipRun:
         channels, height, width = x_BFCHW.shape[2:]
         return channels // self.network.groups * height * width
 
-    def bias(self, heads: int) -> Tensor:
-        """What is added to the scores at this timestep: (1, blocks * heads, size, keys)."""
-        key = heads, self.layout.tuning.biases(self.t)
+    def bias(self) -> Tensor:
+        """What is added to the scores at this timestep: (blocks, size, keys)."""
+        key = self.layout.tuning.biases(self.t)
         if key not in self.biases:
-            bias = self.layout.bias(self.clip, self.reading, self.t)
-            self.biases[key] = Tensor(np.repeat(bias, heads, 0)[None])
+            self.biases[key] = Tensor(self.layout.bias(self.clip, self.reading, self.t))
         return self.biases[key]
 
 

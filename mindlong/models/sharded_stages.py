@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 
 from mindlong.models.attention import PolicyAttention
 from mindlong.models.blocks import TemporalConvs, Transformer
+from mindlong.ops.attention.math import math_attention
 from mindlong.ops.device import use_native
 from mindlong.ops.norm import GroupNorm
 
@@ -110,28 +111,33 @@ class ChunkConvs(nn.Cell):
 class PoolAttention(nn.Cell):
     """An attention over frames whose keys are the clip's own frames and `others`.
 
-    construct(y (B, F, S, D), others (B, K, S, D), index (blocks * keys,), bias (1, blocks * heads, size, keys), factor
-    (1, F, 1, 1)) -> (B, F, S, D). Places in `index` count own frames first. Zeros in `others` are zero keys and values,
-    because the projections have no bias.
+    construct(y (B, F, S, D), others (B, K, S, D), index (blocks * keys,), bias (blocks, size, keys), factor (1, F, 1, 1))
+    -> (B, F, S, D). Places in `index` count own frames first. Zeros in `others` are zero keys and values, because the
+    projections have no bias.
     """
 
-    def __init__(self, attention: PolicyAttention) -> None:
+    def __init__(self, attention: PolicyAttention, heads: int, upcast: bool) -> None:
         super().__init__(auto_prefix=False)
-        self.attention = attention
+        self.to_q, self.to_k, self.to_v, self.to_out = attention.to_q, attention.to_k, attention.to_v, attention.to_out
+        self.heads, self.scale, self.upcast = heads, (attention.to_q.cout // heads) ** -0.5, upcast
 
     def construct(self, y_BFSD: Tensor, others_BKSD: Tensor, index: Tensor, bias: Tensor, factor: Tensor) -> Tensor:
-        cell = self.attention
-        blocks = bias.shape[1] // cell.heads
+        batch, frames, pixels, width = y_BFSD.shape
+        blocks, size, keys = bias.shape
         pool = ops.concat((y_BFSD, others_BKSD), 1)
-        q = cell.to_q(y_BFSD * factor.astype(y_BFSD.dtype))
-        k, v = ops.gather(cell.to_k(pool), index, 1), ops.gather(cell.to_v(pool), index, 1)
-        q, k, v = (self.rows(part, blocks) for part in (q, k, v))
-        return cell.to_out(cell.tokens(cell.mix(q, k, v, bias), y_BFSD.shape, blocks))
+        q = self.rows(self.to_q(y_BFSD * factor.astype(y_BFSD.dtype)), blocks)
+        k, v = (self.rows(ops.gather(part, index, 1), blocks) for part in (self.to_k(pool), self.to_v(pool)))
+        mask = bias.expand_dims(1).broadcast_to((blocks, self.heads, size, keys)).reshape((1, blocks * self.heads, size, keys))
+        out = math_attention(q, k, v, self.scale, mask).astype(y_BFSD.dtype)
+        out = out.reshape((batch, pixels, blocks, self.heads, size, width // self.heads)).transpose((0, 2, 4, 1, 3, 5))
+        return self.to_out(out.reshape(y_BFSD.shape))
 
     def rows(self, x: Tensor, blocks: int) -> Tensor:
         """(B, blocks * n, S, D) -> (B * S, blocks * heads, n, D / heads)."""
-        rows = self.attention.rows(x, blocks)
-        return rows.reshape((-1, blocks * rows.shape[1], rows.shape[2], rows.shape[3]))
+        batch, length, pixels, width = x.shape
+        x = x.astype(ms.float32) if self.upcast else x
+        x = x.reshape((batch, blocks, length // blocks, pixels, self.heads, width // self.heads)).transpose((0, 3, 1, 4, 2, 5))
+        return x.reshape((batch * pixels, blocks * self.heads, length // blocks, width // self.heads))
 
 
 class Opening(nn.Cell):
@@ -165,10 +171,9 @@ class Between(nn.Cell):
     """From one attention of a transformer over frames to the next one's norm: construct(tokens, y, others, index, bias,
     factor, context) -> as `Opening`."""
 
-    def __init__(self, stage: Transformer, attention: str, steps: tuple[tuple[str, str], ...], norm: str) -> None:
+    def __init__(self, stage: Transformer, pool: PoolAttention, steps: tuple[tuple[str, str], ...], norm: str) -> None:
         super().__init__(auto_prefix=False)
-        self.block, self.steps, self.last = stage.block, steps, norm
-        self.pool = PoolAttention(getattr(stage.block, attention))
+        self.block, self.pool, self.steps, self.last = stage.block, pool, steps, norm
 
     def construct(self, tokens: Tensor, y: Tensor, others: Tensor, index: Tensor, bias: Tensor, factor: Tensor,
                   context: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,10 +185,9 @@ class Closing(nn.Cell):
     """From the last attention to the end: construct(tokens, y, others, index, bias, factor, context, x (R, C, H, W)) ->
     (R, C, H, W)."""
 
-    def __init__(self, stage: Transformer, attention: str, steps: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, stage: Transformer, pool: PoolAttention, steps: tuple[tuple[str, str], ...]) -> None:
         super().__init__(auto_prefix=False)
-        self.block, self.steps, self.proj_out = stage.block, steps, stage.proj_out
-        self.pool = PoolAttention(getattr(stage.block, attention))
+        self.block, self.pool, self.steps, self.proj_out = stage.block, pool, steps, stage.proj_out
 
     def construct(self, tokens: Tensor, y: Tensor, others: Tensor, index: Tensor, bias: Tensor, factor: Tensor,
                   context: Tensor, x_RCHW: Tensor) -> Tensor:

@@ -129,7 +129,10 @@ def _side_by_side(shelf: dict[int, np.ndarray], wanted: Sequence[int], like: np.
     return out
 
 
-def rank_program(meeting: Meeting, rank: int, clips: Sequence[Generator[Any, Any, Any]], reply: type) -> Generator[Parcel, Arrival, list[Any]]:
+Program = Generator[Parcel, Arrival, list[Any]]
+
+
+def rank_program(meeting: Meeting, rank: int, clips: Sequence[Generator[Any, Any, Any]], reply: type) -> Program:
     """The clips of a rank, in lock step; `reply(frames, numbers)` makes their answers. Returns their results."""
     asks = [next(clip) for clip in clips]
     while True:
@@ -160,7 +163,7 @@ class Traffic:
         self.bytes += parcel.sent_bytes()
 
 
-def drive(program: Generator[Parcel, Arrival, list[Any]], comm: Swaps, traffic: Traffic | None = None) -> list[Any]:
+def drive(program: Program, comm: Swaps, traffic: Traffic | None = None) -> list[Any]:
     """Run a rank's program to its end, its parcels through `comm`."""
     try:
         parcel = next(program)

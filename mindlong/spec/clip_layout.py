@@ -143,7 +143,8 @@ def exact_layout(clips: Sequence[range], local: str, spread: str, tuning: Tuning
     return ClipLayout(tuple(clips), reads, tuning or Tuning())
 
 
-def video_infinity_layout(clips: Sequence[range], reach: int, count: int, tuning: Tuning | None = None, padding: int = 4) -> ClipLayout:
+def video_infinity_layout(clips: Sequence[range], reach: int, count: int, tuning: Tuning | None = None,
+                          padding: int = 4) -> ClipLayout:
     """Clips as the original's released code treats them, one for each rank.
 
     Raises:
