@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any
 
 from mindlong.config.infer_options.latent import LatentModelOptions
@@ -48,6 +48,17 @@ class InferConfig:
     def chosen(cls, tree: Mapping[str, Any]) -> type[InferConfig]:
         """The schema with the section of the pipeline that the keys in `tree` name. Raises ConfigError."""
         return infer_schema(str(tree.get("pipeline", "pixel")))
+
+    @classmethod
+    def placed(cls, pairs: Mapping[str, Any]) -> dict[str, Any]:
+        """`pairs` of the command line, where the section of the pipeline chosen may go unnamed: video=FILE stands for
+        interpolate.video=FILE, if there is no common key called so.
+        """
+        section = next((f for f in fields(cls) if f.name in PIPELINES), None)
+        own = {f.name for f in fields(section.default_factory)} - {f.name for f in fields(cls)} if section else set()
+        short = {key: value for key, value in pairs.items() if key in own}
+        placed = {key: value for key, value in pairs.items() if key not in own}
+        return placed | {section.name: {**short, **placed.get(section.name, {})}} if short else placed
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -33,6 +33,7 @@ class UNetModel:
     eps: float | None = option(None, "of the GroupNorms of residual blocks")
     linear_projection: bool | None = option(None, "files store the transformers' projections as linear layers")
     upcast: bool | None = option(None, "attention scores in float32, also in half precision")
+    conditions: list[str] | None = option(None, "what the network is told beside the latents: time, and fps for frame rates")
     reads: dict[str, str] = option({}, "which frames a frame reads, for example {time: 'window:5', space: sparse_causal}")
 
     def spec(self) -> Any:
@@ -51,7 +52,8 @@ class UNetModel:
     def training_problems(self, config: Any) -> Iterator[str]:
         """Sentences on what a training configuration with this model gets wrong."""
         for key in ("vae", "text_encoder", "tokenizer"):
-            if not getattr(config.latents, key):
+            given = config.latents.text_weights if key == "text_encoder" else ""
+            if not getattr(config.latents, key) and not given:
                 yield f"latents.{key} is empty; the family {self.family} is trained in latents, on captions"
 
     def problems(self) -> Iterator[str]:

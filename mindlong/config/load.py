@@ -146,6 +146,7 @@ def load(path: str | Path | None, pairs: Sequence[str], schema: type[T]) -> Load
     tree, overrides = (read_yaml(base) if base else {}), parse_overrides(pairs)
     if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
         schema = schema.chosen({**tree, **overrides})
+        overrides = schema.placed(overrides)
     model = _resolve_model(tree, base, overrides) if "model" in schema.__dataclass_fields__ else None
     where = str(base) if base else "the command line"
     node = _merge(OmegaConf.structured(schema), [tree], where)

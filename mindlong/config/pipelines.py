@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.utils.errors import ConfigError, did_you_mean
 
@@ -47,8 +48,14 @@ PIPELINES: dict[str, Pipeline] = {
     "text_to_video": Pipeline(
         "text to video in latents: ModelScope, zeroscope, VideoCrafter2, Stable Diffusion's relatives",
         plan="mindlong.pipelines.text_to_video_plan:plan",
-        run="mindlong.pipelines.text_to_video:run",
+        run="mindlong.pipelines.text_to_video_run:run",
         options=TextToVideoOptions,
+    ),
+    "interpolate": Pipeline(
+        "frames between key frames: of a video, of pictures, or of key frames made from prompts",
+        plan="mindlong.pipelines.long.interpolate_plan:plan",
+        run="mindlong.pipelines.long.interpolate_run:run",
+        options=InterpolateOptions,
     ),
 }
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from mindlong.config.sample import SampleOptions
+from mindlong.diffusion.scheduler_config import Noising
 from mindlong.diffusion.schedules import scaled_linear
 from mindlong.pipelines.long.chain import Chain, place, plan_extension
 from mindlong.pipelines.long.interpolate import HintedRuns, Rule, Stage, chain_of, finished, run_chain
@@ -43,8 +45,8 @@ def run(tmp, chain, stage, name="video", rows=1, **options):
     return np.concatenate(list(finished(folder)))
 
 
-def stage(predict=believes_hints, steps=4, **rule):
-    return Stage(predict, SCHEDULE, "x0", Rule(**rule), steps=steps)
+def stage(predict=believes_hints, steps=4, eta=0.0, hinted=True, **rule):
+    return Stage(predict, Noising(SCHEDULE, "x0"), Rule(**rule), SampleOptions(steps=steps, eta=eta), hinted)
 
 
 @pytest.mark.parametrize("pin", ["none", "final", "each_step"])
@@ -94,12 +96,11 @@ def test_any_length_and_any_window(tmp_path, frames, window, chunk):
 
 
 def test_a_network_without_hints_serves_with_its_frames_pinned(tmp_path):
-    plain = Stage(lambda x, t, fps: 0.9 * x + 0.1 * x.mean(2, keepdims=True), SCHEDULE, "x0", Rule(pin="each_step"),
-                  hinted=False, steps=4)
+    plain = stage(lambda x, t, fps: 0.9 * x + 0.1 * x.mean(2, keepdims=True), hinted=False, pin="each_step")
     video = run(tmp_path, Chain(3, (4,)), plain)
     assert np.array_equal(video[::4, 0, 0, 0], [0, 4, 8])
     with pytest.raises(ConfigError, match="reads no hints"):
-        Stage(believes_hints, SCHEDULE, hinted=False)
+        stage(hinted=False)
 
 
 def test_batches_change_nothing_but_the_grouping(tmp_path):
@@ -142,8 +143,8 @@ def test_each_level_is_told_its_own_frame_rate(tmp_path):
 
 def test_shared_noise_is_one_picture_for_all_frames(tmp_path):
     still = lambda x, t, fps: np.zeros_like(x[:, : SHAPE[0]])  # noqa: E731
-    runs = [HintedRuns(lambda level, s=s: Stage(still, SCHEDULE, "x0", Rule(shared_noise=s), steps=5, eta=1.0), 5,
-                       lambda level: 8.0, False) for s in (True, False)]
+    runs = [HintedRuns(lambda level, s=s: stage(still, eta=1.0, shared_noise=s), 5, lambda level: 8.0, False)
+            for s in (True, False)]
     chain, plan = chain_of(Chain(2, (4,)), [stage()])
     batch = level_batches(list(plan.levels())[1][1], 1)[0]
     shared, own = (r._step_noise(r.stage_of(1), batch, np.arange(2, 7), SHAPE, 3) for r in runs)

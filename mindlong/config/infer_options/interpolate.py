@@ -9,6 +9,7 @@ from typing import Any
 from mindlong.config.option import option
 
 METHODS = ("diffusion", "flow", "blend", "repeat")
+HINTS, MASKS, PINS = ("previous", "nearest", "linear"), ("zero", "between"), ("none", "final", "each_step")
 
 
 @dataclass
@@ -23,7 +24,7 @@ class InterpolateOptions:
                               "other pipelines leave in latents/")
     encode: str = option("mean", "key frames from files: the autoencoder's mean, or a sample (as published)",
                          choices=("mean", "sample"))
-    key_weights: str = option("", "no video, images or latents: networks that make the key frames from the prompts; empty: as weights")
+    key_weights: str = option("", "no video, images or latents: networks that make key frames from the prompts; empty: weights")
     keys: int = option(5, "no video, images or latents: number of key frames", minimum=0)
     factor: int = option(0, "a single stage with this factor; 0: as factors say", minimum=0)
     factors: list[int] = option([4, 4], "every gap of stage k becomes factors[k] gaps: 5 key frames and [4, 4] give 17, then 65",
@@ -31,11 +32,11 @@ class InterpolateOptions:
     stage_weights: list[str] = option([], "networks of each stage; empty: weights serves all of them")
     window: int = option(0, "longest run of a stage in frames, for videos of any length; 0: no limit", minimum=0)
     hint: str = option("", "given frame that a frame is told: previous (as published), nearest, linear; empty: as trained",
-                       choices=("", "previous", "nearest", "linear"))
+                       choices=("", *HINTS))
     mask: str = option("", "zero: the mask says nothing (as published); between: it marks the frames to make; empty: as trained",
-                       choices=("", "zero", "between"))
+                       choices=("", *MASKS))
     pin: str = option("each_step", "given frames are made again (none, as published), stay (final), or stay and are seen at the "
-                      "right noise level (each_step)", choices=("none", "final", "each_step"))
+                      "right noise level (each_step)", choices=PINS)
     hint_noise: float = option(0.0, "deviation of noise mixed into the hints, 0 to 1", minimum=0)
     shared_noise: bool = option(False, "noise of eta above 0 is one picture for all frames, as published")
     max_frames: int = option(0, "video: read only so many frames; 0: all", minimum=0)

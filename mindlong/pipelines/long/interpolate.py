@@ -10,14 +10,17 @@ Legend: B videos or windows, F frames of a run, K given frames, C channels, h w 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers import sampler
-from mindlong.diffusion.schedules import Schedule
+from mindlong.config.sample import SampleOptions
+from mindlong.diffusion.guidance import Model
+from mindlong.diffusion.samplers.loop import Callback
+from mindlong.diffusion.scheduler_config import Noising
 from mindlong.parallel.comm import Comm
+from mindlong.pipelines.denoise import denoise
 from mindlong.pipelines.long import hints
 from mindlong.pipelines.long.chain import Chain, place, plan_chain
 from mindlong.pipelines.long.jobs import Batch, Work, run_plan
@@ -60,17 +63,18 @@ class Stage:
 
     Attributes:
         predict: the network, guided already.
+        noising: what it was trained on.
+        sample: the `sample` section of a configuration.
         hinted: it reads mask and hints behind the latents; else latents alone.
+        callback: called at each denoising step.
     """
 
     predict: Predict
-    schedule: Schedule
-    prediction: str = "eps"
+    noising: Noising
     rule: Rule = Rule()
+    sample: SampleOptions = field(default_factory=SampleOptions)
     hinted: bool = True
-    sampler: str = "ddim"
-    steps: int = 50
-    eta: float = 0.0
+    callback: Callback | None = None
 
     def __post_init__(self) -> None:
         if not self.hinted and self.rule.pin != "each_step":
@@ -78,7 +82,7 @@ class Stage:
                               "with pin=each_step")
 
     def model(self, given_BCKhw: np.ndarray, given: Sequence[int], run: Sequence[int], fps: float,
-              noise: np.ndarray | None = None) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+              noise: np.ndarray | None = None) -> Model:
         """The network on the latents of the run `run` alone; `noise` is that of the hints, where there is any."""
         def plain(x: np.ndarray, t: np.ndarray) -> np.ndarray:
             return self.predict(x, t, fps)
@@ -92,14 +96,7 @@ class Stage:
             return model
         inside = [(row, run.index(f)) for row, f in enumerate(given) if f in run]
         rows, places = [row for row, _ in inside], [at for _, at in inside]
-        return hints.pinned(model, given_BCKhw[:, :, rows], places, self.schedule, self.prediction)
-
-    def sample(self, model: Callable, start: np.ndarray, noise: Callable[[int], np.ndarray]) -> np.ndarray:
-        """Denoise `start` (B, C, F, h, w)."""
-        extra = {} if self.sampler == "ddpm" else {"steps": self.steps}
-        if self.sampler == "ddim":
-            extra["eta"] = self.eta
-        return sampler(self.sampler)(model, start, self.schedule, noise=noise, prediction=self.prediction, **extra)
+        return hints.pinned(model, given_BCKhw[:, :, rows], places, self.noising.schedule, self.noising.prediction)
 
 
 @dataclass(frozen=True)
@@ -133,8 +130,9 @@ class HintedRuns:
         if stage.rule.pin == "each_step":
             inside = [run.index(f) for f in given if f in run]
             kept = given_BCKhw[:, :, [k for k, f in enumerate(given) if f in run]]
-            start = hints.pinned_start(start, kept, inside, stage.schedule)
-        made = stage.sample(model, start, lambda step: self._step_noise(stage, batch, rows, shape, step))
+            start = hints.pinned_start(start, kept, inside, stage.noising.schedule)
+        made = denoise(stage.sample, model, start, stage.noising, callback=stage.callback,
+                       noise=lambda step: self._step_noise(stage, batch, rows, shape, step))
         out = np.array(known_BFCHW, np.float32)
         out[:, rows] = made.transpose(0, 2, 1, 3, 4)
         return out

@@ -17,6 +17,14 @@ def build_task(config: TrainConfig, source: Source) -> Task:
         from mindlong.training.tasks.autoencoder import AutoencoderTask
 
         return AutoencoderTask(config, source)
+    if config.interpolation.wanted:
+        from mindlong.training.tasks.interpolation import InterpolationTask
+
+        return InterpolationTask(config, source)
+    if config.infinet.lengths:
+        from mindlong.training.tasks.infinet import InfinetTask
+
+        return InfinetTask(config)
     from mindlong.training.tasks.latent import LatentTask
 
     return LatentTask(config, source)

@@ -1,0 +1,142 @@
+"""Measure interpolation: every n-th frame is kept, the others are made anew and compared with what was there."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from mindlong.cli.common import guarded
+from mindlong.config.infer_options.interpolate import HINTS, MASKS, PINS
+from mindlong.data import interpolation_scores as scores
+from mindlong.data.flow import METHODS, fill_between
+from mindlong.data.shapes import Clip, ShapesWorld
+from mindlong.media.read import open_reader, probe
+from mindlong.utils.atomic import write_text
+from mindlong.utils.errors import ConfigError
+from mindlong.utils.progress import bar
+
+EXAMPLES = """examples:
+  python tools/evaluate_interpolation.py holiday.mp4 sports.mp4
+  python tools/evaluate_interpolation.py --shapes 64 --frames 17 --size 48 48
+  python tools/evaluate_interpolation.py --shapes 16 --frames 17 --weights runs/interpolate_shapes --pin each_step
+
+exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
+MakeAll = Callable[[np.ndarray, str, int], Iterator[np.ndarray]]  # (kept frames, caption, number of the clip) -> all frames
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    made = argparse.ArgumentParser(prog="evaluate_interpolation.py", description=__doc__, epilog=EXAMPLES,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("videos", nargs="*", type=Path, metavar="VIDEO", help="files, or folders of frames")
+    made.add_argument("--every", type=int, default=4, metavar="N", help="keep every N-th frame (4)")
+    made.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS), help="without a network")
+    made.add_argument("--max_frames", type=int, default=0, metavar="N", help="only the first N frames of a video")
+    made.add_argument("--shapes", type=int, default=0, metavar="N", help="clips of the shapes world, read back by its reader")
+    made.add_argument("--frames", type=int, default=17, metavar="N", help="shapes: frames of a clip (17)")
+    made.add_argument("--size", type=int, nargs=2, default=[48, 48], metavar=("H", "W"), help="shapes: pixels (48 48)")
+    made.add_argument("--first", type=int, default=10**6, metavar="N", help="shapes: number of the first clip (1000000)")
+    made.add_argument("--bounce", action="store_true", help="shapes: turn back at the edges rather than slow down")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    network = made.add_argument_group("with a network")
+    network.add_argument("--weights", default="", metavar="WHERE", help="a run, a folder of networks, or shipped:NAME")
+    network.add_argument("--hint", default="", choices=("", *HINTS), help="as trained without")
+    network.add_argument("--mask", default="", choices=("", *MASKS), help="as trained without")
+    network.add_argument("--pin", default="each_step", choices=PINS)
+    network.add_argument("--steps", type=int, default=25, metavar="N", help="denoising steps (25)")
+    network.add_argument("--guidance", type=float, default=1.0, metavar="X")
+    network.add_argument("--seed", type=int, default=0, metavar="N")
+    network.add_argument("--stages", type=int, nargs="+", metavar="N", help="factors of a chain whose product is N (one stage)")
+    network.add_argument("--reads", default="", metavar="POLICY", help="which frames a frame reads, such as window:5")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print a table for videos and one for shapes."""
+    args = parser().parse_args(argv)
+    if args.every < 2:
+        raise ConfigError(f"every is {args.every}; it must be at least 2, else nothing is left out")
+    if not args.videos and not args.shapes:
+        raise ConfigError("nothing to measure: name videos, or give --shapes N")
+    methods, found = dict(_methods(args)), {}
+    if args.videos:
+        found["videos"] = _videos(args, methods)
+    if args.shapes:
+        found["shapes"] = _shapes(args, methods)
+    if args.json:
+        write_text(args.json, json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
+    for name in args.methods:
+        yield name, lambda kept, caption, number, name=name: fill_between(kept, args.every, METHODS[name])
+    if args.weights:
+        from mindlong.pipelines.long.interpolate_clips import clip_filler
+
+        stages = args.stages or [args.every]
+        if np.prod(stages) != args.every:
+            raise ConfigError(f"stages are {stages}, whose product is {np.prod(stages)}; it must be every ({args.every})")
+        yield "network", clip_filler(args.weights, stages, hint=args.hint, mask=args.mask, pin=args.pin, steps=args.steps,
+                                     guidance=args.guidance, seed=args.seed, reads=args.reads)
+
+
+def _videos(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, dict[str, dict[str, float]]]:
+    """{file: {method: PSNR, SSIM}}; frames are read from the disk again for each method, a few at a time."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    print(f"{'video':<28} {'method':<8} {'PSNR dB':>8} {'SSIM':>7} {'frames':>7}")
+    for path in args.videos:
+        count = probe(path).frames
+        count = scores.usable(min(count, args.max_frames or count), args.every)
+        for name, fill in methods.items():
+            with open_reader(path) as truth, open_reader(path) as again:
+                kept = scores.kept(itertools.islice(again, count), args.every)
+                made = fill(np.stack(list(kept)) if name == "network" else kept, "", 0)
+                score = scores.score(itertools.islice(truth, count), made, args.every)
+            found.setdefault(path.name, {})[name] = asdict(score)
+            print(f"{path.name:<28} {name:<8} {score.psnr:8.2f} {score.ssim:7.4f} {score.frames:7d}", flush=True)
+    return found
+
+
+def _shapes(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, dict[str, float]]:
+    """{method: means over the clips}."""
+    frames = scores.usable(args.frames, args.every)
+    world = ShapesWorld(tuple(args.size), frames, bounce=args.bounce)
+    clips = [world.clip(args.first + i) for i in range(args.shapes)]
+    print(f"\n{len(clips)} clips of the shapes world, {frames} frames of {args.size[0]}x{args.size[1]}, every "
+          f"{args.every}th kept")
+    print(f"{'method':<8} {'PSNR dB':>8} {'SSIM':>7} {'position px':>12} {'lost':>6} {'steady':>7} {'right':>6} {'roughness':>10}")
+    found = {"truth": _one(args, clips, lambda kept, caption, number: iter(clips[number].frames_FHWC))}
+    _row("truth", found["truth"])
+    for name, fill in methods.items():
+        found[name] = _one(args, clips, fill)
+        _row(name, found[name])
+    return found
+
+
+def _one(args: argparse.Namespace, clips: list[Clip], fill: MakeAll) -> dict[str, float]:
+    pixels, readings = [], []
+    with bar(len(clips), "clips", unit="clip") as progress:
+        for number, clip in enumerate(clips):
+            made = np.stack(list(fill(clip.frames_FHWC[:: args.every], clip.caption, number)))
+            pixels.append(scores.score(clip.frames_FHWC, made, args.every))
+            readings.append(scores.score_shapes(clip, made, args.every))
+            progress.update(1)
+    means = {name: float(np.mean([getattr(s, name) for s in pixels])) for name in ("psnr", "ssim")}
+    return means | scores.mean_shapes(readings)
+
+
+def _row(name: str, means: dict[str, float]) -> None:
+    print(f"{name:<8} {means['psnr']:8.2f} {means['ssim']:7.4f} {means['position']:12.2f} {means['lost']:6.1%} "
+          f"{means['steady']:7.1%} {means['right']:6.1%} {means['smoothness']:10.3f}", flush=True)
+
+
+def command(argv: Sequence[str] | None = None) -> int:
+    """The console entry: `main` with exit codes."""
+    return guarded(main, argv)

@@ -1,0 +1,11 @@
+"""Measure interpolation on videos and on the shapes world: python tools/evaluate_interpolation.py VIDEO ..."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mindlong.cli.evaluate_interpolation import command  # noqa: E402
+
+if __name__ == "__main__":
+    raise SystemExit(command())
