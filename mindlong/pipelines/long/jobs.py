@@ -63,7 +63,7 @@ def _filled(jobs: Sequence[Job], size: int, number: int) -> Batch:
 
 def count_batches(plan: LongPlan, rows: int, only: Collection[str] | None = None) -> int:
     """How many batches `run_plan` makes of a plan of which nothing is done yet."""
-    return sum(len(_of_interest(level_batches(jobs, rows), only)) for _, jobs in plan.levels())
+    return sum(len(of_interest(level_batches(jobs, rows), only)) for _, jobs in plan.levels())
 
 
 def run_plan(
@@ -89,7 +89,7 @@ def run_plan(
     comm = comm or SerialComm()
     for level, jobs in plan.levels():
         error = None
-        batches = _of_interest(level_batches(jobs, rows), only)
+        batches = of_interest(level_batches(jobs, rows), only)
         try:
             for batch in batches[comm.rank :: comm.size]:
                 notice(batch, _run_batch(batch, folder, work, shape_CHW))
@@ -100,7 +100,7 @@ def run_plan(
         yield level
 
 
-def _of_interest(batches: Sequence[Batch], only: Collection[str] | None) -> list[Batch]:
+def of_interest(batches: Sequence[Batch], only: Collection[str] | None) -> list[Batch]:
     """The batches that hold a wanted job; a row that holds another repeats the first wanted one in its place."""
     if only is None:
         return list(batches)

@@ -9,7 +9,7 @@ Sources: NUWA-XL (Yin et al., 2023), section 3, for the hierarchy; the 5 -> 17 -
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -153,6 +153,28 @@ def plan_between(lengths: Sequence[int], given: Sequence[int] = (0, -1)) -> Long
     first = plan.jobs[0]
     known = tuple(sorted(first.frames[i] for i in given))
     return LongPlan(plan.frames, (Job(first.name, 0, 0, first.frames, known), *plan.jobs[1:]), known)
+
+
+def plan_given(lengths: Sequence[int], given: Collection[int], frames: int | None = None) -> LongPlan:
+    """The hierarchy where some frames exist already, at whatever places: runs know them, and those that would make nothing else
+    are left out.
+
+    Args:
+        lengths, frames: as for `plan_hierarchical`.
+        given: frame numbers of the finished video.
+    Raises:
+        ConfigError: as `plan_hierarchical`, or a given frame outside the video.
+    """
+    whole, there = plan_hierarchical(lengths, frames), frozenset(given)
+    outside = sorted(f for f in there if not 0 <= f < hierarchy_frames(lengths))
+    if outside:
+        raise ConfigError(f"frame {outside[0]} is given; lengths {list(lengths)} give frames 0 to {hierarchy_frames(lengths) - 1}")
+    jobs = []
+    for job in whole.jobs:
+        known = tuple(f for f in job.frames if f in there or f in job.known)
+        if len(known) < len(job.frames):
+            jobs.append(Job(job.name, job.level, job.node, job.frames, known))
+    return LongPlan(whole.frames, tuple(jobs), tuple(sorted(there)))
 
 
 def lengths_for(frames: int, longest: int, levels: int = 8) -> tuple[int, ...]:
