@@ -16,6 +16,7 @@ A policy is written as terms joined by commas:
     window:4:causal    the frame and 4 before (xformers' causal LocalAttention of window 4)
     global:8           8 frames at equal strides from frame 0, or all if there are fewer
     spread:8           8 frames spread evenly over all, from frame 0, or all if there are fewer
+    window:5|first     what either of them reads, each frame once: a band, and the first frame beyond it (a sink)
     sparse_causal      first,prev (Tune-A-Video, arXiv 2212.11565)
     dual_scope:8:16    window:17,global:16 (Video-Infinity, arXiv 2406.16260; its exact form, without zero keys)
 """
@@ -78,6 +79,8 @@ def _rows(policy: str) -> tuple[Row, ...]:
 
 
 def _term(term: str, policy: str) -> list[Row]:
+    if "|" in term:
+        return [_union([row for part in term.split("|") for row in _term(part.strip(), policy)])]
     word, *given = term.split(":")
     if word in _PLACES and not given:
         return [_PLACES[word]]
@@ -128,6 +131,10 @@ def _window(given: list[str], policy: str) -> Row:
     if size % 2 == 0:
         raise ConfigError(f"The key/value policy {policy!r} has a window of {size}; without 'causal' it must be odd.")
     return lambda f, n: list(range(max(f - size // 2, 0), min(f + size // 2, n - 1) + 1))
+
+
+def _union(rows: list[Row]) -> Row:
+    return lambda f, n: sorted({g for row in rows for g in row(f, n)})
 
 
 def _global(count: int) -> Row:
@@ -187,6 +194,20 @@ def best_size(rows: Table, overhead: int = OVERHEAD) -> int:
     frames = len(rows)
     sizes = [size for size in range(1, frames + 1) if frames % size == 0]
     return min(sizes, key=lambda size: frames // size * (overhead + size * reading(rows, size).index.shape[1]))
+
+
+def restricted(rows: Table, allowed_FF: np.ndarray) -> Table:
+    """The table with only those pairs that a user's mask allows, True where frame f may read frame g.
+
+    Raises:
+        ConfigError: a mask of another size, or one that leaves a frame nothing to read.
+    """
+    if allowed_FF.shape != (len(rows), len(rows)):
+        raise ConfigError(f"The mask of frames is {allowed_FF.shape}; the table has {len(rows)} frames, so it must be square.")
+    kept = tuple(tuple(g for g in row if allowed_FF[f, g]) for f, row in enumerate(rows))
+    if not all(kept):
+        raise ConfigError(f"The mask of frames leaves frame {[bool(row) for row in kept].index(False)} nothing to read.")
+    return kept
 
 
 def shared(rows: Table) -> bool:
