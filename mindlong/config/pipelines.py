@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.utils.errors import ConfigError, did_you_mean
@@ -50,6 +51,12 @@ PIPELINES: dict[str, Pipeline] = {
         plan="mindlong.pipelines.text_to_video_plan:plan",
         run="mindlong.pipelines.text_to_video_run:run",
         options=TextToVideoOptions,
+    ),
+    "hierarchical": Pipeline(
+        "long video from coarse to fine, diffusion over diffusion: key frames, then every gap filled, level by level",
+        plan="mindlong.pipelines.long.hierarchical_plan:plan",
+        run="mindlong.pipelines.long.hierarchical_run:run",
+        options=HierarchicalOptions,
     ),
     "interpolate": Pipeline(
         "frames between key frames: of a video, of pictures, or of key frames made from prompts",

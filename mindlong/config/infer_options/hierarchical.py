@@ -1,0 +1,56 @@
+"""The keys of the hierarchical pipeline: diffusion over diffusion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mindlong.config.option import option
+from mindlong.spec.frame_prompts import parse
+from mindlong.utils.errors import ConfigError
+
+
+@dataclass
+class HierarchicalOptions:
+    """A long video from coarse to fine: key frames first, then every gap between two neighbours filled, level by level."""
+
+    lengths: list[int] = option([], "frames of a run at each level: [16, 16, 16] makes 1 + 15*15*15 = 3376; empty: the fewest "
+                                "runs that reach frames, or two levels", minimum=2)
+    longest: int = option(0, "where lengths is empty: longest run in frames; 0: 16, as the networks are trained", minimum=0)
+    branch: str = option("", "weights of the control branch; empty: branch.safetensors in weights. Without any, known frames are "
+                         "held to at every step and the network is told nothing")
+    pin: str = option("each_step", "known frames stay and are seen at the right noise level at every step, or are put in their "
+                      "places at the end (final)", choices=("each_step", "final"))
+    level_prompts: dict[str, str] = option({}, "prompt of a level: {0: a street, 1: a car on a street}")
+    node_prompts: dict[str, str] = option({}, "prompt of one run and of what is made from it: {0/0: dawn, 1/3: a dog runs}, "
+                                          "level/number")
+    scenes: dict[str, str] = option({}, "prompt of a range of frames of the finished video: {0-99: a red circle, 100-225: ...}")
+    negative: str = option("", "what the video should not show; guidance leads away from it")
+    first: str = option("", "a picture that the video starts with")
+    last: str = option("", "a picture that the video ends with")
+    video: str = option("", "a video that is continued; its last frames are the first key frames")
+    extend: str = option("after", "the new frames come after the video or before it", choices=("after", "before"))
+    overlap: int = option(2, "key frames taken from the video, as far as it is long enough", minimum=1)
+    part: list[int] = option([], "make only the frames from one number to another, [100, 150], and what they need", minimum=0)
+    level_videos: bool = option(True, "write level-0.mp4, level-1.mp4, ... when a level is finished")
+    work: str = option("", "folder for the runs' latents and the journal; empty: in the folder of the results")
+
+    def problems(self, config: Any) -> Iterator[str]:
+        """Sentences on fields that do not fit together."""
+        if self.video and (self.first or self.last):
+            yield "hierarchical.video is given besides first or last; a video is continued from its own frames"
+        if self.part and (len(self.part) != 2 or self.part[0] > self.part[1]):
+            yield f"hierarchical.part is {list(self.part)}; it is [first, last], both included"
+        for key in self.level_prompts:
+            if not str(key).isdigit():
+                yield f"hierarchical.level_prompts has {key!r}; its keys are levels: 0, 1, ..."
+        for key in self.node_prompts:
+            level, _, node = str(key).partition("/")
+            if not (level.isdigit() and node.isdigit()):
+                yield f"hierarchical.node_prompts has {key!r}; its keys are level/number: 0/0, 1/3, ..."
+        if self.scenes:
+            try:
+                parse(self.scenes)
+            except ConfigError as error:
+                yield f"hierarchical.scenes: {error}"

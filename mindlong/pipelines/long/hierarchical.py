@@ -1,0 +1,101 @@
+"""Diffusion over diffusion (NUWA-XL, arXiv 2303.12346, section 3.3): the work of a hierarchy's runs.
+
+Level 0 makes key frames as the base does. Each run below knows its ends, which are the frames of the level above to the last
+bit, and makes what lies between; runs of a level need nothing of one another.
+
+Legend: B runs of a batch, C channels, F frames of a run, h w latent pixels, S tokens, D their width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from mindlong.diffusion.guidance import Model, guided
+from mindlong.diffusion.scheduler_config import Noising
+from mindlong.pipelines.denoise import denoise
+from mindlong.pipelines.long import hints
+from mindlong.pipelines.long.jobs import Batch
+from mindlong.pipelines.long.prompts import Prompts
+from mindlong.utils import rng
+
+
+class Network(Protocol):
+    """What a run asks: `mindlong.pipelines.long.controlled_model.ControlledModel`, or a stand-in of a test."""
+
+    def denoiser(self, context: np.ndarray, fps: float, clean_BCFHW: np.ndarray, known_BF: np.ndarray, depth: int) -> Model:
+        """A model for the samplers."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The work of a hierarchy; call it with a batch (see `mindlong.pipelines.long.jobs`).
+
+    Attributes:
+        encode: prompts -> (number of prompts, S, D) float32.
+        sample: the `sample` section of a configuration.
+        prompts: of every run.
+        fps: of the finished video; a network that wants it is told that of its own run.
+        pin: "each_step" or "final".
+        number: of the video among those of one seed.
+    """
+
+    network: Network
+    encode: Callable[[list[str]], np.ndarray]
+    sample: Any
+    noising: Noising
+    prompts: Prompts
+    fps: float = 8.0
+    negative: str = ""
+    pin: str = "each_step"
+    seed: int = 0
+    number: int = 0
+    callback: Callable[..., Any] | None = None
+
+    def __call__(self, batch: Batch, known_BFCHW: np.ndarray) -> np.ndarray:
+        """All frames of every run (B, F, C, h, w); known ones are returned as they came."""
+        known, clean = batch.known, known_BFCHW.transpose(0, 2, 1, 3, 4)
+        model = self._model(batch, clean, known)
+        places = np.flatnonzero(known[0])
+        start = self._noise(batch, clean.shape[1:2] + clean.shape[3:], "start")
+        if len(places) and self.pin == "each_step":
+            model = hints.pinned(model, clean[:, :, places], places, self.noising.schedule, self.noising.prediction)
+            start = hints.pinned_start(start, clean[:, :, places], places, self.noising.schedule)
+        made = denoise(self.sample, model, start, self.noising, callback=self.callback,
+                       noise=lambda step: self._noise(batch, clean.shape[1:2] + clean.shape[3:], "step", step))
+        out = np.where(known[:, None, :, None, None], clean, made)
+        return out.transpose(0, 2, 1, 3, 4).astype(np.float32)
+
+    def _model(self, batch: Batch, clean: np.ndarray, known: np.ndarray) -> Model:
+        rate = self.fps / self._stride(batch)
+
+        def told(context: np.ndarray) -> Model:
+            return self.network.denoiser(context, rate, clean, known, batch.level)
+
+        if self.sample.guidance == 1:
+            return told(self._context(batch))
+        empty = self.encode([self.negative])[0]
+        context = self._context(batch)
+        return guided(told(context), told(np.broadcast_to(empty, context.shape)), self.sample.guidance, self.sample.rescale)
+
+    def _stride(self, batch: Batch) -> int:
+        frames = batch.jobs[0].frames
+        return frames[1] - frames[0] if len(frames) > 1 else 1
+
+    def _context(self, batch: Batch) -> np.ndarray:
+        """(B, S, D), or (B, F, S, D) where prompts change with time."""
+        lists = [self.prompts.of(job) for job in batch.jobs]
+        if not self.prompts.changing():
+            return self.encode([prompts[0] for prompts in lists])
+        return np.stack([self.encode(prompts) for prompts in lists])
+
+    def _noise(self, batch: Batch, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
+        """float32 (B, C, F, h, w), each picture of its own level and frame, whatever run and batch it stands in."""
+        return np.stack([np.stack([self._picture(batch.level, frame, shape, *stream) for frame in job.frames], 1)
+                         for job in batch.jobs])
+
+    def _picture(self, level: int, frame: int, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
+        return rng.normal(shape, self.seed, f"hierarchical-{stream[0]}", *stream[1:], self.number, level, frame)
