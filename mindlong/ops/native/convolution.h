@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common.h"
+#include "winograd_conv.h"
 
 namespace dn {
 typedef int64_t Dims[12];
@@ -175,6 +176,12 @@ NK nk_conv(SIG) {
   REQUIRE(all_f32(0, c, dt) && !std::strcmp(dt[c], "int64"), BAD_DTYPE);
   REQUIRE((n == 2 || n == 3) && sh[c][0] == 3 * n, BAD_SHAPE);
   const int64_t *cfg = static_cast<int64_t *>(P[c]);
+  if (Taps kind = winograd_fits(nd[0], sh[0], sh[1], cfg); kind != Taps::none) {
+    const int64_t *x = sh[0], O = sh[1][0];
+    winograd_forward(kind, {x[0], x[2], x[3], x[1], O}, plain_plane(P[0], x[1], x[2], x[3]), plain_plane(P[c + 1], O, x[2], x[3]), F(P[1]),
+                     bias ? F(P[2]) : nullptr);
+    return OK;
+  }
   std::lock_guard<std::mutex> l(dn::g_m);
   REQUIRE(dn::load(), LIB);
   auto *pl = dn::plan(0, nd[0], sh[0], sh[1], sh[c + 1], bias, cfg, cfg + n, cfg + 2 * n);
@@ -191,6 +198,12 @@ NK nk_conv_bwd(SIG) {
   int n = nd[0] - 2;
   REQUIRE(all_f32(0, 3, dt) && !std::strcmp(dt[3], "int64"), BAD_DTYPE);
   const int64_t *cfg = static_cast<int64_t *>(P[3]);
+  if (Taps kind = winograd_fits(nd[0], sh[0], sh[1], cfg); kind != Taps::none) {
+    const int64_t *x = sh[0], O = sh[1][0];
+    winograd_backward(kind, {x[0], x[2], x[3], x[1], O}, plain_plane(P[0], x[1], x[2], x[3]), plain_plane(P[2], O, x[2], x[3]),
+                      plain_plane(P[4], x[1], x[2], x[3]), F(P[1]), F(P[5]), bias ? F(P[6]) : nullptr);
+    return OK;
+  }
   std::lock_guard<std::mutex> l(dn::g_m);
   REQUIRE(dn::load(), LIB);
   auto *a = dn::plan(1, nd[0], sh[0], sh[1], sh[2], false, cfg, cfg + n, cfg + 2 * n);

@@ -76,7 +76,6 @@ static void flash_block(const Flash &a, const Row &r, FlashRow &w, int64_t s0, i
     lse[at / a.D] = w.sum[i] == 0.f ? __builtin_inff() : w.top[i] + std::log2(w.sum[i]);
   });
 }
-static thread_local Scratch tl_flash;
 static int flash_forward(const Flash &a, float *out, float *lse) {
   int64_t rows = a.rows(), steps = (a.S + BQ - 1) / BQ, want = int64_t(pool().threads()) * 8;
   int64_t parts = std::max<int64_t>(1, std::min(steps, want / rows));  // of a row's queries: does not change the numbers

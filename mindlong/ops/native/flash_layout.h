@@ -7,6 +7,7 @@
 //   kind 2  q k v (B, F, P, N*D): a query reads the pixels of the frames index[block]; blocks of F / blocks frames
 //   kind 3  q k v (B, F, P, N*D): the same with a pixel reading only its own place in those frames (group = pixel)
 #pragma once
+#include "scratch.h"
 #include "tile_product.h"
 
 struct Side {  // the tokens of a row: `frames` of a block, each of `unit` tokens
@@ -71,15 +72,6 @@ static void pack_panels(const Flash &a, const Side &s, const Row &r, const float
     if (((t - t0) & 3) == 3) flush(t);
   }
 }
-// Memory of a thread that grows and stays.
-struct Scratch {
-  float *p = nullptr; size_t n = 0;
-  float *get(size_t k) {
-    if (k > n) { std::free(p); n = (k + 1023) / 1024 * 1024; p = static_cast<float *>(std::aligned_alloc(64, n * 4)); }
-    return p;
-  }
-  ~Scratch() { std::free(p); }
-};
 static inline int64_t up16(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 
 static const int64_t WIDEST_HEAD = 512;
