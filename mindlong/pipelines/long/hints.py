@@ -29,6 +29,30 @@ PINS = ("none", "final", "each_step")
 
 
 @dataclass(frozen=True)
+class Rule:
+    """How a stage uses what it is given; the defaults are the published ones.
+
+    Attributes:
+        hint: of FILLS. mask: of MASKS.
+        pin: "none": given frames are made again; "final": they stay, bit for bit; "each_step": they stay, and the
+            network sees them at the right noise level while the others are made.
+        hint_noise: deviation of noise mixed into the hints, 0 to 1.
+        shared_noise: the noise of stochastic samplers is one picture for all frames (the published DDIM, with eta).
+    """
+
+    hint: str = "previous"
+    mask: str = "zero"
+    pin: str = "none"
+    hint_noise: float = 0.0
+    shared_noise: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, valid in (("hint", self.hint, FILLS), ("mask", self.mask, MASKS), ("pin", self.pin, PINS)):
+            if value not in valid:
+                raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(valid)}.{did_you_mean(value, valid)}")
+
+
+@dataclass(frozen=True)
 class Fill:
     """For each frame of a run: `share` of the given frame number `after`, the rest of number `before`. All (F,)."""
 

@@ -23,38 +23,14 @@ from mindlong.parallel.comm import Comm
 from mindlong.pipelines.denoise import denoise
 from mindlong.pipelines.long import hints
 from mindlong.pipelines.long.chain import Chain, place, plan_chain
+from mindlong.pipelines.long.hints import Rule
 from mindlong.pipelines.long.jobs import Batch, Work, run_plan
 from mindlong.pipelines.long.latents_on_disk import LatentFolder
 from mindlong.pipelines.long.plan import Job, LongPlan
 from mindlong.utils import rng
-from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.utils.errors import ConfigError
 
 Predict = Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # (x_BCFhw, t_B, frames per second) -> prediction
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How a stage uses what it is given; the defaults are the published ones.
-
-    Attributes:
-        hint: of hints.FILLS. mask: of hints.MASKS.
-        pin: "none": given frames are made again; "final": they stay, bit for bit; "each_step": they stay, and the
-            network sees them at the right noise level while the others are made.
-        hint_noise: deviation of noise mixed into the hints, 0 to 1.
-        shared_noise: the noise of stochastic samplers is one picture for all frames (the published DDIM, with eta).
-    """
-
-    hint: str = "previous"
-    mask: str = "zero"
-    pin: str = "none"
-    hint_noise: float = 0.0
-    shared_noise: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value, valid in (("hint", self.hint, hints.FILLS), ("mask", self.mask, hints.MASKS),
-                                   ("pin", self.pin, hints.PINS)):
-            if value not in valid:
-                raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(valid)}.{did_you_mean(value, valid)}")
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from mindlong.data.flow import fill_between, method
 from mindlong.data.transforms import covering_size, crop, resize
 from mindlong.media.audio import keep_sound
 from mindlong.media.sheet import write_contact_sheet
+from mindlong.parallel.comm import Comm, SerialComm
 from mindlong.pipelines.denoise import count_steps, denoise
 from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.latent_model import LatentModel
@@ -34,22 +37,32 @@ from mindlong.utils import progress, rng
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import opening_lines
 
+UNRELATED = ("env", "formats", "output", "scale", "batch", "count", "prompts", "prompt")  # keys that change no latent
+
 
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config, work, clock = session.config, work_of(session.config), time.monotonic()
     for note in work.source.notes if work.source else ():
         session.log.warning("%s: %s", work.source.where, note)
-    videos = [_filled(session, work)] if config.interpolate.method != "diffusion" else _chains(session, work)
+    comm = getattr(session, "comm", None) or SerialComm()
+    videos = [_filled(session, work)] if config.interpolate.method != "diffusion" else _chains(session, work, comm)
     written, sounds = [], []
     for stem, prompt, frames in videos:
+        if comm.rank:  # every process makes latents, the first one writes
+            continue
         files, said = _write(session, work, stem, prompt, frames)
         written += files
         sounds += said
     if work.source:
         work.source.close()
+    if comm.rank == 0:
+        _record(session, work, written, sounds, clock)
+
+
+def _record(session: Session, work: Work, written: list[Path], sounds: list[str], clock: float) -> None:
     session.write_record({
-        "method": config.interpolate.method, "key_frames": work.chain.keys, "factors": list(work.chain.factors),
+        "method": session.config.interpolate.method, "key_frames": work.chain.keys, "factors": list(work.chain.factors),
         "frames": work.frames, "fps": work.rate, "files": [p.name for p in written], "sound": sounds,
         "timings": {"seconds": round(time.monotonic() - clock, 2)},
     })  # fmt: skip
@@ -108,32 +121,35 @@ def _sound(work: Work, files: list[Path]) -> list[str]:
     return [sound.sentence for sound in done if sound]
 
 
-def _chains(session: Session, work: Work) -> Iterator[Video]:
+def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
     config, networks = session.config, Networks(session.config)
     o, model = config.interpolate, networks.model((config.interpolate.stage_weights or [config.weights])[-1])
     wanted = [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
     for number, prompt in enumerate(wanted):
         stem = f"video-{number:03d}" if len(wanted) > 1 else "video"
-        with _Bar() as bar:
+        with _Bar(comm.rank) as bar:
             stages = networks.stages(prompt, bar.step)
             chain, plan = chain_of(work.chain, stages)
             shape = _latent_shape(config, work, model)
+            source = [work.source.where, work.source.count, *work.source.size] if work.source else []
             if not number:
                 session.log.info("\n".join([*opening_lines({"weights": config.weights, "pin": o.pin}), *plan.describe()]))
-            folder = LatentFolder(session.folder / "jobs" / stem, plan, _identity(session, work, prompt, number))
+            belongs = identity(session.loaded.text, prompt, number, source)
+            folder = LatentFolder(session.folder / "jobs" / stem, plan, belongs, comm.rank)
             keys = _keys(config, work, networks, prompt, number, shape, bar.step)
-            bar.begin(_steps(plan, stages, config, work, folder))
+            bar.begin(_steps(plan, stages, config, work, folder) // comm.size)
             levels = run_chain(chain, stages, keys, folder, (shape[0], *shape[2:]), fps=work.rate, seed=config.seed,
-                               number=number, rows=config.batch)
+                               number=number, rows=config.batch, comm=comm)
             for _ in levels:
                 pass
-        yield stem, prompt, _decoded(model, folder)
+        yield stem, prompt, decoded(model, folder)
 
 
-def _identity(session: Session, work: Work, prompt: str, number: int) -> dict[str, Any]:
-    source = [work.source.where, work.source.count, *work.source.size] if work.source else []
-    return {"config": hashlib.sha256(session.loaded.text.encode()).hexdigest(), "prompt": prompt, "number": number,
-            "source": source}
+def identity(text: str, prompt: str, number: int, source: Sequence[Any] = ()) -> dict[str, Any]:
+    """What the latents of a video depend on: the configuration without the keys that only show or place them."""
+    tree = {key: value for key, value in yaml.safe_load(text).items() if key not in UNRELATED}
+    digest = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+    return {"prompt": prompt, "number": number, "source": list(source), "configuration": digest}
 
 
 def _latent_shape(config: Any, work: Work, model: LatentModel) -> tuple[int, ...]:
@@ -188,7 +204,8 @@ def _steps(plan: Any, stages: list[Stage], config: Any, work: Work, folder: Late
     return total
 
 
-def _decoded(model: LatentModel, folder: LatentFolder) -> Iterator[np.ndarray]:
+def decoded(model: LatentModel, folder: LatentFolder) -> Iterator[np.ndarray]:
+    """The finished video's frames, a few latents in memory at a time."""
     for latents in finished(folder, model.chunk):
         yield from model.decode(latents.transpose(1, 0, 2, 3))
 
@@ -196,12 +213,12 @@ def _decoded(model: LatentModel, folder: LatentFolder) -> Iterator[np.ndarray]:
 class _Bar(AbstractContextManager):
     """A progress bar whose length is known after the networks are."""
 
-    def __init__(self) -> None:
-        self.bar = None
+    def __init__(self, rank: int) -> None:
+        self.bar, self.rank = None, rank
 
     def begin(self, total: int) -> None:
         """Show it."""
-        self.bar = progress.bar(total, "denoising")
+        self.bar = progress.bar(total, "denoising", rank=self.rank)
 
     def step(self, *_: Any) -> None:
         """One more."""

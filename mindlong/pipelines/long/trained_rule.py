@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from mindlong.pipelines.long.interpolate import Rule
+from mindlong.config.schema import TrainConfig
+from mindlong.pipelines.long.hints import Rule
 from mindlong.pipelines.weights import config_of, locate
 from mindlong.utils.errors import ConfigError, InputFileError
 
 
-def trained_rule(weights: str) -> Rule:
-    """Hint and mask as in the configuration of the training that made `weights`; the published ones where none is there."""
+def training_of(weights: str) -> TrainConfig | None:
+    """The configuration of the training that made `weights`; None where none lies beside them."""
     where = locate(weights)
     try:
-        config = config_of(where / "file" if where.is_dir() else where)
+        return config_of(where / "file" if where.is_dir() else where)
     except (InputFileError, ConfigError):
-        return Rule()
-    return Rule(config.interpolation.hint, config.interpolation.mask)
+        return None
+
+
+def trained_rule(weights: str) -> Rule:
+    """Hint and mask as in the training that made `weights`; the published ones where nothing says it."""
+    trained = training_of(weights)
+    return Rule(trained.interpolation.hint, trained.interpolation.mask) if trained else Rule()
