@@ -9,6 +9,7 @@ from mindlong.cli.common import guarded, parser
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import Loaded, load
 from mindlong.config.pipelines import function, pipeline
+from mindlong.parallel import launch
 from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
@@ -21,8 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser("infer.py", __doc__, InferConfig, EXAMPLES).parse_args(argv)
     loaded = load(args.config, args.overrides, InferConfig)
     if args.dry_run:
-        print("\n".join([loaded.text, *plan(loaded)]))
+        lines = [loaded.text, *plan(loaded)]
+        if launch.world()[0] == 0:
+            print("\n".join(lines))
         return 0
+    launch.join()  # before anything imports MindSpore
     from mindlong.cli.infer_run import run
 
     return run(loaded)

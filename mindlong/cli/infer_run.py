@@ -10,16 +10,22 @@ from mindlong import __version__
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import function, pipeline
 from mindlong.ops import device
-from mindlong.pipelines.session import open_session
+from mindlong.parallel import launch
+from mindlong.pipelines.session import open_session, shared_session
+from mindlong.utils.errors import ConfigError
 
 
 def run(loaded: Loaded) -> int:
     """Make what a configuration asks for; returns the exit code."""
     config, clock = loaded.values, time.monotonic()
     entry, env = pipeline(config.pipeline), config.env
-    device.setup(env.device_target, env.mode, jit_level=env.jit_level, native=env.native, threads=env.threads)
+    if launch.world_size() > 1 and not entry.shared:
+        raise ConfigError(f"pipeline {config.pipeline} runs in one process; {launch.world_size()} were started")
+    device.setup(env.device_target, env.mode, launch.local_rank() if launch.world_size() > 1 else None, env.jit_level, env.native,
+                 env.threads)
+    comm = launch.connect()
     work = function(entry.run)
-    session = open_session(loaded, entry.resumes)
+    session = open_session(loaded, entry.resumes) if comm.size == 1 else shared_session(loaded, entry.resumes, comm)
     session.log.info("mindlong %s on MindSpore %s, %s, %s mode, pipeline %s, seed %d%s", __version__, mindspore.__version__,
                      device.chip(), env.mode, config.pipeline, config.seed,
                      f"; going on in {session.folder}" if session.resumed else "")

@@ -11,6 +11,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mindlong.config import video_infinity_json
 from mindlong.config.families import family_schema
 from mindlong.utils.errors import ConfigError, did_you_mean
 
@@ -144,6 +145,8 @@ def load(path: str | Path | None, pairs: Sequence[str], schema: type[T]) -> Load
     """
     base = Path(path) if path else None
     tree, overrides = (read_yaml(base) if base else {}), parse_overrides(pairs)
+    if video_infinity_json.is_one(tree):
+        tree = video_infinity_json.translated(tree, str(base))
     if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
         schema = schema.chosen({**tree, **overrides})
         overrides = schema.placed(overrides)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config.infer_options.clip_parallel import ClipParallelOptions
+from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
@@ -28,6 +30,7 @@ class Pipeline:
         options: the dataclass of the section; None: no keys of its own. A method `problems(config)` may yield sentences.
         weights: the default of `weights`.
         resumes: the same command run again goes on in the folder it left unfinished, rather than starting a new one.
+        shared: several processes (mpirun, msrun) can work on one run.
     """
 
     about: str
@@ -36,6 +39,7 @@ class Pipeline:
     options: type | None = None
     weights: str = "shipped:latent_shapes"
     resumes: bool = True
+    shared: bool = False
 
 
 PIPELINES: dict[str, Pipeline] = {
@@ -63,6 +67,20 @@ PIPELINES: dict[str, Pipeline] = {
         plan="mindlong.pipelines.long.interpolate_plan:plan",
         run="mindlong.pipelines.long.interpolate_run:run",
         options=InterpolateOptions,
+        shared=True,
+    ),
+    "extend": Pipeline(
+        "a picture or a video continued, run after run",
+        plan="mindlong.pipelines.long.extend_plan:plan",
+        run="mindlong.pipelines.long.extend_run:run",
+        options=ExtendOptions,
+    ),
+    "clip_parallel": Pipeline(
+        "one long video in latents from clips denoised side by side, over one process or several",
+        plan="mindlong.pipelines.long.clip_parallel_plan:plan",
+        run="mindlong.pipelines.long.clip_parallel_run:run",
+        options=ClipParallelOptions,
+        shared=True,
     ),
 }
 

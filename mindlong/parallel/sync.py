@@ -7,6 +7,7 @@ ranks; `drive` passes parcels through a Comm, `simulated.run` through memory.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,7 +38,9 @@ class Parcel:
     right: np.ndarray | None
 
     def sent_bytes(self) -> int:
-        """Bytes that leave the rank, each array counted once."""
+        """Bytes that leave the rank, each array counted once; none where it is alone."""
+        if self.plan.ranks == 1:
+            return 0
         return sum(a.nbytes for a in (self.numbers, self.world, self.left, self.right) if a is not None)
 
 
@@ -152,10 +155,11 @@ def rank_program(meeting: Meeting, rank: int, clips: Sequence[Generator[Any, Any
 
 @dataclass
 class Traffic:
-    """What a rank has sent."""
+    """What a rank has sent, and the seconds that it took to pass parcels, waiting for slower ranks included."""
 
     parcels: int = 0
     bytes: int = 0
+    seconds: float = 0.0
 
     def add(self, parcel: Parcel) -> None:
         """Count `parcel`."""
@@ -165,12 +169,15 @@ class Traffic:
 
 def drive(program: Program, comm: Swaps, traffic: Traffic | None = None) -> list[Any]:
     """Run a rank's program to its end, its parcels through `comm`."""
+    traffic = traffic or Traffic()
     try:
         parcel = next(program)
         while True:
-            if traffic is not None:
-                traffic.add(parcel)
-            parcel = program.send(comm.swap(parcel))
+            traffic.add(parcel)
+            clock = time.perf_counter()
+            arrival = comm.swap(parcel)
+            traffic.seconds += time.perf_counter() - clock
+            parcel = program.send(arrival)
     except StopIteration as end:
         return end.value
 

@@ -64,6 +64,8 @@ def _transformer(spec: UNetSpec, where: str, inner: int, pixels: int, exact: boo
 
 def site_bytes(site: Site, plan: HaloPlan, rank: int, batch: int = 1, width: int = 4) -> tuple[int, int]:
     """Bytes that `rank` sends and receives at a site; activations of `width` bytes, numbers of four."""
+    if plan.ranks == 1:
+        return 0, 0
     frame, numbers = site.frame * width * batch, site.numbers * 4 * batch
     others = sum(len(owned) for r, owned in enumerate(plan.owned) if r != rank)
     sent = plan.sent_frames(rank) * frame + len(plan.owned[rank]) * numbers
@@ -86,3 +88,16 @@ def table(spec: UNetSpec, layout: ClipLayout, held: tuple[range, ...], rank: int
         count, s, r = rows.get((site.where, site.kind), (0, 0, 0))
         rows[site.where, site.kind] = count + 1, s + sent, r + received
     return [(*key, *row) for key, row in rows.items()]
+
+
+def kept_bytes(spec: UNetSpec, size: tuple[int, int], batch: int = 1, width: int = 4) -> int:
+    """Bytes a frame of the features that a clip keeps on the way down for the way up: what waits in host memory where a
+    process has several clips.
+    """
+    sizes, total = size, spec.channels[0] * size[0] * size[1]
+    for level in spec.down():
+        total += level.width * len(level.layers) * sizes[0] * sizes[1]
+        if level.resample:
+            sizes = tuple((n + 1) // 2 for n in sizes)
+            total += level.width * sizes[0] * sizes[1]
+    return total * batch * width

@@ -8,7 +8,7 @@ import logging
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from mindlong import __version__
 from mindlong.config.load import Loaded
+from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.utils import atomic, log
 
 RECORD = "video.json"  # written last: a folder without it is unfinished
@@ -30,13 +31,15 @@ class Session:
         folder: where everything is written.
         log: to the screen and to log.txt.
         resumed: the folder holds what an earlier run of the same configuration has made.
+        comm: the processes that work on the run.
     """
 
     loaded: Loaded
     folder: Path
     log: logging.Logger
     resumed: bool
-    lock: IO[bytes]
+    lock: IO[bytes] | None
+    comm: Comm = field(default_factory=SerialComm)
 
     @property
     def config(self) -> Any:
@@ -59,6 +62,22 @@ def open_session(loaded: Loaded, resume: bool) -> Session:
     logger = log.setup(file=folder / "log.txt")
     atomic.write_text(folder / "config.yaml", loaded.text)
     return Session(loaded, folder, logger, found is not None, lock)
+
+
+def shared_session(loaded: Loaded, resume: bool, comm: Comm) -> Session:
+    """The same for all processes of `comm`: the first opens the folder, the others are told which."""
+    first, error = None, None
+    if comm.rank == 0:
+        try:
+            first = open_session(loaded, resume)
+        except Exception as fault:  # told to the others, which would wait for ever
+            error = fault
+    all_ok(comm, error, "opening the folder of the run")
+    told = comm.all_gather_text(json.dumps([str(first.folder.resolve()), first.resumed]) if first else "")[0]
+    if first:
+        return replace(first, comm=comm)
+    folder, resumed = json.loads(told)
+    return Session(loaded, Path(folder), log.setup(comm.rank), resumed, None, comm)
 
 
 def new_folder(parent: Path) -> Path:

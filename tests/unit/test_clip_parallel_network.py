@@ -87,7 +87,7 @@ def test_phases_guidance_batches_and_odd_sizes(network):
     x, _, context, fps = inputs(7, 2, (5, 3))
     for t in (799, 800):
         t_B = np.full(2, t, np.int32)
-        one, three = (run(network, layout(lengths, tuning=tuning), len(lengths), x, t_B, context, fps) for lengths in ([7], [3, 1, 3]))
+        one, three = (run(network, layout(parts, tuning=tuning), len(parts), x, t_B, context, fps) for parts in ([7], [3, 1, 3]))
         assert spread(one, three, one) < 1e-5
         plain = run(network, layout([7]), 1, x, t_B, context, fps)
         assert spread(one, plain, one) > 1e-3

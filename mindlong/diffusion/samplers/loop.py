@@ -50,6 +50,23 @@ class Denoiser:
         return x0, to_eps(self.prediction, x, out, level.alpha, level.sigma)
 
 
+class Keeper:
+    """A callback that can also save where a run is and take it up again: `after` is told what `found` has to give back.
+
+    `found` is (steps done, x, memory) of an earlier run or None; memory is the sampler's last predicted clean sample, if
+    it uses one.
+    """
+
+    found: tuple[int, np.ndarray, np.ndarray | None] | None = None
+
+    def __call__(self, step: int, total: int, x0: np.ndarray) -> object:
+        """As any callback."""
+        return None
+
+    def after(self, steps: int, total: int, x: np.ndarray, memory: np.ndarray | None) -> None:
+        """`steps` of `total` are done; `x` goes into the next."""
+
+
 def walk(
     denoiser: Denoiser,
     x: np.ndarray,
@@ -59,14 +76,19 @@ def walk(
     callback: Callback | None = None,
 ) -> np.ndarray:
     """Denoise `x` along `times`; `levels[i]` is the noise level at times[i]. Returns the last x, or x0 where the
-    callback stopped.
+    callback stopped. A callback that is a `Keeper` is told of every step and may start the walk in the middle.
     """
-    x = np.asarray(x, np.float32)
+    x, keeper, done = np.asarray(x, np.float32), callback if isinstance(callback, Keeper) else Keeper(), 0
+    if keeper.found is not None:
+        done, x, update.previous_x0 = keeper.found
     for step, (t, level) in enumerate(zip(times, levels, strict=False)):
+        if step < done:
+            continue
         x0, eps = denoiser(x, t, level)
         if callback is not None and callback(step + 1, len(times), x0):
             return x0
         x = update(step, x, x0, eps)
+        keeper.after(step + 1, len(times), x, getattr(update, "previous_x0", None))
     return x
 
 

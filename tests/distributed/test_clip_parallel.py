@@ -1,0 +1,89 @@
+"""Clip-parallel sampling in two real processes: bit for bit what simulated ranks give, and what is sent is what was planned."""
+
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from clip_toys import eager, inputs, layout, run, tiny_unet  # noqa: F401
+from jobs import launcher, listening, start, survivors
+
+from mindlong.diffusion.samplers import sample_dpm_solver_sde
+from mindlong.diffusion.schedules import scaled_linear
+from mindlong.models.frame_sharding import ShardedUNet
+from mindlong.parallel import halo
+from mindlong.parallel.volume import rank_bytes
+from mindlong.utils import rng
+
+RANKS = __file__.replace("test_clip_parallel", "clip_ranks")
+LENGTHS, STEPS = [5, 3, 4], 3
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    process, mark = start([*launcher(folder), RANKS, "equal,messages", str(folder)], folder)
+    code = process.wait(timeout=400)
+    assert code == 0, (folder / "output.txt").read_text()
+    return folder
+
+
+def simulated(ranks, lengths=LENGTHS):
+    """The same sampling run with simulated ranks."""
+    network, clips = ShardedUNet(tiny_unet()), layout(lengths)
+    _, _, context, fps = inputs()
+    rows = lambda *key: rng.normal_rows(list(range(12)), (4, 4, 6), 3, *key).transpose(1, 0, 2, 3)[None]  # noqa: E731
+    return sample_dpm_solver_sde(lambda x, t: run(network, clips, ranks, x, t, context, fps), rows("x"), scaled_linear(), STEPS,
+                                 noise=lambda step: rows("n", step))
+
+
+@pytest.fixture
+def want(eager):  # noqa: F811
+    return simulated(2)
+
+
+def read(job, swaps):
+    return [np.load(job / f"{swaps}{rank}.npz") for rank in range(2)]
+
+
+def test_two_processes_give_simulated_ranks_bits_by_either_way_to_swap(job, want):
+    for swaps in ("gather", "pairs"):
+        ranks = read(job, swaps)
+        assert [list(r["frames"]) for r in ranks] == [[0, 8], [8, 12]]
+        assert np.array_equal(np.concatenate([r["out"] for r in ranks], 2), want), swaps
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("lengths", [[12], [3, 3, 3, 3], [2] * 6])
+def test_a_whole_run_is_that_of_one_clip(want, lengths):
+    out = simulated(len(lengths), lengths)
+    assert np.abs(out - want).max() <= 1e-5 * want.std()
+
+
+def test_bytes_sent_are_those_of_the_plan(job):
+    spec, held = tiny_unet().spec, halo.deal(3, 2)
+    for rank, found in enumerate(read(job, "gather")):
+        assert int(found["sent"]) == STEPS * rank_bytes(spec, layout(LENGTHS), held, rank, (4, 6))
+
+
+def test_both_ways_to_swap_were_timed(job):
+    found = json.loads((job / "messages0.json").read_text())
+    assert len(found) == 4 and all(seconds > 0 for seconds in found.values())
+
+
+def test_a_killed_rank_ends_the_job_and_leaves_nothing(tmp_path):
+    process, mark = start([*launcher(tmp_path), RANKS, "endless", str(tmp_path)], tmp_path)
+    files = [tmp_path / f"pid{rank}" for rank in range(2)]
+    deadline = time.monotonic() + 300
+    while not all(f.exists() and f.read_text() for f in files):
+        assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "output.txt").read_text()
+        time.sleep(0.1)
+    pid, port = map(int, files[1].read_text().split())
+    os.kill(pid, signal.SIGKILL)
+    begun = time.monotonic()
+    assert process.wait(timeout=60) != 0 and time.monotonic() - begun < 30
+    while (survivors(mark) or listening(port)) and time.monotonic() - begun < 30:
+        time.sleep(0.1)
+    assert survivors(mark) == [] and not listening(port)
