@@ -2,6 +2,7 @@
 
   python tools/package_weights.py runs/vdm_shapes mindlong/weights/vdm_shapes
   python tools/package_weights.py runs/latent_shapes mindlong/weights/latent_shapes
+  python tools/package_weights.py runs/infinet_shapes mindlong/weights/infinet_shapes
 
 `infer.py weights=FOLDER/model.safetensors` (for a latent family `weights=FOLDER`, with autoencoder, tokenizer and scheduler
 beside the UNet) takes the result. A README.md (model card) beside it is left alone.
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mindlong.checkpoints.files import write_safetensors  # noqa: E402
 from mindlong.cli.common import guarded  # noqa: E402
+from mindlong.pipelines.long.branch_package import package_branch  # noqa: E402
 from mindlong.pipelines.package import RECORDS, package  # noqa: E402
 from mindlong.pipelines.weights import Trained, find_trained  # noqa: E402
 
@@ -33,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     trained = find_trained(str(args.run))
     run = next(folder for folder in (args.run, *args.run.absolute().parents) if (folder / "config.yaml").exists())
     one = trained.config.model.family in ("vdm", "autoencoder_kl")
-    written = _one_network(trained, run, args.out, args.dtype) if one else package(trained, run, args.out, args.dtype)
+    write = package_branch if trained.config.infinet.lengths else _one_network if one else package
+    written = write(trained, run, args.out, args.dtype)
     size = sum(path.stat().st_size for path in written)
     print(f"{args.out}: {trained.where.name} as {', '.join(path.name for path in written)}, {size / 2**20:.1f} MiB")
     return 0

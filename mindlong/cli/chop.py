@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mindlong.cli.common import guarded
 from mindlong.data.chop import ChopOptions, Piece, Survey, names, plan, refuse_existing, survey, write_pieces
+from mindlong.data.chop_nodes import Film, index_of, write_index
+from mindlong.data.chop_tree import plan_tree, write_tree
 from mindlong.media.read import is_video
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.progress import bar
@@ -16,6 +18,10 @@ EXAMPLES = """examples:
   python tools/chop_video.py holiday.mp4 --out clips --length 48 --scenes
   python tools/chop_video.py films/*.mp4 --out clips --length 16 --fps 8 --side 128 --dry_run
 
+  python tools/chop_video.py films/*.mp4 --index films.json --levels 16,16
+  python tools/chop_video.py film.mp4 --out tree --tree 12
+
+--index cuts nothing: it lists which frames the runs of a hierarchy take, for infinet.index of a training.
 A folder of clips made so is what data.folder of a training takes. Beside clip x.mp4 put x.txt for a caption.
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 
@@ -26,7 +32,10 @@ def parser() -> argparse.ArgumentParser:
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="video files or folders of frames")
     add = made.add_argument
-    add("--out", type=Path, required=True, metavar="FOLDER", help="where the clips go; nothing in it is overwritten")
+    add("--out", type=Path, metavar="FOLDER", help="where the clips go; nothing in it is overwritten")
+    add("--index", type=Path, metavar="FILE", help="write an index of a hierarchy's runs instead of clips")
+    add("--levels", default="16,16", metavar="L,L", help="frames of a run at each level of the index (16,16)")
+    add("--tree", type=int, default=0, metavar="L", help="write InfiNet's nested tree: each clip divided into L, depth by depth")
     add("--length", type=int, default=48, metavar="N", help="frames of a clip (48)")
     add("--stride", type=int, default=0, metavar="N", help="frames from one clip's start to the next (as --length)")
     add("--least", type=int, default=0, metavar="N", help="keep a shorter last clip of at least N frames (0: drop it)")
@@ -44,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     options = ChopOptions(args.length, args.stride, args.least, args.scenes, args.fps, args.side, args.kind)
     _check_names(args.videos)
+    if args.index or args.tree:
+        return _index(args, options) if args.index else _tree(args, options)
+    if not args.out:
+        raise ConfigError("--out is missing; it names the folder for the clips")
     work = []
     for video in args.videos:
         found = _surveyed(video, options)
@@ -59,6 +72,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     written = sum(len(_written(video, args, found, pieces, options)) for video, found, pieces in work if pieces)
     print(f"{written} clips in {args.out}")
+    return 0
+
+
+def _index(args: argparse.Namespace, options: ChopOptions) -> int:
+    """Count every film's frames and write the index."""
+    try:
+        lengths = [int(part) for part in args.levels.split(",")]
+    except ValueError:
+        raise ConfigError(f"--levels is {args.levels!r}; it lists frames of a run, for example 16,16") from None
+    films = [Film(video, _surveyed(video, options).frames) for video in args.videos]
+    index, short = index_of(films, lengths, args.index.absolute().parent)
+    for sentence in short:
+        print(f"  note: {sentence}")
+    counts = [sum(node["level"] == k for film in index["films"] for node in film["nodes"]) for k in range(len(lengths))]
+    print(f"{len(index['films'])} films, nodes by level: {', '.join(map(str, counts))}")
+    if args.dry_run:
+        print(f"dry run: {args.index} is not written")
+        return 0
+    write_index(args.index, index)
+    print(f"index in {args.index}")
+    return 0
+
+
+def _tree(args: argparse.Namespace, options: ChopOptions) -> int:
+    """Write the tree of every film."""
+    if not args.out:
+        raise ConfigError("--out is missing; it names the folder for the tree")
+    for video in args.videos:
+        frames = _surveyed(video, options).frames
+        try:
+            clips = plan_tree(frames, args.tree)
+        except InputFileError as error:
+            raise InputFileError(f"{video}: {error}") from None
+        depths = max(clip.depth for clip in clips) + 1
+        print(f"{video}: {len(clips)} clips at {depths} depths, {args.tree**depths} of {frames} frames used")
+        if not args.dry_run:
+            with bar(args.tree**depths, f"writing {video.name}", unit="frame") as progress:
+                write_tree(video, args.out, frames, args.tree, "gif" if options.kind == "gif" else "mp4", args.caption,
+                           progress.update)
     return 0
 
 

@@ -1,0 +1,88 @@
+"""What is compared with InfiNet's diffusers flavour: units by themselves, a whole small network, and one of the published widths.
+
+Read by tools/golden/infinet.py, which runs the original, and by the parity test. Weights are never stored; each is a function of
+its key in the original's file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import unet_cases
+
+from mindlong.spec import control, unet_names
+from mindlong.spec.families import family
+from mindlong.spec.unet import UNetSpec
+from mindlong.utils import rng
+
+SEED = 20230422
+STRIDES = (1, 2, 4, 8)
+UNIT = {"width": 8, "frames": 3, "size": (9, 15), "batch": 2}
+
+
+def unit_inputs(stride: int) -> dict[str, np.ndarray]:
+    """h, cond, mask, probe and the eight tensors of one unit, all rows folded."""
+    draw = lambda name, *shape: rng.normal(shape, SEED, "unit", name, stride)  # noqa: E731
+    rows, (h, w), width = UNIT["batch"] * UNIT["frames"], UNIT["size"], UNIT["width"]
+    small = -(-h // stride), -(-w // stride)
+    mask = np.zeros((UNIT["batch"], UNIT["frames"], 1, h, w), np.float32)
+    mask[:, [0, -1]] = 1
+    made = {"h": draw("h", rows, width, *small), "probe": draw("probe", rows, width, *small),
+            "cond": draw("cond", rows, 4, h, w), "mask": mask.reshape(rows, 1, h, w)}  # fmt: skip
+    for name in control.LEAVES.values():
+        made[f"{name}.weight"] = draw(name, width, 1 if "mask" in name else 4, 3, 3) * np.float32(0.2)
+        made[f"{name}.bias"] = draw(name + "b", width) * np.float32(0.2)
+    return made
+
+
+@dataclass(frozen=True)
+class Net:
+    """One whole network.
+
+    Attributes:
+        own: the units are those that the original's constructor makes; else units of the right widths were put in their
+            places, because it makes wrong ones for all but the published widths.
+    """
+
+    name: str
+    sizes: dict
+    shape: tuple[int, int, int, int]
+    own: bool
+    about: str
+
+    def spec(self) -> UNetSpec:
+        """The base's spec."""
+        return family("modelscope").spec(**self.sizes)
+
+    @cached_property
+    def keys(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor of the original's state dict with its shape."""
+        spec = self.spec()
+        base = {e.source: e.source_shape for e in unet_names.names(spec)}
+        live = {e.source: e.source_shape for e in control.names(spec, control.AS_CODED)}
+        return base | (control.original_shapes(spec) if self.own else live)
+
+    def weight(self, key: str) -> np.ndarray:
+        """The value of one tensor."""
+        drawn = unet_cases.weight(key, self.keys[key])
+        return drawn * np.float32(0.3) if key.startswith("infinet.") else drawn
+
+    def inputs(self) -> dict[str, np.ndarray]:
+        """x, t, context, probe."""
+        spec, (batch, *rest) = self.spec(), self.shape
+        draw = lambda shape, what: rng.normal(shape, SEED, what, self.name)  # noqa: E731
+        return {"x": draw((batch, 4, *rest), "x"), "t": np.array([977, 3][:batch], np.int32),
+                "context": draw((batch, 5, spec.context_dim), "context"), "probe": draw((batch, 4, *rest), "probe")}
+
+
+NETS = {
+    net.name: net
+    for net in (
+        Net("small", {"channels": (32, 64, 64, 32), "layers": 2, "head_dim": 8, "context_dim": 12}, (2, 3, 9, 10), False,
+            "(32, 64, 64, 32), two layers, attention, 9 x 10"),
+        Net("published", {"attends": (False,) * 4, "context_dim": 32}, (1, 3, 8, 8), True,
+            "(320, 640, 1280, 1280), two layers, all 160 tensors, no attention but in the middle and at the entry"),
+    )
+}  # fmt: skip
