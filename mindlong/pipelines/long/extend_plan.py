@@ -17,7 +17,7 @@ from mindlong.pipelines.long.interpolate_plan import is_hinted
 from mindlong.pipelines.long.key_frames import KeyFrames, from_video, read_image
 from mindlong.pipelines.long.plan import LongPlan
 from mindlong.pipelines.long.trained_rule import training_of
-from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.errors import ConfigError
 
 USUAL_RUN = 16
 
@@ -71,12 +71,17 @@ def _pictures(o: ExtendOptions) -> np.ndarray:
     return np.stack(frames)
 
 
+def check_hints(work: Work, hinted: bool) -> None:
+    """Raise ConfigError where the network could not know what it is to continue."""
+    if not hinted and not work.inside:
+        raise ConfigError("the UNet reads no hints, so given frames must be part of a run: extend.inside=yes")
+
+
 def plan(loaded: Loaded) -> dict[str, str]:
     """Rows of the dry run."""
     config = loaded.values
     work, parts = work_of(config), find_latent_parts(config.weights, config.latent)
-    if not is_hinted(parts.unet.spec, parts.vae.spec.latent_channels) and not work.inside:
-        raise InputFileError(f"{config.weights}: the UNet reads no hints, so given frames must be part of a run: extend.inside=yes")
+    check_hints(work, is_hinted(parts.unet.spec, parts.vae.spec.latent_channels))
     jobs = work.plan.jobs
     return {
         "given": f"{len(work.given)} frames of {work.given.shape[1]}x{work.given.shape[2]}",

@@ -17,7 +17,7 @@ from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.denoise import count_steps
 from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.latent_model import LatentModel, load_latent_model
-from mindlong.pipelines.long.extend_plan import Work, work_of
+from mindlong.pipelines.long.extend_plan import Work, check_hints, work_of
 from mindlong.pipelines.long.hints import Rule
 from mindlong.pipelines.long.interpolate import HintedRuns, Stage
 from mindlong.pipelines.long.interpolate_networks import predictor
@@ -34,6 +34,7 @@ def run(session: Session) -> None:
     """Make the videos of a configuration, one for each prompt."""
     config, work, clock = session.config, work_of(session.config), time.monotonic()
     model = load_latent_model(config.weights, config.latent)
+    check_hints(work, is_hinted(model.spec, model.vae_spec.latent_channels))
     session.log.info("%d frames, continued by %d in %d runs", len(work.given), config.frames, len(work.plan.jobs))
     wanted, files = [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)], []
     for number, prompt in enumerate(wanted):
