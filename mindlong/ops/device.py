@@ -28,7 +28,8 @@ def setup(target: str = "auto", mode: str = "graph", device_id: int | None = Non
     Raises:
         ConfigError: Ascend was asked for and MindSpore cannot drive one here.
     """
-    ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
+    eager = mode != "graph"  # in order: an error then shows at its operator, and a busy machine is not slowed tenfold
+    ms.set_context(mode=ms.PYNATIVE_MODE if eager else ms.GRAPH_MODE, pynative_synchronize=eager)
     _state["chip"] = _open_ascend(device_id) if target != "CPU" and _ascend_present(target) else _open_cpu()
     if _state["chip"] != "cpu" and (jit_level != "auto" or _state["chip"] == "910b"):
         ms.set_context(jit_config={"jit_level": "O0" if jit_level == "auto" else jit_level})
