@@ -1,5 +1,7 @@
 """The executor of interpolation chains, with small networks written here."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -163,6 +165,22 @@ def test_a_video_is_continued_from_its_first_frame(tmp_path, inside):
     video = np.concatenate(list(finished(folder)))
     assert video.shape == (12, *SHAPE)
     np.testing.assert_allclose(video, 7, atol=1e-3)
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    """Peak of numpy's and Python's memory over a chain of 41 and of 321 key frames, in windows of 9 frames."""
+    shape, peaks = (2, 48, 48), []
+    for keys in (41, 321):
+        chain, plan = chain_of(Chain(keys, (4,), window=9, chunk=8), [stage(pin="final", steps=1)])
+        make = lambda batch, known: np.zeros((len(batch.jobs), len(batch.jobs[0].frames), *shape), np.float32)  # noqa: E731
+        tracemalloc.start()
+        folder = LatentFolder(tmp_path / str(keys), plan, {})
+        list(run_chain(chain, [Stage(lambda x, t, fps: x[:, :2], Noising(SCHEDULE, "x0"), Rule(pin="final"),
+                                     SampleOptions(steps=1))], make, folder, shape, fps=8))
+        assert sum(len(part) for part in finished(folder)) == chain.total
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 3e6 and peaks[0] < 2e7  # all latents of the longer one are 24 MB
 
 
 def test_rules_that_cannot_be_are_refused():

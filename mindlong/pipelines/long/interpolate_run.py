@@ -184,10 +184,15 @@ def _keys(config: Any, work: Work, networks: Networks, prompt: str, number: int,
                           noise=lambda i: draw("step", i), callback=callback)
         return latents[0].transpose(1, 0, 2, 3)[which]
 
-    def work_on(batch: Batch, known: np.ndarray) -> np.ndarray:
+    def made_of(which: list[int]) -> np.ndarray:
         if work.latents is not None:
-            return np.stack([work.latents.transpose(1, 0, 2, 3)[numbers(batch, row)] for row in range(len(batch.jobs))])
-        return np.stack([(encoded if work.source else made)(numbers(batch, row)) for row in range(len(batch.jobs))])
+            return work.latents.transpose(1, 0, 2, 3)[which]
+        return (encoded if work.source else made)(which)
+
+    def work_on(batch: Batch, known: np.ndarray) -> np.ndarray:
+        parts = {job.name: numbers(batch, row) for row, job in enumerate(batch.jobs)}  # rows that only fill up are no work
+        ready = {name: made_of(which) for name, which in parts.items()}
+        return np.stack([ready[job.name] for job in batch.jobs])
 
     return work_on
 

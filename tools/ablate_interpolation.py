@@ -1,0 +1,89 @@
+"""The questions of make-a-stable-diffusion-video's author, answered by equal trainings on the shapes world.
+
+    python tools/ablate_interpolation.py --out runs/ablation --steps 400 --seeds 0 1 2
+    python tools/ablate_interpolation.py --out runs/ablation --table            # what is there so far
+
+Every variant of window and hint is trained from the same base with every seed, then measured with every way of pinning. A
+training that is there goes on or is left alone; a measurement that is there is not made again. The table gives the mean over
+seeds and the standard deviation between them: differences below it say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / "configs/train/interpolate_shapes.yaml"
+TRAINED = {  # name: (window, hint)
+    "window 3": ("window:3", "previous"), "window 5": ("window:5", "previous"), "window 9": ("window:9", "previous"),
+    "full": ("all", "previous"), "window 5, first frame": ("window:5|first", "previous"),
+    "window 5, nearest": ("window:5", "nearest"), "window 5, linear": ("window:5", "linear"),
+}  # fmt: skip
+PINS = ("none", "final", "each_step")
+COLUMNS = ("psnr", "position", "steady", "right", "smoothness")
+
+
+def main() -> None:
+    """Train and measure what is not there yet, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--clips", type=int, default=32, help="clips that each network is measured on")
+    parser.add_argument("--only", nargs="+", default=list(TRAINED), choices=list(TRAINED))
+    parser.add_argument("--table", action="store_true", help="only print what is there")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys put over the training's configuration")
+    args = parser.parse_intermixed_args()
+    if not args.table:
+        for seed in args.seeds:  # seed by seed, so that an early table compares all variants
+            for name in args.only:
+                run_one(args, name, seed)
+    print("\n".join(table(args)))
+
+
+def place(args: argparse.Namespace, name: str, seed: int) -> Path:
+    """The run folder of a variant."""
+    return args.out / f"{name.replace(', ', '-').replace(' ', '_')}-seed{seed}"
+
+
+def run_one(args: argparse.Namespace, name: str, seed: int) -> None:
+    """Train one variant, then measure it with each way of pinning."""
+    (window, hint), run = TRAINED[name], place(args, name, seed)
+    command("train.py", "--config", str(CONFIG), f"run_dir={run}", f"train.steps={args.steps}", f"train.seed={seed}", "train.preview_every=0",
+           f"model.reads.time={window}", f"interpolation.hint={hint}", f"latents.cache={args.out / 'latents'}", *args.overrides)
+    for pin in PINS:
+        scores = run / f"scores-{pin}.json"
+        if not scores.exists():
+            command("tools/evaluate_interpolation.py", "--shapes", str(args.clips), "--frames", "17", "--methods", "--weights", str(run), "--pin", pin,
+                      "--seed", str(seed), "--json", str(scores))
+
+
+def command(script: str, *arguments: str) -> None:
+    """Run one of the project's commands in a process of its own."""
+    subprocess.run([sys.executable, str(ROOT / script), *arguments], check=True)
+
+
+def table(args: argparse.Namespace) -> Iterator[str]:
+    """Markdown: a row for each variant and way of pinning, mean over seeds and deviation between them."""
+    yield "| variant | pin | seeds | PSNR dB | position px | steady | right | roughness |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name in args.only:
+        for pin in PINS:
+            files = [place(args, name, seed) / f"scores-{pin}.json" for seed in args.seeds]
+            found = [json.loads(file.read_text())["shapes"]["network"] for file in files if file.exists()]
+            if found:
+                numbers = np.array([[scores[column] for column in COLUMNS] for scores in found])
+                spread = numbers.std(0, ddof=1) if len(found) > 1 else np.full(len(COLUMNS), np.nan)
+                cells = [f"{mean:.2f} ± {sd:.2f}" for mean, sd in zip(numbers.mean(0), spread, strict=True)]
+                yield f"| {name} | {pin} | {len(found)} | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
