@@ -56,13 +56,14 @@ def place(args: argparse.Namespace, name: str, seed: int) -> Path:
 def run_one(args: argparse.Namespace, name: str, seed: int) -> None:
     """Train one variant, then measure it with each way of pinning."""
     (window, hint), run = TRAINED[name], place(args, name, seed)
-    command("train.py", "--config", str(CONFIG), f"run_dir={run}", f"train.steps={args.steps}", f"train.seed={seed}", "train.preview_every=0",
-           f"model.reads.time={window}", f"interpolation.hint={hint}", f"latents.cache={args.out / 'latents'}", *args.overrides)
+    command("train.py", "--config", str(CONFIG), f"run_dir={run}", f"train.steps={args.steps}", f"train.seed={seed}",
+            "train.preview_every=0", f"model.reads.time={window}", f"interpolation.hint={hint}",
+            f"latents.cache={args.out / 'latents'}", *args.overrides)
     for pin in PINS:
         scores = run / f"scores-{pin}.json"
         if not scores.exists():
-            command("tools/evaluate_interpolation.py", "--shapes", str(args.clips), "--frames", "17", "--methods", "--weights", str(run), "--pin", pin,
-                      "--seed", str(seed), "--json", str(scores))
+            command("tools/evaluate_interpolation.py", "--shapes", str(args.clips), "--frames", "17", "--methods",
+                    "--weights", str(run), "--pin", pin, "--seed", str(seed), "--json", str(scores))
 
 
 def command(script: str, *arguments: str) -> None:
