@@ -18,7 +18,7 @@ from mindlong.models.unet import UNet
 from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import Conv2d
 from mindlong.ops.embedding import Embedding
-from mindlong.spec.control import AS_CODED, ControlSpec, unit_of_block, units
+from mindlong.spec.control import AS_CODED, ControlSpec, Unit, unit_of_block, units
 from mindlong.spec.unet import Transformer, UNetSpec
 
 
@@ -43,12 +43,15 @@ class ControlBranch(nn.Cell):
     exactly 1 and 0.
 
     Args:
-        sites: `mindlong.spec.control.Unit`s, of any network.
+        sites: of the network.
         channels: of the condition.
+        emb: width of the embedding that the depth is added to.
     """
 
-    def __init__(self, sites: list, channels: int, control: ControlSpec) -> None:
+    def __init__(self, sites: list[Unit], channels: int, emb: int, control: ControlSpec) -> None:
         super().__init__()
+        if control.depths:
+            self.depth = start_at_zero(Embedding(control.depths, emb))
         cascades = max(site.halvings for site in sites) + 1 if control.hidden else 0
         widths = [channels, *[control.hidden] * cascades]
         self.act = SiLU()
@@ -154,9 +157,7 @@ class ControlledUNet(UNet):
         super().__init__(spec, dtype)
         control = ControlSpec() if control is None else control
         self.control_spec, self.deep = control, control.depths > 0
-        self.control = ControlBranch(units(spec, control), spec.in_channels, control)
-        if self.deep:
-            self.control.depth = start_at_zero(Embedding(control.depths, spec.emb_dim))
+        self.control = ControlBranch(units(spec, control), spec.in_channels, spec.emb_dim, control)
         self.unit_down, self.unit_up = unit_of_block(spec, control)
 
     def construct(self, x_BCFHW: Tensor, t_B: Tensor, context: Tensor, fps_B: Tensor | None = None,

@@ -208,11 +208,11 @@ def test_guidance_leads_from_the_negative_prompt_and_keeps_what_is_known(tmp_pat
 )  # fmt: skip
 def test_configurations_of_the_published_lengths_make_each_frame_once_in_under_a_second(keys, frames, runs):
     config = load(None, ["pipeline=hierarchical", *keys], InferConfig).values
-    start = time.perf_counter()
+    start = time.process_time()
     work = work_of(config)
     work.plan.check()
     assert work.frames == frames and (runs is None or len(work.plan.jobs) == runs)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_video_is_continued_at_either_end(tmp_path):

@@ -17,7 +17,7 @@ import yaml
 
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.media.write import write_video
-from mindlong.parallel.comm import Comm, SerialComm
+from mindlong.parallel.comm import Comm
 from mindlong.pipelines.denoise import count_steps
 from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.latent_model import LatentModel
@@ -37,7 +37,7 @@ UNRELATED = ("env", "formats", "output", "scale", "fps", "batch", "count", "prom
 
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
-    config, clock, comm = session.config, time.monotonic(), getattr(session, "comm", None) or SerialComm()
+    config, clock, comm = session.config, time.monotonic(), session.comm
     work, model = work_of(config), load_controlled(config.weights, config.hierarchical.branch, config.latent)
     session.log.info("\n".join([*opening_lines(_opening(config, model)), *work.plan.describe()]))
     wanted = [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
