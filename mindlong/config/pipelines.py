@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.infer_options.clip_parallel import ClipParallelOptions
+from mindlong.config.infer_options.edit import EditOptions
 from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.infer_options.interpolate import InterpolateOptions
@@ -74,6 +75,13 @@ PIPELINES: dict[str, Pipeline] = {
         plan="mindlong.pipelines.long.extend_plan:plan",
         run="mindlong.pipelines.long.extend_run:run",
         options=ExtendOptions,
+    ),
+    "edit": Pipeline(
+        "a video changed by prompts: inverted to noise, denoised again under each (Tune-A-Video)",
+        plan="mindlong.pipelines.edit_plan:plan",
+        run="mindlong.pipelines.edit:run",
+        options=EditOptions,
+        resumes=False,
     ),
     "clip_parallel": Pipeline(
         "one long video in latents from clips denoised side by side, over one process or several",

@@ -11,6 +11,7 @@ from mindlong.config.interpolation_options import InterpolationOptions
 from mindlong.config.option import option
 from mindlong.config.sample import SampleOptions
 from mindlong.config.train_options import TrainOptions
+from mindlong.config.tune_options import TuneOptions
 
 
 def _section(kind: type) -> Any:
@@ -124,6 +125,7 @@ class TrainConfig:
     autoencoder: AutoencoderOptions = _section(AutoencoderOptions)
     infinet: InfinetOptions = _section(InfinetOptions)
     interpolation: InterpolationOptions = _section(InterpolationOptions)
+    tune: TuneOptions = _section(TuneOptions)
     diffusion: DiffusionOptions = _section(DiffusionOptions)
     train: TrainOptions = _section(TrainOptions)
     preview: PreviewOptions = _section(PreviewOptions)
@@ -142,6 +144,7 @@ class TrainConfig:
         yield from self.model.training_problems(self)
         yield from self.infinet.problems(self)
         yield from self.interpolation.problems(self)
+        yield from self.tune.problems(self)
         if self.data.kind == "clips" and not self.data.folder:
             yield "data.folder is empty; data.kind=clips needs a folder of videos"
         if self.diffusion.cond_drop > 1:

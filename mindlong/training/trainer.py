@@ -162,6 +162,7 @@ class Trainer:
         state = {"step": step, "stepper": self.stepper.state(), "sums": self.metrics.state(), "seed": self.options.seed,
                  "world_size": self.comm.size}
         files = resume.arrays_to_save(self.task.network, self.stepper, self.ema)
+        files |= self.task.extra_files() if hasattr(self.task, "extra_files") else {}
         self.checkpoint = store.save(self.run_dir, step, files, state, keep=self.options.keep)
         metrics.draw(self.metrics.path, self.run_dir / "loss.png")
 

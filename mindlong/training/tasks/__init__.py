@@ -25,6 +25,10 @@ def build_task(config: TrainConfig, source: Source) -> Task:
         from mindlong.training.tasks.infinet import InfinetTask
 
         return InfinetTask(config)
+    if config.tune.wanted:
+        from mindlong.training.tasks.tune_a_video import TuneTask
+
+        return TuneTask(config)
     from mindlong.training.tasks.latent import LatentTask
 
     return LatentTask(config, source)

@@ -1,0 +1,41 @@
+"""The keys of the editing pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mindlong.config.option import option
+from mindlong.config.tune_options import FITS
+
+
+@dataclass
+class EditOptions:
+    """A video changed by a prompt: inverted to noise under the model, and denoised again under the prompts (Tune-A-Video)."""
+
+    video: str = option("", "the video to edit (a file or a folder of frames)")
+    start: int = option(0, "its first frame", minimum=0)
+    stride: int = option(1, "take every stride-th frame", minimum=1)
+    fit: str = option("crop", "a video in other proportions than size: cut its edges off, stretch it, or refuse it", choices=FITS)
+    tuned: str = option("", "a tuned.safetensors, or the checkpoint folder that holds it, to be put over weights")
+    negative: str = option("", "what the videos should not show; guidance leads away from it")
+    invert: bool = option(True, "start from the video's own noise, shared by all prompts; else from fresh noise")
+    invert_steps: int = option(50, "steps of the inversion", minimum=1)
+    invert_prompt: str = option("", "prompt of the inversion; published: none")
+    refine: int = option(0, "repeat each inversion step so often at the point just found: the way back comes out exact", minimum=0)
+    report: list[int] = option([], "step counts for which the video is inverted and made again, to compare", minimum=1)
+    encode: str = option("mean", "the video's latents: the autoencoder's mean, or a sample (as published)",
+                         choices=("mean", "sample"))
+    compat: str = option("", "tune_a_video: the inversion takes every network's output for noise, as the released code does; wrong "
+                             "for networks that predict v", choices=("", "tune_a_video"))
+    keep_latents: bool = option(True, "leave latents/ beside the videos: the source's, its noise, and each result's")
+
+    def problems(self, config: Any) -> Iterator[str]:
+        """Sentences on fields that do not fit together."""
+        if not self.video:
+            yield "edit.video is empty; editing starts from a video"
+        if not config.wanted_prompts() and not self.report:
+            yield "no prompt is given; prompt or prompts say what the video becomes (edit.report alone compares inversions)"
+        if config.sample.sampler == "ddpm" and self.invert:
+            yield "sample.sampler is ddpm; from inverted noise only a deterministic sampler keeps the motion, ddim is the one meant"

@@ -1,0 +1,56 @@
+"""The `tune` section of a training configuration: one-shot tuning of an image model on a video (Tune-A-Video)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mindlong.config.option import option
+
+FITS = ("crop", "stretch", "refuse")
+PUBLISHED = ("unet.*.attn1.to_q.*", "unet.*.attn2.to_q.*", "unet.*.attn_temp.*")  # what the paper trains, in our names
+
+
+@dataclass
+class TuneOptions:
+    """Tuning on single videos, arXiv 2212.11565; off while no video is named. Frames and size stand in data."""
+
+    video: str = option("", "tune on this video (a file or a folder of frames)")
+    prompt: str = option("", "what it shows")
+    videos: list[str] = option([], "further videos")
+    prompts: list[str] = option([], "what each of them shows")
+    start: int = option(0, "first frame taken; every data.stride-th follows", minimum=0)
+    windows: int = option(1, "clips of data.frames frames taken from each video, the first at start, the others spread over the "
+                             "rest", minimum=1)
+    fit: str = option("crop", "a video in other proportions than data.size: cut its edges off, stretch it (as published), or "
+                              "refuse it", choices=FITS)
+    trainable: list[str] = option(list(PUBLISHED), "names of the parameters that learn (shell patterns); the default is what was "
+                                                   "published")
+    compat: str = option("", "tune_a_video: blocks on the way down stay as they are and the temporal layers' biases start at "
+                             "random, as the released code does it", choices=("", "tune_a_video"))
+    inverted: bool = option(True, "previews start from the inverted noise of the first clip, not from fresh noise")
+    inversion_steps: int = option(50, "steps of that inversion", minimum=1)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a video is named."""
+        return bool(self.video or self.videos)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """(video, prompt) of all."""
+        first = [(self.video, self.prompt)] if self.video else []
+        return first + list(zip(self.videos, self.prompts, strict=True))
+
+    def problems(self, config: Any) -> Iterator[str]:
+        """Sentences on fields that do not fit together."""
+        if not self.wanted:
+            return
+        if config.model.family != "tune_a_video":
+            yield f"tune.video is given; the family {config.model.family} is not tuned on a video, tune_a_video is"
+        if len(self.videos) != len(self.prompts):
+            yield f"tune.videos names {len(self.videos)} videos and tune.prompts {len(self.prompts)} prompts; each needs one"
+            return
+        for video, prompt in self.pairs():
+            if not prompt.strip():
+                yield f"{video} has no prompt; tune.prompt (or tune.prompts) says what a video shows"

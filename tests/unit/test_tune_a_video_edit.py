@@ -1,0 +1,118 @@
+"""Editing a video by prompts, from file to file, with tiny random networks."""
+
+import json
+
+import numpy as np
+import pytest
+from latent_toys import folder
+
+from mindlong.cli.infer import main, plan
+from mindlong.config.infer_schema import InferConfig
+from mindlong.config.load import load
+from mindlong.config.pipelines import function, pipeline
+from mindlong.media.read import read_video
+from mindlong.media.write import write_frames
+from mindlong.pipelines.edit import Editor
+from mindlong.pipelines.edit_plan import work_of
+from mindlong.pipelines.latent_model import from_parts
+from mindlong.utils.errors import ConfigError, InputFileError
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory):
+    """An image model and a video."""
+    root = tmp_path_factory.mktemp("edit")
+    folder(root / "pictures", "stable_diffusion")
+    frames = np.random.default_rng(0).integers(0, 256, (6, 8, 12, 3)).astype(np.uint8)
+    write_frames(root / "clip", frames)
+    return root
+
+
+def pairs(where, **more):
+    given = {"pipeline": "edit", "weights": where / "pictures", "edit.video": where / "clip", "frames": 3, "size": "[8,8]",
+             "output": where / "out", "sample.steps": 2, "sample.guidance": 2, "edit.invert_steps": 2, "formats": "[gif,png]",
+             "prompts": "['a cat', 'a dog']"}  # fmt: skip
+    given |= {key.replace("__", "."): value for key, value in more.items()}
+    return [f"{key}={value}" for key, value in given.items()]
+
+
+def loaded(where, **more):
+    return load(None, pairs(where, **more), InferConfig)
+
+
+@pytest.fixture(scope="module")
+def editor(where):
+    config = loaded(where).values
+    work = work_of(config)
+    assert work.fresh and work.parts.unet.family == "tune_a_video"
+    return Editor(from_parts(work.parts, config.latent, 0), config.sample, config.edit), work.frames_FHWC
+
+
+def test_a_video_goes_in_and_a_video_for_each_prompt_comes_out(where):
+    assert main(pairs(where, edit__report="[2]", edit__refine=1, edit__negative="'a bird'")) == 0
+    made = sorted((where / "out").glob("*"))[-1]
+    names = {p.name for p in made.iterdir()}
+    assert {"edit-000.gif", "edit-001.gif", "source.gif", "contact_sheet.png", "inversion.csv", "video.json"} <= names
+    assert read_video(made / "edit-001.gif")[0].shape == (3, 8, 8, 3)
+    record = json.loads((made / "video.json").read_text())
+    assert [p["prompt"] for p in record["prompts"]] == ["a cat", "a dog"] and len(record["reconstructions"]) == 2
+    with np.load(made / "latents/edit.npz") as held:
+        assert held["edit-000"].shape == held["x_T"].shape == held["source"].shape == (4, 3, 4, 4)
+        assert np.abs(held["edit-000"] - held["edit-001"]).max() > 1e-4
+
+
+def test_the_number_of_frames_is_free(where, editor):
+    assert work_of(loaded(where, frames=5).values).frames_FHWC.shape == (5, 8, 8, 3)
+    z = np.random.default_rng(1).standard_normal((4, 5, 4, 4)).astype(np.float32)
+    assert editor[0].invert(z, 1).shape == z.shape
+
+
+def test_more_steps_and_refinement_bring_the_way_back_closer(editor):
+    tool, frames = editor
+    z = tool.model.encode(frames)
+    rough, fine, exact = (tool.compare(frames, z, steps, refine) for steps, refine in ((3, 0), (20, 0), (3, 12)))
+    assert fine.latent > rough.latent + 6 and exact.latent > rough.latent + 20
+    assert exact.pixels > 40 and exact.similarity > 0.999 and abs(exact.total - exact.ceiling) < 0.1
+
+
+def test_the_inverted_noise_is_shared_and_fresh_noise_is_not(where, editor):
+    from mindlong.pipelines.edit import _clips
+    from mindlong.pipelines.text_to_video import first_noise
+
+    tool, frames = editor
+    clips = _clips(loaded(where).values)
+    noise = first_noise(clips, (4, 3, 4, 4))
+    assert not np.array_equal(noise[0], noise[1])
+    x_T = tool.invert(tool.model.encode(frames), 2)
+    assert np.array_equal(x_T, tool.invert(tool.model.encode(frames), 2))
+    same = tool.make(clips[0], x_T)
+    assert np.array_equal(same, tool.make(clips[0], x_T)) and not np.array_equal(same, tool.make(clips[0], noise[0]))
+
+
+def test_a_v_network_is_inverted_as_one_unless_compat_asks_for_the_originals_mistake(where, editor):
+    tool, frames = editor
+    config = loaded(where, edit__compat="tune_a_video").values
+    z = tool.model.encode(frames)
+    right, wrong = tool.invert(z, 4), Editor(tool.model, config.sample, config.edit).invert(z, 4)
+    assert tool.model.noising.prediction == "v" and np.abs(right - wrong).max() > 0.1
+    assert np.square(tool.again(right, 4) - z).mean() < np.square(tool.again(wrong, 4) - z).mean()
+
+
+def test_the_plan_says_what_would_be_done(where):
+    text = "\n".join(plan(loaded(where)))
+    assert "2 prompts, ddim 2 steps each, guidance 2, v predicted" in text and "not tuned" in text
+    assert function(pipeline("edit").run).__module__ == "mindlong.pipelines.edit"
+
+
+@pytest.mark.parametrize(("more", "kind", "words"), [
+    ({"edit__video": "''"}, ConfigError, "edit.video is empty"),
+    ({"prompts": "[]"}, ConfigError, "no prompt is given"),
+    ({"sample__sampler": "ddpm"}, ConfigError, "sample.sampler is ddpm"),
+    ({"frames": 7}, InputFileError, "has 6 frames; 7 frames from number 0 at a stride of 1 need 7"),
+    ({"size": "[9,8]"}, ConfigError, r"size is \[9, 8\]; both must be multiples of 2"),
+    ({"edit__fit": "refuse"}, InputFileError, "has other proportions"),
+    ({"edit__tuned": "nowhere"}, InputFileError, "edit.tuned: nothing at nowhere"),
+    ({"edit__video": "nowhere.mp4"}, InputFileError, "nowhere.mp4")])
+def test_what_a_user_gets_wrong_is_one_sentence(where, more, kind, words):
+    with pytest.raises(kind, match=words):
+        work_of(loaded(where, **more).values)
