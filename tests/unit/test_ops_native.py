@@ -10,6 +10,7 @@ from mindlong.ops.activation import GEGLU, GELU, SiLU
 from mindlong.ops.attention.linear import LinearCore
 from mindlong.ops.attention.temporal import TemporalCore
 from mindlong.ops.conv import Conv2d, ConvTranspose2d, TemporalConv
+from mindlong.ops.linear import Linear
 from mindlong.ops.norm import ChannelLayerNorm, ChannelRMSNorm, GroupNorm, LayerNorm
 from mindlong.utils.rng import normal
 
@@ -70,6 +71,14 @@ CASES = {
     "rms norm": (lambda: ChannelRMSNorm(5), arrays((2, 5, 7, 3))),
     "rms norm, silu": (lambda: ChannelRMSNorm(9, act=True), arrays((3, 9, 17, 19))),
     "rms norm, film, frames folded": (lambda: ChannelRMSNorm(8, act=True, film=True), arrays((6, 8, 5, 7), (2, 8), (2, 8))),
+    "linear": (lambda: Linear(48, 80), arrays((2, 57, 48))),
+    "linear, no bias": (lambda: Linear(64, 16, bias=False), arrays((301, 64))),
+    "linear, many rows": (lambda: Linear(16, 208), arrays((3, 400, 16))),
+    "linear, odd widths": (lambda: Linear(7, 5), arrays((3, 7))),
+    "conv 3x3, by tiles": (lambda: Conv2d(32, 48, 3, padding=1), arrays((3, 32, 9, 13))),
+    "conv 3x3, by tiles, wide": (lambda: Conv2d(16, 16, 3, padding=1, bias=False), arrays((2, 16, 3, 131))),
+    "conv 3x3, two pixels": (lambda: Conv2d(16, 32, 3, padding=1), arrays((5, 16, 2, 2))),
+    "temporal conv, by tiles": (lambda: TemporalConv(32, 16), arrays((2, 32, 5, 7, 9))),
     "conv 3x3": (lambda: Conv2d(3, 5, 3, padding=1), arrays((2, 3, 9, 11))),
     "conv 4x4, stride 2": (lambda: Conv2d(6, 8, 4, stride=2, padding=1), arrays((1, 6, 10, 14))),
     "conv 1x1, no bias": (lambda: Conv2d(17, 33, 1, bias=False), arrays((3, 17, 5, 7))),

@@ -176,6 +176,24 @@ def conv_constant(stride, pad) -> Tensor:
 
 
 @functools.lru_cache(None)
+def linear(bias=True):
+    """(x (M, K), w (N, K)[, b (N)]) -> x w^T + b (M, N); K and N are multiples of 16."""
+    if bias:
+        backward = _custom("nk_linear_bwd", lambda x, w, d: (x, w, [w[0]]), 3)
+
+        def bprop(x, w, b, out, dout):
+            return backward(x, w, dout)
+
+        return _custom("nk_linear", lambda x, w, b: [x[0], w[0]], 1, bprop)
+    backward = _custom("nk_linear_free_bwd", lambda x, w, d: (x, w), 2)
+
+    def bprop(x, w, out, dout):
+        return backward(x, w, dout)
+
+    return _custom("nk_linear_free", lambda x, w: [x[0], w[0]], 1, bprop)
+
+
+@functools.lru_cache(None)
 def temporal(heads):
     """(qkv (B*F, 3*N*D, ..), cos (F,E), sin (F,E), bias (B|1,N,F,F), scale (1)) -> (B*F, N*D, ..)."""
     backward = _custom("nk_temporal_bwd", lambda x, c, s, b, a, d: (x, b), 2)

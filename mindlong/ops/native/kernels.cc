@@ -4,6 +4,7 @@
 // MindSpore raise RuntimeError naming the function. Every kernel writes its whole output; inputs and outputs do not alias.
 #include "activations.h"
 #include "convolution.h"
+#include "dense.h"
 #include "flash_backward.h"
 #include "linear_attention.h"
 #include "norms.h"

@@ -1,4 +1,4 @@
-// Small matrix products out of registers: C (M x N) [+]= A (M x K) B (K x N), for operands that lie packed in the cache.
+// Small matrix products out of registers: C (M x N) = start + A (M x K) B (K x N), for operands that lie packed in the cache.
 // A is read number by number, B and C in vectors of sixteen columns.
 #pragma once
 #include "vector.h"
@@ -6,6 +6,11 @@
 // A(i, k) at a + i * row + k * step; one of the two is 1. B's vector j of row k at b + k * row + j * panel.
 struct Left { const float *a; int64_t row, step; };
 struct Right { const float *b; int64_t row, panel; };
+// Where C starts from: row i at p + i * row (a row of 0 repeats one row, a bias); null: zeros.
+struct Start {
+  const float *p; int64_t row;
+  Start at(int64_t i, int64_t j = 0) const { return {p ? p + i * row + j : nullptr, row}; }
+};
 
 #ifdef __AVX512F__
 static const int WIDE = 4;  // vectors of columns at once, by the number of registers
@@ -16,12 +21,12 @@ static constexpr int tall(int) { return 6; }
 #endif
 
 template <int MR, int NV, bool BY_ROW>
-static inline __attribute__((always_inline)) void tile(Left l, Right r, int64_t K, float *c, int64_t ldc, bool add) {
+static inline __attribute__((always_inline)) void tile(Left l, Right r, int64_t K, float *c, int64_t ldc, Start from) {
   f16x acc[MR][NV];
 #pragma GCC unroll 8
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) acc[i][j] = add ? ld(c + i * ldc + j * LANES) : f16x{};
+    for (int j = 0; j < NV; ++j) acc[i][j] = from.p ? ld(from.p + i * from.row + j * LANES) : f16x{};
   const float *a = l.a, *b = r.b;
   int64_t row = BY_ROW ? l.row : 1, step = BY_ROW ? 1 : l.step;
   for (int64_t k = 0; k < K; ++k, a += step, b += r.row) {
@@ -41,29 +46,29 @@ static inline __attribute__((always_inline)) void tile(Left l, Right r, int64_t 
     for (int j = 0; j < NV; ++j) st(c + i * ldc + j * LANES, acc[i][j]);
 }
 template <int MR, int NV>
-static void tile_either(Left l, Right r, int64_t K, float *c, int64_t ldc, bool add) {
-  if (l.step == 1) tile<MR, NV, true>(l, r, K, c, ldc, add);
-  else tile<MR, NV, false>(l, r, K, c, ldc, add);
+static void tile_either(Left l, Right r, int64_t K, float *c, int64_t ldc, Start from) {
+  if (l.step == 1) tile<MR, NV, true>(l, r, K, c, ldc, from);
+  else tile<MR, NV, false>(l, r, K, c, ldc, from);
 }
 // M rows, at most eight a tile.
 template <int NV>
-static void stripe(int64_t M, Left l, Right r, int64_t K, float *c, int64_t ldc, bool add) {
+static void stripe(int64_t M, Left l, Right r, int64_t K, float *c, int64_t ldc, Start from) {
   constexpr int MR = tall(NV);
   int64_t i = 0;
-  for (; i + MR <= M; i += MR) tile_either<MR, NV>({l.a + i * l.row, l.row, l.step}, r, K, c + i * ldc, ldc, add);
-  l.a += i * l.row, c += i * ldc;
+  for (; i + MR <= M; i += MR) tile_either<MR, NV>({l.a + i * l.row, l.row, l.step}, r, K, c + i * ldc, ldc, from.at(i));
+  l.a += i * l.row, c += i * ldc, from = from.at(i);
   switch (M - i) {
-    case 1: return tile_either<1, NV>(l, r, K, c, ldc, add);
-    case 2: return tile_either<2, NV>(l, r, K, c, ldc, add);
-    case 3: return tile_either<3, NV>(l, r, K, c, ldc, add);
-    case 4: return tile_either<4, NV>(l, r, K, c, ldc, add);
-    case 5: return tile_either<5, NV>(l, r, K, c, ldc, add);
-    case 6: return tile_either<6, NV>(l, r, K, c, ldc, add);
-    case 7: return tile_either<7, NV>(l, r, K, c, ldc, add);
+    case 1: return tile_either<1, NV>(l, r, K, c, ldc, from);
+    case 2: return tile_either<2, NV>(l, r, K, c, ldc, from);
+    case 3: return tile_either<3, NV>(l, r, K, c, ldc, from);
+    case 4: return tile_either<4, NV>(l, r, K, c, ldc, from);
+    case 5: return tile_either<5, NV>(l, r, K, c, ldc, from);
+    case 6: return tile_either<6, NV>(l, r, K, c, ldc, from);
+    case 7: return tile_either<7, NV>(l, r, K, c, ldc, from);
   }
 }
 // `vectors` of sixteen columns; B is walked in pieces that stay in the first cache.
-static void product(int64_t M, int64_t vectors, int64_t K, Left l, Right r, float *c, int64_t ldc, bool add) {
+static void product(int64_t M, int64_t vectors, int64_t K, Left l, Right r, float *c, int64_t ldc, Start from) {
   const int64_t deep = 96;
   int64_t groups = (vectors + WIDE - 1) / WIDE;
   for (int64_t g = 0; g < groups; ++g) {
@@ -73,15 +78,18 @@ static void product(int64_t M, int64_t vectors, int64_t K, Left l, Right r, floa
       Left a{l.a + k * l.step, l.row, l.step};
       Right b{r.b + k * r.row + j * r.panel, r.row, r.panel};
       float *out = c + j * LANES;
-      bool more = add || k > 0;
-      if (nv == 1) stripe<1>(M, a, b, kk, out, ldc, more);
+      Start s = k > 0 ? Start{out, ldc} : from.at(0, j * LANES);
+      if (nv == 1) stripe<1>(M, a, b, kk, out, ldc, s);
 #ifdef __AVX512F__
-      else if (nv == 2) stripe<2>(M, a, b, kk, out, ldc, more);
-      else if (nv == 3) stripe<3>(M, a, b, kk, out, ldc, more);
-      else stripe<4>(M, a, b, kk, out, ldc, more);
+      else if (nv == 2) stripe<2>(M, a, b, kk, out, ldc, s);
+      else if (nv == 3) stripe<3>(M, a, b, kk, out, ldc, s);
+      else stripe<4>(M, a, b, kk, out, ldc, s);
 #endif
     }
   }
+}
+static void product(int64_t M, int64_t vectors, int64_t K, Left l, Right r, float *c, int64_t ldc, bool add) {
+  product(M, vectors, K, l, r, c, ldc, add ? Start{c, ldc} : Start{nullptr, 0});
 }
 // Four rows of `n` numbers, written as columns `at` to `at + 3` of panels: out[d * 16 + at + i] = row_i[d].
 static inline void turn_rows(const float *r0, const float *r1, const float *r2, const float *r3, int64_t n, float *out) {
