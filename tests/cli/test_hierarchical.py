@@ -68,7 +68,7 @@ def test_a_video_is_made_and_the_same_command_makes_another(toy, tmp_path):
     assert command(arguments(toy, tmp_path / "out", "level_videos=true")) == 0
     folder, record = made(tmp_path / "out")
     assert (record["frames"], record["runs"], len(read_video(folder / "video")[0])) == (10, 4, 10)
-    assert probe(folder / "video-level-0.mp4").frames == 4
+    assert probe(folder / "levels/video-level-0.mp4").frames == 4
     names = [json.loads(line)["job"] for line in (folder / "jobs/video/journal-0000.jsonl").read_text().splitlines()]
     assert names == ["level0-node000000", *(f"level1-node{i:06d}" for i in range(3))]
 

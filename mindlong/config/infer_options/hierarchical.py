@@ -33,7 +33,7 @@ class HierarchicalOptions:
     extend: str = option("after", "the new frames come after the video or before it", choices=("after", "before"))
     overlap: int = option(2, "key frames taken from the video, as far as it is long enough", minimum=1)
     part: list[int] = option([], "make only the frames from one number to another, [100, 150], and what they need", minimum=0)
-    level_videos: bool = option(True, "write level-0.mp4, level-1.mp4, ... when a level is finished")
+    level_videos: bool = option(True, "write levels/...-level-0.mp4 and so on when a level is finished")
     work: str = option("", "folder for the runs' latents and the journal; empty: in the folder of the results")
 
     def problems(self, config: Any) -> Iterator[str]:

@@ -158,7 +158,7 @@ def _counted(frames: Iterator[np.ndarray], bar: Any) -> Iterator[np.ndarray]:
 
 def _level_video(session: Session, work: Work, model: LatentModel, folder: LatentFolder, level: int, stem: str) -> None:
     """The frames that are there after a level, at the speed of the finished video."""
-    path = session.folder / f"{stem}-level-{level}.mp4"
+    path = session.folder / "levels" / f"{stem}-level-{level}.mp4"
     if path.exists():
         return
     step = min(b - a for job in work.plan.jobs if job.level == level for a, b in zip(job.frames, job.frames[1:], strict=False))

@@ -1,0 +1,74 @@
+"""How good a long video of the shapes world is: one object throughout, no jumps where segments join, a smooth path.
+
+Axes: F frames, H W pixels, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from mindlong.data.shapes import parse_caption
+from mindlong.data.shapes_reader import read
+
+WINDOW = 16  # frames read together, as long as a clip
+
+
+@dataclass(frozen=True)
+class LongScore:
+    """One video.
+
+    Attributes:
+        windows: how many stretches of WINDOW frames were read, each beginning where the last ended.
+        agreeing: of them, those that show shape and colour of the caption, surely.
+        constant: all of them do.
+        join: mean change of a pixel into and out of a join's frame, over the median change between frames; 0: no joins.
+        worst: the same of the worst join.
+        bend: root mean square of the path's second differences, pixels a frame and frame.
+        moved: way from the first to the last place, pixels.
+    """
+
+    windows: int
+    agreeing: int
+    constant: bool
+    join: float
+    worst: float
+    bend: float
+    moved: float
+
+
+def score(frames_FHWC: np.ndarray, caption: str, joins: Sequence[int], shapes: tuple[str, ...],
+          colours: tuple[str, ...]) -> LongScore:
+    """Measure a video. `joins` are the frames that two segments share or at which one begins."""
+    wanted = parse_caption(caption)[:2]
+    starts = range(0, max(len(frames_FHWC) - 1, 1), WINDOW - 1)
+    readings = [read(frames_FHWC[s : s + WINDOW], shapes, colours) for s in starts if len(frames_FHWC) - s > 1]
+    agreeing = sum(r.sure and (r.shape, r.colour) == wanted for r in readings)
+    path = np.concatenate([r.position_F2[: WINDOW - 1] for r in readings])
+    join, worst = _joins(frames_FHWC, joins)
+    bends = np.diff(path, 2, axis=0)
+    bends = bends[np.isfinite(bends).all(1)]
+    seen = path[np.isfinite(path).all(1)]
+    return LongScore(len(readings), agreeing, agreeing == len(readings), join, worst,
+                     float(np.sqrt((bends**2).sum(1).mean())) if len(bends) else float("inf"),
+                     float(np.linalg.norm(seen[-1] - seen[0])) if len(seen) else 0.0)
+
+
+def _joins(frames_FHWC: np.ndarray, joins: Sequence[int]) -> tuple[float, float]:
+    changes = np.abs(np.diff(frames_FHWC.astype(np.float32), axis=0)).mean((1, 2, 3))
+    usual = max(float(np.median(changes)), 1e-6)
+    inside = [j for j in joins if 0 < j < len(frames_FHWC) - 1]
+    if not inside:
+        return 0.0, 0.0
+    at = np.array([[changes[j - 1], changes[j]] for j in inside]) / usual
+    return float(at.mean()), float(at.max())
+
+
+def table(scores: Sequence[LongScore]) -> dict[str, float]:
+    """The rates and medians of several videos."""
+    rows = [asdict(s) for s in scores]
+    middle = {name: float(np.median([row[name] for row in rows])) for name in ("join", "worst", "bend", "moved")}
+    return {"videos": len(rows), "constant": float(np.mean([row["constant"] for row in rows])),
+            "agreeing": sum(r["agreeing"] for r in rows) / max(sum(r["windows"] for r in rows), 1), **middle}  # fmt: skip

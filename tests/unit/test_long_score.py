@@ -1,0 +1,57 @@
+"""What is said of long videos: the truth scores well, and each fault is seen."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mindlong.cli.evaluate_long import main
+from mindlong.data.long_score import score, table
+from mindlong.data.shapes import ShapesWorld
+from mindlong.media.write import write_frames
+
+SHAPES, COLOURS = ("circle", "square", "triangle"), ("red", "green", "blue", "yellow")
+WORLD = ShapesWorld((48, 48), 46, shapes=SHAPES, colours=COLOURS)
+
+
+def scored(frames, caption):
+    return score(frames, caption, range(15, len(frames), 15), SHAPES, COLOURS)
+
+
+def test_a_true_film_is_constant_smooth_and_has_no_joins():
+    clip = WORLD.clip_of("a red circle moving right", 1)
+    found = scored(clip.frames_FHWC, clip.caption)
+    assert found.constant and found.windows == 3 and 0.8 < found.join < 1.2 and found.bend < 0.5 and found.moved > 15
+
+
+def test_another_colour_in_the_middle_a_jump_and_a_shaking_are_seen():
+    red, blue = (WORLD.clip_of(f"a {c} circle moving right", 1).frames_FHWC for c in ("red", "blue"))
+    mixed = np.concatenate([red[:15], blue[15:30], red[30:]])
+    found = scored(mixed, "a red circle moving right")
+    assert not found.constant and found.agreeing < 3 and found.worst > 2
+    shaken = red.copy()
+    shaken[::2] = np.roll(shaken[::2], 2, axis=1)
+    assert scored(shaken, "a red circle moving right").bend > 4 * scored(red, "a red circle moving right").bend
+
+
+def test_joins_are_measured_against_the_usual_change():
+    frames = np.repeat((np.arange(31) * 2)[:, None, None, None], 48, 1).repeat(48, 2).repeat(3, 3).astype(np.uint8)
+    frames[15] += 6
+    found = scored(frames, "a red circle moving right")
+    assert found.join == pytest.approx((8 + 4) / 2 / 2) and found.worst == pytest.approx(4)
+
+
+def test_the_tool_prints_a_line_a_video_and_writes_numbers(tmp_path, capsys):
+    captions = ["a red circle moving right", "a blue square moving up"]
+    for i, caption in enumerate(captions):
+        write_frames(tmp_path / "out" / f"video-{i:03d}", WORLD.clip_of(caption, i).frames_FHWC)
+    (tmp_path / "out/video.json").write_text(json.dumps({"prompts": captions}))
+    assert main([str(tmp_path / "out"), "--json", str(tmp_path / "s.json")]) == 0
+    assert capsys.readouterr().out.count("windows agree") == 2
+    assert json.loads((tmp_path / "s.json").read_text())["summary"]["constant"] == 1.0
+
+
+def test_the_table_is_rates_and_medians():
+    clip = WORLD.clip_of("a red circle moving right", 1)
+    good, bad = scored(clip.frames_FHWC, clip.caption), scored(clip.frames_FHWC, "a blue circle moving right")
+    assert table([good, bad])["constant"] == 0.5 and table([good, bad])["agreeing"] == 0.5
