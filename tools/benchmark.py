@@ -2,7 +2,8 @@
 
   python tools/benchmark.py unet3d                      forward and train step of Unet3D, dim 64, 10 frames of 64 x 64
   python tools/benchmark.py unet3d --peer mindspore     against MindSpore's own operators instead of PyTorch
-  python tools/benchmark.py --all --json rows.json
+  python tools/benchmark.py operators --only GEGLU      the rows of a group whose name holds the word
+  python tools/benchmark.py --all --json rows.json --markdown docs/benchmarks.md
 
 Every side runs in a process of its own, so that idle threads of one do not disturb the other and peak memory is its own. After
 warm-up the two take turns (A B A B ...); a row is the median over the pairs of time A / time B, with quartiles, and the ratio of
@@ -19,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -27,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.works import WORKS, Work  # noqa: E402
 
 PEERS = ("pytorch", "mindspore")
+PACKAGES = ("mindspore", "torch", "diffusers", "video-diffusion-pytorch", "numpy")
 
 
 class Side:
@@ -116,7 +119,26 @@ def machine(threads: int) -> str:
     """What the rows were measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    return f"{cpu or platform.processor()}, {os.cpu_count()} cores, {threads} threads, Python {platform.python_version()}"
+    flags = next((line for line in lines if line.startswith("flags")), "").split()
+    vectors = next((name for name in ("avx512f", "avx2") if name in flags), "no AVX2")
+    packages = ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name)))
+    return (f"{cpu or platform.processor()} ({vectors}), {os.cpu_count()} cores, {threads} threads; "
+            f"Python {platform.python_version()}, {packages}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def page(rows: list[dict], threads: int, note: str) -> str:
+    """The rows as docs/benchmarks.md."""
+    about = "\n".join(__doc__.strip().splitlines()[-3:])
+    head = f"# Speed and memory\n\nWritten by `tools/benchmark.py`. {about}"
+    parts = [head, f"Measured on {machine(threads)}.", note, table(rows)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def main() -> int:
@@ -129,7 +151,10 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=7, help="counted turns of each side (default 7)")
     parser.add_argument("--warmup", type=int, default=2, help="turns not counted (default 2)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for both sides (default: all cores)")
+    parser.add_argument("--only", default="", metavar="WORD", help="only rows whose name holds the word")
     parser.add_argument("--json", metavar="FILE", help="write the rows there too")
+    parser.add_argument("--markdown", metavar="FILE", help="write a page with machine, versions and the table there too")
+    parser.add_argument("--note", default="", help="a sentence for that page")
     parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
@@ -138,11 +163,17 @@ def main() -> int:
     unknown = sorted(set(args.groups) - set(groups))
     if unknown or not (args.groups or args.all):
         parser.error(f"{'unknown group ' + unknown[0] if unknown else 'nothing to time'}; groups are {', '.join(groups)}, or --all")
-    chosen = [i for i, w in enumerate(WORKS) if args.all or w.group in args.groups]
-    rows = [compare(i, peer, args.pairs, args.warmup, args.threads) for i in chosen for peer in args.peer or ["pytorch"]]
+    chosen = [i for i, w in enumerate(WORKS) if (args.all or w.group in args.groups) and args.only in w.name]
+    rows = []
+    for i in chosen:
+        for peer in args.peer or ["pytorch"]:
+            rows.append(compare(i, peer, args.pairs, args.warmup, args.threads))
+            print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     print(machine(args.threads) + "\n\n" + table(rows))
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1))
+    if args.markdown:
+        Path(args.markdown).write_text(page(rows, args.threads, args.note))
     return 0
 
 

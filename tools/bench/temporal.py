@@ -58,7 +58,11 @@ def measure(policy: str, frames: int, native: str, repeats: int = 5) -> dict[str
     x = ms.Tensor(np.random.default_rng(0).standard_normal((1, frames, PIXELS, WIDTH)).astype(np.float32))
     net(x[:, :5]).asnumpy()
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    both = ms.jit(ms.value_and_grad(lambda v: (net(v) ** 2).sum(), 0, net.trainable_params()))
+
+    def loss(given):
+        return (net(given) ** 2).sum()
+
+    both = ms.jit(ms.value_and_grad(loss, 0, net.trainable_params()))
 
     def least(run) -> float:
         run()
