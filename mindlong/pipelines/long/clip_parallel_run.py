@@ -71,9 +71,11 @@ def run(session: Session) -> None:
 
 
 class LongVideo:
-    """One long video under way in this process."""
+    """One long video under way in this process. `networks` keeps what was compiled from one video to the next."""
 
-    def __init__(self, model: LatentModel, config: Any, clips: tuple[range, ...], session: Session) -> None:
+    def __init__(self, model: LatentModel, config: Any, clips: tuple[range, ...], session: Session,
+                 networks: dict[tuple[bool, int], ShardedUNet] | None = None) -> None:
+        self.networks = {} if networks is None else networks
         self.model, self.config, self.own, self.session, self.comm = model, config, config.clip_parallel, session, session.comm
         self.clips, self.total, self.traffic = clips, clips[-1].stop, Traffic()
         self.prompts = prompts_of(config, clips)
@@ -116,8 +118,10 @@ class LongVideo:
     def _lock_step(self) -> tuple[range, Ask]:
         layout = layout_of(self.config, self.clips)
         self.comm.choose(self.own.swaps)
-        network = ShardedUNet(self.model.unet, layout.exact, layout.context)
-        parallel = ClipParallel(network, layout, self.comm, traffic=self.traffic)
+        key = layout.exact, layout.context
+        if key not in self.networks:
+            self.networks[key] = ShardedUNet(self.model.unet, *key)
+        parallel = ClipParallel(self.networks[key], layout, self.comm, traffic=self.traffic)
         return parallel.frames, lambda x, t, context: parallel.predict(x, t, context, self.fps)
 
     def _windows(self) -> tuple[range, Ask]:

@@ -1,0 +1,148 @@
+"""Compare the ways to a long video: exact, as the original's code, independent clips, the network itself on all frames, and
+FreeNoise-style windows. Every video is read back; a table and a plot are written.
+
+  python tools/compare_long.py --weights shipped:latent_shapes --clips 4 8 --prompts 'a red circle moving right' --out compare
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from mindlong.cli.common import guarded
+from mindlong.config.infer_schema import InferConfig
+from mindlong.config.load import load
+from mindlong.data.long_metrics import coherence
+from mindlong.utils.atomic import write_text
+from mindlong.utils.progress import bar
+
+WAYS = {
+    "exact": ["strategy=exact"],
+    "as the original": ["strategy=video_infinity"],
+    "independent clips": ["strategy=independent"],
+    "all frames at once": ["strategy=exact", "local=all", "spread=''"],
+    "FreeNoise-style": ["strategy=free_noise"],
+    "windows": ["strategy=windows"],
+}
+FIGURES = ("right", "constant", "steady", "seam", "step")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    made = argparse.ArgumentParser(prog="compare_long.py", description=__doc__,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--weights", default="shipped:latent_shapes", help="a latent pipeline of the shapes world")
+    made.add_argument("--clips", type=int, nargs="+", default=[4, 8], help="lengths, in clips as long as trained")
+    made.add_argument("--prompts", nargs="+", default=["a red circle moving right"], help="captions of the shapes world")
+    made.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS), help="what to compare")
+    made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="videos, table.md, table.json, plot.png")
+    made.add_argument("overrides", nargs="*", metavar="key=value", help="keys of infer.py for all, for example sample.steps=20")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make the videos that are not there yet, read them, write table and plot."""
+    args = parser().parse_intermixed_args(argv)
+    rows = list(_measured(args))
+    write_text(args.out / "table.json", json.dumps(rows, indent=1) + "\n")
+    text = table(rows)
+    write_text(args.out / "table.md", text)
+    plot(rows, args.out / "plot.png")
+    print(text)
+    return 0
+
+
+def _measured(args: argparse.Namespace) -> Iterator[dict]:
+    jobs = [(way, clips, number) for clips in args.clips for way in args.ways for number in range(len(args.prompts))]
+    maker = None
+    with bar(len(jobs), "videos", unit="video") as progress:
+        for way, clips, number in jobs:
+            place = args.out / f"{way.replace(' ', '_')}-{clips}-{number:02d}"
+            if not (place / "frames.npz").exists():
+                maker = maker or _Maker(args.weights)
+                maker.make(place, ["pipeline=clip_parallel", f"weights={args.weights}", f"clips={clips}", f"output={place}",
+                                   f"prompts=['{args.prompts[number]}']", f"seed={number}", *WAYS[way], *args.overrides])
+            with np.load(place / "frames.npz") as held:
+                frames = held["frames"]
+            each = len(frames) // clips
+            pieces = [range(i * each, (i + 1) * each) for i in range(clips)]
+            yield {"way": way, "clips": clips, "prompt": args.prompts[number],
+                   **asdict(coherence(frames, args.prompts[number], pieces))}
+            progress.update()
+
+
+class _Maker:
+    """The networks, kept from video to video."""
+
+    def __init__(self, weights: str) -> None:
+        from mindlong.config.infer_options.latent import LatentModelOptions
+        from mindlong.ops import device
+        from mindlong.pipelines.latent_model import load_latent_model
+
+        device.setup()
+        self.model = load_latent_model(weights, LatentModelOptions())
+        self.model.release = lambda name: None  # they are needed again
+        self.networks: dict = {}
+
+    def make(self, place: Path, pairs: list[str]) -> None:
+        """A video's frames, as frames.npz and a GIF."""
+        from mindlong.media.write import write_video
+        from mindlong.pipelines.long.clip_parallel_plan import clips_of
+        from mindlong.pipelines.long.clip_parallel_run import LongVideo
+        from mindlong.pipelines.session import open_session
+
+        config = load(None, pairs, InferConfig)
+        session = open_session(config, True)
+        clips = clips_of(config.values, self.model.size[0])
+        video = LongVideo(self.model, config.values, clips, session, self.networks)
+        frames = np.stack(list(self.model.decode(video.sample())))
+        write_video(place / "video.gif", frames, config.values.fps)
+        np.savez_compressed(place / "frames.npz", frames=frames)
+        session.write_record({"pairs": pairs})
+
+
+def table(rows: Sequence[dict]) -> str:
+    """Markdown: means over prompts, a line for each way and length."""
+    lines = ["| way | clips | videos | shape and colour right | constant over clips | steady | seam ratio | step ratio |",
+             "|---|---|---|---|---|---|---|---|"]
+    for clips, way in dict.fromkeys((r["clips"], r["way"]) for r in rows):
+        part = [r for r in rows if (r["clips"], r["way"]) == (clips, way)]
+        numbers = [_mean([r[name] for r in part]) for name in FIGURES]
+        shares = " | ".join(f"{100 * n:.0f} %" for n in numbers[:3])
+        lines.append(f"| {way} | {clips} | {len(part)} | {shares} | {numbers[3]:.2f} | {numbers[4]:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def plot(rows: Sequence[dict], path: Path) -> None:
+    """Constancy against the seam ratio, a mark for each way and length."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for number, way in enumerate(dict.fromkeys(r["way"] for r in rows)):
+        for clips, mark in zip(dict.fromkeys(r["clips"] for r in rows), "osD^v", strict=False):
+            part = [r for r in rows if (r["way"], r["clips"]) == (way, clips)]
+            axes.plot(_mean([r["seam"] for r in part]), 100 * _mean([r["constant"] for r in part]), mark, color=f"C{number}",
+                      label=f"{way}, {clips} clips")
+    axes.axvline(1.0, color="0.8", zorder=0)
+    axes.set(xlabel="change at joints / change elsewhere (1: no seams)", ylabel="same object from clip to clip (%)", ylim=(-5, 105))
+    axes.legend(fontsize=7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def command(argv: Sequence[str] | None = None) -> int:
+    """The console entry: `main` with exit codes."""
+    return guarded(main, argv)

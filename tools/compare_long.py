@@ -1,0 +1,11 @@
+"""Compare the ways to a long video: python tools/compare_long.py --out FOLDER"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mindlong.cli.compare_long import command  # noqa: E402
+
+if __name__ == "__main__":
+    raise SystemExit(command())
