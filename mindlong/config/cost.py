@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mindlong.config.load import load_model
+from mindlong.spec import clip_text, latent_cost
 from mindlong.spec.cost import unet3d_cost
+from mindlong.spec.families import FAMILIES
 
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
@@ -20,12 +23,26 @@ class RunCost:
     memory: float
 
 
-def training_cost(config: TrainConfig) -> RunCost:
-    """What one training step takes."""
+def training_cost(config: TrainConfig, factor: int = 8) -> RunCost:
+    """What one training step takes. `factor`: pixels of a latent along an edge, for the latent families."""
     model, data = config.model, config.data
     part = max(config.train.batch_size // config.train.accumulate, 1)
+    if model.family == "autoencoder_kl":
+        own = latent_cost.autoencoder_cost(model.spec(), part * data.frames, *data.size)
+        return RunCost({"vae": own.parameters}, 3 * own.flops * config.train.accumulate, own.train_bytes)
+    if model.family in FAMILIES:
+        return _latent_cost(config, part, factor)
     cost = unet3d_cost(model.spec(), part, data.frames, *data.size)
     return RunCost(_groups(model, cost.parameters), cost.train_flops * config.train.accumulate, cost.train_bytes)
+
+
+def _latent_cost(config: TrainConfig, part: int, factor: int) -> RunCost:
+    data, text = config.data, load_model(config.latents.text_encoder).spec() if config.latents.text_encoder else None
+    tokens = text.length if text else 77
+    height, width = (side // factor for side in data.size)
+    own = latent_cost.unet_cost(config.model.spec(), part, data.frames, height, width, tokens)
+    groups = {"unet": own.parameters} | ({"text encoder": clip_text.parameter_count(text)} if text else {})
+    return RunCost(groups, 3 * own.flops * config.train.accumulate, own.train_bytes)
 
 
 def sampling_cost(model: object, guidance: float, frames: int, size: list[int], batch: int) -> RunCost:

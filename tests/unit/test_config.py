@@ -119,3 +119,17 @@ def _needed(path):
 )
 def test_exit_codes(args, code):
     assert subprocess.run([sys.executable, ROOT / "train.py", *args], capture_output=True).returncode == code
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "infer").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_inference_file_loads(path):
+    assert load(path, [], InferConfig).values.pipeline
+
+
+def test_a_section_belongs_to_its_pipeline():
+    with pytest.raises(ConfigError, match="unknown key 'text_to_video'"):
+        load(None, ["text_to_video.negative=x"], InferConfig)
+    with pytest.raises(ConfigError, match="pipeline is 'text_to_vidio'.* Did you mean 'text_to_video'"):
+        load(None, ["pipeline=text_to_vidio"], InferConfig)
+    loaded = load(None, ["pipeline=text_to_video", "text_to_video.negative=x"], InferConfig)
+    assert loaded.values.text_to_video.negative == "x" and loaded.values.weights == "shipped:latent_shapes"

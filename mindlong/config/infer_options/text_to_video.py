@@ -16,7 +16,7 @@ class TextToVideoOptions:
     """What latent text to video has beside the common keys."""
 
     negative: str = option("", "what the videos should not show; guidance leads away from it")
-    scenes: list[dict[str, str]] = option(
+    scenes: list[dict[Any, str]] = option(
         [], "videos whose prompt changes, after those of prompts: frame range to prompt, for example "
         "[{0-7: a red circle, 8-15: a blue circle}]")
     two_passes: bool = option(False, "guidance asks the network twice a step rather than once with twice the rows: "

@@ -1,0 +1,92 @@
+"""Text to video in latents: prompts in, latents out, whichever latent family the UNet is of.
+
+Noise is keyed by (seed, "sample", number of the video), so a video does not depend on which others are made with it.
+
+Legend: B videos, C channels of a latent, F frames, h w latent pixels, S tokens, D their width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mindlong.diffusion.guidance import Model, guided, guided_batched
+from mindlong.diffusion.samplers.loop import Callback
+from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.denoise import denoise
+from mindlong.pipelines.latent_model import LatentModel
+from mindlong.utils import rng
+from mindlong.utils.errors import ConfigError, InputFileError
+
+
+class TextToVideo:
+    """A latent model with the way to sample from it.
+
+    Args:
+        model: the networks.
+        sample: the `sample` section of a configuration.
+        negative: what guidance leads away from.
+        two_passes: guidance asks the network twice a step rather than once with twice the rows.
+        fps: told to a UNet that wants to know.
+    """
+
+    def __init__(self, model: LatentModel, sample: Any, *, negative: str = "", two_passes: bool = False,
+                 fps: float = 8) -> None:
+        self.model, self.sample = model, sample
+        self.negative, self.two_passes, self.fps = negative, two_passes, fps
+
+    def latents(self, clips: Sequence[Clip], x_T: np.ndarray, callback: Callback | None = None) -> np.ndarray:
+        """Clean latents (B, C, F, h, w) of `clips`, denoised together from `x_T` of the same shape."""
+        model = self.guided(self.context(clips, x_T.shape[2]))
+
+        def noise(step: int) -> np.ndarray:
+            return np.stack([rng.normal(x_T.shape[1:], clip.seed, "sample-step", step, clip.number) for clip in clips])
+
+        return denoise(self.sample, model, x_T, self.model.noising, noise=noise, callback=callback)
+
+    def context(self, clips: Sequence[Clip], frames: int) -> np.ndarray:
+        """The prompts' vectors: (B, S, D), or (B, F, S, D) where a clip has a prompt for each frame."""
+        if all(len(clip.prompts) == 1 for clip in clips):
+            return self.model.encode_text([clip.prompts[0] for clip in clips])
+        return np.stack([self.model.encode_text(clip.prompts * (frames // len(clip.prompts))) for clip in clips])
+
+    def guided(self, context: np.ndarray) -> Model:
+        """The network under guidance, for a sampler."""
+        scale, rescale = self.sample.guidance, self.sample.rescale
+        if scale == 1:
+            return self.model.denoiser(context, self.fps)
+        null = np.broadcast_to(self.model.encode_text([self.negative])[0], context.shape)
+        if self.two_passes:
+            return guided(self.model.denoiser(context, self.fps), self.model.denoiser(null, self.fps), scale, rescale)
+        return guided_batched(self.model.denoiser(np.concatenate([null, context]), self.fps), scale, rescale)
+
+
+def first_noise(clips: Sequence[Clip], shape_CFhw: tuple[int, ...]) -> np.ndarray:
+    """The noise that `clips` start from, (B, C, F, h, w) float32."""
+    return np.stack([rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips])
+
+
+def read_start(path: str, count: int, shape_CFhw: tuple[int, ...]) -> np.ndarray:
+    """The array x_T of an .npz as (count, C, F, h, w) float32.
+
+    Raises:
+        InputFileError: no such file, no .npz, or no such array. ConfigError: an array of another shape.
+    """
+    key = "text_to_video.start"
+    if not Path(path).is_file():
+        raise InputFileError(f"{key}: no file at {path}")
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            found = held["x_T"]
+    except KeyError:
+        raise InputFileError(f"{key}: {path} has no array x_T") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise InputFileError(f"{key}: {path} is not an .npz of plain arrays ({error})") from None
+    found = found[None] if found.ndim == 4 else found
+    if found.shape[1:] != tuple(shape_CFhw) or len(found) < count or found.dtype.kind != "f":
+        raise ConfigError(f"{key}: x_T of {path} is {found.dtype} {found.shape}; this run needs floats of the shape "
+                          f"{(count, *shape_CFhw)}")
+    return found[:count].astype(np.float32)
