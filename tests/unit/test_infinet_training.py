@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from infinet_toys import UNET, spec_of, write_pipeline
+from latent_toys import SIZES, folder
+from mindspore import Tensor
 
 from mindlong.checkpoints.files import write_safetensors
 from mindlong.checkpoints.load import arrays_of
@@ -14,23 +15,27 @@ from mindlong.models.control import ControlledUNet
 from mindlong.models.init import initialise
 from mindlong.pipelines.long.branch import read_branch, write_branch
 from mindlong.spec.control import ControlSpec, names, original_shapes
+from mindlong.spec.families import family
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError, InputFileError
 
-SMALL = {"model": dict(UNET), "data.size": [16, 16], "data.frames": 4, "infinet.lengths": [4, 4], "infinet.hidden": 4,
+UNET = {"family": "modelscope", "entry_heads": 2, **{k: list(v) if isinstance(v, tuple) else v for k, v in SIZES.items() if v}}
+SMALL = {"model": UNET, "data.size": [16, 16], "data.frames": 4, "infinet.lengths": [4, 4], "infinet.hidden": 4,
          "infinet.fill": "blend", "infinet.told": "place", "latents.clips": 12, "train.batch_size": 4, "train.steps": 3,
          "diffusion.schedule": "scaled_linear", "diffusion.prediction": "v", "diffusion.loss": "l2",
          "train.log_every": 1}  # fmt: skip
 
+SPEC = family("modelscope").spec(**SIZES, entry_heads=2)
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    return write_pipeline(tmp_path_factory.mktemp("base"))
+    return folder(tmp_path_factory.mktemp("toy") / "base")
 
 
 def config(base, run, **more):
-    keys = {**SMALL, "run_dir": str(run), "latents.cache": str(run.parent / "cache"),
+    keys = {**SMALL, "run_dir": str(run), "latents.cache": str(base.parent / f"cache {more.get('infinet.shares')} {more.get('latents.clips')}"),
             **{f"latents.{k}": str(base) for k in ("vae", "unet_weights", "text_weights")},
             "latents.tokenizer": str(base / "tokenizer"), **more}  # fmt: skip
     return load(None, [f"{key}={json.dumps(value)}" for key, value in keys.items()], TrainConfig)
@@ -62,8 +67,6 @@ def test_the_noise_of_keys_and_the_weights_of_frames(base, tmp_path):
 
 
 def test_known_frames_do_not_count_where_only_the_unknown_do(base, tmp_path):
-    from mindspore import Tensor
-
     task = task_of(config(base, tmp_path / "run", **{"infinet.unknown_only": True, "infinet.shares": [0, 1]}))
     plain = task_of(config(base, tmp_path / "run"))
     inputs = list(task.inputs(0, [1, 2]))
@@ -102,18 +105,16 @@ def test_a_few_steps_and_the_loss_falls(base, tmp_path):
 
 def test_a_branch_of_another_form_is_refused(base, tmp_path):
     control = ControlSpec(hidden=4, fill="blend", told="place")
-    net = initialise(ControlledUNet(spec_of(UNET), control), 2)
+    net = initialise(ControlledUNet(SPEC, control), 2)
     write_branch(tmp_path / "b.safetensors", arrays_of(net), control, arrays_of(net))
     with pytest.raises(ConfigError, match="hidden 4; 6 is asked for"):
         read_branch(tmp_path / "b.safetensors", ControlSpec(hidden=6, fill="blend", told="place"))
     with pytest.raises(InputFileError, match="no control branch"):
         read_branch(base / "unet.safetensors")
-    assert set(read_branch(tmp_path / "b.safetensors", control)) == {e.ours for e in names(spec_of(UNET), control)}
+    assert set(read_branch(tmp_path / "b.safetensors", control)) == {e.ours for e in names(SPEC, control)}
 
 
 def test_the_originals_tensors_are_a_branch(tmp_path):
-    from mindlong.spec.families import family
-
     spec = family("modelscope").spec(channels=(8, 16), layers=1, groups=4, head_dim=4, attends=(True, False))
     shapes = original_shapes(spec)
     arrays = {f"unet.{n}": np.full(s, i, np.float32) for i, (n, s) in enumerate(shapes.items())}
