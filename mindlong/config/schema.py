@@ -73,6 +73,9 @@ class DiffusionOptions:
     )
     beta_start: float = option(0.00085, "linear, scaled_linear: noise of the first step", minimum=0)
     beta_end: float = option(0.012, "linear, scaled_linear: noise of the last step", minimum=0)
+    zero_terminal_snr: bool = option(False, "stretch the schedule so that the last step is pure noise (v and x0 only)")
+    shift: float = option(1.0, "training draws noisier timesteps more often; a time u in (0, 1) becomes "
+                          "shift u / (1 + (shift - 1) u); videos, whose frames repeat each other, want 2 to 4", minimum=0.01)
     prediction: str = option("eps", "what the network predicts", choices=("eps", "v", "x0"))
     loss: str = option("l1", "distance between prediction and target", choices=("l1", "l2"))
     cond_drop: float = option(

@@ -178,7 +178,8 @@ def make(name: str, timesteps: int = 1000, **arguments: float) -> Schedule:
 def of_options(options: Any) -> Schedule:
     """The noising process that a configuration's `diffusion` section describes."""
     betas = {} if options.schedule == "cosine" else {"start": options.beta_start, "end": options.beta_end}
-    return make(options.schedule, options.timesteps, **betas)
+    made = make(options.schedule, options.timesteps, **betas)
+    return zero_terminal_snr(made) if options.zero_terminal_snr else made
 
 
 def _check_timesteps(timesteps: int) -> None:

@@ -80,6 +80,7 @@ def _beside(config: TrainConfig, out: Path) -> None:
     d = config.diffusion
     scheduler = {"_class_name": "DDIMScheduler", "num_train_timesteps": d.timesteps, "beta_start": d.beta_start,
                  "beta_end": d.beta_end, "beta_schedule": BETAS[d.schedule], "prediction_type": PREDICTIONS[d.prediction],
+                 "rescale_betas_zero_snr": d.zero_terminal_snr,
                  "clip_sample": False, "set_alpha_to_one": True, "steps_offset": 0, "timestep_spacing": "trailing"}
     (out / "scheduler").mkdir(exist_ok=True)
     atomic.write_text(out / "scheduler/scheduler_config.json", json.dumps(scheduler, indent=2) + "\n")

@@ -109,3 +109,23 @@ def test_rescaled_guidance_has_the_conditionals_spread():
     conditional, null = drawn(2, 50), drawn(2, 50, seed=1)
     out = combine(conditional, null, 9.0, rescale=1.0)
     np.testing.assert_allclose(out.std(1), conditional.std(1), rtol=1e-5)
+
+
+def test_a_shift_draws_noisy_timesteps_oftener_and_none_is_uniform():
+    from mindlong.diffusion.timesteps import draw_timestep
+    from mindlong.utils.rng import generator
+
+    plain, shifted = (np.array([draw_timestep(generator(0, "t", i), 1000, shift) for i in range(2000)]) for shift in (1.0, 3.0))
+    assert plain.min() >= 0 and shifted.max() < 1000
+    assert abs((plain >= 900).mean() - 0.1) < 0.03  # u' > 0.9 where u > 0.9 / (3 - 2 * 0.9) = 0.75
+    assert abs((shifted >= 900).mean() - 0.25) < 0.04
+    assert plain[0] == generator(0, "t", 0).integers(1000)
+
+
+def test_a_configuration_may_ask_for_pure_noise_at_the_end():
+    from mindlong.config.schema import DiffusionOptions
+    from mindlong.diffusion.schedules import of_options
+
+    plain = of_options(DiffusionOptions(schedule="scaled_linear"))
+    stretched = of_options(DiffusionOptions(schedule="scaled_linear", zero_terminal_snr=True))
+    assert plain.alphas_cumprod[-1] > 0.004 and stretched.alphas_cumprod[-1] == 0

@@ -23,6 +23,7 @@ from mindlong.diffusion import schedules
 from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sampler
+from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.media.write import write_video
 from mindlong.models.init import initialise
@@ -73,7 +74,8 @@ class LatentTask:
         posterior = rng.normal_rows(list(samples), self.cache.shape, seed, "posterior")
         x0 = np.stack([self.cache.latent(row, noise) for row, noise in zip(rows, posterior, strict=True)])
         noise = rng.normal_rows(list(samples), x0.shape[1:], seed, "noise")
-        t = np.array([rng.generator(seed, "timestep", i).integers(self.schedule.timesteps) for i in samples], np.int32)
+        count, shift = self.schedule.timesteps, self.config.diffusion.shift
+        t = np.array([draw_timestep(rng.generator(seed, "timestep", i), count, shift) for i in samples], np.int32)
         dropped = [rng.generator(seed, "cond-drop", i).random() < self.config.diffusion.cond_drop for i in samples]
         captions = ["" if drop else self.cache.captions[row] for drop, row in zip(dropped, rows, strict=True)]
         return x0 * np.float32(self.scaling), noise, t, self.tokenizer(captions), *self._fps(len(samples))

@@ -11,6 +11,7 @@ from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Sample, Source, to_network
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.schedules import Schedule, cosine
+from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.media.write import write_video
 from mindlong.models.conditioned import ConditionedUnet3D
@@ -42,7 +43,8 @@ class PixelTask:
         video = to_network(np.stack([clip.frames_FHWC for clip in clips]))
         seed = self.config.train.seed
         noise = rng.normal_rows(list(samples), video.shape[1:], seed, "noise")
-        t = np.array([rng.generator(seed, "timestep", i).integers(self.schedule.timesteps) for i in samples], np.int32)
+        count, shift = self.schedule.timesteps, self.config.diffusion.shift
+        t = np.array([draw_timestep(rng.generator(seed, "timestep", i), count, shift) for i in samples], np.int32)
         return video, noise, t, *self._conditions(clips, samples)
 
     def _conditions(self, clips: Sequence[Sample], samples: Sequence[int]) -> tuple[np.ndarray, ...]:
