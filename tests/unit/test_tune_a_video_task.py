@@ -39,7 +39,8 @@ def config(base, video, run, **more):
     given = {"model.family": "tune_a_video", "model.channels": "[16,32]", "model.attends": "[true,false]", "model.layers": 1,
              "model.context_dim": 24, "model.groups": 8, "model.head_dim": 8, "run_dir": run, "data.frames": FRAMES,
              "data.size": "[16,16]", "latents.unet_weights": base, "latents.vae": base, "latents.text_weights": base,
-             "latents.tokenizer": base / "tokenizer", "tune.video": video, "tune.prompt": "a dog runs",
+             "latents.tokenizer": base / "tokenizer", "latents.cache": base.parent / "cache",
+             "tune.video": video, "tune.prompt": "a dog runs",
              "diffusion.timesteps": 50, "diffusion.schedule": "scaled_linear", "diffusion.beta_start": 0.001,
              "diffusion.beta_end": 0.2, "diffusion.prediction": "v", "diffusion.loss": "l2", "train.steps": 2,
              "train.batch_size": 1, "train.ema_decay": 0, "train.optimizer": "adamw", "train.lr": 0.01, "train.clip_norm": 1.0,
@@ -189,7 +190,7 @@ def test_what_a_configuration_gets_wrong(base, video, tmp_path):
 
 
 def test_a_prompt_that_is_too_long_is_said_to_be_cut(base, video, tmp_path, caplog):
-    task_of(config(base, video, tmp_path, tune__prompt="'a very long story'"))
+    task_of(config(base, video, tmp_path, tune__prompt="'a very long story'", latents__cache=tmp_path))
     assert "tokens of the prompt 'a very long story' are cut off" in caplog.text
 
 

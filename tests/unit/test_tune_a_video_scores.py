@@ -1,0 +1,63 @@
+"""What edits of shapes world clips are measured by."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mindlong.cli.evaluate_edits import edits_of, main
+from mindlong.data.edit_scores import path_likeness, score_edit, summary
+from mindlong.data.shapes import ShapesWorld
+from mindlong.data.shapes_reader import read
+from mindlong.media.read import read_video
+from mindlong.media.write import write_frames
+from mindlong.utils.errors import ConfigError, InputFileError
+
+WORLD = ShapesWorld((48, 48), 12)
+
+
+def test_a_perfect_edit_is_right_the_source_itself_is_not_changed_and_another_motion_is_not_kept():
+    source = WORLD.clip_of("a red circle moving left", 3)
+    seen = read(source.frames_FHWC)
+    same = score_edit(seen, source.frames_FHWC, "a blue square moving left")
+    assert not same.changed and same.correlation == pytest.approx(1) and same.distance == 0
+    other = score_edit(seen, WORLD.clip_of("a blue square moving up", 3).frames_FHWC, "a blue square moving up")
+    assert other.changed and not other.kept
+    back = score_edit(seen, source.frames_FHWC[::-1], "a red circle moving left")
+    assert back.changed and back.correlation < -0.9
+    with pytest.raises(ConfigError, match="the edit has 5 frames and its source 12"):
+        score_edit(seen, source.frames_FHWC[:5], "a red circle")
+
+
+def test_paths_that_stand_still_or_are_not_seen_have_no_correlation():
+    line = np.stack([np.arange(8.0), np.zeros(8)], 1)
+    assert path_likeness(line, line * 2 + 5)[0] == pytest.approx(1)
+    assert np.isnan(path_likeness(line, np.zeros((8, 2)))[0])
+    hidden = line.copy()
+    hidden[:5] = np.nan
+    assert np.isnan(path_likeness(line, hidden)[0])
+
+
+def test_the_tool_reads_a_run_and_writes_clips(tmp_path, capsys):
+    assert main(["--write_clips", str(tmp_path / "clips"), "--count", "2", "--frames", "12"]) == 0
+    first = read_video(tmp_path / "clips/clip-000")[0]
+    assert np.array_equal(first, WORLD.sample(1000).frames_FHWC)
+    assert (tmp_path / "clips/clip-001.txt").read_text() == WORLD.sample(1001).caption
+    run = tmp_path / "run"
+    write_frames(run / "source", first)
+    write_frames(run / "edit-000", first)
+    (run / "video.json").write_text(json.dumps({"prompts": [{"prompt": WORLD.sample(1000).caption}]}))
+    (score,) = edits_of(run)
+    assert score.changed and score.kept
+    assert main([str(run), "--json", str(tmp_path / "out.json")]) == 0
+    assert "both           1/1   100.0 %" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.json").read_text())[0]["changed"]
+
+
+def test_what_is_no_run_is_said(tmp_path):
+    with pytest.raises(InputFileError, match="no finished run of the edit pipeline"):
+        list(edits_of(tmp_path))
+    with pytest.raises(ConfigError, match="no FOLDER is given"):
+        main([])
+    with pytest.raises(ConfigError, match="no edits to measure"):
+        summary([])

@@ -1,0 +1,11 @@
+"""Measure edits of shapes world clips: python tools/evaluate_edits.py FOLDER"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mindlong.cli.evaluate_edits import command  # noqa: E402
+
+if __name__ == "__main__":
+    raise SystemExit(command())

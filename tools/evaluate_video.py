@@ -1,0 +1,11 @@
+"""Measure edited videos: python tools/evaluate_video.py VIDEO --source SOURCE"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mindlong.cli.evaluate_video import command  # noqa: E402
+
+if __name__ == "__main__":
+    raise SystemExit(command())
