@@ -88,6 +88,10 @@ def test_the_layer_equals_masked_dense_attention_with_finite_gradients(policy, f
     scores = q @ k.swapaxes(-1, -2) / 2 + kv_policy.log_counts(kv_policy.table(policy, frames))
     out = (softmax(scores) @ v).transpose(0, 3, 1, 2, 4).reshape(x.shape) @ values["to_out.weight"].T + values["to_out.bias"]
     np.testing.assert_allclose(net(Tensor(x)).asnumpy(), out, atol=2e-6)
-    step = jit(value_and_grad(lambda given: (net(given) ** 2).sum(), 0, net.trainable_params()))
+
+    def loss(given):
+        return (net(given) ** 2).sum()
+
+    step = jit(value_and_grad(loss, 0, net.trainable_params()))
     by_x, by_weights = step(Tensor(x))[1]
     assert all(np.isfinite(g.asnumpy()).all() and g.asnumpy().any() for g in (by_x, *by_weights))
