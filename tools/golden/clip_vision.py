@@ -27,9 +27,8 @@ def make(folder: Path) -> list[Path]:
     processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     pixels = processor(images=list(cases.pictures()), return_tensors="np")["pixel_values"]
     with torch.no_grad():
-        out = net(input_ids=torch.from_numpy(ids).long(), pixel_values=torch.from_numpy(pixels))
-        image = net.visual_projection(out.vision_model_output.pooler_output)
-        texts = net.text_projection(out.text_model_output.pooler_output)
+        image = net.visual_projection(net.vision_model(torch.from_numpy(pixels)).pooler_output)
+        texts = net.text_projection(net.text_model(torch.from_numpy(ids).long()).pooler_output)
     path = Path(folder) / "clip_vision.npz"
     np.savez_compressed(path, prepared=pixels, image_embeds=image.numpy(), text_embeds=texts.numpy(), ids=ids)
     return [path]
