@@ -12,7 +12,7 @@ from mindspore import Tensor, nn, ops
 
 from mindlong.models.attention import TransformerBlock
 from mindlong.models.resnet import Downsample, ResBlock, Upsample
-from mindlong.models.rows import Conv, JointNorm, Norm, Parts, PseudoConv, fold, start_at_zero, unfold
+from mindlong.models.rows import Conv, JointNorm, Norm, Parts, PseudoConv, start_at_zero
 from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import TemporalConv
 from mindlong.ops.linear import Linear
@@ -75,10 +75,10 @@ class TemporalConvs(nn.Cell):
 
     def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
         """(R, C, H, W) -> (R, C, H, W)."""
-        h_BCFHW = unfold(x_RCHW, frames)
+        h = x_RCHW
         for norm, conv in zip(self.norms, self.convs):  # noqa: B905  graph mode knows no strict
-            h_BCFHW = conv(norm(h_BCFHW))
-        return x_RCHW + fold(h_BCFHW)
+            h = conv.folded(norm.joint(h, frames), frames)
+        return x_RCHW + h
 
 
 class Transformer(nn.Cell):

@@ -41,7 +41,7 @@ class JointNorm(GroupNorm):
 
     def construct(self, x_RCHW: Tensor, frames: int = 1) -> Tensor:
         """(R, C, H, W) -> the same shape."""
-        return fold(super().construct(unfold(x_RCHW, frames)))
+        return self.joint(x_RCHW, frames)
 
 
 class Conv(Conv2d):
@@ -72,7 +72,7 @@ class PseudoConv(nn.Cell):
 
     def construct(self, x_RCHW: Tensor, frames: int = 1) -> Tensor:
         """(R, cin, H, W) -> (R, cout, H', W')."""
-        return fold(self.temporal(unfold(self.spatial(x_RCHW), frames)))
+        return self.temporal.folded(self.spatial(x_RCHW), frames)
 
 
 @dataclass(frozen=True)

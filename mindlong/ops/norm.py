@@ -31,6 +31,11 @@ def _finish(y_RCS: Tensor, scale_BC: Tensor | None, shift_BC: Tensor | None, act
     return y_RCS * ops.sigmoid(y_RCS) if act else y_RCS
 
 
+@ops.constexpr
+def _eps_and_frames(eps: float, frames: int) -> Tensor:
+    return Tensor([eps, float(frames)], ms.float32)
+
+
 class GroupNorm(nn.Cell):
     """GroupNorm with `weight` and `bias` (C,), then FiLM if `film`, then SiLU if `act`.
 
@@ -60,6 +65,16 @@ class GroupNorm(nn.Cell):
             scale, shift = _rows(scale.astype(ms.float32), x.shape[0]), _rows(shift.astype(ms.float32), x.shape[0])
             return self.kernel(x32, self.weight, self.bias, scale, shift, self.constant)[0].astype(x.dtype)
         return self.kernel(x32, self.weight, self.bias, self.constant)[0].astype(x.dtype)
+
+    def joint(self, x_RCHW: Tensor, frames: int) -> Tensor:
+        """The norm with one mean and variance for the `frames` rows of a video; no FiLM. (R, C, H, W) -> the same shape."""
+        if self.native:
+            constant = _eps_and_frames(self.eps, frames)
+            return self.kernel(x_RCHW.astype(ms.float32), self.weight, self.bias, constant)[0].astype(x_RCHW.dtype)
+        rows, channels, height, width = x_RCHW.shape
+        x = x_RCHW.reshape((rows // frames, frames, channels, height * width)).transpose((0, 2, 1, 3))
+        y = self._plain(x.astype(ms.float32), None, None).transpose((0, 2, 1, 3))
+        return y.reshape(x_RCHW.shape).astype(x_RCHW.dtype)
 
     def _plain(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
         rows = x.shape[0]

@@ -57,6 +57,17 @@ def run(make, inputs, mode, graph=True):
     return [out.asnumpy(), *[g.asnumpy() for g in flat]]
 
 
+class Folded(nn.Cell):
+    """What a cell does on frames that are folded behind the batch."""
+
+    def __init__(self, cell, frames):
+        super().__init__()
+        self.cell, self.frames, self.norm = cell, frames, isinstance(cell, GroupNorm)
+
+    def construct(self, x):
+        return self.cell.joint(x, self.frames) if self.norm else self.cell.folded(x, self.frames)
+
+
 F, N, D = 5, 2, 6
 ANGLES = [np.cos(np.arange(F * 2)).reshape(F, 2).astype(np.float32), np.sin(np.arange(F * 2)).reshape(F, 2).astype(np.float32)]
 CASES = {
@@ -75,6 +86,10 @@ CASES = {
     "linear, no bias": (lambda: Linear(64, 16, bias=False), arrays((301, 64))),
     "linear, many rows": (lambda: Linear(16, 208), arrays((3, 400, 16))),
     "linear, odd widths": (lambda: Linear(7, 5), arrays((3, 7))),
+    "group norm over frames": (lambda: Folded(GroupNorm(2, 6), 3), arrays((6, 6, 5, 3))),
+    "group norm over frames, silu": (lambda: Folded(GroupNorm(4, 8, act=True), 5), arrays((5, 8, 7, 3))),
+    "conv over folded frames": (lambda: Folded(TemporalConv(16, 32), 5), arrays((10, 16, 3, 7))),
+    "conv over folded frames, odd widths": (lambda: Folded(TemporalConv(6, 5), 4), arrays((4, 6, 2, 3))),
     "conv 3x3, by tiles": (lambda: Conv2d(32, 48, 3, padding=1), arrays((3, 32, 9, 13))),
     "conv 3x3, by tiles, wide": (lambda: Conv2d(16, 16, 3, padding=1, bias=False), arrays((2, 16, 3, 131))),
     "conv 3x3, two pixels": (lambda: Conv2d(16, 32, 3, padding=1), arrays((5, 16, 2, 2))),

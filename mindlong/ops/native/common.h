@@ -43,27 +43,32 @@ static inline float ncdf(float x, float &e) {
 static inline float gelu1(float x) { float e; return x * ncdf(x, e); }
 static inline float dgelu1(float x) { float e; float c = ncdf(x, e); return c + x * e * 0.3989422804f; }
 
-// Mean and sum of squared deviations of n floats, chunked (stable, one pass
+// Mean and sum of squared deviations of runs of floats, chunked (stable, one pass
 // over main memory), accumulated in double.
-static void moments(const float *x, int64_t n, double &mean, double &m2) {
-  double M = 0, S = 0;
-  int64_t cnt = 0;
-  for (int64_t i = 0; i < n; i += 2048) {
-    int64_t k = std::min<int64_t>(2048, n - i);
-    const float *p = x + i;
-    float s = 0;
+struct Moments {
+  double mean = 0, m2 = 0;
+  int64_t count = 0;
+  void add(const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i += 2048) {
+      int64_t k = std::min<int64_t>(2048, n - i);
+      const float *p = x + i;
+      float s = 0;
 #pragma omp simd reduction(+ : s)
-    for (int64_t j = 0; j < k; ++j) s += p[j];
-    float mu = s / k, q = 0, c = 0;
+      for (int64_t j = 0; j < k; ++j) s += p[j];
+      float mu = s / k, q = 0, c = 0;
 #pragma omp simd reduction(+ : q, c)
-    for (int64_t j = 0; j < k; ++j) { float d = p[j] - mu; q += d * d; c += d; }
-    double cm = mu + double(c) / k, cq = q - double(c) * c / k;
-    double d = cm - M;
-    S += cq + d * d * (double(cnt) * k / (cnt + k));
-    M += d * k / (cnt + k);
-    cnt += k;
+      for (int64_t j = 0; j < k; ++j) { float d = p[j] - mu; q += d * d; c += d; }
+      double cm = mu + double(c) / k, cq = q - double(c) * c / k, d = cm - mean;
+      m2 += cq + d * d * (double(count) * k / (count + k));
+      mean += d * k / (count + k);
+      count += k;
+    }
   }
-  mean = M, m2 = S;
+};
+static void moments(const float *x, int64_t n, double &mean, double &m2) {
+  Moments m;
+  m.add(x, n);
+  mean = m.mean, m2 = m.m2;
 }
 
 // ----------------------------------------------------------------- checking

@@ -67,20 +67,23 @@ def geglu():
 
 @functools.lru_cache(None)
 def group_norm(groups, act=False, film=False):
-    """(x (B,C,..), weight, bias[, scale (B,C), shift (B,C)], eps (1)) -> (y, mean, rstd)."""
+    """(x (R,C,..), weight, bias[, scale (R,C), shift (R,C)], (eps[, frames])) -> (y, mean, rstd).
+
+    With `frames`, that many rows share their statistics.
+    """
     name = "nk_gn" + "_film" * film + "_silu" * act
     if film:
-        backward = _custom(name + "_bwd", lambda x, g, b, sc, sh, m, r, d: (x, g, b, sc, sh), 5)
+        backward = _custom(name + "_bwd", lambda x, g, b, sc, sh, e, m, r, d: (x, g, b, sc, sh), 5)
 
         def bprop(x, gamma, beta, scale, shift, eps, out, dout):
-            dx, dg, db, dsc, dsh = backward(x, gamma, beta, scale, shift, out[1], out[2], dout[0])
+            dx, dg, db, dsc, dsh = backward(x, gamma, beta, scale, shift, eps, out[1], out[2], dout[0])
             return dx, dg, db, dsc, dsh, ops.zeros_like(eps)
 
         return _custom(name, lambda x, g, b, sc, sh, e: (x, [x[0], groups], [x[0], groups]), 3, bprop)
-    backward = _custom(name + "_bwd", lambda x, g, b, m, r, d: (x, g, b), 3)
+    backward = _custom(name + "_bwd", lambda x, g, b, e, m, r, d: (x, g, b), 3)
 
     def bprop(x, gamma, beta, eps, out, dout):
-        dx, dg, db = backward(x, gamma, beta, out[1], out[2], dout[0])
+        dx, dg, db = backward(x, gamma, beta, eps, out[1], out[2], dout[0])
         return dx, dg, db, ops.zeros_like(eps)
 
     return _custom(name, lambda x, g, b, e: (x, [x[0], groups], [x[0], groups]), 3, bprop)
@@ -152,6 +155,18 @@ def conv(stride, pad, bias=True):
         return dx, dw, ops.zeros_like(cfg)
 
     return _custom("nk_conv_free", lambda x, w, c: shape(x, w), 1, bprop)
+
+
+@functools.lru_cache(None)
+def frames_conv():
+    """(x (B*F,I,..), w (O,I,3), b, int64 (frames)) -> (B*F,O,..): over the frames of folded rows; I and O multiples of 16."""
+    backward = _custom("nk_frames_conv_bwd", lambda x, w, d, c: (x, w, [w[0]]), 3)
+
+    def bprop(x, w, b, cfg, out, dout):
+        dx, dw, db = backward(x, w, dout, cfg)
+        return dx, dw, db, ops.zeros_like(cfg)
+
+    return _custom("nk_frames_conv", lambda x, w, b, c: [x[0], w[0], *x[2:]], 1, bprop)
 
 
 @functools.lru_cache(None)

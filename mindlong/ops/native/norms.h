@@ -2,7 +2,8 @@
 #pragma once
 #include "common.h"
 
-// fwd: x(B,C,..) gamma(C) beta(C) [scale(B,C) shift(B,C)] eps(1) -> y mean(B,G) rstd(B,G)
+// fwd: x(R,C,..) gamma(C) beta(C) [scale(R,C) shift(R,C)] eps(eps[, frames]) -> y mean(R,G) rstd(R,G)
+// With `frames` the statistics are those of that many rows together, B = R / frames, and the first B rows of mean and rstd hold them.
 // y = act(((x - mean) * rstd * gamma + beta) * (1 + scale) + shift)
 static int gn_fwd(bool silu, int np, void **P, int *nd, int64_t **sh, const char **dt) {
   REQUIRE(np == 7 || np == 9, BAD_ARITY); REQUIRE(all_f32(0, np, dt), BAD_DTYPE);
@@ -11,16 +12,18 @@ static int gn_fwd(bool silu, int np, void **P, int *nd, int64_t **sh, const char
   const float *x = F(P[0]), *ga = F(P[1]), *be = F(P[2]);
   const float *sc = film ? F(P[3]) : nullptr, *shf = film ? F(P[4]) : nullptr;
   float eps = F(P[o])[0], *y = F(P[o + 1]), *mo = F(P[o + 2]), *ro = F(P[o + 3]);
-  int64_t B = sh[0][0], C = sh[0][1], S = numel(nd[0] - 2, sh[0] + 2), G = sh[o + 2][1], K = C / G;
-  REQUIRE(K * G == C, BAD_SHAPE);
+  int64_t Fr = sh[o][0] > 1 ? int64_t(F(P[o])[1]) : 1;
+  int64_t B = sh[0][0] / std::max<int64_t>(Fr, 1), C = sh[0][1], S = numel(nd[0] - 2, sh[0] + 2), G = sh[o + 2][1], K = C / G;
+  REQUIRE(K * G == C && Fr > 0 && B * Fr == sh[0][0] && !(film && Fr > 1), BAD_SHAPE);
+  std::fill(mo + B * G, mo + B * Fr * G, 0.f), std::fill(ro + B * G, ro + B * Fr * G, 0.f);
   tasks(int(B * G), [=](int t) {
-    int64_t b = t / G, g = t % G, off = (b * C + g * K) * S;
-    double mu, m2;
-    moments(x + off, K * S, mu, m2);
-    float m = float(mu), r = float(1.0 / std::sqrt(m2 / double(K * S) + eps));
+    int64_t b = t / G, g = t % G;
+    Moments all;
+    for (int64_t f = 0; f < Fr; ++f) all.add(x + ((b * Fr + f) * C + g * K) * S, K * S);
+    float m = float(all.mean), r = float(1.0 / std::sqrt(all.m2 / double(K * S * Fr) + eps));
     mo[t] = m, ro[t] = r;
-    for (int64_t k = 0; k < K; ++k) {
-      int64_t c = g * K + k;
+    for (int64_t i = 0; i < K * Fr; ++i) {
+      int64_t k = i % K, c = g * K + k, off = ((b * Fr + i / K) * C + g * K) * S;
       float h = film ? 1.f + sc[b * C + c] : 1.f;
       float a = r * ga[c] * h, z0 = be[c] * h + (film ? shf[b * C + c] : 0.f);
       const float *p = x + off + k * S; float *q = y + off + k * S;
@@ -34,25 +37,27 @@ static int gn_fwd(bool silu, int np, void **P, int *nd, int64_t **sh, const char
     } });
   return OK;
 }
-// bwd: x gamma beta [scale shift] mean rstd dy -> dx dgamma dbeta [dscale dshift]
+// bwd: x gamma beta [scale shift] eps mean rstd dy -> dx dgamma dbeta [dscale dshift]
 static int gn_bwd(bool silu, int np, void **P, int *nd, int64_t **sh, const char **dt) {
-  REQUIRE(np == 9 || np == 13, BAD_ARITY); REQUIRE(all_f32(0, np, dt), BAD_DTYPE);
-  bool film = np == 13;
-  int o = film ? 5 : 3;
+  REQUIRE(np == 10 || np == 14, BAD_ARITY); REQUIRE(all_f32(0, np, dt), BAD_DTYPE);
+  bool film = np == 14;
+  int o = film ? 6 : 4;
+  int64_t Fr = sh[o - 1][0] > 1 ? int64_t(F(P[o - 1])[1]) : 1;
+  REQUIRE(Fr > 0 && sh[0][0] % Fr == 0, BAD_SHAPE);
   const float *x = F(P[0]), *ga = F(P[1]), *be = F(P[2]);
   const float *sc = film ? F(P[3]) : nullptr, *shf = film ? F(P[4]) : nullptr;
   const float *mi = F(P[o]), *ri = F(P[o + 1]), *dy = F(P[o + 2]);
   float *dx = F(P[o + 3]), *dga = F(P[o + 4]), *dbe = F(P[o + 5]);
   float *dsc = film ? F(P[o + 6]) : nullptr, *dsh = film ? F(P[o + 7]) : nullptr;
-  int64_t B = sh[0][0], C = sh[0][1], S = numel(nd[0] - 2, sh[0] + 2), G = sh[o][1], K = C / G;
+  int64_t B = sh[0][0] / Fr, C = sh[0][1], S = numel(nd[0] - 2, sh[0] + 2), G = sh[o][1], K = C / G;
   std::vector<double> sums(2 * B * C);
   double *s1 = sums.data(), *s2 = s1 + B * C;
   tasks(int(B * G), [=](int t) {
-    int64_t b = t / G, g = t % G, off = (b * C + g * K) * S;
+    int64_t b = t / G, g = t % G;
     float m = mi[t], r = ri[t];
     double A = 0, Q = 0;
-    for (int64_t k = 0; k < K; ++k) {
-      int64_t c = g * K + k, bc = b * C + c;
+    for (int64_t n = 0; n < K * Fr; ++n) {
+      int64_t k = n % K, c = g * K + k, bc = b * C + c, off = ((b * Fr + n / K) * C + g * K) * S;
       float h = film ? 1.f + sc[bc] : 1.f;
       float a = r * ga[c] * h, z0 = be[c] * h + (film ? shf[bc] : 0.f);
       const float *p = x + off + k * S, *d = dy + off + k * S; float *q = dx + off + k * S;
@@ -74,12 +79,12 @@ static int gn_bwd(bool silu, int np, void **P, int *nd, int64_t **sh, const char
         t1 += u, t2 += v;
       }
       t2 *= r;
-      s1[bc] = t1, s2[bc] = t2;
+      s1[bc] += t1, s2[bc] += t2;
       A += double(ga[c]) * h * t1, Q += double(ga[c]) * h * t2;
     }
-    float Am = float(A / double(K * S)) * r, Qm = float(Q / double(K * S)) * r * r;
-    for (int64_t k = 0; k < K; ++k) {
-      int64_t c = g * K + k, bc = b * C + c;
+    float Am = float(A / double(K * S * Fr)) * r, Qm = float(Q / double(K * S * Fr)) * r * r;
+    for (int64_t n = 0; n < K * Fr; ++n) {
+      int64_t k = n % K, c = g * K + k, bc = b * C + c, off = ((b * Fr + n / K) * C + g * K) * S;
       float a = r * ga[c] * (film ? 1.f + sc[bc] : 1.f);
       const float *p = x + off + k * S; float *q = dx + off + k * S;
       const float *d = silu ? q : dy + off + k * S;
