@@ -119,12 +119,12 @@ class Final(nn.Cell):
         return self.conv(self.res(x_RCHW, emb_BE))
 
 
-def _stages(spec: Unet3DSpec, down: bool) -> nn.CellList:
+def _stages(spec: Unet3DSpec, down: bool, kind: type[Stage]) -> nn.CellList:
     last, cells = len(spec.stages) - 1, []
     for i, (cin, cout) in enumerate(spec.stages if down else reversed(spec.stages)):
         width = cout if down else cin
         resample = (Conv2d if down else ConvTranspose2d)(width, width, 4, stride=2, padding=1) if i < last else None
-        cells.append(Stage(spec, cin if down else 2 * cout, width, resample))
+        cells.append(kind(spec, cin if down else 2 * cout, width, resample))
     return nn.CellList(cells)
 
 
@@ -150,6 +150,8 @@ class Unet3D(nn.Cell):
         ValueError: a video whose channels or size do not fit, a condition missing or not expected; at the call.
     """
 
+    stage = Stage  # what its levels are built from
+
     def __init__(self, spec: Unet3DSpec) -> None:
         super().__init__()
         self.spec = spec
@@ -163,7 +165,7 @@ class Unet3D(nn.Cell):
         kernel = spec.init_kernel_size
         self.init_conv = Conv2d(spec.channels, spec.first, kernel, padding=kernel // 2)
         self.init_temporal = TemporalAttention(spec.first, spec.attn_heads, spec.attn_dim_head, spec.rotary_dim)
-        self.downs, self.ups = _stages(spec, down=True), _stages(spec, down=False)
+        self.downs, self.ups = _stages(spec, True, self.stage), _stages(spec, False, self.stage)
         self.mid = Middle(spec, spec.stages[-1][1])
         self.final = Final(spec)
 

@@ -35,9 +35,9 @@ def base(tmp_path_factory):
 
 
 def config(base, run, **more):
-    keys = {**SMALL, "run_dir": str(run), "latents.cache": str(base.parent / f"cache {more.get('infinet.shares')} {more.get('latents.clips')}"),
-            **{f"latents.{k}": str(base) for k in ("vae", "unet_weights", "text_weights")},
-            "latents.tokenizer": str(base / "tokenizer"), **more}  # fmt: skip
+    cache = base.parent / f"cache {more.get('infinet.shares')} {more.get('latents.clips')}"
+    keys = {**SMALL, "run_dir": str(run), "latents.cache": str(cache), "latents.tokenizer": str(base / "tokenizer"),
+            **{f"latents.{k}": str(base) for k in ("vae", "unet_weights", "text_weights")}, **more}  # fmt: skip
     return load(None, [f"{key}={json.dumps(value)}" for key, value in keys.items()], TrainConfig)
 
 
