@@ -9,7 +9,7 @@ from mindlong.models.frame_sharding import ShardedUNet, check_shardable
 from mindlong.models.unet import UNet
 from mindlong.parallel import halo
 from mindlong.parallel.sync import Traffic
-from mindlong.parallel.volume import rank_bytes
+from mindlong.parallel.volume import kept_bytes, rank_bytes
 from mindlong.spec.clip_layout import video_infinity_layout
 from mindlong.spec.dual_scope import Phase, Tuning
 from mindlong.spec.families import family
@@ -78,8 +78,14 @@ def test_how_clips_are_dealt_to_ranks_changes_no_bit(network):
 
 
 def test_features_parked_in_host_memory_change_no_bit(network):
-    clips = layout([5, 7])
-    assert np.array_equal(run(network, clips, 1, *inputs()), run(network, clips, 1, *inputs(), park=lambda x: x.asnumpy()))
+    clips, parked = layout([5, 7]), []
+
+    def park(x):
+        parked.append(x.asnumpy())
+        return parked[-1]
+
+    assert np.array_equal(run(network, clips, 1, *inputs()), run(network, clips, 1, *inputs(), park=park))
+    assert sum(x.nbytes for x in parked) == 12 * kept_bytes(network.unet.spec, (4, 6))
 
 
 def test_phases_guidance_batches_and_odd_sizes(network):

@@ -13,7 +13,7 @@ from mindlong.ops import device
 from mindlong.pipelines.long import clip_parallel_run
 from mindlong.pipelines.long.clip_parallel_plan import mixed
 
-COMMON = ["pipeline=clip_parallel", "prompt=a", "frames=6", "size=[8,12]", "env.mode=pynative", "env.native=off",
+COMMON = ["pipeline=clip_parallel", "prompt=a", "frames=6", "size=[8,12]", "env.mode=pynative", "env.native='off'",
           "formats=[gif,png]", "sample.steps=3", "local='window:3'", "spread='spread:2'"]
 
 
@@ -107,13 +107,13 @@ def test_two_passes_are_one_batch_of_two(weights, tmp_path):
 def test_what_cannot_be_is_one_sentence(weights, tmp_path, pairs, said, capsys):
     from mindlong.cli.infer import command
 
-    assert command([*COMMON, f"weights={weights}", f"output={tmp_path}", "--dry_run", *pairs]) == 2
+    assert command(["--dry_run", *COMMON, f"weights={weights}", f"output={tmp_path}", *pairs]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
 
 
 def test_a_long_video_is_planned_without_running(weights, tmp_path, capsys):
-    assert main([*COMMON, f"weights={weights}", f"output={tmp_path}", "--dry_run", "frames=2304", "clips=144", "local='window:17'",
+    assert main(["--dry_run", *COMMON, f"weights={weights}", f"output={tmp_path}", "frames=2304", "clips=144", "local='window:17'",
                  "spread='spread:16'"]) == 0
     said = capsys.readouterr().out
     assert "2304 frames 8x12 by exact: 144 clips of 16 frames" in said and "host memory" in said
