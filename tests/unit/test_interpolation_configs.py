@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mindlong.checkpoints.families.registry import kinds_of
 from mindlong.config.infer_schema import InferConfig
-from mindlong.config.load import load
+from mindlong.config.load import load, load_model
 from mindlong.config.schema import TrainConfig
 from mindlong.spec.unet_names import parameter_count
 from mindlong.utils.errors import ConfigError
@@ -32,3 +33,13 @@ def test_keys_of_the_section_may_go_unnamed_on_the_command_line_alone():
     assert (config.interpolate.video, config.interpolate.factor, config.interpolate.window, config.seed) == ("in.mp4", 4, 9, 3)
     with pytest.raises(ConfigError, match="unknown key 'video'"):
         load(None, ["pipeline=pixel", "video=in.mp4"], InferConfig)
+
+
+@pytest.mark.parametrize(("path", "keys"), [
+    ("interpolate_shapes", []), ("pseudo3d_sd15_window5", []), ("pseudo3d_tiny", ["reads={attn_temporal: 'window:4:causal'}"]),
+    ("pseudo3d_tiny", ["conditions=[time, fps]", "reads={space: sparse_causal, time: 'window:3|first'}"]),
+    ("latent_shapes", []), ("tune_a_video_sd15_tiny", ["reads={attn1: 'first,prev,next'}"])])  # fmt: skip
+def test_a_packed_network_keeps_what_its_frames_read_and_what_it_is_told(path, keys):
+    model = load_model(CONFIGS / f"model/{path}.yaml", keys)
+    kind = kinds_of(model.family, "unet")[0]
+    assert kind.from_section(kind.section(model.spec())) == model.spec()

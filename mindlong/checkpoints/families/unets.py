@@ -10,7 +10,7 @@ from typing import Any
 
 from mindlong.checkpoints.families.kind import Inferred, Kind, Shapes, largest_divisor, size, spec_of
 from mindlong.spec.families import FAMILIES, Family
-from mindlong.spec.unet import UNetSpec
+from mindlong.spec.unet import FRAMES, Transformer, UNetSpec
 from mindlong.spec.unet_names import names
 from mindlong.utils.errors import ConfigError, InputFileError
 
@@ -175,8 +175,26 @@ def _section(name: str, family: Family, spec: UNetSpec) -> dict[str, Any]:
     held = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name not in FIXED}
     if isinstance(spec.heads, int):
         held["heads"] = (spec.heads,)
+    if spec.conditions != usual.conditions:
+        held["conditions"] = spec.conditions
     changed = {k: list(v) if isinstance(v, tuple) else v for k, v in held.items() if v != getattr(usual, k)}
-    return {"family": name, **{k: v for k, v in changed.items() if v is not None}}
+    reads = _reads(usual, spec)
+    return {"family": name, **{k: v for k, v in changed.items() if v is not None}, **({"reads": reads} if reads else {})}
+
+
+def _reads(usual: UNetSpec, spec: UNetSpec) -> dict[str, str]:
+    """Key/value policies that are not the family's, by kind of attention, or by its name where a kind has several."""
+    ours, theirs = ([b for s in (*x.stages, x.entry) if isinstance(s, Transformer) for b in s.branches if b.kind in FRAMES]
+                    for x in (spec, usual))
+    found: dict[str, str] = {}
+    for kind in FRAMES:
+        pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.kind == kind]
+        policies = {a.reads for a, _ in pairs}
+        if len(policies) == 1:
+            found |= {kind: policies.pop()} if any(a.reads != b.reads for a, b in pairs) else {}
+        else:
+            found |= {a.name: a.reads for a, b in pairs if a.reads != b.reads}
+    return found
 
 
 def _config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
