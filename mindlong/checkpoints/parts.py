@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -25,22 +26,24 @@ class Part:
         return sum(prod(lazy.shape) for lazy in self.arrays.values())
 
 
-def read_part(weights: WeightFile, part: str, family: str | None = None) -> Part:
+def read_part(weights: WeightFile, part: str, family: str | None = None, wishes: Mapping[str, Any] | None = None) -> Part:
     """The network `part` (unet, vae, text_encoder) of an open file.
 
     Args:
         family: where the tensors alone do not tell, or to start one family from the weights of another.
+
+        wishes: keys of its model section that rule over what the file says.
 
     Raises:
         InputFileError: the file holds no such network, or a damaged one. ConfigError: nothing says its sizes.
     """
     hit = recognise(weights, None, family, part)[0]
     if not hit.ours:
-        plan = convert.to_ours(weights, hit)
+        plan = convert.to_ours(weights, hit, wishes=wishes)
         plan.check(str(weights.path))
         return Part(plan.kind.family, plan.spec, plan.arrays)
     section = description.part_of(description.read_model(weights, None), part, str(weights.path))
-    spec = hit.kind.from_section(section)
+    spec = hit.kind.from_section({**section, **(wishes or {})})
     held = {name.removeprefix(hit.prefix): weights.lazy(name) for name in weights if name.startswith(hit.prefix)}
     if hit.based:
         spec = hit.based.from_section(hit.based.section(spec))

@@ -15,6 +15,13 @@ state dict of the original's network itself (for vdm that of Unet3D: `downs.0.0.
 Families modelscope, videocrafter2, tune_a_video, pseudo3d, stable_diffusion, network unet: `x` (B,C,F,h,w) float,
 `t` (B,), `context` (B,T,D) or with a prompt for each frame (B,F,T,D), for videocrafter2 `fps` (B,). Gradients are named
 as in the file the weights came from (ModelScope's own names, lvdm's, or diffusers').
+
+The other networks of those families, whose sizes are read off the weights, a folder or a file that holds them:
+--network vae_encode: `x` (N,C,H,W) pictures in [-1, 1]; `out` (N,2L,h,w) is mean and log variance stacked on channels.
+--network vae_decode: `x` (N,L,h,w) latents, not scaled; `out` (N,C,H,W).
+--network text_encoder: `x` (B,S) token ids; `out` (B,S,D) is the hidden state that the family's UNet reads.
+What shapes do not tell can be given, in the model file or as key=value: vae.groups=8, text_encoder.heads=2. A model file of
+family autoencoder_kl or clip_text serves too.
 """
 
 from __future__ import annotations
@@ -23,13 +30,18 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from mindlong.cli.common import guarded
-from mindlong.config.load import load_model
+from mindlong.config.load import model_node, parse_overrides, read_yaml
+from mindlong.config.rules import check
 from mindlong.utils.atomic import replacing
 from mindlong.utils.errors import ConfigError, InputFileError
+
+PARTS = {"vae": "autoencoder_kl", "text_encoder": "clip_text"}  # networks beside a UNet, and the family of their model files
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,17 +80,31 @@ def write_outputs(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(aside, **arrays)
 
 
+def _models(args: argparse.Namespace) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """The typed model, and what file and command line say of the networks beside it."""
+    tree, overrides = read_yaml(args.model), parse_overrides(args.overrides)
+    parts = {}
+    for part, family in PARTS.items():
+        parts[part] = {**(tree.pop(part, None) or {}), **(overrides.pop(part, None) or {})}
+        model_node({"family": family, **parts[part]}, {}, f"{args.model}, {part}")  # checks the keys
+    model = OmegaConf.to_object(model_node(tree, overrides, args.model))
+    check(model, args.model)
+    return model, parts
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     args = _parser().parse_intermixed_args(argv)
     if Path(args.out).suffix != ".npz":
         raise ConfigError(f"--out is {args.out}; it must end in .npz")
-    model, given = load_model(args.model, args.overrides), read_inputs(args.inputs)
+    (model, parts), given = _models(args), read_inputs(args.inputs)
     from mindlong.ops import device
     from mindlong.pipelines import networks
 
     device.setup(args.device_target, args.mode, native=args.native)
     network = networks.find(model.family, args.network)
+    if network.part in parts and model.family != PARTS[network.part]:
+        model = networks.model_of_part(network, args.weights, parts[network.part])
     networks.checked(network, model, given, args.grad)  # before the weights are read: they may be large
     weights = networks.read_weights(network, model, args.weights)
     began = time.monotonic()

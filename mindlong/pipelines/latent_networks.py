@@ -1,4 +1,4 @@
-"""The UNets of the latent video families as networks that can be run alone; importing this registers them."""
+"""The networks of the latent video families, to be run alone; importing this registers them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 
 from mindspore import nn
 
+from mindlong.models.text_encoder import TextEncoder
 from mindlong.models.unet import UNet
+from mindlong.models.vae import AutoencoderKL, Decode, Encode
 from mindlong.pipelines.networks import Arrays, Input, Network, register
+from mindlong.spec import clip_text, vae
 from mindlong.spec.families import FAMILIES, family
 from mindlong.spec.names import Entry
 from mindlong.spec.unet_names import names
@@ -44,5 +47,64 @@ def _entries(model: Any, layout: str) -> list[Entry]:
     return names(model.spec(), layout or family(model.family).layouts[0])
 
 
+def _check_pictures(model: Any, arrays: Arrays) -> dict[str, int]:
+    spec, (*_, height, width) = model.spec(), arrays["x"].shape
+    if arrays["x"].ndim == 4 and min(height, width) < spec.factor:
+        raise InputFileError(f"inputs: x holds pictures of {height}x{width}; each side must have {spec.factor} pixels or more")
+    return {"C": spec.channels}
+
+
+def _output_moments(model: Any, arrays: Arrays) -> tuple[int, ...]:
+    spec, (count, _, *sides) = model.spec(), arrays["x"].shape
+    return count, 2 * spec.latent_channels, *(side // spec.factor for side in sides)
+
+
+def _output_pictures(model: Any, arrays: Arrays) -> tuple[int, ...]:
+    spec, (count, _, *sides) = model.spec(), arrays["x"].shape
+    return count, spec.channels, *(side * spec.factor for side in sides)
+
+
+def _build_encoder(model: Any, arrays: Arrays) -> tuple[nn.Cell, Sequence[str]]:
+    return _half(Encode(AutoencoderKL(model.spec())), ("decoder", "post_quant_conv")), ("x",)
+
+
+def _build_decoder(model: Any, arrays: Arrays) -> tuple[nn.Cell, Sequence[str]]:
+    return _half(Decode(AutoencoderKL(model.spec())), ("encoder", "quant_conv")), ("x",)
+
+
+def _half(cell: nn.Cell, other: tuple[str, ...]) -> nn.Cell:
+    """The cell with the other half's parameters left out of the gradients."""
+    for parameter in cell.get_parameters():
+        parameter.requires_grad = parameter.name.split(".")[0] not in other
+    return cell
+
+
+def _check_ids(model: Any, arrays: Arrays) -> dict[str, int]:
+    spec, ids = model.spec(), arrays["x"]
+    if ids.size and not 0 <= ids.min() <= ids.max() < spec.vocabulary:
+        raise InputFileError(f"inputs: x holds token ids from {ids.min()} to {ids.max()}; the network has {spec.vocabulary} tokens")
+    return {"S": spec.length}
+
+
+def _output_states(model: Any, arrays: Arrays) -> tuple[int, ...]:
+    return *arrays["x"].shape, model.spec().width
+
+
+def _build_tower(model: Any, arrays: Arrays) -> tuple[nn.Cell, Sequence[str]]:
+    return TextEncoder(model.spec()), ("x",)
+
+
+PICTURES = (Input("x", "NCHW", "float", "pictures in [-1, 1] (pictures, channels, height, width)", needed=True),)
+LATENTS = (Input("x", "NLhw", "float", "latents, not scaled (pictures, channels, height, width)", needed=True),)
+IDS = (Input("x", "BS", "int", "token ids (prompts, tokens)", needed=True),)
+HALVES = (("vae_encode", PICTURES, _check_pictures, _output_moments, _build_encoder),
+          ("vae_decode", LATENTS, lambda model, arrays: {"L": model.spec().latent_channels}, _output_pictures, _build_decoder))
+
 for _name in FAMILIES:
     register(Network(_name, "unet", INPUTS, _check, _output, _build, _entries))
+for _name in (*FAMILIES, "autoencoder_kl"):
+    for _half_name, *_rest in HALVES:
+        register(Network(_name, _half_name, *_rest, lambda model, layout: vae.names(model.spec(), layout or "diffusers"), "vae"))
+for _name in (*FAMILIES, "clip_text"):
+    register(Network(_name, "text_encoder", IDS, _check_ids, _output_states, _build_tower,
+                     lambda model, layout: clip_text.names(model.spec(), layout or "transformers"), "text_encoder"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mindspore as ms
@@ -16,8 +17,9 @@ from mindspore import Tensor, nn
 
 from mindlong.checkpoints.convert import our_weights, recognise
 from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.parts import read_part
 from mindlong.pipelines.weights import locate
-from mindlong.spec.names import Entry
+from mindlong.spec.names import Entry, by_source, source_array
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
 
 Arrays = Mapping[str, np.ndarray]
@@ -56,6 +58,18 @@ class Network:
     output: Callable[[Any, Arrays], tuple[int, ...]]
     build: Callable[[Any, Arrays], tuple[nn.Cell, Sequence[str]]]
     entries: Callable[[Any, str], list[Entry]]
+    part: str = "unet"  # the network of a pipeline that it is, or is a half of
+
+
+@dataclass(frozen=True)
+class Described:
+    """A network whose spec was read off its weights, in the place of a model section."""
+
+    made: Any
+
+    def spec(self) -> Any:
+        """The spec."""
+        return self.made
 
 
 REGISTRY: dict[tuple[str, str], Network] = {}
@@ -131,22 +145,36 @@ def _fits(wanted: Input, array: np.ndarray, sizes: dict[str, int]) -> dict[str, 
     return sizes
 
 
+def model_of_part(network: Network, where: str, wishes: Mapping[str, Any]) -> Described:
+    """What the weights at `where` say of a network that is not the UNet of the model file.
+
+    Args:
+        wishes: keys of its model section that rule over what is read off the weights.
+
+    Raises:
+        InputFileError: no such network there.
+    """
+    return Described(read_part(open_weights(_place(where)), network.part, wishes=wishes).spec)
+
+
 def read_weights(network: Network, model: Any, where: str) -> dict[str, np.ndarray]:
     """The network's tensors under our names, from files of ours (also `shipped:NAME`) or of the original.
 
     Raises:
         InputFileError: nothing there, not such weights, or weights of a network of other sizes.
     """
-    path = locate(where) if where.startswith("shipped:") else where
-    held = our_weights(open_weights(path), (network.family, network.name), network.entries(model, ""))
+    held = our_weights(open_weights(_place(where)), (network.family, network.part), network.entries(model, ""))
     return {name: lazy.read() for name, lazy in held.items()}
 
 
 def layout_of(network: Network, where: str) -> str:
     """The original's way to name tensors that the weights at `where` are in; "" for files of ours."""
-    path = locate(where) if where.startswith("shipped:") else where
-    hit = recognise(open_weights(path), None, network.family, network.name)[0]
+    hit = recognise(open_weights(_place(where)), None, network.family, network.part)[0]
     return "" if hit.ours or hit.based else hit.kind.layout
+
+
+def _place(where: str) -> str | Path:
+    return locate(where) if where.startswith("shipped:") else where
 
 
 def run(network: Network, model: Any, weights: Arrays, given: Arrays, grad: bool = False,
@@ -159,7 +187,8 @@ def run(network: Network, model: Any, weights: Arrays, given: Arrays, grad: bool
         layout: which of the original's ways to name tensors the answer takes.
 
     Returns:
-        `out`; with `grad` also `grad_x` and `grad/NAME` for every trained parameter, NAME and shape the original's.
+        `out`; with `grad` also `grad_x`, where the first input holds floats, and `grad/NAME` for every trained parameter, NAME
+        and shape the original's.
     """
     arrays = checked(network, model, given, grad)
     entries = network.entries(model, layout)
@@ -191,13 +220,15 @@ class _Probed(nn.Cell):
 
 
 def _gradients(cell: nn.Cell, entries: Sequence[Entry], inputs: list, probe: np.ndarray) -> dict[str, np.ndarray]:
-    trained, by_name = cell.trainable_params(), {entry.ours: entry for entry in entries}
-    step = ms.value_and_grad(_Probed(cell), 1, trained, has_aux=True)
+    trained, floats = cell.trainable_params(), inputs[0].dtype in (ms.float32, ms.float16)
+    step = ms.value_and_grad(_Probed(cell), 1 if floats else None, trained, has_aux=True)
     if ms.get_context("mode") == ms.GRAPH_MODE:
         step = ms.jit(step)
-    (_, out), (by_input, by_trained) = step(Tensor(probe), *inputs)
-    found = {"out": out.asnumpy(), "grad_x": by_input.asnumpy()}
-    for parameter, array in zip(trained, by_trained, strict=True):
-        entry = by_name[parameter.name]
-        found[f"grad/{entry.source}"] = array.asnumpy().reshape(entry.source_shape)
+    (_, out), taken = step(Tensor(probe), *inputs)
+    by_input, by_trained = taken if floats else (None, taken)
+    found = {"out": out.asnumpy(), **({"grad_x": by_input.asnumpy()} if floats else {})}
+    arrays = {parameter.name: array.asnumpy() for parameter, array in zip(trained, by_trained, strict=True)}
+    for source, group in by_source(entries).items():
+        if all(entry.ours in arrays for entry in group):
+            found[f"grad/{source}"] = source_array(group, {e.ours: arrays[e.ours].reshape(e.our_shape) for e in group})
     return found
