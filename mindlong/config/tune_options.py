@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import prod
 from typing import Any
 
 from mindlong.config.option import option
+from mindlong.spec.unet import UNetSpec
+from mindlong.spec.unet_names import names
 
 FITS = ("crop", "stretch", "refuse")
 PUBLISHED = ("unet.*.attn1.to_q.*", "unet.*.attn2.to_q.*", "unet.*.attn_temp.*")  # what the paper trains, in our names
+DOWN = "unet.down.*"  # what the released code's gradients never reach
 
 
 @dataclass
@@ -41,6 +46,15 @@ class TuneOptions:
         """(video, prompt) of all."""
         first = [(self.video, self.prompt)] if self.video else []
         return first + list(zip(self.videos, self.prompts, strict=True))
+
+    def chooses(self, name: str) -> bool:
+        """Whether the parameter called `name` ("unet....") learns."""
+        wanted = any(fnmatchcase(name, pattern) for pattern in self.trainable)
+        return wanted and not (self.compat and fnmatchcase(name, DOWN))
+
+    def count(self, spec: UNetSpec) -> int:
+        """How many numbers of a UNet learn."""
+        return sum(prod(entry.our_shape) for entry in names(spec) if self.chooses(f"unet.{entry.ours}"))
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -11,7 +11,7 @@ import unet_measure
 from mindspore import Tensor
 
 from mindlong.config.train_options import TrainOptions
-from mindlong.config.tune_options import PUBLISHED
+from mindlong.config.tune_options import TuneOptions
 from mindlong.diffusion.guidance import guided
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.losses import DiffusionLoss
@@ -19,8 +19,6 @@ from mindlong.diffusion.samplers import sample_ddim
 from mindlong.diffusion.schedules import scaled_linear
 from mindlong.spec.names import Entry
 from mindlong.training.step import Stepper
-from mindlong.training.task import matches
-from mindlong.training.tasks.tune_a_video import DOWN
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
@@ -37,8 +35,8 @@ def golden(name: str) -> dict[str, np.ndarray]:
 
 def learning(case: unet_cases.Case, compat: bool) -> dict[str, Entry]:
     """Our name -> entry of what learns."""
-    chosen = {e.ours: e for e in case.entries() if matches(f"unet.{e.ours}", PUBLISHED)}
-    return {n: e for n, e in chosen.items() if not (compat and matches(f"unet.{n}", [DOWN]))}
+    options = TuneOptions(compat="tune_a_video" if compat else "")
+    return {e.ours: e for e in case.entries() if options.chooses(f"unet.{e.ours}")}
 
 
 @pytest.mark.parametrize("name", [name for name, _ in cases.TRAININGS])

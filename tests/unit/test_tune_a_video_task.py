@@ -67,22 +67,16 @@ def tuned(base, video, tmp_path_factory):
 
 @pytest.mark.parametrize(("compat", "tensors"), [("", 112), ("tune_a_video", 70)])
 def test_exactly_the_published_tensors_learn_in_the_published_network(compat, tensors):
-    from mindlong.config.tune_options import PUBLISHED
-    from mindlong.training.task import matches
-    from mindlong.training.tasks.tune_a_video import DOWN
+    from mindlong.config.tune_options import TuneOptions
 
-    entries = names(family("tune_a_video").spec(), "diffusers")
+    spec, options = family("tune_a_video").spec(), TuneOptions(compat=compat)
+    entries = names(spec, "diffusers")
     published = {e.source for e in entries if e.source.rsplit(".", 1)[0].endswith(("attn1.to_q", "attn2.to_q"))
                  or ".attn_temp." in e.source}
-    ours = {e.source for e in entries if matches(f"unet.{e.ours}", PUBLISHED)}
-    assert ours == published and len(ours) == 112
-    sizes = {e.source: int(np.prod(e.source_shape)) for e in entries}
-    assert sum(sizes[name] for name in ours) == 74_354_880
-    kept = {e.source for e in entries if e.source in ours and not (compat and matches(f"unet.{e.ours}", [DOWN]))}
-    assert len(kept) == tensors
-    if compat:
-        assert not any(name.startswith("down_blocks") for name in kept)
-        assert sum(sizes[name] for name in kept) == 48_545_600
+    ours = {e.source for e in entries if options.chooses(f"unet.{e.ours}")}
+    assert len(ours) == tensors and len(published) == 112
+    assert ours == {name for name in published if not (compat and name.startswith("down_blocks"))}
+    assert options.count(spec) == (48_545_600 if compat else 74_354_880)
 
 
 def test_tuning_moves_the_published_tensors_and_nothing_else(tuned):

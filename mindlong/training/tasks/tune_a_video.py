@@ -30,7 +30,7 @@ from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 
-BIAS, DOWN = "unet.*.attn_temp.to_out.bias", "unet.down.*"
+BIAS = "unet.*.attn_temp.to_out.bias"
 FRESH = ("unet.*.attn_temp.*", "unet.*.norm_temp.*")  # what the image model has not
 
 
@@ -109,8 +109,7 @@ def choose(network: nn.Cell, options: TuneOptions) -> None:
         if not any(matches(name, [pattern]) for name in names):
             raise ConfigError(f"tune.trainable: the pattern {pattern!r} matches no parameter, such as {names[-1]}")
     for p in network.get_parameters():
-        learns = matches(p.name, options.trainable) and not (options.compat and matches(p.name, [DOWN]))
-        p.requires_grad = learns
+        p.requires_grad = options.chooses(p.name)
 
 
 def random_biases(network: nn.Cell, seed: int) -> None:
