@@ -42,7 +42,16 @@ def _latent_cost(config: TrainConfig, part: int, factor: int) -> RunCost:
     height, width = (side // factor for side in data.size)
     own = latent_cost.unet_cost(config.model.spec(), part, data.frames, height, width, tokens)
     groups = {"unet": own.parameters} | ({"text encoder": clip_text.parameter_count(text)} if text else {})
-    return RunCost(groups, 3 * own.flops * config.train.accumulate, own.train_bytes)
+    memory = own.train_bytes - _still(config, own.parameters)
+    return RunCost(groups, 3 * own.flops * config.train.accumulate, memory)
+
+
+def _still(config: TrainConfig, parameters: int) -> float:
+    """Bytes of gradients, moments and averages that a tuning does not have, because most of the UNet stays as it is."""
+    if not config.tune.wanted:
+        return 0.0
+    learning = config.tune.count(config.model.spec())
+    return 16.0 * (parameters - learning) + (4.0 * learning if config.train.ema_decay == 0 else 0.0)
 
 
 def sampling_cost(model: object, guidance: float, frames: int, size: list[int], batch: int) -> RunCost:
