@@ -13,7 +13,7 @@ from mindspore import Tensor, nn, ops
 
 from mindlong.models.attention import PolicyAttention
 from mindlong.models.blocks import TemporalConvs, Transformer
-from mindlong.ops.attention.math import math_attention
+from mindlong.ops.attention import Attention
 from mindlong.ops.device import use_native
 from mindlong.ops.norm import GroupNorm
 
@@ -119,7 +119,8 @@ class PoolAttention(nn.Cell):
     def __init__(self, attention: PolicyAttention, heads: int, upcast: bool) -> None:
         super().__init__(auto_prefix=False)
         self.to_q, self.to_k, self.to_v, self.to_out = attention.to_q, attention.to_k, attention.to_v, attention.to_out
-        self.heads, self.scale, self.upcast = heads, (attention.to_q.cout // heads) ** -0.5, upcast
+        self.heads, self.upcast = heads, upcast
+        self.attend = Attention(heads, (attention.to_q.cout // heads) ** -0.5)
 
     def construct(self, y_BFSD: Tensor, others_BKSD: Tensor, index: Tensor, bias: Tensor, factor: Tensor) -> Tensor:
         batch, frames, pixels, width = y_BFSD.shape
@@ -128,7 +129,7 @@ class PoolAttention(nn.Cell):
         q = self.rows(self.to_q(y_BFSD * factor.astype(y_BFSD.dtype)), blocks)
         k, v = (self.rows(ops.gather(part, index, 1), blocks) for part in (self.to_k(pool), self.to_v(pool)))
         mask = bias.expand_dims(1).broadcast_to((blocks, self.heads, size, keys)).reshape((1, blocks * self.heads, size, keys))
-        out = math_attention(q, k, v, self.scale, mask).astype(y_BFSD.dtype)
+        out = self.attend(q, k, v, mask).astype(y_BFSD.dtype)
         out = out.reshape((batch, pixels, blocks, self.heads, size, width // self.heads)).transpose((0, 2, 4, 1, 3, 5))
         return self.to_out(out.reshape(y_BFSD.shape))
 

@@ -52,8 +52,6 @@ class ClipParallelOptions:
                 yield f"clip_parallel.{name} is {getattr(self, name)}; it must be [t, near, far] or empty"
         if self.lengths and self.strategy != "exact":
             yield f"clip_parallel.lengths is given, but strategy {self.strategy} needs clips of one length"
-        if self.strategy == "video_infinity" and not self.padding:
-            yield "clip_parallel.padding is 0; the original needs at least 1"
         for name in ("local", "spread"):
             try:
                 if getattr(self, name):
