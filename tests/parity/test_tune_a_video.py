@@ -18,6 +18,7 @@ from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sample_ddim
 from mindlong.diffusion.schedules import scaled_linear
 from mindlong.spec.names import Entry
+from mindlong.training.prepare import prepare
 from mindlong.training.step import Stepper
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -80,6 +81,22 @@ def test_a_step_of_training_equals_the_originals(name, prediction, compat):
     clear = np.abs(want["grad_entries"]) > 1e-3 * np.median(want["grad_peaks"])  # elsewhere Adam turns rounding into full steps
     assert clear.mean() > 0.5
     assert np.abs(moved["grad_entries"] - want["step_grad_entries"])[clear].max() <= 2e-3 * cases.LR
+
+
+@pytest.mark.slow
+def test_recomputation_changes_no_gradient_and_loses_none():
+    """Torch's re-entrant checkpointing takes the gradients of the way down; recomputation here must not."""
+    case, found = unet_cases.CASE["tuned_sd15"], {}
+    given = cases.batch(case)
+    for recompute in (False, True):
+        net = unet_measure.network(case)
+        options = TrainOptions(batch_size=len(given["t"]), lr=cases.LR, optimizer="adamw", recompute=recompute)
+        prepare(net, options)
+        learns = [p for p in net.get_parameters() if p.name in learning(case, False)]
+        stepper = Stepper(DiffusionLoss(net, scaled_linear(), prediction="eps", loss="l2"), learns, options)
+        stepper(0, [given[n] for n in ("x0", "noise", "t", "context")])
+        found[recompute] = stepper.adam.state()
+    assert all(np.array_equal(found[True][name], array) for name, array in found[False].items())
 
 
 def test_inversion_and_guided_sampling_equal_the_originals():

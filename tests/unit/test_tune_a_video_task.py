@@ -1,7 +1,5 @@
 """Tuning on a video: what learns, what is kept of it, and what a user can get wrong."""
 
-import json
-
 import numpy as np
 import pytest
 from latent_toys import folder
@@ -189,8 +187,7 @@ def test_a_prompt_that_is_too_long_is_said_to_be_cut(base, video, tmp_path, capl
 
 
 def test_the_inverted_noise_leads_back_to_the_clip(tuned, base, video, tmp_path):
-    """More steps, a better way back; and the configuration is read off json beside the weights."""
-    json.loads((base / "scheduler/scheduler_config.json").read_text())
+    """More steps, a better way back."""
     task = task_of(config(base, video, tmp_path, tune__inversion_steps=25))
     z = task.cache.latent(0, np.zeros(task.cache.shape, np.float32))[None] * np.float32(task.scaling)
     errors = []
@@ -198,4 +195,4 @@ def test_the_inverted_noise_leads_back_to_the_clip(tuned, base, video, tmp_path)
         task.options.inversion_steps = task.config.preview.sample.steps = steps
         model = task._with([""])
         errors.append(float(np.square(task.denoised(model, model, np.zeros_like(z)) - z).mean()))
-    assert errors[1] < errors[0] and errors[1] < 0.05 * float(np.square(z).mean())
+    assert errors[1] < 0.5 * errors[0]

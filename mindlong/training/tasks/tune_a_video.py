@@ -18,6 +18,7 @@ from mindlong.checkpoints.load import arrays_of
 from mindlong.config.schema import TrainConfig
 from mindlong.config.tune_options import TuneOptions
 from mindlong.data.one_shot import OneShot
+from mindlong.diffusion import schedules
 from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.samplers import FLAVOURS, sampler
@@ -44,10 +45,11 @@ class TuneTask(LatentTask):
 
     def __init__(self, config: TrainConfig) -> None:
         self.options, data = config.tune, config.data
+        own = Noising(schedules.of_options(config.diffusion), config.diffusion.prediction, FLAVOURS["diffusers"])
+        self.noising = check_noising(config, own)  # before large files are read
         clips = OneShot(self.options.pairs(), data.frames, tuple(data.size), start=self.options.start, stride=data.stride,
                         windows=self.options.windows, fit=self.options.fit)
         super().__init__(replace(config, latents=replace(config.latents, clips=len(clips))), clips)
-        self.noising = check_noising(config, Noising(self.schedule, config.diffusion.prediction, FLAVOURS["diffusers"]))
         for prompt in {clip.caption for clip in clips.clips}:
             warn_overlong(self.tokenizer, prompt)
         arrays = {n.removeprefix(changed.PREFIX): a for n, a in arrays_of(self.network.unet).items()}
