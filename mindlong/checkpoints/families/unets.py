@@ -187,6 +187,8 @@ def _reads(usual: UNetSpec, spec: UNetSpec) -> dict[str, str]:
     ours, theirs = ([b for s in (*x.stages, x.entry) if isinstance(s, Transformer) for b in s.branches if b.kind in FRAMES]
                     for x in (spec, usual))
     found: dict[str, str] = {}
+    if [b.name for b in ours] != [b.name for b in theirs]:  # an image model as the start of a video model: its policies stay behind
+        return found
     for kind in FRAMES:
         pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.kind == kind]
         policies = {a.reads for a, _ in pairs}
