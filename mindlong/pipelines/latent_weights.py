@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.folders import parts_in
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.infer_options.latent import LatentModelOptions
@@ -77,6 +78,9 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
 
 def _run(where: Path) -> TrainConfig | None:
     """The configuration of the training that made the weights, where it is one of a latent family."""
+    whole = where.is_dir() and any(parts_in(where))
+    if whole and not (where / "config.yaml").is_file():  # what lies above a whole pipeline is not its own
+        return None
     try:
         config = config_of(where / "file" if where.is_dir() else where)
     except (InputFileError, ConfigError):
