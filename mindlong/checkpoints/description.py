@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints.convert import Plan
@@ -64,8 +65,14 @@ def read_model(weights: WeightFile, model: str | None) -> dict[str, Any]:
     for path in (where.with_suffix(".yaml"), *(folder / "config.yaml" for folder in where.parents[:3])):
         if path.is_file():
             content = read_yaml(path)
-            return content.get("model", content)
+            return {**content.get("model", content), **_text_of(content.get("latents"))}
     raise ConfigError(f"{weights.path} does not say which network it is; give --model YAML (a file of configs/model)")
+
+
+def _text_of(latents: Any) -> dict[str, Any]:
+    """The text encoder that a training run of a latent family trained beside its UNet."""
+    named = latents.get("text_encoder") if isinstance(latents, Mapping) and not latents.get("text_weights") else ""
+    return {"text_encoder": read_yaml(named)} if named and Path(named).is_file() else {}
 
 
 def read_source(weights: WeightFile) -> dict[str, dict[str, str]]:

@@ -6,7 +6,7 @@ Legend: B videos, C channels of a latent, F frames, h w latent pixels.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -194,6 +194,6 @@ def _edits(session: Session, editor: Editor, clips: Sequence[Clip], z: np.ndarra
     return written, videos
 
 
-def _written(session: Session, stem: str, frames_FHWC: np.ndarray) -> Iterator[Path]:
+def _written(session: Session, stem: str, frames_FHWC: np.ndarray) -> list[Path]:
     config = session.config
     return write_files(session.folder, stem, frames_FHWC, config.formats, config.fps, config.scale)

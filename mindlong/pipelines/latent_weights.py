@@ -68,7 +68,7 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     vae = _other("vae", options.vae, held, run.latents.vae if run else "")
     if run and run.latents.scaling:
         vae = replace(vae, spec=replace(vae.spec, scaling=run.latents.scaling))
-    text = _other("text_encoder", options.text_encoder, held, run.latents.text_weights if run else "")
+    text = _text(options.text_encoder, held, run)
     if text.spec.width != unet.spec.context_dim:
         raise ConfigError(f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the UNet wants "
                           f"{unet.spec.context_dim}; latent.text_encoder can name another")
@@ -106,6 +106,18 @@ def _other(part: str, named: str, held: WeightFile, from_run: str) -> Part:
     if from_run:
         return read_part(open_weights(locate(from_run)), part)
     raise InputFileError(f"{held.path} has no {part}; name one with latent.{part}")
+
+
+def _text(named: str, held: WeightFile, run: TrainConfig | None) -> Part:
+    """The text encoder; a run that left a given one as it was has its weights, and finds its sizes where it found them."""
+    try:
+        return _other("text_encoder", named, held, "")
+    except (InputFileError, ConfigError):
+        if named or run is None or not run.latents.text_weights:
+            raise
+    given = read_part(open_weights(locate(run.latents.text_weights)), "text_encoder")
+    own = {n.removeprefix("text_encoder."): held.lazy(n) for n in held if n.startswith("text_encoder.")}
+    return replace(given, arrays=own or given.arrays)
 
 
 def _tokenizer(held: WeightFile, options: LatentModelOptions, run: TrainConfig | None) -> Path:

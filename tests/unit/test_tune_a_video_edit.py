@@ -117,3 +117,20 @@ def test_the_plan_says_what_would_be_done(where):
 def test_what_a_user_gets_wrong_is_one_sentence(where, more, kind, words):
     with pytest.raises(kind, match=words):
         work_of(loaded(where, **more).values)
+
+
+def test_a_run_of_tuning_is_edited_with_by_its_folder_alone(where, tmp_path):
+    """Its autoencoder, tokenizer and the sizes of its text encoder are found where the training found them."""
+    from test_tune_a_video_task import config, task_of
+
+    from mindlong.checkpoints import store
+    from mindlong.utils import atomic
+
+    loaded_run = config(where / "pictures", where / "clip", tmp_path / "run", latents__cache=tmp_path / "cache")
+    network = task_of(loaded_run).network
+    store.save(tmp_path / "run", 1, {"network": {p.name: p.asnumpy() for p in network.get_parameters()}}, {"step": 1})
+    atomic.write_text(tmp_path / "run/config.yaml", loaded_run.text)
+    work = work_of(loaded(where, weights=tmp_path / "run", frames=0, size="[]").values)
+    assert not work.fresh and work.frames_FHWC.shape == (3, 16, 16, 3) and work.parts.noising.prediction == "v"
+    assert work.parts.noising.flavour.offset == 1 and work.parts.noising.schedule.timesteps == 50
+    assert set(work.parts.text_encoder.arrays) and work.parts.text_encoder.spec.length == 8
