@@ -9,7 +9,7 @@ import mindspore
 from mindlong import __version__
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import function, pipeline
-from mindlong.ops import device
+from mindlong.ops import attention, device
 from mindlong.parallel import launch
 from mindlong.pipelines.session import open_session, shared_session
 from mindlong.utils.errors import ConfigError
@@ -23,6 +23,7 @@ def run(loaded: Loaded) -> int:
         raise ConfigError(f"pipeline {config.pipeline} runs in one process; {launch.world_size()} were started")
     device.setup(env.device_target, env.mode, launch.local_rank() if launch.world_size() > 1 else None, env.jit_level, env.native,
                  env.threads)
+    attention.use(config.attention.backend)
     comm = launch.connect()
     work = function(entry.run)
     session = open_session(loaded, entry.resumes) if comm.size == 1 else shared_session(loaded, entry.resumes, comm)

@@ -10,7 +10,7 @@ from mindlong import __version__
 from mindlong.config.load import Loaded
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import open_source
-from mindlong.ops import device
+from mindlong.ops import attention, device
 from mindlong.parallel import launch
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
@@ -24,6 +24,7 @@ def run(loaded: Loaded) -> int:
     env = config.env
     one_of_many = launch.local_rank() if launch.world_size() > 1 else None
     device.setup(env.device_target, env.mode, one_of_many, jit_level=env.jit_level, native=env.native, threads=env.threads)
+    attention.use(config.attention.backend)
     comm = launch.connect()
     run_dir = Path(config.run_dir)
     logger = log.setup(comm.rank, run_dir / "log.txt" if comm.rank == 0 else None)

@@ -12,8 +12,8 @@ from mindlong.config.schema import TrainConfig
 from mindlong.utils.errors import ConfigError
 
 # keys that change what is kept, shown or where it runs, not what is learnt; steps may be raised to train longer
-FREE = ("run_dir", "env.", "preview.", "data.workers", "data.max_bad", "train.steps", "train.save_every", "train.keep",
-        "train.preview_every", "train.workers")
+FREE = ("run_dir", "env.", "attention.", "preview.", "data.workers", "data.max_bad", "train.steps", "train.save_every",
+        "train.keep", "train.preview_every", "train.workers")
 ABSENT = "absent"
 
 

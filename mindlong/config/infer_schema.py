@@ -11,7 +11,7 @@ from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.option import option
 from mindlong.config.pipelines import PIPELINES, pipeline
 from mindlong.config.sample import SampleOptions
-from mindlong.config.schema import EnvOptions
+from mindlong.config.schema import AttentionOptions, EnvOptions
 
 
 def _section(kind: type) -> Any:
@@ -42,6 +42,7 @@ class InferConfig:
     scale: int = option(1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1)
     sample: SampleOptions = _section(SampleOptions)
     latent: LatentModelOptions = _section(LatentModelOptions)
+    attention: AttentionOptions = _section(AttentionOptions)
     env: EnvOptions = _section(EnvOptions)
 
     @classmethod

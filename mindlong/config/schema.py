@@ -40,6 +40,17 @@ class EnvOptions:
 
 
 @dataclass
+class AttentionOptions:
+    """How attentions are computed."""
+
+    backend: str = option(
+        "auto",
+        "auto chooses by chip, type, width and mask; one that is named and cannot serve is refused (docs/ascend.md)",
+        choices=("auto", "native", "flash_910b", "flash_910a", "chunked", "math"),
+    )
+
+
+@dataclass
 class DataOptions:
     """What is trained on."""
 
@@ -132,6 +143,7 @@ class TrainConfig:
     diffusion: DiffusionOptions = _section(DiffusionOptions)
     train: TrainOptions = _section(TrainOptions)
     preview: PreviewOptions = _section(PreviewOptions)
+    attention: AttentionOptions = _section(AttentionOptions)
     env: EnvOptions = _section(EnvOptions)
 
     def problems(self) -> Iterator[str]:

@@ -34,8 +34,8 @@ def test_a_limit_of_the_operator_is_named(shape, keys, words):
 
 def test_too_many_rows_are_moved_into_the_heads():
     assert [getattr(plan((8192, 5, 16, 64), 16, 0.125), f) for f in ("rows", "heads")] == [2048, 20]
-    with pytest.raises(ConfigError, match="2048 rows"):  # with a bias the rows are not alike
-        plan((8192, 5, 16, 64), 16, 0.125, has_bias=True)
+    with pytest.raises(ConfigError, match="2048 rows"):  # with a bias for each the rows are not alike
+        plan((8192, 5, 16, 64), 16, 0.125, bias_rows=8192)
 
 
 def test_a_mask_is_one_where_a_key_is_discarded():
@@ -71,7 +71,7 @@ def test_a_mask_that_would_not_fit_and_a_query_that_sees_nothing_are_errors():
 
 
 def test_with_a_bias_the_scale_is_on_the_queries():
-    p = plan((1, 1, 6, 40), 6, 40**-0.5, has_bias=True)
+    p = plan((1, 1, 6, 40), 6, 40**-0.5, bias_rows=1)
     assert p.scalar_value == 1.0 and p.scale_queries == 40**-0.5
 
 
@@ -99,6 +99,7 @@ CASES = {  # rows, heads, queries, keys, width, visible, bias
     "compressed": (1, 1, 2064, 2064, 16, Visible(back=30, ahead=3), False),
     "bias": (2, 2, 20, 30, 40, Visible(), True),
     "folded": (2050, 1, 4, 4, 16, Visible(), False),
+    "folded with a bias": (2050, 2, 4, 4, 16, Visible(), True),
 }
 
 

@@ -1,7 +1,11 @@
 """The table that chooses an attention's backend."""
 
+import numpy as np
 import pytest
+from mindspore import Tensor
 
+from mindlong.config.schema import AttentionOptions
+from mindlong.ops import attention
 from mindlong.ops.attention.table import BACKENDS, choose
 from mindlong.utils.errors import ConfigError
 
@@ -24,6 +28,8 @@ def test_what_is_missing_or_too_wide_falls_back_and_says_why():
     assert ask("910a", head_dim=512, lengths=(64, 64)).backend == "math"
     assert "width 1 to 160" in ask("910a", head_dim=512).reason
     assert ask("910a", mask_kind="bias").backend != "flash_910a"
+    assert "nearly empty" in ask("910a", lengths=(16, 16)).reason
+    assert ask("910a", lengths=(16, 16), forced="flash_910a").backend == "flash_910a"
     assert ask("910b", dtype="float32").backend != "flash_910b"
 
 
@@ -57,3 +63,32 @@ def test_a_wrong_word_is_an_error_that_names_the_nearest():
     with pytest.raises(ConfigError, match="the kind of mask is 'bands'"):
         ask("910b", mask_kind="bands")
     assert set(BACKENDS) == {"math", "chunked", "native", "flash_910b", "flash_910a"}
+
+
+def test_the_configuration_offers_what_the_table_has():
+    choices = AttentionOptions.__dataclass_fields__["backend"].metadata["choices"]
+    assert set(choices) == {"auto", *BACKENDS}
+
+
+@pytest.fixture
+def forced():
+    yield attention.use
+    attention.use("auto")
+
+
+def test_a_forced_backend_computes_the_same(forced):
+    rng = np.random.default_rng(0)
+    q, k, v = (Tensor(rng.standard_normal((1, 2, n, 16)).astype(np.float32)) for n in (40, 30, 30))
+    answers = {}
+    for backend in ("auto", "math", "chunked"):
+        forced(backend)
+        answers[backend] = attention.Attention(2, 0.25)(q, k, v).asnumpy()
+    np.testing.assert_allclose(answers["chunked"], answers["math"], atol=2e-6)
+    np.testing.assert_allclose(answers["auto"], answers["math"], atol=2e-6)
+
+
+def test_a_backend_forced_on_the_wrong_chip_is_an_error_in_the_network_too(forced):
+    forced("flash_910a")
+    q = Tensor(np.zeros((1, 2, 40, 16), np.float32))
+    with pytest.raises(ConfigError, match="attention.backend is 'flash_910a'"):
+        attention.Attention(2, 0.25)(q, q, q)

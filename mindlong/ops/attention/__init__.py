@@ -19,9 +19,12 @@ from __future__ import annotations
 from mindspore import Tensor, nn, ops
 
 from mindlong.ops import device
+from mindlong.ops.attention import flash_910a
 from mindlong.ops.attention import policy as reading
+from mindlong.ops.attention.chunked import ChunkedAttention
+from mindlong.ops.attention.flash_910a import attend_910a
 from mindlong.ops.attention.flash_910b import attend_910b
-from mindlong.ops.attention.math import chunked_attention, math_attention
+from mindlong.ops.attention.math import math_attention
 from mindlong.ops.attention.native_flash import NativeFlash
 from mindlong.ops.attention.table import BACKENDS, choose
 from mindlong.utils import log
@@ -46,8 +49,11 @@ def _chosen(dtype, shape_BNSD, keys, mask_kind, train, native) -> str:
     rows, heads, queries, width = shape_BNSD
     name, direction = str(dtype).lower(), "train" if train else "forward"
     missing = {} if native else {"native": "the C++ operators are off or cannot be built here"}
+    absent = flash_910a.missing()
+    if absent:
+        missing["flash_910a"] = absent
     choice = choose(device.chip(), name, width, mask_kind, direction, (queries, keys), heads=heads, rows=rows,
-                    forced=_forced["backend"], missing={**missing, "flash_910a": "the operator is not built"})
+                    forced=_forced["backend"], missing=missing)
     log.once(f"attention of {name}, heads of width {width}, mask {mask_kind}, {direction}: {choice.backend} ({choice.reason})")
     return choice.backend
 
@@ -67,8 +73,12 @@ class Attention(nn.Cell):
     def __init__(self, heads: int, scale: float) -> None:
         super().__init__()
         self.heads, self.scale, self.native = heads, scale, device.use_native()
+        self.float32 = device.chip() == "cpu"  # the NPUs' kernels take halves and sum in float32 themselves
+        self.chunks, self.operator = ChunkedAttention(scale), None
         if self.native:
             self.kernel = NativeFlash(heads, scale)
+        elif device.chip() == "910a" and flash_910a.missing() is None:
+            self.operator = flash_910a.operator()
 
     def construct(self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None = None) -> Tensor:
         kind = "none" if mask is None else "bias"
@@ -82,8 +92,10 @@ class Attention(nn.Cell):
             mask = ops.stop_gradient(mask)
         if backend == "flash_910b":
             return attend_910b(q_BNSD, k_BNTD, v_BNTD, self.scale, (), mask)
+        if backend == "flash_910a":
+            return attend_910a(self.operator, q_BNSD, k_BNTD, v_BNTD, self.scale)
         if backend == "chunked":
-            return chunked_attention(q_BNSD, k_BNTD, v_BNTD, self.scale, mask)
+            return self.chunks(q_BNSD, k_BNTD, v_BNTD, mask)
         return math_attention(q_BNSD, k_BNTD, v_BNTD, self.scale, mask)
 
 

@@ -5,6 +5,7 @@ Legend: B batch, N heads, S queries, T keys, D width of a head.
 
 from __future__ import annotations
 
+import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindlong.ops.attention.math import math_attention
@@ -35,7 +36,8 @@ class ChunkedAttention(nn.Cell):
     def __init__(self, scale: float, chunk: int = 1024) -> None:
         super().__init__()
         self.part, self.chunk = _Part(scale), chunk
-        self.part.recompute()
+        if ms.get_context("mode") == ms.GRAPH_MODE:
+            self.part.recompute()
 
     def construct(self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None = None) -> Tensor:
         length, parts = q_BNSD.shape[2], ()

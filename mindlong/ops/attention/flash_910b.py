@@ -51,9 +51,11 @@ class Plan:
     discard: np.ndarray | None
 
 
-def plan(shape_BNSD: tuple[int, ...], keys: int, scale: float, visible: Visible | None = None,
-         has_bias: bool = False) -> Plan:
+def plan(shape_BNSD: tuple[int, ...], keys: int, scale: float, visible: Visible | None = None, bias_rows: int = 0) -> Plan:
     """Arguments for queries of `shape_BNSD` on `keys` keys.
+
+    Args:
+        bias_rows: rows of the additive bias, 1 or B; 0: there is none.
 
     The rules: the width is padded to a multiple of 16 and the scale stays that of the true width. More rows than the
     operator takes are moved into the heads, which are as independent. With an additive bias the scale goes onto the
@@ -67,12 +69,12 @@ def plan(shape_BNSD: tuple[int, ...], keys: int, scale: float, visible: Visible 
         raise ConfigError(f"the 910B operator takes heads of width 1 to {WIDEST} and 1 to {LONGEST} tokens; "
                           f"it got a width of {width}, {queries} queries and {keys} keys")
     visible = visible or Visible()
-    per_row = has_bias or visible.key_counts is not None and len(set(visible.key_counts)) > 1
+    per_row = bias_rows > 1 or visible.key_counts is not None and len(set(visible.key_counts)) > 1
     rows, heads = (batch, heads) if per_row else _folded(batch, heads)
     if rows > MOST_ROWS or heads > MOST_HEADS:
         raise ConfigError(f"the 910B operator takes {MOST_ROWS} rows of {MOST_HEADS} heads; it got {rows} of {heads}")
     mode, before, after, discard = _masks(visible, queries, keys)
-    return Plan(rows, heads, -(-width // STEP) * STEP, 1.0 if has_bias else scale, scale if has_bias else 1.0, mode, before,
+    return Plan(rows, heads, -(-width // STEP) * STEP, 1.0 if bias_rows else scale, scale if bias_rows else 1.0, mode, before,
                 after, discard)
 
 
@@ -115,14 +117,14 @@ def _triangle() -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _cached(shape: tuple[int, ...], keys: int, scale: float, visible: Visible, has_bias: bool) -> Plan:
-    return plan(shape, keys, scale, visible, has_bias)
+def _cached(shape: tuple[int, ...], keys: int, scale: float, visible: Visible, bias_rows: int) -> Plan:
+    return plan(shape, keys, scale, visible, bias_rows)
 
 
 @ops.constexpr
-def _planned(shape, keys, scale, visible, has_bias):
+def _planned(shape, keys, scale, visible, bias_rows):
     """The plan as constants of a graph: numbers, and the mask as a tensor."""
-    p = _cached(tuple(shape), keys, scale, Visible(*visible), has_bias)
+    p = _cached(tuple(shape), keys, scale, Visible(*visible), bias_rows)
     mask = None if p.discard is None else Tensor(p.discard)
     return p.rows, p.heads, p.width, p.scalar_value, p.scale_queries, p.sparse_mode, p.pre_tokens, p.next_tokens, mask
 
@@ -141,15 +143,15 @@ def attend_910b(q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, scale: float, vi
     Args:
         q_BNSD, k_BNTD, v_BNTD: float16 or bfloat16.
         visible: the fields of a `Visible`, in order; () for no such mask.
-        bias: added to the scores, (B or 1, N, S, T).
+        bias: added to the scores, (B or 1, N, S, T); one for all rows is repeated for the heads that rows become.
     """
     rows, heads, width, scalar, on_queries, mode, before, after, mask = _planned(
-        q_BNSD.shape, k_BNTD.shape[2], scale, visible, bias is not None)
+        q_BNSD.shape, k_BNTD.shape[2], scale, visible, 0 if bias is None else bias.shape[0])
     q = q_BNSD if bias is None else (q_BNSD.astype(ms.float32) * on_queries).astype(q_BNSD.dtype)
     q, k, v = _widened(q, width), _widened(k_BNTD, width), _widened(v_BNTD, width)
     q = q.reshape((rows, heads, q.shape[2], width))
     k, v = k.reshape((rows, heads, k.shape[2], width)), v.reshape((rows, heads, v.shape[2], width))
-    shift = None if bias is None else bias.astype(q.dtype)
+    shift = None if bias is None else ops.concat((bias.astype(q.dtype),) * (heads // q_BNSD.shape[1]), 1)
     out = vendor_operator(q, k, v, heads, real_shift=shift, attn_mask=mask, scalar_value=scalar, pre_tokens=before,
                           next_tokens=after, input_layout="BNSD", sparse_mode=mode)
     return out[..., : q_BNSD.shape[3]].reshape(q_BNSD.shape)

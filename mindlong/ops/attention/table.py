@@ -36,6 +36,7 @@ class Limits:
     directions: tuple[str, ...] = DIRECTIONS
     length: int = 1 << 31
     heads: int = 1 << 31
+    worth: int = 1  # queries from which "auto" takes it
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Choice:
 BACKENDS: dict[str, Limits] = {
     "native": Limits(chips=("cpu",), dtypes=("float32",), head_dims=(1, 512)),
     "flash_910b": Limits(chips=("910b",), dtypes=("float16", "bfloat16"), head_dims=(1, 512), length=512 * 1024, heads=256),
-    "flash_910a": Limits(chips=("910a",), dtypes=("float16",), head_dims=(1, 160), masks=("none", "keys", "band"), length=1 << 20),
+    "flash_910a": Limits(chips=("910a",), dtypes=("float16",), head_dims=(1, 160), masks=("none", "keys", "band"), length=1 << 20,
+                         worth=64),
     "chunked": Limits(),
     "math": Limits(),
 }
@@ -105,6 +107,8 @@ def choose(chip: str, dtype: str, head_dim: int, mask_kind: str, direction: str,
     refused = []
     for name in PREFERRED[chip]:
         broken = missing.get(name) or broken_limit(name, *question)
+        if broken is None and lengths[0] < BACKENDS[name].worth:
+            broken = f"its tiles would be nearly empty with {lengths[0]} queries"
         if broken is None:
             return Choice(name, f"the fastest on {chip}")
         refused.append(f"not {name}: {broken}")

@@ -26,11 +26,9 @@ template <bool kKeys> class AttentionBackward : public Tiles {
   // first and second: dq and unused, or dk and dv. delta and scaled are written for queries and read for keys, where q and o are not read.
   __aicore__ inline void Init(GM_ADDR q, GM_ADDR k, GM_ADDR v, GM_ADDR control, GM_ADDR o, GM_ADDR logsum, GM_ADDR dout, GM_ADDR delta, GM_ADDR scaled,
                               GM_ADDR first, GM_ADDR second, const AttentionShape& shape) {
-    tall_ = 2;
-    uint32_t bc = 128;
-    if (!Fits(shape.d, bc, 2)) Fits(shape.d, 64, 2) ? (void)(bc = 64) : (void)(tall_ = 1);
-    if (!Fits(shape.d, bc, tall_)) bc = 64;
-    Open(shape, control, bc);
+    const bool two = Fits(shape.d, 128, 2) || Fits(shape.d, 64, 2);  // tiles of rows that a tile of columns serves
+    tall_ = two ? 2 : 1;
+    Open(shape, control, Fits(shape.d, 128, tall_) ? 128 : 64);
     rows_ = kKeys ? shape.skv : shape.sq, blocks_ = (rows_ + ROWS - 1) / ROWS;
     const uint64_t nq = (uint64_t)shape.bn * shape.sq * shape.d, nk = (uint64_t)shape.bn * shape.skv * shape.d;
     const uint64_t tails = (uint64_t)shape.bn * QueryBlocks() * STRIP;

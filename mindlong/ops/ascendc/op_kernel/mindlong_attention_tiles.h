@@ -39,8 +39,8 @@ class Tiles {
     t_ = shape, width_ = shape.d / LANES, bc_ = columns, bf_ = columns / LANES;
     control_.SetGlobalBuffer((__gm__ int32_t*)control, HEAD);
     c_.heads = control_.GetValue(0);
-    const int32_t bits = control_.GetValue(1);
-    c_.scale = *(const float*)&bits;
+    union { int32_t bits; float number; } scale;
+    scale.bits = control_.GetValue(1), c_.scale = scale.number;
     c_.back = control_.GetValue(2), c_.ahead = control_.GetValue(3), c_.unit = control_.GetValue(4);
     control_.SetGlobalBuffer((__gm__ int32_t*)control, HEAD + shape.bn / c_.heads);
   }
