@@ -1,0 +1,1 @@
+"""What tools/graph_report.py is made of: networks from configurations, and the graphs that MindSpore compiles them to."""

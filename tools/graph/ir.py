@@ -1,0 +1,75 @@
+"""Reads the text of a compiled graph (MindSpore's .ir dump of the pass `validate`): operators, shapes, bytes."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+_NODE = re.compile(r"^\s+%\d+\([^)]*\) = (?:PrimFunc_|PrimitivePy\.)?(\w+)\(")
+_TYPES = re.compile(r"^\s+: \((.*)\) -> \((.*)\)\s*$")
+_TENSOR = re.compile(r"Tensor\[(\w+?)(\d+)?\]>?, \(([\d, ]*)\)")
+_BYTES = {"Bool": 1, "Complex": 1}
+
+# No kernel: bookkeeping, or another view of the same memory.
+FREE = {"Load", "Depend", "UpdateState", "MakeTuple", "TupleGetItem", "Return", "Reshape", "ExpandDims", "Squeeze", "Partial",
+        "make_tuple", "tuple_getitem", "return", "StopGradient", "Flatten", "Switch", "Call", "Shape", "ListGetItem"}
+KINDS = {  # kind: beginnings of operators' names
+    "transpose": ("Transpose", "TransposeD"),
+    "cast": ("Cast",),
+    "strided slice": ("StridedSlice", "Slice"),
+    "copy": ("Concat", "Stack", "Split", "Unstack", "Tile", "Gather", "Broadcast", "Pad", "TensorMove", "Fill", "Zeros", "Ones",
+             "Repeat", "Select", "Masked", "ScatterNd", "Tensor", "Roll", "Chunk", "Reverse", "Resize", "Upsample", "Expand"),
+    "convolution": ("Conv",),
+    "matmul": ("MatMul", "BatchMatMul", "Dense", "BatchMatMulExt"),
+    "attention": ("FlashAttention", "Custom"),
+    "softmax": ("Softmax", "LogSoftmax"),
+    "reduction": ("Reduce", "Sum", "Mean", "LayerNorm", "GroupNorm", "BatchNorm", "L2", "BiasAddGrad"),
+    "update": ("Assign", "Apply", "Adam"),
+}
+HOSTILE = ("transpose", "cast", "strided slice", "copy")  # what moves bytes and computes nothing
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A node that is a kernel: its name, kind, the bytes it reads and writes, and the shape of its largest tensor."""
+
+    name: str
+    kind: str
+    moved: int
+    shape: tuple[int, ...]
+
+
+def operators(text: str) -> list[Operator]:
+    """The kernels of a graph, in order."""
+    found, name = [], None
+    for line in text.splitlines():
+        node = _NODE.match(line)
+        if node:
+            name = node.group(1)
+            continue
+        types = _TYPES.match(line) if name else None
+        if types:
+            if name not in FREE:
+                found.append(_operator(name, _tensors(types.group(1)) + _tensors(types.group(2))))
+            name = None
+    return found
+
+
+def kind_of(name: str) -> str:
+    """The kind of an operator by its name; "elementwise" for what is in no list."""
+    return next((kind for kind, starts in KINDS.items() if name.startswith(starts)), "elementwise")
+
+
+def _operator(name: str, tensors: list[tuple[int, tuple[int, ...]]]) -> Operator:
+    largest = max(tensors, key=lambda t: t[0], default=(0, ()))
+    return Operator(name, kind_of(name), sum(size for size, _ in tensors), largest[1])
+
+
+def _tensors(types: str) -> list[tuple[int, tuple[int, ...]]]:
+    """Bytes and shape of every tensor of a list of types."""
+    out = []
+    for base, bits, shape in _TENSOR.findall(types):
+        sizes = tuple(int(n) for n in shape.replace(" ", "").split(",") if n)
+        out.append((math.prod(sizes) * (_BYTES.get(base, int(bits or 8) // 8)), sizes))
+    return out

@@ -1,0 +1,99 @@
+"""The cells whose graphs are reported: a network's forward pass, or a training step's loss and gradients, from a configuration."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+from omegaconf import OmegaConf
+
+from mindlong.config.load import load, model_node, read_yaml
+from mindlong.config.schema import TrainConfig
+from mindlong.config.train_options import TrainOptions
+from mindlong.data.build import open_source
+from mindlong.models.init import initialise
+from mindlong.training.prepare import prepare
+from mindlong.training.step import Gradients
+from mindlong.training.tasks import build_task
+from mindlong.utils.errors import ConfigError
+
+WORKS = ("forward", "train")
+
+
+class SquaredError(nn.Cell):
+    """construct(target, *inputs) -> the mean squared difference of the network's answer from the target."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__()
+        self.network = network
+
+    def construct(self, target: Tensor, *inputs: Tensor) -> Tensor:
+        return ((self.network(*inputs) - target) ** 2).mean()
+
+
+def build(path: str, overrides: list[str], work: str, shape: tuple[int, int, int], batch: int,
+          half: bool) -> tuple[nn.Cell, list[Tensor]]:
+    """The cell and the tensors to compile it with.
+
+    Args:
+        path: a training configuration, or a model file of a UNet.
+        work: "forward" or "train".
+        shape: frames, height, width of a model file's input; a training configuration has its own.
+        half: compute in float16.
+    Raises:
+        ConfigError: neither of the two.
+    """
+    tree = read_yaml(Path(path))
+    if "model" in tree:
+        return _from_training(path, overrides, work, batch, half)
+    model = OmegaConf.to_object(model_node({**tree, **OmegaConf.to_container(OmegaConf.from_dotlist(overrides))}, {}, path))
+    return _from_model(model, work, shape, batch, half)
+
+
+def _from_training(path: str, overrides: list[str], work: str, batch: int, half: bool) -> tuple[nn.Cell, list[Tensor]]:
+    config: TrainConfig = load(path, overrides, TrainConfig).values
+    with contextlib.ExitStack() as stack:
+        task = build_task(config, stack.enter_context(open_source(config.data, config.train.seed, 0)))
+        arrays = task.inputs(0, range(batch))
+    options = TrainOptions(precision="fp16" if half else "fp32")
+    return _cell(task.network, task.loss, options, work), _given(work, [Tensor(a) for a in arrays])
+
+
+def _from_model(model, work: str, shape: tuple[int, int, int], batch: int, half: bool) -> tuple[nn.Cell, list[Tensor]]:
+    spec = model.spec()
+    frames, height, width = shape
+    if model.family == "vdm":
+        from mindlong.models.vdm_unet import Unet3D
+
+        network, channels, out = Unet3D(spec), spec.channels, spec.out_dim or spec.channels
+        more = [np.zeros((batch, spec.cond_dim), np.float32)] if spec.cond_dim else []
+    elif hasattr(spec, "context_dim"):
+        from mindlong.models.unet import UNet
+
+        network, channels, out = UNet(spec, "float16" if half else "float32"), spec.in_channels, spec.out_channels
+        more = [np.zeros((batch, 77, spec.context_dim), np.float32), *[np.full(batch, 8, np.float32)] * ("fps" in spec.conditions)]
+    else:
+        raise ConfigError(f"the model file's family is {model.family}; a graph is reported for vdm and for the latent UNets")
+    initialise(network, 0)
+    x, t = np.zeros((batch, channels, frames, height, width), np.float32), np.full(batch, 500, np.int32)
+    target = np.zeros((batch, out, frames, height, width), np.float32)
+    inputs = [Tensor(a) for a in (x, t, *more)]
+    if work == "forward":
+        return network.set_train(False), inputs
+    options = TrainOptions(precision="fp16" if half and model.family == "vdm" else "fp32")
+    return _cell(network, SquaredError(network), options, work), _given(work, [Tensor(target), *inputs])
+
+
+def _cell(network: nn.Cell, loss: nn.Cell, options: TrainOptions, work: str) -> nn.Cell:
+    prepare(network, options)
+    if work == "forward":
+        return loss.set_train(False)
+    network.set_train(True)
+    return Gradients(loss, network.trainable_params())
+
+
+def _given(work: str, arrays: list[Tensor]) -> list[Tensor]:
+    return arrays if work == "forward" else [Tensor(1.0, ms.float32), *arrays]
