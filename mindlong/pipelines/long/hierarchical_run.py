@@ -30,6 +30,7 @@ from mindlong.pipelines.long.key_frames import read_image
 from mindlong.pipelines.long.latents_on_disk import LatentFolder
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
+from mindlong.utils.errors import UserError
 from mindlong.utils.lines import opening_lines
 
 UNRELATED = ("env", "formats", "output", "scale", "fps", "batch", "count", "prompts", "prompt")  # keys that change no latent
@@ -72,7 +73,7 @@ def _made(session: Session, work: Work, model: ControlledModel, prompt: str, num
             for level in run_plan(work.plan, folder, runs, (channels, *size), config.batch, comm, work.only):
                 if o.level_videos and comm.rank == 0 and level < max(job.level for job in work.plan.jobs) and work.only is None:
                     _level_video(session, work, model.latent, folder, level, stem)
-        except BaseException:
+        except (KeyboardInterrupt, UserError):
             if comm.rank == 0:
                 _keep_what_there_is(session, model.latent, folder, stem)
             raise
