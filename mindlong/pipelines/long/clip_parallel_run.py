@@ -91,7 +91,7 @@ class LongVideo:
         context = mixed(self.prompts, self.own.blend, encoded)[None]  # (1, F or 1, S, D)
         frames, asked = self._lock_step() if self.own.strategy in IN_LOCK_STEP else self._windows()
         context = context[:, frames.start : frames.stop] if context.shape[1] > 1 else context[:, 0]
-        model = self._guided(asked, context, np.broadcast_to(encoded[self.own.negative], context.shape))
+        model = self._guided(asked, context, np.array(np.broadcast_to(encoded[self.own.negative], context.shape)))
         source = np.arange(self.total)
         if self.own.strategy == "free_noise":
             source = shuffled(self.total, self.window, self.own.stride, self.config.seed)
