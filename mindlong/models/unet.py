@@ -6,6 +6,7 @@ Legend: B videos, C channels, F frames, h w latent pixels, R = B*F rows, T token
 from __future__ import annotations
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindlong.models.blocks import LAYERS, Layer, NumberEmbedding, Transformer, down_blocks, parts_of, up_blocks
@@ -22,6 +23,12 @@ def _input_check(spec: UNetSpec):
         spec.check_inputs(x, t, context, fps)
 
     return check
+
+
+@ops.constexpr
+def _places(start: int, frames: int) -> Tensor:
+    """The places of a video's frames, float32 (F,)."""
+    return Tensor(np.arange(start, start + frames, dtype=np.float32))
 
 
 class UNet(nn.Cell):
@@ -42,9 +49,10 @@ class UNet(nn.Cell):
         super().__init__()
         self.spec, self.dtype, self.check = spec, getattr(ms, dtype), _input_check(spec)
         parts, first = parts_of(spec), spec.channels[0]
-        self.embeddings = tuple(f"{name}_embedding" for name in spec.conditions)
-        for name in self.embeddings:
-            setattr(self, name, NumberEmbedding(first, spec.emb_dim))
+        self.embeddings = tuple(f"{name}_embedding" for name in spec.conditions if name != "frame")
+        self.placed = "frame" in spec.conditions
+        for name in spec.conditions:
+            setattr(self, f"{name}_embedding", NumberEmbedding(first, spec.emb_dim))
         self.conv_in = parts.conv(spec.in_channels, first, 3, padding=1)
         self.entered = spec.entry is not None
         if self.entered:
@@ -59,8 +67,9 @@ class UNet(nn.Cell):
     def _zeros(self, spec: UNetSpec) -> None:
         if "conv_out" in spec.zero:
             start_at_zero(self.conv_out)
-        if "fps" in spec.zero and "fps" in spec.conditions:
-            start_at_zero(self.fps_embedding.fc2)
+        for name in ("fps", "frame"):
+            if name in spec.zero and name in spec.conditions:
+                start_at_zero(getattr(self, f"{name}_embedding").fc2)
 
     def construct(self, x_BCFHW: Tensor, t_B: Tensor, context: Tensor, fps_B: Tensor | None = None) -> Tensor:
         """The network's prediction.
@@ -97,13 +106,16 @@ class UNet(nn.Cell):
             x = layer(x, kept[-1 - i], emb_RE, up[i], frames, before[-2 - i].shape[2:])
         return unfold(self.conv_out(self.norm_out(x, frames), frames), frames).astype(ms.float32)
 
-    def embedding(self, numbers: tuple[Tensor, ...], frames: int, more_BE: Tensor | None = None) -> Tensor:
-        """The sum of the embeddings (and `more_BE`) behind SiLU, repeated for every frame: (R, E)."""
+    def embedding(self, numbers: tuple[Tensor, ...], frames: int, more_BE: Tensor | None = None, start: int = 0) -> Tensor:
+        """The sum of the embeddings (and `more_BE`) behind SiLU, for every frame: (R, E). `start` is the first frame's place."""
         emb_BE = self.time_embedding(numbers[0])
         for name, number_B in zip(self.embeddings[1:], numbers[1:]):  # noqa: B905  graph mode knows no strict
             emb_BE = emb_BE + getattr(self, name)(number_B)
         if more_BE is not None:
             emb_BE = emb_BE + more_BE
         batch, width = emb_BE.shape
-        emb_BFE = self.act(emb_BE).astype(self.dtype).expand_dims(1).broadcast_to((batch, frames, width))
-        return emb_BFE.reshape((batch * frames, width))
+        if self.placed:
+            emb_BFE = self.act(emb_BE.expand_dims(1) + self.frame_embedding(_places(start, frames)).expand_dims(0))
+        else:
+            emb_BFE = self.act(emb_BE).expand_dims(1).broadcast_to((batch, frames, width))
+        return emb_BFE.astype(self.dtype).reshape((batch * frames, width))

@@ -14,7 +14,8 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 
 KINDS = ("space", "time", "text", "ff")
 FRAMES = ("space", "time")  # the kinds that read other frames
-ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps")
+ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame")
+CONDITIONS = ("time", "fps", "frame")
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class UNetSpec:
         groups, eps: of the GroupNorms of residual blocks and the exit.
         joint: those norms take their statistics over all frames together, not frame by frame.
         pseudo3d: every 2-D convolution is followed by one over frames.
-        conditions: what is embedded and added up: "time", and "fps" where the frame rate is told.
+        conditions: what is embedded and added up, of CONDITIONS: "time", "fps" where the frame rate is told, "frame" where
+            every frame is told its place in the video (no published network is).
         linear_projection: files store the projections of spatial transformers as linear layers, else as 1 x 1
             convolutions (the numbers are the same).
         upcast: attention scores are computed in float32 in half precision too (Stable Diffusion 2.1 overflows without).
@@ -244,7 +246,7 @@ def _problems(spec: UNetSpec) -> Iterator[str]:
     for width in spec.channels:
         if width % spec.groups:
             yield f"channels holds {width}; each must be a multiple of groups ({spec.groups})."
-    for word, known in (*((z, ZEROS) for z in spec.zero), *((c, ("time", "fps")) for c in spec.conditions)):
+    for word, known in (*((z, ZEROS) for z in spec.zero), *((c, CONDITIONS) for c in spec.conditions)):
         if word not in known:
             yield f"{word!r} is not known here; it must be of {', '.join(known)}."
     yield from _head_problems(spec)

@@ -16,7 +16,7 @@ class Diffusers:
 
     conv_in, entry, norm_out, conv_out = "conv_in", "transformer_in", "conv_norm_out", "conv_out"
     res = {"time_proj": "time_emb_proj", "skip": "conv_shortcut"}
-    embedding = {"time": "time_embedding.linear_{}", "fps": "fps_embedding.linear_{}"}
+    embedding = {"time": "time_embedding.linear_{}", "fps": "fps_embedding.linear_{}", "frame": "frame_embedding.linear_{}"}
     embedding_numbers = (1, 2)
     joint_rank = entry_rank = 2
 
@@ -62,7 +62,7 @@ class Ldm:
         "conv2": "out_layers.3",
         "skip": "skip_connection",
     }
-    embedding = {"time": "time_embed.{}", "fps": "fps_embedding.{}"}
+    embedding = {"time": "time_embed.{}", "fps": "fps_embedding.{}", "frame": "frame_embedding.{}"}
     embedding_numbers = (0, 2)
 
     def stage(self, spec: UNetSpec, side: str, level: int, layer: int, stage: Stage) -> str:

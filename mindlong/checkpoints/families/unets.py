@@ -129,6 +129,8 @@ def _infer(family: Family, words: _Words, shapes: Shapes, wishes: Mapping[str, A
         "linear_projection": len(shapes.get(f"{words.mid}.proj_in.weight", ())) == 2,
         **_heads(family, channels, context, wishes),
     }
+    if any(name.startswith("frame_embedding.") for name in shapes):
+        found["conditions"] = (*family.spec().conditions, "frame")
     if family.fixed.get("entry"):
         head = wishes.get("head_dim") or found["head_dim"] or channels[0]
         found["entry_heads"] = size(shapes, f"{words.entry}.proj_in.weight", 0) // head
