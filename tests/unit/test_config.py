@@ -123,7 +123,8 @@ def test_exit_codes(args, code):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "infer").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_shipped_inference_file_loads(path):
-    assert load(path, [], InferConfig).values.pipeline
+    needed = {"interpolate": ["interpolate.video=clip.mp4"], "tune_a_video_edit": ["prompt=a panda surfing"]}
+    assert load(path, needed.get(path.stem, []), InferConfig).values.pipeline
 
 
 def test_a_section_belongs_to_its_pipeline():
