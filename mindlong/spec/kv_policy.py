@@ -23,7 +23,7 @@ A policy is written as terms joined by commas:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -185,15 +185,19 @@ def _gathered(block: Table) -> list[int]:
 def _block_bias(block: Table, keys: list[int]) -> np.ndarray:
     if len(set(keys)) < len(keys):  # a list with duplicates, the same for all: each copy counts once
         return np.zeros((len(block), len(keys)), np.float32)
-    counts = np.array([[row.count(g) for g in keys] for row in block], np.float32)
-    return np.where(counts > 0, np.log(np.maximum(counts, 1)), MASKED)
+    return _logs(block, keys)
 
 
 def best_size(rows: Table, overhead: int = OVERHEAD) -> int:
     """The block size that costs least: a block is a small product of size x keys numbers, and `overhead` more."""
     frames = len(rows)
     sizes = [size for size in range(1, frames + 1) if frames % size == 0]
-    return min(sizes, key=lambda size: frames // size * (overhead + size * reading(rows, size).index.shape[1]))
+
+    def cost(size: int) -> int:
+        read = max(len(_gathered(rows[i : i + size])) for i in range(0, frames, size))
+        return frames // size * (overhead + size * read)
+
+    return min(sizes, key=cost)
 
 
 def restricted(rows: Table, allowed_FF: np.ndarray) -> Table:
@@ -217,9 +221,16 @@ def shared(rows: Table) -> bool:
 
 def log_counts(rows: Table) -> np.ndarray:
     """float32 (F, F): what a dense attention over all frames adds to the scores to equal the table."""
-    frames = len(rows)
-    counts = np.array([[row.count(g) for g in range(frames)] for row in rows], np.float32)
-    return np.where(counts > 0, np.log(np.maximum(counts, 1)), MASKED).astype(np.float32)
+    return _logs(rows, range(len(rows))).astype(np.float32)
+
+
+def _logs(rows: Table, keys: Sequence[int]) -> np.ndarray:
+    """(rows, keys): logarithm of how often each row has each of the different keys, MASKED where it has not."""
+    place = {g: i for i, g in enumerate(keys)}
+    counts = np.zeros((len(rows), len(keys)), np.float32)
+    for f, row in enumerate(rows):
+        np.add.at(counts[f], [place[g] for g in row], 1)
+    return np.where(counts > 0, np.log(np.maximum(counts, 1)), MASKED)
 
 
 def imports(rows: Table, owned: list[range]) -> list[list[int]]:
