@@ -87,6 +87,8 @@ class DiffusionOptions:
     zero_terminal_snr: bool = option(False, "stretch the schedule so that the last step is pure noise (v and x0 only)")
     shift: float = option(1.0, "training draws noisier timesteps more often; a time u in (0, 1) becomes "
                           "shift u / (1 + (shift - 1) u); videos, whose frames repeat each other, want 2 to 4", minimum=0.01)
+    terminal_mean: float = option(0.0, "latents: share of samples put at the last timestep, where nothing of the clip is left and "
+                                  "the answer is the mean of all clips with its caption; needs zero_terminal_snr", minimum=0)
     prediction: str = option("eps", "what the network predicts", choices=("eps", "v", "x0"))
     loss: str = option("l1", "distance between prediction and target", choices=("l1", "l2"))
     cond_drop: float = option(
@@ -162,5 +164,7 @@ class TrainConfig:
         yield from self.tune.problems(self)
         if self.data.kind == "clips" and not self.data.folder:
             yield "data.folder is empty; data.kind=clips needs a folder of videos"
+        if self.diffusion.terminal_mean and not self.diffusion.zero_terminal_snr:
+            yield "diffusion.terminal_mean needs diffusion.zero_terminal_snr=true: only pure noise tells nothing of the clip"
         if self.diffusion.cond_drop > 1:
             yield f"diffusion.cond_drop is {self.diffusion.cond_drop:g}; a share is at most 1"

@@ -46,6 +46,7 @@ class LatentCache:
                 self._fill(done, encode)
         self.moments = np.load(self.folder / "moments.npy", mmap_mode="r")
         self.captions: list[str] = json.loads((self.folder / "captions.json").read_text())
+        self._means: dict[str, np.ndarray] = {}
 
     def row(self, index: int, seed: int) -> int:
         """Which clip sample `index` is: every clip once before any comes again, in an order that changes each round."""
@@ -62,6 +63,14 @@ class LatentCache:
         """(L, F, h, w) of one latent."""
         channels, *rest = self.moments.shape[1:]
         return channels // 2, *rest
+
+    def mean_of_caption(self, caption: str) -> np.ndarray:
+        """The mean latent (L, F, h, w) float32 of all clips with this caption."""
+        if caption not in self._means:
+            rows = [i for i, text in enumerate(self.captions) if text == caption]
+            means = np.asarray(self.moments[rows], np.float32)
+            self._means[caption] = means[:, : means.shape[1] // 2].mean(0)
+        return self._means[caption]
 
     def deviation(self, clips: int = 64) -> float:
         """Standard deviation of the latents' means; 1 over it is the scaling that a UNet wants."""

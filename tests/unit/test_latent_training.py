@@ -159,3 +159,18 @@ def test_a_run_goes_on_when_the_program_has_learnt_a_new_key():
     assert before != now and check_same_run(before, now, "runs/x") == []
     with pytest.raises(ConfigError, match="beta_start"):
         check_same_run(before, config(VAE, {"diffusion.beta_start": "0.5"}).text, "runs/x")
+
+
+def test_at_pure_noise_the_target_is_the_mean_of_the_captions_clips(first_stage, tmp_path):
+    asked = {"diffusion.terminal_mean": "1.0", "diffusion.zero_terminal_snr": "true", "diffusion.schedule": "scaled_linear",
+             "diffusion.prediction": "v"}  # fmt: skip
+    task = task_of(config(UNET, latents(first_stage, tmp_path), asked))
+    x0, _, t, *_ = task.inputs(0, [0, 1, 2])
+    assert (t == 999).all() and task.schedule.alphas_cumprod[-1] == 0
+    rows = [task.cache.row(i, 0) for i in range(3)]
+    for got, row in zip(x0, rows, strict=True):
+        same = [i for i, caption in enumerate(task.cache.captions) if caption == task.cache.captions[row]]
+        mean = np.asarray(task.cache.moments, np.float32)[same, :4].mean(0) * task.scaling
+        assert np.allclose(got, mean, atol=1e-5)
+    with pytest.raises(ConfigError, match="needs diffusion.zero_terminal_snr"):
+        config(UNET, latents(first_stage, tmp_path), {"diffusion.terminal_mean": "0.5"})

@@ -74,11 +74,26 @@ class LatentTask:
         posterior = rng.normal_rows(list(samples), self.cache.shape, seed, "posterior")
         x0 = np.stack([self.cache.latent(row, noise) for row, noise in zip(rows, posterior, strict=True)])
         noise = rng.normal_rows(list(samples), x0.shape[1:], seed, "noise")
+        x0, at_end = self._averaged(x0, samples, rows)
         count, shift = self.schedule.timesteps, self.config.diffusion.shift
         t = np.array([draw_timestep(rng.generator(seed, "timestep", i), count, shift) for i in samples], np.int32)
+        t = np.where(at_end, np.int32(count - 1), t)
         dropped = [rng.generator(seed, "cond-drop", i).random() < self.config.diffusion.cond_drop for i in samples]
         captions = ["" if drop else self.cache.captions[row] for drop, row in zip(dropped, rows, strict=True)]
         return x0 * np.float32(self.scaling), noise, t, self.tokenizer(captions), *self._fps(len(samples))
+
+    def _averaged(self, x0: np.ndarray, samples: Sequence[int], rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """`x0` with the mean over clips of the same caption for some samples, and which ones these are.
+
+        At the last timestep x_t is noise, and what minimises the loss is the mean of x0 given the caption. Taking that mean as the
+        target changes no optimum and leaves out most of the noise of the gradient (arXiv 2302.00670, with the whole cache as the
+        reference batch). It is what teaches a network to ask the caption about what is seen in every frame.
+        """
+        share, seed = self.config.diffusion.terminal_mean, self.config.train.seed
+        chosen = np.array([share > 0 and rng.generator(seed, "terminal", i).random() < share for i in samples])
+        for place in np.flatnonzero(chosen):
+            x0[place] = self.cache.mean_of_caption(self.cache.captions[rows[place]])
+        return x0, chosen
 
     def preview(self, step: int, folder: Path) -> list[Path]:
         """Draw the preview prompts from their fixed noise; returns the GIF and the contact sheet."""
