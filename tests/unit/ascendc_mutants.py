@@ -11,8 +11,8 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import resource
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -114,7 +114,7 @@ def survives(twin: ctypes.CDLL, n: int, work) -> bool:
     """Whether mutant `n` passes for the kernel; run in a child process, for it may crash or never end."""
     child = os.fork()
     if child == 0:
-        signal.alarm(SECONDS)
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         ctypes.c_int.in_dll(twin, "TWIN_MUTANT").value = n
         try:
