@@ -50,7 +50,7 @@ def test_the_originals_own_rule_and_its_lost_gradients_give_our_two_lists(name):
     assert len(want["reached"]) < len(want["learns"])
 
 
-DEFAULT = {("tuned_sd15", False), ("tuned_sd20", True)}  # the others take minutes together
+DEFAULT = {("tuned_sd15", True), ("tuned_sd20", False)}  # the others take minutes together; the second is cut to CLIP
 STEPS = [pytest.param(n, p, c, id=n + "_compat" * c, marks=() if (n, c) in DEFAULT else pytest.mark.slow)
          for n, p in cases.TRAININGS for c in (False, True)]
 
@@ -69,7 +69,6 @@ def test_a_step_of_training_equals_the_originals(name, prediction, compat):
     after = {p.name: p.asnumpy() for p in net.get_parameters()}
     assert {n for n in before if not np.array_equal(before[n], after[n])} == set(chosen)
     np.testing.assert_allclose([update.loss, update.norm], [want["loss"], want["norm"]], rtol=2e-5)
-    assert want["norm"] > cases.CLIP
 
     source = {n: e.source for n, e in chosen.items()}
     cut = min(1.0, cases.CLIP / (update.norm + 1e-6))
