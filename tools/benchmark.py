@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.works import WORKS, Work  # noqa: E402
 
 PEERS = ("pytorch", "mindspore")
+HAND = "## Where the time goes"
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 PACKAGES = ("mindspore", "torch", "diffusers", "video-diffusion-pytorch", "numpy")
 
@@ -144,6 +145,12 @@ def page(rows: list[dict], threads: int, note: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def write_page(path: Path, text: str) -> None:
+    """Write the page; what stands under "Where the time goes" in the one that is there stays, it is written by hand."""
+    _, mark, kept = path.read_text().partition(HAND) if path.exists() else ("", "", "")
+    path.write_text(text + (f"\n{mark}{kept}" if mark else ""))
+
+
 def main() -> int:
     """Parse, run, print, and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -178,7 +185,7 @@ def main() -> int:
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1))
     if args.markdown:
-        Path(args.markdown).write_text(page(rows, args.threads, args.note))
+        write_page(Path(args.markdown), page(rows, args.threads, args.note))
     return 0
 
 
