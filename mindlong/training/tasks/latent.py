@@ -166,7 +166,7 @@ def build_network(config: TrainConfig) -> nn.Cell:
     if text:
         _start_from(network.text_encoder, text)
         for parameter in network.text_encoder.get_parameters():
-            parameter.requires_grad = False
+            parameter.requires_grad = options.train_text
     return network
 
 
