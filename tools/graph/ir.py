@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 _NODE = re.compile(r"^\s+%\d+\([^)]*\) = (?:PrimFunc_|PrimitivePy\.)?(\w+)\(")
 _TYPES = re.compile(r"^\s+: \((.*)\) -> \((.*)\)\s*$")
-_TENSOR = re.compile(r"Tensor\[(\w+?)(\d+)?\]>?, \(([\d, ]*)\)")
+_TENSOR = re.compile(r"Tensor\[([A-Za-z]+)(\d*)\]>?, \(([\d, ]*)\)")
+_TUPLE = re.compile(r"Tuple\[Tensor\[([A-Za-z]+)(\d*)\][^<>]*?TupleShape\(([\d, ()]*)\)")  # of tensors of one type
 _BYTES = {"Bool": 1, "Complex": 1}
 
 # No kernel: bookkeeping, or another view of the same memory.
@@ -68,8 +69,10 @@ def _operator(name: str, tensors: list[tuple[int, tuple[int, ...]]]) -> Operator
 
 def _tensors(types: str) -> list[tuple[int, tuple[int, ...]]]:
     """Bytes and shape of every tensor of a list of types."""
+    found = _TENSOR.findall(types)
+    found += [(base, bits, shape) for base, bits, shapes in _TUPLE.findall(types) for shape in re.findall(r"\(([^()]*)\)", shapes)]
     out = []
-    for base, bits, shape in _TENSOR.findall(types):
+    for base, bits, shape in found:
         sizes = tuple(int(n) for n in shape.replace(" ", "").split(",") if n)
         out.append((math.prod(sizes) * (_BYTES.get(base, int(bits or 8) // 8)), sizes))
     return out
