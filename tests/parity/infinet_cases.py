@@ -1,4 +1,4 @@
-"""What is compared with InfiNet's diffusers flavour: units by themselves, a whole small network, and one of the published widths.
+"""What is compared with InfiNet's diffusers flavour: units by themselves and a whole small network.
 
 Read by tools/golden/infinet.py, which runs the original, and by the parity test. Weights are never stored; each is a function of
 its key in the original's file.
@@ -39,17 +39,13 @@ def unit_inputs(stride: int) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Net:
-    """One whole network.
-
-    Attributes:
-        own: the units are those that the original's constructor makes; else units of the right widths were put in their
-            places, because it makes wrong ones for all but the published widths.
+    """One whole network. The original's constructor makes units of wrong widths for all but the published ones, so units of the
+    right widths are put in their places; its forward pass is its own.
     """
 
     name: str
     sizes: dict
     shape: tuple[int, int, int, int]
-    own: bool
     about: str
 
     def spec(self) -> UNetSpec:
@@ -61,8 +57,7 @@ class Net:
         """Every tensor of the original's state dict with its shape."""
         spec = self.spec()
         base = {e.source: e.source_shape for e in unet_names.names(spec)}
-        live = {e.source: e.source_shape for e in control.names(spec, control.AS_CODED)}
-        return base | (control.original_shapes(spec) if self.own else live)
+        return base | {e.source: e.source_shape for e in control.names(spec, control.AS_CODED)}
 
     def weight(self, key: str) -> np.ndarray:
         """The value of one tensor."""
@@ -77,12 +72,5 @@ class Net:
                 "context": draw((batch, 5, spec.context_dim), "context"), "probe": draw((batch, 4, *rest), "probe")}
 
 
-NETS = {
-    net.name: net
-    for net in (
-        Net("small", {"channels": (32, 64, 64, 32), "layers": 2, "head_dim": 8, "context_dim": 12}, (2, 3, 9, 10), False,
-            "(32, 64, 64, 32), two layers, attention, 9 x 10"),
-        Net("published", {"attends": (False,) * 4, "context_dim": 32}, (1, 3, 8, 8), True,
-            "(320, 640, 1280, 1280), two layers, all 160 tensors, no attention but in the middle and at the entry"),
-    )
-}  # fmt: skip
+SMALL = {"channels": (32, 64, 64, 32), "layers": 2, "head_dim": 8, "context_dim": 12}
+NETS = {"small": Net("small", SMALL, (2, 3, 9, 10), "(32, 64, 64, 32), two layers, attention, 9 x 10")}

@@ -2,7 +2,7 @@
 
 The original is no package: INFINET_SOURCE names the folder `diffusers` of kabachuha/InfiNet at 647ef85. Its model files run as they
 are under diffusers 0.42 with two modules found under their old names. Cases and weights are those of
-tests/parity/infinet_cases.py. The network of the published widths takes 8 GB; INFINET_NETS names those to make (small published).
+tests/parity/infinet_cases.py.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ def whole(net: cases.Net, unet: type, unit: type) -> dict[str, np.ndarray]:
     up = tuple(f"{'CrossAttn' * attends}UpBlock3D" for attends in spec.attends[::-1])
     made = unet(block_out_channels=spec.channels, layers_per_block=spec.layers, down_block_types=down, up_block_types=up,
                 cross_attention_dim=spec.context_dim, attention_head_dim=spec.head_dim).eval()
-    if not net.own:
-        _right_widths(made.infinet, spec, unit)
+    _right_widths(made.infinet, spec, unit)
     with torch.no_grad():
         state = made.state_dict()
         assert set(state) == set(net.keys), sorted(set(state) ^ set(net.keys))[:5]
@@ -107,8 +106,8 @@ def make(folder: Path) -> list[Path]:
         return []
     unet, unit = original()
     arrays = {"units": units(unit)}
-    for name in os.environ.get("INFINET_NETS", " ".join(cases.NETS)).split():
-        arrays[name] = whole(cases.NETS[name], unet, unit)
+    for name, net in cases.NETS.items():
+        arrays[name] = whole(net, unet, unit)
     paths = []
     for name, content in arrays.items():
         paths.append(folder / f"infinet_{name}.npz")
