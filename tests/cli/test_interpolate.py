@@ -125,12 +125,12 @@ def test_the_evaluation_ranks_methods_and_measures_networks(tmp_path, toy, video
     assert evaluate(["--every", "1", str(video)]) == 2 and evaluate([]) == 2
 
 
-@pytest.mark.parametrize("inside", ["yes", "no"])
-def test_a_picture_and_a_video_are_continued(tmp_path, toy, video, inside):
+@pytest.mark.parametrize("given", ["inside", "before"])
+def test_a_picture_and_a_video_are_continued(tmp_path, toy, video, given):
     """Random networks without hints take given frames inside their runs only; the video's own frames stay as they are."""
-    arguments = ["pipeline=extend", f"weights={toy}", f"video={video}", f"inside={inside}", "frames=5", "extend.run=4",
+    arguments = ["pipeline=extend", f"weights={toy}", f"video={video}", f"given={given}", "frames=5", "extend.run=4",
                  "overlap=2", "sample.steps=2", "formats=[frames]", f"output={tmp_path / 'out'}"]
-    if inside == "no":
+    if given == "before":
         assert command(arguments) == 2
         return
     assert command(arguments) == 0

@@ -18,8 +18,8 @@ class ExtendOptions:
     images: list[str] = option([], "continue these pictures, often one; all of one size")
     run: int = option(0, "frames that the network makes or holds at a time; 0: as trained", minimum=0)
     overlap: int = option(1, "given frames that a run is told", minimum=1)
-    inside: str = option("auto", "yes: given frames are part of a run; no: a run is the frames after them (the published base "
-                         "model); auto: as trained", choices=("auto", "yes", "no"))
+    given: str = option("auto", "inside: given frames are part of a run; before: a run is the frames after them (the published "
+                        "base model); auto: as trained", choices=("auto", "inside", "before"))
     hint: str = option("", "given frame that a frame is told; empty: as trained", choices=("", *HINTS))
     mask: str = option("", "zero or between, as for interpolation; empty: as trained", choices=("", *MASKS))
     hint_noise: float = option(0.0, "deviation of noise mixed into frames that the network made itself, 0 to 1: 0.87 and 0.78 are "

@@ -44,7 +44,7 @@ def work_of(config: Any) -> Work:
     """Read the given frames and lay out the runs. Raises ConfigError, InputFileError."""
     o: ExtendOptions = config.extend
     trained = training_of(config.weights)
-    inside = o.inside == "yes" or (o.inside == "auto" and not (trained and trained.interpolation.first_frame))
+    inside = o.given == "inside" or (o.given == "auto" and not (trained and trained.interpolation.first_frame))
     video = from_video(o.video) if o.video else None
     given = _last(video, o.overlap) if video else _pictures(o)
     plan = plan_extension(len(given), o.run or _run(trained, inside), o.overlap, len(given) + config.frames, inside)
@@ -74,7 +74,7 @@ def _pictures(o: ExtendOptions) -> np.ndarray:
 def check_hints(work: Work, hinted: bool) -> None:
     """Raise ConfigError where the network could not know what it is to continue."""
     if not hinted and not work.inside:
-        raise ConfigError("the UNet reads no hints, so given frames must be part of a run: extend.inside=yes")
+        raise ConfigError("the UNet reads no hints, so given frames must be part of a run: extend.given=inside")
 
 
 def plan(loaded: Loaded) -> dict[str, str]:
