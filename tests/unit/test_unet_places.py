@@ -15,7 +15,8 @@ SIZES = {"channels": (8,), "layers": 1, "attends": (False,), "head_dim": 4, "ent
 PLAIN = family("modelscope").spec(**SIZES, zero=())
 PLACED = family("modelscope").spec(**SIZES, zero=("frame",), conditions=("time", "frame"))
 RNG = np.random.default_rng(0)
-INPUTS = [Tensor(a.astype(np.float32)) for a in (RNG.standard_normal((1, 4, 3, 4, 4)), np.array([5.0]), RNG.standard_normal((1, 2, 4)))]
+ARRAYS = RNG.standard_normal((1, 4, 3, 4, 4)), np.array([5.0]), RNG.standard_normal((1, 2, 4))
+INPUTS = [Tensor(a.astype(np.float32)) for a in ARRAYS]
 
 
 def test_fresh_places_change_nothing_and_learnt_ones_tell_frames_apart():
