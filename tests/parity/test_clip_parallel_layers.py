@@ -45,7 +45,7 @@ def attention(layout, t=0):
         filled(getattr(cell, name), {"weight": weight})
     filled(cell.to_out, {"bias": WEIGHTS[4]})
     pool = cells.PoolAttention(cell, 2, False)
-    network = SimpleNamespace(unet=None)
+    network = SimpleNamespace(unet=SimpleNamespace(placed=False))
 
     def program(number):
         run = ClipRun(network, layout, number)
@@ -94,7 +94,7 @@ def convolutions(layout, native=False):
         filled(norm, {"weight": gamma, "bias": beta})
         filled(conv, {"weight": weight, "bias": bias})
     piece = cells.NormConv(4, 2) if layout.exact else cells.ChunkConvs(stage, layout.context)
-    network = SimpleNamespace(unet=None, exact=layout.exact, groups=2, pieces={id(stage): piece},
+    network = SimpleNamespace(unet=SimpleNamespace(placed=False), exact=layout.exact, groups=2, pieces={id(stage): piece},
                               frame_moments=cells.FrameMoments(2))
 
     def program(number):
