@@ -137,7 +137,6 @@ class ClipRun:
     def __init__(self, network: ShardedUNet, layout: ClipLayout, clip: int, park: Callable[[Tensor], Any] = lambda x: x) -> None:
         self.network, self.unet, self.layout, self.clip, self.park = network, network.unet, layout, clip, park
         self.frames = len(layout.clips[clip])
-        self.start = layout.clips[clip].start if self.unet.placed else 0  # a constant of the graph
         self.exports = {kind: self._places(kind) for kind in ("conv", "attention")}
         self.reading = layout.reading(clip)
         self.index = Tensor(self.reading.index)
@@ -154,8 +153,9 @@ class ClipRun:
         """The network's prediction for this clip: float32 (B, out_channels, F, h, w). Arguments as `UNet.construct`."""
         self.unet.spec.check_inputs(x_BCFHW.shape, t_B.shape, context.shape, fps_B is not None)
         self.t = int(t_B[0])
+        start = self.layout.clips[self.clip].start if self.unet.placed else 0  # a constant of the graph
         self.emb = self.network.embed(Tensor(t_B), None if fps_B is None else Tensor(fps_B), self.frames,
-                                      self.start)
+                                      start)
         self.context = Tensor(context).astype(self.unet.dtype)
         x = self.unet.conv_in(fold(Tensor(x_BCFHW).astype(self.unet.dtype)), self.frames)
         if self.unet.entered:
