@@ -73,6 +73,7 @@ def test_a_video_is_made_and_the_same_command_makes_another(toy, tmp_path):
     assert names == ["level0-node000000", *(f"level1-node{i:06d}" for i in range(3))]
 
 
+@pytest.mark.slow
 def test_pictures_are_the_ends_of_a_video_and_a_video_goes_on(toy, tmp_path):
     for name, colour in (("a", 40), ("b", 200)):
         Image.new("RGB", (16, 16), (colour,) * 3).save(tmp_path / f"{name}.png")
@@ -102,6 +103,7 @@ main({arguments!r})
 """
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_then_the_same_bits(toy, tmp_path):
     keys = arguments(toy, tmp_path / "killed", "batch=1")
     child = subprocess.run([sys.executable, "-c", RUN.format(root=str(ROOT), arguments=keys)], capture_output=True, timeout=400)

@@ -56,7 +56,7 @@ def test_two_processes_give_simulated_ranks_bits_by_either_way_to_swap(job, want
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("lengths", [[12], [2] * 6])
+@pytest.mark.parametrize("lengths", [[12], pytest.param([2] * 6, marks=pytest.mark.slow)])
 def test_a_whole_run_is_that_of_one_clip(want, lengths):
     out = simulated(len(lengths), lengths)
     assert np.abs(out - want).max() <= 1e-5 * want.std()

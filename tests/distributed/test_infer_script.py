@@ -28,6 +28,7 @@ def run(args, cwd, **env):
     return subprocess.run(command, env=base | env, cwd=cwd, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_video_of_one(tmp_path):
     folder(tmp_path / "weights", "videocrafter2")
     (tmp_path / "long.yaml").write_text(yaml.safe_dump({**CONFIG, "weights": str(tmp_path / "weights")}))

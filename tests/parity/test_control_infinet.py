@@ -56,6 +56,7 @@ def test_a_unit_and_its_gradients_equal_the_originals(stride):
         assert unet_cases.relative(g.asnumpy(), golden[f"{stride}/grad_{name}"]) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_whole_network_as_coded_equals_the_original():
     net, golden = cases.NETS["small"], np.load(GOLDEN / "infinet_small.npz")
     spec = net.spec()

@@ -15,7 +15,7 @@ from mindlong.spec.dual_scope import Phase, Tuning
 from mindlong.spec.families import family
 from mindlong.utils.errors import ConfigError
 
-pytestmark = pytest.mark.usefixtures("eager")
+pytestmark = [pytest.mark.usefixtures("eager"), pytest.mark.slow]  # a network compiled for each
 SPLITS = [([6, 6], 2), ([4, 4, 4], 3), ([3, 3, 3, 3], 4), ([2] * 6, 6), ([5, 3, 4], 3), ([1, 7, 1, 3], 2), ([1] * 12, 5)]
 
 

@@ -44,6 +44,7 @@ def whole(weights, tmp_path_factory):
 
 
 @pytest.mark.parametrize("clips", ["clips=3", "lengths=[1,4,1]"])
+@pytest.mark.slow
 def test_clips_cannot_be_seen_in_the_video(weights, tmp_path, whole, clips):
     made, latents = run(weights, tmp_path, clips, "sample.sampler=dpm_solver_sde")
     assert latents.shape == (4, 6, 4, 6) and np.abs(latents - whole[1]).max() <= 1e-5 * whole[1].std()
@@ -55,6 +56,7 @@ def test_clips_cannot_be_seen_in_the_video(weights, tmp_path, whole, clips):
 
 
 @pytest.mark.parametrize("sampler", ["dpm_solver_sde", "ddim"])
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_after_the_last_saved_step(weights, tmp_path, monkeypatch, sampler):
     pairs = ["clips=2", f"sample.sampler={sampler}", "sample.eta=1", "save_every=1", "sample.steps=4"]
     _, want = run(weights, tmp_path / "a", *pairs)

@@ -58,7 +58,8 @@ def given(spec, batch=2, frames=4, size=(5, 6), known=(0, 3), control=NUWA):
 FORMS = {"direct": ControlSpec(hidden=0), "cascade": NUWA, "per_layer": ControlSpec(hidden=0, per_layer=True)}
 
 
-@pytest.mark.parametrize(("form", "size"), [("direct", (5, 6)), ("cascade", (4, 4)), ("per_layer", (5, 6))])
+@pytest.mark.parametrize(("form", "size"), [pytest.param("direct", (5, 6), marks=pytest.mark.slow), ("cascade", (4, 4)),
+                                          pytest.param("per_layer", (5, 6), marks=pytest.mark.slow)])
 def test_a_fresh_branch_is_the_identity_to_the_last_bit(form, size):
     spec, control = spec_of(), FORMS[form]
     plain, told = given(spec, size=size, control=control)
@@ -69,6 +70,7 @@ def test_a_fresh_branch_is_the_identity_to_the_last_bit(form, size):
     assert np.array_equal(net(*plain).asnumpy(), want)
 
 
+@pytest.mark.slow
 def test_without_a_condition_a_trained_branch_is_the_base_to_the_last_bit():
     spec = spec_of()
     plain, told = given(spec)
@@ -89,6 +91,7 @@ def test_rows_with_nothing_known_are_the_base_in_a_mixed_batch():
     assert np.array_equal(mixed[0], alone[0]) and np.abs(mixed[1] - alone[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_rows_of_a_batch_do_not_see_each_other():
     spec = spec_of()
     net = randomised(built(spec, NUWA))
@@ -101,7 +104,7 @@ def test_rows_of_a_batch_do_not_see_each_other():
 SLOW = ("tune_a_video", "stable_diffusion")
 
 
-@pytest.mark.parametrize("name", ["videocrafter2", "pseudo3d", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) for n in ("videocrafter2", "pseudo3d", *SLOW)])
 def test_every_latent_family_takes_a_branch(name):
     spec = spec_of(name)
     plain, told = given(spec, control=ControlSpec(hidden=4))
@@ -122,6 +125,7 @@ def test_names_and_shapes_are_the_parameters(control, sizes):
     assert {p.name for p in net.get_parameters()} - set(ours) == {p.name for p in UNet(spec).get_parameters()}
 
 
+@pytest.mark.slow
 def test_a_prompt_for_each_frame():
     spec = spec_of()
     net = randomised(built(spec, NUWA))
@@ -146,6 +150,7 @@ def gradients(net, inputs, parameters):
     return float(found[0].asnumpy()), [g.asnumpy() for g in found[1]]
 
 
+@pytest.mark.slow
 def test_every_zero_convolution_learns_from_the_first_step():
     spec = spec_of()
     net = built(spec, FORMS["direct"])
@@ -156,6 +161,7 @@ def test_every_zero_convolution_learns_from_the_first_step():
     assert not idle
 
 
+@pytest.mark.slow
 def test_computing_again_in_the_backward_pass_changes_nothing():
     spec, results = spec_of(), []
     for again in (False, True):
@@ -171,6 +177,7 @@ def test_computing_again_in_the_backward_pass_changes_nothing():
     assert all(np.abs(a - b).max() <= 1e-5 * max(np.abs(a).max(), 1e-3) for a, b in zip(one, two, strict=True))
 
 
+@pytest.mark.slow
 def test_as_coded_depth_0_is_the_base_and_the_condition_is_the_noisy_video():
     spec = spec_of()
     (x, t, context, _), _ = given(spec)

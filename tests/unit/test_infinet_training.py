@@ -66,6 +66,7 @@ def test_the_noise_of_keys_and_the_weights_of_frames(base, tmp_path):
     assert np.allclose(weight**2, [[0, 2, 2, 0]] * 2)
 
 
+@pytest.mark.slow
 def test_known_frames_do_not_count_where_only_the_unknown_do(base, tmp_path):
     task = task_of(config(base, tmp_path / "run", **{"infinet.unknown_only": True, "infinet.shares": [0, 1]}))
     plain = task_of(config(base, tmp_path / "run"))
@@ -75,6 +76,7 @@ def test_known_frames_do_not_count_where_only_the_unknown_do(base, tmp_path):
     assert first != every and np.isfinite(first)
 
 
+@pytest.mark.slow
 def test_only_the_branch_learns_from_the_first_step_and_the_base_keeps_its_bits(base, tmp_path):
     loaded = config(base, tmp_path / "run", **{"train.train_only": ["unet.control.*"], "infinet.shares": [0, 1],
                                                "preview.prompts": ["a red circle moving left"], "preview.sample.steps": 2,
@@ -96,6 +98,7 @@ def test_only_the_branch_learns_from_the_first_step_and_the_base_keeps_its_bits(
     assert all(np.array_equal(a, after[name]) for name, a in arrays_of(again.network).items())
 
 
+@pytest.mark.slow
 def test_a_few_steps_and_the_loss_falls(base, tmp_path):
     loaded = config(base, tmp_path / "run", **{"train.steps": 25, "train.lr": 0.02, "latents.clips": 4, "train.log_every": 5})
     Trainer(task_of(loaded), loaded.values.train, tmp_path / "run", config_text=loaded.text).run()
