@@ -105,6 +105,7 @@ def task_of(loaded):
     return build_task(loaded.values, build_source(loaded.values.data, 0))
 
 
+@pytest.mark.slow
 def test_a_stage_is_trained_from_a_base_without_hints_and_resumes(toy, tmp_path):
     loaded = config(toy, tmp_path / "run")
     task = task_of(loaded)
