@@ -60,6 +60,7 @@ def test_networks_fill_a_video_in_windows_and_keep_its_latents(tmp_path, toy, vi
     assert [sum(name.startswith(stage) for name in names) for stage in ("keys", "stage1", "stage2")] == [3, 4, 8]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(tmp_path, toy, video):
     arguments = ["pipeline=interpolate", f"weights={toy}", f"video={video}", "factor=2", "window=5", "sample.steps=2",
                  "formats=[frames]", f"output={tmp_path / 'out'}"]
@@ -74,6 +75,7 @@ def test_a_run_that_was_killed_goes_on(tmp_path, toy, video):
     assert np.array_equal(read_video(made(tmp_path)[0] / "video")[0], first)
 
 
+@pytest.mark.slow
 def test_key_frames_from_a_prompt_and_from_latents(tmp_path, toy):
     common = ["pipeline=interpolate", f"weights={toy}", "factor=2", "sample.steps=2", "formats=[frames]", "size=[16,16]"]
     assert command([*common, "prompt=a red circle", "interpolate.keys=3", f"output={tmp_path / 'out'}"]) == 0
@@ -114,6 +116,7 @@ def test_the_dry_run_says_the_chain(video, toy, capsys):
     assert "reads no hints" in told and "129 frames in" in told
 
 
+@pytest.mark.slow
 def test_the_evaluation_ranks_methods_and_measures_networks(tmp_path, toy, video, capsys):
     arguments = ["--shapes", "2", "--size", "32", "32", "--frames", "6", "--methods", "repeat", "blend", "--weights", str(toy),
                  "--steps", "2", "--json", str(tmp_path / "scores.json"), str(video)]

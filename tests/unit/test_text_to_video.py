@@ -53,6 +53,7 @@ def made(model, clips, **options):
     return TextToVideo(model, sample, **own).latents(clips, first_noise(clips, SHAPE))
 
 
+@pytest.mark.slow
 def test_a_video_does_not_depend_on_its_batch_nor_on_how_guidance_asks(model):
     one, two = clip(0, "a cat"), clip(1, "a dog")
     both = made(model, [one, two])
@@ -73,6 +74,7 @@ def test_frames_can_have_prompts_of_their_own(model):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.slow
 def test_every_sampler_can_be_named(model, name):
     latents = made(model, [clip(0, "a cat")], sampler=name)
     assert latents.shape == (1, *SHAPE) and np.isfinite(latents).all()
