@@ -135,6 +135,8 @@ CHILD = """
 import sys, time
 from mindlong.data.loader import Loader
 from mindlong.data.shapes import ShapesWorld
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 loader = Loader(ShapesWorld(), 2)
 loader.expect(range(int(sys.argv[1])))
 loader.sample(0)
