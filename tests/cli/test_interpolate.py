@@ -129,6 +129,7 @@ def test_the_evaluation_ranks_methods_and_measures_networks(tmp_path, toy, video
 
 
 @pytest.mark.parametrize("given", ["inside", "before"])
+@pytest.mark.slow
 def test_a_picture_and_a_video_are_continued(tmp_path, toy, video, given):
     """Random networks without hints take given frames inside their runs only; the video's own frames stay as they are."""
     arguments = ["pipeline=extend", f"weights={toy}", f"video={video}", f"given={given}", "frames=5", "extend.run=4",

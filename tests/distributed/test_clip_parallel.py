@@ -73,6 +73,7 @@ def test_both_ways_to_swap_were_timed(job):
     assert len(found) == 4 and all(seconds > 0 for seconds in found.values())
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_job_and_leaves_nothing(tmp_path):
     process, mark = start([*launcher(tmp_path), RANKS, "endless", str(tmp_path)], tmp_path)
     files = [tmp_path / f"pid{rank}" for rank in range(2)]

@@ -64,6 +64,7 @@ def test_a_video_does_not_depend_on_its_batch_nor_on_how_guidance_asks(model):
     assert np.abs(made(model, [one, two], guidance=1.0) - both).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_frames_can_have_prompts_of_their_own(model):
     whole, split = made(model, [clip(0, "a cat")])[0], made(model, [clip(0, "a cat", "a cat", "a dog", "a dog")])[0]
     same = made(model, [clip(0, *["a cat"] * 4)])[0]
