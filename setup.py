@@ -20,7 +20,7 @@ RUNTIME = [
     "tokenizers>=0.19",
     "matplotlib>=3.7",
 ]
-TEST = ["pytest>=7", "hypothesis>=6", "ruff>=0.5"]
+TEST = ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6", "ruff>=0.5"]
 GOLDEN = [
     "torch==2.13.0",
     "diffusers>=0.30",

@@ -11,4 +11,5 @@ done
 setup_python test $HERE
 cd "$ROOT"
 command -v mpirun >/dev/null 2>&1 || echo "note: no mpirun on this machine; the two-process tests start their ranks with msrun only. To add it: apt-get install openmpi-bin"
-exec "$PY" -m pytest "${ARGS[@]+"${ARGS[@]}"}"
+# two at a time: most of a test is compiling, on one core; loadfile keeps what a file sets up once to one process
+exec "$PY" -m pytest -n "${MINDLONG_TEST_WORKERS:-2}" --dist loadfile "${ARGS[@]+"${ARGS[@]}"}"

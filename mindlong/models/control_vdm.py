@@ -8,7 +8,6 @@ from __future__ import annotations
 from mindspore import Tensor, ops
 
 from mindlong.models.control import ControlBranch, known_at_all
-from mindlong.models.vdm_positions import focus_bias
 from mindlong.models.vdm_unet import Stage, Unet3D
 from mindlong.spec.control import ControlSpec, Unit
 from mindlong.spec.vdm import Unet3DSpec
@@ -72,12 +71,8 @@ class ControlledUnet3D(Unet3D):
         return out.reshape((batch, frames, -1, height, width)).transpose((0, 2, 1, 3, 4))
 
     def _told_rows(self, x: Tensor, frames: int, emb_BE: Tensor, focus_mask_B: Tensor | None, maps: tuple) -> Tensor:
-        cos, sin = self.rotary(frames)
-        free = self.time_bias(frames)
-        bias = free if focus_mask_B is None else focus_bias(free, focus_mask_B)
-        before = self.init_conv(x)
-        x = self.init_temporal(before, cos, sin, bias if self.focus_everywhere else free)
-        long_skip, skips = before if self.skip_early else x, ()
+        x, long_skip, cos, sin, bias = self._entered(x, frames, focus_mask_B)
+        skips = ()
         for i, stage in enumerate(self.downs):
             skip, x = stage(x, emb_BE, cos, sin, bias, maps[i])
             skips += (skip,)

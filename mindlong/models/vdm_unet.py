@@ -205,12 +205,8 @@ class Unet3D(nn.Cell):
         return self.act(emb)
 
     def _rows(self, x: Tensor, frames: int, emb_BE: Tensor, focus_mask_B: Tensor | None) -> Tensor:
-        cos, sin = self.rotary(frames)
-        free = self.time_bias(frames)
-        bias = free if focus_mask_B is None else focus_bias(free, focus_mask_B)
-        before = self.init_conv(x)
-        x = self.init_temporal(before, cos, sin, bias if self.focus_everywhere else free)
-        long_skip, skips = before if self.skip_early else x, ()
+        x, long_skip, cos, sin, bias = self._entered(x, frames, focus_mask_B)
+        skips = ()
         for stage in self.downs:
             skip, x = stage(x, emb_BE, cos, sin, bias)
             skips += (skip,)
@@ -218,6 +214,15 @@ class Unet3D(nn.Cell):
         for i, stage in enumerate(self.ups):
             _, x = stage(ops.concat((x, skips[-1 - i]), 1), emb_BE, cos, sin, bias)
         return self.final(ops.concat((x, long_skip), 1), emb_BE)
+
+    def _entered(self, x: Tensor, frames: int, focus_mask_B: Tensor | None) -> tuple:
+        """What the first level reads, what skips all levels, and the rotation and bias of every temporal attention."""
+        cos, sin = self.rotary(frames)
+        free = self.time_bias(frames)
+        bias = free if focus_mask_B is None else focus_bias(free, focus_mask_B)
+        before = self.init_conv(x)
+        x = self.init_temporal(before, cos, sin, bias if self.focus_everywhere else free)
+        return x, before if self.skip_early else x, cos, sin, bias
 
 
 class GuidedUnet3D(nn.Cell):

@@ -109,13 +109,30 @@ def _other(part: str, named: str, held: WeightFile, from_run: str) -> Part:
 
 
 def _text(named: str, held: WeightFile, run: TrainConfig | None) -> Part:
-    """The text encoder; a run that left a given one as it was has its weights, and finds its sizes where it found them."""
-    try:
+    """The text encoder from the place that the user names, or the one that `held` was trained with."""
+    if named or run is None or not run.latents.text_weights:
         return _other("text_encoder", named, held, "")
+    return _trained_with(held, run)
+
+
+def read_text_encoder(named: str) -> Part:
+    """The text encoder of whatever `weights=` can name.
+
+    Raises:
+        InputFileError: it has none, or a damaged one. ConfigError: nothing says its sizes.
+    """
+    where = locate(named)
+    return _trained_with(open_weights(where), _run(where))
+
+
+def _trained_with(held: WeightFile, run: TrainConfig | None) -> Part:
+    """A run that began with a given text encoder has the weights of it, and the sizes where that one came from."""
+    try:
+        return read_part(held, "text_encoder")
     except (InputFileError, ConfigError):
-        if named or run is None or not run.latents.text_weights:
+        if run is None or not run.latents.text_weights:
             raise
-    given = read_part(open_weights(locate(run.latents.text_weights)), "text_encoder")
+    given = read_text_encoder(run.latents.text_weights)
     own = {n.removeprefix("text_encoder."): held.lazy(n) for n in held if n.startswith("text_encoder.")}
     return replace(given, arrays=own or given.arrays)
 

@@ -14,6 +14,7 @@ from mindlong.data.latent_cache import LatentCache
 from mindlong.data.shapes import ShapesWorld
 from mindlong.models.tokenizer import load_tokenizer
 from mindlong.models.tokenizer_training import learn
+from mindlong.pipelines.latent_weights import read_text_encoder
 from mindlong.training.task import select
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
@@ -98,6 +99,13 @@ def test_a_given_text_tower_stays_as_it_is_and_a_given_unet_is_the_start(first_s
     task = task_of(loaded)
     assert all(np.array_equal(p.asnumpy(), arrays[p.name]) for p in task.network.get_parameters())
     assert {p.name.split(".")[0] for p in select(task.network, loaded.values.train).trainable} == {"unet"}
+    kept = tmp_path / "run/checkpoints/step-00000001/ema.safetensors"  # as that run would leave it; a second run starts from it
+    kept.parent.mkdir(parents=True)
+    write_safetensors(kept, {name: a * 2 for name, a in arrays.items()})
+    (tmp_path / "run/config.yaml").write_text(loaded.text)
+    part = read_text_encoder(str(kept))
+    assert part.spec.width == 8
+    assert all(np.array_equal(lazy.read(), 2 * arrays[f"text_encoder.{name}"]) for name, lazy in part.arrays.items())
 
 
 def test_a_cache_goes_on_where_it_stopped_grows_and_refuses_foreign_latents(tmp_path):

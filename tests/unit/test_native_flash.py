@@ -3,8 +3,9 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor
 from native_calls import call, library
+from weighted import Weighted
 
 from mindlong.ops import attention, device
 from mindlong.ops.attention import Attention, FrameAttention, TokenAttention
@@ -123,18 +124,6 @@ def test_edges_of_length_zero_and_wrong_shapes_are_refused(libraries, hole):
     q, k, v, _ = (np.zeros((max(1, a.size),), np.float32)[: a.size].reshape(a.shape) for a in case(*sizes))
     head = [q, k, v, np.zeros((1, 1), np.int32), np.ones(1, np.float32), np.array([0, 1, 0, 0, 0, 0], np.int64)]
     assert call(libraries[0], "nk_flash", *head, q, np.zeros(4, np.float32)) != 0
-
-
-class Weighted(nn.Cell):
-    """sum(cell(q, k, v) * probe), for gradients."""
-
-    def __init__(self, cell):
-        super().__init__()
-        self.cell = cell
-
-    def construct(self, probe, *inputs):
-        out = self.cell(*inputs)
-        return ops.sum(out * probe), out
 
 
 def by_cell(make, inputs, mode):

@@ -3,7 +3,8 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
+from weighted import Weighted
 
 from mindlong.ops import device
 from mindlong.ops.activation import GEGLU, GELU, SiLU
@@ -24,18 +25,6 @@ def _graph_mode_then_automatic_operators():
 
 def arrays(*shapes):
     return [normal(shape, 0, "ops", i) for i, shape in enumerate(shapes)]
-
-
-class Weighted(nn.Cell):
-    """sum(cell(*inputs) * probe), whose gradient is what is compared."""
-
-    def __init__(self, cell):
-        super().__init__()
-        self.cell = cell
-
-    def construct(self, probe, *inputs):
-        out = self.cell(*inputs)
-        return ops.sum(out * probe), out
 
 
 def run(make, inputs, mode, graph=True):

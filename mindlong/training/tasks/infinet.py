@@ -20,8 +20,6 @@ from mindlong.data.nodes import build_nodes, known_frames
 from mindlong.data.source import to_frames
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.parameterise import add_noise, target
-from mindlong.media.sheet import write_contact_sheet
-from mindlong.media.write import write_video
 from mindlong.models.control import ControlledUNet
 from mindlong.models.controlled_text import ControlledTextUNet
 from mindlong.models.init import initialise
@@ -30,7 +28,7 @@ from mindlong.pipelines.long.branch import read_branch, start_from
 from mindlong.pipelines.weights import locate
 from mindlong.spec.control import condition
 from mindlong.training.tasks.latent import LatentTask
-from mindlong.training.tasks.pixel import side_by_side
+from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 
 
@@ -114,10 +112,8 @@ class InfinetTask(LatentTask):
         local = self._run(prompts, noise[1], given, True)
         videos = to_frames(self.decoded(np.concatenate([keys, local])))
         self.network.set_train(True)
-        gif, sheet = folder / f"step-{step:08d}.gif", folder / f"step-{step:08d}.png"
-        write_video(gif, side_by_side(videos, len(prompts)), options.fps)
-        write_contact_sheet(sheet, list(videos), [f"{p}, {w}" for w in ("keys", "between") for p in prompts])
-        return [gif, sheet]
+        titles = [f"{p}, {w}" for w in ("keys", "between") for p in prompts]
+        return write_preview(folder, step, videos, titles, options.fps, len(prompts))
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""

@@ -20,13 +20,11 @@ from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sampler
-from mindlong.media.sheet import write_contact_sheet
-from mindlong.media.write import write_video
 from mindlong.models.hinted import Hinted
 from mindlong.pipelines.long import hints
 from mindlong.pipelines.weights import locate
 from mindlong.training.tasks.latent import LatentTask
-from mindlong.training.tasks.pixel import side_by_side
+from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
 
@@ -87,10 +85,7 @@ class InterpolationTask(LatentTask):
                                prediction=self.config.diffusion.prediction)
         videos = to_frames(self.decoded(np.concatenate([x0, made])))
         self.network.set_train(True)
-        gif, sheet = folder / f"step-{step:08d}.gif", folder / f"step-{step:08d}.png"
-        write_video(gif, side_by_side(videos, len(rows)), options.fps)
-        write_contact_sheet(sheet, list(videos), [*captions, *(f"made: {c}" for c in captions)])
-        return [gif, sheet]
+        return write_preview(folder, step, videos, [*captions, *(f"made: {c}" for c in captions)], options.fps, len(rows))
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""

@@ -24,16 +24,15 @@ from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sampler
 from mindlong.diffusion.timesteps import draw_timestep
-from mindlong.media.sheet import write_contact_sheet
-from mindlong.media.write import write_video
 from mindlong.models.init import initialise
 from mindlong.models.text_conditioned import TextConditionedUNet
 from mindlong.models.text_encoder import TextEncoder
 from mindlong.models.tokenizer import load_tokenizer
 from mindlong.models.unet import UNet
 from mindlong.models.vae import AutoencoderKL, Decode, Encode, decode_frames
+from mindlong.pipelines.latent_weights import read_text_encoder
 from mindlong.pipelines.weights import locate
-from mindlong.training.tasks.pixel import side_by_side
+from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
 
@@ -66,7 +65,8 @@ class LatentTask:
 
     def belongs(self) -> list[Any]:
         """What the kept latents depend on beside the autoencoder."""
-        return [asdict(self.config.data)]
+        data = asdict(self.config.data)
+        return [{key: value for key, value in data.items() if key != "speed" or value}]  # latents from before the key stay good
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
         """Latents, noise, timesteps, token ids (and frames per second) of `samples` (global numbers)."""
@@ -103,10 +103,7 @@ class LatentTask:
         noise = np.stack([rng.normal(self.cache.shape, options.seed, "sample", 0, i) for i in range(len(options.prompts))])
         videos = to_frames(self._sample(options.prompts, noise))
         self.network.set_train(True)
-        gif, sheet = folder / f"step-{step:08d}.gif", folder / f"step-{step:08d}.png"
-        write_video(gif, side_by_side(videos), options.fps)
-        write_contact_sheet(sheet, list(videos), options.prompts)
-        return [gif, sheet]
+        return write_preview(folder, step, videos, options.prompts, options.fps)
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
@@ -157,7 +154,7 @@ class LatentTask:
 def build_network(config: TrainConfig) -> nn.Cell:
     """UNet and text tower, fresh from the seed or from the weights that the `latents` section names."""
     options = config.latents
-    text = None if not options.text_weights else read_part(open_weights(locate(options.text_weights)), "text_encoder")
+    text = read_text_encoder(options.text_weights) if options.text_weights else None
     tower = TextEncoder(text.spec if text else load_model(options.text_encoder).spec())
     network = TextConditionedUNet(UNet(config.model.spec()), tower)
     initialise(network, config.train.seed)
@@ -181,8 +178,7 @@ def _start_from(cell: nn.Cell, part: Part) -> None:
 def build_tokenizer(config: TrainConfig):
     """The tokenizer for the text tower of the `latents` section: its length and padding are the tower's."""
     options = config.latents
-    spec = load_model(options.text_encoder).spec() if not options.text_weights else read_part(
-        open_weights(locate(options.text_weights)), "text_encoder").spec
+    spec = read_text_encoder(options.text_weights).spec if options.text_weights else load_model(options.text_encoder).spec()
     return load_tokenizer(options.tokenizer, spec.length, spec.pad_id)
 
 

@@ -12,11 +12,10 @@ from mindlong.data.source import Sample, Source, to_network
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.schedules import Schedule, cosine
 from mindlong.diffusion.timesteps import draw_timestep
-from mindlong.media.sheet import write_contact_sheet
-from mindlong.media.write import write_video
 from mindlong.models.conditioned import ConditionedUnet3D
 from mindlong.models.init import initialise
 from mindlong.pipelines.pixel_video import PixelVideo, Plan, Request
+from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 
 
@@ -63,10 +62,7 @@ class PixelTask:
         requests = [Request(prompt, options.seed, i) for i, prompt in enumerate(options.prompts)]
         videos = PixelVideo(self.network, self.schedule).run(requests, plan)
         self.network.set_train(True)
-        gif, sheet = folder / f"step-{step:08d}.gif", folder / f"step-{step:08d}.png"
-        write_video(gif, side_by_side(videos), options.fps)
-        write_contact_sheet(sheet, list(videos), options.prompts)
-        return [gif, sheet]
+        return write_preview(folder, step, videos, options.prompts, options.fps)
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
@@ -88,14 +84,3 @@ def sampling_plan(config: TrainConfig, sample: object) -> Plan:
         sample.spacing,
         sample.rescale,
     )
-
-
-def side_by_side(videos_BFHWC: np.ndarray, columns: int = 4) -> np.ndarray:
-    """(B, F, H, W, C) as one video (F, rows*H, columns*W, C); missing places are black."""
-    count, frames, height, width, channels = videos_BFHWC.shape
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    grid = np.zeros((rows * columns, frames, height, width, channels), np.uint8)
-    grid[:count] = videos_BFHWC
-    grid = grid.reshape(rows, columns, frames, height, width, channels)
-    return grid.transpose(2, 0, 3, 1, 4, 5).reshape(frames, rows * height, columns * width, channels)
