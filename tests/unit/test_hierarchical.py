@@ -12,7 +12,7 @@ from mindlong.config.load import load
 from mindlong.diffusion import schedules
 from mindlong.diffusion.parameterise import target
 from mindlong.diffusion.scheduler_config import Noising
-from mindlong.pipelines.long.hierarchical import Runs
+from mindlong.pipelines.long.hierarchical import Runs, samples_of
 from mindlong.pipelines.long.hierarchical_plan import work_of
 from mindlong.pipelines.long.jobs import run_plan
 from mindlong.pipelines.long.journal import Journal
@@ -215,6 +215,30 @@ def test_configurations_of_the_published_lengths_make_each_frame_once_in_under_a
     assert time.process_time() - start < 1
 
 
+def test_levels_have_their_own_steps_and_guidance(tmp_path):
+    config = load(None, ["pipeline=hierarchical", "sample.steps=3", "hierarchical.level_guidance=[2,1]",
+                         "hierarchical.level_steps=[5]"], InferConfig).values  # fmt: skip
+    samples = samples_of(config)
+    assert [(s.steps, s.guidance) for s in samples] == [(5, 2), (5, 1)]
+    alike = samples_of(load(None, ["sample.steps=3", "pipeline=hierarchical"], InferConfig).values)
+    assert [(s.steps, s.guidance) for s in alike] == [(3, 1)]
+    plan, network, steps = plan_hierarchical((3, 3, 3)), Noisy(), []
+    store = LatentFolder(tmp_path, plan, {"toy": 1})
+    runs = Runs(network, encode, samples, NOISING, Prompts(plan, "a"), callback=lambda step, total, x0: steps.append(total))
+    for _ in run_plan(plan, store, runs, SHAPE, 4):
+        pass
+    assert len(network.calls) == 4 and set(steps) == {5}  # guided, then twice unguided: one model each
+
+
+@pytest.mark.parametrize(("order", "known"), [("autoregressive", [(), (3, 4), (6, 7)]), ("independent", [(), ()])])
+def test_orders_to_compare_with_make_every_frame_once(tmp_path, order, known):
+    work = work_of(load(None, ["pipeline=hierarchical", "hierarchical.lengths=[5]", "frames=9", f"hierarchical.order={order}"],
+                        InferConfig).values)  # fmt: skip
+    work.plan.check()
+    assert work.frames == 9 and [job.known for job in work.plan.jobs] == known
+    assert video(made(tmp_path, work.plan)).shape == (9, *SHAPE)
+
+
 def test_a_video_is_continued_at_either_end(tmp_path):
     from mindlong.media.write import write_video
 
@@ -234,7 +258,7 @@ def test_a_video_is_continued_at_either_end(tmp_path):
     ("key", "said"),
     [("hierarchical.part=[5,2]", "first, last"), ("hierarchical.node_prompts={a: b}", "level/number"),
      ("hierarchical.level_prompts={x: b}", "keys are levels"), ("hierarchical.scenes={1-3: b}", "frame 0"),
-     ("hierarchical.lengths=[16,1]", "at least 2")],
+     ("hierarchical.lengths=[16,1]", "at least 2"), ("hierarchical.order=independent", "needs one length")],
 )  # fmt: skip
 def test_what_cannot_be_is_said_in_one_sentence(key, said):
     with pytest.raises(ConfigError, match=said):

@@ -10,6 +10,8 @@ from mindlong.config.option import option
 from mindlong.spec.frame_prompts import parse
 from mindlong.utils.errors import ConfigError
 
+ORDERS = ("hierarchy", "autoregressive", "independent")
+
 
 @dataclass
 class HierarchicalOptions:
@@ -22,6 +24,9 @@ class HierarchicalOptions:
                          "held to at every step and the network is told nothing")
     pin: str = option("each_step", "known frames stay and are seen at the right noise level at every step, or are put in their "
                       "places at the end (final)", choices=("each_step", "final"))
+    level_guidance: list[float] = option([], "guidance of each level, for example [3, 1]; the last counts for all below it, and "
+                                         "at 1 a step costs half; empty: sample.guidance everywhere", minimum=0)
+    level_steps: list[int] = option([], "denoising steps of each level, likewise; empty: sample.steps everywhere", minimum=1)
     level_prompts: dict[str, str] = option({}, "prompt of a level: {0: a street, 1: a car on a street}")
     node_prompts: dict[str, str] = option({}, "prompt of one run and of what is made from it: {0/0: dawn, 1/3: a dog runs}, "
                                           "level/number")
@@ -31,7 +36,10 @@ class HierarchicalOptions:
     last: str = option("", "a picture that the video ends with")
     video: str = option("", "a video that is continued; its last frames are the first key frames")
     extend: str = option("after", "the new frames come after the video or before it", choices=("after", "before"))
-    overlap: int = option(2, "key frames taken from the video, as far as it is long enough", minimum=1)
+    overlap: int = option(2, "key frames taken from the video, as far as it is long enough; of autoregressive runs, the frames "
+                          "each takes from the one before", minimum=1)
+    order: str = option("hierarchy", "to compare with: runs of lengths[0] frames one after another, each told the end of the one "
+                        "before (autoregressive), or told nothing (independent), until frames are there", choices=ORDERS)
     part: list[int] = option([], "make only the frames from one number to another, [100, 150], and what they need", minimum=0)
     level_videos: bool = option(True, "write levels/...-level-0.mp4 and so on when a level is finished")
     work: str = option("", "folder for the runs' latents and the journal; empty: in the folder of the results")
@@ -40,6 +48,8 @@ class HierarchicalOptions:
         """Sentences on fields that do not fit together."""
         if self.video and (self.first or self.last):
             yield "hierarchical.video is given besides first or last; a video is continued from its own frames"
+        if self.order != "hierarchy":
+            yield from self._order_problems(config)
         if self.part and (len(self.part) != 2 or self.part[0] > self.part[1]):
             yield f"hierarchical.part is {list(self.part)}; it is [first, last], both included"
         for key in self.level_prompts:
@@ -54,3 +64,11 @@ class HierarchicalOptions:
                 parse(self.scenes)
             except ConfigError as error:
                 yield f"hierarchical.scenes: {error}"
+
+    def _order_problems(self, config: Any) -> Iterator[str]:
+        if len(self.lengths) != 1 or not config.frames:
+            yield f"hierarchical.order {self.order} needs one length, for example lengths=[16], and frames"
+        elif self.order == "autoregressive" and self.overlap >= self.lengths[0]:
+            yield f"hierarchical.overlap is {self.overlap}; runs of {self.lengths[0]} frames would add nothing"
+        if self.video or self.first or self.last or self.part:
+            yield f"hierarchical.order {self.order} begins from nothing; leave out video, first, last and part"

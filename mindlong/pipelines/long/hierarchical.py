@@ -8,8 +8,8 @@ Legend: B runs of a batch, C channels, F frames of a run, h w latent pixels, S t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +36,7 @@ class Runs:
 
     Attributes:
         encode: prompts -> (number of prompts, S, D) float32.
-        sample: the `sample` section of a configuration.
+        sample: the `sample` section of a configuration, or one for each level (the last for all below it).
         prompts: of every run.
         fps: of the finished video; a network that wants it is told that of its own run.
         pin: "each_step" or "final".
@@ -64,22 +64,25 @@ class Runs:
         if len(places) and self.pin == "each_step":
             model = hints.pinned(model, clean[:, :, places], places, self.noising.schedule, self.noising.prediction)
             start = hints.pinned_start(start, clean[:, :, places], places, self.noising.schedule)
-        made = denoise(self.sample, model, start, self.noising, callback=self.callback,
+        made = denoise(self._sample(batch.level), model, start, self.noising, callback=self.callback,
                        noise=lambda step: self._noise(batch, clean.shape[1:2] + clean.shape[3:], "step", step))
         out = np.where(known[:, None, :, None, None], clean, made)
         return out.transpose(0, 2, 1, 3, 4).astype(np.float32)
 
     def _model(self, batch: Batch, clean: np.ndarray, known: np.ndarray) -> Model:
-        rate = self.fps / self._stride(batch)
+        rate, sample = self.fps / self._stride(batch), self._sample(batch.level)
 
         def told(context: np.ndarray) -> Model:
             return self.network.denoiser(context, rate, clean, known, batch.level)
 
-        if self.sample.guidance == 1:
+        if sample.guidance == 1:
             return told(self._context(batch))
         empty = self.encode([self.negative])[0]
         context = self._context(batch)
-        return guided(told(context), told(np.broadcast_to(empty, context.shape)), self.sample.guidance, self.sample.rescale)
+        return guided(told(context), told(np.broadcast_to(empty, context.shape)), sample.guidance, sample.rescale)
+
+    def _sample(self, level: int) -> Any:
+        return self.sample[min(level, len(self.sample) - 1)] if isinstance(self.sample, Sequence) else self.sample
 
     def _stride(self, batch: Batch) -> int:
         frames = batch.jobs[0].frames
@@ -99,3 +102,15 @@ class Runs:
 
     def _picture(self, level: int, frame: int, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
         return rng.normal(shape, self.seed, f"hierarchical-{stream[0]}", *stream[1:], self.number, level, frame)
+
+
+def samples_of(config: Any) -> list[Any]:
+    """The `sample` section for each level as far as levels differ, with the guidance and the steps of the level."""
+    o, sample = config.hierarchical, config.sample
+    deepest = max(len(o.level_guidance), len(o.level_steps), 1)
+    return [replace(sample, guidance=_at(o.level_guidance, level, sample.guidance), steps=_at(o.level_steps, level, sample.steps))
+            for level in range(deepest)]
+
+
+def _at(given: Sequence[Any], level: int, default: Any) -> Any:
+    return given[min(level, len(given) - 1)] if given else default

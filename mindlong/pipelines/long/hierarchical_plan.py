@@ -15,6 +15,7 @@ from mindlong.pipelines.long.branch_place import find_branch
 from mindlong.pipelines.long.jobs import count_batches
 from mindlong.pipelines.long.key_frames import KeyFrames, from_video, read_image
 from mindlong.pipelines.long.plan import LongPlan, hierarchy_frames, jobs_for, lengths_for, plan_given
+from mindlong.pipelines.long.plan_compared import plan_autoregressive, plan_independent
 from mindlong.pipelines.long.prompts import Prompts
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
@@ -63,6 +64,8 @@ class Work:
 def work_of(config: Any) -> Work:
     """Lay out the runs of a configuration. Raises ConfigError, InputFileError."""
     o: HierarchicalOptions = config.hierarchical
+    if o.order != "hierarchy":
+        return _compared(o, config.frames)
     lengths = lengths_of(config)
     whole = hierarchy_frames(lengths)
     frames = config.frames or whole
@@ -73,6 +76,12 @@ def work_of(config: Any) -> Work:
     if o.part or config.frames:
         raise ConfigError("hierarchical.video is continued by all frames of lengths; leave out frames and hierarchical.part")
     return _continued(o, lengths)
+
+
+def _compared(o: HierarchicalOptions, frames: int) -> Work:
+    one_by_one = o.order == "autoregressive"
+    plan = plan_autoregressive(o.lengths[0], frames, o.overlap) if one_by_one else plan_independent(o.lengths[0], frames)
+    return Work(tuple(o.lengths), plan, None, True, None, 0, frames - 1)
 
 
 def lengths_of(config: Any) -> tuple[int, ...]:
@@ -109,7 +118,7 @@ def plan(loaded: Loaded) -> dict[str, str]:
     videos = max(len(config.wanted_prompts()), 1) * config.count
     rows = {
         "videos": f"{videos} of {work.frames} frames, {work.frames / config.fps:.1f} s at {config.fps} frames a second",
-        "lengths": f"{list(work.lengths)}, 1 + {' * '.join(str(n - 1) for n in work.lengths)} = {hierarchy_frames(work.lengths)}",
+        "lengths": _lengths(config, work),
         "given": _given(work),
         "plan": "\n".join(_runs(work, config.batch)),
         "prompts": "\n".join(_said(work, config)),
@@ -127,6 +136,12 @@ def _networks(config: Any, work: Work) -> dict[str, str]:
         "branch": str(Path(place)) if place else "none: known frames are held to, the network is told nothing",
         "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
     }
+
+
+def _lengths(config: Any, work: Work) -> str:
+    if config.hierarchical.order != "hierarchy":
+        return f"runs of {work.lengths[0]} frames, {config.hierarchical.order}"
+    return f"{list(work.lengths)}, 1 + {' * '.join(str(n - 1) for n in work.lengths)} = {hierarchy_frames(work.lengths)}"
 
 
 def _given(work: Work) -> str:

@@ -22,7 +22,7 @@ from mindlong.pipelines.denoise import count_steps
 from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.long.controlled_model import ControlledModel, load_controlled
-from mindlong.pipelines.long.hierarchical import Runs
+from mindlong.pipelines.long.hierarchical import Runs, samples_of
 from mindlong.pipelines.long.hierarchical_plan import Work, work_of
 from mindlong.pipelines.long.interpolate_run import fitted
 from mindlong.pipelines.long.jobs import level_batches, of_interest, run_plan
@@ -66,18 +66,24 @@ def _made(session: Session, work: Work, model: ControlledModel, prompt: str, num
     comm.all_gather_text("")
     folder.refresh()
     with progress.bar(_steps(work, config, model, folder, comm), "denoising", rank=comm.rank) as bar:
-        runs = Runs(model, lambda prompts: model.latent.encode_text(prompts), config.sample, model.latent.noising,
+        runs = Runs(model, lambda prompts: model.latent.encode_text(prompts), samples_of(config), model.latent.noising,
                     work.prompts(config, prompt), config.fps, o.negative, o.pin, config.seed, number,
                     callback=lambda *_: bar.update(1) and None)
         try:
             for level in run_plan(work.plan, folder, runs, (channels, *size), config.batch, comm, work.only):
-                if o.level_videos and comm.rank == 0 and level < max(job.level for job in work.plan.jobs) and work.only is None:
+                if _shown(o, work, level) and comm.rank == 0:
                     _level_video(session, work, model.latent, folder, level, stem)
         except (KeyboardInterrupt, UserError):
             if comm.rank == 0:
                 _keep_what_there_is(session, model.latent, folder, stem)
             raise
     return folder
+
+
+def _shown(o: Any, work: Work, level: int) -> bool:
+    """Whether a level that is done gets a video: not the last, not of a part, and not where runs only follow one another."""
+    last = max(job.level for job in work.plan.jobs)
+    return o.level_videos and o.order == "hierarchy" and level < last and work.only is None
 
 
 def identity(text: str, prompt: str, number: int) -> dict[str, Any]:
@@ -110,11 +116,12 @@ def _given(config: Any, work: Work, model: LatentModel) -> np.ndarray:
 
 def _steps(work: Work, config: Any, model: ControlledModel, folder: LatentFolder, comm: Comm) -> int:
     """Denoising steps that this process still has to do."""
-    left = 0
-    for _, jobs in work.plan.levels():
+    left, samples = 0, samples_of(config)
+    for level, jobs in work.plan.levels():
         batches = of_interest(level_batches(jobs, config.batch), work.only)[comm.rank :: comm.size]
-        left += sum(not all(folder.has(job) for job in batch.jobs) for batch in batches)
-    return left * count_steps(config.sample, model.latent.noising)
+        steps = count_steps(samples[min(level, len(samples) - 1)], model.latent.noising)
+        left += steps * sum(not all(folder.has(job) for job in batch.jobs) for batch in batches)
+    return left
 
 
 def decoded(model: LatentModel, folder: LatentFolder, numbers: range) -> Iterator[np.ndarray]:
@@ -192,8 +199,8 @@ class _Frames:
 
 def _opening(config: Any, model: ControlledModel) -> dict[str, object]:
     return {"weights": config.weights, "branch": model.control or "none: known frames are held to, the network is told nothing",
-            "sampling": f"{config.sample.sampler} {config.sample.steps} steps, guidance {config.sample.guidance:g}, pin "
-                        f"{config.hierarchical.pin}"}  # fmt: skip
+            "sampling": "; then ".join(f"{s.sampler} {s.steps} steps, guidance {s.guidance:g}" for s in samples_of(config))
+                        + f"; pin {config.hierarchical.pin}"}  # fmt: skip
 
 
 def _record(session: Session, work: Work, wanted: list[str], files: list[Path], timings: list[float], clock: float) -> None:
