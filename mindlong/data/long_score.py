@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from mindlong.data.shapes import parse_caption
-from mindlong.data.shapes_reader import read
+from mindlong.data.shapes_reader import Reading, read
 
 WINDOW = 16  # frames read together, as long as a clip
 
@@ -43,10 +43,9 @@ def score(frames_FHWC: np.ndarray, caption: str, joins: Sequence[int], shapes: t
           colours: tuple[str, ...]) -> LongScore:
     """Measure a video. `joins` are the frames that two segments share or at which one begins."""
     wanted = parse_caption(caption)[:2]
-    starts = range(0, max(len(frames_FHWC) - 1, 1), WINDOW - 1)
-    readings = [read(frames_FHWC[s : s + WINDOW], shapes, colours) for s in starts if len(frames_FHWC) - s > 1]
+    readings = _readings(frames_FHWC, shapes, colours)
     agreeing = sum(r.sure and (r.shape, r.colour) == wanted for r in readings)
-    path = np.concatenate([r.position_F2[: WINDOW - 1] for r in readings])
+    path = _path(readings)
     join, worst = _joins(frames_FHWC, joins)
     bends = np.diff(path, 2, axis=0)
     bends = bends[np.isfinite(bends).all(1)]
@@ -56,13 +55,32 @@ def score(frames_FHWC: np.ndarray, caption: str, joins: Sequence[int], shapes: t
                      float(np.linalg.norm(seen[-1] - seen[0])) if len(seen) else 0.0)
 
 
+def path_of(frames_FHWC: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...]) -> np.ndarray:
+    """Where the object is, (about F, 2) pixels, NaN where none is seen."""
+    return _path(_readings(frames_FHWC, shapes, colours))
+
+
+def changes(frames_FHWC: np.ndarray) -> np.ndarray:
+    """(F - 1,): mean change of a pixel's channel from frame to frame, of 255."""
+    return np.abs(np.diff(frames_FHWC.astype(np.float32), axis=0)).mean((1, 2, 3))
+
+
+def _readings(frames_FHWC: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...]) -> list[Reading]:
+    starts = range(0, max(len(frames_FHWC) - 1, 1), WINDOW - 1)
+    return [read(frames_FHWC[s : s + WINDOW], shapes, colours) for s in starts if len(frames_FHWC) - s > 1]
+
+
+def _path(readings: Sequence[Reading]) -> np.ndarray:
+    return np.concatenate([r.position_F2[: WINDOW - 1] for r in readings])
+
+
 def _joins(frames_FHWC: np.ndarray, joins: Sequence[int]) -> tuple[float, float]:
-    changes = np.abs(np.diff(frames_FHWC.astype(np.float32), axis=0)).mean((1, 2, 3))
-    usual = max(float(np.median(changes)), 1e-6)
+    change = changes(frames_FHWC)
+    usual = max(float(np.median(change)), 1e-6)
     inside = [j for j in joins if 0 < j < len(frames_FHWC) - 1]
     if not inside:
         return 0.0, 0.0
-    at = np.array([[changes[j - 1], changes[j]] for j in inside]) / usual
+    at = np.array([[change[j - 1], change[j]] for j in inside]) / usual
     return float(at.mean()), float(at.max())
 
 

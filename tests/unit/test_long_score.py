@@ -9,6 +9,8 @@ from mindlong.cli.evaluate_long import main
 from mindlong.data.long_score import score, table
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.write import write_frames
+from mindlong.pipelines.long.key_frames import read_image
+from mindlong.utils.errors import ConfigError
 
 SHAPES, COLOURS = ("circle", "square", "triangle"), ("red", "green", "blue", "yellow")
 WORLD = ShapesWorld((48, 48), 46, shapes=SHAPES, colours=COLOURS)
@@ -49,6 +51,19 @@ def test_the_tool_prints_a_line_a_video_and_writes_numbers(tmp_path, capsys):
     assert main([str(tmp_path / "out"), "--json", str(tmp_path / "s.json")]) == 0
     assert capsys.readouterr().out.count("windows agree") == 2
     assert json.loads((tmp_path / "s.json").read_text())["summary"]["constant"] == 1.0
+
+
+def test_several_folders_become_a_table_and_a_plot(tmp_path, capsys):
+    for way in ("a", "b"):
+        write_frames(tmp_path / way / "video-000", WORLD.clip_of("a red circle moving right", 1).frames_FHWC)
+        (tmp_path / way / "video.json").write_text(json.dumps({"prompts": ["a red circle moving right"]}))
+    folders = [str(tmp_path / way) for way in ("a", "b")]
+    assert main([*folders, "--joins", "15", "0", "--names", "ours", "base", "--plot", str(tmp_path / "p.png")]) == 0
+    said = capsys.readouterr().out
+    assert "| ours | 1 | 100 % | 100 % |" in said and "| base | 1 | 100 % | 100 % | 0 | 0 |" in said
+    assert read_image(tmp_path / "p.png").shape[1] > 500
+    with pytest.raises(ConfigError, match="one each is needed"):
+        main([*folders, "--joins", "1", "2", "3"])
 
 
 def test_the_table_is_rates_and_medians():
