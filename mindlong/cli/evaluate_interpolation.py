@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--size", type=int, nargs=2, default=[48, 48], metavar=("H", "W"), help="shapes: pixels (48 48)")
     made.add_argument("--first", type=int, default=10**6, metavar="N", help="shapes: number of the first clip (1000000)")
     made.add_argument("--bounce", action="store_true", help="shapes: turn back at the edges rather than slow down")
+    made.add_argument("--speed", type=float, nargs=2, default=[0.045, 0.08], metavar=("LOW", "HIGH"),
+                      help="shapes: shares of the shorter side a frame (0.045 0.08)")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     network = made.add_argument_group("with a network")
     network.add_argument("--weights", default="", metavar="WHERE", help="a run, a folder of networks, or shipped:NAME")
@@ -107,7 +109,7 @@ def _videos(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, 
 def _shapes(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, dict[str, float]]:
     """{method: means over the clips}."""
     frames = scores.usable(args.frames, args.every)
-    world = ShapesWorld(tuple(args.size), frames, bounce=args.bounce)
+    world = ShapesWorld(tuple(args.size), frames, bounce=args.bounce, speed=tuple(args.speed))
     clips = [world.clip(args.first + i) for i in range(args.shapes)]
     print(f"\n{len(clips)} clips of the shapes world, {frames} frames of {args.size[0]}x{args.size[1]}, every "
           f"{args.every}th kept")

@@ -71,6 +71,8 @@ class DataOptions:
     background: str = option("plain", "shapes world: background", choices=("plain", "texture"))
     bounce: bool = option(False, "shapes world: shapes turn back at the edges")
     grow: bool = option(False, "shapes world: shapes change their size")
+    speed: list[float] = option([], "shapes world: slowest and fastest speed, shares of the shorter side a frame; empty: its usual",
+                                minimum=0)
     world_seed: int = option(0, "shapes world: which world")
 
 
@@ -159,6 +161,8 @@ class TrainConfig:
         if len(self.data.size) != 2:
             yield f"data.size is {self.data.size}; it must be [height, width]"
             return
+        if self.data.speed and (len(self.data.speed) != 2 or self.data.speed[0] > self.data.speed[1]):
+            yield f"data.speed is {list(self.data.speed)}; it must be [slowest, fastest], or empty"
         yield from self.model.training_problems(self)
         yield from self.infinet.problems(self)
         yield from self.interpolation.problems(self)
