@@ -26,7 +26,10 @@ TRAINED = {  # name: (window, hint)
     "full": ("all", "previous"), "window 5, first frame": ("window:5|first", "previous"),
     "window 5, nearest": ("window:5", "nearest"), "window 5, linear": ("window:5", "linear"),
 }  # fmt: skip
+WORLD = ("data.frames=17", "data.speed=[0.016, 0.08]", "interpolation.strides=[1]")  # the motion of 5 -> 17 by itself
+MEASURED = ("--frames", "17", "--bounce", "--speed", "0.016", "0.08")  # the same
 PINS = ("none", "final", "each_step")
+SCORES = "scores.json"
 COLUMNS = ("psnr", "position", "steady", "right", "smoothness")
 
 
@@ -37,6 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--clips", type=int, default=32, help="clips that each network is measured on")
+    parser.add_argument("--sampling", type=int, default=25, help="denoising steps of the measurement")
     parser.add_argument("--only", nargs="+", default=list(TRAINED), choices=list(TRAINED))
     parser.add_argument("--table", action="store_true", help="only print what is there")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys put over the training's configuration")
@@ -58,12 +62,10 @@ def run_one(args: argparse.Namespace, name: str, seed: int) -> None:
     (window, hint), run = TRAINED[name], place(args, name, seed)
     command("train.py", "--config", str(CONFIG), f"run_dir={run}", f"train.steps={args.steps}", f"train.seed={seed}",
             "train.preview_every=0", f"model.reads.time={window}", f"interpolation.hint={hint}",
-            f"latents.cache={args.out / 'latents'}", *args.overrides)
-    for pin in PINS:
-        scores = run / f"scores-{pin}.json"
-        if not scores.exists():
-            command("tools/evaluate_interpolation.py", "--shapes", str(args.clips), "--frames", "17", "--methods",
-                    "--weights", str(run), "--pin", pin, "--seed", str(seed), "--json", str(scores))
+            f"latents.cache={args.out / 'latents'}", *WORLD, *args.overrides)
+    if not (run / SCORES).exists():
+        command("tools/evaluate_interpolation.py", "--shapes", str(args.clips), *MEASURED, "--methods", "--weights", str(run),
+                "--pin", *PINS, "--steps", str(args.sampling), "--seed", str(seed), "--json", str(run / SCORES))
 
 
 def command(script: str, *arguments: str) -> None:
@@ -77,8 +79,8 @@ def table(args: argparse.Namespace) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for name in args.only:
         for pin in PINS:
-            files = [place(args, name, seed) / f"scores-{pin}.json" for seed in args.seeds]
-            found = [json.loads(file.read_text())["shapes"]["network"] for file in files if file.exists()]
+            files = [place(args, name, seed) / SCORES for seed in args.seeds]
+            found = [json.loads(file.read_text())["shapes"][f"network, {pin}"] for file in files if file.exists()]
             if found:
                 numbers = np.array([[scores[column] for column in COLUMNS] for scores in found])
                 spread = numbers.std(0, ddof=1) if len(found) > 1 else np.full(len(COLUMNS), np.nan)

@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   python tools/evaluate_interpolation.py --shapes 16 --frames 17 --weights runs/interpolate_shapes --pin each_step
 
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
+NETWORK = "network"
 MakeAll = Callable[[np.ndarray, str, int], Iterator[np.ndarray]]  # (kept frames, caption, number of the clip) -> all frames
 
 
@@ -50,11 +51,12 @@ def parser() -> argparse.ArgumentParser:
     network.add_argument("--weights", default="", metavar="WHERE", help="a run, a folder of networks, or shipped:NAME")
     network.add_argument("--hint", default="", choices=("", *HINTS), help="as trained without")
     network.add_argument("--mask", default="", choices=("", *MASKS), help="as trained without")
-    network.add_argument("--pin", default="each_step", choices=PINS)
+    network.add_argument("--pin", nargs="+", default=["each_step"], choices=PINS, help="one after another (each_step)")
     network.add_argument("--steps", type=int, default=25, metavar="N", help="denoising steps (25)")
     network.add_argument("--guidance", type=float, default=1.0, metavar="X")
     network.add_argument("--seed", type=int, default=0, metavar="N")
     network.add_argument("--stages", type=int, nargs="+", metavar="N", help="factors of a chain whose product is N (one stage)")
+    network.add_argument("--window", type=int, default=0, metavar="N", help="longest run of a stage in frames; 0: no limit")
     network.add_argument("--reads", default="", metavar="POLICY", help="which frames a frame reads, such as window:5")
     return made
 
@@ -85,24 +87,26 @@ def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
         stages = args.stages or [args.every]
         if np.prod(stages) != args.every:
             raise ConfigError(f"stages are {stages}, whose product is {np.prod(stages)}; it must be every ({args.every})")
-        yield "network", clip_filler(args.weights, stages, hint=args.hint, mask=args.mask, pin=args.pin, steps=args.steps,
-                                     guidance=args.guidance, seed=args.seed, reads=args.reads)
+        for pin in args.pin:
+            name = NETWORK if len(args.pin) == 1 else f"{NETWORK}, {pin}"
+            yield name, clip_filler(args.weights, stages, hint=args.hint, mask=args.mask, pin=pin, steps=args.steps,
+                                    guidance=args.guidance, seed=args.seed, reads=args.reads, window=args.window)
 
 
 def _videos(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, dict[str, dict[str, float]]]:
     """{file: {method: PSNR, SSIM}}; frames are read from the disk again for each method, a few at a time."""
     found: dict[str, dict[str, dict[str, float]]] = {}
-    print(f"{'video':<28} {'method':<8} {'PSNR dB':>8} {'SSIM':>7} {'frames':>7}")
+    print(f"{'video':<28} {'method':<18} {'PSNR dB':>8} {'SSIM':>7} {'frames':>7}")
     for path in args.videos:
         count = probe(path).frames
         count = scores.usable(min(count, args.max_frames or count), args.every)
         for name, fill in methods.items():
             with open_reader(path) as truth, open_reader(path) as again:
                 kept = scores.kept(itertools.islice(again, count), args.every)
-                made = fill(np.stack(list(kept)) if name == "network" else kept, "", 0)
+                made = fill(np.stack(list(kept)) if name.startswith(NETWORK) else kept, "", 0)
                 score = scores.score(itertools.islice(truth, count), made, args.every)
             found.setdefault(path.name, {})[name] = asdict(score)
-            print(f"{path.name:<28} {name:<8} {score.psnr:8.2f} {score.ssim:7.4f} {score.frames:7d}", flush=True)
+            print(f"{path.name:<28} {name:<18} {score.psnr:8.2f} {score.ssim:7.4f} {score.frames:7d}", flush=True)
     return found
 
 
@@ -113,7 +117,7 @@ def _shapes(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, 
     clips = [world.clip(args.first + i) for i in range(args.shapes)]
     print(f"\n{len(clips)} clips of the shapes world, {frames} frames of {args.size[0]}x{args.size[1]}, every "
           f"{args.every}th kept")
-    print(f"{'method':<8} {'PSNR dB':>8} {'SSIM':>7} {'position px':>12} {'lost':>6} {'steady':>7} {'right':>6} {'roughness':>10}")
+    print(f"{'method':<18} {'PSNR dB':>8} {'SSIM':>7} {'position px':>12} {'lost':>6} {'steady':>7} {'right':>6} {'roughness':>10}")
     found = {"truth": _one(args, clips, lambda kept, caption, number: iter(clips[number].frames_FHWC))}
     _row("truth", found["truth"])
     for name, fill in methods.items():
@@ -135,7 +139,7 @@ def _one(args: argparse.Namespace, clips: list[Clip], fill: MakeAll) -> dict[str
 
 
 def _row(name: str, means: dict[str, float]) -> None:
-    print(f"{name:<8} {means['psnr']:8.2f} {means['ssim']:7.4f} {means['position']:12.2f} {means['lost']:6.1%} "
+    print(f"{name:<18} {means['psnr']:8.2f} {means['ssim']:7.4f} {means['position']:12.2f} {means['lost']:6.1%} "
           f"{means['steady']:7.1%} {means['right']:6.1%} {means['smoothness']:10.3f}", flush=True)
 
 

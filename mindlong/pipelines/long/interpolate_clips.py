@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.sample import SampleOptions
-from mindlong.pipelines.latent_model import load_latent_model
+from mindlong.pipelines.latent_model import LatentModel, load_latent_model
 from mindlong.pipelines.long.chain import Chain, place
 from mindlong.pipelines.long.interpolate import Rule, Stage, chain_of, finished, run_chain
 from mindlong.pipelines.long.interpolate_networks import predictor
@@ -21,6 +22,11 @@ from mindlong.pipelines.long.trained_rule import trained_rule
 FPS = 8.0  # told to networks that want to know, at the finest stage
 
 
+@lru_cache(maxsize=1)
+def _model(weights: str, reads: str) -> LatentModel:
+    return load_latent_model(weights, LatentModelOptions(reads={"time": reads} if reads else {}))
+
+
 def clip_filler(weights: str, stages: Sequence[int], *, hint: str = "", mask: str = "", pin: str = "each_step",
                 steps: int = 25, guidance: float = 1.0, seed: int = 0, reads: str = "",
                 window: int = 0) -> Callable[[np.ndarray, str, int], Iterator[np.ndarray]]:
@@ -29,7 +35,7 @@ def clip_filler(weights: str, stages: Sequence[int], *, hint: str = "", mask: st
     Args:
         stages: factors of the chain. hint, mask: "" as trained. reads: key/value policy over time, "" as trained.
     """
-    model = load_latent_model(weights, LatentModelOptions(reads={"time": reads} if reads else {}))
+    model = _model(weights, reads)
     trained, sample = trained_rule(weights), SampleOptions(steps=steps, guidance=guidance)
     rule = Rule(hint or trained.hint, mask or trained.mask, pin)
     hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
