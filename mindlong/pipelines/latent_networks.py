@@ -1,8 +1,8 @@
-"""The networks of the latent video families, to be run alone; importing this registers them."""
+"""The networks of the latent video families, to be run alone: the UNet, both halves of the autoencoder, the text tower."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mindspore import nn
@@ -10,7 +10,7 @@ from mindspore import nn
 from mindlong.models.text_encoder import TextEncoder
 from mindlong.models.unet import UNet
 from mindlong.models.vae import AutoencoderKL, Decode, Encode
-from mindlong.pipelines.networks import Arrays, Input, Network, register
+from mindlong.pipelines.lone_network import Arrays, Input, Network
 from mindlong.spec import clip_text, vae
 from mindlong.spec.families import FAMILIES, family
 from mindlong.spec.names import Entry
@@ -100,11 +100,14 @@ IDS = (Input("x", "BS", "int", "token ids (prompts, tokens)", needed=True),)
 HALVES = (("vae_encode", PICTURES, _check_pictures, _output_moments, _build_encoder),
           ("vae_decode", LATENTS, lambda model, arrays: {"L": model.spec().latent_channels}, _output_pictures, _build_decoder))
 
-for _name in FAMILIES:
-    register(Network(_name, "unet", INPUTS, _check, _output, _build, _entries))
-for _name in (*FAMILIES, "autoencoder_kl"):
-    for _half_name, *_rest in HALVES:
-        register(Network(_name, _half_name, *_rest, lambda model, layout: vae.names(model.spec(), layout or "diffusers"), "vae"))
-for _name in (*FAMILIES, "clip_text"):
-    register(Network(_name, "text_encoder", IDS, _check_ids, _output_states, _build_tower,
-                     lambda model, layout: clip_text.names(model.spec(), layout or "transformers"), "text_encoder"))
+
+def all_networks() -> Iterator[Network]:
+    """Every network of every family, the families' UNets first."""
+    for name in FAMILIES:
+        yield Network(name, "unet", INPUTS, _check, _output, _build, _entries)
+    for name in (*FAMILIES, "autoencoder_kl"):
+        for half, *rest in HALVES:
+            yield Network(name, half, *rest, lambda model, layout: vae.names(model.spec(), layout or "diffusers"), "vae")
+    for name in (*FAMILIES, "clip_text"):
+        yield Network(name, "text_encoder", IDS, _check_ids, _output_states, _build_tower,
+                      lambda model, layout: clip_text.names(model.spec(), layout or "transformers"), "text_encoder")

@@ -1,12 +1,12 @@
 """Networks that can be run alone on named arrays, to compare a converted one with its original.
 
-A family registers what its networks are called, which arrays they take and how they are built; `run` does the rest.
+What they are called, which arrays they take and how they are built stands with the families; `run` does the rest.
 Names and shapes of gradients are those of the original's own state dict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,47 +18,11 @@ from mindspore import Tensor, nn
 from mindlong.checkpoints.convert import our_weights, recognise
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.parts import read_part
+from mindlong.pipelines import latent_networks, vdm_networks
+from mindlong.pipelines.lone_network import KINDS, Arrays, Input, Network
 from mindlong.pipelines.weights import locate
 from mindlong.spec.names import Entry, by_source, source_array
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
-
-Arrays = Mapping[str, np.ndarray]
-KINDS = {"float": np.float32, "int": np.int32, "bool": np.bool_, "number": np.float64}
-
-
-@dataclass(frozen=True)
-class Input:
-    """An array that a network takes: its axes as letters ("" is one number, "BD|BFD" either), what it holds and is."""
-
-    name: str
-    axes: str
-    kind: str  # of KINDS
-    about: str
-    needed: bool = False
-
-
-@dataclass(frozen=True)
-class Network:
-    """One network of a family.
-
-    Attributes:
-        inputs: what it takes; the first is the one that `grad_x` belongs to.
-        check: (model, arrays) -> the length that each axis letter must have where the model fixes it; raises
-            InputFileError where the arrays do not go together.
-        output: (model, arrays) -> the shape of the output.
-        build: (model, arrays) -> the cell, and the names of the arrays that its construct takes, in order.
-        entries: (model, layout) -> the names of its tensors on both sides; "ours" as the built cell's parameters are
-            called, the originals' in one of their ways to name tensors ("": the usual one).
-    """
-
-    family: str
-    name: str
-    inputs: tuple[Input, ...]
-    check: Callable[[Any, Arrays], dict[str, int]]
-    output: Callable[[Any, Arrays], tuple[int, ...]]
-    build: Callable[[Any, Arrays], tuple[nn.Cell, Sequence[str]]]
-    entries: Callable[[Any, str], list[Entry]]
-    part: str = "unet"  # the network of a pipeline that it is, or is a half of
 
 
 @dataclass(frozen=True)
@@ -72,19 +36,11 @@ class Described:
         return self.made
 
 
-REGISTRY: dict[tuple[str, str], Network] = {}
-
-
-def register(network: Network) -> Network:
-    """Make `network` known by its family and name."""
-    REGISTRY[network.family, network.name] = network
-    return network
+REGISTRY = {(network.family, network.name): network for network in (vdm_networks.VDM, *latent_networks.all_networks())}
 
 
 def find(family: str, name: str | None) -> Network:
     """The network of `family` called `name`, or the family's first. Raises ConfigError."""
-    from mindlong.pipelines import network_families  # noqa: F401  registers them
-
     names = [n for f, n in REGISTRY if f == family]
     if not names:
         raise ConfigError(f"no network of the family {family!r} can be run alone.{did_you_mean(family, _families())}")

@@ -1,4 +1,4 @@
-"""The families whose networks can be run alone; importing this registers them (`mindlong.pipelines.networks`)."""
+"""Unet3D, to be run alone, with guidance where it is asked for."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 from mindspore import nn
 
 from mindlong.models.vdm_unet import GuidedUnet3D, Unet3D
-from mindlong.pipelines import latent_networks  # noqa: F401  registers the latent families
-from mindlong.pipelines.networks import Arrays, Input, Network, register
+from mindlong.pipelines.lone_network import Arrays, Input, Network
 from mindlong.spec.vdm import names
 from mindlong.utils.errors import InputFileError
 
-VDM_INPUTS = (
+INPUTS = (
     Input("x", "BCFHW", "float", "the noisy video (batch, channels, frames, height, width)", needed=True),
     Input("t", "B", "int", "timesteps (batch)", needed=True),
     Input("cond", "BD", "float", "the condition (batch, cond_dim)"),
@@ -22,7 +21,7 @@ VDM_INPUTS = (
 )
 
 
-def _vdm_check(model: Any, arrays: Arrays) -> dict[str, int]:
+def _check(model: Any, arrays: Arrays) -> dict[str, int]:
     spec = model.spec()
     try:
         spec.check_video(arrays["x"].shape)
@@ -37,15 +36,14 @@ def _vdm_check(model: Any, arrays: Arrays) -> dict[str, int]:
     return {"C": spec.channels, "B": arrays["x"].shape[0]} | ({"D": spec.cond_dim} if spec.cond_dim else {})
 
 
-def _vdm_output(model: Any, arrays: Arrays) -> tuple[int, ...]:
+def _output(model: Any, arrays: Arrays) -> tuple[int, ...]:
     batch, _, *rest = arrays["x"].shape
     return batch, model.spec().out_channels, *rest
 
 
-def _vdm_build(model: Any, arrays: Arrays) -> tuple[nn.Cell, Sequence[str]]:
+def _build(model: Any, arrays: Arrays) -> tuple[nn.Cell, Sequence[str]]:
     scale = float(arrays["cond_scale"]) if "cond_scale" in arrays else 1.0
     return GuidedUnet3D(Unet3D(model.spec()), scale), ("x", "t", "cond", "focus_present_mask")
 
 
-register(Network("vdm", "unet", VDM_INPUTS, _vdm_check, _vdm_output, _vdm_build,
-                 lambda model, layout: names(model.spec())))
+VDM = Network("vdm", "unet", INPUTS, _check, _output, _build, lambda model, layout: names(model.spec()))
