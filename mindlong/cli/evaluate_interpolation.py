@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     network.add_argument("--seed", type=int, default=0, metavar="N")
     network.add_argument("--stages", type=int, nargs="+", metavar="N", help="factors of a chain whose product is N (one stage)")
     network.add_argument("--window", type=int, default=0, metavar="N", help="longest run of a stage in frames; 0: no limit")
+    network.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all cores")
     network.add_argument("--reads", default="", metavar="POLICY", help="which frames a frame reads, such as window:5")
     return made
 
@@ -82,8 +83,10 @@ def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
     for name in args.methods:
         yield name, lambda kept, caption, number, name=name: fill_between(kept, args.every, METHODS[name])
     if args.weights:
+        from mindlong.ops import device
         from mindlong.pipelines.long.interpolate_clips import clip_filler
 
+        device.setup(threads=args.threads)
         stages = args.stages or [args.every]
         if np.prod(stages) != args.every:
             raise ConfigError(f"stages are {stages}, whose product is {np.prod(stages)}; it must be every ({args.every})")
