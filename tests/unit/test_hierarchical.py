@@ -61,6 +61,17 @@ class Noisy(Oracle):
         return lambda x, t: (0.3 * x + 0.1 * told + 0.05 * np.float32(t[0]) / 1000).astype(np.float32)
 
 
+class Unsure(Oracle):
+    """Level 0 as the oracle; below it takes what it sees for the truth."""
+
+    def denoiser(self, context, fps, clean, known, depth):
+        return super().denoiser(context, fps, clean, known, depth) if not known.any() else self.same
+
+    def same(self, x, t):
+        level = NOISING.schedule.level(int(t[0]))
+        return target("v", x * level.alpha, x * level.sigma, level.alpha, level.sigma).astype(np.float32)
+
+
 def encode(prompts):
     return np.stack([np.full((3, 4), sum(map(ord, p)) % 7, np.float32) for p in prompts])
 
@@ -230,6 +241,17 @@ def test_levels_have_their_own_steps_and_guidance(tmp_path):
     assert len(network.calls) == 4 and set(steps) == {5}  # guided, then twice unguided: one model each
 
 
+def test_runs_of_little_strength_stay_near_the_blend_of_what_they_know(tmp_path):
+    plan = plan_hierarchical((3, 5))
+    level = NOISING.schedule.level(9)
+    for name, strength, near in (("weak", [1, 0.01], True), ("full", [1], False)):
+        store = made(tmp_path / name, plan, Unsure(), strength=strength)
+        found = video(store)
+        line = found[0] + (found[4] - found[0]) * (np.arange(5) / 4)[:, None, None, None]
+        assert (np.abs(found[:5] - line).max() < 5 * float(level.sigma)) == near
+        assert np.array_equal(found[[0, 4, 8]], video(made(tmp_path / "keys", plan, Unsure()))[[0, 4, 8]])
+
+
 @pytest.mark.parametrize(("order", "known"), [("autoregressive", [(), (3, 4), (6, 7)]), ("independent", [(), ()])])
 def test_orders_to_compare_with_make_every_frame_once(tmp_path, order, known):
     work = work_of(load(None, ["pipeline=hierarchical", "hierarchical.lengths=[5]", "frames=9", f"hierarchical.order={order}"],
@@ -258,7 +280,8 @@ def test_a_video_is_continued_at_either_end(tmp_path):
     ("key", "said"),
     [("hierarchical.part=[5,2]", "first, last"), ("hierarchical.node_prompts={a: b}", "level/number"),
      ("hierarchical.level_prompts={x: b}", "keys are levels"), ("hierarchical.scenes={1-3: b}", "frame 0"),
-     ("hierarchical.lengths=[16,1]", "at least 2"), ("hierarchical.order=independent", "needs one length")],
+     ("hierarchical.lengths=[16,1]", "at least 2"), ("hierarchical.order=independent", "needs one length"),
+     ("hierarchical.level_strength=[1,2]", "at most 1")],
 )  # fmt: skip
 def test_what_cannot_be_is_said_in_one_sentence(key, said):
     with pytest.raises(ConfigError, match=said):

@@ -27,6 +27,9 @@ class HierarchicalOptions:
     level_guidance: list[float] = option([], "guidance of each level, for example [3, 1]; the last counts for all below it, and "
                                          "at 1 a step costs half; empty: sample.guidance everywhere", minimum=0)
     level_steps: list[int] = option([], "denoising steps of each level, likewise; empty: sample.steps everywhere", minimum=1)
+    level_strength: list[float] = option([], "at 1 a level's runs begin from nothing but noise, as in the paper; below 1 those "
+                                         "that know frames begin from a blend of these, noised to that share of the timesteps; "
+                                         "likewise", minimum=0.01)
     level_prompts: dict[str, str] = option({}, "prompt of a level: {0: a street, 1: a car on a street}")
     node_prompts: dict[str, str] = option({}, "prompt of one run and of what is made from it: {0/0: dawn, 1/3: a dog runs}, "
                                           "level/number")
@@ -48,6 +51,8 @@ class HierarchicalOptions:
         """Sentences on fields that do not fit together."""
         if self.video and (self.first or self.last):
             yield "hierarchical.video is given besides first or last; a video is continued from its own frames"
+        if max(self.level_strength, default=1) > 1:
+            yield f"hierarchical.level_strength is {list(self.level_strength)}; a share is at most 1"
         if self.order != "hierarchy":
             yield from self._order_problems(config)
         if self.part and (len(self.part) != 2 or self.part[0] > self.part[1]):

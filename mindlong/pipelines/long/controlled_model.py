@@ -8,6 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindlong.checkpoints import manifest
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.load import load_into
 from mindlong.config.infer_options.latent import LatentModelOptions
@@ -17,6 +18,7 @@ from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.latent_weights import LatentParts, find_latent_parts
 from mindlong.pipelines.long.branch import PREFIX, branch_spec, read_branch
 from mindlong.pipelines.long.branch_place import find_branch
+from mindlong.pipelines.weights import config_of
 from mindlong.spec.control import ControlSpec, condition
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.progress import announced
@@ -65,9 +67,17 @@ def load_controlled(weights: str, branch: str, options: LatentModelOptions | Non
     model, place = from_parts(parts, options), find_branch(weights, branch)
     if place is None:
         return ControlledModel(model, None)
-    control = branch_spec(open_weights(place)) or ControlSpec(hidden=0)
+    control = _spec_at(place)
     model.builders["unet"] = lambda: _filled(parts, place, control, options.dtype)
     return ControlledModel(model, control)
+
+
+def _spec_at(place: Path) -> ControlSpec:
+    """What a file says of its branch, or a checkpoint's run; InfiNet's own file says nothing and has no cascade."""
+    said = branch_spec(open_weights(place))
+    if said is None and (place / manifest.NAME).is_file():
+        return config_of(place).infinet.control()
+    return said or ControlSpec(hidden=0)
 
 
 def _filled(parts: LatentParts, place: Path, control: ControlSpec, dtype: str) -> nn.Cell:

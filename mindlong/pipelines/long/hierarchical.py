@@ -20,7 +20,10 @@ from mindlong.pipelines.denoise import denoise
 from mindlong.pipelines.long import hints
 from mindlong.pipelines.long.jobs import Batch
 from mindlong.pipelines.long.prompts import Prompts
+from mindlong.spec.control import ControlSpec, condition
 from mindlong.utils import rng
+
+BLEND = ControlSpec(fill="blend")
 
 
 class Network(Protocol):
@@ -40,6 +43,8 @@ class Runs:
         prompts: of every run.
         fps: of the finished video; a network that wants it is told that of its own run.
         pin: "each_step" or "final".
+        strength: of each level (the last for all below it), what share of the timesteps runs go through that know frames;
+            below 1 they begin from a blend of these. Empty: all of them, from noise alone.
         number: of the video among those of one seed.
     """
 
@@ -51,6 +56,7 @@ class Runs:
     fps: float = 8.0
     negative: str = ""
     pin: str = "each_step"
+    strength: Sequence[float] = ()
     seed: int = 0
     number: int = 0
     callback: Callable[..., Any] | None = None
@@ -58,19 +64,22 @@ class Runs:
     def __call__(self, batch: Batch, known_BFCHW: np.ndarray) -> np.ndarray:
         """All frames of every run (B, F, C, h, w); known ones are returned as they came."""
         known, clean = batch.known, known_BFCHW.transpose(0, 2, 1, 3, 4)
-        model = self._model(batch, clean, known)
+        model, noising = self._model(batch, clean, known), self._noising(batch.level, known)
         places = np.flatnonzero(known[0])
         start = self._noise(batch, clean.shape[1:2] + clean.shape[3:], "start")
+        if noising is not self.noising:
+            start = hints.pinned_start(start, condition(clean, known, BLEND)[0], range(known.shape[1]), noising.schedule)
+        elif len(places) and self.pin == "each_step":
+            start = hints.pinned_start(start, clean[:, :, places], places, noising.schedule)
         if len(places) and self.pin == "each_step":
-            model = hints.pinned(model, clean[:, :, places], places, self.noising.schedule, self.noising.prediction)
-            start = hints.pinned_start(start, clean[:, :, places], places, self.noising.schedule)
-        made = denoise(self._sample(batch.level), model, start, self.noising, callback=self.callback,
+            model = hints.pinned(model, clean[:, :, places], places, noising.schedule, noising.prediction)
+        made = denoise(_of_level(self.sample, batch.level), model, start, noising, callback=self.callback,
                        noise=lambda step: self._noise(batch, clean.shape[1:2] + clean.shape[3:], "step", step))
         out = np.where(known[:, None, :, None, None], clean, made)
         return out.transpose(0, 2, 1, 3, 4).astype(np.float32)
 
     def _model(self, batch: Batch, clean: np.ndarray, known: np.ndarray) -> Model:
-        rate, sample = self.fps / self._stride(batch), self._sample(batch.level)
+        rate, sample = self.fps / self._stride(batch), _of_level(self.sample, batch.level)
 
         def told(context: np.ndarray) -> Model:
             return self.network.denoiser(context, rate, clean, known, batch.level)
@@ -81,8 +90,12 @@ class Runs:
         context = self._context(batch)
         return guided(told(context), told(np.broadcast_to(empty, context.shape)), sample.guidance, sample.rescale)
 
-    def _sample(self, level: int) -> Any:
-        return self.sample[min(level, len(self.sample) - 1)] if isinstance(self.sample, Sequence) else self.sample
+    def _noising(self, level: int, known: np.ndarray) -> Noising:
+        share = _of_level(self.strength, level) if len(self.strength) and known.any() else 1
+        if share >= 1:
+            return self.noising
+        schedule = self.noising.schedule
+        return replace(self.noising, schedule=replace(schedule, betas=schedule.betas[: max(round(share * schedule.timesteps), 1)]))
 
     def _stride(self, batch: Batch) -> int:
         frames = batch.jobs[0].frames
@@ -113,4 +126,9 @@ def samples_of(config: Any) -> list[Any]:
 
 
 def _at(given: Sequence[Any], level: int, default: Any) -> Any:
-    return given[min(level, len(given) - 1)] if given else default
+    return _of_level(given, level) if given else default
+
+
+def _of_level(given: Any, level: int) -> Any:
+    """What a level has of a list, of which the last entry is for all levels below; anything else is for all levels."""
+    return given[min(level, len(given) - 1)] if isinstance(given, Sequence) else given

@@ -67,7 +67,7 @@ def _made(session: Session, work: Work, model: ControlledModel, prompt: str, num
     folder.refresh()
     with progress.bar(_steps(work, config, model, folder, comm), "denoising", rank=comm.rank) as bar:
         runs = Runs(model, lambda prompts: model.latent.encode_text(prompts), samples_of(config), model.latent.noising,
-                    work.prompts(config, prompt), config.fps, o.negative, o.pin, config.seed, number,
+                    work.prompts(config, prompt), config.fps, o.negative, o.pin, o.level_strength, config.seed, number,
                     callback=lambda *_: bar.update(1) and None)
         try:
             for level in run_plan(work.plan, folder, runs, (channels, *size), config.batch, comm, work.only):
