@@ -110,6 +110,7 @@ class InfinetTask(LatentTask):
         given = np.zeros_like(keys)
         given[:, :, 0], given[:, :, -1] = keys[:, :, middle - 1], keys[:, :, middle]
         local = self._run(prompts, noise[1], given, True)
+        local[:, :, [0, -1]] = given[:, :, [0, -1]]
         videos = to_frames(self.decoded(np.concatenate([keys, local])))
         self.network.set_train(True)
         titles = [f"{p}, {w}" for w in ("keys", "between") for p in prompts]
