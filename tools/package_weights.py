@@ -5,7 +5,8 @@
   python tools/package_weights.py runs/infinet_shapes mindlong/weights/infinet_shapes
 
 `infer.py weights=FOLDER/model.safetensors` (for a latent family `weights=FOLDER`, with autoencoder, tokenizer and scheduler
-beside the UNet) takes the result. A README.md (model card) beside it is left alone.
+beside the UNet) takes the result. A README.md (model card) beside it is left alone. --refer_vae leaves the autoencoder where the
+run found it (latents.vae in config.yaml), for one that is shipped already.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -31,11 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="run folder or checkpoint folder")
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("--dtype", choices=("float16", "bfloat16", "float32"), default="float16")
+    parser.add_argument("--refer_vae", action="store_true", help="latent families: do not write the autoencoder again")
     args = parser.parse_args(argv)
     trained = find_trained(str(args.run))
     run = next(folder for folder in (args.run, *args.run.absolute().parents) if (folder / "config.yaml").exists())
     one = trained.config.model.family in ("vdm", "autoencoder_kl")
-    write = package_branch if trained.config.infinet.lengths else _one_network if one else package
+    latent = partial(package, own_vae=not args.refer_vae)
+    write = package_branch if trained.config.infinet.lengths else _one_network if one else latent
     written = write(trained, run, args.out, args.dtype)
     size = sum(path.stat().st_size for path in written)
     print(f"{args.out}: {trained.where.name} as {', '.join(path.name for path in written)}, {size / 2**20:.1f} MiB")

@@ -29,18 +29,20 @@ BETAS = {"cosine": "squaredcos_cap_v2", "linear": "linear", "scaled_linear": "sc
 RECORDS = ("config.yaml", "metrics.csv", "loss.png")
 
 
-def package(trained: Trained, run: Path, out: Path, dtype: str) -> list[Path]:
+def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = True) -> list[Path]:
     """Write the folder `out` from a run of a latent family; returns the weight files.
 
     Args:
         trained: its averaged weights, `unet.*` and `text_encoder.*`, and its configuration.
         run: its folder, for config.yaml, metrics.csv and loss.png.
+        own_vae: write the autoencoder too; without it the folder's config.yaml says where it is.
     """
     config = trained.config
-    parts = {"vae": _vae(config), "unet": (config.model.family, config.model.spec(), _under(trained.arrays, "unet")),
+    parts = {"unet": (config.model.family, config.model.spec(), _under(trained.arrays, "unet")),
              "text_encoder": ("clip_text", _text_spec(config), _under(trained.arrays, "text_encoder"))}
+    parts |= {"vae": _vae(config)} if own_vae else {}
     sections = {part: kinds_of(family, part)[0].section(spec) for part, (family, spec, _) in parts.items()}
-    model = {**sections["unet"], "vae": sections["vae"], "text_encoder": sections["text_encoder"]}
+    model = {**sections["unet"], **{part: section for part, section in sections.items() if part != "unet"}}  # unet at the top
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for part, (_, _, arrays) in parts.items():
