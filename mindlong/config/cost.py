@@ -40,7 +40,7 @@ def _latent_cost(config: TrainConfig, part: int, factor: int) -> RunCost:
     data, text = config.data, load_model(config.latents.text_encoder).spec() if config.latents.text_encoder else None
     tokens = text.length if text else 77
     height, width = (side // factor for side in data.size)
-    own = latent_cost.unet_cost(config.model.spec(), part, data.frames, height, width, tokens)
+    own = latent_cost.unet_cost(config.model.spec(), part, data.frames, height, width, tokens, config.train.recompute)
     groups = {"unet": own.parameters} | ({"text encoder": clip_text.parameter_count(text)} if text else {})
     memory = own.train_bytes - _still(config, own.parameters)
     return RunCost(groups, 3 * own.flops * config.train.accumulate, memory)

@@ -1,7 +1,8 @@
 """What the networks of a latent pipeline cost, read off their specs: operations and memory, before anything is allocated.
 
 Operations are those of matrix products and convolutions, counted from the tensors' shapes and the place where each is used; memory
-is a model: that of decoding was fitted to measurements at full size (mindlong/spec/vae.py), that of the UNet was not.
+is a model: that of decoding was fitted to measurements at full size (mindlong/spec/vae.py), that of a training step to tiny
+networks on a CPU (docs/tune_a_video.md), that of one forward of the UNet was not measured.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from mindlong.spec.vae import VaeSpec
 
 ALIVE = 14  # features as wide as the first level that are held at the widest place: a feed-forward's 8 + 4, and its input twice
 
+# A training step, fitted to nine peaks of tiny networks on a CPU: the encoder's graph and the compiler itself, each tensor's share
+# of the compiled forward and backward, each number that a layer gives out (4 bytes, nearly twice), what recomputation leaves of it
+COMPILER_BYTES, TENSOR_BYTES, MADE_BYTES, RECOMPUTED = 150e6, 1.5e6, 7.0, 0.57
+
 
 @dataclass(frozen=True)
 class LatentCost:
     """Of one forward: multiplications and additions, peak memory in bytes (weights and the runtime included).
 
-    `train_bytes` is that of a training step: weights, gradients, moments and averages, and every activation twice.
+    `train_bytes` is that of a training step: the compiled graph, weights, gradients, moments and averages, and the activations.
     """
 
     parameters: int
@@ -32,15 +37,20 @@ class LatentCost:
     train_bytes: float
 
 
-def unet_cost(spec: UNetSpec, videos: int, frames: int, height: int, width: int, tokens: int) -> LatentCost:
-    """One forward of the UNet on `videos` latents of `frames` x `height` x `width`, prompts of `tokens` tokens, in float32."""
+def unet_cost(spec: UNetSpec, videos: int, frames: int, height: int, width: int, tokens: int,
+              recompute: bool = False) -> LatentCost:
+    """One forward of the UNet on `videos` latents of `frames` x `height` x `width`, prompts of `tokens` tokens, in float32.
+
+    `recompute`: in training the blocks' activations are computed again rather than kept.
+    """
     areas = _areas(spec, height, width)
-    parameters, flops, made = _totals(unet_names.names(spec), lambda entry: _rows(spec, entry, areas, frames, tokens))
+    entries = unet_names.names(spec)
+    parameters, flops, made = _totals(entries, lambda entry: _rows(spec, entry, areas, frames, tokens))
     flops += sum(_attention(spec, areas, frames, tokens))
     kept = sum(width * area for width, area in zip(spec.skips(), _skip_areas(spec, areas), strict=True))
     widest = ALIVE * max(w * a for w, a in zip(spec.channels, areas, strict=True))
     return LatentCost(parameters, videos * flops, RUNTIME_BYTES + 4.0 * parameters + 4.0 * videos * frames * (kept + widest),
-                      _train_bytes(parameters, videos * made))
+                      _train_bytes(len(entries), parameters, videos * made * (RECOMPUTED if recompute else 1.0)))
 
 
 def decoder_cost(spec: VaeSpec, frames: int, height: int, width: int) -> LatentCost:
@@ -55,10 +65,11 @@ def decoder_cost(spec: VaeSpec, frames: int, height: int, width: int) -> LatentC
 
 def autoencoder_cost(spec: VaeSpec, frames: int, height: int, width: int) -> LatentCost:
     """Encoding and decoding `frames` pictures at once, as a training step does."""
-    parameters, flops, made = _totals(vae.names(spec), lambda entry: _area(spec, entry.ours, height, width))
+    entries = vae.names(spec)
+    parameters, flops, made = _totals(entries, lambda entry: _area(spec, entry.ours, height, width))
     flops += 2 * _middle_attention(spec, height, width)
     peak = RUNTIME_BYTES + 4.0 * parameters + vae.decode_peak_bytes(spec, height, width, frames)
-    return LatentCost(parameters, frames * flops, peak, _train_bytes(parameters, frames * made))
+    return LatentCost(parameters, frames * flops, peak, _train_bytes(len(entries), parameters, frames * made))
 
 
 def _totals(entries: Iterable[Entry], rows: Callable[[Entry], float]) -> tuple[int, float, float]:
@@ -74,8 +85,8 @@ def _totals(entries: Iterable[Entry], rows: Callable[[Entry], float]) -> tuple[i
     return parameters, flops, made
 
 
-def _train_bytes(parameters: int, made: float) -> float:
-    return RUNTIME_BYTES + 5 * 4.0 * parameters + 2 * 4.0 * made
+def _train_bytes(tensors: int, parameters: int, made: float) -> float:
+    return RUNTIME_BYTES + COMPILER_BYTES + TENSOR_BYTES * tensors + 5 * 4.0 * parameters + MADE_BYTES * made
 
 
 def _middle_attention(spec: VaeSpec, height: int, width: int) -> float:
