@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--clips", type=int, default=32, help="clips that each network is measured on")
+    parser.add_argument("--size", type=int, default=48, help="pixels of a side")
     parser.add_argument("--sampling", type=int, default=25, help="denoising steps of the measurement")
     parser.add_argument("--only", nargs="+", default=list(TRAINED), choices=list(TRAINED))
     parser.add_argument("--table", action="store_true", help="only print what is there")
@@ -62,10 +63,11 @@ def run_one(args: argparse.Namespace, name: str, seed: int) -> None:
     (window, hint), run = TRAINED[name], place(args, name, seed)
     command("train.py", "--config", str(CONFIG), f"run_dir={run}", f"train.steps={args.steps}", f"train.seed={seed}",
             "train.preview_every=0", f"model.reads.time={window}", f"interpolation.hint={hint}",
-            f"latents.cache={args.out / 'latents'}", *WORLD, *args.overrides)
+            f"latents.cache={args.out / 'latents'}", *WORLD, f"data.size=[{args.size}, {args.size}]", *args.overrides)
     if not (run / SCORES).exists():
-        command("tools/evaluate_interpolation.py", "--shapes", str(args.clips), *MEASURED, "--methods", "--weights", str(run),
-                "--pin", *PINS, "--steps", str(args.sampling), "--seed", str(seed), "--json", str(run / SCORES))
+        command("tools/evaluate_interpolation.py", "--shapes", str(args.clips), *MEASURED, "--size", *[str(args.size)] * 2,
+                "--methods", "--weights", str(run), "--pin", *PINS, "--steps", str(args.sampling), "--seed", str(seed),
+                "--json", str(run / SCORES))
 
 
 def command(script: str, *arguments: str) -> None:
