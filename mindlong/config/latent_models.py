@@ -33,6 +33,8 @@ class UNetModel:
     eps: float | None = option(None, "of the GroupNorms of residual blocks")
     linear_projection: bool | None = option(None, "files store the transformers' projections as linear layers")
     upcast: bool | None = option(None, "attention scores in float32, also in half precision")
+    joint: bool | None = option(None, "GroupNorms of residual blocks take their statistics over all frames together (published for "
+                                      "tune_a_video and pseudo3d) or, false, frame by frame as image models do")
     conditions: list[str] | None = option(None, "what the network is told beside the latents: time, fps (frame rate), "
                                          "frame (each frame's place in the video; no published network is)")
     reads: dict[str, str] = option({}, "which frames a frame reads, for example {time: 'window:5', space: sparse_causal}")

@@ -14,7 +14,7 @@ from mindlong.spec.unet import FRAMES, Transformer, UNetSpec
 from mindlong.spec.unet_names import names
 from mindlong.utils.errors import ConfigError, InputFileError
 
-FIXED = {"stages", "entry", "conditions", "joint", "pseudo3d", "zero"}  # not a user's choice
+FIXED = {"stages", "entry", "conditions", "joint", "pseudo3d", "zero"}  # not said by the names
 IGNORED = (r"(.*\.)?(betas|alphas_cumprod|alphas_cumprod_prev|sqrt_\w+|log_\w+|posterior_\w+|logvar|scale_arr|scale_factor|"
            r"lvlb_weights|num_batches_tracked)", r"(.*\.)?model_ema\..*")  # fmt: skip
 _BLOCK = "transformer_blocks.0"
@@ -179,6 +179,7 @@ def _section(name: str, family: Family, spec: UNetSpec) -> dict[str, Any]:
         held["heads"] = (spec.heads,)
     if spec.conditions != usual.conditions:
         held["conditions"] = spec.conditions
+    held["joint"] = spec.joint
     changed = {k: list(v) if isinstance(v, tuple) else v for k, v in held.items() if v != getattr(usual, k)}
     reads = _reads(usual, spec)
     return {"family": name, **{k: v for k, v in changed.items() if v is not None}, **({"reads": reads} if reads else {})}
