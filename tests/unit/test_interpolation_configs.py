@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 
 from mindlong.checkpoints.families.registry import kinds_of
+from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load, load_model
 from mindlong.config.schema import TrainConfig
+from mindlong.pipelines.latent_weights import find_latent_parts
+from mindlong.pipelines.long.hints import Rule
+from mindlong.pipelines.long.interpolate_plan import is_hinted
+from mindlong.pipelines.long.trained_rule import trained_rule
 from mindlong.spec.unet_names import parameter_count
 from mindlong.utils.errors import ConfigError
 
@@ -25,6 +30,15 @@ def test_training_configurations_can_be_read(path):
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("infer/interpolate*.yaml")), ids=lambda p: p.stem)
 def test_inference_configurations_can_be_read(path):
     assert load(path, ["images=[a.png, b.png]"], InferConfig).values.interpolate.images == ["a.png", "b.png"]
+
+
+def test_the_shipped_network_has_all_its_parts_and_says_how_it_was_told():
+    """Its autoencoder lies in another shipped folder; hint and mask come from the configuration beside it."""
+    weights = load(CONFIGS / "infer/interpolate_shapes.yaml", [], InferConfig).values.weights
+    parts = find_latent_parts(weights, LatentModelOptions())
+    assert is_hinted(parts.unet.spec, parts.vae.spec.latent_channels) and parts.unet.spec.conditions == ("time", "fps")
+    assert parts.unet.spec == load_model(CONFIGS / "model/interpolate_shapes.yaml").spec()
+    assert trained_rule(weights) == Rule("linear", "between")
 
 
 def test_keys_of_the_section_may_go_unnamed_on_the_command_line_alone():
