@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs mindlong and makes a captioned video with the shipped weights, on any CPU.
+# Installs mindlong and makes a captioned video of 226 frames with the shipped weights, on any CPU.
 #   bash scripts/quickstart.sh [--here] [key=value ...]
 # --here uses the active Python; MINDLONG_VENV=FOLDER another virtual environment than .venv in the checkout.
 set -euo pipefail
@@ -14,4 +14,4 @@ for word in "$@"; do
   esac
 done
 setup_python run $HERE
-exec "$PY" "$ROOT/infer.py" --config "$ROOT/configs/infer/quickstart.yaml" "${ARGS[@]+"${ARGS[@]}"}"
+exec "$PY" "$ROOT/infer.py" --config "$ROOT/configs/infer/quickstart_long.yaml" "${ARGS[@]+"${ARGS[@]}"}"
