@@ -23,8 +23,8 @@ def plot(path: Path, videos: Sequence[tuple[str, np.ndarray]], shapes: tuple[str
         way = path_of(frames, shapes, colours)
         seen = way[np.isfinite(way).all(1)]
         below.plot(np.linalg.norm(way - (seen[0] if len(seen) else 0), axis=1), lw=0.9)
-    above.set(ylabel="change of a pixel from frame to frame, of 255")
-    below.set(ylabel="distance from the first place, pixels", xlabel="frame")
+    above.set(ylabel="change of a frame, of 255")
+    below.set(ylabel="way from the start, px", xlabel="frame")
     above.legend(fontsize=8, ncols=len(videos), loc="upper center", bbox_to_anchor=(0.5, 1.18), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
