@@ -62,6 +62,7 @@ PIPELINES: dict[str, Pipeline] = {
         plan="mindlong.pipelines.long.hierarchical_plan:plan",
         run="mindlong.pipelines.long.hierarchical_run:run",
         options=HierarchicalOptions,
+        shared=True,
     ),
     "interpolate": Pipeline(
         "frames between key frames: of a video, of pictures, or of key frames made from prompts",
