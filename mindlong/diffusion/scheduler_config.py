@@ -33,6 +33,10 @@ class Noising:
     flavour: DdimFlavour = FLAVOURS["mindlong"]
     bound: float | None = None
 
+    def below(self, share: float) -> Noising:
+        """The same up to that share of the timesteps; from 1 on all of it."""
+        return self if share >= 1 else replace(self, schedule=self.schedule.below(share))
+
     def with_dynamic_scale(self) -> Noising:
         """The same with VideoCrafter2's factor on the clean sample."""
         return replace(self, schedule=self.schedule.with_signal_scale(videocrafter_scale()))

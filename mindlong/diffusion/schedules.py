@@ -61,6 +61,10 @@ class Schedule:
         """T, the number of noise levels."""
         return len(self.betas)
 
+    def below(self, share: float) -> Schedule:
+        """The schedule up to that share of its timesteps, at least one: what is left for a sample that starts less noisy."""
+        return replace(self, betas=self.betas[: max(round(share * self.timesteps), 1)])
+
     @cached_property
     def alphas_cumprod(self) -> np.ndarray:
         """The squared signal factor: the running product of 1 - beta."""

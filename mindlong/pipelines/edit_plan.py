@@ -70,7 +70,8 @@ def plan(loaded: Loaded) -> dict[str, str]:
     o, s, work = config.edit, config.sample, work_of(config)
     parts, (frames, height, width, _) = work.parts, work.frames_FHWC.shape
     factor, tokens = parts.vae.spec.factor, parts.text_encoder.spec.length
-    step = latent_cost.unet_cost(parts.unet.spec, 1 if s.guidance == 1 else 2, frames, height // factor, width // factor, tokens)
+    videos = 3 if o.inject else 1 if s.guidance == 1 else 2  # the source runs along for its attention maps
+    step = latent_cost.unet_cost(parts.unet.spec, videos, frames, height // factor, width // factor, tokens)
     inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(o.refine)
     prompts = config.wanted_prompts()
     return {

@@ -15,6 +15,7 @@ import numpy as np
 
 from mindlong.diffusion.guidance import Model, guided, guided_batched
 from mindlong.diffusion.samplers.loop import Callback
+from mindlong.diffusion.scheduler_config import Noising
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.denoise import denoise
 from mindlong.pipelines.latent_model import LatentModel
@@ -31,21 +32,25 @@ class TextToVideo:
         negative: what guidance leads away from.
         two_passes: guidance asks the network twice a step rather than once with twice the rows.
         fps: told to a UNet that wants to know.
+        noising: the part of the noising process to go through where it is not all of the model's.
     """
 
     def __init__(self, model: LatentModel, sample: Any, *, negative: str = "", two_passes: bool = False,
-                 fps: float = 8) -> None:
-        self.model, self.sample = model, sample
+                 fps: float = 8, noising: Noising | None = None) -> None:
+        self.model, self.sample, self.noising = model, sample, noising or model.noising
         self.negative, self.two_passes, self.fps = negative, two_passes, fps
 
-    def latents(self, clips: Sequence[Clip], x_T: np.ndarray, callback: Callback | None = None) -> np.ndarray:
-        """Clean latents (B, C, F, h, w) of `clips`, denoised together from `x_T` of the same shape."""
-        model = self.guided(self.context(clips, x_T.shape[2]))
+    def latents(self, clips: Sequence[Clip], x_T: np.ndarray, callback: Callback | None = None,
+                model: Model | None = None) -> np.ndarray:
+        """Clean latents (B, C, F, h, w) of `clips`, denoised together from `x_T` of the same shape, by the network under guidance
+        or by the `model` given.
+        """
+        model = model or self.guided(self.context(clips, x_T.shape[2]))
 
         def noise(step: int) -> np.ndarray:
             return np.stack([rng.normal(x_T.shape[1:], clip.seed, "sample-step", step, clip.number) for clip in clips])
 
-        return denoise(self.sample, model, x_T, self.model.noising, noise=noise, callback=callback)
+        return denoise(self.sample, model, x_T, self.noising, noise=noise, callback=callback)
 
     def context(self, clips: Sequence[Clip], frames: int) -> np.ndarray:
         """The prompts' vectors: (B, S, D), or (B, F, S, D) where a clip has a prompt for each frame."""

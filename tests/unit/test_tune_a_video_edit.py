@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from latent_toys import folder
+from mindspore import Tensor
 
 from mindlong.cli.infer import main, plan
 from mindlong.config.infer_schema import InferConfig
@@ -12,9 +13,13 @@ from mindlong.config.load import load
 from mindlong.config.pipelines import function, pipeline
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
-from mindlong.pipelines.edit import Editor
+from mindlong.models.injection import Gate, Injected
+from mindlong.ops.attention import TokenAttention
+from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.edit_plan import work_of
+from mindlong.pipelines.editor import Editor
 from mindlong.pipelines.latent_model import from_parts
+from mindlong.pipelines.text_to_video import first_noise
 from mindlong.utils.errors import ConfigError, InputFileError
 
 
@@ -78,7 +83,6 @@ def test_more_steps_and_refinement_bring_the_way_back_closer(editor):
 
 def test_the_inverted_noise_is_shared_and_fresh_noise_is_not(where, editor):
     from mindlong.pipelines.edit import _clips
-    from mindlong.pipelines.text_to_video import first_noise
 
     tool, frames = editor
     clips = _clips(loaded(where).values)
@@ -86,8 +90,43 @@ def test_the_inverted_noise_is_shared_and_fresh_noise_is_not(where, editor):
     assert not np.array_equal(noise[0], noise[1])
     x_T = tool.invert(tool.model.encode(frames), 2)
     assert np.array_equal(x_T, tool.invert(tool.model.encode(frames), 2))
-    same = tool.make(clips[0], x_T)
-    assert np.array_equal(same, tool.make(clips[0], x_T)) and not np.array_equal(same, tool.make(clips[0], noise[0]))
+    same = tool.make(clips[0], [x_T])
+    assert np.array_equal(same, tool.make(clips[0], [x_T])) and not np.array_equal(same, tool.make(clips[0], [noise[0]]))
+
+
+def test_strength_starts_between_the_video_and_noise(where, editor):
+    tool, frames = editor
+    z = tool.model.encode(frames)
+    config = loaded(where, edit__strength=0.5, edit__invert_prompt="'a cat'", sample__steps=6).values
+    half = Editor(tool.model, config.sample, config.edit)
+    assert half.noising.schedule.timesteps == tool.noising.schedule.timesteps // 2 and tool.noising is tool.model.noising
+    again = [Editor(tool.model, loaded(where, edit__strength=share).values.sample, loaded(where, edit__strength=share).values.edit)
+             for share in (0.1, 1)]
+    near, far = (np.square(e.again(e.invert(z, 4), 4) - z).mean() for e in again)
+    assert near < 0.1 * far  # the less it is noised, the less is lost
+    clip = Clip("edit-000", ("a dog",), "a dog", 0, 0)
+    drawn = half.noised(clip, z)
+    level = half.noising.schedule.level(half.noising.flavour.times(half.noising.schedule.timesteps, 6)[0])
+    assert np.allclose(drawn, level.signal * z + level.sigma * first_noise([clip], z.shape)[0])
+    assert np.array_equal(tool.noised(clip, z), first_noise([clip], z.shape)[0])
+
+
+def test_injected_maps_bring_an_edit_closer_to_its_source(where, editor):
+    """Of a network whose attentions matter: random weights, zeros made random too."""
+    tool, frames = editor
+    z = np.random.default_rng(3).standard_normal((4, 3, 4, 4)).astype(np.float32)
+    plain = loaded(where, sample__steps=4, edit__invert_steps=4, edit__invert_prompt="'a cat'").values
+    model = from_parts(work_of(plain).parts, plain.latent, 0)
+    made = {}
+    for inject in ("{}", "{space: 0, text: 0}", "{space: 0.5}", "{space: 1, time: 1, text: 1}"):
+        config = loaded(where, sample__steps=4, edit__invert_steps=4, edit__invert_prompt="'a cat'", edit__inject=inject).values
+        edit = Editor(model, config.sample, config.edit)
+        path = made.setdefault("path", edit.path(z, 4, 3))
+        clip = Clip("edit-000", ("a dog",), "a dog", 0, 0)
+        made[inject] = edit.make(clip, path)
+    assert np.abs(made["{}"] - made["{space: 0, text: 0}"]).max() < 1e-5  # closed gates change nothing
+    assert np.abs(made["{}"] - made["{space: 0.5}"]).max() > 1e-4
+    assert np.abs(made["{space: 0.5}"] - made["{space: 1, time: 1, text: 1}"]).max() > 1e-4
 
 
 def test_a_v_network_is_inverted_as_one_unless_compat_asks_for_the_originals_mistake(where, editor):
@@ -109,6 +148,10 @@ def test_the_plan_says_what_would_be_done(where):
     ({"edit__video": "''"}, ConfigError, "edit.video is empty"),
     ({"prompts": "[]"}, ConfigError, "no prompt is given"),
     ({"sample__sampler": "ddpm"}, ConfigError, "sample.sampler is ddpm"),
+    ({"edit__strength": 1.5}, ConfigError, "edit.strength is 1.5"),
+    ({"edit__inject": "{spaces: 0.5}"}, ConfigError, "edit.inject has 'spaces'.*Did you mean 'space'"),
+    ({"edit__inject": "{space: 2}"}, ConfigError, "edit.inject says 2 of the steps for space"),
+    ({"edit__inject": "{space: 0.5}", "edit__invert_steps": 3}, ConfigError, "as many steps both ways"),
     ({"frames": 7}, InputFileError, "has 6 frames; 7 frames from number 0 at a stride of 1 need 7"),
     ({"size": "[9,8]"}, ConfigError, r"size is \[9, 8\]; both must be multiples of 2"),
     ({"edit__fit": "refuse"}, InputFileError, "has other proportions"),
@@ -134,3 +177,15 @@ def test_a_run_of_tuning_is_edited_with_by_its_folder_alone(where, tmp_path):
     assert not work.fresh and work.frames_FHWC.shape == (3, 16, 16, 3) and work.parts.noising.prediction == "v"
     assert work.parts.noising.flavour.offset == 1 and work.parts.noising.schedule.timesteps == 50
     assert set(work.parts.text_encoder.arrays) and work.parts.text_encoder.spec.length == 8
+
+
+def test_an_open_gate_gives_every_video_the_maps_of_the_first():
+    rng = np.random.default_rng(0)
+    q, k, v = (Tensor(rng.standard_normal((3, 5, 8)).astype(np.float32)) for _ in range(3))
+    attend, gate = TokenAttention(2, 0.5), Gate(3)
+    injected = Injected(attend, gate, "text")
+    alone = attend(q, k, v).asnumpy()
+    assert np.array_equal(injected(q, k, v).asnumpy(), alone)
+    gate.set(True)
+    first = [attend(q[:1], k[:1], v[i : i + 1]).asnumpy()[0] for i in range(3)]
+    assert np.allclose(injected(q, k, v).asnumpy(), first, atol=1e-6) and np.abs(np.stack(first)[1:] - alone[1:]).max() > 0.1

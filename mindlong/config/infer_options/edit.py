@@ -8,6 +8,9 @@ from typing import Any
 
 from mindlong.config.option import option
 from mindlong.config.tune_options import FITS
+from mindlong.utils.errors import did_you_mean
+
+BRANCHES = ("space", "time", "text")  # attentions whose maps can be taken from the source
 
 
 @dataclass
@@ -22,6 +25,8 @@ class EditOptions:
     negative: str = option("", "what the videos should not show; guidance leads away from it")
     invert: bool = option(True, "start from the video's own noise, shared by all prompts; else from fresh noise")
     invert_steps: int = option(50, "steps of the inversion", minimum=1)
+    strength: float = option(1.0, "share of the noise levels that the video goes up and down again: 1 is published; below 1 layout "
+                                  "and motion are kept where the prompt asks for other colours", minimum=0.01)
     invert_prompt: str = option("", "prompt of the inversion; published: none")
     refine: int = option(0, "repeat each inversion step so often at the point just found: the way back comes out exact", minimum=0)
     report: list[int] = option([], "step counts for which the video is inverted and made again, to compare", minimum=1)
@@ -29,13 +34,29 @@ class EditOptions:
                          choices=("mean", "sample"))
     compat: str = option("", "tune_a_video: the inversion takes every network's output for noise, as the released code does; wrong "
                              "for networks that predict v", choices=("", "tune_a_video"))
+    inject: dict[str, float] = option({}, "attention maps taken from the source in this share of the steps, from the first on, for "
+                                          "example {space: 0.5, time: 0.5, text: 0.4}; text fits prompts that agree word by word")
     keep_latents: bool = option(True, "leave latents/ beside the videos: the source's, its noise, and each result's")
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
+        if self.strength > 1:
+            yield f"edit.strength is {self.strength:g}; it is a share of the noise levels, at most 1"
+        yield from self._injection(config)
         if not self.video:
             yield "edit.video is empty; editing starts from a video"
         if not config.wanted_prompts() and not self.report:
             yield "no prompt is given; prompt or prompts say what the video becomes (edit.report alone compares inversions)"
         if config.sample.sampler == "ddpm" and self.invert:
             yield "sample.sampler is ddpm; from inverted noise only a deterministic sampler keeps the motion, ddim is the one meant"
+
+    def _injection(self, config: Any) -> Iterator[str]:
+        for kind, share in self.inject.items():
+            if kind not in BRANCHES:
+                yield f"edit.inject has {kind!r}; attention maps are of {', '.join(BRANCHES)}.{did_you_mean(kind, BRANCHES)}"
+            if not 0 <= share <= 1:
+                yield f"edit.inject says {share:g} of the steps for {kind}; it must be from 0 to 1"
+        if self.inject and not (self.invert and config.sample.sampler == "ddim" and config.sample.steps == self.invert_steps):
+            yield (f"edit.inject needs edit.invert, sample.sampler=ddim and as many steps both ways, so that source and edit meet "
+                   f"at each noise level; edit.invert is {str(self.invert).lower()}, the sampler {config.sample.sampler}, "
+                   f"edit.invert_steps {self.invert_steps} and sample.steps {config.sample.steps}")

@@ -92,10 +92,7 @@ class Runs:
 
     def _noising(self, level: int, known: np.ndarray) -> Noising:
         share = _of_level(self.strength, level) if len(self.strength) and known.any() else 1
-        if share >= 1:
-            return self.noising
-        schedule = self.noising.schedule
-        return replace(self.noising, schedule=replace(schedule, betas=schedule.betas[: max(round(share * schedule.timesteps), 1)]))
+        return self.noising.below(share)
 
     def _stride(self, batch: Batch) -> int:
         frames = batch.jobs[0].frames
