@@ -26,6 +26,7 @@ GOLDEN = [
     "diffusers>=0.30",
     "transformers>=4.40",
     "video-diffusion-pytorch==0.7.0",
+    "open_clip_torch>=3.0",
 ]
 
 setup(

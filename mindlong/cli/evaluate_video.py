@@ -1,7 +1,8 @@
 """Measure edited videos: frame consistency, agreement with a text, likeness to the source, flicker.
 
-PSNR, SSIM and flicker need no weights. With --clip, a CLIP model as transformers writes it (ViT-B/32 is usual), the cosines of
-neighbouring frames, of frames and the prompt, and the share of frames nearer to the prompt than to the source's are measured too.
+PSNR, SSIM and flicker need no weights. With --clip, a CLIP model as transformers or open_clip writes it (ViT-B/32 is usual), the
+cosines of neighbouring frames, of frames and the prompt, and the share of frames nearer to the prompt than to the source's are
+measured too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mindlong.cli.common import guarded
 from mindlong.data.interpolation_scores import psnr, ssim
 from mindlong.data.transforms import resize
 from mindlong.media.read import read_video
+from mindlong.spec.clip_text import ACTIVATIONS
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError
 
@@ -38,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--source_prompt", default="", help="what the source shows")
     made.add_argument("--clip", type=Path, metavar="PATH", help="folder or weights file of a CLIP model")
     made.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="its vocab.json and merges.txt, where they lie elsewhere")
+    made.add_argument("--activation", choices=ACTIVATIONS, help="of a CLIP in open_clip's naming, where nothing beside it tells")
     made.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
     return made
 
@@ -90,7 +93,7 @@ def _scorer(args: argparse.Namespace) -> Any:
     from mindlong.pipelines.video_scores import load_clip
 
     device.setup("auto", "graph")
-    return load_clip(args.clip, args.tokenizer or "")
+    return load_clip(args.clip, args.tokenizer or "", activation=args.activation or "")
 
 
 def command(argv: Sequence[str] | None = None) -> int:

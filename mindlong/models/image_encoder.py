@@ -5,6 +5,8 @@ Legend: N pictures, S tokens of a picture (one for the whole, then its patches),
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from PIL import Image
@@ -13,9 +15,7 @@ from mindlong.models.text_encoder import CausalAttention, Layer
 from mindlong.ops.conv import Conv2d
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
-from mindlong.spec.clip_vision import ClipVisionSpec
-
-MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP's training pictures
+from mindlong.spec.clip_vision import DEVIATION, MEAN, ClipVisionSpec
 
 
 class PatchAttention(CausalAttention):
@@ -71,7 +71,8 @@ class ImageEncoder(nn.Cell):
         return self.projection(self.final_norm(x[:, 0]))
 
 
-def prepared(frames_FHWC: np.ndarray, size: int) -> np.ndarray:
+def prepared(frames_FHWC: np.ndarray, size: int, mean: Sequence[float] = MEAN,
+             deviation: Sequence[float] = DEVIATION) -> np.ndarray:
     """uint8 frames as the tower takes them, float32 (F, 3, size, size): short side resized (bicubic), middle cut, normalised."""
     height, width = frames_FHWC.shape[1:3]
     short = min(height, width)
@@ -80,5 +81,5 @@ def prepared(frames_FHWC: np.ndarray, size: int) -> np.ndarray:
     pictures = [Image.fromarray(f).resize(target, Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
                 for f in frames_FHWC]
     scaled = np.stack([np.asarray(p) for p in pictures]).astype(np.float32) / 255.0
-    normal = (scaled - np.array(MEAN, np.float32)) / np.array(DEVIATION, np.float32)
+    normal = (scaled - np.array(mean, np.float32)) / np.array(deviation, np.float32)
     return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))

@@ -7,21 +7,15 @@ frames that are nearer to the text wanted than to the source's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.load import load_into
-from mindlong.checkpoints.parts import read_part
-from mindlong.checkpoints.report import compare
 from mindlong.models.image_encoder import ImageEncoder, prepared
 from mindlong.models.text_encoder import TextEncoder
-from mindlong.models.tokenizer import load_tokenizer
-from mindlong.spec import clip_vision
-from mindlong.spec.names import our_array
+from mindlong.models.tokenizer import OPENAI_MERGES, load_tokenizer
+from mindlong.pipelines.clip_towers import load_towers
 from mindlong.utils.errors import ConfigError, InputFileError
 
 
@@ -39,11 +33,11 @@ class ClipScorer:
 
     def frames(self, frames_FHWC: np.ndarray) -> np.ndarray:
         """Embeddings (F, P) of length one."""
-        found = []
+        found, spec = [], self.image.spec
         for start in range(0, len(frames_FHWC), self.chunk):
             part = frames_FHWC[start : start + self.chunk]
             whole = np.concatenate([part, np.repeat(part[-1:], min(self.chunk, len(frames_FHWC)) - len(part), 0)])
-            found.append(self.image(Tensor(prepared(whole, self.image.spec.size))).asnumpy()[: len(part)])
+            found.append(self.image(Tensor(prepared(whole, spec.size, spec.mean, spec.deviation))).asnumpy()[: len(part)])
         return _unit(np.concatenate(found))
 
     def texts(self, prompts: Sequence[str]) -> np.ndarray:
@@ -75,43 +69,31 @@ def consistency(units_FP: np.ndarray, all_pairs: bool = False) -> float:
     return float(cosines[~np.eye(len(units_FP), dtype=bool)].mean())
 
 
-def load_clip(path: str | Path, tokenizer: str | Path = "", chunk: int = 8) -> ClipScorer:
-    """Both towers of a CLIPModel as transformers writes it: a folder with config.json, weights and tokenizer, or a weights file.
+def load_clip(path: str | Path, tokenizer: str | Path = "", chunk: int = 8, activation: str = "") -> ClipScorer:
+    """Both towers of a CLIP as transformers or open_clip writes it: a folder with configuration, weights and tokenizer, or a file.
+
+    Args:
+        tokenizer: where its vocabulary lies, if not beside the weights.
+        activation: "quick_gelu" or "gelu", where nothing beside the weights tells (open_clip's naming).
 
     Raises:
-        InputFileError: no such file, or not a whole CLIPModel. ConfigError: no tokenizer is named or found.
+        InputFileError: no such file, or not a whole CLIP. ConfigError: no tokenizer, or no activation, is named or found.
     """
     path = Path(path)
     if not path.exists():
         raise InputFileError(f"--clip: nothing at {path}; give a folder or a weights file of a CLIP model, such as ViT-B/32")
-    weights = open_weights(path)
-    config = weights.config_of("")
-    try:
-        spec = clip_vision.infer({n: weights.shape(n) for n in weights}, config.get("vision_config", {}))
-    except ConfigError as error:
-        raise InputFileError(f"{path}: {error}") from None
-    entries = clip_vision.names(spec)
-    held = {n: weights.shape(n) for n in weights if not n.startswith("text_model.") and n not in _IGNORED}
-    report = compare({e.source: e.source_shape for e in entries}, held, ("*position_ids",))
-    if not report.fits:
-        raise InputFileError("\n".join([f"{path} is not a whole picture tower: {report.summary()}", *report.lines()[1:]]))
-    image = ImageEncoder(spec)
-    load_into(image, {e.ours: our_array(e, weights.read(e.source)).astype(np.float32) for e in entries})
-    text = read_part(weights, "text_encoder")
-    act = config.get("text_config", {}).get("hidden_act") or spec.activation
-    tower = TextEncoder(replace(text.spec, activation=act))
-    load_into(tower, {name: lazy.read().astype(np.float32) for name, lazy in text.arrays.items()})
+    image, text = load_towers(path, activation)
     folder = Path(tokenizer) if tokenizer else _tokenizer(path)
-    return ClipScorer(image, tower, load_tokenizer(folder, text.spec.length, None), chunk)
+    return ClipScorer(image, text, load_tokenizer(folder, text.spec.length, None), chunk)
 
 
-_IGNORED = ("logit_scale",)
+_VOCABULARIES = ("vocab.json", "tokenizer.json", f"{OPENAI_MERGES}.gz", OPENAI_MERGES)
 
 
 def _tokenizer(path: Path) -> Path:
     folder = path if path.is_dir() else path.parent
     for place in (folder, folder / "tokenizer"):
-        if (place / "vocab.json").is_file():
+        if any((place / name).is_file() for name in _VOCABULARIES):
             return place
     raise ConfigError(f"there is no vocab.json beside {path}; name the tokenizer's folder with --tokenizer")
 

@@ -12,7 +12,8 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 LAYOUTS = ("transformers", "open_clip")
 ACTIVATIONS = ("quick_gelu", "gelu")
 IGNORED = (r"visual\..*", r"vision_model\..*", r"(.*\.)?position_ids", r"logit_scale", r"text_projection(\.weight)?",
-           r"visual_projection\.weight", r"attn_mask")  # in files, not in the network
+           r"visual_projection\.weight", r"attn_mask",
+           r"input_resolution", r"context_length", r"vocab_size")  # in files, not in the network
 
 
 @dataclass(frozen=True)
@@ -118,14 +119,15 @@ def _open_clip(spec: ClipTextSpec) -> Iterator[Entry]:
     yield from _embeddings(spec, "token_embedding.weight", "positional_embedding")
     for i in range(spec.layers):
         ours, source = f"layers.{i}", f"transformer.resblocks.{i}"
-        yield from _fused(f"{ours}.attn", f"{source}.attn.in_proj_weight", "weight", spec.width, (spec.width,))
-        yield from _fused(f"{ours}.attn", f"{source}.attn.in_proj_bias", "bias", spec.width, ())
+        yield from fused(f"{ours}.attn", f"{source}.attn.in_proj_weight", "weight", spec.width, (spec.width,))
+        yield from fused(f"{ours}.attn", f"{source}.attn.in_proj_bias", "bias", spec.width, ())
         yield from _pair(f"{ours}.attn.to_out", f"{source}.attn.out_proj", spec.width, spec.width)
         yield from _rest(spec, ours, source, ("ln_1", "ln_2", "mlp.c_fc", "mlp.c_proj"))
     yield from _pair("final_norm", "ln_final", spec.width)
 
 
-def _fused(ours: str, source: str, leaf: str, width: int, rest: tuple[int, ...]) -> Iterator[Entry]:
+def fused(ours: str, source: str, leaf: str, width: int, rest: tuple[int, ...]) -> Iterator[Entry]:
+    """Query, key and value projection as open_clip stacks them on axis 0 of one tensor."""
     for place, letter in enumerate("qkv"):
         rows = (place * width, (place + 1) * width)
         yield Entry(f"{ours}.to_{letter}.{leaf}", source, (width, *rest), (3 * width, *rest), rows=rows)

@@ -2,9 +2,9 @@
 
 A family yields a list of `Entry`, one per parameter of our cell. Only names and shapes differ between the two sides (an
 axis of length one more or less), never the order of the numbers, so a conversion is a renaming and a reshape, in both
-directions. One exception: an original may stack several of our tensors on axis 0 of one of its own (open_clip's fused
-query, key and value projection). Then several entries name one source, each with the `rows` that are its own; together
-they cover it.
+directions. Two exceptions. An original may stack several of our tensors on axis 0 of one of its own (open_clip's fused
+query, key and value projection): then several entries name one source, each with the `rows` that are its own; together
+they cover it. And an original may multiply from the other side (open_clip's projections): its matrix is ours `transposed`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ class Entry:
     source_shape: tuple[int, ...]
     ties: tuple[str, ...] = ()  # further keys under which the original lists the same tensor
     rows: tuple[int, int] | None = None  # first and last + 1 row of the source that are ours; None: all
+    transposed: bool = False  # a matrix with its axes exchanged; such an entry has no rows
 
 
 def our_array(entry: Entry, source: np.ndarray) -> np.ndarray:
     """The original's tensor as our parameter: a view where numpy can give one."""
+    if entry.transposed:
+        return np.ascontiguousarray(source.T)
     rows = source if entry.rows is None else source[slice(*entry.rows)]
     return rows.reshape(entry.our_shape)
 
@@ -36,6 +39,8 @@ def our_array(entry: Entry, source: np.ndarray) -> np.ndarray:
 def source_array(entries: Iterable[Entry], ours: Mapping[str, np.ndarray]) -> np.ndarray:
     """The original's tensor from our parameters. `entries` are all that name this one source (see `by_source`)."""
     parts = sorted(entries, key=lambda entry: entry.rows or (0, 0))
+    if parts[0].transposed:
+        return np.ascontiguousarray(ours[parts[0].ours].T)
     if parts[0].rows is None:
         return ours[parts[0].ours].reshape(parts[0].source_shape)
     return np.concatenate([ours[part.ours] for part in parts]).reshape(parts[0].source_shape)
