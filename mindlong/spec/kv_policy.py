@@ -35,6 +35,7 @@ Row = Callable[[int, int], list[int]]  # frame, number of frames -> frames read
 Table = tuple[tuple[int, ...], ...]
 
 OVERHEAD = 64  # what a block costs beside its scores, in scores
+LARGEST = 64  # frames of a block that is not all of them
 MASKED = -6e4  # its exponential is zero beside any score, and half precision can hold it
 
 _PLACES: dict[str, Row] = {
@@ -160,11 +161,12 @@ class Reading:
 
 
 def reading(rows: Table, size: int) -> Reading:
-    """Read `rows` in blocks of `size` frames; `size` divides the number of frames.
+    """Read `rows` in blocks of `size` frames; where that does not divide their number, the last frame is repeated (`padding`).
 
     A block whose frames all read the same list gathers that list, duplicates and all; another gathers the union of its
     frames' lists and tells them apart by the bias. Shorter blocks are filled up with masked frames.
     """
+    rows = rows + rows[-1:] * padding(len(rows), size)
     blocks = [rows[i : i + size] for i in range(0, len(rows), size)]
     gathered = [_gathered(block) for block in blocks]
     width = max(len(keys) for keys in gathered)
@@ -188,16 +190,21 @@ def _block_bias(block: Table, keys: list[int]) -> np.ndarray:
     return _logs(block, keys)
 
 
+def padding(frames: int, size: int) -> int:
+    """Frames missing to whole blocks of `size`."""
+    return -frames % size
+
+
 def best_size(rows: Table, overhead: int = OVERHEAD) -> int:
-    """The block size that costs least: a block is a small product of size x keys numbers, and `overhead` more."""
+    """The block size that costs least: a block is a small product of size x keys numbers, and `overhead` more, as is padding."""
     frames = len(rows)
-    sizes = [size for size in range(1, frames + 1) if frames % size == 0]
 
     def cost(size: int) -> int:
-        read = max(len(_gathered(rows[i : i + size])) for i in range(0, frames, size))
-        return frames // size * (overhead + size * read)
+        padded = rows + rows[-1:] * padding(frames, size)
+        blocks = [padded[i : i + size] for i in range(0, frames, size)]
+        return len(blocks) * (overhead + size * max(len(_gathered(block)) for block in blocks)) + overhead * (len(padded) > frames)
 
-    return min(sizes, key=cost)
+    return min({*range(1, min(frames, LARGEST) + 1), frames}, key=cost)
 
 
 def restricted(rows: Table, allowed_FF: np.ndarray) -> Table:

@@ -69,7 +69,7 @@ def test_the_cost_grows_with_the_frames_not_their_square(policy):
     for frames in (65, 257, 1025):
         rows = kv_policy.table(policy, frames)
         read = kv_policy.reading(rows, kv_policy.best_size(rows))
-        size = frames // len(read.index)
+        size = -(-frames // len(read.index))
         assert kv_policy.pairs(rows) <= 6 * frames
         assert read.index.size * size <= 64 * frames and read.index.size <= 7 * frames
 
@@ -79,7 +79,8 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
-@pytest.mark.parametrize(("policy", "frames"), [("window:5", 17), ("window:5|first", 13), ("window:4:causal", 12)])
+@pytest.mark.parametrize(("policy", "frames"), [("window:5", 17), ("window:5|first", 13), ("window:4:causal", 12), ("window:5", 67),
+                                                ("window:5|first", 71)])
 def test_the_layer_equals_masked_dense_attention_with_finite_gradients(policy, frames):
     net = initialise(PolicyAttention(8, 2, "time", policy, False, False), 0)
     x = np.random.default_rng(0).standard_normal((1, frames, 3, 8)).astype(np.float32)
@@ -95,3 +96,6 @@ def test_the_layer_equals_masked_dense_attention_with_finite_gradients(policy, f
     step = jit(value_and_grad(loss, 0, net.trainable_params()))
     by_x, by_weights = step(Tensor(x))[1]
     assert all(np.isfinite(g.asnumpy()).all() and g.asnumpy().any() for g in (by_x, *by_weights))
+    way = np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
+    ahead, back = (float(step(Tensor(x + side * way))[0].asnumpy()) for side in (0.01, -0.01))
+    np.testing.assert_allclose((ahead - back) / 0.02, (by_x.asnumpy() * way).sum(), rtol=1e-2)

@@ -130,9 +130,17 @@ class FrameAttention(TokenAttention):
         self.policy, self.in_time = policy, in_time
 
     def construct(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor) -> Tensor:
-        batch, frames, pixels, width = q_BFPC.shape
+        missing = reading.padding(self.policy, self.in_time, k_BFPC.shape[1])
+        if missing:  # queries alone are made up to whole blocks: no frame reads the copies
+            q_BFPC = ops.concat((q_BFPC, q_BFPC[:, -missing:]), 1)
+            return self.attend(q_BFPC, k_BFPC, v_BFPC)[:, : k_BFPC.shape[1]]
+        return self.attend(q_BFPC, k_BFPC, v_BFPC)
+
+    def attend(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor) -> Tensor:
+        """`construct` with queries in whole blocks of frames."""
+        (batch, whole, pixels, width), frames = q_BFPC.shape, k_BFPC.shape[1]
         blocks, read, has_bias = reading.sizes(self.policy, self.in_time, frames)
-        rows = (batch * blocks * pixels, frames // blocks) if self.in_time else (batch * blocks, frames // blocks * pixels)
+        rows = (batch * blocks * pixels, whole // blocks) if self.in_time else (batch * blocks, whole // blocks * pixels)
         shape = (rows[0], self.heads, rows[1], width // self.heads)
         keys = read if self.in_time else read * pixels
         kind = "bias" if has_bias else "none"
@@ -145,7 +153,7 @@ class FrameAttention(TokenAttention):
 
     def _in_rows(self, backend: str, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor, blocks: int) -> Tensor:
         """With the tokens of a row brought together in memory."""
-        frames, pixels = q_BFPC.shape[1:3]
+        frames, pixels = k_BFPC.shape[1:3]
         index = reading.gathered(self.policy, self.in_time, frames)
         bias = reading.bias(self.policy, self.in_time, frames, pixels)
         if index is not None:

@@ -65,6 +65,8 @@ class NativeFlash(nn.Cell):
                bias: Tensor | None) -> Tensor:
         """(B, F, P, N*D): block b of frames reads the frames index[b], at all pixels, or `in_time` at the pixel's own place.
 
+        Keys and values may have another number of frames.
+
         Args:
             index: rows of frame numbers, one for each block.
             gathers: False where that is every frame once and in order.

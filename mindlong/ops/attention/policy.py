@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from mindspore import Tensor, ops
 
 from mindlong.spec import kv_policy
 
 
+@lru_cache(maxsize=256)
 def _block_size(policy: str, in_time: bool, frames: int) -> int:
     """Frames whose queries are taken together."""
     rows = kv_policy.table(policy, frames)
@@ -25,6 +28,12 @@ def sizes(policy: str, in_time: bool, frames: int) -> tuple[int, int, bool]:
     """Number of blocks, of frames that a block reads, and whether there is a bias."""
     found = _reading(policy, in_time, frames)
     return (*map(int, found.index.shape), found.bias is not None)
+
+
+@ops.constexpr
+def padding(policy: str, in_time: bool, frames: int) -> int:
+    """Frames missing to whole blocks."""
+    return kv_policy.padding(frames, _block_size(policy, in_time, frames))
 
 
 @ops.constexpr

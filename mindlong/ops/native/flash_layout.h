@@ -4,8 +4,8 @@
 // neither heads nor frames are transposed in memory, and frames that several blocks read are not copied:
 //   kind 0  q (B, N, S, D), k v (B, N, T, D)
 //   kind 1  q (R, S, N*D), k v (R, T, N*D)
-//   kind 2  q k v (B, F, P, N*D): a query reads the pixels of the frames index[block]; blocks of F / blocks frames
-//   kind 3  q k v (B, F, P, N*D): the same with a pixel reading only its own place in those frames (group = pixel)
+//   kind 2  q (B, F, P, N*D), k v (B, G, P, N*D): a query reads the pixels of the frames index[block]; blocks of F / blocks frames
+//   kind 3  the same with a pixel reading only its own place in those frames (group = pixel)
 #pragma once
 #include "scratch.h"
 #include "tile_product.h"
@@ -99,15 +99,15 @@ static int flash_args(Flash &a, bool has_bias, void **P, int *nd, int64_t **sh, 
     a.D = C / a.heads;
     a.from = {1, q[1], q[1] * C, 0, C, 0, a.D, nullptr}, a.to = {1, k[1], k[1] * C, 0, C, 0, a.D, nullptr};
   } else {
-    int64_t Fr = q[1], P_ = q[2], C = q[3];
-    REQUIRE(C % a.heads == 0 && k[1] == Fr && k[2] == P_ && k[3] == C && nd[3] == 2 && Fr % sh[3][0] == 0, BAD_SHAPE);
+    int64_t Fr = q[1], Kf = k[1], P_ = q[2], C = q[3];
+    REQUIRE(C % a.heads == 0 && k[2] == P_ && k[3] == C && nd[3] == 2 && Fr % sh[3][0] == 0, BAD_SHAPE);
     a.D = C / a.heads, a.blocks = sh[3][0], a.groups = kind == 3 ? P_ : 1;
     int64_t unit = kind == 3 ? 1 : P_, group = kind == 3 ? C : 0;
     a.from = {Fr / a.blocks, unit, Fr * P_ * C, P_ * C, C, group, a.D, nullptr};
-    a.to = {sh[3][1], unit, Fr * P_ * C, P_ * C, C, group, a.D, static_cast<int32_t *>(P[3])};
-    for (int64_t i = 0; i < a.blocks * sh[3][1]; ++i) REQUIRE(a.to.index[i] >= 0 && a.to.index[i] < Fr, BAD_SHAPE);
+    a.to = {sh[3][1], unit, Kf * P_ * C, P_ * C, C, group, a.D, static_cast<int32_t *>(P[3])};
+    for (int64_t i = 0; i < a.blocks * sh[3][1]; ++i) REQUIRE(a.to.index[i] >= 0 && a.to.index[i] < Kf, BAD_SHAPE);
     if (!cfg[2]) a.to.index = nullptr;
-    REQUIRE(cfg[2] || a.blocks * sh[3][1] == Fr, BAD_SHAPE);
+    REQUIRE(cfg[2] || a.blocks * sh[3][1] == Kf, BAD_SHAPE);
   }
   a.Dp = up16(a.D), a.S = a.from.tokens(), a.T = a.to.tokens();
   REQUIRE(a.D <= WIDEST_HEAD, BAD_SHAPE);
