@@ -84,6 +84,19 @@ def test_key_frames_from_a_prompt_and_from_latents(tmp_path, toy):
     assert command([*common, f"key_latents={tmp_path / 'keys.npz'}", f"output={tmp_path / 'out2'}"]) == 0
 
 
+@pytest.mark.slow
+def test_key_frames_are_every_nth_of_a_longer_clip(tmp_path, toy):
+    shown = {}
+    for keys, stride in ((5, 1), (3, 2)):
+        assert command(["pipeline=interpolate", f"weights={toy}", "factor=2", "sample.steps=2", "formats=[frames]", "size=[16,16]",
+                        "prompt=a red circle", f"interpolate.keys={keys}", f"interpolate.key_stride={stride}",
+                        f"output={tmp_path / str(stride) / 'out'}"]) == 0
+        folder, record = made(tmp_path / str(stride))
+        shown[stride] = read_video(folder / "video")[0][::2]
+        assert record["prompts"] == [{"prompt": "a red circle"}]
+    assert np.array_equal(shown[2], shown[1][::2])
+
+
 def image(path, size):
     Image.fromarray(np.zeros((*size, 3), np.uint8)).save(path)
     return path

@@ -26,6 +26,8 @@ class InterpolateOptions:
                          choices=("mean", "sample"))
     key_weights: str = option("", "no video, images or latents: networks that make key frames from the prompts; empty: weights")
     keys: int = option(5, "no video, images or latents: number of key frames", minimum=0)
+    key_stride: int = option(1, "no video, images or latents: key frames are every n-th frame of the clip that is made for "
+                             "them, so that key_weights makes clips of the length and the speed that it knows", minimum=1)
     factor: int = option(0, "a single stage with this factor; 0: as factors say", minimum=0)
     factors: list[int] = option([4, 4], "every gap of stage k becomes factors[k] gaps: 5 key frames and [4, 4] give 17, then 65",
                                 minimum=1)

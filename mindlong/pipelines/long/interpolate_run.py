@@ -47,8 +47,9 @@ def run(session: Session) -> None:
         session.log.warning("%s: %s", work.source.where, note)
     comm = getattr(session, "comm", None) or SerialComm()
     videos = [_filled(session, work)] if config.interpolate.method != "diffusion" else _chains(session, work, comm)
-    written, sounds = [], []
+    written, sounds, prompts = [], [], []
     for stem, prompt, frames in videos:
+        prompts.append({"prompt": prompt})
         if comm.rank:  # every process makes latents, the first one writes
             continue
         files, said = _write(session, work, stem, prompt, frames)
@@ -57,14 +58,15 @@ def run(session: Session) -> None:
     if work.source:
         work.source.close()
     if comm.rank == 0:
-        _record(session, work, written, sounds, clock)
+        _record(session, work, written, sounds, prompts, clock)
 
 
-def _record(session: Session, work: Work, written: list[Path], sounds: list[str], clock: float) -> None:
+def _record(session: Session, work: Work, written: list[Path], sounds: list[str], prompts: list[dict[str, str]],
+            clock: float) -> None:
     session.write_record({
-        "method": session.config.interpolate.method, "key_frames": work.chain.keys, "factors": list(work.chain.factors),
-        "frames": work.frames, "fps": work.rate, "files": [p.name for p in written], "sound": sounds,
-        "timings": {"seconds": round(time.monotonic() - clock, 2)},
+        "prompts": prompts, "method": session.config.interpolate.method, "key_frames": work.chain.keys,
+        "factors": list(work.chain.factors), "frames": work.frames, "fps": work.rate,
+        "files": [p.name for p in written], "sound": sounds, "timings": {"seconds": round(time.monotonic() - clock, 2)},
     })  # fmt: skip
 
 
@@ -178,11 +180,12 @@ def _keys(config: Any, work: Work, networks: Networks, prompt: str, number: int,
         if is_hinted(model.spec, shape[0]):
             raise ConfigError("the networks in interpolate.key_weights read hints, so they cannot make key frames from a prompt "
                               "alone; name a text-to-video model there, or give interpolate.video or interpolate.images")
-        predict, rate = predictor(model, prompt, config.sample), work.rate / step
-        draw = lambda *stream: rng.normal(shape, config.seed, "interpolate-keys", *stream, number)[None]  # noqa: E731
+        predict, rate = predictor(model, prompt, config.sample), work.rate / step * o.key_stride
+        whole = (shape[0], (work.chain.keys - 1) * o.key_stride + 1, *shape[2:])
+        draw = lambda *stream: rng.normal(whole, config.seed, "interpolate-keys", *stream, number)[None]  # noqa: E731
         latents = denoise(config.sample, lambda x, t: predict(x, t, rate), draw("start"), model.noising,
                           noise=lambda i: draw("step", i), callback=callback)
-        return latents[0].transpose(1, 0, 2, 3)[which]
+        return latents[0].transpose(1, 0, 2, 3)[:: o.key_stride][which]
 
     def made_of(which: list[int]) -> np.ndarray:
         if work.latents is not None:
