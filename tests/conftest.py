@@ -18,9 +18,15 @@ def _graph_mode():
 
 
 @pytest.fixture(autouse=True)
-def _logger_as_it_was():
-    """A command run inside a test sets up the package's log; the next test finds it as it was."""
-    logger = logging.getLogger("mindlong")
-    before = logger.handlers[:], logger.level, logger.propagate, logger.filters[:]
+def _logger_as_new():
+    """A command run inside a test, or inside what a file sets up once, configures the package's log; no test meets that."""
+    _renew(logging.getLogger("mindlong"))
     yield
-    logger.handlers[:], logger.level, logger.propagate, logger.filters[:] = before
+    _renew(logging.getLogger("mindlong"))
+
+
+def _renew(logger):
+    logger.handlers.clear()
+    logger.filters.clear()
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
