@@ -14,8 +14,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.models.attention import Projections, TextAttention
-
-KINDS = ("space", "time", "text")  # branches whose maps can be the first video's
+from mindlong.spec.unet import ATTENTIONS
 
 
 class Gate(nn.Cell):
@@ -53,7 +52,7 @@ def inject(network: nn.Cell, videos: int) -> Mapping[str, Gate]:
 
     The weights have to be in the network already: gates are no part of a checkpoint.
     """
-    gates = {kind: Gate(videos) for kind in KINDS}
+    gates = {kind: Gate(videos) for kind in ATTENTIONS}
     for _, cell in list(network.cells_and_names()):
         if isinstance(cell, Injected):  # it was done before
             gates[cell.kind] = cell.gate

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from mindlong.spec import kv_policy
 from mindlong.utils.errors import ConfigError, did_you_mean
 
-KINDS = ("space", "time", "text", "ff")
+ATTENTIONS = ("space", "time", "text")
+KINDS = (*ATTENTIONS, "ff")
 FRAMES = ("space", "time")  # the kinds that read other frames
 ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame")
 CONDITIONS = ("time", "fps", "frame")

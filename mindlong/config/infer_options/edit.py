@@ -8,9 +8,8 @@ from typing import Any
 
 from mindlong.config.option import option
 from mindlong.config.tune_options import FITS
+from mindlong.spec.unet import ATTENTIONS
 from mindlong.utils.errors import did_you_mean
-
-BRANCHES = ("space", "time", "text")  # attentions whose maps can be taken from the source
 
 
 @dataclass
@@ -52,8 +51,8 @@ class EditOptions:
 
     def _injection(self, config: Any) -> Iterator[str]:
         for kind, share in self.inject.items():
-            if kind not in BRANCHES:
-                yield f"edit.inject has {kind!r}; attention maps are of {', '.join(BRANCHES)}.{did_you_mean(kind, BRANCHES)}"
+            if kind not in ATTENTIONS:
+                yield f"edit.inject has {kind!r}; attention maps are of {', '.join(ATTENTIONS)}.{did_you_mean(kind, ATTENTIONS)}"
             if not 0 <= share <= 1:
                 yield f"edit.inject says {share:g} of the steps for {kind}; it must be from 0 to 1"
         if self.inject and not (self.invert and config.sample.sampler == "ddim" and config.sample.steps == self.invert_steps):

@@ -130,13 +130,14 @@ class FrameAttention(TokenAttention):
         self.policy, self.in_time = policy, in_time
 
     def construct(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor) -> Tensor:
-        missing = reading.padding(self.policy, self.in_time, k_BFPC.shape[1])
-        if missing:  # queries alone are made up to whole blocks: no frame reads the copies
-            q_BFPC = ops.concat((q_BFPC, q_BFPC[:, -missing:]), 1)
-            return self.attend(q_BFPC, k_BFPC, v_BFPC)[:, : k_BFPC.shape[1]]
-        return self.attend(q_BFPC, k_BFPC, v_BFPC)
+        frames = k_BFPC.shape[1]
+        missing = reading.padding(self.policy, self.in_time, frames)
+        if not missing:
+            return self._in_blocks(q_BFPC, k_BFPC, v_BFPC)
+        whole = ops.concat((q_BFPC, q_BFPC[:, -missing:]), 1)  # queries alone: no frame reads the copies
+        return self._in_blocks(whole, k_BFPC, v_BFPC)[:, :frames]
 
-    def attend(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor) -> Tensor:
+    def _in_blocks(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor) -> Tensor:
         """`construct` with queries in whole blocks of frames."""
         (batch, whole, pixels, width), frames = q_BFPC.shape, k_BFPC.shape[1]
         blocks, read, has_bias = reading.sizes(self.policy, self.in_time, frames)
