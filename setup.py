@@ -39,8 +39,16 @@ setup(
     python_requires=">=3.10,<3.12",
     packages=find_packages(include=["mindlong", "mindlong.*"]),
     include_package_data=True,
-    package_data={"mindlong": ["version.txt", "weights/**/*", "spec/*.txt", "ops/native/*.cc", "ops/native/*.h",
-                               "ops/ascendc/**/*"]},
+    package_data={
+        "mindlong": [
+            "version.txt",
+            "weights/**/*",
+            "spec/*.txt",
+            "ops/native/*.cc",
+            "ops/native/*.h",
+            "ops/ascendc/**/*",
+        ]
+    },
     install_requires=RUNTIME,
     extras_require={"run": [], "test": TEST, "golden": GOLDEN},
     entry_points={

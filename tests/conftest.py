@@ -12,14 +12,18 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 @pytest.fixture(autouse=True)
 def _graph_mode():
-    """Every test starts in graph mode, whatever the one before it set; those without MindSpore do not load it."""
+    """Every test starts in graph mode, whatever the one before it set; those without MindSpore do
+    not load it.
+    """
     if "mindspore" in sys.modules:
         sys.modules["mindspore"].set_context(mode=0)
 
 
 @pytest.fixture(autouse=True)
 def _logger_as_new():
-    """A command run inside a test, or inside what a file sets up once, configures the package's log; no test meets that."""
+    """A command run inside a test, or inside what a file sets up once, configures the package's
+    log; no test meets that.
+    """
     _renew(logging.getLogger("mindlong"))
     yield
     _renew(logging.getLogger("mindlong"))

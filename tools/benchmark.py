@@ -1,13 +1,16 @@
-"""Times mindlong against PyTorch eager and against plain MindSpore: the same work, in turn, with equal threads.
+"""Times mindlong against PyTorch eager and against plain MindSpore: the same work, in turn, with
+equal threads.
 
-  python tools/benchmark.py unet3d                      forward and train step of Unet3D, dim 64, 10 frames of 64 x 64
-  python tools/benchmark.py unet3d --peer mindspore     against MindSpore's own operators instead of PyTorch
-  python tools/benchmark.py operators --only GEGLU      the rows of a group whose name holds the word
-  python tools/benchmark.py --all --json rows.json --markdown docs/benchmarks.md
+  python tools/benchmark.py unet3d                      forward and train step of Unet3D, dim 64, 10
+  frames of 64 x 64 python tools/benchmark.py unet3d --peer mindspore     against MindSpore's own
+  operators instead of PyTorch python tools/benchmark.py operators --only GEGLU      the rows of a
+  group whose name holds the word python tools/benchmark.py --all --json rows.json --markdown
+  docs/benchmarks.md
 
-Every side runs in a process of its own, so that idle threads of one do not disturb the other and peak memory is its own. After
-warm-up the two take turns (A B A B ...); a row is the median over the pairs of time A / time B, with quartiles, and the ratio of
-peak memory. Below 1, mindlong is faster or smaller. PyTorch comes with the extra: pip install -e '.[golden]'.
+Every side runs in a process of its own, so that idle threads of one do not disturb the other and
+peak memory is its own. After warm-up the two take turns (A B A B ...); a row is the median over the
+pairs of time A / time B, with quartiles, and the ratio of peak memory. Below 1, mindlong is faster
+or smaller. PyTorch comes with the extra: pip install -e '.[golden]'.
 """
 
 from __future__ import annotations
@@ -38,10 +41,22 @@ class Side:
     """One framework with one work, in a process that waits to be told to run."""
 
     def __init__(self, side: str, index: int, threads: int, clock: str) -> None:
-        command = [sys.executable, __file__, "--side", side, str(index), "--threads", str(threads), "--clock", clock]
+        command = [
+            sys.executable,
+            __file__,
+            "--side",
+            side,
+            str(index),
+            "--threads",
+            str(threads),
+            "--clock",
+            clock,
+        ]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GLOG_v": "3"}
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, env=environment
+        )
 
     def ask(self, word: str) -> float:
         """Send `word` and return the number that comes back."""
@@ -50,7 +65,9 @@ class Side:
         while True:
             line = self.process.stdout.readline()
             if not line:
-                raise SystemExit(f"error: the process of {' '.join(self.process.args[3:5])} ended; its message stands above")
+                raise SystemExit(
+                    f"error: the process of {' '.join(self.process.args[3:5])} ended; its message stands above"
+                )
             if line.startswith("= "):
                 return float(line[2:])
 
@@ -101,33 +118,52 @@ def compare(index: int, peer: str, pairs: int, warmup: int, threads: int, clock:
         for side in sides:
             side.close()
     ratios = [a / b for a, b in times]
-    q1, median, q3 = statistics.quantiles(ratios, n=4, method="inclusive") if pairs > 1 else ratios * 3
-    return {"name": WORKS[index].name, "peer": peer, "ratio": round(median, 3), "q1": round(q1, 3), "q3": round(q3, 3),
-            "memory_ratio": round(memory[0] / memory[1], 3), "threads": threads, "clock": clock,
-            "seconds": [round(statistics.median(t[i] for t in times), 3) for i in (0, 1)],
-            "memory_mb": [round(m / 2**20) for m in memory], "pairs": pairs}  # fmt: skip
+    q1, median, q3 = (
+        statistics.quantiles(ratios, n=4, method="inclusive") if pairs > 1 else ratios * 3
+    )
+    return {
+        "name": WORKS[index].name,
+        "peer": peer,
+        "ratio": round(median, 3),
+        "q1": round(q1, 3),
+        "q3": round(q3, 3),
+        "memory_ratio": round(memory[0] / memory[1], 3),
+        "threads": threads,
+        "clock": clock,
+        "seconds": [round(statistics.median(t[i] for t in times), 3) for i in (0, 1)],
+        "memory_mb": [round(m / 2**20) for m in memory],
+        "pairs": pairs,
+    }
 
 
 def table(rows: list[dict]) -> str:
     """The rows as Markdown."""
-    lines = ["| work | against | time ratio (quartiles) | mindlong s | other s | memory ratio | mindlong MB | other MB |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| work | against | time ratio (quartiles) | mindlong s | other s | memory ratio | mindlong MB | other MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for r in rows:
         (a, b), (m, n) = r["seconds"], r["memory_mb"]
         spread = f"{r['ratio']} ({r['q1']}-{r['q3']})"
-        lines.append(f"| {r['name']} | {r['peer']} | {spread} | {a} | {b} | {r['memory_ratio']} | {m} | {n} |")
+        lines.append(
+            f"| {r['name']} | {r['peer']} | {spread} | {a} | {b} | {r['memory_ratio']} | {m} | {n} |"
+        )
     return "\n".join(lines)
 
 
 def machine(threads: int) -> str:
     """What the rows were measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    cpu = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), ""
+    )
     flags = next((line for line in lines if line.startswith("flags")), "").split()
     vectors = next((name for name in ("avx512f", "avx2") if name in flags), "no AVX2")
     packages = ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name)))
-    return (f"{cpu or platform.processor()} ({vectors}), {os.cpu_count()} cores, {threads} threads; "
-            f"Python {platform.python_version()}, {packages}")
+    return (
+        f"{cpu or platform.processor()} ({vectors}), {os.cpu_count()} cores, {threads} threads; "
+        f"Python {platform.python_version()}, {packages}"
+    )
 
 
 def _version(package: str) -> str | None:
@@ -146,26 +182,54 @@ def page(rows: list[dict], threads: int, note: str) -> str:
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write the page; what stands under "Where the time goes" in the one that is there stays, it is written by hand."""
+    """Write the page; what stands under "Where the time goes" in the one that is there stays, it is
+    written by hand.
+    """
     _, mark, kept = path.read_text().partition(HAND) if path.exists() else ("", "", "")
     path.write_text(text + (f"\n{mark}{kept}" if mark else ""))
 
 
 def main() -> int:
     """Parse, run, print, and write the rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     groups = sorted({w.group for w in WORKS})
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"what to time: {', '.join(groups)}")
+    parser.add_argument(
+        "groups", nargs="*", metavar="GROUP", help=f"what to time: {', '.join(groups)}"
+    )
     parser.add_argument("--all", action="store_true", help="every group")
-    parser.add_argument("--peer", choices=PEERS, action="append", help="against whom (default: pytorch); may be given twice")
-    parser.add_argument("--pairs", type=int, default=7, help="counted turns of each side (default 7)")
+    parser.add_argument(
+        "--peer",
+        choices=PEERS,
+        action="append",
+        help="against whom (default: pytorch); may be given twice",
+    )
+    parser.add_argument(
+        "--pairs", type=int, default=7, help="counted turns of each side (default 7)"
+    )
     parser.add_argument("--warmup", type=int, default=2, help="turns not counted (default 2)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for both sides (default: all cores)")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall",
-                        help="wall, or cpu: seconds of the process on all cores, for a machine that does other work too")
-    parser.add_argument("--only", default="", metavar="WORD", help="only rows whose name holds the word")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="for both sides (default: all cores)",
+    )
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="wall, or cpu: seconds of the process on all cores, for a machine that does other work too",
+    )
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="only rows whose name holds the word"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the rows there too")
-    parser.add_argument("--markdown", metavar="FILE", help="write a page with machine, versions and the table there too")
+    parser.add_argument(
+        "--markdown",
+        metavar="FILE",
+        help="write a page with machine, versions and the table there too",
+    )
     parser.add_argument("--note", default="", help="a sentence for that page")
     parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -174,8 +238,14 @@ def main() -> int:
         return 0
     unknown = sorted(set(args.groups) - set(groups))
     if unknown or not (args.groups or args.all):
-        parser.error(f"{'unknown group ' + unknown[0] if unknown else 'nothing to time'}; groups are {', '.join(groups)}, or --all")
-    chosen = [i for i, w in enumerate(WORKS) if (args.all or w.group in args.groups) and args.only in w.name]
+        parser.error(
+            f"{'unknown group ' + unknown[0] if unknown else 'nothing to time'}; groups are {', '.join(groups)}, or --all"
+        )
+    chosen = [
+        i
+        for i, w in enumerate(WORKS)
+        if (args.all or w.group in args.groups) and args.only in w.name
+    ]
     rows = []
     for i in chosen:
         for peer in args.peer or ["pytorch"]:

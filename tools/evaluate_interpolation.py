@@ -1,4 +1,6 @@
-"""Measure interpolation on videos and on the shapes world: python tools/evaluate_interpolation.py VIDEO ..."""
+"""Measure interpolation on videos and on the shapes world: python tools/evaluate_interpolation.py
+VIDEO ...
+"""
 
 import sys
 from pathlib import Path

@@ -1,10 +1,12 @@
 """The published sizes, once, on this machine: random weights, since sizes are what is measured.
 
-  python tools/full_width.py weights modelscope big/                       # a whole pipeline in half precision, 3.7 GB
-  python tools/full_width.py names modelscope --layout modelscope          # to ours and back: bit-equal? seconds, peak memory
-  python tools/full_width.py video big/ --steps 3 --size 256               # text to video: compiling, a step, a frame, peak memory
+  python tools/full_width.py weights modelscope big/                       # a whole pipeline in
+  half precision, 3.7 GB python tools/full_width.py names modelscope --layout modelscope          #
+  to ours and back: bit-equal? seconds, peak memory python tools/full_width.py video big/ --steps 3
+      --size 256               # text to video: compiling, a step, a frame, peak memory
 
-`video` needs about 12 GiB, and stops by itself when less than a gibibyte of the machine's memory is left.
+`video` needs about 12 GiB, and stops by itself when less than a gibibyte of the machine's memory is
+left.
 """
 
 from __future__ import annotations
@@ -51,7 +53,12 @@ def random_arrays(entries: Iterable[Entry], theirs: bool, prefix: str = "") -> d
     for number, entry in enumerate(entries):
         shape = entry.source_shape if theirs else entry.our_shape
         arrays[prefix + (entry.source if theirs else entry.ours)] = Lazy(
-            shape, "float16", lambda shape=shape, number=number, entry=entry: _filled(block, shape, number, entry.ours))
+            shape,
+            "float16",
+            lambda shape=shape, number=number, entry=entry: _filled(
+                block, shape, number, entry.ours
+            ),
+        )
     return arrays
 
 
@@ -68,39 +75,68 @@ def weights(args: argparse.Namespace) -> None:
     spec, where = family(args.family).spec(), Path(args.folder)
     tower = clip_text.VIT_L if spec.context_dim == clip_text.VIT_L.width else clip_text.VIT_H
     first_stage = vae.VaeSpec()
-    parts = {"unet": (args.family, spec, unet_names.names(spec)), "vae": ("autoencoder_kl", first_stage, vae.names(first_stage)),
-             "text_encoder": ("clip_text", tower, clip_text.names(tower))}
+    parts = {
+        "unet": (args.family, spec, unet_names.names(spec)),
+        "vae": ("autoencoder_kl", first_stage, vae.names(first_stage)),
+        "text_encoder": ("clip_text", tower, clip_text.names(tower)),
+    }
     for part, (name, sizes, entries) in parts.items():
         write_safetensors(where / f"{part}.safetensors", random_arrays(entries, False, f"{part}."))
         (where / f"{part}.yaml").write_text(yaml.safe_dump(kinds_of(name, part)[0].section(sizes)))
     letters = byte_letters()
     tokens = [*letters, *(letter + WORD_END for letter in letters), START, END]
     (where / "tokenizer").mkdir(exist_ok=True)
-    (where / "tokenizer/vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+    (where / "tokenizer/vocab.json").write_text(
+        json.dumps({token: i for i, token in enumerate(tokens)})
+    )
     (where / "tokenizer/merges.txt").write_text("#version: 0.2\n")
 
 
 def names(args: argparse.Namespace) -> None:
     """The original's file to ours and back."""
-    entries = unet_names.names(family(args.family).spec(), args.layout or FAMILIES[args.family].layouts[0])
+    entries = unet_names.names(
+        family(args.family).spec(), args.layout or FAMILIES[args.family].layouts[0]
+    )
     with tempfile.TemporaryDirectory(dir=args.scratch) as folder:
-        first, ours, second = (Path(folder) / name for name in ("a.pth", "ours.safetensors", "b.pth"))
+        first, ours, second = (
+            Path(folder) / name for name in ("a.pth", "ours.safetensors", "b.pth")
+        )
         write_torch(first, random_arrays(entries, True))
         there, back = _converted(first, ours), _converted(ours, second)
         a, b = open_weights(first), open_weights(second)
         equal = list(a) == list(b) and all(a.read(n).tobytes() == b.read(n).tobytes() for n in a)
-        print(json.dumps({"family": args.family, "tensors": len(a), "numbers": sum(prod(a.shape(n)) for n in a),
-                          "bit_equal": equal, "there": there, "back": back}))
+        print(
+            json.dumps(
+                {
+                    "family": args.family,
+                    "tensors": len(a),
+                    "numbers": sum(prod(a.shape(n)) for n in a),
+                    "bit_equal": equal,
+                    "there": there,
+                    "back": back,
+                }
+            )
+        )
 
 
 def _converted(src: Path, dst: Path) -> dict[str, float]:
     clock, before = time.monotonic(), os.times()
-    done = subprocess.run([sys.executable, "-c", CONVERT, "--src", str(src), "--dst", str(dst)], check=True, text=True,
-                          capture_output=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", CONVERT, "--src", str(src), "--dst", str(dst)],
+        check=True,
+        text=True,
+        capture_output=True,
+        cwd=Path(__file__).parents[1],
+    )
     after = os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    return {"seconds": round(time.monotonic() - clock, 1), "cpu_seconds": round(used, 1),
-            "peak_MiB": int(done.stdout.split()[-1]) >> 10}
+    used = (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
+    return {
+        "seconds": round(time.monotonic() - clock, 1),
+        "cpu_seconds": round(used, 1),
+        "peak_MiB": int(done.stdout.split()[-1]) >> 10,
+    }
 
 
 def video(args: argparse.Namespace) -> None:
@@ -121,9 +157,13 @@ def video(args: argparse.Namespace) -> None:
     model.release("text_encoder")
     say("both prompts encoded")
     say(f"UNet of {sum(p.size for p in model.unet.get_parameters()):,} numbers filled")
-    pipeline = TextToVideo(model, SampleOptions(steps=args.steps, guidance=args.guidance), two_passes=True)
+    pipeline = TextToVideo(
+        model, SampleOptions(steps=args.steps, guidance=args.guidance), two_passes=True
+    )
     start = first_noise(clips, model.latent_shape(args.frames, args.size, args.size))
-    latents = pipeline.latents(clips, start, lambda step, total, x0: say(f"step {step} of {total}"))[0]
+    latents = pipeline.latents(
+        clips, start, lambda step, total, x0: say(f"step {step} of {total}")
+    )[0]
     model.release("unet")
     for number, _ in enumerate(model.decode(latents)):
         say(f"frame {number + 1} of {args.frames} decoded")
@@ -135,9 +175,18 @@ class _Clock:
 
     def __call__(self, what: str) -> None:
         now, used = time.monotonic(), sum(os.times()[:2])
-        print(json.dumps({"done": what, "seconds": round(now - self.last, 1), "cpu_seconds": round(used - self.used, 1),
-                          "GiB": _gibibytes("/proc/self/status", "VmRSS"), "peak_GiB": _gibibytes("/proc/self/status", "VmHWM")}),
-              flush=True)
+        print(
+            json.dumps(
+                {
+                    "done": what,
+                    "seconds": round(now - self.last, 1),
+                    "cpu_seconds": round(used - self.used, 1),
+                    "GiB": _gibibytes("/proc/self/status", "VmRSS"),
+                    "peak_GiB": _gibibytes("/proc/self/status", "VmHWM"),
+                }
+            ),
+            flush=True,
+        )
         self.last, self.used = now, used
 
 
@@ -155,7 +204,9 @@ def _watch() -> None:
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True)
     for name, work in (("weights", weights), ("names", names), ("video", video)):
         made = commands.add_parser(name, help=work.__doc__)
@@ -164,7 +215,9 @@ def main() -> None:
             made.add_argument("family", choices=FAMILIES)
         if name != "names":
             made.add_argument("folder")
-    commands.choices["names"].add_argument("--layout", default="", help="whose names; the family's usual ones without")
+    commands.choices["names"].add_argument(
+        "--layout", default="", help="whose names; the family's usual ones without"
+    )
     commands.choices["names"].add_argument("--scratch", help="folder for some 9 GB of files")
     for key, usual in (("--steps", 3), ("--frames", 16), ("--size", 256), ("--guidance", 1.0)):
         commands.choices["video"].add_argument(key, type=type(usual), default=usual)

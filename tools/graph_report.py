@@ -1,11 +1,14 @@
-"""Counts what the compiled graph of a configuration is made of, so that graphs that suit no NPU are seen without one.
+"""Counts what the compiled graph of a configuration is made of, so that graphs that suit no NPU are
+seen without one.
 
   python tools/graph_report.py configs/train/vdm_shapes.yaml
-  python tools/graph_report.py configs/model/modelscope_tiny.yaml --work forward --shape 16 32 32 --half
+  python tools/graph_report.py configs/model/modelscope_tiny.yaml --work forward --shape 16 32 32
+  --half
 
-The graph is the one MindSpore hands to its backends, with plain operators and attention in its plain form (--attention changes
-that), so it is the same for a CPU and an NPU. Each operator is counted as one kernel that reads its inputs and writes its
-outputs once; reshapes and other views are free. Transposes, casts, slices and copies move bytes and compute nothing.
+The graph is the one MindSpore hands to its backends, with plain operators and attention in its
+plain form (--attention changes that), so it is the same for a CPU and an NPU. Each operator is
+counted as one kernel that reads its inputs and writes its outputs once; reshapes and other views
+are free. Transposes, casts, slices and copies move bytes and compute nothing.
 """
 
 from __future__ import annotations
@@ -25,30 +28,66 @@ from graph.ir import HOSTILE, Operator, operators  # noqa: E402
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="graph_report.py", description=__doc__,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        prog="graph_report.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     made.add_argument("config", help="a training configuration, or a model file of a UNet")
-    made.add_argument("overrides", nargs="*", metavar="key=value", help="keys put over the configuration's")
-    made.add_argument("--work", choices=("forward", "train"), default="train", help="forward, or loss and gradients (%(default)s)")
+    made.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="keys put over the configuration's"
+    )
+    made.add_argument(
+        "--work",
+        choices=("forward", "train"),
+        default="train",
+        help="forward, or loss and gradients (%(default)s)",
+    )
     made.add_argument("--batch", type=int, default=1, help="samples (%(default)s)")
-    made.add_argument("--shape", type=int, nargs=3, default=(8, 16, 16), metavar=("F", "H", "W"), help="of a model file's input")
+    made.add_argument(
+        "--shape",
+        type=int,
+        nargs=3,
+        default=(8, 16, 16),
+        metavar=("F", "H", "W"),
+        help="of a model file's input",
+    )
     made.add_argument("--half", action="store_true", help="float16")
-    made.add_argument("--attention", default="math", metavar="BACKEND", help="backend of the attentions (%(default)s)")
-    made.add_argument("--top", type=int, default=8, help="how many of the costliest operators to list (%(default)s)")
+    made.add_argument(
+        "--attention",
+        default="math",
+        metavar="BACKEND",
+        help="backend of the attentions (%(default)s)",
+    )
+    made.add_argument(
+        "--top",
+        type=int,
+        default=8,
+        help="how many of the costliest operators to list (%(default)s)",
+    )
     made.add_argument("--json", metavar="FILE", help="the counts as JSON too")
     return made
 
 
 def dump(args: argparse.Namespace, folder: str) -> str:
-    """Compile the graph and return its text. MindSpore reads where to write when it is first loaded."""
-    os.environ.update(MS_DEV_SAVE_GRAPHS="1", MS_DEV_SAVE_GRAPHS_PATH=folder, MS_DEV_DUMP_IR_PASSES="validate", GLOG_v="3")
+    """Compile the graph and return its text. MindSpore reads where to write when it is first
+    loaded.
+    """
+    os.environ.update(
+        MS_DEV_SAVE_GRAPHS="1",
+        MS_DEV_SAVE_GRAPHS_PATH=folder,
+        MS_DEV_DUMP_IR_PASSES="validate",
+        GLOG_v="3",
+    )
     from graph.nets import build
 
     from mindlong.ops import attention, device
 
     device.setup("CPU", "graph", native="off")
     attention.use(args.attention)
-    cell, tensors = build(args.config, args.overrides, args.work, tuple(args.shape), args.batch, args.half)
+    cell, tensors = build(
+        args.config, args.overrides, args.work, tuple(args.shape), args.batch, args.half
+    )
     cell.compile(*tensors)
     return "\n".join(p.read_text() for p in sorted(Path(folder).glob("**/*_validate_*.ir")))
 
@@ -67,13 +106,22 @@ def lines(found: list[Operator], top: int) -> list[str]:
     kinds = table(found)
     whole = sum(k["bytes"] for k in kinds.values()) or 1
     out = ["| kind | operators | MB moved | share |", "|---|---|---|---|"]
-    out += [f"| {kind} | {k['operators']} | {k['bytes'] / 1e6:.1f} | {k['bytes'] / whole:.0%} |" for kind, k in kinds.items()]
+    out += [
+        f"| {kind} | {k['operators']} | {k['bytes'] / 1e6:.1f} | {k['bytes'] / whole:.0%} |"
+        for kind, k in kinds.items()
+    ]
     hostile = [op for op in found if op.kind in HOSTILE]
     moved = sum(op.moved for op in hostile)
     out.append(f"| **all** | {len(found)} | {whole / 1e6:.1f} | |")
-    out.append(f"| **move and compute nothing** | {len(hostile)} | {moved / 1e6:.1f} | {moved / whole:.0%} |")
+    out.append(
+        f"| **move and compute nothing** | {len(hostile)} | {moved / 1e6:.1f} | {moved / whole:.0%} |"
+    )
     costly = sorted(hostile, key=lambda op: -op.moved)[:top]
-    return out + ["", "The largest of these:"] + [f"- {op.name} {op.shape}: {op.moved / 1e6:.2f} MB" for op in costly]
+    return (
+        out
+        + ["", "The largest of these:"]
+        + [f"- {op.name} {op.shape}: {op.moved / 1e6:.2f} MB" for op in costly]
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,6 @@
-"""Say what a checkpoint is, without running anything in it; see `python tools/inspect_checkpoint.py --help`."""
+"""Say what a checkpoint is, without running anything in it; see `python tools/inspect_checkpoint.py
+--help`.
+"""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,8 @@
 """Print, as Markdown, how far our networks are from the originals: `python tools/parity_table.py`.
 
-Every figure is the largest absolute difference over the largest absolute value of the original's array, measured now
-against the golden arrays of tests/golden. The table of docs/vdm.md is this command's output.
+Every figure is the largest absolute difference over the largest absolute value of the original's
+array, measured now against the golden arrays of tests/golden. The table of docs/vdm.md is this
+command's output.
 """
 
 from __future__ import annotations
@@ -29,12 +30,19 @@ def rows(mode: str, native: str) -> Iterator[tuple[str, dict[str, float]]]:
         for kind in ("l1", "l2"):
             yield f"training loss, {kind}", measure.loss_differences(kind)
         for kind in ("static", "dynamic"):
-            yield f"10 guided steps from a noise tape, {kind} threshold (absolute)", measure.sample_differences(kind)
+            yield (
+                f"10 guided steps from a noise tape, {kind} threshold (absolute)",
+                measure.sample_differences(kind),
+            )
 
 
 def _grouped_pieces(found: dict[str, float]) -> Iterator[tuple[str, dict[str, float]]]:
-    titles = {"sinusoid": "sinusoidal time embedding", "time_mlp": "time MLP",
-              "bias": "relative position bias, 1 to 65 frames", "rotary": "rotary positions, 1 to 70 frames"}
+    titles = {
+        "sinusoid": "sinusoidal time embedding",
+        "time_mlp": "time MLP",
+        "bias": "relative position bias, 1 to 65 frames",
+        "rotary": "rotary positions, 1 to 70 frames",
+    }
     for start, title in titles.items():
         yield title, {"out": max(value for name, value in found.items() if name.startswith(start))}
 
@@ -43,7 +51,9 @@ def line(about: str, found: dict[str, float]) -> str:
     """One row: output, gradient of the input, worst gradient of a parameter."""
     parameters = [value for name, value in found.items() if name.startswith("grad/")]
     cells = [found["out"], found.get("grad_x"), max(parameters) if parameters else None]
-    return f"| {about} | " + " | ".join("" if cell is None else f"{cell:.1e}" for cell in cells) + " |"
+    return (
+        f"| {about} | " + " | ".join("" if cell is None else f"{cell:.1e}" for cell in cells) + " |"
+    )
 
 
 def main() -> None:
@@ -52,7 +62,9 @@ def main() -> None:
     parser.add_argument("--mode", choices=("graph", "pynative"), default="graph")
     parser.add_argument("--native", choices=("on", "off"), default="on", help="C++ operators")
     chosen = parser.parse_args()
-    print("| Unet3D against video-diffusion-pytorch 0.7.0 | output | gradient of the input | gradients of parameters |")
+    print(
+        "| Unet3D against video-diffusion-pytorch 0.7.0 | output | gradient of the input | gradients of parameters |"
+    )
     print("|---|---|---|---|")
     for about, found in rows(chosen.mode, chosen.native):
         print(line(about, found), flush=True)

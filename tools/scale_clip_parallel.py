@@ -1,9 +1,11 @@
-"""Weak scaling of clip-parallel sampling on this machine: the same clip a process, one thread each, 1 to N processes.
+"""Weak scaling of clip-parallel sampling on this machine: the same clip a process, one thread each,
+1 to N processes.
 
   python tools/scale_clip_parallel.py --processes 1 2 --frames 8 --out scaling.json
 
-Prints, for each number of processes: seconds a call of the network, of which passing frames (and waiting for others), what was
-sent against the plan, and the largest resident set of a process. Needs an idle machine with a core a process.
+Prints, for each number of processes: seconds a call of the network, of which passing frames (and
+waiting for others), what was sent against the plan, and the largest resident set of a process.
+Needs an idle machine with a core a process.
 """
 
 from __future__ import annotations
@@ -21,7 +23,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-WIDTHS = {"channels": (32, 64, 96, 96), "layers": 2, "groups": 8, "context_dim": 48, "head_dim": 16, "entry_heads": 2}
+WIDTHS = {
+    "channels": (32, 64, 96, 96),
+    "layers": 2,
+    "groups": 8,
+    "context_dim": 48,
+    "head_dim": 16,
+    "entry_heads": 2,
+}
 
 
 def rank(frames: int, side: int, calls: int, folder: Path) -> None:
@@ -62,25 +71,48 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
         seconds.append(time.perf_counter() - clock)
         passing.append(traffic.seconds - waited)
     planned = volume.rank_bytes(spec, layout, video.meeting.held, number, (side, side))
-    found = {"seconds": statistics.median(seconds), "passing": statistics.median(passing), "planned": planned,
-             "sent": (traffic.bytes - before) // calls, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    found = {
+        "seconds": statistics.median(seconds),
+        "passing": statistics.median(passing),
+        "planned": planned,
+        "sent": (traffic.bytes - before) // calls,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
     (folder / f"rank{number}.json").write_text(json.dumps(found))
 
 
 def measured(processes: int, args: argparse.Namespace) -> list[dict]:
     """Start the processes; what each found."""
     with tempfile.TemporaryDirectory() as folder:
-        own = [sys.executable, __file__, "--rank", folder, "--frames", str(args.frames), "--side", str(args.side), "--calls",
-               str(args.calls)]
+        own = [
+            sys.executable,
+            __file__,
+            "--rank",
+            folder,
+            "--frames",
+            str(args.frames),
+            "--side",
+            str(args.side),
+            "--calls",
+            str(args.calls),
+        ]
         root = ["--allow-run-as-root"] if os.getuid() == 0 else []
-        start = ["mpirun", *root, "--oversubscribe", "--bind-to", "none", "-n", str(processes)] if processes > 1 else []
-        subprocess.run([*start, *own], check=True, env={**os.environ, "GLOG_v": "3", "OMP_NUM_THREADS": "1"})
+        start = (
+            ["mpirun", *root, "--oversubscribe", "--bind-to", "none", "-n", str(processes)]
+            if processes > 1
+            else []
+        )
+        subprocess.run(
+            [*start, *own], check=True, env={**os.environ, "GLOG_v": "3", "OMP_NUM_THREADS": "1"}
+        )
         return [json.loads((Path(folder) / f"rank{r}.json").read_text()) for r in range(processes)]
 
 
 def main() -> None:
     """Measure and print."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     made.add_argument("--frames", type=int, default=8, help="of a process")
     made.add_argument("--side", type=int, default=16, help="height and width of the latents")
@@ -98,8 +130,10 @@ def main() -> None:
     print("processes  s a call  passing  efficiency  sent MB  planned MB  peak MB")
     for n, rows in found.items():
         slow = max(rows, key=lambda row: row["seconds"])
-        print(f"{n:>9}  {slow['seconds']:>8.2f}  {slow['passing']:>7.2f}  {first / slow['seconds']:>10.2f}  "
-              f"{slow['sent'] / 1e6:>7.2f}  {slow['planned'] / 1e6:>10.2f}  {max(r['peak_mb'] for r in rows):>7.0f}")
+        print(
+            f"{n:>9}  {slow['seconds']:>8.2f}  {slow['passing']:>7.2f}  {first / slow['seconds']:>10.2f}  "
+            f"{slow['sent'] / 1e6:>7.2f}  {slow['planned'] / 1e6:>10.2f}  {max(r['peak_mb'] for r in rows):>7.0f}"
+        )
     if args.out:
         args.out.write_text(json.dumps(found, indent=1) + "\n")
 

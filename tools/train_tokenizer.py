@@ -1,4 +1,6 @@
-"""Learn a small CLIP vocabulary from captions: python tools/train_tokenizer.py --src captions.txt --dst FOLDER"""
+"""Learn a small CLIP vocabulary from captions: python tools/train_tokenizer.py --src captions.txt
+--dst FOLDER
+"""
 
 import sys
 from pathlib import Path

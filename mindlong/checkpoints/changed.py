@@ -1,6 +1,8 @@
-"""The few tensors that a tuning changes, as a file of their own, and putting them over the weights they were tuned from.
+"""The few tensors that a tuning changes, as a file of their own, and putting them over the weights
+they were tuned from.
 
-Such a file holds `unet.NAME` for every tensor that is not the base's, and `base`, a fingerprint of those that are.
+Such a file holds `unet.NAME` for every tensor that is not the base's, and `base`, a fingerprint of
+those that are.
 """
 
 from __future__ import annotations
@@ -23,14 +25,16 @@ ENTRIES = 16  # of every tensor in a fingerprint
 
 
 def fingerprint(arrays: Mapping[str, np.ndarray | Lazy], names: Iterable[str]) -> np.ndarray:
-    """uint8 (32,): a hash of names, shapes and a few evenly spaced numbers of each tensor, in half precision, so that it
-    does not depend on how the file stores them.
+    """uint8 (32,): a hash of names, shapes and a few evenly spaced numbers of each tensor, in half
+    precision, so that it does not depend on how the file stores them.
     """
     found = hashlib.sha256()
     for name in sorted(names):
         held = arrays[name]
         array = np.asarray(held.read() if isinstance(held, Lazy) else held)
-        few = array.reshape(-1)[np.linspace(0, array.size - 1, min(array.size, ENTRIES)).astype(int)]
+        few = array.reshape(-1)[
+            np.linspace(0, array.size - 1, min(array.size, ENTRIES)).astype(int)
+        ]
         found.update(f"{name}{array.shape}".encode() + few.astype(np.float16).tobytes())
     return np.frombuffer(found.digest(), np.uint8).copy()
 
@@ -38,16 +42,22 @@ def fingerprint(arrays: Mapping[str, np.ndarray | Lazy], names: Iterable[str]) -
 def tuned_over(part: Part, path: Path) -> Part:
     """The UNet `part` with the tensors of a tuned file put over it.
 
-    `path` is the file, or the folder of a checkpoint that has one. Raises InputFileError where it is none or was tuned
-    from other weights.
+    `path` is the file, or the folder of a checkpoint that has one. Raises InputFileError where it
+    is none or was tuned from other weights.
     """
     file = path / f"{FILE}.safetensors" if path.is_dir() else path
     if not file.is_file():
-        raise InputFileError(f"{path} holds no {FILE}.safetensors, the tensors that a tuning changes")
+        raise InputFileError(
+            f"{path} holds no {FILE}.safetensors, the tensors that a tuning changes"
+        )
     held = open_weights(file)
-    changed = {name.removeprefix(PREFIX): held.lazy(name) for name in held if name.startswith(PREFIX)}
+    changed = {
+        name.removeprefix(PREFIX): held.lazy(name) for name in held if name.startswith(PREFIX)
+    }
     if not changed or BASE not in held:
-        raise InputFileError(f"{file} is no file of tuned tensors: it has no {'unet.*' if BASE in held else BASE}")
+        raise InputFileError(
+            f"{file} is no file of tuned tensors: it has no {'unet.*' if BASE in held else BASE}"
+        )
     _check(part, changed, held, file)
     return replace(part, arrays={**part.arrays, **changed})
 
@@ -55,7 +65,13 @@ def tuned_over(part: Part, path: Path) -> Part:
 def _check(part: Part, changed: Mapping[str, Lazy], held: WeightFile, file: Path) -> None:
     for name, lazy in changed.items():
         if name in part.arrays and part.arrays[name].shape != lazy.shape:
-            raise InputFileError(f"{file}: {name} has the shape {list(lazy.shape)}, in the weights below it "
-                                 f"{list(part.arrays[name].shape)}")
-    if not np.array_equal(fingerprint(part.arrays, set(part.arrays) - set(changed)), held.read(BASE)):
-        raise InputFileError(f"{file} was tuned from other weights than these; name the ones that its run started from")
+            raise InputFileError(
+                f"{file}: {name} has the shape {list(lazy.shape)}, in the weights below it "
+                f"{list(part.arrays[name].shape)}"
+            )
+    if not np.array_equal(
+        fingerprint(part.arrays, set(part.arrays) - set(changed)), held.read(BASE)
+    ):
+        raise InputFileError(
+            f"{file} was tuned from other weights than these; name the ones that its run started from"
+        )

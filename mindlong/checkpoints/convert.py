@@ -1,4 +1,5 @@
-"""Weights from an original's names to ours and back: which tensor is which, nothing silently left out.
+"""Weights from an original's names to ours and back: which tensor is which, nothing silently left
+out.
 
 Files are read tensor by tensor; a conversion holds one at a time.
 """
@@ -34,7 +35,8 @@ class Plan:
         spec: its sizes.
         report: which tensors are mapped, missing, left over, misshaped.
         arrays: name on the other side -> tensor still to be read.
-        beside: how many keys are stepped over (buffers, optimizer, other networks, the other copy of the weights).
+        beside: how many keys are stepped over (buffers, optimizer, other networks, the other copy
+            of the weights).
         notes: remarks for the user.
     """
 
@@ -50,16 +52,25 @@ class Plan:
         """Raise InputFileError with the table where something does not fit."""
         if not self.report.fits:
             lines = "\n".join(self.report.lines())
-            raise InputFileError(f"{what} is not a whole {self.hit.kind.title}: {lines}\n"
-                                 "--allow_partial 'PATTERN' lets names pass that may be missing or left over")
+            raise InputFileError(
+                f"{what} is not a whole {self.hit.kind.title}: {lines}\n"
+                "--allow_partial 'PATTERN' lets names pass that may be missing or left over"
+            )
 
 
-def to_ours(weights: WeightFile, hit: Hit, *, wishes: Mapping[str, Any] | None = None, spec: Any = None,
-            allow: Sequence[str] = ()) -> Plan:
+def to_ours(
+    weights: WeightFile,
+    hit: Hit,
+    *,
+    wishes: Mapping[str, Any] | None = None,
+    spec: Any = None,
+    allow: Sequence[str] = (),
+) -> Plan:
     """Plan the way from an original's file to our names (without the part before them).
 
     Args:
-        wishes: fields of the spec that rule over what the shapes and the config.json beside them say.
+        wishes: fields of the spec that rule over what the shapes and the config.json beside them
+            say.
         spec: the whole spec, where it is known already.
         allow: patterns of source keys that may be missing or left over.
 
@@ -75,12 +86,17 @@ def to_ours(weights: WeightFile, hit: Hit, *, wishes: Mapping[str, Any] | None =
     given = {hit.prefix + key: value for key, value in hit.kind.defaults(spec).items()}
     report, beside = _report(hit, entries, shapes, given, allow)
     mapped = set(report.mapped)
-    arrays = {e.ours: _ours(weights, e, given) for e in entries if e.source in mapped or e.source in given}
-    return Plan(hit, hit.kind, spec, report, arrays, beside, (*notes, *axes, *_tie_notes(weights, entries)))
+    arrays = {
+        e.ours: _ours(weights, e, given) for e in entries if e.source in mapped or e.source in given
+    }
+    return Plan(
+        hit, hit.kind, spec, report, arrays, beside, (*notes, *axes, *_tie_notes(weights, entries))
+    )
 
 
-def _inferred(weights: WeightFile, hit: Hit, shapes: Mapping[str, Shape],
-              wishes: Mapping[str, Any]) -> tuple[Any, tuple[str, ...]]:
+def _inferred(
+    weights: WeightFile, hit: Hit, shapes: Mapping[str, Shape], wishes: Mapping[str, Any]
+) -> tuple[Any, tuple[str, ...]]:
     wishes = {**hit.kind.config(weights.config_of(hit.prefix)), **wishes}
     try:
         inferred = hit.kind.infer(under(shapes, hit.prefix), wishes)
@@ -89,22 +105,34 @@ def _inferred(weights: WeightFile, hit: Hit, shapes: Mapping[str, Shape],
     return inferred.spec, inferred.notes
 
 
-def _from_base(weights: WeightFile, hit: Hit, wishes: Mapping[str, Any] | None, spec: Any, allow: Sequence[str]) -> Plan:
-    """The tensors that a network starts from, out of a file of its base family; the others start fresh."""
+def _from_base(
+    weights: WeightFile, hit: Hit, wishes: Mapping[str, Any] | None, spec: Any, allow: Sequence[str]
+) -> Plan:
+    """The tensors that a network starts from, out of a file of its base family; the others start
+    fresh.
+    """
     wanted = hit.based
     inner = replace(hit, based=None)
     if spec is None:
         plain = to_ours(weights, inner, wishes=wishes, allow=allow)
-        spec = wanted.from_section(wanted.section(plain.spec))  # what differs from the published sizes of `wanted`
+        spec = wanted.from_section(
+            wanted.section(plain.spec)
+        )  # what differs from the published sizes of `wanted`
     else:
-        plain = to_ours(weights, inner, spec=hit.kind.from_section(hit.kind.section(spec)), allow=allow)
+        plain = to_ours(
+            weights, inner, spec=hit.kind.from_section(hit.kind.section(spec)), allow=allow
+        )
     arrays, fresh = started(wanted, spec, plain.arrays)
     note = f"{len(fresh)} tensors of {wanted.family} are not in such a file and start fresh, for instance {fresh[0]}"
-    return replace(plain, hit=hit, kind=wanted, spec=spec, arrays=arrays, notes=(*plain.notes, note))
+    return replace(
+        plain, hit=hit, kind=wanted, spec=spec, arrays=arrays, notes=(*plain.notes, note)
+    )
 
 
 def started(wanted: Kind, spec: Any, base: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], list[str]]:
-    """What a network takes over from one of its base family, both under our names, and the names that start fresh."""
+    """What a network takes over from one of its base family, both under our names, and the names
+    that start fresh.
+    """
     arrays, fresh = {}, []
     for entry in wanted.entries(spec):
         name = wanted.base_name(entry.ours)
@@ -124,15 +152,21 @@ def _with_present_tie(entries: list[Entry], shapes: Mapping[str, Any]) -> list[E
     return found
 
 
-def _without_idle_axes(entries: list[Entry], shapes: Mapping[str, Shape]) -> tuple[dict[str, Shape], list[str]]:
-    """The shapes as the entries have them, where they differ only in axes of length one at the end."""
+def _without_idle_axes(
+    entries: list[Entry], shapes: Mapping[str, Shape]
+) -> tuple[dict[str, Shape], list[str]]:
+    """The shapes as the entries have them, where they differ only in axes of length one at the
+    end.
+    """
     needed, changed = {e.source: e.source_shape for e in entries}, {}
     for name, shape in shapes.items():
         wanted = needed.get(name, shape)
         if shape != wanted and _trimmed(shape) == _trimmed(wanted):
             changed[name] = wanted
-    notes = [f"{len(changed)} tensors have other axes of length one than usual, first {first}"
-             for first in list(changed)[:1]]
+    notes = [
+        f"{len(changed)} tensors have other axes of length one than usual, first {first}"
+        for first in list(changed)[:1]
+    ]
     return {**shapes, **changed}, notes
 
 
@@ -142,19 +176,32 @@ def _trimmed(shape: Shape) -> Shape:
     return shape
 
 
-def _report(hit: Hit, entries: list[Entry], shapes: Mapping[str, Shape], given: Mapping[str, Any],
-            allow: Sequence[str]) -> tuple[Report, int]:
+def _report(
+    hit: Hit,
+    entries: list[Entry],
+    shapes: Mapping[str, Shape],
+    given: Mapping[str, Any],
+    allow: Sequence[str],
+) -> tuple[Report, int]:
     needed = {e.source: e.source_shape for e in entries}
     ties = {tie for e in entries for tie in e.ties}
-    beside = {name for name in shapes if name not in needed and name not in ties and _is_beside(name, hit)}
-    found = {name: shape for name, shape in shapes.items() if name not in ties and name not in beside}
+    beside = {
+        name for name in shapes if name not in needed and name not in ties and _is_beside(name, hit)
+    }
+    found = {
+        name: shape for name, shape in shapes.items() if name not in ties and name not in beside
+    }
     absent = {name for name in given if name not in found}
     return compare({n: s for n, s in needed.items() if n not in absent}, found, allow), len(beside)
 
 
 def _is_beside(name: str, hit: Hit) -> bool:
-    """True for what is no part of the network: buffers, a trainer's own things, another copy or another network."""
-    return is_ignored(name, (*hit.kind.ignored, *hit.ignored, *BESIDE)) or name.startswith(hit.others)
+    """True for what is no part of the network: buffers, a trainer's own things, another copy or
+    another network.
+    """
+    return is_ignored(name, (*hit.kind.ignored, *hit.ignored, *BESIDE)) or name.startswith(
+        hit.others
+    )
 
 
 def _ours(weights: WeightFile, entry: Entry, given: Mapping[str, np.ndarray]) -> Lazy:
@@ -171,13 +218,25 @@ def _tie_notes(weights: WeightFile, entries: list[Entry]) -> list[str]:
     for entry in tied:
         first = weights.read(entry.source)
         for tie in entry.ties:
-            if weights.shape(tie) != first.shape or not np.array_equal(weights.read(tie), first, equal_nan=True):
-                raise InputFileError(f"{weights.path}: {tie} and {entry.source} must be one tensor, and they differ")
+            if weights.shape(tie) != first.shape or not np.array_equal(
+                weights.read(tie), first, equal_nan=True
+            ):
+                raise InputFileError(
+                    f"{weights.path}: {tie} and {entry.source} must be one tensor, and they differ"
+                )
     return [f"{1 + len(e.ties)} keys of the file are one tensor: {e.ours}" for e in tied]
 
 
-def to_original(arrays: Mapping[str, np.ndarray | Lazy], hit: Hit, spec: Any, *, kind: Kind | None = None,
-                target: str | None = None, dtype: str | None = None, allow: Sequence[str] = ()) -> Plan:
+def to_original(
+    arrays: Mapping[str, np.ndarray | Lazy],
+    hit: Hit,
+    spec: Any,
+    *,
+    kind: Kind | None = None,
+    target: str | None = None,
+    dtype: str | None = None,
+    allow: Sequence[str] = (),
+) -> Plan:
     """Plan the way from our names to an original's.
 
     Args:
@@ -189,9 +248,16 @@ def to_original(arrays: Mapping[str, np.ndarray | Lazy], hit: Hit, spec: Any, *,
     """
     kind, prefix = kind or hit.kind, hit.prefix
     names = [name for name in arrays if not (hit.others and name.startswith(hit.others))]
-    lazies = {name: arrays.lazy(name) if isinstance(arrays, WeightFile) else as_lazy(arrays[name]) for name in names}
+    lazies = {
+        name: arrays.lazy(name) if isinstance(arrays, WeightFile) else as_lazy(arrays[name])
+        for name in names
+    }
     entries = kind.named(kind.prefix if target is None else target, spec)
-    report = compare({prefix + e.ours: e.our_shape for e in entries}, {n: a.shape for n, a in lazies.items()}, allow)
+    report = compare(
+        {prefix + e.ours: e.our_shape for e in entries},
+        {n: a.shape for n, a in lazies.items()},
+        allow,
+    )
     mapped, tree = set(report.mapped), {}
     for source, group in by_source(entries).items():
         if all(prefix + e.ours in mapped for e in group):
@@ -207,20 +273,29 @@ def _source(group: list[Entry], parts: Mapping[str, Lazy], dtype: str | None) ->
     alike = all(part.dtype == target for part in parts.values())
 
     def get() -> np.ndarray:
-        return source_array(group, {name: part.get() if alike else part.read() for name, part in parts.items()})
+        return source_array(
+            group, {name: part.get() if alike else part.read() for name, part in parts.items()}
+        )
 
     return Lazy(group[0].source_shape, target, get)
 
 
-def our_weights(weights: WeightFile, kind_of: tuple[str, str], entries: Sequence[Entry], which: str | None = None,
-                allow: Sequence[str] = (), wishes: Mapping[str, Any] | None = None) -> dict[str, Lazy]:
-    """The tensors of one network under our names, from a file of ours or of the original, whichever it is.
+def our_weights(
+    weights: WeightFile,
+    kind_of: tuple[str, str],
+    entries: Sequence[Entry],
+    which: str | None = None,
+    allow: Sequence[str] = (),
+    wishes: Mapping[str, Any] | None = None,
+) -> dict[str, Lazy]:
+    """The tensors of one network under our names, from a file of ours or of the original, whichever
+    it is.
 
     Args:
         kind_of: (family, part).
         entries: what the network needs, from its spec; only their `ours` and `our_shape` matter.
-        allow: patterns of our names that may be missing or left over; a network that starts from another family's
-            weights takes them where the fresh tensors are let pass.
+        allow: patterns of our names that may be missing or left over; a network that starts from
+            another family's weights takes them where the fresh tensors are let pass.
         wishes: fields of the spec that the shapes do not tell and that change no shape.
 
     Raises:
@@ -231,7 +306,11 @@ def our_weights(weights: WeightFile, kind_of: tuple[str, str], entries: Sequence
         raise ConfigError(f"there is no {kind_of[1]!r} of the family {kind_of[0]!r}")
     hit = recognise(weights, which, *kind_of)[0]
     if hit.ours:
-        held = {name.removeprefix(hit.prefix): weights.lazy(name) for name in weights if name.startswith(hit.prefix)}
+        held = {
+            name.removeprefix(hit.prefix): weights.lazy(name)
+            for name in weights
+            if name.startswith(hit.prefix)
+        }
         if hit.based:
             started = {e.ours: hit.based.base_name(e.ours) for e in entries}
             held = {ours: held[name] for ours, name in started.items() if name in held}
@@ -239,8 +318,16 @@ def our_weights(weights: WeightFile, kind_of: tuple[str, str], entries: Sequence
         plan = to_ours(weights, hit, wishes=wishes)
         plan.check(str(weights.path))
         held = plan.arrays
-    report = compare({e.ours: e.our_shape for e in entries}, {n: a.shape for n, a in held.items()}, allow)
+    report = compare(
+        {e.ours: e.our_shape for e in entries}, {n: a.shape for n, a in held.items()}, allow
+    )
     if not report.fits:
-        raise InputFileError("\n".join([f"{weights.path} does not fit the network: {report.summary()}",
-                                        *report.lines()[1:]]))
+        raise InputFileError(
+            "\n".join(
+                [
+                    f"{weights.path} does not fit the network: {report.summary()}",
+                    *report.lines()[1:],
+                ]
+            )
+        )
     return held

@@ -1,4 +1,6 @@
-"""What a converted file says of itself: its networks' sizes, and how the original's file named and packed them."""
+"""What a converted file says of itself: its networks' sizes, and how the original's file named and
+packed them.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ MODEL, SOURCE = "mindlong_model", "mindlong_source"  # in the metadata of conver
 
 
 def model_of(plans: Sequence[Plan]) -> dict[str, Any]:
-    """The sizes of converted networks: the UNet's keys at the top, other parts under their names."""
+    """The sizes of converted networks: the UNet's keys at the top, other parts under their
+    names.
+    """
     found: dict[str, Any] = {}
     for plan in plans:
-        found |= section_of(plan) if plan.kind.part == "unet" else {plan.kind.part: section_of(plan)}
+        found |= (
+            section_of(plan) if plan.kind.part == "unet" else {plan.kind.part: section_of(plan)}
+        )
     return found
 
 
@@ -31,13 +37,19 @@ def section_of(plan: Plan) -> dict[str, Any]:
     return plan.kind.section(plan.spec)
 
 
-def source_of(weights: WeightFile, plans: Sequence[Plan]) -> tuple[dict[str, dict[str, str]], list[str]]:
+def source_of(
+    weights: WeightFile, plans: Sequence[Plan]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
     """For each part what an export needs to give back the original's file, and remarks."""
     found, remarks = {}, []
     for plan in plans:
         kind = plan.hit.kind
         facts, notes = kind.facts(weights, plan.hit.prefix)
-        prefix = plan.hit.prefix.removeprefix(f"{kind.part}.") if weights.path.is_dir() else plan.hit.prefix
+        prefix = (
+            plan.hit.prefix.removeprefix(f"{kind.part}.")
+            if weights.path.is_dir()
+            else plan.hit.prefix
+        )
         found[kind.part] = {"layout": kind.layout, "prefix": prefix, **facts}
         remarks += notes
     return found, remarks
@@ -49,7 +61,8 @@ def metadata(model: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, s
 
 
 def read_model(weights: WeightFile, model: str | None) -> dict[str, Any]:
-    """The description of a file of ours: from the model file named, from beside it, from the file itself, or from above it.
+    """The description of a file of ours: from the model file named, from beside it, from the file
+    itself, or from above it.
 
     Raises:
         ConfigError: there is none. CorruptCheckpoint: it is damaged.
@@ -57,21 +70,34 @@ def read_model(weights: WeightFile, model: str | None) -> dict[str, Any]:
     if model:
         return read_yaml(model)
     where = weights.path.absolute()
-    beside = {part: read_yaml(where / f"{part}.yaml") for part in PARTS if (where / f"{part}.yaml").is_file()}
+    beside = {
+        part: read_yaml(where / f"{part}.yaml")
+        for part in PARTS
+        if (where / f"{part}.yaml").is_file()
+    }
     if beside:
         return {**beside.pop("unet", {}), **beside}
     if MODEL in weights.metadata:
         return _table(weights, MODEL)
-    for path in (where.with_suffix(".yaml"), *(folder / "config.yaml" for folder in where.parents[:3])):
+    for path in (
+        where.with_suffix(".yaml"),
+        *(folder / "config.yaml" for folder in where.parents[:3]),
+    ):
         if path.is_file():
             content = read_yaml(path)
             return {**content.get("model", content), **_text_of(content.get("latents"))}
-    raise ConfigError(f"{weights.path} does not say which network it is; give --model YAML (a file of configs/model)")
+    raise ConfigError(
+        f"{weights.path} does not say which network it is; give --model YAML (a file of configs/model)"
+    )
 
 
 def _text_of(latents: Any) -> dict[str, Any]:
     """The text encoder that a training run of a latent family trained beside its UNet."""
-    named = latents.get("text_encoder") if isinstance(latents, Mapping) and not latents.get("text_weights") else ""
+    named = (
+        latents.get("text_encoder")
+        if isinstance(latents, Mapping) and not latents.get("text_weights")
+        else ""
+    )
     return {"text_encoder": read_yaml(named)} if named and Path(named).is_file() else {}
 
 
@@ -95,5 +121,7 @@ def _table(weights: WeightFile, key: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         table = None
     if not isinstance(table, dict):
-        raise CorruptCheckpoint(f"{weights.path}: what its metadata says under {key} is not readable")
+        raise CorruptCheckpoint(
+            f"{weights.path}: what its metadata says under {key} is not readable"
+        )
     return table

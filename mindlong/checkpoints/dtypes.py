@@ -11,7 +11,9 @@ from mindlong.utils.errors import ConfigError, UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Format:
-    """A number format: its name here, its code in safetensors, its storage class in PyTorch, and how bytes hold it."""
+    """A number format: its name here, its code in safetensors, its storage class in PyTorch, and
+    how bytes hold it.
+    """
 
     name: str
     code: str
@@ -25,12 +27,17 @@ class Format:
 
 
 _ROWS = (
-    ("float64", "F64", "DoubleStorage", "<f8"), ("float32", "F32", "FloatStorage", "<f4"),
-    ("float16", "F16", "HalfStorage", "<f2"), ("bfloat16", "BF16", "BFloat16Storage", "<u2"),
-    ("int64", "I64", "LongStorage", "<i8"), ("int32", "I32", "IntStorage", "<i4"),
-    ("int16", "I16", "ShortStorage", "<i2"), ("int8", "I8", "CharStorage", "|i1"),
-    ("uint8", "U8", "ByteStorage", "|u1"), ("bool", "BOOL", "BoolStorage", "|b1"),
-)  # fmt: skip
+    ("float64", "F64", "DoubleStorage", "<f8"),
+    ("float32", "F32", "FloatStorage", "<f4"),
+    ("float16", "F16", "HalfStorage", "<f2"),
+    ("bfloat16", "BF16", "BFloat16Storage", "<u2"),
+    ("int64", "I64", "LongStorage", "<i8"),
+    ("int32", "I32", "IntStorage", "<i4"),
+    ("int16", "I16", "ShortStorage", "<i2"),
+    ("int8", "I8", "CharStorage", "|i1"),
+    ("uint8", "U8", "ByteStorage", "|u1"),
+    ("bool", "BOOL", "BoolStorage", "|b1"),
+)
 FORMATS = {name: Format(name, code, storage, np.dtype(raw)) for name, code, storage, raw in _ROWS}
 BY_CODE = {f.code: f for f in FORMATS.values()}
 BY_STORAGE = {f.storage: f for f in FORMATS.values()}
@@ -42,19 +49,25 @@ CASTS = ("float32", "float16", "bfloat16")
 def format_of(array: np.ndarray) -> Format:
     """The format of a numpy array. Raises ConfigError where weight files have none for it."""
     if array.dtype.name not in FORMATS:
-        raise ConfigError(f"an array of {array.dtype} cannot be stored; weight files hold {', '.join(FORMATS)}")
+        raise ConfigError(
+            f"an array of {array.dtype} cannot be stored; weight files hold {', '.join(FORMATS)}"
+        )
     return FORMATS[array.dtype.name]
 
 
 def cast_target(stored: str, wanted: str | None) -> Format:
-    """The format in which numbers of format `stored` are written when `wanted` floats are asked for (None: as is)."""
+    """The format in which numbers of format `stored` are written when `wanted` floats are asked for
+    (None: as is).
+    """
     if wanted is not None and wanted not in CASTS:
         raise ConfigError(f"there is no cast to {wanted!r}.{did_you_mean(wanted, CASTS)}")
     return FORMATS[wanted if wanted and stored in FLOATS else stored]
 
 
 def decode(raw: np.ndarray, form: Format) -> np.ndarray:
-    """Stored numbers as numpy knows them: bfloat16 (uint16 bits) becomes float32, exactly; all else stays."""
+    """Stored numbers as numpy knows them: bfloat16 (uint16 bits) becomes float32, exactly; all else
+    stays.
+    """
     if form.name != "bfloat16":
         return raw
     wide = raw.astype(np.uint32)
@@ -63,7 +76,8 @@ def decode(raw: np.ndarray, form: Format) -> np.ndarray:
 
 
 def encode(array: np.ndarray, form: Format, name: str = "array") -> np.ndarray:
-    """`array` as stored numbers of `form`, C order; bfloat16 is rounded to nearest even and given as uint16 bits.
+    """`array` as stored numbers of `form`, C order; bfloat16 is rounded to nearest even and given
+    as uint16 bits.
 
     Casts go piece by piece, so that beside the array only the result takes memory.
 
@@ -98,7 +112,9 @@ def _to_bfloat16(values: np.ndarray, name: str) -> np.ndarray:
     rounded >>= 16
     out = rounded.astype(np.uint16)
     nan = np.isnan(values)
-    out[nan] = (bits[nan] >> 16).astype(np.uint16) | np.where(bits[nan] & 0x7F0000, 0, 0x40).astype(np.uint16)
+    out[nan] = (bits[nan] >> 16).astype(np.uint16) | np.where(bits[nan] & 0x7F0000, 0, 0x40).astype(
+        np.uint16
+    )
     _check_range(values, (out & 0x7FFF) == 0x7F80, FORMATS["bfloat16"], name)
     return out
 
@@ -107,5 +123,7 @@ def _check_range(values: np.ndarray, infinite: np.ndarray, form: Format, name: s
     lost = infinite & np.isfinite(values) if infinite.any() else infinite
     if lost.any():
         worst = float(np.abs(values[lost]).max())
-        raise UserError(f"{name} holds values up to {worst:.4g}, beyond the range of {form.name}; "
-                        f"{'use bfloat16 or float32' if form.name == 'float16' else 'use float32'}")
+        raise UserError(
+            f"{name} holds values up to {worst:.4g}, beyond the range of {form.name}; "
+            f"{'use bfloat16 or float32' if form.name == 'float16' else 'use float32'}"
+        )

@@ -1,4 +1,6 @@
-"""How exported networks are laid out: one file with the custom beginnings of names, or a folder of parts."""
+"""How exported networks are laid out: one file with the custom beginnings of names, or a folder of
+parts.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,12 @@ CUSTOMS = {  # a whole pipeline's naming -> that of its parts; two where the tex
     "lvdm": {"unet": "lvdm", "vae": "ldm", "text_encoder": "open_clip"},
     "ldm": {"unet": "ldm", "vae": "ldm", "text_encoder": "transformers"},
 }
-_TOGETHER = {"ldm": "first_stage_model.", "transformers": "cond_stage_model.transformer.text_model.",
-             "open_clip": "cond_stage_model.model.", "lvdm": "model.diffusion_model."}  # fmt: skip
+_TOGETHER = {
+    "ldm": "first_stage_model.",
+    "transformers": "cond_stage_model.transformer.text_model.",
+    "open_clip": "cond_stage_model.model.",
+    "lvdm": "model.diffusion_model.",
+}
 _WRAPPER = "state_dict."
 
 
@@ -44,7 +50,9 @@ def naming(family: str, part: str, wanted: str | None, source: Mapping[str, str]
         return kinds.get(source.get("layout", ""), next(iter(kinds.values())))
     layout = wanted if wanted in kinds else CUSTOMS.get(wanted, {}).get(part)
     if layout not in kinds:
-        raise ConfigError(f"--layout is {wanted!r}, which a {family} {part} does not have.{did_you_mean(wanted, kinds)}")
+        raise ConfigError(
+            f"--layout is {wanted!r}, which a {family} {part} does not have.{did_you_mean(wanted, kinds)}"
+        )
     return kinds[layout]
 
 
@@ -55,7 +63,9 @@ def beginning(kind: Kind, source: Mapping[str, str], together: bool) -> str:
     return _TOGETHER.get(kind.layout, kind.prefix or f"{kind.part}.") if together else kind.prefix
 
 
-def write_file(path: Path, plans: Sequence[Plan], source: Mapping[str, Mapping[str, str]]) -> list[Path]:
+def write_file(
+    path: Path, plans: Sequence[Plan], source: Mapping[str, Mapping[str, str]]
+) -> list[Path]:
     """One file, PyTorch's or safetensors by its suffix."""
     tree: dict[str, Any] = {}
     for plan in plans:
@@ -68,13 +78,19 @@ def write_file(path: Path, plans: Sequence[Plan], source: Mapping[str, Mapping[s
 
 
 def write_folder(folder: Path, plans: Sequence[Plan], weights: WeightFile) -> list[Path]:
-    """A folder of parts: diffusers', or the three files of ModelScope where the UNet has their names."""
+    """A folder of parts: diffusers', or the three files of ModelScope where the UNet has their
+    names.
+    """
     layouts = {plan.kind.part: plan.kind.layout for plan in plans}
     if layouts.get("unet") in ("modelscope", "lvdm", "ldm"):
         return _write_modelscope(folder, plans)
     written = []
     for plan in plans:
-        file = "model.safetensors" if plan.kind.part == "text_encoder" else "diffusion_pytorch_model.safetensors"
+        file = (
+            "model.safetensors"
+            if plan.kind.part == "text_encoder"
+            else "diffusion_pytorch_model.safetensors"
+        )
         written += [folder / plan.kind.part / file, folder / plan.kind.part / "config.json"]
         write_safetensors(written[-2], plan.arrays)
         atomic.write_text(written[-1], _text(_config(plan)))
@@ -101,14 +117,20 @@ def _write_modelscope(folder: Path, plans: Sequence[Plan]) -> list[Path]:
     written = []
     for plan in plans:
         written.append(folder / MODELSCOPE[plan.kind.part])
-        write_torch(written[-1], {"state_dict": plan.arrays} if plan.kind.part == "vae" else plan.arrays)
+        write_torch(
+            written[-1], {"state_dict": plan.arrays} if plan.kind.part == "vae" else plan.arrays
+        )
     return written
 
 
 def _config(plan: Plan) -> dict[str, Any]:
     if plan.kind.part == "unet":
         return hf_config.unet_config(plan.kind.family, plan.spec)
-    return hf_config.vae_config(plan.spec) if plan.kind.part == "vae" else hf_config.text_config(plan.spec)
+    return (
+        hf_config.vae_config(plan.spec)
+        if plan.kind.part == "vae"
+        else hf_config.text_config(plan.spec)
+    )
 
 
 def _text(config: Mapping[str, Any]) -> str:

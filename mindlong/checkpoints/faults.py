@@ -6,11 +6,15 @@ from mindlong.utils.errors import InputFileError
 
 
 class CorruptCheckpoint(InputFileError):
-    """The bytes are not what the format promises: cut short, changed, or contradicting themselves."""
+    """The bytes are not what the format promises: cut short, changed, or contradicting
+    themselves.
+    """
 
 
 class UnsafeCheckpoint(InputFileError):
-    """The file asks for something other than plain tensors and containers. Nothing it asked for was done."""
+    """The file asks for something other than plain tensors and containers. Nothing it asked for was
+    done.
+    """
 
 
 class ForeignFile(InputFileError):

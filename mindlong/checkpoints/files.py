@@ -1,4 +1,5 @@
-"""Weight files of every kind behind one interface: names, shapes, formats, and tensors read one at a time.
+"""Weight files of every kind behind one interface: names, shapes, formats, and tensors read one at
+a time.
 
 The content decides what a file is, never its suffix.
 """
@@ -24,13 +25,17 @@ from mindlong.utils import atomic
 
 __all__ = ["WeightFile", "open_weights", "write_safetensors", "write_torch"]
 
-_SUFFIXES = {"PyTorch": (".pt", ".pth", ".bin", ".ckpt", ".pkl"), "safetensors": (".safetensors", ".sft"),
-             "MindSpore": (".ckpt",), "numpy": (".npz",)}  # fmt: skip
-
+_SUFFIXES = {
+    "PyTorch": (".pt", ".pth", ".bin", ".ckpt", ".pkl"),
+    "safetensors": (".safetensors", ".sft"),
+    "MindSpore": (".ckpt",),
+    "numpy": (".npz",),
+}
 
 
 def open_weights(path: str | Path, inert: Sequence[str] = ()) -> WeightFile:
-    """Open a weight file, an index of shards, or a folder that holds one of them, a checkpoint or a run.
+    """Open a weight file, an index of shards, or a folder that holds one of them, a checkpoint or a
+    run.
 
     Args:
         inert: see `TorchFile`.
@@ -51,22 +56,30 @@ def open_weights(path: str | Path, inert: Sequence[str] = ()) -> WeightFile:
     return replace(weights, configs={"": config}) if config else weights
 
 
-def write_safetensors(path: str | Path, arrays: Mapping[str, np.ndarray | Lazy],
-                      metadata: Mapping[str, str] | None = None, dtype: str | None = None) -> None:
+def write_safetensors(
+    path: str | Path,
+    arrays: Mapping[str, np.ndarray | Lazy],
+    metadata: Mapping[str, str] | None = None,
+    dtype: str | None = None,
+) -> None:
     """Write a safetensors file, whole or not at all, one tensor in memory at a time.
 
     Args:
-        dtype: "float32", "float16" or "bfloat16": floating tensors are cast to it; None keeps each as it is.
+        dtype: "float32", "float16" or "bfloat16": floating tensors are cast to it; None keeps each
+            as it is.
 
     Raises:
         UserError: a value beyond the range of `dtype`.
     """
     with atomic.replacing(path) as aside, aside.open("wb") as file:
+
         def patch(place: int, data: bytes) -> None:
             file.seek(place)
             file.write(data)
 
-        safetensors_file.write(file.write, arrays, {"format": "pt", **(metadata or {})}, dtype, patch)
+        safetensors_file.write(
+            file.write, arrays, {"format": "pt", **(metadata or {})}, dtype, patch
+        )
         file.flush()
 
 
@@ -74,8 +87,12 @@ def _open_safetensors(path: Path) -> WeightFile:
     slots, metadata = safetensors_file.read_header(path)
     crc = safetensors_file.checksums(path, slots, metadata)
     read = safetensors_file.read_slot
-    rows = {name: Lazy(slot.shape, slot.form.name, functools.partial(read, path, name, slot, crc.get(name)))
-            for name, slot in slots.items()}
+    rows = {
+        name: Lazy(
+            slot.shape, slot.form.name, functools.partial(read, path, name, slot, crc.get(name))
+        )
+        for name, slot in slots.items()
+    }
     metadata.pop(safetensors_file.CHECKSUMS, None)
     return WeightFile(path, "safetensors", rows, dict(metadata))
 
@@ -88,13 +105,17 @@ def _open_zip(path: Path, inert: Sequence[str]) -> WeightFile:
     if npz_file.is_npz(list(read_layout(path))):
         return WeightFile(path, "numpy", npz_file.read_table(path))
     opened = TorchFile(path, inert)
-    rows = {name: Lazy(ref.shape, ref.storage.form.name, functools.partial(opened.stored, name))
-            for name, ref in opened.tensors.items()}
+    rows = {
+        name: Lazy(ref.shape, ref.storage.form.name, functools.partial(opened.stored, name))
+        for name, ref in opened.tensors.items()
+    }
     return WeightFile(path, "PyTorch", rows, dict(opened.scalars))
 
 
 def _with_note(weights: WeightFile) -> WeightFile:
     if weights.path.suffix.lower() in _SUFFIXES[weights.kind]:
         return weights
-    note = f"{weights.path.name} is a {weights.kind} file by its content; its suffix does not say so"
+    note = (
+        f"{weights.path.name} is a {weights.kind} file by its content; its suffix does not say so"
+    )
     return replace(weights, notes=(note,))

@@ -15,14 +15,29 @@ from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.utils.errors import InputFileError
 
 PARTS = ("unet", "vae", "text_encoder")
-MODELSCOPE = {"unet": "text2video_pytorch_model.pth", "vae": "VQGAN_autoencoder.pth",
-              "text_encoder": "open_clip_pytorch_model.bin"}  # fmt: skip
-BESIDE = ("tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer_config.json",
-          "tokenizer/special_tokens_map.json", "scheduler/scheduler_config.json")  # fmt: skip
+MODELSCOPE = {
+    "unet": "text2video_pytorch_model.pth",
+    "vae": "VQGAN_autoencoder.pth",
+    "text_encoder": "open_clip_pytorch_model.bin",
+}
+BESIDE = (
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/special_tokens_map.json",
+    "scheduler/scheduler_config.json",
+)
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
 MAX_CONFIG = 1 << 20  # bytes
-_ONE_NETWORK = ("*.safetensors.index.json", "model.safetensors", "diffusion_pytorch_model.safetensors",
-                "pytorch_model.safetensors", "*.bin.index.json", "*model.bin", "*.fp16.safetensors")  # fmt: skip
+_ONE_NETWORK = (
+    "*.safetensors.index.json",
+    "model.safetensors",
+    "diffusion_pytorch_model.safetensors",
+    "pytorch_model.safetensors",
+    "*.bin.index.json",
+    "*model.bin",
+    "*.fp16.safetensors",
+)
 
 Open = Callable[[Path], WeightFile]
 
@@ -54,10 +69,17 @@ def parts_in(folder: Path) -> Iterator[tuple[str, Path]]:
     if (folder / manifest.NAME).is_file():
         return
     for part in PARTS:
-        ours, theirs, third = folder / f"{part}.safetensors", folder / part, folder / MODELSCOPE[part]
+        ours, theirs, third = (
+            folder / f"{part}.safetensors",
+            folder / part,
+            folder / MODELSCOPE[part],
+        )
         if ours.is_file():
             yield part, ours
-        elif theirs.is_dir() and (folder / "model_index.json").is_file() | (theirs / "config.json").is_file():
+        elif (
+            theirs.is_dir()
+            and (folder / "model_index.json").is_file() | (theirs / "config.json").is_file()
+        ):
             yield part, theirs
         elif third.is_file() and (folder / MODELSCOPE["unet"]).is_file():
             yield part, third
@@ -73,13 +95,19 @@ def _merged(folder: Path, parts: dict[str, WeightFile]) -> WeightFile:
         notes += weights.notes
     beside = {name: folder / name for name in BESIDE if (folder / name).is_file()}
     kinds = ", ".join(f"{part} {weights.kind}" for part, weights in parts.items())
-    return WeightFile(folder, f"a pipeline ({kinds})", rows, metadata, tuple(notes), configs, beside)
+    return WeightFile(
+        folder, f"a pipeline ({kinds})", rows, metadata, tuple(notes), configs, beside
+    )
 
 
 def _one(folder: Path) -> Path:
     """The file or checkpoint that a folder with one network means."""
     if (folder / manifest.NAME).is_file():
-        held = [name for name in ("ema", "network") if f"{name}.safetensors" in manifest.read(folder)["files"]]
+        held = [
+            name
+            for name in ("ema", "network")
+            if f"{name}.safetensors" in manifest.read(folder)["files"]
+        ]
         if held:
             return folder / f"{held[0]}.safetensors"
     newest = store.latest(folder) if (folder / store.FOLDER).is_dir() else None

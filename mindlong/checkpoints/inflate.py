@@ -1,8 +1,10 @@
-"""A video network started from an image network, or a hinted one from one without hints; and the way back.
+"""A video network started from an image network, or a hinted one from one without hints; and the
+way back.
 
-By our names, of which a pseudo-3D convolution adds `.spatial` to those of the picture's: so a Stable Diffusion UNet
-gives 686 of the 930 tensors of the pseudo-3D one. A first convolution that reads more channels than the source's reads
-the others with zeros, so mask and hints count for nothing at first.
+By our names, of which a pseudo-3D convolution adds `.spatial` to those of the picture's: so a
+Stable Diffusion UNet gives 686 of the 930 tensors of the pseudo-3D one. A first convolution that
+reads more channels than the source's reads the others with zeros, so mask and hints count for
+nothing at first.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ import numpy as np
 from mindlong.utils.errors import ConfigError
 
 FIRST = ("conv_in.weight", "conv_in.spatial.weight")
-LAST_OF_TIME = ("*.attn_temporal.to_out.*", "*.attn_temp.to_out.*")  # with these at zero a fresh attention adds nothing
+LAST_OF_TIME = (
+    "*.attn_temporal.to_out.*",
+    "*.attn_temp.to_out.*",
+)  # with these at zero a fresh attention adds nothing
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,17 @@ class Inflated:
         return f"{len(self.mapped)} tensors from the source, {len(self.fresh)} fresh"
 
 
-def inflate(source: Mapping[str, np.ndarray], fresh: Mapping[str, np.ndarray], identity: bool = True) -> Inflated:
+def inflate(
+    source: Mapping[str, np.ndarray], fresh: Mapping[str, np.ndarray], identity: bool = True
+) -> Inflated:
     """The source's tensors where the target has them, fresh ones elsewhere.
 
     Args:
         source: a network's arrays under our names.
-        fresh: all of the target's, as they are initialised (temporal convolutions are the identity).
-        identity: fresh temporal attentions start at zero, so that the target does what the source does (apart from
-            norms that run over frames together).
+        fresh: all of the target's, as they are initialised (temporal convolutions are the
+            identity).
+        identity: fresh temporal attentions start at zero, so that the target does what the source
+            does (apart from norms that run over frames together).
 
     Raises:
         ConfigError: a shape that does not fit, or tensors of the source that have no place.
@@ -57,8 +65,10 @@ def inflate(source: Mapping[str, np.ndarray], fresh: Mapping[str, np.ndarray], i
             arrays[name] = np.zeros_like(start) if still else start
     left = [name for name in source if name not in used]
     if left:
-        raise ConfigError(f"{len(left)} tensors of the source have no place in the target, for instance {left[0]}; it is "
-                          "another architecture")
+        raise ConfigError(
+            f"{len(left)} tensors of the source have no place in the target, for instance {left[0]}; it is "
+            "another architecture"
+        )
     return Inflated(arrays, tuple(mapped), tuple(name for name in fresh if name not in set(mapped)))
 
 
@@ -69,15 +79,25 @@ def _fitted(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if name in FIRST and grown == tuple(shape) and array.shape[1] < shape[1]:
         zeros = np.zeros((array.shape[0], shape[1] - array.shape[1], *array.shape[2:]), array.dtype)
         return np.concatenate([array, zeros], axis=1)
-    raise ConfigError(f"{name} is {list(array.shape)} in the source and {list(shape)} in the target; their sizes differ")
+    raise ConfigError(
+        f"{name} is {list(array.shape)} in the source and {list(shape)} in the target; their sizes differ"
+    )
 
 
 def deflate(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The picture's network out of a pseudo-3D one, bit for bit: what works over time is left out."""
+    """The picture's network out of a pseudo-3D one, bit for bit: what works over time is left
+    out.
+    """
     temporal = (".temporal.", ".attn_temporal.", ".norm_temporal.")
-    return {_flat(name): array for name, array in arrays.items() if not any(part in name for part in temporal)}
+    return {
+        _flat(name): array
+        for name, array in arrays.items()
+        if not any(part in name for part in temporal)
+    }
 
 
 def _flat(name: str) -> str:
-    """The picture's name of a pseudo-3D convolution's tensor; any other as it is (transformers are called spatial too)."""
+    """The picture's name of a pseudo-3D convolution's tensor; any other as it is (transformers are
+    called spatial too).
+    """
     return re.sub(r"\.spatial\.(weight|bias)$", r".\1", name)

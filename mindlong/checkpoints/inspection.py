@@ -1,4 +1,6 @@
-"""What a file is and what is in it, as lines for a person; nothing in it is run, not even where it is hostile."""
+"""What a file is and what is in it, as lines for a person; nothing in it is run, not even where it
+is hostile.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +24,62 @@ from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.checkpoints.zip_layout import read_layout, read_record
 from mindlong.utils.errors import ConfigError, InputFileError
 
-RUNS_PROGRAMS = frozenset((
-    "os", "posix", "nt", "subprocess", "builtins", "__builtin__", "sys", "runpy", "socket", "shutil", "importlib",
-    "ctypes", "webbrowser", "pty", "code", "codeop", "operator", "functools", "types", "pickle", "_pickle", "commands",
-    "requests", "urllib", "http", "asyncio", "multiprocessing", "threading", "tempfile", "pip", "pdb", "bdb", "timeit",
-    "cProfile", "numpy.testing", "torch.hub", "torch.jit", "marshal", "copyreg", "dill", "cloudpickle", "io", "pathlib",
-    "platform",
-))  # fmt: skip
+RUNS_PROGRAMS = frozenset(
+    (
+        "os",
+        "posix",
+        "nt",
+        "subprocess",
+        "builtins",
+        "__builtin__",
+        "sys",
+        "runpy",
+        "socket",
+        "shutil",
+        "importlib",
+        "ctypes",
+        "webbrowser",
+        "pty",
+        "code",
+        "codeop",
+        "operator",
+        "functools",
+        "types",
+        "pickle",
+        "_pickle",
+        "commands",
+        "requests",
+        "urllib",
+        "http",
+        "asyncio",
+        "multiprocessing",
+        "threading",
+        "tempfile",
+        "pip",
+        "pdb",
+        "bdb",
+        "timeit",
+        "cProfile",
+        "numpy.testing",
+        "torch.hub",
+        "torch.jit",
+        "marshal",
+        "copyreg",
+        "dill",
+        "cloudpickle",
+        "io",
+        "pathlib",
+        "platform",
+    )
+)
 SHOWN = 12
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found: lines to print, and whether the file can be read and asks for nothing but tensors."""
+    """What was found: lines to print, and whether the file can be read and asks for nothing but
+    tensors.
+    """
 
     lines: tuple[str, ...]
     sound: bool
@@ -56,8 +101,13 @@ def inspect(path: str | Path, names: bool = False, inert: Sequence[str] = ()) ->
     try:
         weights = open_weights(path, inert)
     except InputFileError as error:
-        return Finding((f"file       {path}: {_size(path)}", f"not read   {error}", *_asked(path)), False)
-    return Finding((*_about(weights), *_networks(weights), *_tensors(weights, names), *_asked(weights.path)), True)
+        return Finding(
+            (f"file       {path}: {_size(path)}", f"not read   {error}", *_asked(path)), False
+        )
+    return Finding(
+        (*_about(weights), *_networks(weights), *_tensors(weights, names), *_asked(weights.path)),
+        True,
+    )
 
 
 def _size(path: Path) -> str:
@@ -68,8 +118,10 @@ def _about(weights: WeightFile) -> Iterator[str]:
     numbers = sum(prod(weights.shape(name)) for name in weights)
     formats = Counter(weights.dtype(name) for name in weights)
     yield f"file       {weights.path}: {weights.kind}, {_size(weights.path)}"
-    yield (f"tensors    {len(weights)}, {numbers:,} numbers, {weights.bytes() / 2**20:.1f} MiB; "
-           + ", ".join(f"{count} {name}" for name, count in formats.most_common()))
+    yield (
+        f"tensors    {len(weights)}, {numbers:,} numbers, {weights.bytes() / 2**20:.1f} MiB; "
+        + ", ".join(f"{count} {name}" for name, count in formats.most_common())
+    )
     for note in weights.notes:
         yield f"note       {note}"
     scalars = list(weights.metadata.items())
@@ -103,7 +155,9 @@ def _sizes(weights: WeightFile, hit: Hit) -> Iterator[str]:
 
 
 def _tensors(weights: WeightFile, every: bool) -> Iterator[str]:
-    shown = weights.names() if every else sorted(weights, key=lambda n: -prod(weights.shape(n)))[:SHOWN]
+    shown = (
+        weights.names() if every else sorted(weights, key=lambda n: -prod(weights.shape(n)))[:SHOWN]
+    )
     if not every and len(weights) > SHOWN:
         yield f"the largest {SHOWN} of {len(weights)} tensors (--names lists all):"
     for name in shown:
@@ -149,7 +203,10 @@ def _programs(path: Path) -> list[tuple[str, bytes]]:
         return _in_tar(path)
     if head[:1] == b"\x80" or head[:1] in (b"(", b"c", b"]", b"}"):
         with path.open("rb") as file:
-            return [(f"number {i + 1} in the file", program) for i, program in enumerate(split(file.read(MAX_BYTES)))]
+            return [
+                (f"number {i + 1} in the file", program)
+                for i, program in enumerate(split(file.read(MAX_BYTES)))
+            ]
     return []
 
 
@@ -158,8 +215,11 @@ def _in_zip(path: Path) -> list[tuple[str, bytes]]:
         if kind_of(path) != ZIP:
             return []
         records = read_layout(path)
-        return [(name, read_record(path, name, record, MAX_BYTES)) for name, record in records.items()
-                if name.endswith((".pkl", ".pickle"))]
+        return [
+            (name, read_record(path, name, record, MAX_BYTES))
+            for name, record in records.items()
+            if name.endswith((".pkl", ".pickle"))
+        ]
     except InputFileError:
         return []
 
@@ -167,7 +227,10 @@ def _in_zip(path: Path) -> list[tuple[str, bytes]]:
 def _in_tar(path: Path) -> list[tuple[str, bytes]]:
     try:
         with tarfile.open(fileobj=io.BytesIO(path.read_bytes()[:MAX_BYTES])) as archive:
-            return [(m.name, archive.extractfile(m).read()) for m in archive if m.isfile() and m.name in
-                    ("sys_info", "pickle", "storages", "tensors")]
+            return [
+                (m.name, archive.extractfile(m).read())
+                for m in archive
+                if m.isfile() and m.name in ("sys_info", "pickle", "storages", "tensors")
+            ]
     except (tarfile.TarError, OSError, ValueError):
         return []

@@ -12,8 +12,10 @@ from mindlong.utils.errors import InputFileError
 
 ZIP, SAFETENSORS, MINDSPORE = "zip", "safetensors", "mindspore"
 _LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
-_RESAVE = ("open it once where PyTorch is and you trust it, and save it again: "
-           "torch.save(torch.load(FILE, weights_only=True), NEW)")
+_RESAVE = (
+    "open it once where PyTorch is and you trust it, and save it again: "
+    "torch.save(torch.load(FILE, weights_only=True), NEW)"
+)
 _MAGIC = (
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"BZh", "a bzip2 archive; unpack it first"),
@@ -32,11 +34,12 @@ _MAGIC = (
     (b"\x7fELF", "a program for Linux"),
     (b"MZ", "a program for Windows"),
     (b"#!", "a script"),
-)  # fmt: skip
+)
 
 
 def kind_of(path: Path) -> str:
-    """ "zip" (PyTorch or numpy), "safetensors" or "mindspore" (its .ckpt), by content; the suffix does not matter.
+    """ "zip" (PyTorch or numpy), "safetensors" or "mindspore" (its .ckpt), by content; the suffix
+    does not matter.
 
     Raises:
         InputFileError: no such file. CorruptCheckpoint: empty, or the beginning of a download.
@@ -59,17 +62,25 @@ def kind_of(path: Path) -> str:
     if _is_mindspore(head):
         return MINDSPORE
     if not any(head):
-        raise CorruptCheckpoint(f"{path}: begins with zeros only (a download that reserved its space and stopped?)")
-    raise ForeignFile(f"{path}: not a weight file that is known here (first bytes {head[:8].hex(' ')}); "
-                      "PyTorch zip files, safetensors and MindSpore .ckpt files are read")
+        raise CorruptCheckpoint(
+            f"{path}: begins with zeros only (a download that reserved its space and stopped?)"
+        )
+    raise ForeignFile(
+        f"{path}: not a weight file that is known here (first bytes {head[:8].hex(' ')}); "
+        "PyTorch zip files, safetensors and MindSpore .ckpt files are read"
+    )
 
 
 def foreign(head: bytes, size: int) -> str:
-    """What a file is that is no weight file, as the end of a sentence; "" if nothing is known of it."""
+    """What a file is that is no weight file, as the end of a sentence; "" if nothing is known of
+    it.
+    """
     text = _foreign_text(head, size)
     if text:
         return text
-    if head[257:262] == b"ustar" or head.startswith((b"sys_info\0", b"tensors\0", b"storages\0", b"pickle\0")):
+    if head[257:262] == b"ustar" or head.startswith(
+        (b"sys_info\0", b"tensors\0", b"storages\0", b"pickle\0")
+    ):
         return f"is in the tar form of PyTorch before 0.1.10, or a tar archive; {_RESAVE}"
     if _LEGACY_MAGIC in head[:16]:
         return f"is in the pickle form of PyTorch before 1.6, which is a program and is not run here; {_RESAVE}"
@@ -85,7 +96,9 @@ def _foreign_text(head: bytes, size: int) -> str:
     low = start.lower()
     if low.startswith(b"version https://git-lfs"):
         return _lfs(head, size)
-    if low.startswith((b"<!doctype html", b"<html", b"<head")) or (low.startswith(b"<") and b"<html" in low):
+    if low.startswith((b"<!doctype html", b"<html", b"<head")) or (
+        low.startswith(b"<") and b"<html" in low
+    ):
         return "is an HTML page, not weights: the download gave a web page (a log-in, a licence question, an error)"
     if low.startswith(b"<?xml"):
         return "is an XML text, not weights: probably the error message of a download"
@@ -99,8 +112,10 @@ def _foreign_text(head: bytes, size: int) -> str:
 def _lfs(head: bytes, size: int) -> str:
     found = re.search(rb"^size (\d+)", head, re.MULTILINE)
     bytes_there = f" of {int(found[1])} bytes" if found else ""
-    return (f"is a git-lfs pointer ({size} bytes) and not the weights{bytes_there} it stands for; "
-            "run `git lfs pull` in its repository, or download the file itself")
+    return (
+        f"is a git-lfs pointer ({size} bytes) and not the weights{bytes_there} it stands for; "
+        "run `git lfs pull` in its repository, or download the file itself"
+    )
 
 
 def _is_text(head: bytes) -> bool:
@@ -111,9 +126,14 @@ def _is_text(head: bytes) -> bool:
 
 
 def _is_safetensors(head: bytes) -> bool:
-    return len(head) > 8 and 2 <= struct.unpack("<Q", head[:8])[0] <= MAX_HEADER and head[8:9] == b"{"
+    return (
+        len(head) > 8 and 2 <= struct.unpack("<Q", head[:8])[0] <= MAX_HEADER and head[8:9] == b"{"
+    )
 
 
 def _is_mindspore(head: bytes) -> bool:
     """A protobuf message whose field 1 is a value with a tag: 0A length 0A taglength TAG 12 ..."""
-    return re.match(rb"\x0a[\x80-\xff]{0,9}[\x00-\x7f]\x0a[\x01-\x7f][\x20-\x7e]+", head, re.DOTALL) is not None
+    return (
+        re.match(rb"\x0a[\x80-\xff]{0,9}[\x00-\x7f]\x0a[\x01-\x7f][\x20-\x7e]+", head, re.DOTALL)
+        is not None
+    )

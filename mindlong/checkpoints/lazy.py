@@ -18,8 +18,8 @@ class Lazy:
 
     Attributes:
         dtype: the format it is, or is to be, stored in.
-        get: gives its numbers as a file of that format stores them (bfloat16 as uint16 bits), or as plain numbers that
-            are cast to the format when they are written.
+        get: gives its numbers as a file of that format stores them (bfloat16 as uint16 bits), or as
+            plain numbers that are cast to the format when they are written.
     """
 
     shape: tuple[int, ...]
@@ -37,14 +37,20 @@ class Lazy:
         return decode(array, FORMATS["bfloat16"]) if array.dtype == np.uint16 else array
 
     def stored(self, form: Format, name: str) -> np.ndarray:
-        """Its numbers as a file of format `form` stores them. Raises UserError where one is beyond its range."""
+        """Its numbers as a file of format `form` stores them. Raises UserError where one is beyond
+        its range.
+        """
         array = self.get() if form.name == self.dtype else self.read()
         return encode(array, form, name).reshape(self.shape)
 
 
 def as_lazy(array: np.ndarray | Lazy) -> Lazy:
     """`array` behind the interface of Lazy."""
-    return array if isinstance(array, Lazy) else Lazy(array.shape, format_of(array).name, lambda: np.asarray(array))
+    return (
+        array
+        if isinstance(array, Lazy)
+        else Lazy(array.shape, format_of(array).name, lambda: np.asarray(array))
+    )
 
 
 def total_bytes(arrays: Iterable[np.ndarray | Lazy]) -> int:
@@ -53,10 +59,14 @@ def total_bytes(arrays: Iterable[np.ndarray | Lazy]) -> int:
 
 
 def counted(arrays: Mapping[str, Lazy], done: Callable[[], object]) -> dict[str, Lazy]:
-    """The same tensors, telling `done` each time one is read. One tensor under two names stays one."""
+    """The same tensors, telling `done` each time one is read. One tensor under two names stays
+    one.
+    """
     made: dict[int, Lazy] = {}
-    return {name: made.setdefault(id(lazy), replace(lazy, get=functools.partial(_tell, lazy.get, done)))
-            for name, lazy in arrays.items()}
+    return {
+        name: made.setdefault(id(lazy), replace(lazy, get=functools.partial(_tell, lazy.get, done)))
+        for name, lazy in arrays.items()
+    }
 
 
 def _tell(get: Callable[[], np.ndarray], done: Callable[[], object]) -> np.ndarray:

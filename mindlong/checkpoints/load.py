@@ -17,8 +17,12 @@ def arrays_of(cell: nn.Cell) -> dict[str, np.ndarray]:
     return {p.name: np.array(p.asnumpy()) for p in cell.get_parameters()}
 
 
-def load_into(cell: nn.Cell, arrays: Mapping[str, np.ndarray], allow: Sequence[str] = (),
-              what: str = "the weights") -> Report:
+def load_into(
+    cell: nn.Cell,
+    arrays: Mapping[str, np.ndarray],
+    allow: Sequence[str] = (),
+    what: str = "the weights",
+) -> Report:
     """Fill the parameters of `cell`, cast to their own floating type, and return the report.
 
     Nothing is changed unless everything fits.
@@ -29,12 +33,15 @@ def load_into(cell: nn.Cell, arrays: Mapping[str, np.ndarray], allow: Sequence[s
         what: what the arrays are, for the error.
 
     Raises:
-        InputFileError: names missing or left over, another shape, or whole numbers in place of floating ones.
+        InputFileError: names missing or left over, another shape, or whole numbers in place of
+            floating ones.
     """
     parameters = {p.name: p for p in cell.get_parameters()}
     report = compare({n: p.shape for n, p in parameters.items()}, shapes_of(arrays), allow)
     if not report.fits:
-        raise InputFileError("\n".join([f"{what} do not fit the network: {report.summary()}", *report.lines()[1:]]))
+        raise InputFileError(
+            "\n".join([f"{what} do not fit the network: {report.summary()}", *report.lines()[1:]])
+        )
     for name in report.mapped:
         _check_kind(parameters[name], _dtype(arrays, name), what)
     for name in report.mapped:
@@ -55,11 +62,15 @@ def _dtype(arrays: Mapping[str, np.ndarray], name: str) -> str:
 def _check_kind(parameter: Parameter, given: str, what: str) -> None:
     target = _numpy_type(parameter)
     if (given in FLOATS) != (target.name in FLOATS):
-        raise InputFileError(f"{parameter.name} is {given} in {what} and {target.name} in the network")
+        raise InputFileError(
+            f"{parameter.name} is {given} in {what} and {target.name} in the network"
+        )
 
 
 def _fill(parameter: Parameter, array: np.ndarray) -> None:
-    copy = np.array(array, _numpy_type(parameter), order="C")  # MindSpore may keep the memory it is given
+    copy = np.array(
+        array, _numpy_type(parameter), order="C"
+    )  # MindSpore may keep the memory it is given
     parameter.set_data(Tensor(copy))
 
 

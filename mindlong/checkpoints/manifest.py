@@ -1,4 +1,6 @@
-"""The manifest of a checkpoint folder: what must lie in it, with sizes and SHA-256. No manifest, no checkpoint."""
+"""The manifest of a checkpoint folder: what must lie in it, with sizes and SHA-256. No manifest, no
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ PIECE = 1 << 24  # bytes hashed at once
 
 
 def read(folder: str | Path) -> dict:
-    """The manifest of a checkpoint folder: step, versions, and of each file its bytes, sha256 and number of arrays.
+    """The manifest of a checkpoint folder: step, versions, and of each file its bytes, sha256 and
+    number of arrays.
 
     Raises:
         InputFileError: there is none, or it is damaged.
@@ -57,8 +60,10 @@ def check_file(folder: Path, name: str, files: dict, verify: bool) -> None:
     if size != row["bytes"]:
         raise CorruptCheckpoint(f"{path} has {size} bytes, the manifest says {row['bytes']}")
     if verify and file_sha256(path) != row["sha256"]:
-        raise CorruptCheckpoint(f"{path} was changed after it was written (its SHA-256 differs); to go on from the "
-                                "checkpoint before it, remove this folder")
+        raise CorruptCheckpoint(
+            f"{path} was changed after it was written (its SHA-256 differs); to go on from the "
+            "checkpoint before it, remove this folder"
+        )
 
 
 def file_sha256(path: Path) -> str:
@@ -71,11 +76,15 @@ def file_sha256(path: Path) -> str:
 
 
 def as_json(value: dict) -> bytes:
-    """`value` as JSON. Raises ConfigError where it holds something that is not a number, string, list or table."""
+    """`value` as JSON. Raises ConfigError where it holds something that is not a number, string,
+    list or table.
+    """
     try:
         return (json.dumps(value, indent=1) + "\n").encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"a checkpoint's state may hold only numbers, strings, lists and tables ({error})") from error
+        raise ConfigError(
+            f"a checkpoint's state may hold only numbers, strings, lists and tables ({error})"
+        ) from error
 
 
 def versions() -> dict[str, str]:
@@ -88,7 +97,11 @@ def versions() -> dict[str, str]:
 
 
 def _row_is_sound(name: str, row: dict) -> bool:
-    return bool(re.fullmatch(r"\w[\w.-]*", name)) and isinstance(row["bytes"], int) and isinstance(row["sha256"], str)
+    return (
+        bool(re.fullmatch(r"\w[\w.-]*", name))
+        and isinstance(row["bytes"], int)
+        and isinstance(row["sha256"], str)
+    )
 
 
 def _checksum(manifest: dict) -> str:

@@ -1,10 +1,11 @@
-"""MindSpore's own .ckpt, read without MindSpore: a protobuf message of (tag, tensor), large tensors in several pieces.
+"""MindSpore's own .ckpt, read without MindSpore: a protobuf message of (tag, tensor), large tensors
+in several pieces.
 
     Checkpoint { repeated Value value = 1 }   Value { string tag = 1; TensorProto tensor = 2 }
     TensorProto { repeated int64 dims = 1; string tensor_type = 2; bytes tensor_content = 3 }
 
-A file saved with `crc_check=True` ends in the text crc_num and a CRC-32 of all before it, which is compared. Without
-it a changed byte cannot be noticed.
+A file saved with `crc_check=True` ends in the text crc_num and a CRC-32 of all before it, which is
+compared. Without it a changed byte cannot be noticed.
 """
 
 from __future__ import annotations
@@ -40,13 +41,17 @@ class _Value:
 
 
 def read_table(path: Path) -> dict[str, Lazy]:
-    """Name -> array of a MindSpore checkpoint. Raises CorruptCheckpoint where it is cut short or damaged."""
+    """Name -> array of a MindSpore checkpoint. Raises CorruptCheckpoint where it is cut short or
+    damaged.
+    """
     with path.open("rb") as file:
         size = _checked_size(file, path)
         try:
             values = list(_joined(_Wire(file).values(size)))
         except (_Bad, UnicodeDecodeError) as error:
-            raise CorruptCheckpoint(f"{path}: a MindSpore .ckpt cut short or damaged ({error})") from error
+            raise CorruptCheckpoint(
+                f"{path}: a MindSpore .ckpt cut short or damaged ({error})"
+            ) from error
     rows = {value.tag: _row(path, value) for value in values}
     if len(rows) != len(values):
         raise CorruptCheckpoint(f"{path}: two of its parameters have one name")
@@ -60,11 +65,15 @@ class _Bad(Exception):
 def _row(path: Path, value: _Value) -> Lazy:
     form = FORMATS.get(value.kind.lower())
     if form is None:
-        raise CorruptCheckpoint(f"{path}: {value.tag!r} has the unknown number format {value.kind[:40]!r}")
+        raise CorruptCheckpoint(
+            f"{path}: {value.tag!r} has the unknown number format {value.kind[:40]!r}"
+        )
     shape, held = tuple(value.dims), sum(count for _, count in value.parts)
     if prod(shape) * form.size != held:
-        raise CorruptCheckpoint(f"{path}: {value.tag!r} of shape {list(shape)} {form.name} has {held} bytes, "
-                                f"needs {prod(shape) * form.size}")
+        raise CorruptCheckpoint(
+            f"{path}: {value.tag!r} of shape {list(shape)} {form.name} has {held} bytes, "
+            f"needs {prod(shape) * form.size}"
+        )
     return Lazy(shape, form.name, functools.partial(_read, path, value, shape))
 
 
@@ -142,7 +151,9 @@ class _Wire:
         return self.file.read(end - begin).decode("utf-8")
 
     def fields(self, begin: int, end: int) -> Iterator[tuple[int, int | None, int]]:
-        """(number, first byte, last byte + 1) of each field; whole numbers come as (number, None, value)."""
+        """(number, first byte, last byte + 1) of each field; whole numbers come as (number, None,
+        value).
+        """
         while begin < end:
             key, begin = self.number(begin, end)
             length, begin = self.number(begin, end)
@@ -180,6 +191,8 @@ def _checked_size(file: BinaryIO, path: Path) -> int:
     while left:
         piece = file.read(min(PIECE, left))
         crc, left = zlib.crc32(piece, crc), left - len(piece)
-    if int.from_bytes(tail[len(CRC_MARK):], "big") != crc:
-        raise CorruptCheckpoint(f"{path}: its bytes were changed after the file was written (CRC-32)")
+    if int.from_bytes(tail[len(CRC_MARK) :], "big") != crc:
+        raise CorruptCheckpoint(
+            f"{path}: its bytes were changed after the file was written (CRC-32)"
+        )
     return size - CRC_TAIL

@@ -1,7 +1,9 @@
-"""From a pickle's instructions to tables of tensors, by an interpreter of our own that imports and calls nothing.
+"""From a pickle's instructions to tables of tensors, by an interpreter of our own that imports and
+calls nothing.
 
-Names resolve through a closed list to marks that only this file understands: OrderedDict, torch.Size, the three
-functions that PyTorch writes before a tensor, and its storage classes. Everything else is refused by name.
+Names resolve through a closed list to marks that only this file understands: OrderedDict,
+torch.Size, the three functions that PyTorch writes before a tensor, and its storage classes.
+Everything else is refused by name.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ KNOWN = {
     "torch._utils._rebuild_tensor": TENSOR,
     "torch._utils._rebuild_tensor_v2": TENSOR,
     "torch._utils._rebuild_parameter": PARAMETER,
-}  # fmt: skip
+}
 _MARK = object()
 
 
@@ -53,7 +55,8 @@ def build(program: bytes, what: str, inert: Sequence[str] = ()) -> object:
 
     Args:
         what: the file's name, for errors.
-        inert: patterns of further names, such as `pytorch_lightning.*`, whose objects are stepped over.
+        inert: patterns of further names, such as `pytorch_lightning.*`, whose objects are stepped
+            over.
 
     Raises:
         UnsafeCheckpoint: it asks for anything else.
@@ -66,7 +69,9 @@ def build(program: bytes, what: str, inert: Sequence[str] = ()) -> object:
                 return machine.result()
             machine.step(name, argument)
     except (IndexError, KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
-        raise CorruptCheckpoint(f"{what}: its pickle contradicts itself ({type(error).__name__})") from error
+        raise CorruptCheckpoint(
+            f"{what}: its pickle contradicts itself ({type(error).__name__})"
+        ) from error
     raise CorruptCheckpoint(f"{what}: its pickle ends early")
 
 
@@ -77,7 +82,9 @@ class _Machine:
         self.what, self.inert = what, tuple(inert)
         self.stack: list = []
         self.memo: dict[int, object] = {}
-        self.ordered: dict[int, dict] = {}  # made by OrderedDict, by identity; they may carry a state (dropped)
+        self.ordered: dict[
+            int, dict
+        ] = {}  # made by OrderedDict, by identity; they may carry a state (dropped)
         self.copied = 0
 
     def step(self, name: str, argument: object) -> None:
@@ -103,7 +110,7 @@ class _Machine:
         """What was pushed since the last mark."""
         for place in range(len(self.stack) - 1, -1, -1):
             if self.stack[place] is _MARK:
-                found = self.stack[place + 1:]
+                found = self.stack[place + 1 :]
                 del self.stack[place:]
                 return found
         raise CorruptCheckpoint(f"{self.what}: its pickle lacks a mark")
@@ -238,24 +245,34 @@ class _Machine:
             raise self.unsafe(f"it makes a tensor of {_kind(storage)}")
         shape, stride = self.naturals(shape), self.naturals(stride)
         if len(shape) != len(stride):
-            raise CorruptCheckpoint(f"{self.what}: a tensor of shape {shape[:8]} with strides {stride[:8]}")
+            raise CorruptCheckpoint(
+                f"{self.what}: a tensor of shape {shape[:8]} with strides {stride[:8]}"
+            )
         ref = TensorRef(storage, self.natural(offset), shape, stride)
         if ref.offset + ref.extent > storage.count:
-            raise CorruptCheckpoint(f"{self.what}: a tensor of shape {list(shape)}, offset {ref.offset} and strides "
-                                    f"{list(stride)} reaches beyond its storage of {storage.count} numbers")
+            raise CorruptCheckpoint(
+                f"{self.what}: a tensor of shape {list(shape)}, offset {ref.offset} and strides "
+                f"{list(stride)} reaches beyond its storage of {storage.count} numbers"
+            )
         if ref.count > storage.count:
-            raise CorruptCheckpoint(f"{self.what}: a tensor of shape {list(shape)} is laid over a storage of only "
-                                    f"{storage.count} numbers")
+            raise CorruptCheckpoint(
+                f"{self.what}: a tensor of shape {list(shape)} is laid over a storage of only "
+                f"{storage.count} numbers"
+            )
         return ref
 
     def naturals(self, values: object) -> tuple[int, ...]:
         if not isinstance(values, (tuple, list)) or len(values) > MAX_DIMS:
-            raise CorruptCheckpoint(f"{self.what}: a shape or stride of a tensor is not a short list of numbers")
+            raise CorruptCheckpoint(
+                f"{self.what}: a shape or stride of a tensor is not a short list of numbers"
+            )
         return tuple(self.natural(n) for n in values)
 
     def natural(self, value: object) -> int:
         if type(value) is not int or not 0 <= value < 2**62:
-            raise CorruptCheckpoint(f"{self.what}: a size, stride or offset of a tensor is {str(value)[:40]}")
+            raise CorruptCheckpoint(
+                f"{self.what}: a size, stride or offset of a tensor is {str(value)[:40]}"
+            )
         return value
 
     def do_newobj(self, _: object) -> None:
@@ -265,7 +282,9 @@ class _Machine:
         self.stack.append(made)
 
     def do_build(self, _: object) -> None:
-        """A state for what is on the stack: only OrderedDict has one (torch's version marks), and it is dropped."""
+        """A state for what is on the stack: only OrderedDict has one (torch's version marks), and
+        it is dropped.
+        """
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Inert):
             return
@@ -279,18 +298,42 @@ class _Machine:
         if type(value) is not tuple or len(value) != 5 or value[0] != "storage":
             raise self.unsafe("it refers to something outside the file that is not a storage")
         _, kind, key, _, count = value
-        sound = isinstance(kind, Known) and kind.form and isinstance(key, str) and key.isascii() and key.isdecimal()
+        sound = (
+            isinstance(kind, Known)
+            and kind.form
+            and isinstance(key, str)
+            and key.isascii()
+            and key.isdecimal()
+        )
         if not sound:
             raise self.unsafe("it refers to a storage of an unknown kind")
         return Storage(key, kind.form, self.natural(count))
 
 
-_CONSTANT = {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_TUPLE": tuple,
-             "EMPTY_LIST": list, "EMPTY_DICT": dict}  # fmt: skip
-_PUSH = frozenset((
-    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
-    "BINBYTES", "SHORT_BINBYTES", "BINSTRING", "SHORT_BINSTRING",
-))  # fmt: skip
+_CONSTANT = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_LIST": list,
+    "EMPTY_DICT": dict,
+}
+_PUSH = frozenset(
+    (
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "BINFLOAT",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+    )
+)
 _SAME = {"BINPUT": "memo", "LONG_BINPUT": "memo", "BINGET": "get", "LONG_BINGET": "get"}
 
 

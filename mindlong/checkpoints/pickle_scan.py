@@ -1,7 +1,7 @@
 """A look at a pickle without running it: which instructions it has, and which names it asks for.
 
-A pickle is a program. The ones that PyTorch writes for weights use a small part of the language; this list is that
-part, and a program with anything else is not read.
+A pickle is a program. The ones that PyTorch writes for weights use a small part of the language;
+this list is that part, and a program with anything else is not read.
 """
 
 from __future__ import annotations
@@ -15,14 +15,54 @@ from mindlong.checkpoints.faults import CorruptCheckpoint, UnsafeCheckpoint
 
 MAX_BYTES = 64 << 20  # of a weight file's program; 1500 tensors need about 0.2 MB
 MAX_INSTRUCTIONS = 1_000_000  # the same 1500 tensors need 45 000
-PLAIN = frozenset((
-    "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "DUP",
-    "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
-    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "SHORT_BINSTRING", "BINSTRING",
-    "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPEND", "APPENDS",
-    "EMPTY_DICT", "SETITEM", "SETITEMS", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET",
-    "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "NEWOBJ", "BINPERSID",
-))  # fmt: skip
+PLAIN = frozenset(
+    (
+        "PROTO",
+        "FRAME",
+        "STOP",
+        "MARK",
+        "POP",
+        "POP_MARK",
+        "DUP",
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "BINFLOAT",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "SHORT_BINSTRING",
+        "BINSTRING",
+        "EMPTY_TUPLE",
+        "TUPLE",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "EMPTY_LIST",
+        "APPEND",
+        "APPENDS",
+        "EMPTY_DICT",
+        "SETITEM",
+        "SETITEMS",
+        "BINPUT",
+        "LONG_BINPUT",
+        "MEMOIZE",
+        "BINGET",
+        "LONG_BINGET",
+        "GLOBAL",
+        "STACK_GLOBAL",
+        "REDUCE",
+        "BUILD",
+        "NEWOBJ",
+        "BINPERSID",
+    )
+)
 STRINGS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE")
 
 
@@ -31,7 +71,8 @@ class Scan:
     """What a pickle asks for.
 
     Attributes:
-        names: `module.name` of everything it wants imported, in order of appearance; `?` where it is computed.
+        names: `module.name` of everything it wants imported, in order of appearance; `?` where it
+            is computed.
         foreign: instructions outside `PLAIN`, by name.
         instructions: how many there are.
         problem: why the program cannot be read to its end, or "".
@@ -51,19 +92,27 @@ def instructions(program: bytes, what: str) -> Iterator[tuple[str, object]]:
         CorruptCheckpoint: the program is damaged or ends early.
     """
     if len(program) > MAX_BYTES:
-        raise UnsafeCheckpoint(f"{what}: a program of {len(program)} bytes; weight files need far less")
+        raise UnsafeCheckpoint(
+            f"{what}: a program of {len(program)} bytes; weight files need far less"
+        )
     for count, (name, argument) in enumerate(_decoded(program, what), start=1):
         if name not in PLAIN:
-            raise UnsafeCheckpoint(f"{what}: uses the pickle instruction {name}, which weights have no use for")
+            raise UnsafeCheckpoint(
+                f"{what}: uses the pickle instruction {name}, which weights have no use for"
+            )
         if count > MAX_INSTRUCTIONS:
-            raise UnsafeCheckpoint(f"{what}: more than {MAX_INSTRUCTIONS} pickle instructions; weights need far fewer")
+            raise UnsafeCheckpoint(
+                f"{what}: more than {MAX_INSTRUCTIONS} pickle instructions; weights need far fewer"
+            )
         yield name, argument
 
 
 def scan(program: bytes) -> Scan:
     """Everything a pickle asks for, even one that cannot be read: for a report, nothing is run."""
     found, seen = Scan(), dict[str, None]()
-    recent: list[str] = []  # the last strings pushed, which is where a STACK_GLOBAL takes its name from
+    recent: list[
+        str
+    ] = []  # the last strings pushed, which is where a STACK_GLOBAL takes its name from
     try:
         for name, argument in _decoded(program[:MAX_BYTES], "the pickle"):
             found.instructions += 1
@@ -85,7 +134,9 @@ def scan(program: bytes) -> Scan:
 
 
 def split(data: bytes, most: int = 5) -> list[bytes]:
-    """The first pickles of a file that holds several behind one another, as PyTorch wrote before 1.6."""
+    """The first pickles of a file that holds several behind one another, as PyTorch wrote before
+    1.6.
+    """
     found, rest = [], io.BytesIO(data)
     while len(found) < most and rest.tell() < len(data):
         begin = rest.tell()

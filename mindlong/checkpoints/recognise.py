@@ -13,16 +13,23 @@ from mindlong.utils.errors import ConfigError, InputFileError
 AVERAGES = ("ema", "model_ema", "unet_ema")  # what trainers call the averaged weights
 
 
-def recognise(weights: WeightFile, which: str | None = None, family: str | None = None,
-              part: str | None = None) -> list[Hit]:
+def recognise(
+    weights: WeightFile,
+    which: str | None = None,
+    family: str | None = None,
+    part: str | None = None,
+) -> list[Hit]:
     """The networks in a file, one for each part.
 
     Args:
-        which: "ema" or "model" where a trainer's file holds both; None takes the averages where there are some.
-        family, part: only these. A family that starts from another's weights finds those too (`Hit.based`).
+        which: "ema" or "model" where a trainer's file holds both; None takes the averages where
+            there are some.
+        family, part: only these. A family that starts from another's weights finds those too
+            (`Hit.based`).
 
     Raises:
-        InputFileError: no known network (the sentence says what the file seems to be), or not the copy asked for.
+        InputFileError: no known network (the sentence says what the file seems to be), or not the
+            copy asked for.
         ConfigError: an unknown family or part.
     """
     known = find(weights.names())
@@ -33,14 +40,20 @@ def recognise(weights: WeightFile, which: str | None = None, family: str | None 
         hits = [*_bases(known, family, part), *hits]
     if not hits:
         wanted = " ".join(word for word in (family, part) if word)
-        raise InputFileError(f"{weights.path}: holds no {wanted}; it is {'; '.join(hit.reason for hit in known)}")
+        raise InputFileError(
+            f"{weights.path}: holds no {wanted}; it is {'; '.join(hit.reason for hit in known)}"
+        )
     parts = dict.fromkeys(hit.kind.part for hit in hits)
-    chosen = [_copy([hit for hit in hits if hit.kind.part == part], which, weights) for part in parts]
+    chosen = [
+        _copy([hit for hit in hits if hit.kind.part == part], which, weights) for part in parts
+    ]
     return [with_others(hit, known) for hit in chosen]
 
 
 def with_others(hit: Hit, known: Iterable[Hit]) -> Hit:
-    """The hit, told which names of the file belong to the other networks and copies that were found in it."""
+    """The hit, told which names of the file belong to the other networks and copies that were found
+    in it.
+    """
     known = list(known)
     others = {other.prefix for other in known} - {hit.prefix, ""}
     sections = {prefix.split(".")[0] + "." for prefix in others}
@@ -68,5 +81,7 @@ def _copy(hits: list[Hit], which: str | None, weights: WeightFile) -> Hit:
     wanted = {None: averaged or plain, "ema": averaged, "model": plain}[which]
     if not wanted:
         held = ", ".join(repr(hit.prefix) for hit in hits)
-        raise InputFileError(f"{weights.path}: has no copy of the weights called {which!r}; there are {held}")
+        raise InputFileError(
+            f"{weights.path}: has no copy of the weights called {which!r}; there are {held}"
+        )
     return wanted[0]

@@ -39,33 +39,46 @@ class Report:
     def summary(self) -> str:
         """The four counts in a line."""
         allowed = f", {len(self.allowed)} let pass" if self.allowed else ""
-        return (f"{len(self.mapped)} mapped, {len(self.missing)} missing, {len(self.extra)} extra, "
-                f"{len(self.misshaped)} misshaped{allowed}")
+        return (
+            f"{len(self.mapped)} mapped, {len(self.missing)} missing, {len(self.extra)} extra, "
+            f"{len(self.misshaped)} misshaped{allowed}"
+        )
 
     def lines(self, rows: int = ROWS) -> list[str]:
         """The counts, then what does not fit, each with the nearest name of the other side."""
         found = [self.summary()]
         found += _rows("missing", self.missing, self.extra, rows)
         found += _rows("extra", self.extra, (*self.missing, *self.mapped), rows)
-        shapes = [f"{name}: {list(a)} needed, {list(b)} found" for name, (a, b) in self.misshaped.items()]
+        shapes = [
+            f"{name}: {list(a)} needed, {list(b)} found" for name, (a, b) in self.misshaped.items()
+        ]
         return found + _cut([f"  misshaped  {line}" for line in shapes], rows)
 
 
-def compare(needed: Mapping[str, Shape], found: Mapping[str, Shape], allow: Sequence[str] = ()) -> Report:
+def compare(
+    needed: Mapping[str, Shape], found: Mapping[str, Shape], allow: Sequence[str] = ()
+) -> Report:
     """Compare names and shapes.
 
     Args:
-        allow: patterns such as `control.*` (shell style) of names that may be missing or left over. A wrong shape is
-            never let pass.
+        allow: patterns such as `control.*` (shell style) of names that may be missing or left over.
+            A wrong shape is never let pass.
     """
     both = [name for name in needed if name in found]
-    wrong = {n: (tuple(needed[n]), tuple(found[n])) for n in both if tuple(needed[n]) != tuple(found[n])}
+    wrong = {
+        n: (tuple(needed[n]), tuple(found[n])) for n in both if tuple(needed[n]) != tuple(found[n])
+    }
     missing = [name for name in needed if name not in found]
     extra = [name for name in found if name not in needed]
     passed = [name for name in (*missing, *extra) if matches(name, allow)]
     gone = set(passed)
-    return Report(tuple(n for n in both if n not in wrong), tuple(n for n in missing if n not in gone),
-                  tuple(n for n in extra if n not in gone), wrong, tuple(passed))
+    return Report(
+        tuple(n for n in both if n not in wrong),
+        tuple(n for n in missing if n not in gone),
+        tuple(n for n in extra if n not in gone),
+        wrong,
+        tuple(passed),
+    )
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -82,7 +95,9 @@ def _rows(kind: str, names: Sequence[str], others: Sequence[str], rows: int) -> 
 
 
 def _candidates(name: str, others: Sequence[str], most: int = 400) -> list[str]:
-    """Those of `others` that share most words with `name`; comparing letter by letter is slow on thousands."""
+    """Those of `others` that share most words with `name`; comparing letter by letter is slow on
+    thousands.
+    """
     words = set(re.split(r"[._]", name))
     return sorted(others, key=lambda other: -len(words & set(re.split(r"[._]", other))))[:most]
 

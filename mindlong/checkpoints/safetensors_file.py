@@ -1,8 +1,9 @@
 """Safetensors files, read and written tensor by tensor, bfloat16 included.
 
-Layout: 8 bytes little-endian header length, the header (JSON: name -> dtype, shape, data_offsets; strings under
-`__metadata__`), then the data without holes. Files written here carry a CRC-32 of every tensor (its name, format,
-shape and bytes) in the metadata, so that a changed byte is noticed; files of others are read without that check.
+Layout: 8 bytes little-endian header length, the header (JSON: name -> dtype, shape, data_offsets;
+strings under `__metadata__`), then the data without holes. Files written here carry a CRC-32 of
+every tensor (its name, format, shape and bytes) in the metadata, so that a changed byte is noticed;
+files of others are read without that check.
 """
 
 from __future__ import annotations
@@ -48,9 +49,13 @@ def read_header(path: Path) -> tuple[dict[str, Slot], dict[str, str]]:
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
         if not 2 <= length <= MAX_HEADER:
-            raise CorruptCheckpoint(f"{path}: not a safetensors file (its header would be {length} bytes long)")
+            raise CorruptCheckpoint(
+                f"{path}: not a safetensors file (its header would be {length} bytes long)"
+            )
         if 8 + length > size:
-            raise CorruptCheckpoint(f"{path}: cut short: {size} bytes, its header alone needs {8 + length}")
+            raise CorruptCheckpoint(
+                f"{path}: cut short: {size} bytes, its header alone needs {8 + length}"
+            )
         text = file.read(length)
     table = _json(path, text)
     metadata = table.pop("__metadata__", {})
@@ -71,7 +76,9 @@ def _json(path: Path, text: bytes) -> dict:
     try:
         table = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise CorruptCheckpoint(f"{path}: its header is not readable ({str(error)[:80]})") from error
+        raise CorruptCheckpoint(
+            f"{path}: its header is not readable ({str(error)[:80]})"
+        ) from error
     if not isinstance(table, dict):
         raise CorruptCheckpoint(f"{path}: its header is not a table of tensors")
     return table
@@ -86,8 +93,10 @@ def _slot(path: Path, name: str, row: object, start: int) -> Slot:
         raise CorruptCheckpoint(f"{path}: the header's row for {name!r} is damaged")
     begin, end = offsets
     if end - begin != prod(shape) * BY_CODE[code].size:
-        raise CorruptCheckpoint(f"{path}: {name!r} of shape {shape} {code} needs {prod(shape) * BY_CODE[code].size} "
-                                f"bytes, the header gives it {end - begin}")
+        raise CorruptCheckpoint(
+            f"{path}: {name!r} of shape {shape} {code} needs {prod(shape) * BY_CODE[code].size} "
+            f"bytes, the header gives it {end - begin}"
+        )
     return Slot(BY_CODE[code], tuple(shape), start + begin, start + end)
 
 
@@ -99,22 +108,30 @@ def _check_layout(path: Path, slots: Mapping[str, Slot], start: int, size: int) 
     place = start
     for name, slot in sorted(slots.items(), key=lambda item: (item[1].begin, item[1].end)):
         if slot.begin != place:
-            what = "overlaps the tensor before it" if slot.begin < place else "leaves a hole before it"
+            what = (
+                "overlaps the tensor before it" if slot.begin < place else "leaves a hole before it"
+            )
             raise CorruptCheckpoint(f"{path}: {name!r} {what}")
         place = slot.end
     if place > size:
-        raise CorruptCheckpoint(f"{path}: cut short: {size} bytes, its header describes {place} (a stopped download?)")
+        raise CorruptCheckpoint(
+            f"{path}: cut short: {size} bytes, its header describes {place} (a stopped download?)"
+        )
     if place < size:
         raise CorruptCheckpoint(f"{path}: {size - place} bytes too many behind its tensors")
 
 
 def read_slot(path: Path, name: str, slot: Slot, crc: int | None = None) -> np.ndarray:
-    """One tensor as stored (bfloat16 as uint16 bits). Raises CorruptCheckpoint where its bytes were changed."""
+    """One tensor as stored (bfloat16 as uint16 bits). Raises CorruptCheckpoint where its bytes were
+    changed.
+    """
     raw = np.empty(slot.shape, slot.form.raw)
     with path.open("rb", buffering=0) as file:
         fill(file, slot.begin, raw, f"{path}: {name!r}")
     if crc is not None and checksum(name, slot.form, raw) != crc:
-        raise CorruptCheckpoint(f"{path}: the bytes of {name!r} were changed after the file was written (CRC-32)")
+        raise CorruptCheckpoint(
+            f"{path}: the bytes of {name!r} were changed after the file was written (CRC-32)"
+        )
     return raw
 
 
@@ -122,7 +139,10 @@ def read_all(path: Path) -> dict[str, np.ndarray]:
     """Every tensor of a file by name. Raises CorruptCheckpoint where the file is damaged."""
     slots, metadata = read_header(path)
     crc = checksums(path, slots, metadata)
-    return {name: decode(read_slot(path, name, slot, crc.get(name)), slot.form) for name, slot in slots.items()}
+    return {
+        name: decode(read_slot(path, name, slot, crc.get(name)), slot.form)
+        for name, slot in slots.items()
+    }
 
 
 def fill(file: BinaryIO, begin: int, raw: np.ndarray, what: str) -> None:
@@ -143,7 +163,9 @@ def checksum(name: str, form: Format, raw: np.ndarray) -> int:
 
 
 def checksums(path: Path, slots: Mapping[str, Slot], metadata: Mapping[str, str]) -> dict[str, int]:
-    """The CRC-32 of every tensor that the file's writer left in the metadata; empty where it left none."""
+    """The CRC-32 of every tensor that the file's writer left in the metadata; empty where it left
+    none.
+    """
     if CHECKSUMS not in metadata:
         return {}
     words = metadata[CHECKSUMS].split()
@@ -153,17 +175,25 @@ def checksums(path: Path, slots: Mapping[str, Slot], metadata: Mapping[str, str]
         numbers = []
     if len(numbers) != len(slots):
         raise CorruptCheckpoint(f"{path}: its list of checksums is damaged")
-    return dict(zip(in_order({name: slot.form for name, slot in slots.items()}), numbers, strict=True))
+    return dict(
+        zip(in_order({name: slot.form for name, slot in slots.items()}), numbers, strict=True)
+    )
 
 
 def in_order(forms: Mapping[str, Format]) -> list[str]:
-    """The order in which tensors lie in files written here: wide numbers first, so that all are aligned."""
+    """The order in which tensors lie in files written here: wide numbers first, so that all are
+    aligned.
+    """
     return sorted(forms, key=lambda name: (-forms[name].size, name))
 
 
-def write(sink: Callable[[bytes | memoryview], object], arrays: Mapping[str, np.ndarray | Lazy],
-          metadata: Mapping[str, str] | None = None, dtype: str | None = None,
-          patch: Callable[[int, bytes], None] | None = None) -> None:
+def write(
+    sink: Callable[[bytes | memoryview], object],
+    arrays: Mapping[str, np.ndarray | Lazy],
+    metadata: Mapping[str, str] | None = None,
+    dtype: str | None = None,
+    patch: Callable[[int, bytes], None] | None = None,
+) -> None:
     """Hand the bytes of a safetensors file to `sink`, piece by piece, holding one tensor at a time.
 
     Args:
@@ -186,8 +216,12 @@ def write(sink: Callable[[bytes | memoryview], object], arrays: Mapping[str, np.
         patch(0, _header(sources, forms, metadata, crc))
 
 
-def _header(sources: Mapping[str, Lazy], forms: Mapping[str, Format], metadata: Mapping[str, str] | None,
-            crc: Mapping[str, int] | None) -> bytes:
+def _header(
+    sources: Mapping[str, Lazy],
+    forms: Mapping[str, Format],
+    metadata: Mapping[str, str] | None,
+    crc: Mapping[str, int] | None,
+) -> bytes:
     table, place = {}, 0
     about = dict(metadata or {})
     if crc is not None:
@@ -196,7 +230,11 @@ def _header(sources: Mapping[str, Lazy], forms: Mapping[str, Format], metadata: 
         table["__metadata__"] = about
     for name, source in sources.items():
         end = place + prod(source.shape) * forms[name].size
-        table[name] = {"dtype": forms[name].code, "shape": list(source.shape), "data_offsets": [place, end]}
+        table[name] = {
+            "dtype": forms[name].code,
+            "shape": list(source.shape),
+            "data_offsets": [place, end],
+        }
         place = end
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)

@@ -30,23 +30,32 @@ def open_sharded(path: Path, open_file: Callable[[Path], WeightFile]) -> WeightF
         rows[name] = shards[shard].rows[name]
     left = [n for shard in shards.values() for n in shard if n not in table]
     if left:
-        raise CorruptCheckpoint(f"{path}: {len(left)} tensors of its shards are not in the index, first {left[0]!r}")
+        raise CorruptCheckpoint(
+            f"{path}: {len(left)} tensors of its shards are not in the index, first {left[0]!r}"
+        )
     kind = next(iter(shards.values())).kind if shards else "safetensors"
     return WeightFile(path, f"{kind}, {len(shards)} shards", rows)
 
 
 def read_index(path: Path) -> dict[str, str]:
-    """Tensor name -> shard. Raises CorruptCheckpoint where the file is no index; shards lie in its own folder."""
+    """Tensor name -> shard. Raises CorruptCheckpoint where the file is no index; shards lie in its
+    own folder.
+    """
     if not path.is_file():
         raise InputFileError(f"{path}: there is no such file")
     try:
         data = json.loads(path.read_bytes()[:MAX_INDEX])
         table = dict(data["weight_map"].items())
-        sound = all(isinstance(v, str) and v and Path(v).name == v and v not in (".", "..") for v in table.values())
+        sound = all(
+            isinstance(v, str) and v and Path(v).name == v and v not in (".", "..")
+            for v in table.values()
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         sound = False
     if not sound:
-        raise CorruptCheckpoint(f"{path}: not an index of shards (a table weight_map: tensor -> file beside it)")
+        raise CorruptCheckpoint(
+            f"{path}: not an index of shards (a table weight_map: tensor -> file beside it)"
+        )
     return table
 
 

@@ -2,8 +2,9 @@
 
     RUN/checkpoints/step-00001000/{network,ema,optimizer}.safetensors  state.json  manifest.json
 
-A checkpoint is written into `step-N.tmp`, every file synced, the manifest last, and the folder renamed once. Whatever
-kills the process leaves either the whole new checkpoint or the ones before it.
+A checkpoint is written into `step-N.tmp`, every file synced, the manifest last, and the folder
+renamed once. Whatever kills the process leaves either the whole new checkpoint or the ones before
+it.
 """
 
 from __future__ import annotations
@@ -42,10 +43,14 @@ class Checkpoint(NamedTuple):
 
 
 def write_hook(event: str) -> None:
-    """Called before every write, sync, rename and removal of a save. Tests put a failure or a kill in its place."""
+    """Called before every write, sync, rename and removal of a save. Tests put a failure or a kill
+    in its place.
+    """
 
 
-def save(run_dir: str | Path, step: int, files: Mapping[str, Arrays], state: dict, keep: int = 3) -> Path:
+def save(
+    run_dir: str | Path, step: int, files: Mapping[str, Arrays], state: dict, keep: int = 3
+) -> Path:
     """Write the checkpoint of `step` and drop all but the newest `keep`; returns its folder.
 
     Args:
@@ -54,11 +59,14 @@ def save(run_dir: str | Path, step: int, files: Mapping[str, Arrays], state: dic
         keep: at least 2, because the newest may turn out damaged.
 
     Raises:
-        UserError: the disk is full or cannot be written; the checkpoints before this one are untouched.
+        UserError: the disk is full or cannot be written; the checkpoints before this one are
+            untouched.
         ConfigError: `keep` below 2, or a state that JSON cannot hold.
     """
     if keep < 2:
-        raise ConfigError(f"keep is {keep}; it must be at least 2, because the newest checkpoint may turn out damaged")
+        raise ConfigError(
+            f"keep is {keep}; it must be at least 2, because the newest checkpoint may turn out damaged"
+        )
     target = Path(run_dir) / FOLDER / f"step-{step:08d}"
     aside = target.with_name(target.name + ASIDE)
     text = manifest.as_json(state)
@@ -73,7 +81,8 @@ def save(run_dir: str | Path, step: int, files: Mapping[str, Arrays], state: dic
 
 
 def latest(run_dir: str | Path) -> Path | None:
-    """The checkpoint of the highest step that has a valid manifest and files of the right sizes, or None.
+    """The checkpoint of the highest step that has a valid manifest and files of the right sizes, or
+    None.
 
     Leftovers of interrupted saves and damaged folders are named in the log.
     """
@@ -86,8 +95,10 @@ def latest(run_dir: str | Path) -> Path | None:
 def leftovers(run_dir: str | Path) -> list[str]:
     """A sentence on everything among the checkpoints that is not one."""
     folder = _folder(run_dir)
-    found = [f"{path}: left by a save that was interrupted; it is ignored, and the next save removes it"
-             for path in sorted(folder.glob(f"step-*{ASIDE}"))]
+    found = [
+        f"{path}: left by a save that was interrupted; it is ignored, and the next save removes it"
+        for path in sorted(folder.glob(f"step-*{ASIDE}"))
+    ]
     problems = ((path, _problem(path)) for path in _steps(folder))
     return found + [f"{path}: ignored, because {problem}" for path, problem in problems if problem]
 
@@ -97,10 +108,12 @@ def load(folder: str | Path, only: Iterable[str] | None = None, verify: bool = T
 
     Args:
         only: the files wanted, without suffix; None: all.
-        verify: compare the SHA-256 of every file read with the manifest (sizes are always compared).
+        verify: compare the SHA-256 of every file read with the manifest (sizes are always
+            compared).
 
     Raises:
-        InputFileError: no such checkpoint, or a file in it is missing, cut short or changed; the sentence names it.
+        InputFileError: no such checkpoint, or a file in it is missing, cut short or changed; the
+            sentence names it.
     """
     folder = Path(folder)
     rows = manifest.read(folder)["files"]
@@ -163,7 +176,9 @@ class _Sink:
 
     def row(self, arrays: int = 0) -> dict[str, dict]:
         """The file's line in the manifest."""
-        return {self.name: {"bytes": self.bytes, "sha256": self.digest.hexdigest(), "arrays": arrays}}
+        return {
+            self.name: {"bytes": self.bytes, "sha256": self.digest.hexdigest(), "arrays": arrays}
+        }
 
 
 @contextlib.contextmanager
@@ -205,7 +220,9 @@ def _publish(aside: Path, target: Path) -> None:
 
 
 def _purge(folder: Path, keep: int) -> None:
-    """Remove old checkpoints and leftovers. A failure here costs space, not the checkpoint just written."""
+    """Remove old checkpoints and leftovers. A failure here costs space, not the checkpoint just
+    written.
+    """
     try:
         for path in _whole(folder)[:-keep]:
             write_hook(f"drop {path.name}")
@@ -222,6 +239,8 @@ def _why(error: OSError, target: Path, files: Mapping[str, Arrays]) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         needed = sum(total_bytes(arrays.values()) for arrays in files.values())
         free = shutil.disk_usage(next(p for p in target.parents if p.exists())).free
-        return (f"the disk is full: {target} needs {needed / 2**20:.1f} MiB, {free / 2**20:.1f} MiB are free; {kept}. "
-                "Free some space and run the same command again")
+        return (
+            f"the disk is full: {target} needs {needed / 2**20:.1f} MiB, {free / 2**20:.1f} MiB are free; {kept}. "
+            "Free some space and run the same command again"
+        )
     return f"{target} could not be written ({error.strerror or error}); {kept}"

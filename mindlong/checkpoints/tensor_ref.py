@@ -44,4 +44,8 @@ class TensorRef:
     @property
     def extent(self) -> int:
         """Numbers from its first to its last one."""
-        return 1 + sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True)) if self.count else 0
+        return (
+            1 + sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True))
+            if self.count
+            else 0
+        )

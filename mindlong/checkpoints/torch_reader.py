@@ -1,7 +1,9 @@
-"""PyTorch's zip weight files without PyTorch: a closed list of names, nothing run, tensor by tensor.
+"""PyTorch's zip weight files without PyTorch: a closed list of names, nothing run, tensor by
+tensor.
 
-Layout: NAME/data.pkl (a pickle that refers to storages by number), NAME/data/0, 1, ... (their bytes), NAME/version,
-NAME/byteorder. Only the little-endian zip form that torch.save writes since 1.6 is read.
+Layout: NAME/data.pkl (a pickle that refers to storages by number), NAME/data/0, 1, ... (their
+bytes), NAME/version, NAME/byteorder. Only the little-endian zip form that torch.save writes since
+1.6 is read.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from mindlong.checkpoints.zip_layout import Record, check_crc, compare_crc, read
 
 MAX_DEPTH, MAX_NAMES, MAX_NAME = 32, 200_000, 1000
 REPEATS = 8  # how often the names may refer to the bytes of the file, all together
-_RECORD = re.compile(r"([^/\\\0]+)/(data\.pkl|data/\d+|version|byteorder|\.data/serialization_id|\.format_version|"
-                     r"\.storage_alignment)")
+_RECORD = re.compile(
+    r"([^/\\\0]+)/(data\.pkl|data/\d+|version|byteorder|\.data/serialization_id|\.format_version|"
+    r"\.storage_alignment)"
+)
 
 Scalar = int | float | str | bool | None
 
@@ -33,7 +37,8 @@ class TorchFile:
     """An open PyTorch file.
 
     Attributes:
-        tensors: dotted name -> reference. Names are the keys on the way: `ema.denoise_fn.init_conv.weight`.
+        tensors: dotted name -> reference. Names are the keys on the way:
+            `ema.denoise_fn.init_conv.weight`.
         scalars: dotted name -> number, text, truth value or None.
 
     Args:
@@ -63,7 +68,9 @@ class TorchFile:
         return decode(self.stored(name), self.tensors[name].storage.form)
 
     def stored(self, name: str) -> np.ndarray:
-        """A tensor as it is stored (bfloat16 as uint16 bits), C-ordered, its storage's CRC-32 compared."""
+        """A tensor as it is stored (bfloat16 as uint16 bits), C-ordered, its storage's CRC-32
+        compared.
+        """
         ref = self.tensors[name]
         record, what = self._storage(ref), f"{self.path}: {name!r}"
         raw = np.empty(ref.shape if ref.contiguous else (ref.extent,), ref.storage.form.raw)
@@ -89,8 +96,10 @@ class TorchFile:
     def _check_byteorder(self) -> None:
         order = self._record("byteorder", 16) if "byteorder" in self.records else b"little"
         if order != b"little":
-            raise ForeignFile(f"{self.path}: written on a big-endian machine (byteorder {order[:16]!r}); save it again "
-                              "on a little-endian one")
+            raise ForeignFile(
+                f"{self.path}: written on a big-endian machine (byteorder {order[:16]!r}); save it again "
+                "on a little-endian one"
+            )
 
     def _place(self, name: str, value: object) -> None:
         if name in self.tensors or name in self.scalars:
@@ -105,15 +114,21 @@ class TorchFile:
         for name, ref in self.tensors.items():
             storage = ref.storage
             if f"data/{storage.key}" not in self.records:
-                raise CorruptCheckpoint(f"{self.path}: the numbers of {name!r} (data/{storage.key}) are not in it")
+                raise CorruptCheckpoint(
+                    f"{self.path}: the numbers of {name!r} (data/{storage.key}) are not in it"
+                )
             held, needed = self._storage(ref).size, storage.count * storage.form.size
             if held != needed or forms.setdefault(storage.key, storage.form) != storage.form:
-                raise CorruptCheckpoint(f"{self.path}: the storage of {name!r} has {held} bytes; "
-                                        f"{storage.count} numbers of {storage.form.name} need {needed}")
+                raise CorruptCheckpoint(
+                    f"{self.path}: the storage of {name!r} has {held} bytes; "
+                    f"{storage.count} numbers of {storage.form.name} need {needed}"
+                )
             total += ref.count * storage.form.size
         if total > REPEATS * self.path.stat().st_size:
-            raise UnsafeCheckpoint(f"{self.path}: its tensors have {total} bytes together, laid over one another in a "
-                                   f"file of {self.path.stat().st_size}")
+            raise UnsafeCheckpoint(
+                f"{self.path}: its tensors have {total} bytes together, laid over one another in a "
+                f"file of {self.path.stat().st_size}"
+            )
 
 
 def _inner(path: Path, records: dict[str, Record]) -> dict[str, Record]:
@@ -134,17 +149,24 @@ def _foreign(path: Path, name: str, records: dict[str, Record]) -> ForeignFile |
     """What a zip archive is that is not a weight file of PyTorch."""
     names = list(records)
     kinds = (
-        (any("/code/" in n or n.endswith("/constants.pkl") for n in names), "a TorchScript program, not plain weights; "
-         "save its state_dict() instead"),
+        (
+            any("/code/" in n or n.endswith("/constants.pkl") for n in names),
+            "a TorchScript program, not plain weights; save its state_dict() instead",
+        ),
         (bool(names) and all(n.endswith(".npy") for n in names), "a numpy .npz file"),
         ("[Content_Types].xml" in names, "an office document"),
         (any(n.endswith(("config.json", "model.weights.h5")) for n in names), "a Keras model"),
-        (not any(n.endswith("data.pkl") for n in names), "a zip archive, but not one that PyTorch wrote"),
-    )  # fmt: skip
+        (
+            not any(n.endswith("data.pkl") for n in names),
+            "a zip archive, but not one that PyTorch wrote",
+        ),
+    )
     for found, what in kinds:
         if found:
             return ForeignFile(f"{path}: is {what}")
-    return UnsafeCheckpoint(f"{path}: holds the record {name[:100]!r}, which PyTorch's weight files do not have")
+    return UnsafeCheckpoint(
+        f"{path}: holds the record {name[:100]!r}, which PyTorch's weight files do not have"
+    )
 
 
 def _flatten(root: object, path: Path) -> Iterator[tuple[str, object]]:
@@ -163,7 +185,9 @@ def _flatten(root: object, path: Path) -> Iterator[tuple[str, object]]:
             if visited + len(stack) + len(value) > MAX_NAMES:
                 raise UnsafeCheckpoint(f"{path}: its tables are nested without end")
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            inside = [(f"{name}.{key}" if name else str(key), child, depth + 1) for key, child in pairs]
+            inside = [
+                (f"{name}.{key}" if name else str(key), child, depth + 1) for key, child in pairs
+            ]
             stack.extend(reversed(inside))
         elif isinstance(value, TensorRef | int | float | str | bool | None):
             yield name, value
@@ -172,4 +196,6 @@ def _flatten(root: object, path: Path) -> Iterator[tuple[str, object]]:
 def _strided(raw: np.ndarray, ref: TensorRef) -> np.ndarray:
     """The tensor's window on its numbers, in C order."""
     steps = tuple(stride * raw.itemsize for stride in ref.stride)
-    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(raw, ref.shape, steps)).reshape(ref.shape)
+    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(raw, ref.shape, steps)).reshape(
+        ref.shape
+    )

@@ -1,4 +1,6 @@
-"""Zip weight files that PyTorch loads (`torch.load(weights_only=True)`), written without PyTorch, tensor by tensor."""
+"""Zip weight files that PyTorch loads (`torch.load(weights_only=True)`), written without PyTorch,
+tensor by tensor.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,12 @@ Leaf = np.ndarray | Lazy | int | float | str | bool | None
 
 
 def write_torch(path: str | Path, tree: Tree, dtype: str | None = None) -> None:
-    """Write a state dict, or tables of them with numbers and text beside, as a PyTorch file. Whole or not at all.
+    """Write a state dict, or tables of them with numbers and text beside, as a PyTorch file. Whole
+    or not at all.
 
     Args:
-        tree: name -> array, `Lazy`, number, text, truth value, None, or a table of the same. One array object under
-            several names becomes one tensor under several names.
+        tree: name -> array, `Lazy`, number, text, truth value, None, or a table of the same. One
+            array object under several names becomes one tensor under several names.
         dtype: floating arrays are cast to it; None keeps each as it is.
 
     Raises:
@@ -35,7 +38,10 @@ def write_torch(path: str | Path, tree: Tree, dtype: str | None = None) -> None:
     """
     program = _Program(dtype)
     program.table(tree)
-    with atomic.replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+    with (
+        atomic.replacing(path) as aside,
+        zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
+    ):
         _add(archive, "data.pkl", [program.bytes()])
         _add(archive, "byteorder", [b"little"])
         for key, (name, source) in enumerate(program.storages):
@@ -51,7 +57,9 @@ def _pieces(name: str, source: Lazy, dtype: str | None):
 def _add(archive: zipfile.ZipFile, name: str, pieces) -> None:
     """One record, its first byte at a multiple of 64."""
     info = zipfile.ZipInfo(f"{ROOT}/{name}", _EPOCH)
-    begin = archive.fp.tell() + 30 + len(info.filename) + 20 + 4  # header, name, 64-bit sizes, head of the filling
+    begin = (
+        archive.fp.tell() + 30 + len(info.filename) + 20 + 4
+    )  # header, name, 64-bit sizes, head of the filling
     filling = -begin % ALIGN
     info.extra = struct.pack("<2H", 0x4246, filling) + b"Z" * filling
     with archive.open(info, "w", force_zip64=True) as record:
@@ -76,7 +84,9 @@ class _Program:
         self.out.append(b"ccollections\nOrderedDict\n)R(")
         for name, value in tree.items():
             if not isinstance(name, str):
-                raise ConfigError(f"{prefix or 'a table'} has the key {name!r}; a weight file's keys are text")
+                raise ConfigError(
+                    f"{prefix or 'a table'} has the key {name!r}; a weight file's keys are text"
+                )
             self.text(name)
             self.value(prefix + name, value)
         self.out.append(b"u")
@@ -99,7 +109,9 @@ class _Program:
         elif isinstance(value, str):
             self.text(value)
         else:
-            raise ConfigError(f"{name} is a {type(value).__name__}; a weight file holds arrays, numbers and text")
+            raise ConfigError(
+                f"{name} is a {type(value).__name__}; a weight file holds arrays, numbers and text"
+            )
 
     def text(self, value: str) -> None:
         data = value.encode("utf-8")

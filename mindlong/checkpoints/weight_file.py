@@ -24,7 +24,8 @@ class WeightFile(Mapping[str, np.ndarray]):
         metadata: numbers and text that stand beside the tensors.
         notes: remarks for the user, such as a suffix that does not match the content.
         configs: beginning of names -> the config.json that lies beside those tensors.
-        beside: place in a folder -> file that belongs to the weights and holds none, such as tokenizer/vocab.json.
+        beside: place in a folder -> file that belongs to the weights and holds none, such as
+            tokenizer/vocab.json.
     """
 
     path: Path
@@ -54,7 +55,9 @@ class WeightFile(Mapping[str, np.ndarray]):
     def lazy(self, name: str) -> Lazy:
         """A tensor still to be read. Raises InputFileError where there is none of that name."""
         if name not in self.rows:
-            raise InputFileError(f"{self.path} holds no tensor {name!r}.{did_you_mean(name, self.rows)}")
+            raise InputFileError(
+                f"{self.path} holds no tensor {name!r}.{did_you_mean(name, self.rows)}"
+            )
         return self.rows[name]
 
     def config_of(self, name: str) -> dict[str, Any]:

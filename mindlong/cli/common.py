@@ -24,7 +24,11 @@ def parser(name: str, about: str, schema: type, examples: str) -> argparse.Argum
         "2 bad arguments or configuration, 3 bad input file",
     )
     made.add_argument("--config", metavar="FILE", help="YAML file with the keys below")
-    made.add_argument("--dry_run", action="store_true", help="check everything, print the plan and its cost, and stop")
+    made.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="check everything, print the plan and its cost, and stop",
+    )
     made.add_argument("--version", action="version", version=f"mindlong {__version__}")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="keys put over the file's")
     return made
@@ -32,7 +36,9 @@ def parser(name: str, about: str, schema: type, examples: str) -> argparse.Argum
 
 def guarded(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Run `main`; turn a user's mistake into one line on standard error and its exit code."""
-    os.environ.setdefault("GLOG_v", "3")  # MindSpore's own log: errors only, unless the user asks for more
+    os.environ.setdefault(
+        "GLOG_v", "3"
+    )  # MindSpore's own log: errors only, unless the user asks for more
     try:
         return main(argv)
     except UserError as error:
@@ -45,5 +51,8 @@ def guarded(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | N
         return 1
     except Exception:
         traceback.print_exc()
-        print("error: this is a fault of mindlong, not of your input; the lines above say where", file=sys.stderr)
+        print(
+            "error: this is a fault of mindlong, not of your input; the lines above say where",
+            file=sys.stderr,
+        )
         return 1

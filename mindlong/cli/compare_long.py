@@ -1,7 +1,9 @@
-"""Compare the ways to a long video: exact, as the original's code, independent clips, the network itself on all frames, and
-FreeNoise-style windows. Every video is read back; a table and a plot are written.
+"""Compare the ways to a long video: exact, as the original's code, independent clips, the network
+itself on all frames, and FreeNoise-style windows. Every video is read back; a table and a plot are
+written.
 
-  python tools/compare_long.py --weights shipped:latent_shapes --clips 4 8 --prompts 'a red circle moving right' --out compare
+  python tools/compare_long.py --weights shipped:latent_shapes --clips 4 8 --prompts 'a red circle
+  moving right' --out compare
 """
 
 from __future__ import annotations
@@ -34,14 +36,39 @@ FIGURES = ("right", "constant", "steady", "seam", "step")
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(prog="compare_long.py", description=__doc__,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--weights", default="shipped:latent_shapes", help="a latent pipeline of the shapes world")
-    made.add_argument("--clips", type=int, nargs="+", default=[4, 8], help="lengths, in clips as long as trained")
-    made.add_argument("--prompts", nargs="+", default=["a red circle moving right"], help="captions of the shapes world")
-    made.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS), help="what to compare")
-    made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="videos, table.md, table.json, plot.png")
-    made.add_argument("overrides", nargs="*", metavar="key=value", help="keys of infer.py for all, for example sample.steps=20")
+    made = argparse.ArgumentParser(
+        prog="compare_long.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--weights", default="shipped:latent_shapes", help="a latent pipeline of the shapes world"
+    )
+    made.add_argument(
+        "--clips", type=int, nargs="+", default=[4, 8], help="lengths, in clips as long as trained"
+    )
+    made.add_argument(
+        "--prompts",
+        nargs="+",
+        default=["a red circle moving right"],
+        help="captions of the shapes world",
+    )
+    made.add_argument(
+        "--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS), help="what to compare"
+    )
+    made.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="videos, table.md, table.json, plot.png",
+    )
+    made.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="keys of infer.py for all, for example sample.steps=20",
+    )
     return made
 
 
@@ -58,21 +85,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measured(args: argparse.Namespace) -> Iterator[dict]:
-    jobs = [(way, clips, number) for clips in args.clips for way in args.ways for number in range(len(args.prompts))]
+    jobs = [
+        (way, clips, number)
+        for clips in args.clips
+        for way in args.ways
+        for number in range(len(args.prompts))
+    ]
     maker = None
     with bar(len(jobs), "videos", unit="video") as progress:
         for way, clips, number in jobs:
             place = args.out / f"{way.replace(' ', '_')}-{clips}-{number:02d}"
             if not (place / "frames.npz").exists():
                 maker = maker or _Maker(args.weights)
-                maker.make(place, ["pipeline=clip_parallel", f"weights={args.weights}", f"clips={clips}", f"output={place}",
-                                   f"prompts=['{args.prompts[number]}']", f"seed={number}", *WAYS[way], *args.overrides])
+                maker.make(
+                    place,
+                    [
+                        "pipeline=clip_parallel",
+                        f"weights={args.weights}",
+                        f"clips={clips}",
+                        f"output={place}",
+                        f"prompts=['{args.prompts[number]}']",
+                        f"seed={number}",
+                        *WAYS[way],
+                        *args.overrides,
+                    ],
+                )
             with np.load(place / "frames.npz") as held:
                 frames = held["frames"]
             each = len(frames) // clips
             pieces = [range(i * each, (i + 1) * each) for i in range(clips)]
-            yield {"way": way, "clips": clips, "prompt": args.prompts[number],
-                   **asdict(coherence(frames, args.prompts[number], pieces))}
+            yield {
+                "way": way,
+                "clips": clips,
+                "prompt": args.prompts[number],
+                **asdict(coherence(frames, args.prompts[number], pieces)),
+            }
             progress.update()
 
 
@@ -108,13 +155,17 @@ class _Maker:
 
 def table(rows: Sequence[dict]) -> str:
     """Markdown: means over prompts, a line for each way and length."""
-    lines = ["| way | clips | videos | shape and colour right | constant over clips | steady | seam ratio | step ratio |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| way | clips | videos | shape and colour right | constant over clips | steady | seam ratio | step ratio |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for clips, way in dict.fromkeys((r["clips"], r["way"]) for r in rows):
         part = [r for r in rows if (r["clips"], r["way"]) == (clips, way)]
         numbers = [_mean([r[name] for r in part]) for name in FIGURES]
         shares = " | ".join(f"{100 * n:.0f} %" for n in numbers[:3])
-        lines.append(f"| {way} | {clips} | {len(part)} | {shares} | {numbers[3]:.2f} | {numbers[4]:.2f} |")
+        lines.append(
+            f"| {way} | {clips} | {len(part)} | {shares} | {numbers[3]:.2f} | {numbers[4]:.2f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -134,10 +185,19 @@ def plot(rows: Sequence[dict], path: Path) -> None:
     for number, way in enumerate(dict.fromkeys(r["way"] for r in rows)):
         for clips, mark in zip(dict.fromkeys(r["clips"] for r in rows), "osD^v", strict=False):
             part = [r for r in rows if (r["way"], r["clips"]) == (way, clips)]
-            axes.plot(_mean([r["seam"] for r in part]), 100 * _mean([r["constant"] for r in part]), mark, color=f"C{number}",
-                      label=f"{way}, {clips} clips")
+            axes.plot(
+                _mean([r["seam"] for r in part]),
+                100 * _mean([r["constant"] for r in part]),
+                mark,
+                color=f"C{number}",
+                label=f"{way}, {clips} clips",
+            )
     axes.axvline(1.0, color="0.8", zorder=0)
-    axes.set(xlabel="change at joints / change elsewhere (1: no seams)", ylabel="same object from clip to clip (%)", ylim=(-5, 105))
+    axes.set(
+        xlabel="change at joints / change elsewhere (1: no seams)",
+        ylabel="same object from clip to clip (%)",
+        ylim=(-5, 105),
+    )
     axes.legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

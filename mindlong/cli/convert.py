@@ -51,24 +51,66 @@ exit codes: 0 done, 1 failed, 2 bad arguments, 3 a file that is damaged, unsafe,
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="convert_checkpoint.py", description=__doc__, epilog=EXAMPLES,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--src", required=True, metavar="PATH", help="a weight file, an index of shards, or a folder")
-    made.add_argument("--dst", required=True, metavar="PATH", help=".safetensors; .pt .pth .bin .ckpt for PyTorch; or a folder")
-    made.add_argument("--family", metavar="NAME", help=f"one of {', '.join(families())}; without: by the names")
-    made.add_argument("--part", metavar="NAME", help="only this network of the file: unet, vae, text_encoder")
-    made.add_argument("--which", choices=("ema", "model"), help="averaged or plain weights; without: averaged if any")
-    made.add_argument("--dtype", choices=CASTS, help="cast the floating tensors; without: each stays as it is")
-    made.add_argument("--model", metavar="YAML", help="to the original: the model file, if the source has none")
-    made.add_argument("--layout", metavar="NAME", help="to the original: diffusers, modelscope, lvdm or ldm names")
-    made.add_argument("--form", metavar="NAME", help="to the original, vdm: trainer, diffusion or network")
-    made.add_argument("--allow_partial", action="append", default=[], metavar="PATTERN",
-                      help="names that may be missing or left over, such as 'text.*'")
-    made.add_argument("--inert", action="append", default=[], metavar="PATTERN",
-                      help="Python names in the file to step over unbuilt, such as 'pytorch_lightning.*'")
+    made = argparse.ArgumentParser(
+        prog="convert_checkpoint.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--src",
+        required=True,
+        metavar="PATH",
+        help="a weight file, an index of shards, or a folder",
+    )
+    made.add_argument(
+        "--dst",
+        required=True,
+        metavar="PATH",
+        help=".safetensors; .pt .pth .bin .ckpt for PyTorch; or a folder",
+    )
+    made.add_argument(
+        "--family", metavar="NAME", help=f"one of {', '.join(families())}; without: by the names"
+    )
+    made.add_argument(
+        "--part", metavar="NAME", help="only this network of the file: unet, vae, text_encoder"
+    )
+    made.add_argument(
+        "--which",
+        choices=("ema", "model"),
+        help="averaged or plain weights; without: averaged if any",
+    )
+    made.add_argument(
+        "--dtype", choices=CASTS, help="cast the floating tensors; without: each stays as it is"
+    )
+    made.add_argument(
+        "--model", metavar="YAML", help="to the original: the model file, if the source has none"
+    )
+    made.add_argument(
+        "--layout", metavar="NAME", help="to the original: diffusers, modelscope, lvdm or ldm names"
+    )
+    made.add_argument(
+        "--form", metavar="NAME", help="to the original, vdm: trainer, diffusion or network"
+    )
+    made.add_argument(
+        "--allow_partial",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="names that may be missing or left over, such as 'text.*'",
+    )
+    made.add_argument(
+        "--inert",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="Python names in the file to step over unbuilt, such as 'pytorch_lightning.*'",
+    )
     made.add_argument("--dry_run", action="store_true", help="print what would be done, and stop")
     made.add_argument("--overwrite", action="store_true", help="replace the destination")
-    made.add_argument("changes", nargs="*", metavar="key=value", help="sizes that rule over the file's")
+    made.add_argument(
+        "changes", nargs="*", metavar="key=value", help="sizes that rule over the file's"
+    )
     return made
 
 
@@ -79,7 +121,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     weights = open_weights(args.src, args.inert)
     hits = recognise(weights, args.which, args.family, args.part)
     if len({hit.ours for hit in hits}) > 1:
-        raise InputFileError(f"{weights.path} holds our names and an original's; name one network with --part")
+        raise InputFileError(
+            f"{weights.path} holds our names and an original's; name one network with --part"
+        )
     outwards = hits[0].ours
     plans = _export_plans(weights, hits, args) if outwards else _import_plans(weights, hits, args)
     _check_free(args, outwards)
@@ -94,7 +138,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         plans = [replace(plan, arrays=counted(plan.arrays, progress.update)) for plan in plans]
         written = _export(weights, plans, args) if outwards else _import(weights, plans, args)
     size = sum(path.stat().st_size for path in written)
-    print(f"wrote {', '.join(map(str, written))}: {size / 2**20:.1f} MiB in {time.monotonic() - start:.1f} s")
+    print(
+        f"wrote {', '.join(map(str, written))}: {size / 2**20:.1f} MiB in {time.monotonic() - start:.1f} s"
+    )
     return 0
 
 
@@ -105,8 +151,10 @@ def _is_folder(path: Path) -> bool:
 def _check_destination(args: argparse.Namespace) -> None:
     dst = Path(args.dst)
     if dst.suffix not in ("", ".safetensors", *export.TORCH_SUFFIXES):
-        raise ConfigError(f"--dst is {dst}; it must be a folder, or end in .safetensors or in one of "
-                          f"{' '.join(export.TORCH_SUFFIXES)}")
+        raise ConfigError(
+            f"--dst is {dst}; it must be a folder, or end in .safetensors or in one of "
+            f"{' '.join(export.TORCH_SUFFIXES)}"
+        )
     if dst.exists() and Path(args.src).exists() and dst.samefile(args.src):
         raise ConfigError(f"--src and --dst are the same: {dst}")
 
@@ -118,30 +166,44 @@ def _check_free(args: argparse.Namespace, outwards: bool) -> None:
     if _is_folder(dst):
         taken = [dst] if dst.is_dir() and any(dst.iterdir()) or dst.is_file() else []
     else:
-        taken = [path for path in (dst, *([] if outwards else [dst.with_suffix(".yaml")])) if path.exists()]
+        taken = [
+            path
+            for path in (dst, *([] if outwards else [dst.with_suffix(".yaml")]))
+            if path.exists()
+        ]
     for path in taken:
         raise ConfigError(f"{path} exists; give another --dst, or --overwrite to replace it")
 
 
 def _describe(weights: WeightFile, plans: Sequence[Plan], outwards: bool) -> None:
-    print(f"source     {weights.path}: {weights.kind}, {len(weights)} tensors, {weights.bytes() / 2**20:.1f} MiB")
+    print(
+        f"source     {weights.path}: {weights.kind}, {len(weights)} tensors, {weights.bytes() / 2**20:.1f} MiB"
+    )
     for note in weights.notes:
         print(f"note       {note}")
     for plan in plans:
         numbers = sum(prod(entry.our_shape) for entry in plan.kind.entries(plan.spec))
-        sizes = ", ".join(f"{k} {v}" for k, v in plan.kind.section(plan.spec).items() if k != "family")
+        sizes = ", ".join(
+            f"{k} {v}" for k, v in plan.kind.section(plan.spec).items() if k != "family"
+        )
         print(f"network    {plan.hit.reason}")
         print(f"direction  {f'ours -> {plan.kind.title}' if outwards else 'the original -> ours'}")
         print(f"sizes      {count(numbers)} parameters; {sizes or 'as published'}")
-        print(f"tensors    {plan.report.summary()}; {plan.beside} more stepped over (buffers, copies, other parts)")
+        print(
+            f"tensors    {plan.report.summary()}; {plan.beside} more stepped over (buffers, copies, other parts)"
+        )
         for line in (*plan.report.lines()[1:], *(f"note       {note}" for note in plan.notes)):
             print(line)
 
 
 def _changes(args: argparse.Namespace, part: str, first: bool) -> dict[str, Any]:
-    """The key=value pairs that concern a part: those under its name, and for the first part the plain ones."""
+    """The key=value pairs that concern a part: those under its name, and for the first part the
+    plain ones.
+    """
     tree = parse_overrides(args.changes)
-    plain = {key: value for key, value in tree.items() if not isinstance(value, dict)} if first else {}
+    plain = (
+        {key: value for key, value in tree.items() if not isinstance(value, dict)} if first else {}
+    )
     inner = tree.get(part)
     found = {**plain, **(inner if isinstance(inner, dict) else {})}
     return {key: tuple(v) if isinstance(v, list) else v for key, v in found.items()}
@@ -149,10 +211,19 @@ def _changes(args: argparse.Namespace, part: str, first: bool) -> dict[str, Any]
 
 def _import_plans(weights: WeightFile, hits: Sequence[Hit], args: argparse.Namespace) -> list[Plan]:
     if Path(args.dst).suffix in export.TORCH_SUFFIXES:
-        raise ConfigError(f"--dst is {args.dst}, but {weights.path.name} has the original's names already; "
-                          "our files end in .safetensors")
-    return [convert.to_ours(weights, hit, wishes=_changes(args, hit.kind.part, hit is hits[0]), allow=args.allow_partial)
-            for hit in hits]
+        raise ConfigError(
+            f"--dst is {args.dst}, but {weights.path.name} has the original's names already; "
+            "our files end in .safetensors"
+        )
+    return [
+        convert.to_ours(
+            weights,
+            hit,
+            wishes=_changes(args, hit.kind.part, hit is hits[0]),
+            allow=args.allow_partial,
+        )
+        for hit in hits
+    ]
 
 
 def _import(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace) -> list[Path]:
@@ -160,9 +231,16 @@ def _import(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace
     for remark in remarks:
         print(f"note       {remark}")
     dst, about = Path(args.dst), description.metadata(model, source)
-    named = [{f"{plan.kind.part}.{name}": lazy for name, lazy in plan.arrays.items()} for plan in plans]
+    named = [
+        {f"{plan.kind.part}.{name}": lazy for name, lazy in plan.arrays.items()} for plan in plans
+    ]
     if not _is_folder(dst):
-        write_safetensors(dst, {name: lazy for arrays in named for name, lazy in arrays.items()}, about, args.dtype)
+        write_safetensors(
+            dst,
+            {name: lazy for arrays in named for name, lazy in arrays.items()},
+            about,
+            args.dtype,
+        )
         return [dst, _write_model(dst.with_suffix(".yaml"), weights, plans[0])]
     written = export.copy_beside(weights, dst)
     for plan, arrays in zip(plans, named, strict=True):
@@ -175,7 +253,9 @@ def _import(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace
 def _write_model(path: Path, weights: WeightFile, plan: Plan) -> Path:
     head = f"# The {plan.kind.part} in {path.stem}.safetensors, as read off {weights.path.name}: a file for model=\n"
     section = description.section_of(plan)
-    atomic.write_text(path, head + yaml.safe_dump(section, sort_keys=False, default_flow_style=None))
+    atomic.write_text(
+        path, head + yaml.safe_dump(section, sort_keys=False, default_flow_style=None)
+    )
     return path
 
 
@@ -183,19 +263,39 @@ def _export_plans(weights: WeightFile, hits: Sequence[Hit], args: argparse.Names
     model, source = description.read_model(weights, args.model), description.read_source(weights)
     together = len(hits) > 1 and not _is_folder(Path(args.dst))
     layout = args.layout or ("diffusers" if _is_folder(Path(args.dst)) and len(hits) > 1 else None)
-    return [_export_plan(weights, hit, args, layout, together, model, source.get(hit.kind.part, {})) for hit in hits]
+    return [
+        _export_plan(weights, hit, args, layout, together, model, source.get(hit.kind.part, {}))
+        for hit in hits
+    ]
 
 
-def _export_plan(weights: WeightFile, hit: Hit, args: argparse.Namespace, layout: str | None, together: bool,
-                 model: Mapping[str, Any], source: Mapping[str, str]) -> Plan:
-    section = {**description.part_of(model, hit.kind.part, str(weights.path)), **_changes(args, hit.kind.part, not together)}
+def _export_plan(
+    weights: WeightFile,
+    hit: Hit,
+    args: argparse.Namespace,
+    layout: str | None,
+    together: bool,
+    model: Mapping[str, Any],
+    source: Mapping[str, str],
+) -> Plan:
+    section = {
+        **description.part_of(model, hit.kind.part, str(weights.path)),
+        **_changes(args, hit.kind.part, not together),
+    }
     kind = export.naming(section.get("family", hit.kind.family), hit.kind.part, layout, source)
     spec, left = kind.from_section(section), ()
     if kind.layout != source.get("layout"):
         spec, left = kind.trim(spec)
     target = kind.prefix if _is_folder(Path(args.dst)) else export.beginning(kind, source, together)
-    return convert.to_original(weights, hit, spec, kind=kind, target=target, dtype=args.dtype,
-                               allow=(*args.allow_partial, *left))
+    return convert.to_original(
+        weights,
+        hit,
+        spec,
+        kind=kind,
+        target=target,
+        dtype=args.dtype,
+        allow=(*args.allow_partial, *left),
+    )
 
 
 def _export(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace) -> list[Path]:
@@ -203,7 +303,9 @@ def _export(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace
         return export.write_folder(Path(args.dst), plans, weights)
     source = description.read_source(weights)
     if args.form:
-        source = {plan.kind.part: {**source.get(plan.kind.part, {}), "form": args.form} for plan in plans}
+        source = {
+            plan.kind.part: {**source.get(plan.kind.part, {}), "form": args.form} for plan in plans
+        }
     return export.write_file(Path(args.dst), plans, source)
 
 

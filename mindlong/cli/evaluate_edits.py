@@ -1,7 +1,8 @@
 """Measure edits of shapes world clips: shape and colour changed as the prompt says, motion kept.
 
-Each FOLDER is a run of the edit pipeline: its video.json names the prompts, source.* and edit-NNN.* are read (folders of
-frames or GIF before lossy files). With --write_clips, clips to tune on are written instead.
+Each FOLDER is a run of the edit pipeline: its video.json names the prompts, source.* and edit-NNN.*
+are read (folders of frames or GIF before lossy files). With --write_clips, clips to tune on are
+written instead.
 """
 
 from __future__ import annotations
@@ -28,15 +29,27 @@ BEST_FIRST = ("", ".gif", ".mp4", ".webm")  # "" is a folder of frames
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(prog="evaluate_edits.py", description=__doc__,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="runs of the edit pipeline")
+    made = argparse.ArgumentParser(
+        prog="evaluate_edits.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "folders", nargs="*", type=Path, metavar="FOLDER", help="runs of the edit pipeline"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the numbers of every edit")
-    made.add_argument("--write_clips", type=Path, metavar="FOLDER", help="write clips as folders of frames, captions beside them")
+    made.add_argument(
+        "--write_clips",
+        type=Path,
+        metavar="FOLDER",
+        help="write clips as folders of frames, captions beside them",
+    )
     made.add_argument("--count", type=int, default=8, help="how many clips")
     made.add_argument("--frames", type=int, default=16, help="of each")
     made.add_argument("--size", type=int, default=48, help="pixels of an edge")
-    made.add_argument("--seed", type=int, default=1000, help="number of the first clip in the world")
+    made.add_argument(
+        "--seed", type=int, default=1000, help="number of the first clip in the world"
+    )
     return made
 
 
@@ -47,11 +60,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_clips(args.write_clips, args.count, args.frames, args.size, args.seed)
         return 0
     if not args.folders:
-        raise ConfigError("no FOLDER is given; name runs of the edit pipeline, or --write_clips FOLDER")
+        raise ConfigError(
+            "no FOLDER is given; name runs of the edit pipeline, or --write_clips FOLDER"
+        )
     scores = [score for folder in args.folders for score in edits_of(folder)]
     for score in scores:
         word = "changed" if score.changed else "-"
-        print(f"{word:<8} correlation {score.correlation:6.3f}  distance {score.distance:5.1f}  {score.prompt}")
+        print(
+            f"{word:<8} correlation {score.correlation:6.3f}  distance {score.distance:5.1f}  {score.prompt}"
+        )
     print(summary(scores))
     if args.json:
         write_text(args.json, json.dumps([asdict(s) for s in scores], indent=1))
@@ -59,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def write_clips(folder: Path, count: int, frames: int, size: int, seed: int) -> None:
-    """Clips `seed`, `seed` + 1, ... of the shapes world as folder/clip-NNN and folder/clip-NNN.txt."""
+    """Clips `seed`, `seed` + 1, ... of the shapes world as folder/clip-NNN and
+    folder/clip-NNN.txt.
+    """
     world = ShapesWorld((size, size), frames)
     for i in range(count):
         clip = world.sample(seed + i)
@@ -70,9 +89,14 @@ def write_clips(folder: Path, count: int, frames: int, size: int, seed: int) -> 
 def edits_of(folder: Path) -> Iterator[EditScore]:
     """The scores of a run of the edit pipeline."""
     try:
-        prompts = [row["prompt"] for row in json.loads((folder / "video.json").read_text(encoding="utf-8"))["prompts"]]
+        prompts = [
+            row["prompt"]
+            for row in json.loads((folder / "video.json").read_text(encoding="utf-8"))["prompts"]
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputFileError(f"{folder} is no finished run of the edit pipeline: video.json cannot be read ({error})") from None
+        raise InputFileError(
+            f"{folder} is no finished run of the edit pipeline: video.json cannot be read ({error})"
+        ) from None
     source = read(_video(folder, "source"))
     for i, prompt in enumerate(prompts):
         yield score_edit(source, _video(folder, f"edit-{i:03d}"), prompt)
@@ -82,7 +106,9 @@ def _video(folder: Path, stem: str) -> np.ndarray:
     for suffix in BEST_FIRST:
         if (folder / f"{stem}{suffix}").exists():
             return read_video(folder / f"{stem}{suffix}")[0]
-    raise InputFileError(f"{folder} has no {stem} as a folder of frames or as {', '.join(BEST_FIRST[1:])}")
+    raise InputFileError(
+        f"{folder} has no {stem} as a folder of frames or as {', '.join(BEST_FIRST[1:])}"
+    )
 
 
 def command(argv: Sequence[str] | None = None) -> int:

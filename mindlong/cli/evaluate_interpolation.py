@@ -1,4 +1,6 @@
-"""Measure interpolation: every n-th frame is kept, the others are made anew and compared with what was there."""
+"""Measure interpolation: every n-th frame is kept, the others are made anew and compared with what
+was there.
+"""
 
 from __future__ import annotations
 
@@ -28,37 +30,109 @@ EXAMPLES = """examples:
 
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 NETWORK = "network"
-MakeAll = Callable[[np.ndarray, str, int], Iterator[np.ndarray]]  # (kept frames, caption, number of the clip) -> all frames
+MakeAll = Callable[
+    [np.ndarray, str, int], Iterator[np.ndarray]
+]  # (kept frames, caption, number of the clip) -> all frames
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(prog="evaluate_interpolation.py", description=__doc__, epilog=EXAMPLES,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("videos", nargs="*", type=Path, metavar="VIDEO", help="files, or folders of frames")
+    made = argparse.ArgumentParser(
+        prog="evaluate_interpolation.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "videos", nargs="*", type=Path, metavar="VIDEO", help="files, or folders of frames"
+    )
     made.add_argument("--every", type=int, default=4, metavar="N", help="keep every N-th frame (4)")
-    made.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS), help="without a network")
-    made.add_argument("--max_frames", type=int, default=0, metavar="N", help="only the first N frames of a video")
-    made.add_argument("--shapes", type=int, default=0, metavar="N", help="clips of the shapes world, read back by its reader")
-    made.add_argument("--frames", type=int, default=17, metavar="N", help="shapes: frames of a clip (17)")
-    made.add_argument("--size", type=int, nargs=2, default=[48, 48], metavar=("H", "W"), help="shapes: pixels (48 48)")
-    made.add_argument("--first", type=int, default=10**6, metavar="N", help="shapes: number of the first clip (1000000)")
-    made.add_argument("--bounce", action="store_true", help="shapes: turn back at the edges rather than slow down")
-    made.add_argument("--speed", type=float, nargs=2, default=[0.045, 0.08], metavar=("LOW", "HIGH"),
-                      help="shapes: shares of the shorter side a frame (0.045 0.08)")
+    made.add_argument(
+        "--methods",
+        nargs="*",
+        default=list(METHODS),
+        choices=list(METHODS),
+        help="without a network",
+    )
+    made.add_argument(
+        "--max_frames", type=int, default=0, metavar="N", help="only the first N frames of a video"
+    )
+    made.add_argument(
+        "--shapes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="clips of the shapes world, read back by its reader",
+    )
+    made.add_argument(
+        "--frames", type=int, default=17, metavar="N", help="shapes: frames of a clip (17)"
+    )
+    made.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=[48, 48],
+        metavar=("H", "W"),
+        help="shapes: pixels (48 48)",
+    )
+    made.add_argument(
+        "--first",
+        type=int,
+        default=10**6,
+        metavar="N",
+        help="shapes: number of the first clip (1000000)",
+    )
+    made.add_argument(
+        "--bounce", action="store_true", help="shapes: turn back at the edges rather than slow down"
+    )
+    made.add_argument(
+        "--speed",
+        type=float,
+        nargs=2,
+        default=[0.045, 0.08],
+        metavar=("LOW", "HIGH"),
+        help="shapes: shares of the shorter side a frame (0.045 0.08)",
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     network = made.add_argument_group("with a network")
-    network.add_argument("--weights", default="", metavar="WHERE", help="a run, a folder of networks, or shipped:NAME")
+    network.add_argument(
+        "--weights",
+        default="",
+        metavar="WHERE",
+        help="a run, a folder of networks, or shipped:NAME",
+    )
     network.add_argument("--hint", default="", choices=("", *HINTS), help="as trained without")
     network.add_argument("--mask", default="", choices=("", *MASKS), help="as trained without")
-    network.add_argument("--pin", nargs="+", default=["each_step"], choices=PINS, help="one after another (each_step)")
+    network.add_argument(
+        "--pin",
+        nargs="+",
+        default=["each_step"],
+        choices=PINS,
+        help="one after another (each_step)",
+    )
     network.add_argument("--steps", type=int, default=25, metavar="N", help="denoising steps (25)")
     network.add_argument("--guidance", type=float, default=1.0, metavar="X")
     network.add_argument("--seed", type=int, default=0, metavar="N")
-    network.add_argument("--stages", type=int, nargs="+", metavar="N", help="factors of a chain whose product is N (one stage)")
-    network.add_argument("--window", type=int, default=0, metavar="N", help="longest run of a stage in frames; 0: no limit")
-    network.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all cores")
-    network.add_argument("--reads", default="", metavar="POLICY", help="which frames a frame reads, such as window:5")
+    network.add_argument(
+        "--stages",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="factors of a chain whose product is N (one stage)",
+    )
+    network.add_argument(
+        "--window",
+        type=int,
+        default=0,
+        metavar="N",
+        help="longest run of a stage in frames; 0: no limit",
+    )
+    network.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all cores"
+    )
+    network.add_argument(
+        "--reads", default="", metavar="POLICY", help="which frames a frame reads, such as window:5"
+    )
     return made
 
 
@@ -81,7 +155,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
     for name in args.methods:
-        yield name, lambda kept, caption, number, name=name: fill_between(kept, args.every, METHODS[name])
+        yield (
+            name,
+            lambda kept, caption, number, name=name: fill_between(kept, args.every, METHODS[name]),
+        )
     if args.weights:
         from mindlong.ops import device
         from mindlong.pipelines.long.interpolate_clips import clip_filler
@@ -89,15 +166,34 @@ def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
         device.setup(threads=args.threads)
         stages = args.stages or [args.every]
         if np.prod(stages) != args.every:
-            raise ConfigError(f"stages are {stages}, whose product is {np.prod(stages)}; it must be every ({args.every})")
+            raise ConfigError(
+                f"stages are {stages}, whose product is {np.prod(stages)}; it must be every ({args.every})"
+            )
         for pin in args.pin:
             name = NETWORK if len(args.pin) == 1 else f"{NETWORK}, {pin}"
-            yield name, clip_filler(args.weights, stages, hint=args.hint, mask=args.mask, pin=pin, steps=args.steps,
-                                    guidance=args.guidance, seed=args.seed, reads=args.reads, window=args.window)
+            yield (
+                name,
+                clip_filler(
+                    args.weights,
+                    stages,
+                    hint=args.hint,
+                    mask=args.mask,
+                    pin=pin,
+                    steps=args.steps,
+                    guidance=args.guidance,
+                    seed=args.seed,
+                    reads=args.reads,
+                    window=args.window,
+                ),
+            )
 
 
-def _videos(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, dict[str, dict[str, float]]]:
-    """{file: {method: PSNR, SSIM}}; frames are read from the disk again for each method, a few at a time."""
+def _videos(
+    args: argparse.Namespace, methods: dict[str, MakeAll]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """{file: {method: PSNR, SSIM}}; frames are read from the disk again for each method, a few at a
+    time.
+    """
     found: dict[str, dict[str, dict[str, float]]] = {}
     print(f"{'video':<28} {'method':<18} {'PSNR dB':>8} {'SSIM':>7} {'frames':>7}")
     for path in args.videos:
@@ -109,7 +205,10 @@ def _videos(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, 
                 made = fill(np.stack(list(kept)) if name.startswith(NETWORK) else kept, "", 0)
                 score = scores.score(itertools.islice(truth, count), made, args.every)
             found.setdefault(path.name, {})[name] = asdict(score)
-            print(f"{path.name:<28} {name:<18} {score.psnr:8.2f} {score.ssim:7.4f} {score.frames:7d}", flush=True)
+            print(
+                f"{path.name:<28} {name:<18} {score.psnr:8.2f} {score.ssim:7.4f} {score.frames:7d}",
+                flush=True,
+            )
     return found
 
 
@@ -118,10 +217,16 @@ def _shapes(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, 
     frames = scores.usable(args.frames, args.every)
     world = ShapesWorld(tuple(args.size), frames, bounce=args.bounce, speed=tuple(args.speed))
     clips = [world.clip(args.first + i) for i in range(args.shapes)]
-    print(f"\n{len(clips)} clips of the shapes world, {frames} frames of {args.size[0]}x{args.size[1]}, every "
-          f"{args.every}th kept")
-    print(f"{'method':<18} {'PSNR dB':>8} {'SSIM':>7} {'position px':>12} {'lost':>6} {'steady':>7} {'right':>6} {'roughness':>10}")
-    found = {"truth": _one(args, clips, lambda kept, caption, number: iter(clips[number].frames_FHWC))}
+    print(
+        f"\n{len(clips)} clips of the shapes world, {frames} frames of {args.size[0]}x{args.size[1]}, every "
+        f"{args.every}th kept"
+    )
+    print(
+        f"{'method':<18} {'PSNR dB':>8} {'SSIM':>7} {'position px':>12} {'lost':>6} {'steady':>7} {'right':>6} {'roughness':>10}"
+    )
+    found = {
+        "truth": _one(args, clips, lambda kept, caption, number: iter(clips[number].frames_FHWC))
+    }
     _row("truth", found["truth"])
     for name, fill in methods.items():
         found[name] = _one(args, clips, fill)
@@ -142,8 +247,11 @@ def _one(args: argparse.Namespace, clips: list[Clip], fill: MakeAll) -> dict[str
 
 
 def _row(name: str, means: dict[str, float]) -> None:
-    print(f"{name:<18} {means['psnr']:8.2f} {means['ssim']:7.4f} {means['position']:12.2f} {means['lost']:6.1%} "
-          f"{means['steady']:7.1%} {means['right']:6.1%} {means['smoothness']:10.3f}", flush=True)
+    print(
+        f"{name:<18} {means['psnr']:8.2f} {means['ssim']:7.4f} {means['position']:12.2f} {means['lost']:6.1%} "
+        f"{means['steady']:7.1%} {means['right']:6.1%} {means['smoothness']:10.3f}",
+        flush=True,
+    )
 
 
 def command(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,6 @@
-"""Measure long videos of the shapes world: is it one object throughout, do joins show, is its path smooth?"""
+"""Measure long videos of the shapes world: is it one object throughout, do joins show, is its path
+smooth?
+"""
 
 from __future__ import annotations
 
@@ -27,23 +29,56 @@ EXAMPLES = """examples:
 FOLDER is what infer.py wrote: videos in the order of the prompts in its video.json. --joins is the number of frames from one
 join to the next: 15 for runs of 16 frames that share their ends. With several folders a table has a line for each.
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
-FIGURES = {"constant": "one object as asked throughout", "agreeing": "windows of 16 frames right",
-           "join": "change at joins / median", "worst": "worst join", "bend": "bend of the path, px", "moved": "way, px"}
+FIGURES = {
+    "constant": "one object as asked throughout",
+    "agreeing": "windows of 16 frames right",
+    "join": "change at joins / median",
+    "worst": "worst join",
+    "bend": "bend of the path, px",
+    "moved": "way, px",
+}
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(prog="evaluate_long.py", description=__doc__, epilog=EXAMPLES,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        prog="evaluate_long.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     made.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="the videos")
-    made.add_argument("--joins", type=int, nargs="+", default=[15], metavar="N",
-                      help="frames from one join to the next (15), one for all folders or one each; 0: none")
-    made.add_argument("--names", nargs="+", metavar="NAME", help="of the folders, for table and plot")
-    made.add_argument("--prompts", type=Path, metavar="FILE", help="JSON with the prompts (FOLDER/video.json)")
-    made.add_argument("--shapes", nargs="+", default=["circle", "square", "triangle"], choices=list(SHAPES), metavar="NAME")
-    made.add_argument("--colours", nargs="+", default=["red", "green", "blue", "yellow"], metavar="NAME")
+    made.add_argument(
+        "--joins",
+        type=int,
+        nargs="+",
+        default=[15],
+        metavar="N",
+        help="frames from one join to the next (15), one for all folders or one each; 0: none",
+    )
+    made.add_argument(
+        "--names", nargs="+", metavar="NAME", help="of the folders, for table and plot"
+    )
+    made.add_argument(
+        "--prompts", type=Path, metavar="FILE", help="JSON with the prompts (FOLDER/video.json)"
+    )
+    made.add_argument(
+        "--shapes",
+        nargs="+",
+        default=["circle", "square", "triangle"],
+        choices=list(SHAPES),
+        metavar="NAME",
+    )
+    made.add_argument(
+        "--colours", nargs="+", default=["red", "green", "blue", "yellow"], metavar="NAME"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write every video's numbers")
-    made.add_argument("--plot", type=Path, metavar="PNG", help="draw the first video of each folder: changes, and the object's way")
+    made.add_argument(
+        "--plot",
+        type=Path,
+        metavar="PNG",
+        help="draw the first video of each folder: changes, and the object's way",
+    )
     return made
 
 
@@ -53,40 +88,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = args.names or [str(folder) for folder in args.folders]
     joins = args.joins * len(args.folders) if len(args.joins) == 1 else args.joins
     if not len(names) == len(joins) == len(args.folders):
-        raise ConfigError(f"{len(args.folders)} folders, {len(joins)} joins and {len(names)} names; one each is needed")
+        raise ConfigError(
+            f"{len(args.folders)} folders, {len(joins)} joins and {len(names)} names; one each is needed"
+        )
     look, record, first = (tuple(args.shapes), tuple(args.colours)), {}, []
     for folder, name, every in zip(args.folders, names, joins, strict=True):
         scores, frames = _measured(folder, args.prompts, every, look)
         record[name] = {"summary": table(scores), "videos": [asdict(s) for s in scores]}
         first.append((name, frames))
     summaries = {name: entry["summary"] for name, entry in record.items()}
-    print(markdown(summaries) if len(names) > 1 else ", ".join(f"{k} {v:.3g}" for k, v in summaries[names[0]].items()))
+    print(
+        markdown(summaries)
+        if len(names) > 1
+        else ", ".join(f"{k} {v:.3g}" for k, v in summaries[names[0]].items())
+    )
     if args.json:
-        write_text(args.json, json.dumps(record if len(names) > 1 else record[names[0]], indent=1) + "\n")
+        write_text(
+            args.json, json.dumps(record if len(names) > 1 else record[names[0]], indent=1) + "\n"
+        )
     if args.plot:
         plot(args.plot, first, *look)
     return 0
 
 
-def _measured(folder: Path, listed: Path | None, every: int,
-              look: tuple[tuple[str, ...], ...]) -> tuple[list[LongScore], np.ndarray]:
+def _measured(
+    folder: Path, listed: Path | None, every: int, look: tuple[tuple[str, ...], ...]
+) -> tuple[list[LongScore], np.ndarray]:
     """The scores of a folder's videos, a line printed for each, and the frames of the first."""
     prompts, scores, first = read_prompts(listed or folder / "video.json"), [], None
     with bar(len(prompts), f"reading {folder}", unit="video") as progress:
         for file, prompt in zip(sample_files(folder, len(prompts)), prompts, strict=True):
             frames, _ = read_video(file)
-            scores.append(score(frames, prompt, range(every, len(frames), every) if every else (), *look))
+            scores.append(
+                score(frames, prompt, range(every, len(frames), every) if every else (), *look)
+            )
             first = frames if first is None else first
             progress.update(1)
     for prompt, found in zip(prompts, scores, strict=True):
-        print(f"{prompt}: {found.agreeing} of {found.windows} windows agree, joins {found.join:.2f} (worst {found.worst:.2f}), "
-              f"bend {found.bend:.3f}, moved {found.moved:.1f}")
+        print(
+            f"{prompt}: {found.agreeing} of {found.windows} windows agree, joins {found.join:.2f} (worst {found.worst:.2f}), "
+            f"bend {found.bend:.3f}, moved {found.moved:.1f}"
+        )
     return scores, first
 
 
 def markdown(summaries: Mapping[str, Mapping[str, float]]) -> str:
     """A table with a line for each way."""
-    lines = [f"| way | videos | {' | '.join(FIGURES.values())} |", "|" + "---|" * (len(FIGURES) + 2)]
+    lines = [
+        f"| way | videos | {' | '.join(FIGURES.values())} |",
+        "|" + "---|" * (len(FIGURES) + 2),
+    ]
     for name, summary in summaries.items():
         shares = [f"{100 * summary[key]:.0f} %" for key in list(FIGURES)[:2]]
         others = [f"{summary[key]:.3g}" for key in list(FIGURES)[2:]]

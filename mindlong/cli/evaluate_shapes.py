@@ -1,4 +1,6 @@
-"""Measure generated clips of the shapes world: do they show the shape, colour and direction asked for, steadily?"""
+"""Measure generated clips of the shapes world: do they show the shape, colour and direction asked
+for, steadily?
+"""
 
 from __future__ import annotations
 
@@ -31,17 +33,34 @@ BEST_FIRST = ("", ".gif", ".avi", ".mp4", ".webm")  # "" is a folder of frames
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(prog="evaluate_shapes.py", description=__doc__, epilog=EXAMPLES,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        prog="evaluate_shapes.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     made.add_argument("folder", type=Path, metavar="FOLDER", help="the samples")
-    made.add_argument("--prompts", type=Path, metavar="FILE", help="JSON with the prompts (FOLDER/video.json)")
+    made.add_argument(
+        "--prompts", type=Path, metavar="FILE", help="JSON with the prompts (FOLDER/video.json)"
+    )
     for name, valid in (("shapes", SHAPES), ("colours", COLOURS)):
-        made.add_argument(f"--{name}", nargs="+", default=list(valid), metavar="NAME",
-                          help=f"{name} to choose from ({', '.join(valid)})")
-    made.add_argument("--motions", nargs="+", metavar="NAME",
-                      help=f"directions to choose from ({', '.join(FOUR)}; all eight if a prompt has a diagonal one)")
+        made.add_argument(
+            f"--{name}",
+            nargs="+",
+            default=list(valid),
+            metavar="NAME",
+            help=f"{name} to choose from ({', '.join(valid)})",
+        )
+    made.add_argument(
+        "--motions",
+        nargs="+",
+        metavar="NAME",
+        help=f"directions to choose from ({', '.join(FOUR)}; all eight if a prompt has a diagonal one)",
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write rates and readings")
-    made.add_argument("--failures", type=Path, metavar="PNG", help="write a contact sheet of what is not right")
+    made.add_argument(
+        "--failures", type=Path, metavar="PNG", help="write a contact sheet of what is not right"
+    )
     return made
 
 
@@ -51,8 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     prompts = read_prompts(args.prompts or args.folder / "video.json")
     files = sample_files(args.folder, len(prompts))
     diagonal = any(" " in (parse_caption(p)[2] or "") for p in prompts)
-    names = _known(args.shapes, SHAPES), _known(args.colours, COLOURS), _known(
-        args.motions or (MOTIONS if diagonal else FOUR), MOTIONS)
+    names = (
+        _known(args.shapes, SHAPES),
+        _known(args.colours, COLOURS),
+        _known(args.motions or (MOTIONS if diagonal else FOUR), MOTIONS),
+    )
     samples: list[np.ndarray] = []
     scores = score(_loaded(files, samples), prompts, *names)
     print(scores.table())
@@ -64,24 +86,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """The prompts of a JSON list (of texts, or of objects with "prompt"), or of an object with such a list as
-    "prompts".
+    """The prompts of a JSON list (of texts, or of objects with "prompt"), or of an object with such
+    a list as "prompts".
     """
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputFileError(f"{path} cannot be read: {error.strerror}; give the prompts with --prompts") from error
+        raise InputFileError(
+            f"{path} cannot be read: {error.strerror}; give the prompts with --prompts"
+        ) from error
     except ValueError as error:
         raise InputFileError(f"{path} is not JSON: {error}") from error
     rows = held.get("prompts") if isinstance(held, dict) else held
-    texts = [r.get("prompt") if isinstance(r, dict) else r for r in rows] if isinstance(rows, list) else []
+    texts = (
+        [r.get("prompt") if isinstance(r, dict) else r for r in rows]
+        if isinstance(rows, list)
+        else []
+    )
     if not texts or not all(isinstance(t, str) for t in texts):
-        raise InputFileError(f"{path} holds no prompts; it needs a list of texts, or an object with it as 'prompts'")
+        raise InputFileError(
+            f"{path} holds no prompts; it needs a list of texts, or an object with it as 'prompts'"
+        )
     return texts
 
 
 def sample_files(folder: Path, count: int) -> list[Path]:
-    """The samples by name, of each the least lossy file; raises InputFileError if they are not `count`."""
+    """The samples by name, of each the least lossy file; raises InputFileError if they are not
+    `count`.
+    """
     if not folder.is_dir():
         raise InputFileError(f"{folder} is not a folder")
     found: dict[str, Path] = {}
@@ -101,12 +133,23 @@ def _rank(path: Path) -> int:
 
 def record(scores: Scores, prompts: Sequence[str], files: Sequence[Path]) -> dict:
     """The scores as JSON can hold them."""
-    rates = {n: {"hits": r.hits, "total": r.total, "share": r.share, "interval95": r.interval}
-             for n, r in scores.rates.items()}
-    rows = [{"file": f.name, "prompt": p, "read": [r.shape, r.colour, r.motion], "confidence": round(r.confidence, 3),
-             "direction_confidence": round(r.motion_confidence, 3), "steady": r.steady, "problems": r.problems,
-             "right": v}
-            for f, p, r, v in zip(files, prompts, scores.readings, scores.verdicts, strict=True)]
+    rates = {
+        n: {"hits": r.hits, "total": r.total, "share": r.share, "interval95": r.interval}
+        for n, r in scores.rates.items()
+    }
+    rows = [
+        {
+            "file": f.name,
+            "prompt": p,
+            "read": [r.shape, r.colour, r.motion],
+            "confidence": round(r.confidence, 3),
+            "direction_confidence": round(r.motion_confidence, 3),
+            "steady": r.steady,
+            "problems": r.problems,
+            "right": v,
+        }
+        for f, p, r, v in zip(files, prompts, scores.readings, scores.verdicts, strict=True)
+    ]
     return {"rates": rates, "samples": rows}
 
 
@@ -118,7 +161,9 @@ def _loaded(files: Sequence[Path], kept: list[np.ndarray]) -> Iterator[np.ndarra
             progress.update()
 
 
-def _write_failures(path: Path, scores: Scores, samples: list[np.ndarray], prompts: Sequence[str]) -> None:
+def _write_failures(
+    path: Path, scores: Scores, samples: list[np.ndarray], prompts: Sequence[str]
+) -> None:
     wrong = [i for i, v in enumerate(scores.verdicts) if not v["all"]]
     if not wrong:
         print("no failures: no contact sheet of them is written")
@@ -130,13 +175,17 @@ def _write_failures(path: Path, scores: Scores, samples: list[np.ndarray], promp
 def _said(scores: Scores, i: int) -> str:
     r = scores.readings[i]
     sure = "" if r.sure else f", unsure ({r.confidence:.2f})"
-    return f"{r.colour} {r.shape} {r.motion}{sure}{'; ' + '; '.join(r.problems) if r.problems else ''}"
+    return (
+        f"{r.colour} {r.shape} {r.motion}{sure}{'; ' + '; '.join(r.problems) if r.problems else ''}"
+    )
 
 
 def _known(names: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in valid:
-            raise ConfigError(f"the shapes world does not know {name!r}.{did_you_mean(name, valid)}")
+            raise ConfigError(
+                f"the shapes world does not know {name!r}.{did_you_mean(name, valid)}"
+            )
     return tuple(names)
 
 

@@ -1,4 +1,6 @@
-"""The part of infer.py that needs MindSpore: set up the device, open the run's folder, start the pipeline."""
+"""The part of infer.py that needs MindSpore: set up the device, open the run's folder, start the
+pipeline.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,37 @@ def run(loaded: Loaded) -> int:
     config, clock = loaded.values, time.monotonic()
     entry, env = pipeline(config.pipeline), config.env
     if launch.world_size() > 1 and not entry.shared:
-        raise ConfigError(f"pipeline {config.pipeline} runs in one process; {launch.world_size()} were started")
-    device.setup(env.device_target, env.mode, launch.local_rank() if launch.world_size() > 1 else None, env.jit_level, env.native,
-                 env.threads)
+        raise ConfigError(
+            f"pipeline {config.pipeline} runs in one process; {launch.world_size()} were started"
+        )
+    device.setup(
+        env.device_target,
+        env.mode,
+        launch.local_rank() if launch.world_size() > 1 else None,
+        env.jit_level,
+        env.native,
+        env.threads,
+    )
     attention.use(config.attention.backend)
     comm = launch.connect()
     work = function(entry.run)
-    session = open_session(loaded, entry.resumes) if comm.size == 1 else shared_session(loaded, entry.resumes, comm)
-    session.log.info("mindlong %s on MindSpore %s, %s, %s mode, pipeline %s, seed %d%s", __version__, mindspore.__version__,
-                     device.chip(), env.mode, config.pipeline, config.seed,
-                     f"; going on in {session.folder}" if session.resumed else "")
+    session = (
+        open_session(loaded, entry.resumes)
+        if comm.size == 1
+        else shared_session(loaded, entry.resumes, comm)
+    )
+    session.log.info(
+        "mindlong %s on MindSpore %s, %s, %s mode, pipeline %s, seed %d%s",
+        __version__,
+        mindspore.__version__,
+        device.chip(),
+        env.mode,
+        config.pipeline,
+        config.seed,
+        f"; going on in {session.folder}" if session.resumed else "",
+    )
     work(session)
-    session.log.info("everything is in %s, after %.1f s", session.folder.resolve(), time.monotonic() - clock)
+    session.log.info(
+        "everything is in %s, after %.1f s", session.folder.resolve(), time.monotonic() - clock
+    )
     return 0

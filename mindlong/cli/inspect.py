@@ -1,4 +1,6 @@
-"""Say what a checkpoint is: its form, networks, sizes, formats, and what is suspicious. Nothing in it is run."""
+"""Say what a checkpoint is: its form, networks, sizes, formats, and what is suspicious. Nothing in
+it is run.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,23 @@ exit codes: 0 weights and nothing else, 3 damaged, of another kind, or it asks f
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="inspect_checkpoint.py", description=__doc__, epilog=EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="weight files, indices of shards or folders")
+    parser = argparse.ArgumentParser(
+        prog="inspect_checkpoint.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="weight files, indices of shards or folders"
+    )
     parser.add_argument("--names", action="store_true", help="list every tensor")
-    parser.add_argument("--inert", action="append", default=[], metavar="PATTERN",
-                        help="Python names in the file to step over unbuilt, such as 'pytorch_lightning.*'")
+    parser.add_argument(
+        "--inert",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="Python names in the file to step over unbuilt, such as 'pytorch_lightning.*'",
+    )
     args = parser.parse_args(argv)
     findings = [inspect(file, args.names, args.inert) for file in args.files]
     for finding in findings:

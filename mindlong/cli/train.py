@@ -1,4 +1,6 @@
-"""Train a network from a configuration. Running the same command again goes on where the last run stopped."""
+"""Train a network from a configuration. Running the same command again goes on where the last run
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -54,13 +56,19 @@ def plan(loaded: Loaded) -> list[str]:
 
 
 def _factor(config: TrainConfig) -> int:
-    """Pixels of a latent along an edge, as the autoencoder of a latent family says; 8, the usual, where it is not there yet."""
+    """Pixels of a latent along an edge, as the autoencoder of a latent family says; 8, the usual,
+    where it is not there yet.
+    """
     from mindlong.checkpoints.files import open_weights
     from mindlong.checkpoints.parts import read_part
     from mindlong.pipelines.weights import locate
 
     try:
-        return read_part(open_weights(locate(config.latents.vae)), "vae").spec.factor if config.latents.vae else 8
+        return (
+            read_part(open_weights(locate(config.latents.vae)), "vae").spec.factor
+            if config.latents.vae
+            else 8
+        )
     except UserError:
         return 8
 

@@ -23,14 +23,23 @@ def run(loaded: Loaded) -> int:
     config: TrainConfig = loaded.values
     env = config.env
     one_of_many = launch.local_rank() if launch.world_size() > 1 else None
-    device.setup(env.device_target, env.mode, one_of_many, jit_level=env.jit_level, native=env.native, threads=env.threads)
+    device.setup(
+        env.device_target,
+        env.mode,
+        one_of_many,
+        jit_level=env.jit_level,
+        native=env.native,
+        threads=env.threads,
+    )
     attention.use(config.attention.backend)
     comm = launch.connect()
     run_dir = Path(config.run_dir)
     logger = log.setup(comm.rank, run_dir / "log.txt" if comm.rank == 0 else None)
     logger.info("\n".join(_opening(loaded, comm.size)))
     with open_source(config.data, config.train.seed, config.train.workers) as source:
-        trainer = Trainer(build_task(config, source), config.train, run_dir, comm, config_text=loaded.text)
+        trainer = Trainer(
+            build_task(config, source), config.train, run_dir, comm, config_text=loaded.text
+        )
         logger.info("\n".join(trainer.describe()))
         trainer.run()
     return 0
@@ -38,10 +47,12 @@ def run(loaded: Loaded) -> int:
 
 def _opening(loaded: Loaded, world: int) -> list[str]:
     config: TrainConfig = loaded.values
-    return opening_lines({
-        "mindlong": f"{__version__} on MindSpore {mindspore.__version__}, {device.chip()}, {config.env.mode} mode",
-        "world size": world,
-        "seed": config.train.seed,
-        "config": loaded.path or "from the command line",
-        "plan": f"{config.train.steps} steps of {config.train.batch_size} samples into {config.run_dir}",
-    })  # fmt: skip
+    return opening_lines(
+        {
+            "mindlong": f"{__version__} on MindSpore {mindspore.__version__}, {device.chip()}, {config.env.mode} mode",
+            "world size": world,
+            "seed": config.train.seed,
+            "config": loaded.path or "from the command line",
+            "plan": f"{config.train.steps} steps of {config.train.batch_size} samples into {config.run_dir}",
+        }
+    )

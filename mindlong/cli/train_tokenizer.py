@@ -1,4 +1,6 @@
-"""Learn a small CLIP vocabulary (vocab.json, merges.txt) from captions, for a text encoder that is trained from nothing."""
+"""Learn a small CLIP vocabulary (vocab.json, merges.txt) from captions, for a text encoder that is
+trained from nothing.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +25,32 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    made = argparse.ArgumentParser(prog="train_tokenizer.py", description=__doc__, epilog=EXAMPLES,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        prog="train_tokenizer.py",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     made.add_argument("--src", metavar="FILE", help="text file, one caption a line")
     made.add_argument("--shapes", action="store_true", help="the captions of the shapes world")
-    made.add_argument("--dst", required=True, metavar="FOLDER", help="gets vocab.json and merges.txt")
-    made.add_argument("--size", type=int, default=1000, help="most tokens in the vocabulary, at least 514 (default 1000)")
+    made.add_argument(
+        "--dst", required=True, metavar="FOLDER", help="gets vocab.json and merges.txt"
+    )
+    made.add_argument(
+        "--size",
+        type=int,
+        default=1000,
+        help="most tokens in the vocabulary, at least 514 (default 1000)",
+    )
     args = made.parse_args(argv)
     vocabulary, merges = learn(_captions(args), args.size)
     folder = Path(args.dst)
     if (folder / "vocab.json").exists():
         raise ConfigError(f"{folder / 'vocab.json'} exists; give another --dst")
     folder.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(folder / "merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    atomic.write_text(
+        folder / "merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges)
+    )
     atomic.write_text(folder / "vocab.json", json.dumps(vocabulary, ensure_ascii=False, indent=0))
     print(f"wrote {len(vocabulary)} tokens and {len(merges)} merges to {folder}")
     return 0
@@ -45,8 +60,20 @@ def _captions(args: argparse.Namespace) -> list[str]:
     if args.shapes == bool(args.src):
         raise ConfigError("give either --src FILE or --shapes")
     if args.shapes:
-        return ShapesWorld(shapes=SHAPES, colours=("red", "green", "blue", "yellow", "magenta", "cyan", "orange"),
-                           motions=("left", "right", "up", "down", "up left", "up right", "down left", "down right")).captions()
+        return ShapesWorld(
+            shapes=SHAPES,
+            colours=("red", "green", "blue", "yellow", "magenta", "cyan", "orange"),
+            motions=(
+                "left",
+                "right",
+                "up",
+                "down",
+                "up left",
+                "up right",
+                "down left",
+                "down right",
+            ),
+        ).captions()
     try:
         return Path(args.src).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

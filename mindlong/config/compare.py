@@ -11,9 +11,21 @@ from omegaconf import OmegaConf
 from mindlong.config.schema import TrainConfig
 from mindlong.utils.errors import ConfigError
 
-# keys that change what is kept, shown or where it runs, not what is learnt; steps may be raised to train longer
-FREE = ("run_dir", "env.", "attention.", "preview.", "data.workers", "data.max_bad", "train.steps", "train.save_every",
-        "train.keep", "train.preview_every", "train.workers")
+# keys that change what is kept, shown or where it runs, not what is learnt; steps may be raised to
+# train longer
+FREE = (
+    "run_dir",
+    "env.",
+    "attention.",
+    "preview.",
+    "data.workers",
+    "data.max_bad",
+    "train.steps",
+    "train.save_every",
+    "train.keep",
+    "train.preview_every",
+    "train.workers",
+)
 ABSENT = "absent"
 
 
@@ -31,13 +43,18 @@ def check_same_run(saved: str, given: str, folder: str) -> list[str]:
         ConfigError: differences that would make it another training, all of them listed.
     """
     usual = dict(_leaves(OmegaConf.to_container(OmegaConf.structured(TrainConfig))))
-    changed = [(key, was, now) for key, was, now in differences(saved, given)
-               if not (was == ABSENT and usual.get(key, ABSENT) == now)]  # a key that is newer than the run
+    changed = [
+        (key, was, now)
+        for key, was, now in differences(saved, given)
+        if not (was == ABSENT and usual.get(key, ABSENT) == now)
+    ]  # a key that is newer than the run
     foreign = [(key, a, b) for key, a, b in changed if not key.startswith(FREE)]
     if foreign:
         listed = ", ".join(f"{key} (saved {a!r}, now {b!r})" for key, a, b in foreign)
-        raise ConfigError(f"{folder} holds a run with another configuration; it differs in {listed}. "
-                          "Give another run_dir, or the same values to go on with that run")
+        raise ConfigError(
+            f"{folder} holds a run with another configuration; it differs in {listed}. "
+            "Give another run_dir, or the same values to go on with that run"
+        )
     return [f"{key}: {a!r} before, now {b!r}" for key, a, b in changed]
 
 

@@ -39,19 +39,28 @@ def _default(f: dataclasses.Field) -> str:
 
 def _help(f: dataclasses.Field) -> str:
     text, choices = f.metadata.get("help", ""), f.metadata.get("choices")
-    return f"{text} ({', '.join(c or 'empty' for c in choices)})" if choices and len(choices) > 1 else text
+    return (
+        f"{text} ({', '.join(c or 'empty' for c in choices)})"
+        if choices and len(choices) > 1
+        else text
+    )
 
 
 def table(schema: type) -> str:
     """All keys of `schema` and of the model families or the pipelines as aligned text."""
     blocks = ["keys:\n" + _aligned(list(keys_of(schema)))]
     if hasattr(schema, "chosen"):
-        blocks += [f"keys of pipeline {name}:\n" + _aligned(list(keys_of(entry.options, f"{name}.")))
-                   for name, entry in PIPELINES.items() if entry.options]
+        blocks += [
+            f"keys of pipeline {name}:\n" + _aligned(list(keys_of(entry.options, f"{name}.")))
+            for name, entry in PIPELINES.items()
+            if entry.options
+        ]
         return "\n\n".join(blocks)
     for model in dict.fromkeys(SCHEMAS.values()):
         names = ", ".join(family for family, schema in SCHEMAS.items() if schema is model)
-        blocks.append(f"keys of a model of family {names}:\n" + _aligned(list(keys_of(model, "model."))))
+        blocks.append(
+            f"keys of a model of family {names}:\n" + _aligned(list(keys_of(model, "model.")))
+        )
     return "\n\n".join(blocks)
 
 

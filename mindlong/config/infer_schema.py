@@ -1,4 +1,6 @@
-"""Every key of an inference configuration: those that all pipelines share, and the section of the pipeline chosen."""
+"""Every key of an inference configuration: those that all pipelines share, and the section of the
+pipeline chosen.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,14 @@ def _section(kind: type) -> Any:
 class InferConfig:
     """A sampling run."""
 
-    pipeline: str = option("pixel", "; ".join(f"{name}: {entry.about}" for name, entry in PIPELINES.items()))
-    weights: str = option("", "a run folder, a checkpoint folder, a weights file, a whole pipeline's folder, or shipped:NAME; "
-                          "empty: the pipeline's shipped ones")
+    pipeline: str = option(
+        "pixel", "; ".join(f"{name}: {entry.about}" for name, entry in PIPELINES.items())
+    )
+    weights: str = option(
+        "",
+        "a run folder, a checkpoint folder, a weights file, a whole pipeline's folder, or shipped:NAME; "
+        "empty: the pipeline's shipped ones",
+    )
     prompts: list[str] = option([], "one video a prompt")
     prompt: str = option("", "a single prompt, put before prompts")
     count: int = option(1, "videos for each prompt", minimum=1)
@@ -38,8 +45,12 @@ class InferConfig:
         "files to write: mp4 (H.264), gif, png (contact sheet), webm, frames (a folder of pictures)",
         choices=("mp4", "gif", "png", "webm", "frames"),
     )
-    output: str = option("outputs", "folder for the results; a new numbered folder is made in it for every run")
-    scale: int = option(1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1)
+    output: str = option(
+        "outputs", "folder for the results; a new numbered folder is made in it for every run"
+    )
+    scale: int = option(
+        1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1
+    )
     sample: SampleOptions = _section(SampleOptions)
     latent: LatentModelOptions = _section(LatentModelOptions)
     attention: AttentionOptions = _section(AttentionOptions)
@@ -47,19 +58,27 @@ class InferConfig:
 
     @classmethod
     def chosen(cls, tree: Mapping[str, Any]) -> type[InferConfig]:
-        """The schema with the section of the pipeline that the keys in `tree` name. Raises ConfigError."""
+        """The schema with the section of the pipeline that the keys in `tree` name. Raises
+        ConfigError.
+        """
         return infer_schema(str(tree.get("pipeline", "pixel")))
 
     @classmethod
     def placed(cls, pairs: Mapping[str, Any]) -> dict[str, Any]:
-        """`pairs` of the command line, where the section of the pipeline chosen may go unnamed: video=FILE stands for
-        interpolate.video=FILE, if there is no common key called so.
+        """`pairs` of the command line, where the section of the pipeline chosen may go unnamed:
+        video=FILE stands for interpolate.video=FILE, if there is no common key called so.
         """
         section = next((f for f in fields(cls) if f.name in PIPELINES), None)
-        own = {f.name for f in fields(section.default_factory)} - {f.name for f in fields(cls)} if section else set()
+        own = (
+            {f.name for f in fields(section.default_factory)} - {f.name for f in fields(cls)}
+            if section
+            else set()
+        )
         short = {key: value for key, value in pairs.items() if key in own}
         placed = {key: value for key, value in pairs.items() if key not in own}
-        return placed | {section.name: {**short, **placed.get(section.name, {})}} if short else placed
+        return (
+            placed | {section.name: {**short, **placed.get(section.name, {})}} if short else placed
+        )
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

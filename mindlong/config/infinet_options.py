@@ -12,22 +12,52 @@ from mindlong.spec.control import FILLS, TOLD, ControlSpec
 
 @dataclass
 class InfinetOptions:
-    """Training a latent UNet to fill in frames between known ones, at every level of a hierarchy; off while lengths is empty."""
+    """Training a latent UNet to fill in frames between known ones, at every level of a hierarchy;
+    off while lengths is empty.
+    """
 
-    lengths: list[int] = option([], "frames of a run at each level, for example [16, 16]: 16 key frames, then 16 frames from one "
-                                "to the next; a training film has 1 + prod(length - 1) frames", minimum=3)
-    index: str = option("", "clips: the index that tools/chop_video.py --index wrote; the shapes world needs none")
-    shares: list[float] = option([], "share of the samples that each level gets; empty: all the same", minimum=0)
-    given: float = option(0.25, "share of level 0's samples that know their first frame, their last, or both", minimum=0)
-    key_noise: float = option(0.0, "known frames get noise of a deviation up to this; flaws of keys are then forgiven", minimum=0)
+    lengths: list[int] = option(
+        [],
+        "frames of a run at each level, for example [16, 16]: 16 key frames, then 16 frames from one "
+        "to the next; a training film has 1 + prod(length - 1) frames",
+        minimum=3,
+    )
+    index: str = option(
+        "", "clips: the index that tools/chop_video.py --index wrote; the shapes world needs none"
+    )
+    shares: list[float] = option(
+        [], "share of the samples that each level gets; empty: all the same", minimum=0
+    )
+    given: float = option(
+        0.25,
+        "share of level 0's samples that know their first frame, their last, or both",
+        minimum=0,
+    )
+    key_noise: float = option(
+        0.0,
+        "known frames get noise of a deviation up to this; flaws of keys are then forgiven",
+        minimum=0,
+    )
     unknown_only: bool = option(False, "the loss counts only the frames that are not known")
-    hidden: int = option(32, "channels of the branch's cascade of convolutions; 0: from the latents at once, as InfiNet", minimum=0)
+    hidden: int = option(
+        32,
+        "channels of the branch's cascade of convolutions; 0: from the latents at once, as InfiNet",
+        minimum=0,
+    )
     per_layer: bool = option(False, "a unit of the branch for every layer, not one a level")
-    depths: int = option(0, "levels that the network is told apart; 0: it is not told the level", minimum=0)
-    fill: str = option("zero", "what the branch is told at unknown frames: nothing, or a blend of the known neighbours",
-                       choices=FILLS)
-    told: str = option("known", "what it is told of each frame: whether it is known, or also its place between known ones",
-                       choices=tuple(TOLD))
+    depths: int = option(
+        0, "levels that the network is told apart; 0: it is not told the level", minimum=0
+    )
+    fill: str = option(
+        "zero",
+        "what the branch is told at unknown frames: nothing, or a blend of the known neighbours",
+        choices=FILLS,
+    )
+    told: str = option(
+        "known",
+        "what it is told of each frame: whether it is known, or also its place between known ones",
+        choices=tuple(TOLD),
+    )
     branch: str = option("", "weights of a branch to start from; empty: a fresh one")
 
     def control(self) -> ControlSpec:
@@ -38,11 +68,17 @@ class InfinetOptions:
         """Sentences on fields that do not fit together."""
         if not self.lengths:
             return
-        if not hasattr(config.model, "spec") or config.model.family in ("vdm", "autoencoder_kl", "clip_text"):
+        if not hasattr(config.model, "spec") or config.model.family in (
+            "vdm",
+            "autoencoder_kl",
+            "clip_text",
+        ):
             yield f"infinet.lengths is given; the family {config.model.family} is not trained on latents of runs"
         if len(set(self.lengths)) > 1 or self.lengths[0] != config.data.frames:
-            yield (f"infinet.lengths is {list(self.lengths)} and data.frames {config.data.frames}; a training has runs of one "
-                   "length, the same as data.frames")
+            yield (
+                f"infinet.lengths is {list(self.lengths)} and data.frames {config.data.frames}; a training has runs of one "
+                "length, the same as data.frames"
+            )
         if self.shares and (len(self.shares) != len(self.lengths) or not sum(self.shares) > 0):
             yield f"infinet.shares is {list(self.shares)}; one share for each of the {len(self.lengths)} levels is needed"
         if self.depths and self.depths < len(self.lengths):

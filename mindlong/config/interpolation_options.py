@@ -1,4 +1,6 @@
-"""The `interpolation` section of a training configuration: learning the frames between given ones."""
+"""The `interpolation` section of a training configuration: learning the frames between given
+ones.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +13,46 @@ from mindlong.config.option import option
 
 @dataclass
 class InterpolationOptions:
-    """A latent UNet that reads mask and hints learns the frames between given ones, or after a first one."""
+    """A latent UNet that reads mask and hints learns the frames between given ones, or after a
+    first one.
+    """
 
-    factor: int = option(0, "every factor-th frame of a run is given; 0: this training is no interpolation", minimum=0)
-    first_frame: bool = option(False, "the first frame is given and the run is the frames after it (the published base model)")
-    frames: int = option(0, "frames of a run, given ones included; 0: as many as the clips have", minimum=0)
-    strides: list[int] = option([1], "a run takes every stride-th frame of a clip, the stride drawn from these: one network for "
-                                "all stages; a network with fps is told latents.fps / stride", minimum=1)
-    hint: str = option("previous", "given frame that a frame is told; previous as published",
-                       choices=("previous", "nearest", "linear"))
-    mask: str = option("zero", "zero: the mask says nothing (as published); between: it marks the frames that are not given",
-                       choices=("zero", "between"))
-    hint_noise: float = option(0.0, "deviation of noise mixed into the hints, for each sample drawn from 0 to this", minimum=0)
-    identity: bool = option(True, "layers over time that latents.unet_weights lacks start as the identity")
+    factor: int = option(
+        0,
+        "every factor-th frame of a run is given; 0: this training is no interpolation",
+        minimum=0,
+    )
+    first_frame: bool = option(
+        False,
+        "the first frame is given and the run is the frames after it (the published base model)",
+    )
+    frames: int = option(
+        0, "frames of a run, given ones included; 0: as many as the clips have", minimum=0
+    )
+    strides: list[int] = option(
+        [1],
+        "a run takes every stride-th frame of a clip, the stride drawn from these: one network for "
+        "all stages; a network with fps is told latents.fps / stride",
+        minimum=1,
+    )
+    hint: str = option(
+        "previous",
+        "given frame that a frame is told; previous as published",
+        choices=("previous", "nearest", "linear"),
+    )
+    mask: str = option(
+        "zero",
+        "zero: the mask says nothing (as published); between: it marks the frames that are not given",
+        choices=("zero", "between"),
+    )
+    hint_noise: float = option(
+        0.0,
+        "deviation of noise mixed into the hints, for each sample drawn from 0 to this",
+        minimum=0,
+    )
+    identity: bool = option(
+        True, "layers over time that latents.unet_weights lacks start as the identity"
+    )
 
     @property
     def wanted(self) -> bool:
@@ -46,8 +75,10 @@ class InterpolationOptions:
             yield f"interpolation.hint_noise is {self.hint_noise:g}; it is at most 1"
         needed = (self.run_frames(config) - 1) * max(self.strides) + 1
         if needed > config.data.frames or self.run_frames(config) < 2:
-            yield (f"interpolation.frames is {self.run_frames(config)} with strides {list(self.strides)}; that takes clips of "
-                   f"{needed} frames, and data.frames is {config.data.frames}")
+            yield (
+                f"interpolation.frames is {self.run_frames(config)} with strides {list(self.strides)}; that takes clips of "
+                f"{needed} frames, and data.frames is {config.data.frames}"
+            )
         yield from _channels(config.model)
 
 
@@ -57,5 +88,7 @@ def _channels(model: Any) -> Iterator[str]:
         return
     spec = model.spec()
     if spec.in_channels != 2 * spec.out_channels + 1:
-        yield (f"model.in_channels is {spec.in_channels}; interpolation needs {2 * spec.out_channels + 1}: latents, a mask, "
-               "and latents of given frames")
+        yield (
+            f"model.in_channels is {spec.in_channels}; interpolation needs {2 * spec.out_channels + 1}: latents, a mask, "
+            "and latents of given frames"
+        )

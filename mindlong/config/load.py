@@ -20,7 +20,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A configuration ready for use: `values` typed, `text` the resolved YAML to save beside the output."""
+    """A configuration ready for use: `values` typed, `text` the resolved YAML to save beside the
+    output.
+    """
 
     values: Any
     text: str
@@ -28,7 +30,9 @@ class Loaded:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError where it is missing, not YAML or not a mapping."""
+    """The mapping in a YAML file. Raises ConfigError where it is missing, not YAML or not a
+    mapping.
+    """
     path = Path(path)
     if not path.is_file():
         near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
@@ -39,7 +43,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds a {type(content).__name__}; a mapping of keys to values is needed")
+        raise ConfigError(
+            f"{path} holds a {type(content).__name__}; a mapping of keys to values is needed"
+        )
     return content
 
 
@@ -75,7 +81,9 @@ def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def _located(name: str, base: Path | None) -> Path:
-    """A path written in a configuration: relative to that file if it exists there, else to the current folder."""
+    """A path written in a configuration: relative to that file if it exists there, else to the
+    current folder.
+    """
     beside = (base.parent / name) if base else Path(name)
     return beside if beside.exists() else Path(name)
 
@@ -101,7 +109,9 @@ def model_node(given: dict[str, Any], extra: dict[str, Any], where: str) -> Dict
     return _merge(OmegaConf.structured(schema), [given, extra], where, prefix="model.")
 
 
-def _merge(schema: DictConfig, layers: Sequence[dict[str, Any]], where: str, prefix: str = "") -> DictConfig:
+def _merge(
+    schema: DictConfig, layers: Sequence[dict[str, Any]], where: str, prefix: str = ""
+) -> DictConfig:
     node = schema
     for layer in layers:
         _check_keys(schema, layer, where, prefix)
@@ -141,7 +151,8 @@ def load(path: str | Path | None, pairs: Sequence[str], schema: type[T]) -> Load
     """Read `path`, put the `key=value` pairs over it, and return the typed configuration.
 
     Raises:
-        ConfigError: an unknown key (with the nearest known one), a wrong type, a missing file, a value out of range.
+        ConfigError: an unknown key (with the nearest known one), a wrong type, a missing file, a
+            value out of range.
     """
     base = Path(path) if path else None
     tree, overrides = (read_yaml(base) if base else {}), parse_overrides(pairs)
@@ -150,7 +161,9 @@ def load(path: str | Path | None, pairs: Sequence[str], schema: type[T]) -> Load
     if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
         schema = schema.chosen({**tree, **overrides})
         overrides = schema.placed(overrides)
-    model = _resolve_model(tree, base, overrides) if "model" in schema.__dataclass_fields__ else None
+    model = (
+        _resolve_model(tree, base, overrides) if "model" in schema.__dataclass_fields__ else None
+    )
     where = str(base) if base else "the command line"
     node = _merge(OmegaConf.structured(schema), [tree], where)
     node = _merge(node, [overrides], "the command line")
@@ -172,7 +185,9 @@ def _finish(node: DictConfig, base: Path | None, where: str) -> Loaded:
 
 
 def load_model(path: str | Path, pairs: Sequence[str] = ()) -> Any:
-    """The typed model section of a model file, with `key=value` pairs put over it (keys without the `model.`)."""
+    """The typed model section of a model file, with `key=value` pairs put over it (keys without the
+    `model.`).
+    """
     from mindlong.config.rules import check
 
     node = model_node(read_yaml(path), parse_overrides(pairs), str(path))

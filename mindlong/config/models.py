@@ -23,7 +23,9 @@ class TextModel:
     width: int = option(64, "caption encoder: width of its layers", minimum=8)
     layers: int = option(1, "caption encoder: number of transformer layers", minimum=0)
     heads: int = option(4, "caption encoder: attention heads", minimum=1)
-    length: int = option(16, "caption encoder: longest caption in tokens; longer ones are refused", minimum=2)
+    length: int = option(
+        16, "caption encoder: longest caption in tokens; longer ones are refused", minimum=2
+    )
 
 
 @dataclass
@@ -37,7 +39,9 @@ class VdmModel:
         choices=("", "vdm", "vdm_0.6", "vdm_0.5"),
     )
     dim: int = option(64, "channels of the first level; even", minimum=4)
-    dim_mults: list[int] = option([1, 2, 4, 8], "channels of each level as multiples of dim", minimum=1)
+    dim_mults: list[int] = option(
+        [1, 2, 4, 8], "channels of each level as multiples of dim", minimum=1
+    )
     channels: int = option(3, "channels of the video: 3 colour, 1 grey", minimum=1)
     out_dim: int | None = option(None, "output channels; empty: as channels")
     cond_dim: int | None = option(None, "width of the condition vector; empty: unconditional")
@@ -72,11 +76,15 @@ class VdmModel:
         """Sentences on what a training configuration with this model gets wrong."""
         step, size = 2 ** (len(self.dim_mults) - 1), config.data.size
         if size[0] % step or size[1] % step:
-            yield (f"data.size is {size}; both must be multiples of {step}, because model.dim_mults has "
-                   f"{len(self.dim_mults)} levels")
+            yield (
+                f"data.size is {size}; both must be multiples of {step}, because model.dim_mults has "
+                f"{len(self.dim_mults)} levels"
+            )
         if config.diffusion.cond_drop and not self.cond_dim:
-            yield (f"diffusion.cond_drop is {config.diffusion.cond_drop:g} but model.cond_dim is empty; there is no "
-                   "condition to drop")
+            yield (
+                f"diffusion.cond_drop is {config.diffusion.cond_drop:g} but model.cond_dim is empty; there is no "
+                "condition to drop"
+            )
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
@@ -93,5 +101,8 @@ class VdmModel:
 
 
 SCHEMAS: dict[str, type] = {
-    "vdm": VdmModel, **dict.fromkeys(FAMILIES, UNetModel), "autoencoder_kl": AutoencoderModel, "clip_text": ClipTextModel,
+    "vdm": VdmModel,
+    **dict.fromkeys(FAMILIES, UNetModel),
+    "autoencoder_kl": AutoencoderModel,
+    "clip_text": ClipTextModel,
 }

@@ -7,11 +7,15 @@ from dataclasses import field
 from typing import Any
 
 
-def option(default: Any, text: str, *, choices: tuple[str, ...] | None = None, minimum: float | None = None) -> Any:
-    """A dataclass field whose help `text` is shown by `--help` and whose value is checked by `config.rules`.
+def option(
+    default: Any, text: str, *, choices: tuple[str, ...] | None = None, minimum: float | None = None
+) -> Any:
+    """A dataclass field whose help `text` is shown by `--help` and whose value is checked by
+    `config.rules`.
 
     Args:
-        default: the value where the user gives none. Lists and mappings are copied for every instance.
+        default: the value where the user gives none. Lists and mappings are copied for every
+            instance.
         text: one line, for the user.
         choices: the words allowed.
         minimum: the smallest number allowed.

@@ -1,7 +1,7 @@
 """The pipelines that infer.py starts: for each the keys of its own, and where the code stands.
 
-To add one: the dataclass of its keys in mindlong/config/infer_options, two functions in mindlong/pipelines, an entry here.
-The keys stand in a section called like the pipeline.
+To add one: the dataclass of its keys in mindlong/config/infer_options, two functions in
+mindlong/pipelines, an entry here. The keys stand in a section called like the pipeline.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ class Pipeline:
 
     Attributes:
         about: one line for the help.
-        plan: "module:function" of (Loaded) -> rows of the dry run, a dict of texts; the module imports no MindSpore.
-        run: "module:function" of (mindlong.pipelines.session.Session) -> None, started with the device set up.
-        options: the dataclass of the section; None: no keys of its own. A method `problems(config)` may yield sentences.
+        plan: "module:function" of (Loaded) -> rows of the dry run, a dict of texts; the module
+            imports no MindSpore.
+        run: "module:function" of (mindlong.pipelines.session.Session) -> None, started with the
+            device set up.
+        options: the dataclass of the section; None: no keys of its own. A method `problems(config)`
+            may yield sentences.
         weights: the default of `weights`.
-        resumes: the same command run again goes on in the folder it left unfinished, rather than starting a new one.
+        resumes: the same command run again goes on in the folder it left unfinished, rather than
+            starting a new one.
         shared: several processes (mpirun, msrun) can work on one run.
     """
 
@@ -97,7 +101,9 @@ PIPELINES: dict[str, Pipeline] = {
 def pipeline(name: str) -> Pipeline:
     """The pipeline called `name`. Raises ConfigError where there is none."""
     if name not in PIPELINES:
-        raise ConfigError(f"pipeline is {name!r}; it must be one of {', '.join(PIPELINES)}.{did_you_mean(name, PIPELINES)}")
+        raise ConfigError(
+            f"pipeline is {name!r}; it must be one of {', '.join(PIPELINES)}.{did_you_mean(name, PIPELINES)}"
+        )
     return PIPELINES[name]
 
 

@@ -1,4 +1,6 @@
-"""Checks that types cannot express: allowed words, ranges, and fields that must agree with each other."""
+"""Checks that types cannot express: allowed words, ranges, and fields that must agree with each
+other.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 
 
 def check(values: Any, where: str) -> None:
-    """Check every field of a configuration, then what its sections say of themselves (`problems()`).
+    """Check every field of a configuration, then what its sections say of themselves
+    (`problems()`).
 
     Raises:
         ConfigError: one sentence naming the field, what it got and what it needs.

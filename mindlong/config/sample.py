@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from mindlong.config.option import option
 
-SAMPLERS = ("ddim", "ddpm", "dpm_solver", "dpm_solver_sde", "euler", "euler_ancestral")  # of mindlong.diffusion.samplers
+SAMPLERS = (
+    "ddim",
+    "ddpm",
+    "dpm_solver",
+    "dpm_solver_sde",
+    "euler",
+    "euler_ancestral",
+)  # of mindlong.diffusion.samplers
 FLAVOURS = ("", "mindlong", "diffusers", "modelscope", "videocrafter")  # of its ddim
 SPACINGS = ("", "trailing", "leading", "linspace", "quadratic", "modelscope")
 
@@ -19,12 +26,26 @@ class SampleOptions:
     sampler: str = option("ddim", "which sampler", choices=SAMPLERS)
     steps: int = option(50, "denoising steps; ddpm takes every timestep instead", minimum=1)
     eta: float = option(0.0, "ddim: noise added at each step, 0 none, 1 as ddpm", minimum=0)
-    flavour: str = option("", "ddim: whose list of timesteps and last step; empty: as the weights' scheduler_config.json says, "
-                          "else mindlong", choices=FLAVOURS)
-    spacing: str = option("", "the other samplers: how timesteps are spread; empty: the sampler's own", choices=SPACINGS)
+    flavour: str = option(
+        "",
+        "ddim: whose list of timesteps and last step; empty: as the weights' scheduler_config.json says, "
+        "else mindlong",
+        choices=FLAVOURS,
+    )
+    spacing: str = option(
+        "",
+        "the other samplers: how timesteps are spread; empty: the sampler's own",
+        choices=SPACINGS,
+    )
     guidance: float = option(1.0, "classifier-free guidance scale; 1 is none", minimum=0)
-    rescale: float = option(0.0, "0 to 1: how far the guided prediction's spread is pulled back (arXiv 2305.08891)", minimum=0)
-    dynamic_threshold: float = option(0.0, "pixels: quantile for dynamic thresholding, 0 is off; 0.9 is usual", minimum=0)
+    rescale: float = option(
+        0.0,
+        "0 to 1: how far the guided prediction's spread is pulled back (arXiv 2305.08891)",
+        minimum=0,
+    )
+    dynamic_threshold: float = option(
+        0.0, "pixels: quantile for dynamic thresholding, 0 is off; 0.9 is usual", minimum=0
+    )
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields out of their range."""

@@ -1,4 +1,6 @@
-"""The `train` section of a configuration: the optimisation, the checkpoints and the running of a training."""
+"""The `train` section of a configuration: the optimisation, the checkpoints and the running of a
+training.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +12,36 @@ from mindlong.config.option import option
 
 @dataclass
 class TrainOptions:
-    """How a network is trained. One `step` is one update of the weights; every interval is counted in steps."""
+    """How a network is trained. One `step` is one update of the weights; every interval is counted
+    in steps.
+    """
 
     steps: int = option(1000, "updates of the weights", minimum=1)
-    batch_size: int = option(8, "samples of one update, over all processes and accumulated parts together", minimum=1)
+    batch_size: int = option(
+        8, "samples of one update, over all processes and accumulated parts together", minimum=1
+    )
     accumulate: int = option(
         1, "parts into which a process cuts its share of the batch, for less memory", minimum=1
     )
     lr: float = option(1e-4, "learning rate after warm-up", minimum=0)
     warmup: int = option(0, "steps over which the learning rate rises from 0", minimum=0)
-    schedule: str = option("constant", "learning rate after warm-up", choices=("constant", "cosine", "linear"))
-    lr_end: float = option(0.0, "cosine, linear: learning rate at the last step, as a share of lr", minimum=0)
+    schedule: str = option(
+        "constant", "learning rate after warm-up", choices=("constant", "cosine", "linear")
+    )
+    lr_end: float = option(
+        0.0, "cosine, linear: learning rate at the last step, as a share of lr", minimum=0
+    )
     optimizer: str = option(
-        "adam", "adam: weight decay joins the gradient; adamw: it shrinks the weight itself", choices=("adam", "adamw")
+        "adam",
+        "adam: weight decay joins the gradient; adamw: it shrinks the weight itself",
+        choices=("adam", "adamw"),
     )
     betas: list[float] = option([0.9, 0.999], "decay of the two moment estimates", minimum=0)
     eps: float = option(1e-8, "added to the root of the second moment", minimum=0)
     weight_decay: float = option(0.0, "weight decay", minimum=0)
-    no_decay: list[str] = option([], "names of parameters without weight decay (shell patterns such as *.bias)")
+    no_decay: list[str] = option(
+        [], "names of parameters without weight decay (shell patterns such as *.bias)"
+    )
     clip_norm: float = option(0.0, "largest norm of the whole gradient; 0: no clipping", minimum=0)
     ema_decay: float = option(0.995, "decay of the averaged weights, 0: none are kept", minimum=0)
     ema_every: int = option(1, "steps between two updates of the averaged weights", minimum=1)
@@ -38,16 +52,28 @@ class TrainOptions:
         choices=("fp32", "fp16"),
     )
     loss_scale: float = option(65536.0, "fp16: first loss scale", minimum=1)
-    loss_scale_every: int = option(1000, "fp16: steps without overflow after which the loss scale doubles", minimum=1)
-    recompute: bool = option(False, "compute activations twice instead of keeping them: less memory, more time")
-    train_only: list[str] = option([], "names of the parameters to train (shell patterns); empty: all")
-    freeze: list[str] = option([], "names of parameters to leave as they are (shell patterns), taken out of train_only")
-    save_every: int = option(1000, "steps between checkpoints; one is always made at the end", minimum=1)
+    loss_scale_every: int = option(
+        1000, "fp16: steps without overflow after which the loss scale doubles", minimum=1
+    )
+    recompute: bool = option(
+        False, "compute activations twice instead of keeping them: less memory, more time"
+    )
+    train_only: list[str] = option(
+        [], "names of the parameters to train (shell patterns); empty: all"
+    )
+    freeze: list[str] = option(
+        [], "names of parameters to leave as they are (shell patterns), taken out of train_only"
+    )
+    save_every: int = option(
+        1000, "steps between checkpoints; one is always made at the end", minimum=1
+    )
     keep: int = option(3, "newest checkpoints kept", minimum=2)
     preview_every: int = option(1000, "steps between preview videos; 0: none", minimum=0)
     log_every: int = option(10, "steps between rows of metrics.csv", minimum=1)
     workers: int = option(2, "background processes that read clips", minimum=0)
-    seed: int = option(0, "initial weights, order of the samples, noise, timesteps and dropout", minimum=0)
+    seed: int = option(
+        0, "initial weights, order of the samples, noise, timesteps and dropout", minimum=0
+    )
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -1,4 +1,6 @@
-"""The `tune` section of a training configuration: one-shot tuning of an image model on a video (Tune-A-Video)."""
+"""The `tune` section of a training configuration: one-shot tuning of an image model on a video
+(Tune-A-Video).
+"""
 
 from __future__ import annotations
 
@@ -13,28 +15,50 @@ from mindlong.spec.unet import UNetSpec
 from mindlong.spec.unet_names import names
 
 FITS = ("crop", "stretch", "refuse")
-PUBLISHED = ("unet.*.attn1.to_q.*", "unet.*.attn2.to_q.*", "unet.*.attn_temp.*")  # what the paper trains, in our names
+PUBLISHED = (
+    "unet.*.attn1.to_q.*",
+    "unet.*.attn2.to_q.*",
+    "unet.*.attn_temp.*",
+)  # what the paper trains, in our names
 DOWN = "unet.down.*"  # what the released code's gradients never reach
 
 
 @dataclass
 class TuneOptions:
-    """Tuning on single videos, arXiv 2212.11565; off while no video is named. Frames and size stand in data."""
+    """Tuning on single videos, arXiv 2212.11565; off while no video is named. Frames and size stand
+    in data.
+    """
 
     video: str = option("", "tune on this video (a file or a folder of frames)")
     prompt: str = option("", "what it shows")
     videos: list[str] = option([], "further videos")
     prompts: list[str] = option([], "what each of them shows")
     start: int = option(0, "first frame taken; every data.stride-th follows", minimum=0)
-    windows: int = option(1, "clips of data.frames frames taken from each video, the first at start, the others spread over the "
-                             "rest", minimum=1)
-    fit: str = option("crop", "a video in other proportions than data.size: cut its edges off, stretch it (as published), or "
-                              "refuse it", choices=FITS)
-    trainable: list[str] = option(list(PUBLISHED), "names of the parameters that learn (shell patterns); the default is what was "
-                                                   "published")
-    compat: str = option("", "tune_a_video: blocks on the way down stay as they are and the temporal layers' biases start at "
-                             "random, as the released code does it", choices=("", "tune_a_video"))
-    inverted: bool = option(True, "previews start from the inverted noise of the first clip, not from fresh noise")
+    windows: int = option(
+        1,
+        "clips of data.frames frames taken from each video, the first at start, the others spread over the "
+        "rest",
+        minimum=1,
+    )
+    fit: str = option(
+        "crop",
+        "a video in other proportions than data.size: cut its edges off, stretch it (as published), or "
+        "refuse it",
+        choices=FITS,
+    )
+    trainable: list[str] = option(
+        list(PUBLISHED),
+        "names of the parameters that learn (shell patterns); the default is what was published",
+    )
+    compat: str = option(
+        "",
+        "tune_a_video: blocks on the way down stay as they are and the temporal layers' biases start at "
+        "random, as the released code does it",
+        choices=("", "tune_a_video"),
+    )
+    inverted: bool = option(
+        True, "previews start from the inverted noise of the first clip, not from fresh noise"
+    )
     inversion_steps: int = option(50, "steps of that inversion", minimum=1)
 
     @property
@@ -54,7 +78,9 @@ class TuneOptions:
 
     def count(self, spec: UNetSpec) -> int:
         """How many numbers of a UNet learn."""
-        return sum(prod(entry.our_shape) for entry in names(spec) if self.chooses(f"unet.{entry.ours}"))
+        return sum(
+            prod(entry.our_shape) for entry in names(spec) if self.chooses(f"unet.{entry.ours}")
+        )
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

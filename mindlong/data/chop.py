@@ -1,6 +1,8 @@
-"""Cutting a long video into clips: where the cuts fall is planned first, the frames then stream through once more.
+"""Cutting a long video into clips: where the cuts fall is planned first, the frames then stream
+through once more.
 
-A plan is a list of pieces in numbers of kept frames; making it needs no output folder, so a dry run prints it.
+A plan is a list of pieces in numbers of kept frames; making it needs no output folder, so a dry run
+prints it.
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ Notice = Callable[[int], None]
 
 @dataclass(frozen=True)
 class ChopOptions:
-    """What to cut. Lengths are in frames after `fps` (0: the video's own; frames are left out, never made up).
+    """What to cut. Lengths are in frames after `fps` (0: the video's own; frames are left out,
+    never made up).
 
-    A clip shorter than `length` is kept if it has `least` frames (0: never). `side` is the shorter side in pixels (0:
-    as it is). `kind` is mp4, gif, webm, avi or frames.
+    A clip shorter than `length` is kept if it has `least` frames (0: never). `side` is the shorter
+    side in pixels (0: as it is). `kind` is mp4, gif, webm, avi or frames.
     """
 
     length: int = 48
@@ -44,11 +47,15 @@ class ChopOptions:
 
     def __post_init__(self):
         if self.length < 1 or self.stride < 0 or self.least < 0 or self.fps < 0 or self.side < 0:
-            raise ConfigError(f"length {self.length}, stride {self.stride}, least {self.least}, fps {self.fps:g} or "
-                              f"side {self.side} is too small; length is at least 1, the others 0")
+            raise ConfigError(
+                f"length {self.length}, stride {self.stride}, least {self.least}, fps {self.fps:g} or "
+                f"side {self.side} is too small; length is at least 1, the others 0"
+            )
         if self.stride and self.length > MOST_OPEN * self.stride:
-            raise ConfigError(f"clips of {self.length} frames every {self.stride} overlap more than {MOST_OPEN} times; "
-                              "training takes random windows of longer clips anyway")
+            raise ConfigError(
+                f"clips of {self.length} frames every {self.stride} overlap more than {MOST_OPEN} times; "
+                "training takes random windows of longer clips anyway"
+            )
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,8 @@ class Piece:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one reading of a video found: kept frames, rate of the kept frames, size as written, first frames of scenes.
+    """What one reading of a video found: kept frames, rate of the kept frames, size as written,
+    first frames of scenes.
     """
 
     frames: int
@@ -74,7 +82,9 @@ class Survey:
 
 
 def survey(path: Path, options: ChopOptions, notice: Notice = lambda n: None) -> Survey:
-    """Read `path` to its end; `notice` is called with 1 for every frame. Raises InputFileError if it cannot be read."""
+    """Read `path` to its end; `notice` is called with 1 for every frame. Raises InputFileError if
+    it cannot be read.
+    """
     changes, read = [], 0
 
     def count(frames: int) -> None:
@@ -91,13 +101,19 @@ def survey(path: Path, options: ChopOptions, notice: Notice = lambda n: None) ->
         fps, notes, size = reader.fps, reader.notes, reader.size
     kept_rate = min(fps, options.fps) if options.fps else fps
     if options.fps > fps:
-        notes = [*notes, f"it has {fps:g} frames a second; {options.fps:g} cannot be reached by leaving frames out"]
+        notes = [
+            *notes,
+            f"it has {fps:g} frames a second; {options.fps:g} cannot be reached by leaving frames out",
+        ]
     cuts = scene_cuts(np.array(changes)) if options.scenes else []
-    return Survey(len(changes), kept_rate, _written_size(size, options.side), (0, *cuts), tuple(notes), read)
+    return Survey(
+        len(changes), kept_rate, _written_size(size, options.side), (0, *cuts), tuple(notes), read
+    )
 
 
 def scene_cuts(changes: np.ndarray) -> list[int]:
-    """First frames of new scenes, from the mean change (of 255) of every frame against the one before.
+    """First frames of new scenes, from the mean change (of 255) of every frame against the one
+    before.
 
     A cut stands out from the 16 frames around it; a pan or a waving tree does not.
     """
@@ -110,19 +126,29 @@ def scene_cuts(changes: np.ndarray) -> list[int]:
 
 
 def plan(found: Survey, options: ChopOptions) -> list[Piece]:
-    """The pieces, in order. They never reach over a scene cut; what is left over at the end of a scene is not used."""
+    """The pieces, in order. They never reach over a scene cut; what is left over at the end of a
+    scene is not used.
+    """
     stride = options.stride or options.length
     pieces = []
-    for scene, (first, end) in enumerate(zip(found.scenes, (*found.scenes[1:], found.frames), strict=True)):
+    for scene, (first, end) in enumerate(
+        zip(found.scenes, (*found.scenes[1:], found.frames), strict=True)
+    ):
         starts = range(first, end, stride)
-        pieces += [Piece(s, min(s + options.length, end), scene) for s in starts if _kept_piece(s, end, first, options)]
+        pieces += [
+            Piece(s, min(s + options.length, end), scene)
+            for s in starts
+            if _kept_piece(s, end, first, options)
+        ]
     return pieces
 
 
 def _kept_piece(start: int, end: int, first: int, options: ChopOptions) -> bool:
     if start + options.length <= end:
         return True
-    overlapping = options.stride and start > first and start + options.length - options.stride >= end
+    overlapping = (
+        options.stride and start > first and start + options.length - options.stride >= end
+    )
     return bool(options.least) and end - start >= options.least and not overlapping
 
 
@@ -136,13 +162,22 @@ def refuse_existing(folder: Path, wanted: Sequence[str]) -> None:
     """Raise UserError if one of the files to be written is there already."""
     for name in wanted:
         if (folder / name).exists():
-            raise UserError(f"{folder / name} exists, and nothing is overwritten; give another --out or remove it")
+            raise UserError(
+                f"{folder / name} exists, and nothing is overwritten; give another --out or remove it"
+            )
 
 
-def write_pieces(path: Path, folder: Path, found: Survey, pieces: Sequence[Piece], options: ChopOptions,
-                 caption: str = "", notice: Notice = lambda n: None) -> list[Path]:
-    """Write the pieces of `path` to `folder`, beside them their captions and a table `<name>_clips.csv`; returns the
-    clips.
+def write_pieces(
+    path: Path,
+    folder: Path,
+    found: Survey,
+    pieces: Sequence[Piece],
+    options: ChopOptions,
+    caption: str = "",
+    notice: Notice = lambda n: None,
+) -> list[Path]:
+    """Write the pieces of `path` to `folder`, beside them their captions and a table
+    `<name>_clips.csv`; returns the clips.
 
     Raises UserError if a file exists, InputFileError if the video changed since the survey.
     """
@@ -162,9 +197,17 @@ def write_pieces(path: Path, folder: Path, found: Survey, pieces: Sequence[Piece
     return targets
 
 
-def _stream(path: Path, found: Survey, begin: dict[int, list[tuple[Piece, Path]]], options: ChopOptions,
-            stack: contextlib.ExitStack, notice: Notice) -> None:
-    """One pass over the kept frames; a clip's file is opened at its first frame and finished at its last."""
+def _stream(
+    path: Path,
+    found: Survey,
+    begin: dict[int, list[tuple[Piece, Path]]],
+    options: ChopOptions,
+    stack: contextlib.ExitStack,
+    notice: Notice,
+) -> None:
+    """One pass over the kept frames; a clip's file is opened at its first frame and finished at its
+    last.
+    """
     running: list[tuple[Piece, contextlib.ExitStack, object]] = []
     with open_reader(path) as reader:
         for number, frame in enumerate(_kept(reader, reader.fps, options.fps, notice)):
@@ -179,7 +222,9 @@ def _stream(path: Path, found: Survey, begin: dict[int, list[tuple[Piece, Path]]
                 mine.close()
             running = [r for r in running if r[0].end > number + 1]
         if running:
-            raise InputFileError(f"{path} ends before frame {running[0][0].end}; it has changed since it was surveyed")
+            raise InputFileError(
+                f"{path} ends before frame {running[0][0].end}; it has changed since it was surveyed"
+            )
 
 
 def _kept(frames, native: float, fps: float, notice: Notice) -> Iterator[np.ndarray]:

@@ -1,7 +1,9 @@
-"""An index of nodes over whole films: which frames each run of a hierarchy takes. Nothing is cut or encoded again.
+"""An index of nodes over whole films: which frames each run of a hierarchy takes. Nothing is cut or
+encoded again.
 
-Segments share their end frames (NUWA-XL, arXiv 2303.12346, section 3.3), which clips of a tree of files cannot do. Beside `x.mp4`
-may lie `x.txt`, its caption, and `x.nodes.json`, captions of single nodes: {"0/0": "...", "1/3": "..."}, level/number.
+Segments share their end frames (NUWA-XL, arXiv 2303.12346, section 3.3), which clips of a tree of
+files cannot do. Beside `x.mp4` may lie `x.txt`, its caption, and `x.nodes.json`, captions of single
+nodes: {"0/0": "...", "1/3": "..."}, level/number.
 """
 
 from __future__ import annotations
@@ -28,16 +30,22 @@ class Film:
 
 
 def starts_of(frames: int, lengths: Sequence[int]) -> range:
-    """First frames of the whole hierarchies that fit into a film; one ends where the next begins."""
+    """First frames of the whole hierarchies that fit into a film; one ends where the next
+    begins.
+    """
     span = prod(length - 1 for length in lengths)
     return range(0, frames - span, span)
 
 
-def index_of(films: Sequence[Film], lengths: Sequence[int], beside: Path) -> tuple[dict[str, Any], list[str]]:
-    """The index (as JSON values), paths relative to `beside`, and a sentence for each film that is too short.
+def index_of(
+    films: Sequence[Film], lengths: Sequence[int], beside: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """The index (as JSON values), paths relative to `beside`, and a sentence for each film that is
+    too short.
 
     Raises:
-        ConfigError: a length below 3. InputFileError: no film is long enough, or captions that cannot be read.
+        ConfigError: a length below 3. InputFileError: no film is long enough, or captions that
+            cannot be read.
     """
     if not lengths or min(lengths) < 3:
         raise ConfigError(f"levels is {list(lengths)}; every level needs at least 3 frames")
@@ -45,12 +53,21 @@ def index_of(films: Sequence[Film], lengths: Sequence[int], beside: Path) -> tup
     for film in films:
         starts = starts_of(film.frames, lengths)
         if not starts:
-            short.append(f"{film.path} has {film.frames} frames; {needed} are needed, so it is left out")
+            short.append(
+                f"{film.path} has {film.frames} frames; {needed} are needed, so it is left out"
+            )
             continue
-        listed.append({"video": os.path.relpath(film.path, beside), "caption": _caption(film.path),
-                       "nodes": list(_nodes(starts, lengths, _node_captions(film.path)))})  # fmt: skip
+        listed.append(
+            {
+                "video": os.path.relpath(film.path, beside),
+                "caption": _caption(film.path),
+                "nodes": list(_nodes(starts, lengths, _node_captions(film.path))),
+            }
+        )
     if not listed:
-        raise InputFileError(f"no film has {needed} frames, as levels {list(lengths)} need; {short[0]}")
+        raise InputFileError(
+            f"no film has {needed} frames, as levels {list(lengths)} need; {short[0]}"
+        )
     return {"lengths": list(lengths), "films": listed}, short
 
 
@@ -64,8 +81,11 @@ def _nodes(starts: range, lengths: Sequence[int], captions: dict[str, str]):
         for level in range(len(lengths)):
             count = node_count(lengths, level)
             for node in range(count):
-                entry = {"level": level, "node": number * count + node,
-                         "frames": [start + f for f in node_frames(lengths, level, node)]}  # fmt: skip
+                entry = {
+                    "level": level,
+                    "node": number * count + node,
+                    "frames": [start + f for f in node_frames(lengths, level, node)],
+                }
                 caption = captions.get(f"{level}/{entry['node']}")
                 yield entry | ({"caption": caption} if caption else {})
 
@@ -80,6 +100,11 @@ def _node_captions(film: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        return {str(key): str(value) for key, value in json.loads(path.read_text(encoding="utf-8")).items()}
+        return {
+            str(key): str(value)
+            for key, value in json.loads(path.read_text(encoding="utf-8")).items()
+        }
     except (ValueError, AttributeError) as error:
-        raise InputFileError(f"{path} is no table of captions such as {{'1/3': 'a dog runs'}} ({error})") from None
+        raise InputFileError(
+            f"{path} is no table of captions such as {{'1/3': 'a dog runs'}} ({error})"
+        ) from None

@@ -1,8 +1,10 @@
-"""The nested tree of clips that InfiNet's video_chop.py makes, for tools that expect it: at depth d, L^d clips of equal length.
+"""The nested tree of clips that InfiNet's video_chop.py makes, for tools that expect it: at depth
+d, L^d clips of equal length.
 
 Clip i of depth d covers frames i*L^(D-d) .. (i+1)*L^(D-d) - 1 of the first L^D and lies at
-depth_0/.../depth_d/part_{i // L}/subset_{i % L} (video_chop.py of kabachuha/InfiNet at 647ef85). Unlike there the film stays
-where it is, the clips of all depths are there, a film that is too short is an error, and frames stream: one clip a depth is open.
+depth_0/.../depth_d/part_{i // L}/subset_{i % L} (video_chop.py of kabachuha/InfiNet at 647ef85).
+Unlike there the film stays where it is, the clips of all depths are there, a film that is too short
+is an error, and frames stream: one clip a depth is open.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class TreeClip:
 
 
 def depths_of(frames: int, length: int) -> int:
-    """D, the largest power of `length` that `frames` hold; 0 where not more than `length` are there, as in the original."""
+    """D, the largest power of `length` that `frames` hold; 0 where not more than `length` are
+    there, as in the original.
+    """
     if length < 2:
         raise ConfigError(f"tree is {length}; a clip is divided into at least 2")
     depths, size = 0, length
@@ -42,7 +46,9 @@ def plan_tree(frames: int, length: int) -> list[TreeClip]:
     """All clips, depth by depth. Raises InputFileError where the film is too short for one."""
     depths = depths_of(frames, length)
     if not depths:
-        raise InputFileError(f"it has {frames} frames; a tree of {length} needs at least {length + 1}")
+        raise InputFileError(
+            f"it has {frames} frames; a tree of {length} needs at least {length + 1}"
+        )
     return [clip for depth in range(depths) for clip in _depth(depth, depths, length)]
 
 
@@ -50,19 +56,32 @@ def _depth(depth: int, depths: int, length: int) -> Iterator[TreeClip]:
     span = length ** (depths - depth)
     folder = Path(*(f"depth_{d}" for d in range(depth + 1)))
     for i in range(length**depth):
-        yield TreeClip(depth, i * span, (i + 1) * span, folder / f"part_{i // length}" / f"subset_{i % length}")
+        yield TreeClip(
+            depth, i * span, (i + 1) * span, folder / f"part_{i // length}" / f"subset_{i % length}"
+        )
 
 
-def write_tree(film: Path, out: Path, frames: int, length: int, kind: str = "mp4", caption: str = "",
-               notice: Callable[[int], None] = lambda n: None) -> list[Path]:
-    """Write the clips to out/STEM/scenario_0, beside each its caption (an empty file without one); returns the clips.
+def write_tree(
+    film: Path,
+    out: Path,
+    frames: int,
+    length: int,
+    kind: str = "mp4",
+    caption: str = "",
+    notice: Callable[[int], None] = lambda n: None,
+) -> list[Path]:
+    """Write the clips to out/STEM/scenario_0, beside each its caption (an empty file without one);
+    returns the clips.
 
     Raises:
-        InputFileError: too short, or unreadable. UserError: the folder has files already; nothing is overwritten.
+        InputFileError: too short, or unreadable. UserError: the folder has files already; nothing
+            is overwritten.
     """
     root = out / safe_name(film.stem) / "scenario_0"
     if root.exists() and any(root.iterdir()):
-        raise UserError(f"{root} exists, and nothing is overwritten; give another --out or remove it")
+        raise UserError(
+            f"{root} exists, and nothing is overwritten; give another --out or remove it"
+        )
     clips = plan_tree(frames, length)
     with contextlib.ExitStack() as stack, open_reader(film) as reader:
         _stream(reader, reader.fps, root, clips, kind, stack, notice)
@@ -71,8 +90,15 @@ def write_tree(film: Path, out: Path, frames: int, length: int, kind: str = "mp4
     return [root / clip.place.with_suffix(f".{kind}") for clip in clips]
 
 
-def _stream(reader, fps: float, root: Path, clips: list[TreeClip], kind: str, stack: contextlib.ExitStack,
-            notice: Callable[[int], None]) -> None:
+def _stream(
+    reader,
+    fps: float,
+    root: Path,
+    clips: list[TreeClip],
+    kind: str,
+    stack: contextlib.ExitStack,
+    notice: Callable[[int], None],
+) -> None:
     begin: dict[int, list[TreeClip]] = {}
     for clip in clips:
         begin.setdefault(clip.first, []).append(clip)
@@ -83,11 +109,19 @@ def _stream(reader, fps: float, root: Path, clips: list[TreeClip], kind: str, st
         notice(1)
         for clip in begin.get(number, ()):
             mine = stack.enter_context(contextlib.ExitStack())
-            running.append((clip, mine, mine.enter_context(open_writer(root / clip.place.with_suffix(f".{kind}"), fps))))
+            running.append(
+                (
+                    clip,
+                    mine,
+                    mine.enter_context(open_writer(root / clip.place.with_suffix(f".{kind}"), fps)),
+                )
+            )
         for clip, mine, writer in running:
             writer.append(frame)
             if clip.end == number + 1:
                 mine.close()
         running = [entry for entry in running if entry[0].end > number + 1]
     if running:
-        raise InputFileError(f"the film ends after frame {number}; it had {last} when it was read first")
+        raise InputFileError(
+            f"the film ends after frame {number}; it had {last} when it was read first"
+        )

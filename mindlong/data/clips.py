@@ -1,7 +1,9 @@
-"""A folder of videos as a source of clips: GIF, MP4, AVI, WebM, MOV, MKV files and folders of frames, at any depth.
+"""A folder of videos as a source of clips: GIF, MP4, AVI, WebM, MOV, MKV files and folders of
+frames, at any depth.
 
-Beside `x.mp4` (or the frame folder `x`) may lie `x.txt`, its caption, and `x.npy`, its embedding. What clip a global
-sample number means, where it starts, how it is cropped and mirrored follow from (seed, number) and the files alone.
+Beside `x.mp4` (or the frame folder `x`) may lie `x.txt`, its caption, and `x.npy`, its embedding.
+What clip a global sample number means, where it starts, how it is cropped and mirrored follow from
+(seed, number) and the files alone.
 """
 
 from __future__ import annotations
@@ -29,16 +31,20 @@ CROPS = ("center", "random")
 def find_clips(folder: str | Path) -> list[Path]:
     """Every video file and frame folder below `folder`, sorted by path; hidden ones are left out.
 
-    A folder is a clip of frames if it holds images, no video file and no folder with clips. Raises InputFileError if
-    `folder` is missing or holds no clip.
+    A folder is a clip of frames if it holds images, no video file and no folder with clips. Raises
+    InputFileError if `folder` is missing or holds no clip.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise InputFileError(f"data.folder {root} {'is not a folder' if root.exists() else 'does not exist'}")
+        raise InputFileError(
+            f"data.folder {root} {'is not a folder' if root.exists() else 'does not exist'}"
+        )
     found = _below(root, set())
     if not found:
-        raise InputFileError(f"data.folder {root} holds no clip; {', '.join(VIDEO_SUFFIXES)} files or folders of "
-                             "frames are looked for at any depth")
+        raise InputFileError(
+            f"data.folder {root} holds no clip; {', '.join(VIDEO_SUFFIXES)} files or folders of "
+            "frames are looked for at any depth"
+        )
     return sorted(found, key=lambda p: p.relative_to(root).as_posix())
 
 
@@ -61,34 +67,59 @@ class ClipFolder:
     Args:
         folder: searched as `find_clips` does.
         frames, size: of a clip; size is (height, width), reached by covering resize and crop.
-        stride: every stride-th frame of a file; `fps`, if given, takes its place: frames a second, nearest before.
-        short: files with too few frames repeat their last one, start again, or are refused (they count as bad).
+        stride: every stride-th frame of a file; `fps`, if given, takes its place: frames a second,
+            nearest before.
+        short: files with too few frames repeat their last one, start again, or are refused (they
+            count as bad).
         crop: `center`, or `random`, one place a clip.
         flip: mirror half of the clips.
         max_bad: how many unreadable files are skipped, each named once; one more is an error.
         cache_mb: decoded, resized frames kept by each process.
 
     Raises:
-        ConfigError, InputFileError: impossible options; a missing or empty folder; more than `max_bad` bad files.
+        ConfigError, InputFileError: impossible options; a missing or empty folder; more than
+            `max_bad` bad files.
     """
 
-    def __init__(self, folder: str | Path, frames: int, size: tuple[int, int], *, stride: int = 1, fps: float = 0.0,
-                 short: str = "repeat_last", crop: str = "center", flip: bool = False, max_bad: int = 10, seed: int = 0,
-                 cache_mb: int = 256) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        frames: int,
+        size: tuple[int, int],
+        *,
+        stride: int = 1,
+        fps: float = 0.0,
+        short: str = "repeat_last",
+        crop: str = "center",
+        flip: bool = False,
+        max_bad: int = 10,
+        seed: int = 0,
+        cache_mb: int = 256,
+    ) -> None:
         for name, value, valid in (("short", short, SHORT), ("crop", crop, CROPS)):
             if value not in valid:
                 raise ConfigError(f"data.{name} is {value!r}; it must be one of {', '.join(valid)}")
         if frames < 1 or stride < 1 or fps < 0 or len(size) != 2 or min(size) < 1:
-            raise ConfigError(f"data asks for {frames} frames of {list(size)}, stride {stride}, fps {fps:g}; "
-                              "all must be positive")
+            raise ConfigError(
+                f"data asks for {frames} frames of {list(size)}, stride {stride}, fps {fps:g}; "
+                "all must be positive"
+            )
         self.folder, self.frames, self.size, self.seed = Path(folder), frames, tuple(size), seed
-        self.stride, self.fps, self.short, self.crop, self.flip, self.max_bad = stride, fps, short, crop, flip, max_bad
+        self.stride, self.fps, self.short, self.crop, self.flip, self.max_bad = (
+            stride,
+            fps,
+            short,
+            crop,
+            flip,
+            max_bad,
+        )
         self.bad: dict[str, str] = {}
         self._decoder = Decoder(self.size, cache_mb)
         self.paths = self._readable(find_clips(folder))
 
     def sample(self, index: int) -> Sample:
-        """The clip of global sample number `index`. A file found to be bad only now gives its turn to another one.
+        """The clip of global sample number `index`. A file found to be bad only now gives its turn
+        to another one.
 
         Raises InputFileError when more than `max_bad` files are bad or none is left.
         """
@@ -104,7 +135,9 @@ class ClipFolder:
                 return self._clip(path, start, place, self.flip and mirror < 0.5)
             except InputFileError as error:
                 self.report_bad(path, str(error))
-        raise InputFileError(f"no clip of {self.folder} can be used any more; {len(self.bad)} are bad")
+        raise InputFileError(
+            f"no clip of {self.folder} can be used any more; {len(self.bad)} are bad"
+        )
 
     def home(self, index: int) -> int:
         """The number of the file that sample `index` comes from (unless it is bad)."""
@@ -117,20 +150,27 @@ class ClipFolder:
         self.bad[str(path)] = reason
         get_logger().warning("skipped: %s", reason)
         if len(self.bad) > self.max_bad:
-            raise InputFileError(f"{len(self.bad)} files of {self.folder} cannot be used, more than data.max_bad="
-                                 f"{self.max_bad}; the last: {reason}")
+            raise InputFileError(
+                f"{len(self.bad)} files of {self.folder} cannot be used, more than data.max_bad="
+                f"{self.max_bad}; the last: {reason}"
+            )
 
     def describe(self) -> str:
         """One line for the opening of a run."""
         captions = sum(1 for p in self.paths if sidecar(p, ".txt").exists())
         rate = f"{self.fps:g} a second" if self.fps else f"stride {self.stride}"
-        return (f"{self.folder}: {len(self.paths)} clips, {captions} captioned, {len(self.bad)} bad; {self.frames} "
-                f"frames of {self.size[0]}x{self.size[1]}, {rate}, {self.crop} crop{', mirrored' * self.flip}")
+        return (
+            f"{self.folder}: {len(self.paths)} clips, {captions} captioned, {len(self.bad)} bad; {self.frames} "
+            f"frames of {self.size[0]}x{self.size[1]}, {rate}, {self.crop} crop{', mirrored' * self.flip}"
+        )
 
     def _readable(self, paths: list[Path]) -> list[Path]:
         """The paths whose first frame and sidecars can be read; the others are reported."""
         few = len(paths) < 100  # no bar for them
-        with ThreadPoolExecutor(4) as pool, bar(len(paths), "checking clips", unit="file", rank=int(few)) as progress:
+        with (
+            ThreadPoolExecutor(4) as pool,
+            bar(len(paths), "checking clips", unit="file", rank=int(few)) as progress,
+        ):
             reasons = []
             for reason in pool.map(_fault, paths):
                 reasons.append(reason)
@@ -140,10 +180,14 @@ class ClipFolder:
                 self.report_bad(path, reason)
         good = [p for p, reason in zip(paths, reasons, strict=True) if not reason]
         if not good:
-            raise InputFileError(f"no clip of {self.folder} can be read: {len(paths)} are bad, as {reasons[0]}")
+            raise InputFileError(
+                f"no clip of {self.folder} can be read: {len(paths)} are bad, as {reasons[0]}"
+            )
         return good
 
-    def _clip(self, path: Path, start: float, place: tuple[float, float] | None, flip: bool) -> Sample:
+    def _clip(
+        self, path: Path, start: float, place: tuple[float, float] | None, flip: bool
+    ) -> Sample:
         count, rate = self._decoder.length(path)
         stride = rate / self.fps if self.fps else self.stride
         try:
@@ -188,5 +232,7 @@ def _embedding(path: Path) -> np.ndarray | None:
         raise InputFileError(f"{file} cannot be read as an array: {error}") from error
     flat = values.reshape(-1) if values.ndim == 2 and values.shape[0] == 1 else values
     if flat.ndim != 1 or not np.issubdtype(flat.dtype, np.floating) or not np.isfinite(flat).all():
-        raise InputFileError(f"{file} has shape {values.shape}, {values.dtype}; an embedding is (D,) finite floats")
+        raise InputFileError(
+            f"{file} has shape {values.shape}, {values.dtype}; an embedding is (D,) finite floats"
+        )
     return flat.astype(np.float32)

@@ -1,4 +1,5 @@
-"""Frames of files, already resized; small files are kept in memory, long ones are read again up to what is asked for.
+"""Frames of files, already resized; small files are kept in memory, long ones are read again up to
+what is asked for.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from mindlong.media.read import open_reader
 
 
 class Decoder:
-    """Decodes to the smallest size that covers `wanted` (height, width). Sequential reading only: seeking is not exact
-    in every container.
+    """Decodes to the smallest size that covers `wanted` (height, width). Sequential reading only:
+    seeking is not exact in every container.
 
     Args:
         cache_mb: memory for whole decoded files; one file takes at most a quarter of it.
@@ -37,7 +38,9 @@ class Decoder:
         return self._lengths[str(path)]
 
     def frames(self, path: Path, numbers: np.ndarray) -> np.ndarray:
-        """(len(numbers), H, W, 3) uint8; raises InputFileError if the file breaks before the last of them."""
+        """(len(numbers), H, W, 3) uint8; raises InputFileError if the file breaks before the last
+        of them.
+        """
         self.length(path)
         whole = self._kept.get(str(path))
         if whole is None and self._fits[str(path)]:
@@ -63,7 +66,9 @@ class Decoder:
             return None
         self._kept[str(path)] = np.stack(kept)
         while sum(v.nbytes for v in self._kept.values()) > self.room:
-            self._kept.popitem(last=False)  # the least lately used; the newest is a quarter of the room at most
+            self._kept.popitem(
+                last=False
+            )  # the least lately used; the newest is a quarter of the room at most
         return self._kept[str(path)]
 
     def _read_some(self, path: Path, numbers: np.ndarray) -> np.ndarray:

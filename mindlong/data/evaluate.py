@@ -1,4 +1,6 @@
-"""How many generated clips show what their captions ask for, by the shapes reader, with Wilson intervals."""
+"""How many generated clips show what their captions ask for, by the shapes reader, with Wilson
+intervals.
+"""
 
 from __future__ import annotations
 
@@ -49,24 +51,36 @@ class Scores:
         for name, rate in self.rates.items():
             low, high = (100 * bound for bound in rate.interval)
             hits = f"{rate.hits}/{rate.total}"
-            rows.append(f"{name:<17} {hits:>9} {100 * rate.share:>5.1f} %   {low:.1f} to {high:.1f} %")
+            rows.append(
+                f"{name:<17} {hits:>9} {100 * rate.share:>5.1f} %   {low:.1f} to {high:.1f} %"
+            )
         return "\n".join(rows)
 
 
-def score(samples: Iterable[np.ndarray], captions: Sequence[str], shapes: tuple[str, ...] = SHAPES,
-          colours: tuple[str, ...] = tuple(COLOURS), motions: tuple[str, ...] = FOUR) -> Scores:
+def score(
+    samples: Iterable[np.ndarray],
+    captions: Sequence[str],
+    shapes: tuple[str, ...] = SHAPES,
+    colours: tuple[str, ...] = tuple(COLOURS),
+    motions: tuple[str, ...] = FOUR,
+) -> Scores:
     """Read every sample (F, H, W, 3) uint8 and compare it with its caption.
 
-    A reading that is not sure counts as wrong. `steady` needs one and the same object, of any kind, through all frames,
-    recognised with confidence. The reader chooses among the names given; more names make it harder.
-    Raises ConfigError if a caption names no shape, colour or direction, or numbers of samples and captions differ.
+    A reading that is not sure counts as wrong. `steady` needs one and the same object, of any kind,
+    through all frames, recognised with confidence. The reader chooses among the names given; more
+    names make it harder. Raises ConfigError if a caption names no shape, colour or direction, or
+    numbers of samples and captions differ.
     """
     for caption in captions:
         if None in parse_caption(caption):
-            raise ConfigError(f"the caption {caption!r} does not name a shape, a colour and a direction")
+            raise ConfigError(
+                f"the caption {caption!r} does not name a shape, a colour and a direction"
+            )
     readings = tuple(read(sample, shapes, colours, motions) for sample in samples)
     if len(readings) != len(captions) or not readings:
-        raise ConfigError(f"{len(readings)} samples and {len(captions)} captions cannot be compared")
+        raise ConfigError(
+            f"{len(readings)} samples and {len(captions)} captions cannot be compared"
+        )
     verdicts = tuple(_verdict(r, c) for r, c in zip(readings, captions, strict=True))
     rates = {name: Rate(sum(v[name] for v in verdicts), len(verdicts)) for name in verdicts[0]}
     return Scores(rates, readings, verdicts)
@@ -76,5 +90,11 @@ def _verdict(reading: Reading, caption: str) -> dict[str, bool]:
     right = reading.agrees(caption)
     both = right["shape"] and right["colour"]
     steady = reading.steady and reading.sure
-    return {"shape": right["shape"], "colour": right["colour"], "shape and colour": both, "direction": right["motion"],
-            "steady": steady, "all": both and right["motion"] and steady}
+    return {
+        "shape": right["shape"],
+        "colour": right["colour"],
+        "shape and colour": both,
+        "direction": right["motion"],
+        "steady": steady,
+        "all": both and right["motion"] and steady,
+    }

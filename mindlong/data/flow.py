@@ -1,8 +1,9 @@
 """Frames between two frames without a network: repeating, blending, and optical flow with warping.
 
-What a learned interpolation has to beat. The flow is OpenCV's DIS (Kroeger et al., arXiv 1603.03590); the flow at a
-time in between follows from the two flows as in Super SloMo's first step (Jiang et al., arXiv 1712.00080, eq. 4), and
-each source frame counts by its nearness in time and by how well the two flows agree where it is read.
+What a learned interpolation has to beat. The flow is OpenCV's DIS (Kroeger et al., arXiv
+1603.03590); the flow at a time in between follows from the two flows as in Super SloMo's first step
+(Jiang et al., arXiv 1712.00080, eq. 4), and each source frame counts by its nearness in time and by
+how well the two flows agree where it is read.
 
 Legend: H W pixels, C channels, n frames made; frames uint8 RGB.
 """
@@ -16,7 +17,9 @@ import numpy as np
 
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
 
-Between = Callable[[np.ndarray, np.ndarray, Sequence[float]], list[np.ndarray]]  # (a, b, times in 0..1) -> frames
+Between = Callable[
+    [np.ndarray, np.ndarray, Sequence[float]], list[np.ndarray]
+]  # (a, b, times in 0..1) -> frames
 
 
 def repeat(a_HWC: np.ndarray, b_HWC: np.ndarray, times: Sequence[float]) -> list[np.ndarray]:
@@ -40,11 +43,20 @@ def dis_flow(a_HWC: np.ndarray, b_HWC: np.ndarray) -> np.ndarray:
     """float32 (H, W, 2): where, in pixels (x, y) from itself, each pixel of `a` is found in `b`."""
     grey = [cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY) for f in (a_HWC, b_HWC)]
     height, width = grey[0].shape
-    larger = max(1, -(-48 // min(height, width)))  # DIS works on patches of 8 and coarser levels; it wants some pixels
+    larger = max(
+        1, -(-48 // min(height, width))
+    )  # DIS works on patches of 8 and coarser levels; it wants some pixels
     if larger > 1:
-        grey = [cv2.resize(g, (width * larger, height * larger), interpolation=cv2.INTER_CUBIC) for g in grey]
+        grey = [
+            cv2.resize(g, (width * larger, height * larger), interpolation=cv2.INTER_CUBIC)
+            for g in grey
+        ]
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
-    return cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / larger if larger > 1 else flow
+    return (
+        cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / larger
+        if larger > 1
+        else flow
+    )
 
 
 def _at(a: np.ndarray, b: np.ndarray, there: np.ndarray, back: np.ndarray, t: float) -> np.ndarray:
@@ -67,7 +79,9 @@ def _warped(image: np.ndarray, flow_HW2: np.ndarray) -> np.ndarray:
     height, width = flow_HW2.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     flow = flow_HW2.astype(np.float32)
-    return cv2.remap(image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(
+        image, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 METHODS: dict[str, Between] = {"repeat": repeat, "blend": blend, "flow": warp_flow}
@@ -76,11 +90,15 @@ METHODS: dict[str, Between] = {"repeat": repeat, "blend": blend, "flow": warp_fl
 def method(name: str) -> Between:
     """The method called `name`. Raises ConfigError where there is none."""
     if name not in METHODS:
-        raise ConfigError(f"There is no interpolation without a network called {name!r}.{did_you_mean(name, METHODS)}")
+        raise ConfigError(
+            f"There is no interpolation without a network called {name!r}.{did_you_mean(name, METHODS)}"
+        )
     return METHODS[name]
 
 
-def fill_between(frames: Iterable[np.ndarray], factor: int, between: Between) -> Iterator[np.ndarray]:
+def fill_between(
+    frames: Iterable[np.ndarray], factor: int, between: Between
+) -> Iterator[np.ndarray]:
     """Every frame, and `factor` - 1 between each and the next; two frames are held at a time.
 
     Raises:
@@ -97,11 +115,15 @@ def fill_between(frames: Iterable[np.ndarray], factor: int, between: Between) ->
         yield frame
         last, count = frame, count + 1
     if count < 2:
-        raise InputFileError(f"interpolation needs at least 2 key frames; there {'is 1' if count else 'are 0'}")
+        raise InputFileError(
+            f"interpolation needs at least 2 key frames; there {'is 1' if count else 'are 0'}"
+        )
 
 
 def check_alike(a_HWC: np.ndarray, b_HWC: np.ndarray, number: int) -> None:
     """Raise InputFileError where key frame `number` has another size than the one before."""
     if a_HWC.shape != b_HWC.shape:
         (h, w), (other_h, other_w) = b_HWC.shape[:2], a_HWC.shape[:2]
-        raise InputFileError(f"key frame {number} is {h}x{w}, the one before {other_h}x{other_w}; all need one size")
+        raise InputFileError(
+            f"key frame {number} is {h}x{w}, the one before {other_h}x{other_w}; all need one size"
+        )

@@ -1,7 +1,8 @@
-"""Which item a global sample number means: every epoch its own shuffle, computed when asked for, nothing to save.
+"""Which item a global sample number means: every epoch its own shuffle, computed when asked for,
+nothing to save.
 
-Sample n is place n % count of epoch n // count. The number of processes, of workers and the step resumed from cannot
-change it, because none of them is asked.
+Sample n is place n % count of epoch n // count. The number of processes, of workers and the step
+resumed from cannot change it, because none of them is asked.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from mindlong.utils.rng import generator
 
 
 def item_of(seed: int, sample: int, count: int) -> int:
-    """The item in 0..count-1 that global sample number `sample` takes; each epoch takes every item once."""
+    """The item in 0..count-1 that global sample number `sample` takes; each epoch takes every item
+    once.
+    """
     if count < 1 or sample < 0:
-        raise ConfigError(f"sample {sample} of {count} items cannot be chosen; both start at 0 and there must be items")
+        raise ConfigError(
+            f"sample {sample} of {count} items cannot be chosen; both start at 0 and there must be items"
+        )
     epoch, place = divmod(sample, count)
     return int(_shuffle(seed, epoch, count)[place])
 
@@ -31,7 +36,8 @@ def window(count: int, frames: int, stride: float, short: str, start: float) -> 
     """Which frames of a file of `count` frames make a clip: (frames,) int.
 
     Args:
-        stride: frames of the file for one frame of the clip, any positive number (below 1 frames are shown twice).
+        stride: frames of the file for one frame of the clip, any positive number (below 1 frames
+            are shown twice).
         short: where the file is too short: `repeat_last` or `loop` (over what the stride takes).
         start: in [0, 1), the share of the possible beginnings.
 
@@ -47,4 +53,6 @@ def window(count: int, frames: int, stride: float, short: str, start: float) -> 
     taken = np.floor(np.arange(frames) * stride).astype(int)
     taken = taken[taken < count]
     places = np.arange(frames)
-    return taken[places % len(taken)] if short == "loop" else taken[np.minimum(places, len(taken) - 1)]
+    return (
+        taken[places % len(taken)] if short == "loop" else taken[np.minimum(places, len(taken) - 1)]
+    )

@@ -1,4 +1,5 @@
-"""How good frames made between kept ones are: keep every n-th frame, make the rest, compare them with what was there.
+"""How good frames made between kept ones are: keep every n-th frame, make the rest, compare them
+with what was there.
 
 Legend: F frames, H W pixels, C channels; frames uint8 RGB.
 """
@@ -15,7 +16,9 @@ from mindlong.data.shapes import Clip
 from mindlong.data.shapes_reader import Reading, read
 from mindlong.utils.errors import ConfigError
 
-Fill = Callable[[np.ndarray], Iterable[np.ndarray]]  # kept frames (K, H, W, C) -> all frames, the kept ones among them
+Fill = Callable[
+    [np.ndarray], Iterable[np.ndarray]
+]  # kept frames (K, H, W, C) -> all frames, the kept ones among them
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -25,8 +28,13 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def ssim(a_HWC: np.ndarray, b_HWC: np.ndarray) -> float:
-    """Structural similarity of the luminances (Wang et al., 2004): Gaussian window of 11 pixels, deviation 1.5."""
-    a, b = (cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY).astype(np.float64) for f in (a_HWC, b_HWC))
+    """Structural similarity of the luminances (Wang et al., 2004): Gaussian window of 11 pixels,
+    deviation 1.5.
+    """
+    a, b = (
+        cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY).astype(np.float64)
+        for f in (a_HWC, b_HWC)
+    )
 
     def mean(image: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(image, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT_101)
@@ -48,19 +56,28 @@ class Score:
 
 
 def score(truth: Iterable[np.ndarray], made: Iterable[np.ndarray], every: int) -> Score:
-    """Compare frame by frame, leaving out every `every`-th, which was kept; frames are read one at a time.
+    """Compare frame by frame, leaving out every `every`-th, which was kept; frames are read one at
+    a time.
 
     Raises:
         ConfigError: nothing to compare.
     """
-    pairs = [(psnr(a, b), ssim(a, b)) for i, (a, b) in enumerate(zip(truth, made, strict=False)) if i % every]
+    pairs = [
+        (psnr(a, b), ssim(a, b))
+        for i, (a, b) in enumerate(zip(truth, made, strict=False))
+        if i % every
+    ]
     if not pairs:
-        raise ConfigError(f"every is {every}: no frame lies between two kept ones, so there is nothing to compare")
+        raise ConfigError(
+            f"every is {every}: no frame lies between two kept ones, so there is nothing to compare"
+        )
     return Score(*(float(x) for x in np.mean(pairs, axis=0)), len(pairs))
 
 
 def usable(frames: int, every: int) -> int:
-    """Frames up to the last kept one: the longest part of a clip that begins and ends with a kept frame."""
+    """Frames up to the last kept one: the longest part of a clip that begins and ends with a kept
+    frame.
+    """
     return (frames - 1) // every * every + 1
 
 
@@ -69,13 +86,13 @@ class ShapeScore:
     """What the shapes reader says of an interpolated clip.
 
     Attributes:
-        position: mean distance, in pixels, of the object from its true place in the frames made; NaN where it was
-            never seen there.
+        position: mean distance, in pixels, of the object from its true place in the frames made;
+            NaN where it was never seen there.
         lost: share of the frames made in which nothing was seen.
         steady: one and the same object in all frames.
         right: shape and colour are read, surely, as the caption says.
-        smoothness: mean length of the second difference of the position over all frames, pixels; the truth's own is
-            taken off, so 0 is as smooth as the truth.
+        smoothness: mean length of the second difference of the position over all frames, pixels;
+            the truth's own is taken off, so 0 is as smooth as the truth.
     """
 
     position: float
@@ -93,8 +110,13 @@ def score_shapes(clip: Clip, made_FHWC: np.ndarray, every: int) -> ShapeScore:
     seen = ~np.isnan(far)
     position = float(far[seen].mean()) if seen.any() else float("nan")
     agrees = reading.agrees(clip.caption)
-    return ShapeScore(position, float(1 - seen.mean()), bool(reading.steady and reading.sure),
-                      bool(agrees["shape"] and agrees["colour"]), _roughness(reading) - _bend(truth))
+    return ShapeScore(
+        position,
+        float(1 - seen.mean()),
+        bool(reading.steady and reading.sure),
+        bool(agrees["shape"] and agrees["colour"]),
+        _roughness(reading) - _bend(truth),
+    )
 
 
 def _roughness(reading: Reading) -> float:
@@ -102,7 +124,11 @@ def _roughness(reading: Reading) -> float:
 
 
 def _bend(places_F2: np.ndarray) -> float:
-    return float(np.linalg.norm(np.diff(places_F2, 2, axis=0), axis=1).mean()) if len(places_F2) > 2 else 0.0
+    return (
+        float(np.linalg.norm(np.diff(places_F2, 2, axis=0), axis=1).mean())
+        if len(places_F2) > 2
+        else 0.0
+    )
 
 
 def mean_shapes(scores: Sequence[ShapeScore]) -> dict[str, float]:

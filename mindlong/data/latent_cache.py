@@ -1,7 +1,9 @@
-"""Latents of a set of clips, made once and kept on disk: training reads them instead of running the autoencoder.
+"""Latents of a set of clips, made once and kept on disk: training reads them instead of running the
+autoencoder.
 
-A folder holds `moments.npy` (N, 2L, F, h, w) float16, mean and log variance stacked on channels, `captions.json`, and
-`state.json` with what the latents belong to and how many clips are done. Making goes on where it stopped.
+A folder holds `moments.npy` (N, 2L, F, h, w) float16, mean and log variance stacked on channels,
+`captions.json`, and `state.json` with what the latents belong to and how many clips are done.
+Making goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class LatentCache:
         InputFileError: the folder is damaged.
     """
 
-    def __init__(self, folder: str | Path, source: Source, count: int, encode: EncodeFrames, key: str) -> None:
+    def __init__(
+        self, folder: str | Path, source: Source, count: int, encode: EncodeFrames, key: str
+    ) -> None:
         self.folder, self.source, self.count, self.key = Path(folder), source, count, key
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder):
@@ -49,7 +53,9 @@ class LatentCache:
         self._means: dict[str, np.ndarray] = {}
 
     def row(self, index: int, seed: int) -> int:
-        """Which clip sample `index` is: every clip once before any comes again, in an order that changes each round."""
+        """Which clip sample `index` is: every clip once before any comes again, in an order that
+        changes each round.
+        """
         turn, place = divmod(index, self.count)
         return int(rng.generator(seed, "latent-order", turn).permutation(self.count)[place])
 
@@ -85,10 +91,14 @@ class LatentCache:
             state = json.loads(file.read_text())
             done, key = int(state["done"]), state["key"]
         except (ValueError, KeyError, TypeError):
-            raise InputFileError(f"{file} is damaged; remove the folder, it is made again") from None
+            raise InputFileError(
+                f"{file} is damaged; remove the folder, it is made again"
+            ) from None
         if key != self.key:
-            raise ConfigError(f"latents.cache: {self.folder} holds latents of other clips or of another autoencoder; "
-                              "give another folder")
+            raise ConfigError(
+                f"latents.cache: {self.folder} holds latents of other clips or of another autoencoder; "
+                "give another folder"
+            )
         return done
 
     def _fill(self, done: int, encode: EncodeFrames) -> None:

@@ -1,8 +1,8 @@
 """Samples made ahead of time by background processes, in the order they will be asked for.
 
-A `Loader` is a `data.source.Source` around another one: `sample(index)` gives what the inner source gives, sooner. Told
-what will be asked (`expect`), it keeps at most `ahead` samples on their way. The order of answers never depends on the
-processes.
+A `Loader` is a `data.source.Source` around another one: `sample(index)` gives what the inner source
+gives, sooner. Told what will be asked (`expect`), it keeps at most `ahead` samples on their way.
+The order of answers never depends on the processes.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ class _Worker:
     """One child process and the thread that takes its answers."""
 
     def __init__(self, source: Source, report) -> None:
-        path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])  # the source's module too
-        self.process = subprocess.Popen([sys.executable, "-m", "mindlong.data.worker"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path})
+        path = os.pathsep.join(
+            [str(Path(__file__).parents[2]), *filter(None, sys.path)]
+        )  # the source's module too
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mindlong.data.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path},
+        )
         self.waiting: deque[Future] = deque()  # answers come in the order of the questions
         self._lock, self._report, self.lost = threading.Lock(), report, False
         self._ask(source)
@@ -97,7 +103,9 @@ class Loader:
 
     def __init__(self, source: Source, workers: int = 2, ahead: int = 32) -> None:
         if workers < 0 or ahead < 1:
-            raise ConfigError(f"a loader of {workers} processes with {ahead} samples ahead cannot be made")
+            raise ConfigError(
+                f"a loader of {workers} processes with {ahead} samples ahead cannot be made"
+            )
         self.source, self.ahead = source, ahead
         self.waited, self.served = 0.0, 0
         self._bad: deque[dict[str, str]] = deque()
@@ -112,14 +120,17 @@ class Loader:
         self.close()
 
     def expect(self, numbers: Iterable[int]) -> None:
-        """Say which samples will be asked for, in order; an endless iterator is fine. Earlier expectations are dropped.
+        """Say which samples will be asked for, in order; an endless iterator is fine. Earlier
+        expectations are dropped.
         """
         self._coming.clear()
         self._order = iter(numbers)
         self._fill()
 
     def sample(self, index: int) -> Sample:
-        """The source's sample `index`; quick if it was expected next, made here and now otherwise."""
+        """The source's sample `index`; quick if it was expected next, made here and now
+        otherwise.
+        """
         start = time.monotonic()
         expected = bool(self._coming) and self._coming[0][0] == index
         sample = self._take() if expected else self.source.sample(index)
@@ -145,7 +156,9 @@ class Loader:
         try:
             return future.result()
         except _Lost:
-            get_logger().warning("a process that reads clips has ended; its share is read in the main process")
+            get_logger().warning(
+                "a process that reads clips has ended; its share is read in the main process"
+            )
             self._workers = [w for w in self._workers if not w.lost]
             return self.source.sample(index)
         finally:
@@ -156,7 +169,9 @@ class Loader:
             index = next(self._order, None)
             if index is None:
                 return
-            home = getattr(self.source, "home", int)(index)  # a file stays with the process that has decoded it
+            home = getattr(self.source, "home", int)(
+                index
+            )  # a file stays with the process that has decoded it
             self._coming.append((index, self._workers[home % len(self._workers)].submit(index)))
 
     def _report(self) -> None:

@@ -1,4 +1,6 @@
-"""How well a long clip of the shapes world coheres: is it one object throughout, and can the joints between clips be seen?"""
+"""How well a long clip of the shapes world coheres: is it one object throughout, and can the joints
+between clips be seen?
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,13 @@ class Coherence:
 
     Attributes:
         right: share of pieces that show the shape and the colour of the caption.
-        constant: share of neighbouring pieces in which the same shape and colour are read, with confidence.
+        constant: share of neighbouring pieces in which the same shape and colour are read, with
+            confidence.
         steady: share of pieces with one and the same object in all their frames.
-        seam: the change from frame to frame at the joints over the change elsewhere; 1: joints cannot be seen.
-        step: where the object is from frame to frame, at the joints: pixels over the pixels elsewhere; NaN if it is not seen.
+        seam: the change from frame to frame at the joints over the change elsewhere; 1: joints
+            cannot be seen.
+        step: where the object is from frame to frame, at the joints: pixels over the pixels
+            elsewhere; NaN if it is not seen.
     """
 
     right: float
@@ -30,16 +35,28 @@ class Coherence:
     step: float
 
 
-def coherence(frames_FHWC: np.ndarray, caption: str, pieces: Sequence[range], shapes: tuple[str, ...] = SHAPES,
-              colours: tuple[str, ...] = tuple(COLOURS), motions: tuple[str, ...] = FOUR) -> Coherence:
-    """Read each of `pieces` of a video (F, H, W, 3) uint8; joints are where one ends and the next begins."""
-    readings = [read(frames_FHWC[piece.start : piece.stop], shapes, colours, motions) for piece in pieces]
+def coherence(
+    frames_FHWC: np.ndarray,
+    caption: str,
+    pieces: Sequence[range],
+    shapes: tuple[str, ...] = SHAPES,
+    colours: tuple[str, ...] = tuple(COLOURS),
+    motions: tuple[str, ...] = FOUR,
+) -> Coherence:
+    """Read each of `pieces` of a video (F, H, W, 3) uint8; joints are where one ends and the next
+    begins.
+    """
+    readings = [
+        read(frames_FHWC[piece.start : piece.stop], shapes, colours, motions) for piece in pieces
+    ]
     wanted = parse_caption(caption)[:2]
     joints = [piece.start for piece in pieces[1:]]
     positions = np.concatenate([r.position_F2 for r in readings])
     return Coherence(
         right=float(np.mean([r.sure and (r.shape, r.colour) == wanted for r in readings])),
-        constant=float(np.mean([_same(a, b) for a, b in zip(readings, readings[1:], strict=False)])) if joints else 1.0,
+        constant=float(np.mean([_same(a, b) for a, b in zip(readings, readings[1:], strict=False)]))
+        if joints
+        else 1.0,
         steady=float(np.mean([r.sure and r.steady for r in readings])),
         seam=seam_ratio(frames_FHWC, joints),
         step=_ratio(np.linalg.norm(np.diff(positions, axis=0), axis=1), joints),
@@ -51,8 +68,13 @@ def _same(a: Reading, b: Reading) -> bool:
 
 
 def seam_ratio(frames_FHWC: np.ndarray, joints: Sequence[int]) -> float:
-    """Mean absolute change into the frames `joints` over the mean into all others; 1 where there are no joints."""
-    changes = [np.abs(b.astype(np.int16) - a).mean() for a, b in zip(frames_FHWC, frames_FHWC[1:], strict=False)]
+    """Mean absolute change into the frames `joints` over the mean into all others; 1 where there
+    are no joints.
+    """
+    changes = [
+        np.abs(b.astype(np.int16) - a).mean()
+        for a, b in zip(frames_FHWC, frames_FHWC[1:], strict=False)
+    ]
     return _ratio(np.array(changes), joints)
 
 

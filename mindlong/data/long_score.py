@@ -1,4 +1,5 @@
-"""How good a long video of the shapes world is: one object throughout, no jumps where segments join, a smooth path.
+"""How good a long video of the shapes world is: one object throughout, no jumps where segments
+join, a smooth path.
 
 Axes: F frames, H W pixels, C channels.
 """
@@ -24,7 +25,8 @@ class LongScore:
         windows: how many stretches of WINDOW frames were read, each beginning where the last ended.
         agreeing: of them, those that show shape and colour of the caption, surely.
         constant: all of them do.
-        join: mean change of a pixel into and out of a join's frame, over the median change between frames; 0: no joins.
+        join: mean change of a pixel into and out of a join's frame, over the median change between
+            frames; 0: no joins.
         worst: the same of the worst join.
         bend: root mean square of the path's second differences, pixels a frame and frame.
         moved: way from the first to the last place, pixels.
@@ -39,8 +41,13 @@ class LongScore:
     moved: float
 
 
-def score(frames_FHWC: np.ndarray, caption: str, joins: Sequence[int], shapes: tuple[str, ...],
-          colours: tuple[str, ...]) -> LongScore:
+def score(
+    frames_FHWC: np.ndarray,
+    caption: str,
+    joins: Sequence[int],
+    shapes: tuple[str, ...],
+    colours: tuple[str, ...],
+) -> LongScore:
     """Measure a video. `joins` are the frames that two segments share or at which one begins."""
     wanted = parse_caption(caption)[:2]
     readings = _readings(frames_FHWC, shapes, colours)
@@ -50,12 +57,20 @@ def score(frames_FHWC: np.ndarray, caption: str, joins: Sequence[int], shapes: t
     bends = np.diff(path, 2, axis=0)
     bends = bends[np.isfinite(bends).all(1)]
     seen = path[np.isfinite(path).all(1)]
-    return LongScore(len(readings), agreeing, agreeing == len(readings), join, worst,
-                     float(np.sqrt((bends**2).sum(1).mean())) if len(bends) else float("inf"),
-                     float(np.linalg.norm(seen[-1] - seen[0])) if len(seen) else 0.0)
+    return LongScore(
+        len(readings),
+        agreeing,
+        agreeing == len(readings),
+        join,
+        worst,
+        float(np.sqrt((bends**2).sum(1).mean())) if len(bends) else float("inf"),
+        float(np.linalg.norm(seen[-1] - seen[0])) if len(seen) else 0.0,
+    )
 
 
-def path_of(frames_FHWC: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...]) -> np.ndarray:
+def path_of(
+    frames_FHWC: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...]
+) -> np.ndarray:
     """Where the object is, (about F, 2) pixels, NaN where none is seen."""
     return _path(_readings(frames_FHWC, shapes, colours))
 
@@ -65,9 +80,15 @@ def changes(frames_FHWC: np.ndarray) -> np.ndarray:
     return np.abs(np.diff(frames_FHWC.astype(np.float32), axis=0)).mean((1, 2, 3))
 
 
-def _readings(frames_FHWC: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...]) -> list[Reading]:
+def _readings(
+    frames_FHWC: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...]
+) -> list[Reading]:
     starts = range(0, max(len(frames_FHWC) - 1, 1), WINDOW - 1)
-    return [read(frames_FHWC[s : s + WINDOW], shapes, colours) for s in starts if len(frames_FHWC) - s > 1]
+    return [
+        read(frames_FHWC[s : s + WINDOW], shapes, colours)
+        for s in starts
+        if len(frames_FHWC) - s > 1
+    ]
 
 
 def _path(readings: Sequence[Reading]) -> np.ndarray:
@@ -87,6 +108,13 @@ def _joins(frames_FHWC: np.ndarray, joins: Sequence[int]) -> tuple[float, float]
 def table(scores: Sequence[LongScore]) -> dict[str, float]:
     """The rates and medians of several videos."""
     rows = [asdict(s) for s in scores]
-    middle = {name: float(np.median([row[name] for row in rows])) for name in ("join", "worst", "bend", "moved")}
-    return {"videos": len(rows), "constant": float(np.mean([row["constant"] for row in rows])),
-            "agreeing": sum(r["agreeing"] for r in rows) / max(sum(r["windows"] for r in rows), 1), **middle}  # fmt: skip
+    middle = {
+        name: float(np.median([row[name] for row in rows]))
+        for name in ("join", "worst", "bend", "moved")
+    }
+    return {
+        "videos": len(rows),
+        "constant": float(np.mean([row["constant"] for row in rows])),
+        "agreeing": sum(r["agreeing"] for r in rows) / max(sum(r["windows"] for r in rows), 1),
+        **middle,
+    }

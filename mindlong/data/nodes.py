@@ -1,7 +1,9 @@
-"""Training samples of a hierarchy: a node of a level is a run of evenly spaced frames of a film, sharing its ends with others.
+"""Training samples of a hierarchy: a node of a level is a run of evenly spaced frames of a film,
+sharing its ends with others.
 
-Node j of level k covers frames j*span .. (j+1)*span, `span` = prod(L_i - 1 for i >= k), at a stride of span / (L_k - 1)
-(NUWA-XL, arXiv 2303.12346, section 3.3). A film needs no cutting: an index names its frames.
+Node j of level k covers frames j*span .. (j+1)*span, `span` = prod(L_i - 1 for i >= k), at a stride
+of span / (L_k - 1) (NUWA-XL, arXiv 2303.12346, section 3.3). A film needs no cutting: an index
+names its frames.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class LevelChooser:
     """Which level and which node sample number `index` shows, a function of (seed, index).
 
     Args:
-        shares: of the levels; empty: equal. Without them the deepest level would supply nearly all samples.
+        shares: of the levels; empty: equal. Without them the deepest level would supply nearly all
+            samples.
     """
 
     def __init__(self, lengths: Sequence[int], shares: Sequence[float], seed: int) -> None:
@@ -46,7 +49,9 @@ class LevelChooser:
 
     def level(self, index: int) -> int:
         """The level of a sample."""
-        return int(generator(self.seed, "node-level", index).choice(len(self.shares), p=self.shares))
+        return int(
+            generator(self.seed, "node-level", index).choice(len(self.shares), p=self.shares)
+        )
 
     def node(self, index: int, count: int) -> int:
         """One of `count` nodes."""
@@ -60,7 +65,9 @@ class FilmNodes:
         films: whose samples have exactly 1 + prod(L - 1) frames; film i serves sample i.
     """
 
-    def __init__(self, films: Source, lengths: Sequence[int], shares: Sequence[float], seed: int) -> None:
+    def __init__(
+        self, films: Source, lengths: Sequence[int], shares: Sequence[float], seed: int
+    ) -> None:
         self.films, self.choose = films, LevelChooser(lengths, shares, seed)
 
     def level(self, index: int) -> int:
@@ -72,7 +79,9 @@ class FilmNodes:
         level = self.choose.level(index)
         node = self.choose.node(index, node_count(self.choose.lengths, level))
         film = self.films.sample(index)
-        return Sample(film.frames_FHWC[list(node_frames(self.choose.lengths, level, node))], film.caption)
+        return Sample(
+            film.frames_FHWC[list(node_frames(self.choose.lengths, level, node))], film.caption
+        )
 
     def describe(self) -> str:
         """One line for the opening of a run."""
@@ -90,14 +99,26 @@ class IndexedNodes:
         InputFileError: the index is missing, damaged, or of runs of another length.
     """
 
-    def __init__(self, path: str | Path, frames: int, size: tuple[int, int], shares: Sequence[float], seed: int,
-                 cache_mb: int = 512) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        frames: int,
+        size: tuple[int, int],
+        shares: Sequence[float],
+        seed: int,
+        cache_mb: int = 512,
+    ) -> None:
         self.path, self.size = Path(path), size
         self.lengths, films = read_index(self.path)
         if set(self.lengths) != {frames}:
-            raise InputFileError(f"{path} has runs of {sorted(set(self.lengths))} frames; {frames} are trained")
+            raise InputFileError(
+                f"{path} has runs of {sorted(set(self.lengths))} frames; {frames} are trained"
+            )
         self.choose = LevelChooser(self.lengths, shares, seed)
-        self.nodes = [[(film, n) for film in films for n in film["nodes"] if n["level"] == k] for k in range(len(self.lengths))]
+        self.nodes = [
+            [(film, n) for film in films for n in film["nodes"] if n["level"] == k]
+            for k in range(len(self.lengths))
+        ]
         for level, nodes in enumerate(self.nodes):
             if not nodes and self.choose.shares[level] > 0:
                 raise InputFileError(f"{path} has no node of level {level}")
@@ -128,16 +149,22 @@ def read_index(path: Path) -> tuple[list[int], list[dict]]:
         for film in films:
             for node in film["nodes"]:
                 if len(node["frames"]) != lengths[node["level"]]:
-                    raise ValueError(f"node {node['node']} of level {node['level']} has {len(node['frames'])} frames")
+                    raise ValueError(
+                        f"node {node['node']} of level {node['level']} has {len(node['frames'])} frames"
+                    )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputFileError(f"{path} is no index of nodes ({error!r}); tools/chop_video.py --index makes one") from None
+        raise InputFileError(
+            f"{path} is no index of nodes ({error!r}); tools/chop_video.py --index makes one"
+        ) from None
     if not films:
         raise InputFileError(f"{path} lists no film")
     return lengths, films
 
 
 def known_frames(level: int, frames: int, given: float, draw: np.random.Generator) -> np.ndarray:
-    """bool (F,): what a training sample knows: both ends; at level 0 nothing, or with the share `given` first, last or both."""
+    """bool (F,): what a training sample knows: both ends; at level 0 nothing, or with the share
+    `given` first, last or both.
+    """
     known = np.zeros(frames, bool)
     if level > 0:
         known[[0, -1]] = True
@@ -146,8 +173,11 @@ def known_frames(level: int, frames: int, given: float, draw: np.random.Generato
     return known
 
 
-def build_nodes(options: object, data: object, seed: int, films: Callable[[int], Source]) -> FilmNodes | IndexedNodes:
-    """The samples that an `infinet` section asks for; `films(frames)` makes a source of whole films.
+def build_nodes(
+    options: object, data: object, seed: int, films: Callable[[int], Source]
+) -> FilmNodes | IndexedNodes:
+    """The samples that an `infinet` section asks for; `films(frames)` makes a source of whole
+    films.
 
     Raises:
         ConfigError: a hierarchy over clips without an index.
@@ -155,8 +185,15 @@ def build_nodes(options: object, data: object, seed: int, films: Callable[[int],
     if options.index:
         return IndexedNodes(options.index, data.frames, tuple(data.size), options.shares, seed)
     if data.kind == "clips":
-        raise ConfigError("infinet.index is empty; films need the index that tools/chop_video.py --index writes")
-    return FilmNodes(films(1 + prod(length - 1 for length in options.lengths)), options.lengths, options.shares, seed)
+        raise ConfigError(
+            "infinet.index is empty; films need the index that tools/chop_video.py --index writes"
+        )
+    return FilmNodes(
+        films(1 + prod(length - 1 for length in options.lengths)),
+        options.lengths,
+        options.shares,
+        seed,
+    )
 
 
 def _percent(shares: np.ndarray) -> str:

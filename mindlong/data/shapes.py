@@ -1,8 +1,10 @@
-"""A synthetic world to learn and to measure on: one coloured shape that moves, its caption, and the exact truth.
+"""A synthetic world to learn and to measure on: one coloured shape that moves, its caption, and the
+exact truth.
 
-Clip `index` of a world is a pure function of (seed, index): nothing is stored, any length and size can be asked for,
-and two processes never disagree. The caption names shape, colour and direction ("a red circle moving right"); where the
-shape bounces, it names the direction it starts in. `data.shapes_reader` reads these three back from pixels.
+Clip `index` of a world is a pure function of (seed, index): nothing is stored, any length and size
+can be asked for, and two processes never disagree. The caption names shape, colour and direction
+("a red circle moving right"); where the shape bounces, it names the direction it starts in.
+`data.shapes_reader` reads these three back from pixels.
 """
 
 from __future__ import annotations
@@ -27,16 +29,24 @@ COLOURS = {
 }
 _D = float(np.sqrt(0.5))
 MOTIONS = {
-    "left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0),
-    "up left": (-_D, -_D), "up right": (_D, -_D), "down left": (-_D, _D), "down right": (_D, _D),
-}  # fmt: skip
+    "left": (-1.0, 0.0),
+    "right": (1.0, 0.0),
+    "up": (0.0, -1.0),
+    "down": (0.0, 1.0),
+    "up left": (-_D, -_D),
+    "up right": (_D, -_D),
+    "down left": (-_D, _D),
+    "down right": (_D, _D),
+}
 BACKGROUNDS = ("plain", "texture")
 MIN_SIZE = 16
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is really in a clip; positions in pixels, (x, y), y downwards, (0, 0) the centre of the first pixel."""
+    """What is really in a clip; positions in pixels, (x, y), y downwards, (0, 0) the centre of the
+    first pixel.
+    """
 
     shape: str
     colour: str
@@ -49,7 +59,9 @@ class Truth:
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames (F, H, W, 3) uint8 RGB, their caption, and the truth behind them; also a data.source Sample."""
+    """Frames (F, H, W, 3) uint8 RGB, their caption, and the truth behind them; also a data.source
+    Sample.
+    """
 
     frames_FHWC: np.ndarray
     caption: str
@@ -63,20 +75,26 @@ def caption_of(shape: str, colour: str, motion: str) -> str:
 
 
 def parse_caption(text: str) -> tuple[str | None, str | None, str | None]:
-    """(shape, colour, motion) named in `text`, each None where not named; case and other words do not matter."""
+    """(shape, colour, motion) named in `text`, each None where not named; case and other words do
+    not matter.
+    """
     words = "".join(c if c.isalpha() else " " for c in text.lower()).split()
     shape = next((w for w in words if w in SHAPES), None)
     colour = next((w for w in words if w in COLOURS), None)
-    heading = [w for w in words if w in ("up", "down")][:1] + [w for w in words if w in ("left", "right")][:1]
+    heading = [w for w in words if w in ("up", "down")][:1] + [
+        w for w in words if w in ("left", "right")
+    ][:1]
     return shape, colour, " ".join(heading) or None
 
 
 @dataclass(frozen=True)
 class ShapesWorld:
-    """The options of a world. `size` is (height, width); `radius` and `speed` are shares of the shorter side.
+    """The options of a world. `size` is (height, width); `radius` and `speed` are shares of the
+    shorter side.
 
-    Speed is per frame; without `bounce` the shape is slowed down, where it must be, to stay inside for the whole clip.
-    `grow` lets its size swing by up to a third. Raises ConfigError on unknown names and on sizes under 16 pixels.
+    Speed is per frame; without `bounce` the shape is slowed down, where it must be, to stay inside
+    for the whole clip. `grow` lets its size swing by up to a third. Raises ConfigError on unknown
+    names and on sizes under 16 pixels.
     """
 
     size: tuple[int, int] = (32, 32)
@@ -97,58 +115,89 @@ class ShapesWorld:
         _known("data.background", (self.background,), BACKGROUNDS)
         object.__setattr__(self, "size", tuple(int(n) for n in self.size))
         if len(self.size) != 2 or min(self.size) < MIN_SIZE:
-            raise ConfigError(f"data.size is {list(self.size)}; the shapes world needs [height, width], "
-                              f"each at least {MIN_SIZE}")
+            raise ConfigError(
+                f"data.size is {list(self.size)}; the shapes world needs [height, width], "
+                f"each at least {MIN_SIZE}"
+            )
         if self.frames < 1:
             raise ConfigError(f"data.frames is {self.frames}; a clip has at least one frame")
 
     def clip(self, index: int) -> Clip:
         """The clip with number `index`, any integer from 0 up."""
         draw = generator(self.seed, "shapes", index)
-        return self._film(draw, *(str(draw.choice(names)) for names in (self.shapes, self.colours, self.motions)))
+        return self._film(
+            draw, *(str(draw.choice(names)) for names in (self.shapes, self.colours, self.motions))
+        )
 
     def clip_of(self, caption: str, index: int) -> Clip:
-        """A clip that shows `caption` (its parts may lie outside this world's lists), differing with `index`."""
+        """A clip that shows `caption` (its parts may lie outside this world's lists), differing
+        with `index`.
+        """
         parts = parse_caption(caption)
         if None in parts:
-            raise ConfigError(f"the caption {caption!r} must name a shape, a colour and a direction, as in "
-                              "'a red circle moving right'")
+            raise ConfigError(
+                f"the caption {caption!r} must name a shape, a colour and a direction, as in "
+                "'a red circle moving right'"
+            )
         return self._film(generator(self.seed, "shapes of", caption, index), *parts)
 
     sample = clip
 
     def captions(self) -> list[str]:
         """Every caption of this world."""
-        return [caption_of(s, c, m) for c in self.colours for s in self.shapes for m in self.motions]
+        return [
+            caption_of(s, c, m) for c in self.colours for s in self.shapes for m in self.motions
+        ]
 
     def describe(self) -> str:
         """One line for the opening of a run."""
         extras = [self.background] + ["bounce"] * self.bounce + ["grow"] * self.grow
-        return (f"shapes world, seed {self.seed}: {len(self.captions())} captions, {self.frames} frames of "
-                f"{self.size[0]}x{self.size[1]}, {', '.join(extras)}")
+        return (
+            f"shapes world, seed {self.seed}: {len(self.captions())} captions, {self.frames} frames of "
+            f"{self.size[0]}x{self.size[1]}, {', '.join(extras)}"
+        )
 
     def _film(self, draw: np.random.Generator, shape: str, colour: str, motion: str) -> Clip:
         side = min(self.size)
         radius_F = side * draw.uniform(*self.radius) * _swing(draw, self.frames, self.grow)
         speed = side * draw.uniform(*self.speed)
-        position_F2, velocity_F2 = self._path(draw, motion, speed, self._room(shape, float(radius_F.max())))
+        position_F2, velocity_F2 = self._path(
+            draw, motion, speed, self._room(shape, float(radius_F.max()))
+        )
         background = _background(draw, self.size, self.background)
         covered = coverage(shape, position_F2, radius_F, self.size)
         frames = np.rint(paint(background, covered, np.array(COLOURS[colour]))).astype(np.uint8)
-        truth = Truth(shape, colour, motion, position_F2, radius_F, velocity_F2, np.rint(background).astype(np.uint8))
+        truth = Truth(
+            shape,
+            colour,
+            motion,
+            position_F2,
+            radius_F,
+            velocity_F2,
+            np.rint(background).astype(np.uint8),
+        )
         return Clip(frames, caption_of(shape, colour, motion), truth)
 
     def _room(self, shape: str, radius: float) -> tuple[np.ndarray, np.ndarray]:
         """The lowest and the highest (x, y) at which the outline is still inside the picture."""
         left, right, up, down = (radius * reach for reach in REACH[shape])
-        return np.array([left, up]) - 0.5, np.array([self.size[1] - right, self.size[0] - down]) - 0.5
+        return np.array([left, up]) - 0.5, np.array(
+            [self.size[1] - right, self.size[0] - down]
+        ) - 0.5
 
-    def _path(self, draw: np.random.Generator, motion: str, speed: float,
-              room: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _path(
+        self,
+        draw: np.random.Generator,
+        motion: str,
+        speed: float,
+        room: tuple[np.ndarray, np.ndarray],
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Positions and velocities, (F, 2) float64."""
         low, high = room
         heading = np.array(MOTIONS[motion])
-        straight = min(self.frames - 1, 4) if self.bounce else self.frames - 1  # steps before the first turn
+        straight = (
+            min(self.frames - 1, 4) if self.bounce else self.frames - 1
+        )  # steps before the first turn
         with np.errstate(divide="ignore"):
             speed = min(speed, float(np.min((high - low) / np.abs(heading * max(straight, 1)))))
         shift = heading * speed * straight
@@ -165,7 +214,9 @@ def _known(what: str, names: tuple[str, ...], valid) -> tuple[str, ...]:
         raise ConfigError(f"{what} is empty; choose from {', '.join(valid)}")
     for name in names:
         if name not in valid:
-            raise ConfigError(f"{what} has {name!r}, unknown to the shapes world.{did_you_mean(str(name), valid)}")
+            raise ConfigError(
+                f"{what} has {name!r}, unknown to the shapes world.{did_you_mean(str(name), valid)}"
+            )
     return tuple(names)
 
 
@@ -177,8 +228,9 @@ def _swing(draw: np.random.Generator, frames: int, grow: bool) -> np.ndarray:
     return np.exp(np.log(4 / 3) * np.sin(phase + 2 * np.pi * np.arange(frames) / period))
 
 
-def _reflect(line_F2: np.ndarray, velocity: np.ndarray, low: np.ndarray,
-             high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _reflect(
+    line_F2: np.ndarray, velocity: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Fold a straight line into the box [low, high] as a billiard ball runs."""
     room = np.maximum(high - low, 1e-9)
     turns = (line_F2 - low) / room
@@ -188,12 +240,16 @@ def _reflect(line_F2: np.ndarray, velocity: np.ndarray, low: np.ndarray,
 
 
 def _background(draw: np.random.Generator, size: tuple[int, int], kind: str) -> np.ndarray:
-    """(H, W, 3) float32 in 0..255: a dark, nearly grey tone, with soft clouds and stripes if `texture`."""
+    """(H, W, 3) float32 in 0..255: a dark, nearly grey tone, with soft clouds and stripes if
+    `texture`.
+    """
     tone = draw.uniform(20, 70) + draw.uniform(-8, 8, 3)
     image = np.broadcast_to(tone.astype(np.float32), (*size, 3))
     if kind == "plain":
         return np.ascontiguousarray(image)
-    clouds = cv2.resize(draw.uniform(-22, 22, (5, 5)).astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
+    clouds = cv2.resize(
+        draw.uniform(-22, 22, (5, 5)).astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC
+    )
     wave, phase = draw.uniform(-0.9, 0.9, 2), draw.uniform(0, 2 * np.pi)
     y, x = np.mgrid[: size[0], : size[1]].astype(np.float32) * (24.0 / min(size))
     stripes = 9 * np.sin(wave[0] * x + wave[1] * y + phase).astype(np.float32)

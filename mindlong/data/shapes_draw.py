@@ -1,7 +1,8 @@
 """Six outlines as signed distances, drawn anti-aliased on any grid, all frames at once.
 
-Every outline of radius r has the area of a circle of radius r, so area alone never gives a shape away. Coordinates are
-pixels, (0, 0) is the centre of the first pixel, x grows to the right, y downwards. Axes: F frames, H, W pixels.
+Every outline of radius r has the area of a circle of radius r, so area alone never gives a shape
+away. Coordinates are pixels, (0, 0) is the centre of the first pixel, x grows to the right, y
+downwards. Axes: F frames, H, W pixels.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ REACH = {
     "triangle": (_TRIANGLE * np.sqrt(0.75), _TRIANGLE * np.sqrt(0.75), _TRIANGLE, _TRIANGLE / 2),
     "diamond": (_DIAMOND,) * 4,
     "cross": (_CROSS,) * 4,
-    "star": (_STAR * np.sin(np.pi * 0.4), _STAR * np.sin(np.pi * 0.4), _STAR, _STAR * np.cos(np.pi * 0.2)),
+    "star": (
+        _STAR * np.sin(np.pi * 0.4),
+        _STAR * np.sin(np.pi * 0.4),
+        _STAR,
+        _STAR * np.cos(np.pi * 0.2),
+    ),
 }
 
 
@@ -49,7 +55,9 @@ def _cross(x, y, r):
 
 
 def _star(x, y, r):
-    """Ten equal right-handed pieces: fold the plane into one and take the distance to its slanted edge."""
+    """Ten equal right-handed pieces: fold the plane into one and take the distance to its slanted
+    edge.
+    """
     angle = np.arctan2(np.abs(x), -y)
     folded = np.abs((angle + np.pi / 5) % (0.4 * np.pi) - np.pi / 5)
     rho = np.sqrt(x * x + y * y)
@@ -62,19 +70,27 @@ def _star(x, y, r):
 _DISTANCE = dict(zip(SHAPES, (_circle, _square, _triangle, _diamond, _cross, _star), strict=True))
 
 
-def coverage(shape: str, centre_F2: np.ndarray, radius_F: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def coverage(
+    shape: str, centre_F2: np.ndarray, radius_F: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
     """The share of every pixel that `shape` covers: (F, H, W) float32 in [0, 1].
 
-    `centre_F2` is (x, y) in pixels, `radius_F` the radius of the circle of equal area, `size` (H, W).
+    `centre_F2` is (x, y) in pixels, `radius_F` the radius of the circle of equal area, `size` (H,
+    W).
     """
     height, width = size
     x_F1W = np.arange(width, dtype=np.float32) - np.asarray(centre_F2, np.float32)[:, :1, None]
-    y_FH1 = np.arange(height, dtype=np.float32)[:, None] - np.asarray(centre_F2, np.float32)[:, 1:, None]
+    y_FH1 = (
+        np.arange(height, dtype=np.float32)[:, None]
+        - np.asarray(centre_F2, np.float32)[:, 1:, None]
+    )
     distance = _DISTANCE[shape](x_F1W, y_FH1, np.asarray(radius_F, np.float32)[:, None, None])
     return np.clip(0.5 - distance, 0.0, 1.0).astype(np.float32, copy=False)
 
 
 def paint(background_HWC: np.ndarray, coverage_FHW: np.ndarray, rgb: np.ndarray) -> np.ndarray:
-    """Lay a colour over a background (one image or one a frame): float32 (F, H, W, 3), in the background's units."""
+    """Lay a colour over a background (one image or one a frame): float32 (F, H, W, 3), in the
+    background's units.
+    """
     background = np.asarray(background_HWC, np.float32)
     return background + coverage_FHW[..., None] * (np.asarray(rgb, np.float32) - background)

@@ -1,8 +1,10 @@
-"""The seeing part of the shapes reader: where is the thing, and which drawn outline explains it best.
+"""The seeing part of the shapes reader: where is the thing, and which drawn outline explains it
+best.
 
-Only pixels go in. The background is whatever does not stand out in colour, pooled over the frames; what remains is
-turned into a coverage map, and every outline is fitted to that map (position, size, blur) by Gauss-Newton steps. Axes:
-F frames, H, W pixels, C channels, K outlines, N the side of a window around the thing.
+Only pixels go in. The background is whatever does not stand out in colour, pooled over the frames;
+what remains is turned into a coverage map, and every outline is fitted to that map (position, size,
+blur) by Gauss-Newton steps. Axes: F frames, H, W pixels, C channels, K outlines, N the side of a
+window around the thing.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Evidence:
 
 
 def find(frames_FHWC: np.ndarray) -> Evidence:
-    """Split float32 frames in [0, 1] into background and the thing that stands out by its colour."""
+    """Split float32 frames in [0, 1] into background and the thing that stands out by its
+    colour.
+    """
     chroma = frames_FHWC - frames_FHWC.mean(-1, keepdims=True)
     chroma = np.stack([cv2.GaussianBlur(f, (0, 0), 0.8) for f in chroma])
     salience = np.linalg.norm(chroma - np.median(chroma, axis=(0, 1, 2)), axis=-1)
@@ -47,7 +51,9 @@ def find(frames_FHWC: np.ndarray) -> Evidence:
     out_FHW = salience > max(0.5 * clip_peak, 0.6 * STANDS_OUT)
     found = [_largest(mask) for mask in out_FHW]
     mask_FHW, parts_F = np.stack([m for m, _ in found]), np.array([n for _, n in found])
-    background, offset = _background(frames_FHWC, salience > max(0.25 * clip_peak, 0.4 * STANDS_OUT))
+    background, offset = _background(
+        frames_FHWC, salience > max(0.25 * clip_peak, 0.4 * STANDS_OUT)
+    )
     core = mask_FHW & (salience > 0.8 * (salience * mask_FHW).max((1, 2), keepdims=True))
     colour = _masked_mean(frames_FHWC, core)
     colour[peak_F <= STANDS_OUT] = np.nan
@@ -56,7 +62,9 @@ def find(frames_FHWC: np.ndarray) -> Evidence:
 
 def _largest(mask_HW: np.ndarray) -> tuple[np.ndarray, int]:
     """(its largest part, how many parts have at least a fifth of that area)."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask_HW.astype(np.uint8), connectivity=8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask_HW.astype(np.uint8), connectivity=8
+    )
     if count == 1:
         return np.zeros_like(mask_HW), 0
     areas = stats[1:, cv2.CC_STAT_AREA]
@@ -64,8 +72,8 @@ def _largest(mask_HW: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _background(frames_FHWC: np.ndarray, thing_FHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(background (H, W, C), its brightness offset in every frame (F, C)); hidden pixels are filled from their
-    neighbours.
+    """(background (H, W, C), its brightness offset in every frame (F, C)); hidden pixels are filled
+    from their neighbours.
     """
     near = cv2.dilate(thing_FHW.transpose(1, 2, 0).astype(np.uint8), np.ones((5, 5), np.uint8))
     free = 1.0 - near.reshape(*thing_FHW.shape[1:], -1).transpose(2, 0, 1).astype(np.float32)
@@ -103,9 +111,13 @@ class Fit:
 
 
 def fit(evidence: Evidence, colour_C: np.ndarray, shapes: tuple[str, ...]) -> Fit:
-    """Fit every outline of `shapes` to the frames where something stands out (the other frames get zero energy)."""
+    """Fit every outline of `shapes` to the frames where something stands out (the other frames get
+    zero energy).
+    """
     cover = _coverage_map(evidence, colour_C)
-    far = ~cv2.dilate(evidence.mask_FHW.any(0).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
+    far = ~cv2.dilate(evidence.mask_FHW.any(0).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(
+        bool
+    )
     rest = cover[:, far] if far.any() else cover.reshape(len(cover), -1)[:, :1]
     noise = max(_spread(rest), min(_inner_noise(cover, evidence.mask_FHW), 0.05))
     window, weight, corner, radius = _windows(cover, evidence)
@@ -114,13 +126,26 @@ def fit(evidence: Evidence, colour_C: np.ndarray, shapes: tuple[str, ...]) -> Fi
     best = min(range(len(BLURS)), key=lambda i: trials[i][0].sum(1).min())
     error, middle, radii, amplitude, drawn = trials[best]
     energy = (window**2 * weight).sum((1, 2))
-    return Fit(error, energy, noise, window[0].size, middle + corner, radii, amplitude, drawn * weight, BLURS[best])
+    return Fit(
+        error,
+        energy,
+        noise,
+        window[0].size,
+        middle + corner,
+        radii,
+        amplitude,
+        drawn * weight,
+        BLURS[best],
+    )
 
 
 def _inner_noise(cover_FHW: np.ndarray, mask_FHW: np.ndarray) -> float:
-    """Variance inside the thing, slopes taken out: darkness hides the noise of the background, bright colours do not.
+    """Variance inside the thing, slopes taken out: darkness hides the noise of the background,
+    bright colours do not.
     """
-    core = np.stack([cv2.erode(m.astype(np.uint8), np.ones((5, 5), np.uint8)) for m in mask_FHW]).astype(bool)
+    core = np.stack(
+        [cv2.erode(m.astype(np.uint8), np.ones((5, 5), np.uint8)) for m in mask_FHW]
+    ).astype(bool)
     rough = np.stack([c - cv2.blur(c, (3, 3)) for c in cover_FHW])[core]
     return _spread(rough) * 9 / 8 if rough.size > 20 else 0.0
 
@@ -139,8 +164,8 @@ def _coverage_map(evidence: Evidence, colour_C: np.ndarray) -> np.ndarray:
 
 
 def _windows(cover_FHW: np.ndarray, evidence: Evidence):
-    """Cut a square around the thing: (window (F, N, N), weight (F, N, N), corner (F, 2) as x, y, radius (F,) from the
-    area).
+    """Cut a square around the thing: (window (F, N, N), weight (F, N, N), corner (F, 2) as x, y,
+    radius (F,) from the area).
     """
     frames, height, width = cover_FHW.shape
     mask = evidence.mask_FHW & evidence.present_F[:, None, None]
@@ -148,12 +173,16 @@ def _windows(cover_FHW: np.ndarray, evidence: Evidence):
     half = int(np.ceil(1.7 * np.median(radius[evidence.present_F]) + 4))
     y, x = np.mgrid[:height, :width]
     total = np.maximum(mask.sum((1, 2)), 1)
-    middle = np.rint(np.stack([(mask * x).sum((1, 2)) / total, (mask * y).sum((1, 2)) / total], 1)).astype(int)
+    middle = np.rint(
+        np.stack([(mask * x).sum((1, 2)) / total, (mask * y).sum((1, 2)) / total], 1)
+    ).astype(int)
     corner = middle - half
     padded = np.pad(cover_FHW, ((0, 0), (half, half), (half, half)))
     inside = np.pad(np.ones((height, width), np.float32), half)
     cut = [np.s_[cy + half : cy + 3 * half + 1, cx + half : cx + 3 * half + 1] for cx, cy in corner]
-    window = np.stack([padded[f][cut[f]] for f in range(frames)]) * evidence.present_F[:, None, None]
+    window = (
+        np.stack([padded[f][cut[f]] for f in range(frames)]) * evidence.present_F[:, None, None]
+    )
     return window, np.stack([inside[c] for c in cut]), corner.astype(np.float32), radius
 
 
@@ -166,9 +195,13 @@ def _centroids(window_FNN: np.ndarray) -> np.ndarray:
 
 
 def _refine(window, weight, centre_F2, radius_F, shapes: tuple[str, ...], blur: float, steps: int):
-    """Gauss-Newton from one start for every outline: (error, centre, radius, amplitude, drawn), each (K, F, ...)."""
+    """Gauss-Newton from one start for every outline: (error, centre, radius, amplitude, drawn),
+    each (K, F, ...).
+    """
     smear = _smear(window.shape[1], blur)
-    fitted = [_refine_one(window, weight, centre_F2, radius_F, shape, smear, steps) for shape in shapes]
+    fitted = [
+        _refine_one(window, weight, centre_F2, radius_F, shape, smear, steps) for shape in shapes
+    ]
     return tuple(np.stack(part) for part in zip(*fitted, strict=True))
 
 
@@ -183,16 +216,24 @@ def _refine_one(window, weight, centre_F2, radius_F, shape: str, smear: np.ndarr
     for _ in range(steps):
         now = drawn(place)
         down, along = np.gradient(now, axis=(1, 2))
-        # moving a picture changes it by minus its slope, enlarging it by minus the slope along the ray from the centre
-        wider = -(along * (n - place[:, :1, None]) + down * (n[:, None] - place[:, 1:2, None])) / place[:, 2:, None]
-        slopes = np.concatenate([part.reshape(flat) for part in (-along, -down, wider, now)], axis=1)
+        # moving a picture changes it by minus its slope, enlarging it by minus the slope along the
+        # ray from the centre
+        wider = (
+            -(along * (n - place[:, :1, None]) + down * (n[:, None] - place[:, 1:2, None]))
+            / place[:, 2:, None]
+        )
+        slopes = np.concatenate(
+            [part.reshape(flat) for part in (-along, -down, wider, now)], axis=1
+        )
         by_weight = slopes * weight.reshape(flat)
         left = by_weight @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)
         right = by_weight @ (window - now).reshape(flat).transpose(0, 2, 1)
         place += np.clip(np.linalg.solve(left, right)[:, :3, 0], -1.0, 1.0)
         place[:, 2] = np.maximum(place[:, 2], 0.8)
     now = drawn(place)
-    amplitude = (window * now * weight).sum((1, 2)) / np.maximum((now**2 * weight).sum((1, 2)), 1e-6)
+    amplitude = (window * now * weight).sum((1, 2)) / np.maximum(
+        (now**2 * weight).sum((1, 2)), 1e-6
+    )
     now = np.clip(amplitude, 0.7, 1.3)[:, None, None] * now
     error = ((window - now) ** 2 * weight).sum((1, 2))
     return error, place[:, :2], place[:, 2], amplitude, now

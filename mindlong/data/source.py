@@ -1,7 +1,7 @@
 """Where samples come from: one question, `sample(index)`, whatever stands behind it.
 
-`index` is the global sample number, counted over all steps and processes, so resuming, the number of processes and the number of
-workers change nothing.
+`index` is the global sample number, counted over all steps and processes, so resuming, the number
+of processes and the number of workers change nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sample:
-    """A clip: `frames_FHWC` uint8, its caption ("" if none) and, if it has one, its embedding (D,) float32."""
+    """A clip: `frames_FHWC` uint8, its caption ("" if none) and, if it has one, its embedding (D,)
+    float32.
+    """
 
     frames_FHWC: np.ndarray
     caption: str = ""
@@ -33,10 +35,14 @@ class Source(Protocol):
 
 def to_network(frames_BFHWC: np.ndarray) -> np.ndarray:
     """uint8 frames (B, F, H, W, C) as float32 (B, C, F, H, W) in [-1, 1]."""
-    return np.ascontiguousarray(frames_BFHWC.transpose(0, 4, 1, 2, 3), dtype=np.float32) / 127.5 - 1.0
+    return (
+        np.ascontiguousarray(frames_BFHWC.transpose(0, 4, 1, 2, 3), dtype=np.float32) / 127.5 - 1.0
+    )
 
 
 def to_frames(video_BCFHW: np.ndarray) -> np.ndarray:
-    """float (B, C, F, H, W) in [-1, 1], values outside cut off, as uint8 frames (B, F, H, W, C), rounded."""
+    """float (B, C, F, H, W) in [-1, 1], values outside cut off, as uint8 frames (B, F, H, W, C),
+    rounded.
+    """
     scaled = (np.clip(video_BCFHW, -1.0, 1.0) + 1.0) * 127.5
     return np.rint(scaled).astype(np.uint8).transpose(0, 2, 3, 4, 1)

@@ -1,7 +1,9 @@
-"""Frames to the size wanted: resize until the picture covers it, crop, mirror; one choice for a whole clip.
+"""Frames to the size wanted: resize until the picture covers it, crop, mirror; one choice for a
+whole clip.
 
-Resizing is Pillow's antialiased bilinear filter and the centre is rounded half to even, so a square target gives the
-very pixels of torchvision's Resize and CenterCrop, which video-diffusion-pytorch uses.
+Resizing is Pillow's antialiased bilinear filter and the centre is rounded half to even, so a square
+target gives the very pixels of torchvision's Resize and CenterCrop, which video-diffusion-pytorch
+uses.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ from PIL import Image
 
 
 def covering_size(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:
-    """The smallest (height, width) in the proportions of `size` that covers `wanted`; long sides are cut to whole
-    pixels.
+    """The smallest (height, width) in the proportions of `size` that covers `wanted`; long sides
+    are cut to whole pixels.
     """
     height, width = size
     if height * wanted[1] <= width * wanted[0]:
@@ -27,7 +29,9 @@ def resize(frame_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(frame_HWC).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
-def corner(size: tuple[int, int], wanted: tuple[int, int], place: tuple[float, float] | None) -> tuple[int, int]:
+def corner(
+    size: tuple[int, int], wanted: tuple[int, int], place: tuple[float, float] | None
+) -> tuple[int, int]:
     """(top, left) of the crop: the centre, or where `place` in [0, 1) of both directions says."""
     spare = size[0] - wanted[0], size[1] - wanted[1]
     if place is None:
@@ -35,9 +39,15 @@ def corner(size: tuple[int, int], wanted: tuple[int, int], place: tuple[float, f
     return int(place[0] * (spare[0] + 1)), int(place[1] * (spare[1] + 1))
 
 
-def crop(frames_FHWC: np.ndarray, wanted: tuple[int, int], place: tuple[float, float] | None = None,
-         flip: bool = False) -> np.ndarray:
-    """Cut (F, height, width, C) out of every frame at the same place; `flip` mirrors left and right."""
+def crop(
+    frames_FHWC: np.ndarray,
+    wanted: tuple[int, int],
+    place: tuple[float, float] | None = None,
+    flip: bool = False,
+) -> np.ndarray:
+    """Cut (F, height, width, C) out of every frame at the same place; `flip` mirrors left and
+    right.
+    """
     top, left = corner(frames_FHWC.shape[1:3], wanted, place)
     cut = frames_FHWC[:, top : top + wanted[0], left : left + wanted[1]]
     return np.ascontiguousarray(cut[:, :, ::-1] if flip else cut)

@@ -1,7 +1,8 @@
-"""A process that decodes: reads sample numbers from its standard input, writes samples to its standard output.
+"""A process that decodes: reads sample numbers from its standard input, writes samples to its
+standard output.
 
-It is a plain child with two pipes. When its parent goes, however it goes, the input ends and so does the process:
-nothing is left behind. Signals of the terminal are left to the parent.
+It is a plain child with two pipes. When its parent goes, however it goes, the input ends and so
+does the process: nothing is left behind. Signals of the terminal are left to the parent.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def main() -> None:
 
 
 def _listen(asked: queue.SimpleQueue[int]) -> None:
-    """Pass the numbers on; end the process at once when the parent is gone, even in the middle of a file."""
+    """Pass the numbers on; end the process at once when the parent is gone, even in the middle of a
+    file.
+    """
     while True:
         try:
             asked.put(receive(sys.stdin.buffer))

@@ -1,5 +1,5 @@
-"""DDIM inversion: the noise from which DDIM sampling leads back to a given clean sample (arXiv 2010.02502, section
-4.3).
+"""DDIM inversion: the noise from which DDIM sampling leads back to a given clean sample (arXiv
+2010.02502, section 4.3).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ def invert_ddim(
     callback: Callback | None = None,
     compat: bool = False,
 ) -> list[np.ndarray]:
-    """The samples on the way from `x0` (B, ...) to noise: steps + 1 arrays, the first x0 itself, the last the
-    inverted noise.
+    """The samples on the way from `x0` (B, ...) to noise: steps + 1 arrays, the first x0 itself,
+    the last the inverted noise.
 
-    Each step goes up one entry of the flavour's timesteps (Tune-A-Video's list with the default flavour: 1, 21, ...
-    981 for 50
-    steps), asking the model at the sample it leaves with the timestep it goes to. `refine` repeats every step that
-    often at the
-    sample just found, which makes the round trip through `sample_ddim` exact in the limit. `compat` takes any output
-    for eps, as
-    Tune-A-Video's code does: with a v-predicting network the result is then not noise. callback(step, total, x0) may
-    stop early.
+    Each step goes up one entry of the flavour's timesteps (Tune-A-Video's list with the default
+    flavour: 1, 21, ... 981 for 50
+    steps), asking the model at the sample it leaves with the timestep it goes to. `refine` repeats
+    every step that often at the
+    sample just found, which makes the round trip through `sample_ddim` exact in the limit. `compat`
+    takes any output for eps, as
+    Tune-A-Video's code does: with a v-predicting network the result is then not noise.
+    callback(step, total, x0) may stop early.
     """
     if refine < 0:
         raise ConfigError(f"refine is {refine}; it must be 0 or more repetitions.")
@@ -51,7 +51,9 @@ def invert_ddim(
     return path
 
 
-def _ascend(denoiser: Denoiser, x: np.ndarray, t: int, low: Level, high: Level, refine: int) -> np.ndarray:
+def _ascend(
+    denoiser: Denoiser, x: np.ndarray, t: int, low: Level, high: Level, refine: int
+) -> np.ndarray:
     """The sample at level `high` from which one DDIM step leads to `x` at level `low`."""
     guess, level = (
         x,

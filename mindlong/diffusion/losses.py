@@ -12,8 +12,8 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 
 
 def min_snr_weights(schedule: Schedule, prediction: str, gamma: float = 5.0) -> np.ndarray:
-    """Min-SNR-gamma loss weights by timestep, (T,) float64 (arXiv 2303.09556): min(SNR, gamma) as a weight on the
-    error of x0.
+    """Min-SNR-gamma loss weights by timestep, (T,) float64 (arXiv 2303.09556): min(SNR, gamma) as a
+    weight on the error of x0.
     """
     divisor = {"eps": schedule.snr, "v": schedule.snr + 1.0, "x0": np.ones(schedule.timesteps)}[
         check_prediction(prediction)
@@ -43,13 +43,14 @@ DISTANCES: dict[str, type[nn.Cell]] = {"l1": L1, "l2": L2}
 
 
 class DiffusionLoss(nn.Cell):
-    """Mean distance between what `network(x_t, t, *conditions)` says and the target, as one float32 scalar.
+    """Mean distance between what `network(x_t, t, *conditions)` says and the target, as one float32
+    scalar.
 
-    Inputs of construct: `x0` (B, C, F, H, W) float32 in [-1, 1] (or scaled latents), `noise` of the same shape, `t`
-    (B,) int32 in
-    [0, T), then whatever the network takes besides. The mean over a batch equals the mean of the means of its parts, so
-    accumulation over equal micro-batches changes nothing. `weights` (T,) multiplies each row's loss by its timestep's
-    weight.
+    Inputs of construct: `x0` (B, C, F, H, W) float32 in [-1, 1] (or scaled latents), `noise` of the
+    same shape, `t` (B,) int32 in
+    [0, T), then whatever the network takes besides. The mean over a batch equals the mean of the
+    means of its parts, so accumulation over equal micro-batches changes nothing. `weights` (T,)
+    multiplies each row's loss by its timestep's weight.
     Source: the simple loss of arXiv 2006.11239; L1 as Video Diffusion Models' code defaults to.
     """
 
@@ -63,8 +64,14 @@ class DiffusionLoss(nn.Cell):
     ):
         super().__init__(auto_prefix=False)  # the network's parameters keep their names
         if loss not in DISTANCES:
-            raise ConfigError(f"loss is {loss!r}; it must be l1 or l2.{did_you_mean(loss, DISTANCES)}")
-        self.network, self.distance, self.prediction = network, DISTANCES[loss](), check_prediction(prediction)
+            raise ConfigError(
+                f"loss is {loss!r}; it must be l1 or l2.{did_you_mean(loss, DISTANCES)}"
+            )
+        self.network, self.distance, self.prediction = (
+            network,
+            DISTANCES[loss](),
+            check_prediction(prediction),
+        )
         count = schedule.timesteps
         scale = np.ones(count) if schedule.signal_scale is None else schedule.signal_scale[:count]
         self.alpha = _table(np.sqrt(schedule.alphas_cumprod))
@@ -76,9 +83,11 @@ class DiffusionLoss(nn.Cell):
         axes = (-1,) + (1,) * (x0.ndim - 1)
         alpha, sigma = self.alpha[t].reshape(axes), self.sigma[t].reshape(axes)
         signal = x0 * self.scale[t].reshape(axes)
-        prediction = self.network(add_noise(signal, noise, alpha, sigma), t, *conditions).astype(mstype.float32)
-        # a network that predicts x0 predicts the scaled signal, so that every parameterisation speaks of the same
-        # quantity
+        prediction = self.network(add_noise(signal, noise, alpha, sigma), t, *conditions).astype(
+            mstype.float32
+        )
+        # a network that predicts x0 predicts the scaled signal, so that every parameterisation
+        # speaks of the same quantity
         goal = target(self.prediction, signal, noise, alpha, sigma)
         return (self.distance(prediction, goal) * self.weights[t]).mean()
 

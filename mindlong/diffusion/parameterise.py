@@ -1,8 +1,9 @@
 """What a network may predict (eps, v or x0) and how one follows from another.
 
-Plain arithmetic on numpy arrays or tensors. `alpha` and `sigma` are the factors of x = alpha x0 + sigma eps, alpha^2
-+ sigma^2 = 1,
-as floats or as arrays that broadcast against x; v = alpha eps - sigma x0 (arXiv 2202.00512, appendix D).
+Plain arithmetic on numpy arrays or tensors. `alpha` and `sigma` are the factors of x = alpha x0 +
+sigma eps, alpha^2 + sigma^2 = 1,
+as floats or as arrays that broadcast against x; v = alpha eps - sigma x0 (arXiv 2202.00512,
+appendix D).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ PREDICTIONS = ("eps", "v", "x0")
 def check_prediction(name: str) -> str:
     """`name` itself, if it is one of PREDICTIONS (ConfigError else)."""
     if name not in PREDICTIONS:
-        raise ConfigError(f"prediction is {name!r}; a network predicts eps, v or x0.{did_you_mean(name, PREDICTIONS)}")
+        raise ConfigError(
+            f"prediction is {name!r}; a network predicts eps, v or x0.{did_you_mean(name, PREDICTIONS)}"
+        )
     return name
 
 
@@ -32,8 +35,8 @@ def v_of(x0: Any, eps: Any, alpha: Any, sigma: Any) -> Any:
 
 
 def x0_from_eps(x: Any, eps: Any, alpha: Any, sigma: Any) -> Any:
-    """The clean sample that `eps` implies. Two products rather than one quotient: the original's rounding at alpha
-    near 0.
+    """The clean sample that `eps` implies. Two products rather than one quotient: the original's
+    rounding at alpha near 0.
     """
     return x * (1.0 / alpha) - eps * (sigma / alpha)
 

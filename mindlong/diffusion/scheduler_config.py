@@ -10,7 +10,14 @@ import numpy as np
 
 from mindlong.diffusion.samplers.ddim import FLAVOURS, DdimFlavour
 from mindlong.diffusion.samplers.spacing import SPACINGS
-from mindlong.diffusion.schedules import Schedule, cosine, linear, scaled_linear, videocrafter_scale, zero_terminal_snr
+from mindlong.diffusion.schedules import (
+    Schedule,
+    cosine,
+    linear,
+    scaled_linear,
+    videocrafter_scale,
+    zero_terminal_snr,
+)
 from mindlong.utils.errors import InputFileError, did_you_mean
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
@@ -43,14 +50,19 @@ class Noising:
 
 
 def usual(family: str) -> Noising:
-    """The published noising process of a latent family, for weights without a scheduler_config.json."""
+    """The published noising process of a latent family, for weights without a
+    scheduler_config.json.
+    """
     if family == "videocrafter2":
         return Noising(scaled_linear(), "eps", FLAVOURS["videocrafter"]).with_dynamic_scale()
-    return Noising(scaled_linear(), "eps", FLAVOURS["modelscope" if family == "modelscope" else "diffusers"])
+    return Noising(
+        scaled_linear(), "eps", FLAVOURS["modelscope" if family == "modelscope" else "diffusers"]
+    )
 
 
 def read(config: Mapping[str, Any], where: str) -> Noising:
-    """The noising process that a scheduler_config.json describes; keys it lacks have diffusers' DDIMScheduler defaults.
+    """The noising process that a scheduler_config.json describes; keys it lacks have diffusers'
+    DDIMScheduler defaults.
 
     Raises:
         InputFileError: a word or a number that is not one of its kind; the sentence names the key.
@@ -59,9 +71,17 @@ def read(config: Mapping[str, Any], where: str) -> Noising:
     prediction = _word(config, "prediction_type", "epsilon", PREDICTIONS, where)
     spacing = _word(config, "timestep_spacing", "leading", SPACINGS, where)
     flavour = DdimFlavour(
-        spacing, _whole(config, "steps_offset", 0, where) if spacing == "leading" else 0, "stride",
-        "clean" if config.get("set_alpha_to_one", True) else "first", rederive_eps=False)
-    bound = _number(config, "clip_sample_range", 1.0, where) if config.get("clip_sample", True) else None
+        spacing,
+        _whole(config, "steps_offset", 0, where) if spacing == "leading" else 0,
+        "stride",
+        "clean" if config.get("set_alpha_to_one", True) else "first",
+        rederive_eps=False,
+    )
+    bound = (
+        _number(config, "clip_sample_range", 1.0, where)
+        if config.get("clip_sample", True)
+        else None
+    )
     return Noising(_schedule(config, where), PREDICTIONS[prediction], flavour, bound)
 
 
@@ -70,10 +90,16 @@ def _schedule(config: Mapping[str, Any], where: str) -> Schedule:
         made = Schedule(np.asarray(config["trained_betas"], np.float64))
     else:
         count = _whole(config, "num_train_timesteps", 1000, where)
-        start, end = _number(config, "beta_start", 1e-4, where), _number(config, "beta_end", 2e-2, where)
+        start, end = (
+            _number(config, "beta_start", 1e-4, where),
+            _number(config, "beta_end", 2e-2, where),
+        )
         word = _word(config, "beta_schedule", "linear", BETAS, where)
-        made = cosine(count) if word == "squaredcos_cap_v2" else {"linear": linear, "scaled_linear": scaled_linear}[word](
-            count, start, end)
+        made = (
+            cosine(count)
+            if word == "squaredcos_cap_v2"
+            else {"linear": linear, "scaled_linear": scaled_linear}[word](count, start, end)
+        )
     return zero_terminal_snr(made) if config.get("rescale_betas_zero_snr") else made
 
 

@@ -1,8 +1,9 @@
 """Noise schedules: how much signal and how much noise a sample holds at each of T timesteps.
 
-All tables are numpy float64, computed once; `Schedule.table(name)` casts one to float32, as the originals store their
-buffers.
-x_t = alpha_t x_0 + sigma_t eps with alpha_t = sqrt(alphas_cumprod[t]) and sigma_t = sqrt(1 - alphas_cumprod[t]).
+All tables are numpy float64, computed once; `Schedule.table(name)` casts one to float32, as the
+originals store their buffers.
+x_t = alpha_t x_0 + sigma_t eps with alpha_t = sqrt(alphas_cumprod[t]) and sigma_t = sqrt(1 -
+alphas_cumprod[t]).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True)
 class Level:
-    """How noisy a sample is: x = alpha * signal_scale * x_0 + sigma * eps, with alpha^2 + sigma^2 = 1."""
+    """How noisy a sample is: x = alpha * signal_scale * x_0 + sigma * eps, with alpha^2 + sigma^2 =
+    1.
+    """
 
     alpha: float
     sigma: float
@@ -38,8 +41,8 @@ CLEAN = Level(1.0, 0.0)
 class Schedule:
     """The tables of one noise schedule, each (T,) float64.
 
-    `signal_scale` (at least T long) is VideoCrafter2's dynamic scale: a factor on x_0 beside sqrt(alphas_cumprod).
-    None means 1.
+    `signal_scale` (at least T long) is VideoCrafter2's dynamic scale: a factor on x_0 beside
+    sqrt(alphas_cumprod). None means 1.
     """
 
     betas: np.ndarray
@@ -62,7 +65,9 @@ class Schedule:
         return len(self.betas)
 
     def below(self, share: float) -> Schedule:
-        """The schedule up to that share of its timesteps, at least one: what is left for a sample that starts less noisy."""
+        """The schedule up to that share of its timesteps, at least one: what is left for a sample
+        that starts less noisy.
+        """
         return replace(self, betas=self.betas[: max(round(share * self.timesteps), 1)])
 
     @cached_property
@@ -77,9 +82,13 @@ class Schedule:
 
     @cached_property
     def tables(self) -> dict[str, np.ndarray]:
-        """The twelve buffers of a Gaussian diffusion, by the names the originals' state dicts use."""
+        """The twelve buffers of a Gaussian diffusion, by the names the originals' state dicts
+        use.
+        """
         betas, now, prev = self.betas, self.alphas_cumprod, self.alphas_cumprod_prev
-        with np.errstate(divide="ignore"):  # a zero terminal SNR has no reciprocal; samplers refuse eps there
+        with np.errstate(
+            divide="ignore"
+        ):  # a zero terminal SNR has no reciprocal; samplers refuse eps there
             reciprocal, log_noise = 1.0 / now, np.log(1.0 - now)
         variance = betas * (1.0 - prev) / (1.0 - now)
         return {
@@ -113,7 +122,9 @@ class Schedule:
         if t < 0:
             return CLEAN
         if t >= self.timesteps:
-            raise ConfigError(f"Timestep {t} is out of range; this schedule has timesteps 0 to {self.timesteps - 1}.")
+            raise ConfigError(
+                f"Timestep {t} is out of range; this schedule has timesteps 0 to {self.timesteps - 1}."
+            )
         squared = float(self.alphas_cumprod[t])
         scale = 1.0 if self.signal_scale is None else float(self.signal_scale[t])
         return Level(squared**0.5, (1.0 - squared) ** 0.5, scale)
@@ -124,10 +135,11 @@ class Schedule:
 
 
 def cosine(timesteps: int = 1000, offset: float = 0.008) -> Schedule:
-    """Improved DDPM's cosine schedule (arXiv 2102.09672, eq. 17) with betas clipped to [0, 0.9999], as Video
-    Diffusion Models use it.
+    """Improved DDPM's cosine schedule (arXiv 2102.09672, eq. 17) with betas clipped to [0, 0.9999],
+    as Video Diffusion Models use it.
 
-    alphas_cumprod is the product of the *clipped* alphas, not the curve itself; the two differ at the last timestep.
+    alphas_cumprod is the product of the *clipped* alphas, not the curve itself; the two differ at
+    the last timestep.
     """
     _check_timesteps(timesteps)
     position = np.linspace(0, timesteps, timesteps + 1, dtype=np.float64) / timesteps
@@ -143,13 +155,16 @@ def linear(timesteps: int = 1000, start: float = 1e-4, end: float = 2e-2) -> Sch
 
 
 def scaled_linear(timesteps: int = 1000, start: float = 0.00085, end: float = 0.012) -> Schedule:
-    """Stable Diffusion's schedule: square roots of the betas evenly spaced (ModelScope calls it linear_sd)."""
+    """Stable Diffusion's schedule: square roots of the betas evenly spaced (ModelScope calls it
+    linear_sd).
+    """
     _check_timesteps(timesteps)
     return Schedule(np.linspace(start**0.5, end**0.5, timesteps, dtype=np.float64) ** 2)
 
 
 def zero_terminal_snr(schedule: Schedule) -> Schedule:
-    """The schedule shifted and stretched so that the last timestep is pure noise (arXiv 2305.08891, algorithm 1).
+    """The schedule shifted and stretched so that the last timestep is pure noise (arXiv 2305.08891,
+    algorithm 1).
 
     Needs a v- or x0-predicting network: eps says nothing about x_0 where there is no signal.
     """
@@ -162,14 +177,20 @@ def zero_terminal_snr(schedule: Schedule) -> Schedule:
 
 
 def videocrafter_scale(length: int = 1400, base: float = 0.7, turn: int = 400) -> np.ndarray:
-    """VideoCrafter2's dynamic scale: from 1 to `base` over the first `turn` timesteps, `base` after; (length,) float64.
+    """VideoCrafter2's dynamic scale: from 1 to `base` over the first `turn` timesteps, `base`
+    after; (length,) float64.
 
-    The released checkpoint carries 1400 values for 1000 timesteps; those past the last timestep are never read.
+    The released checkpoint carries 1400 values for 1000 timesteps; those past the last timestep are
+    never read.
     """
     return np.append(np.linspace(1.0, base, turn), np.full(max(length - turn, 0), base))[:length]
 
 
-SCHEDULES: dict[str, Callable[..., Schedule]] = {"cosine": cosine, "linear": linear, "scaled_linear": scaled_linear}
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "cosine": cosine,
+    "linear": linear,
+    "scaled_linear": scaled_linear,
+}
 
 
 def make(name: str, timesteps: int = 1000, **arguments: float) -> Schedule:
@@ -181,7 +202,11 @@ def make(name: str, timesteps: int = 1000, **arguments: float) -> Schedule:
 
 def of_options(options: Any) -> Schedule:
     """The noising process that a configuration's `diffusion` section describes."""
-    betas = {} if options.schedule == "cosine" else {"start": options.beta_start, "end": options.beta_end}
+    betas = (
+        {}
+        if options.schedule == "cosine"
+        else {"start": options.beta_start, "end": options.beta_end}
+    )
     made = make(options.schedule, options.timesteps, **betas)
     return zero_terminal_snr(made) if options.zero_terminal_snr else made
 

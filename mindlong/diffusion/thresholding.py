@@ -1,5 +1,5 @@
-"""Keeping a predicted clean sample within the range of real ones. Every function is `x0 -> x0` on (B, ...) float32
-arrays.
+"""Keeping a predicted clean sample within the range of real ones. Every function is `x0 -> x0` on
+(B, ...) float32 arrays.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ def static_threshold(bound: float = 1.0) -> Clip:
 def dynamic_threshold(percentile: float = 0.9, maximum: float | None = None) -> Clip:
     """Imagen's dynamic thresholding (arXiv 2205.11487): cut at s, divide by s.
 
-    s is the `percentile` quantile (0 to 1, linear interpolation) of |x0| over each row, at least 1 and at most
-    `maximum`. Rows may
+    s is the `percentile` quantile (0 to 1, linear interpolation) of |x0| over each row, at least 1
+    and at most `maximum`. Rows may
     have any number of elements.
     """
     if not 0 < percentile <= 1:
-        raise ConfigError(f"The percentile of dynamic thresholding is {percentile}; it must be above 0 and at most 1.")
+        raise ConfigError(
+            f"The percentile of dynamic thresholding is {percentile}; it must be above 0 and at most 1."
+        )
 
     def clip(x0: np.ndarray) -> np.ndarray:
         rows = np.sort(np.abs(x0.reshape(len(x0), -1)), axis=1)
@@ -38,7 +40,9 @@ def dynamic_threshold(percentile: float = 0.9, maximum: float | None = None) -> 
 
 
 def _sorted_quantile(rows: np.ndarray, q: float) -> np.ndarray:
-    """The q-quantile of each ascending row of (B, N), between two neighbours by linear interpolation; (B,) float64."""
+    """The q-quantile of each ascending row of (B, N), between two neighbours by linear
+    interpolation; (B,) float64.
+    """
     place = q * (rows.shape[1] - 1)
     low = int(np.floor(place))
     high = min(low + 1, rows.shape[1] - 1)

@@ -1,4 +1,6 @@
-"""Frames into ffmpeg: one process, raw pixels through a pipe, its complaints turned into one sentence."""
+"""Frames into ffmpeg: one process, raw pixels through a pipe, its complaints turned into one
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,47 @@ import numpy as np
 
 from mindlong.utils.errors import UserError
 
-_SAME_BYTES = ("-fflags", "+bitexact", "-flags:v", "+bitexact")  # no dates: equal frames give equal files
+_SAME_BYTES = (
+    "-fflags",
+    "+bitexact",
+    "-flags:v",
+    "+bitexact",
+)  # no dates: equal frames give equal files
 CODECS = {
-    ".mp4": ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "15", "-preset", "medium", "-movflags", "+faststart"),
-    ".webm": ("-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p", "-crf", "20", "-b:v", "0", "-cpu-used", "4", "-row-mt", "1"),
+    ".mp4": (
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuv420p",
+        "-crf",
+        "15",
+        "-preset",
+        "medium",
+        "-movflags",
+        "+faststart",
+    ),
+    ".webm": (
+        "-c:v",
+        "libvpx-vp9",
+        "-pix_fmt",
+        "yuv420p",
+        "-crf",
+        "20",
+        "-b:v",
+        "0",
+        "-cpu-used",
+        "4",
+        "-row-mt",
+        "1",
+    ),
     ".avi": ("-c:v", "mjpeg", "-pix_fmt", "yuvj444p", "-q:v", "2"),
 }
 NEEDS_EVEN = (".mp4", ".webm")  # half-resolution colour
 
 
 class FfmpegWriter:
-    """Appends frames (H, W, 3) uint8 to `path`, whose suffix chooses container and codec; `close` waits for the file.
+    """Appends frames (H, W, 3) uint8 to `path`, whose suffix chooses container and codec; `close`
+    waits for the file.
 
     Raises UserError with ffmpeg's own last words if it fails.
     """
@@ -30,10 +62,30 @@ class FfmpegWriter:
     def __init__(self, path: Path, size: tuple[int, int], fps: float):
         height, width = size
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 closed in close()
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-hide_banner", "-loglevel", "error", "-f", "rawvideo",
-                   "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-framerate", f"{fps:.6g}", "-i", "-", "-an",
-                   *CODECS[path.suffix], *_SAME_BYTES, str(path)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.log)
+        command = [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-y",
+            "-hide_banner",
+            "-loglevel",
+            "error",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-s",
+            f"{width}x{height}",
+            "-framerate",
+            f"{fps:.6g}",
+            "-i",
+            "-",
+            "-an",
+            *CODECS[path.suffix],
+            *_SAME_BYTES,
+            str(path),
+        ]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.log
+        )
 
     def append(self, frame_HWC: np.ndarray) -> None:
         """Add one frame."""
@@ -48,7 +100,9 @@ class FfmpegWriter:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
             if self.process.wait() != 0:
-                raise UserError(f"the video could not be written: ffmpeg says {self._complaint()!r}")
+                raise UserError(
+                    f"the video could not be written: ffmpeg says {self._complaint()!r}"
+                )
 
     def abandon(self) -> None:
         """Stop without a file."""

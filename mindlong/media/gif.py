@@ -1,8 +1,8 @@
 """A GIF writer that keeps every frame.
 
-Pillow merges equal neighbours, so a still of five frames comes back as one; here every frame is its own image block
-with its own palette, exact where a frame has at most 256 colours. Layout after the GIF89a specification, sections
-18-27.
+Pillow merges equal neighbours, so a still of five frames comes back as one; here every frame is its
+own image block with its own palette, exact where a frame has at most 256 colours. Layout after the
+GIF89a specification, sections 18-27.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ MIN_DELAY = 2  # hundredths of a second; viewers show shorter delays at 10 frame
 
 
 class GifWriter:
-    """Appends frames (H, W, 3) uint8 to an open binary file; `close` writes the trailer. Loops for ever."""
+    """Appends frames (H, W, 3) uint8 to an open binary file; `close` writes the trailer. Loops for
+    ever.
+    """
 
     def __init__(self, file: BinaryIO, size: tuple[int, int], fps: float):
         self.file, self.size, self.fps = file, size, min(fps, 100 / MIN_DELAY)
@@ -34,7 +36,9 @@ class GifWriter:
         palette, bits, data = _encoded(frame_HWC)
         self.file.write(b"\x21\xf9\x04" + struct.pack("<BHB", 0x04, end - begin, 0) + b"\x00")
         height, width = self.size
-        self.file.write(b"\x2c" + struct.pack("<HHHHB", 0, 0, width, height, 0x80 | (bits - 1)) + palette + data)
+        self.file.write(
+            b"\x2c" + struct.pack("<HHHHB", 0, 0, width, height, 0x80 | (bits - 1)) + palette + data
+        )
 
     def close(self) -> None:
         """End the file; it stays open for its owner to close."""
@@ -42,7 +46,8 @@ class GifWriter:
 
 
 def _encoded(frame_HWC: np.ndarray) -> tuple[bytes, int, bytes]:
-    """(palette bytes, palette bits, LZW image data) of one frame: Pillow writes a still, whose blocks are taken over.
+    """(palette bytes, palette bits, LZW image data) of one frame: Pillow writes a still, whose
+    blocks are taken over.
     """
     buffer = io.BytesIO()
     _paletted(frame_HWC).save(buffer, "GIF", optimize=False, interlace=False)
@@ -65,7 +70,11 @@ def _paletted(frame_HWC: np.ndarray) -> Image.Image:
     packed = frame_HWC.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
     colours, index = np.unique(packed, return_inverse=True)
     if len(colours) > 256:
-        return Image.fromarray(frame_HWC).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        return Image.fromarray(frame_HWC).quantize(
+            256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+        )
     image = Image.fromarray(index.reshape(packed.shape).astype(np.uint8), "P")
-    image.putpalette(np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1).astype(np.uint8).tobytes())
+    image.putpalette(
+        np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1).astype(np.uint8).tobytes()
+    )
     return image

@@ -1,7 +1,8 @@
-"""Videos from files: anything OpenCV's FFmpeg decodes (MP4, AVI, WebM, MOV, MKV), GIF, and folders of frames.
+"""Videos from files: anything OpenCV's FFmpeg decodes (MP4, AVI, WebM, MOV, MKV), GIF, and folders
+of frames.
 
-Frame counts come from reading, never from what a container promises. Frames are uint8 RGB (H, W, 3).
-Axes: F frames, H, W pixels, C channels.
+Frame counts come from reading, never from what a container promises. Frames are uint8 RGB (H, W,
+3). Axes: F frames, H, W pixels, C channels.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ USUAL_RATE = 25.0  # for files that state none
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may hold before it is refused: guards against broken headers and against filling the memory."""
+    """What a file may hold before it is refused: guards against broken headers and against filling
+    the memory.
+    """
 
     frames: int = 100_000
     side: int = 8192  # pixels
@@ -37,7 +40,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What reading a file to its end found. `notes` are sentences on oddities: a changing rate, missing frames."""
+    """What reading a file to its end found. `notes` are sentences on oddities: a changing rate,
+    missing frames.
+    """
 
     frames: int
     fps: float
@@ -52,8 +57,8 @@ class VideoInfo:
 
 @dataclass
 class VideoReader:
-    """A stream of frames. Take it from `open_reader` and iterate once; `fps`, `notes` and `variable_rate` are final
-    after that.
+    """A stream of frames. Take it from `open_reader` and iterate once; `fps`, `notes` and
+    `variable_rate` are final after that.
     """
 
     path: Path
@@ -69,17 +74,21 @@ class VideoReader:
 
 
 def is_video(path: Path) -> bool:
-    """Whether `path` looks like a video: a file with a video's suffix (any case), or a folder that holds images itself.
+    """Whether `path` looks like a video: a file with a video's suffix (any case), or a folder that
+    holds images itself.
     """
     if path.is_dir():
         return any(_is_image(p) for p in path.iterdir())
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
-def read_video(path: str | Path, max_frames: int | None = None, limits: Limits = Limits()) -> tuple[np.ndarray, float]:
+def read_video(
+    path: str | Path, max_frames: int | None = None, limits: Limits = Limits()
+) -> tuple[np.ndarray, float]:
     """(frames (F, H, W, 3) uint8, frames per second); at most the first `max_frames`.
 
-    Raises InputFileError if the file is missing, is no video, ends in the middle of a frame or exceeds `limits`.
+    Raises InputFileError if the file is missing, is no video, ends in the middle of a frame or
+    exceeds `limits`.
     """
     if max_frames is not None and max_frames < 1:
         raise ConfigError(f"max_frames is {max_frames}; at least 1 is needed")
@@ -88,7 +97,9 @@ def read_video(path: str | Path, max_frames: int | None = None, limits: Limits =
         frames = []
         for frame in reader:
             if len(frames) >= room:
-                raise InputFileError(f"{path} needs over {limits.gigabytes:g} GiB of memory; ask for fewer frames")
+                raise InputFileError(
+                    f"{path} needs over {limits.gigabytes:g} GiB of memory; ask for fewer frames"
+                )
             frames.append(frame)
             if len(frames) == max_frames:
                 break
@@ -96,7 +107,9 @@ def read_video(path: str | Path, max_frames: int | None = None, limits: Limits =
 
 
 def probe(path: str | Path, limits: Limits = Limits()) -> VideoInfo:
-    """Decode `path` to its end and say what it holds; raises InputFileError as `read_video` does."""
+    """Decode `path` to its end and say what it holds; raises InputFileError as `read_video`
+    does.
+    """
     with open_reader(path, limits) as reader:
         count = sum(1 for _ in reader)
         return VideoInfo(count, reader.fps, reader.size, tuple(reader.notes))
@@ -104,8 +117,8 @@ def probe(path: str | Path, limits: Limits = Limits()) -> VideoInfo:
 
 @contextlib.contextmanager
 def open_reader(path: str | Path, limits: Limits = Limits()) -> Iterator[VideoReader]:
-    """A streaming reader: `with open_reader(path) as r: for frame_HWC in r: ...`. Raises InputFileError as it meets
-    trouble.
+    """A streaming reader: `with open_reader(path) as r: for frame_HWC in r: ...`. Raises
+    InputFileError as it meets trouble.
     """
     path = Path(path)
     if not path.exists():
@@ -118,23 +131,31 @@ def open_reader(path: str | Path, limits: Limits = Limits()) -> Iterator[VideoRe
         else:
             reader = _open_container(path, stack)
         if max(reader.size) > limits.side:
-            raise InputFileError(f"{path} has frames of {reader.size[0]}x{reader.size[1]}; "
-                                 f"the limit is {limits.side} pixels a side")
+            raise InputFileError(
+                f"{path} has frames of {reader.size[0]}x{reader.size[1]}; "
+                f"the limit is {limits.side} pixels a side"
+            )
         reader._frames = _guarded(reader, reader._frames, limits)
         yield reader
 
 
-def _guarded(reader: VideoReader, frames: Iterator[np.ndarray], limits: Limits) -> Iterator[np.ndarray]:
+def _guarded(
+    reader: VideoReader, frames: Iterator[np.ndarray], limits: Limits
+) -> Iterator[np.ndarray]:
     """The frames, all of one size, at least one, not too many."""
     count = 0
     for frame in frames:
         if frame.shape[:2] != reader.size:
-            raise InputFileError(f"{reader.path} changes its size from {reader.size[0]}x{reader.size[1]} to "
-                                 f"{frame.shape[0]}x{frame.shape[1]} at frame {count}")
+            raise InputFileError(
+                f"{reader.path} changes its size from {reader.size[0]}x{reader.size[1]} to "
+                f"{frame.shape[0]}x{frame.shape[1]} at frame {count}"
+            )
         count += 1
         if count > limits.frames or count > limits.seconds * reader.fps:
-            raise InputFileError(f"{reader.path} is longer than the limit of {limits.frames} frames or "
-                                 f"{limits.seconds:g} seconds; cut it first")
+            raise InputFileError(
+                f"{reader.path} is longer than the limit of {limits.frames} frames or "
+                f"{limits.seconds:g} seconds; cut it first"
+            )
         yield frame
     if not count:
         raise InputFileError(f"{reader.path} holds no frame that can be decoded")
@@ -157,12 +178,16 @@ def _by_number(path: Path) -> list:
 def _open_folder(folder: Path) -> VideoReader:
     images = sorted((p for p in folder.iterdir() if _is_image(p)), key=_by_number)
     if not images:
-        raise InputFileError(f"{folder} is a folder without frames; it needs {', '.join(IMAGE_SUFFIXES)} files")
+        raise InputFileError(
+            f"{folder} is a folder without frames; it needs {', '.join(IMAGE_SUFFIXES)} files"
+        )
     stated = folder / "frames.json"
     try:
         fps = float(json.loads(stated.read_text())["fps"]) if stated.exists() else USUAL_RATE
     except (ValueError, KeyError, TypeError) as error:
-        raise InputFileError(f"{stated} is not a description of frames; it needs {{\"fps\": number}}") from error
+        raise InputFileError(
+            f'{stated} is not a description of frames; it needs {{"fps": number}}'
+        ) from error
     reader = VideoReader(folder, _image(images[0]).shape[:2], fps, len(images))
     reader._frames = map(_image, images)
     return reader
@@ -185,9 +210,13 @@ def _open_gif(path: Path, stack: contextlib.ExitStack) -> VideoReader:
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise InputFileError(f"{path} cannot be decoded as a GIF: {error}") from error
     if image.format != "GIF":
-        raise InputFileError(f"{path} is named as a GIF but holds {image.format}; rename or convert it")
+        raise InputFileError(
+            f"{path} is named as a GIF but holds {image.format}; rename or convert it"
+        )
     delays: list[int] = []
-    reader = VideoReader(path, (image.height, image.width), _gif_rate([image.info.get("duration", 0)]))
+    reader = VideoReader(
+        path, (image.height, image.width), _gif_rate([image.info.get("duration", 0)])
+    )
     reader._frames = _gif_frames(image, reader, delays)
     return reader
 
@@ -197,7 +226,9 @@ def _gif_frames(image: Image.Image, reader: VideoReader, delays: list[int]) -> I
         try:
             frame = np.array(image.convert("RGB"))
         except (OSError, SyntaxError, IndexError, ValueError) as error:
-            raise InputFileError(f"{reader.path} ends or breaks in frame {len(delays)}: {error}") from error
+            raise InputFileError(
+                f"{reader.path} ends or breaks in frame {len(delays)}: {error}"
+            ) from error
         delays.append(int(image.info.get("duration", 0)))
         reader.fps = _gif_rate(delays)
         yield frame
@@ -206,10 +237,14 @@ def _gif_frames(image: Image.Image, reader: VideoReader, delays: list[int]) -> I
         except EOFError:
             break
         except (OSError, SyntaxError, IndexError, ValueError) as error:
-            raise InputFileError(f"{reader.path} ends or breaks in frame {len(delays)}: {error}") from error
+            raise InputFileError(
+                f"{reader.path} ends or breaks in frame {len(delays)}: {error}"
+            ) from error
     if max(delays) - min(delays) > 10:
         reader.variable_rate = True
-        reader.notes.append(f"frames are shown for {min(delays)} to {max(delays)} ms; the mean rate is used")
+        reader.notes.append(
+            f"frames are shown for {min(delays)} to {max(delays)} ms; the mean rate is used"
+        )
 
 
 def _gif_rate(delays: list[int]) -> float:
@@ -224,11 +259,15 @@ def _gif_rate(delays: list[int]) -> float:
 def _open_container(path: Path, stack: contextlib.ExitStack) -> VideoReader:
     if path.stat().st_size == 0:
         raise InputFileError(f"{path} is empty")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the sentence below says it; FFmpeg's lines name addresses
+    os.environ.setdefault(
+        "OPENCV_FFMPEG_LOGLEVEL", "-8"
+    )  # the sentence below says it; FFmpeg's lines name addresses
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     stack.callback(capture.release)
     if not capture.isOpened():
-        raise InputFileError(f"{path} cannot be decoded: it is no video, it is cut off, or its codec is unknown")
+        raise InputFileError(
+            f"{path} cannot be decoded: it is no video, it is cut off, or its codec is unknown"
+        )
     ok, first = capture.read()
     if not ok:
         raise InputFileError(f"{path} holds no frame that can be decoded")
@@ -238,12 +277,16 @@ def _open_container(path: Path, stack: contextlib.ExitStack) -> VideoReader:
         notes.append(f"the file states no frame rate; {USUAL_RATE:g} is assumed")
         fps = USUAL_RATE
     promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    reader = VideoReader(path, first.shape[:2], float(fps), promised if promised > 0 else None, notes)
+    reader = VideoReader(
+        path, first.shape[:2], float(fps), promised if promised > 0 else None, notes
+    )
     reader._frames = _container_frames(capture, first, reader)
     return reader
 
 
-def _container_frames(capture: cv2.VideoCapture, first: np.ndarray, reader: VideoReader) -> Iterator[np.ndarray]:
+def _container_frames(
+    capture: cv2.VideoCapture, first: np.ndarray, reader: VideoReader
+) -> Iterator[np.ndarray]:
     times = [capture.get(cv2.CAP_PROP_POS_MSEC)]
     frame, ok = first, True
     while ok:
@@ -254,4 +297,6 @@ def _container_frames(capture: cv2.VideoCapture, first: np.ndarray, reader: Vide
     gaps = np.diff(times)
     if len(gaps) > 1 and gaps.max() > 1.5 * np.median(gaps) + 2:
         reader.variable_rate = True
-        reader.notes.append(f"frames are {gaps.min():.0f} to {gaps.max():.0f} ms apart; even spacing is assumed")
+        reader.notes.append(
+            f"frames are {gaps.min():.0f} to {gaps.max():.0f} ms apart; even spacing is assumed"
+        )

@@ -1,7 +1,7 @@
 """Videos to files: MP4 (H.264), WebM (VP9), AVI (motion JPEG), GIF, and folders of PNG frames.
 
-Every writer writes aside and renames, so a file is whole or absent. Frames are uint8 RGB (H, W, 3); grey (H, W) or (H,
-W, 1) is accepted. Axes: F frames, H, W pixels, C channels.
+Every writer writes aside and renames, so a file is whole or absent. Frames are uint8 RGB (H, W, 3);
+grey (H, W) or (H, W, 1) is accepted. Axes: F frames, H, W pixels, C channels.
 """
 
 from __future__ import annotations
@@ -29,17 +29,22 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for
 
 
 def safe_name(text: str, longest: int = 60) -> str:
-    """`text` (a prompt, say) as a file name without suffix that every system accepts: letters, digits, `-` and `_`."""
+    """`text` (a prompt, say) as a file name without suffix that every system accepts: letters,
+    digits, `-` and `_`.
+    """
     name = re.sub(r"[^\w-]+", "_", text, flags=re.ASCII).strip("_-.")[:longest].rstrip("_-")
     return f"{name}_" if name.lower() in _RESERVED else name or "video"
 
 
-def write_video(path: str | Path, frames_FHWC: Sequence[np.ndarray] | np.ndarray, fps: float) -> Path:
-    """Write uint8 frames (F, H, W, 3) to `path`; its suffix chooses the format, no suffix means a folder of PNG frames.
+def write_video(
+    path: str | Path, frames_FHWC: Sequence[np.ndarray] | np.ndarray, fps: float
+) -> Path:
+    """Write uint8 frames (F, H, W, 3) to `path`; its suffix chooses the format, no suffix means a
+    folder of PNG frames.
 
-    An existing file is replaced, an existing folder is not. MP4 and WebM need even sides: odd ones grow by their last
-    row or column, and the log says so. Raises ConfigError on unknown suffixes, wrong frames or rates, UserError if
-    encoding fails.
+    An existing file is replaced, an existing folder is not. MP4 and WebM need even sides: odd ones
+    grow by their last row or column, and the log says so. Raises ConfigError on unknown suffixes,
+    wrong frames or rates, UserError if encoding fails.
     """
     if len(frames_FHWC) == 0:
         raise ConfigError(f"{path} cannot be written: a video needs at least one frame")
@@ -50,8 +55,8 @@ def write_video(path: str | Path, frames_FHWC: Sequence[np.ndarray] | np.ndarray
 
 
 def write_frames(folder: str | Path, frames_FHWC: Iterable[np.ndarray], fps: float = 8.0) -> Path:
-    """Write `000000.png`, `000001.png`, ... and `frames.json` (the rate) to a new folder; raises UserError if it has
-    files.
+    """Write `000000.png`, `000001.png`, ... and `frames.json` (the rate) to a new folder; raises
+    UserError if it has files.
     """
     with FrameFolder(Path(folder), fps) as writer:
         for frame in frames_FHWC:
@@ -60,8 +65,8 @@ def write_frames(folder: str | Path, frames_FHWC: Iterable[np.ndarray], fps: flo
 
 
 def open_writer(path: str | Path, fps: float) -> VideoFile | FrameFolder:
-    """A streaming writer: `with open_writer(path, fps) as w: w.append(frame)`. On an error inside, nothing is left
-    behind.
+    """A streaming writer: `with open_writer(path, fps) as w: w.append(frame)`. On an error inside,
+    nothing is left behind.
     """
     path = Path(path)
     if not (np.isfinite(fps) and 0.01 <= fps <= 1000):
@@ -69,12 +74,16 @@ def open_writer(path: str | Path, fps: float) -> VideoFile | FrameFolder:
     if not path.suffix:
         return FrameFolder(path, fps)
     if path.suffix not in SUFFIXES:
-        raise ConfigError(f"{path.name} cannot be written as a video.{did_you_mean(path.suffix, SUFFIXES)}")
+        raise ConfigError(
+            f"{path.name} cannot be written as a video.{did_you_mean(path.suffix, SUFFIXES)}"
+        )
     return VideoFile(path, fps)
 
 
 class VideoFile(contextlib.AbstractContextManager):
-    """Streams frames into one file. Take it from `open_writer`. All frames must have the size of the first."""
+    """Streams frames into one file. Take it from `open_writer`. All frames must have the size of
+    the first.
+    """
 
     def __init__(self, path: Path, fps: float):
         self.path, self.fps, self.count = path, fps, 0
@@ -107,14 +116,18 @@ class VideoFile(contextlib.AbstractContextManager):
         if self.path.suffix == ".gif":
             self._sink = GifWriter(self._stack.enter_context(aside.open("wb")), size, self.fps)
         else:
-            self._sink = FfmpegWriter(aside, _even(size) if self.path.suffix in NEEDS_EVEN else size, self.fps)
+            self._sink = FfmpegWriter(
+                aside, _even(size) if self.path.suffix in NEEDS_EVEN else size, self.fps
+            )
 
     def _fitted(self, frame_HWC: np.ndarray) -> np.ndarray:
         if self.path.suffix not in NEEDS_EVEN or self._size == _even(self._size):
             return frame_HWC
         height, width = self._size
-        once(f"{self.path.suffix[1:]} needs even sides: {height}x{width} is written as "
-             f"{'x'.join(map(str, _even(self._size)))}, the last row or column repeated")
+        once(
+            f"{self.path.suffix[1:]} needs even sides: {height}x{width} is written as "
+            f"{'x'.join(map(str, _even(self._size)))}, the last row or column repeated"
+        )
         return np.pad(frame_HWC, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
@@ -123,7 +136,9 @@ class FrameFolder(contextlib.AbstractContextManager):
 
     def __init__(self, folder: Path, fps: float):
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-            raise UserError(f"{folder} exists and is not an empty folder; frames are never mixed with other files")
+            raise UserError(
+                f"{folder} exists and is not an empty folder; frames are never mixed with other files"
+            )
         self.folder, self.fps, self.count = folder, fps, 0
         self._size: tuple[int, int] | None = None
         self._aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -138,7 +153,9 @@ class FrameFolder(contextlib.AbstractContextManager):
 
     def __exit__(self, kind, error, trace) -> None:
         if kind is None and self.count:
-            (self._aside / "frames.json").write_text(json.dumps({"fps": self.fps, "frames": self.count}) + "\n")
+            (self._aside / "frames.json").write_text(
+                json.dumps({"fps": self.fps, "frames": self.count}) + "\n"
+            )
             if self.folder.is_dir():
                 self.folder.rmdir()
             os.replace(self._aside, self.folder)
@@ -156,12 +173,18 @@ def _checked(frame: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
     """The frame as contiguous uint8 (H, W, 3)."""
     frame = np.asarray(frame)
     if frame.dtype != np.uint8:
-        raise ConfigError(f"a frame of dtype {frame.dtype} cannot be written; frames are uint8, 0 to 255")
+        raise ConfigError(
+            f"a frame of dtype {frame.dtype} cannot be written; frames are uint8, 0 to 255"
+        )
     if frame.ndim == 2:
         frame = frame[..., None]
     if frame.ndim != 3 or frame.shape[2] not in (1, 3) or 0 in frame.shape:
-        raise ConfigError(f"a frame of shape {frame.shape} cannot be written; it must be (height, width, 3) or grey")
+        raise ConfigError(
+            f"a frame of shape {frame.shape} cannot be written; it must be (height, width, 3) or grey"
+        )
     if size is not None and frame.shape[:2] != size:
-        raise ConfigError(f"a frame of {frame.shape[0]}x{frame.shape[1]} follows frames of {size[0]}x{size[1]}; "
-                          "all frames of a video have one size")
+        raise ConfigError(
+            f"a frame of {frame.shape[0]}x{frame.shape[1]} follows frames of {size[0]}x{size[1]}; "
+            "all frames of a video have one size"
+        )
     return np.ascontiguousarray(np.broadcast_to(frame, (*frame.shape[:2], 3)))

@@ -1,6 +1,8 @@
-"""The stages of a UNet layer, all called as `stage(x_RCHW, emb_RE, context, frames)`, and the layer that runs them.
+"""The stages of a UNet layer, all called as `stage(x_RCHW, emb_RE, context, frames)`, and the layer
+that runs them.
 
-Legend: B videos, F frames, R = B*F rows, C channels, H W pixels, E width of the embedding, T tokens of a prompt.
+Legend: B videos, F frames, R = B*F rows, C channels, H W pixels, E width of the embedding, T tokens
+of a prompt.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class Waves(nn.Cell):
     def __init__(self, width: int) -> None:
         super().__init__()
         half = width // 2
-        self.frequencies = Tensor(np.exp(np.arange(half, dtype=np.float32) * -(math.log(10000.0) / half))[None])
+        self.frequencies = Tensor(
+            np.exp(np.arange(half, dtype=np.float32) * -(math.log(10000.0) / half))[None]
+        )
 
     def construct(self, number_B: Tensor) -> Tensor:
         """(B,) integers or floats -> float32 (B, width)."""
@@ -43,7 +47,9 @@ class Waves(nn.Cell):
 
 
 class NumberEmbedding(nn.Cell):
-    """A number for each video (a timestep, a frame rate) to an embedding: cosines, sines, Linear, SiLU, Linear."""
+    """A number for each video (a timestep, a frame rate) to an embedding: cosines, sines, Linear,
+    SiLU, Linear.
+    """
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
@@ -64,7 +70,9 @@ class Res(ResBlock):
 
 
 class TemporalConvs(nn.Cell):
-    """Four times GroupNorm over all frames together, SiLU and a convolution over frames, beside a skip."""
+    """Four times GroupNorm over all frames together, SiLU and a convolution over frames, beside a
+    skip.
+    """
 
     def __init__(self, width: int, groups: int, eps: float, zero: bool) -> None:
         super().__init__()
@@ -84,7 +92,9 @@ class TemporalConvs(nn.Cell):
 class Transformer(nn.Cell):
     """GroupNorm, projection, a block of branches, projection, beside a skip."""
 
-    def __init__(self, spec: UNetSpec, stage: unet.Transformer, width: int, heads: int, head_dim: int) -> None:
+    def __init__(
+        self, spec: UNetSpec, stage: unet.Transformer, width: int, heads: int, head_dim: int
+    ) -> None:
         super().__init__()
         inner = heads * head_dim
         self.norm = (JointNorm if stage.joint else Norm)(spec.groups, width, stage.eps)
@@ -96,10 +106,14 @@ class Transformer(nn.Cell):
     def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
         """(R, C, H, W) -> (R, C, H, W)."""
         rows, channels, height, width = x_RCHW.shape
-        tokens = self.norm(x_RCHW, frames).reshape((rows, channels, height * width)).transpose((0, 2, 1))
+        tokens = (
+            self.norm(x_RCHW, frames).reshape((rows, channels, height * width)).transpose((0, 2, 1))
+        )
         tokens = self.proj_in(tokens.reshape((rows // frames, frames, height * width, channels)))
         tokens = self.proj_out(self.block(tokens, context))
-        return x_RCHW + tokens.reshape((rows, height * width, channels)).transpose((0, 2, 1)).reshape(x_RCHW.shape)
+        return x_RCHW + tokens.reshape((rows, height * width, channels)).transpose(
+            (0, 2, 1)
+        ).reshape(x_RCHW.shape)
 
 
 def _stage(spec: UNetSpec, stage: unet.Stage, cin: int, cout: int, level: Level) -> nn.Cell:
@@ -118,7 +132,9 @@ class Layer(nn.Cell):
 
     def __init__(self, spec: UNetSpec, level: Level, number: int) -> None:
         super().__init__()
-        chosen = [s for s in spec.stages if level.attends[number] or not isinstance(s, unet.Transformer)]
+        chosen = [
+            s for s in spec.stages if level.attends[number] or not isinstance(s, unet.Transformer)
+        ]
         self.order = tuple(stage.name for stage in chosen)
         for stage in chosen:
             setattr(self, stage.name, _stage(spec, stage, *level.layers[number], level))
@@ -147,23 +163,41 @@ class Smaller(nn.Cell):
 
 
 class JoinLayer(Layer):
-    """A layer of the way up, which reads one of the features kept on the way down beside its input."""
+    """A layer of the way up, which reads one of the features kept on the way down beside its
+    input.
+    """
 
-    def construct(self, x_RCHW: Tensor, kept_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int,
-                  size: tuple[int, int]) -> Tensor:
+    def construct(
+        self,
+        x_RCHW: Tensor,
+        kept_RCHW: Tensor,
+        emb_RE: Tensor,
+        context: Tensor,
+        frames: int,
+        size: tuple[int, int],
+    ) -> Tensor:
         """(R, cin - C, H, W) and (R, C, H, W) -> (R, cout, H, W); `size` is not used."""
         return self.run(ops.concat((x_RCHW, kept_RCHW), 1), emb_RE, context, frames)
 
 
 class LargerLayer(Layer):
-    """The last layer of a level on the way up, then the step to the size of the features that come next."""
+    """The last layer of a level on the way up, then the step to the size of the features that come
+    next.
+    """
 
     def __init__(self, spec: UNetSpec, level: Level, number: int) -> None:
         super().__init__(spec, level, number)
         self.resample = Upsample(level.width, parts_of(spec))
 
-    def construct(self, x_RCHW: Tensor, kept_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int,
-                  size: tuple[int, int]) -> Tensor:
+    def construct(
+        self,
+        x_RCHW: Tensor,
+        kept_RCHW: Tensor,
+        emb_RE: Tensor,
+        context: Tensor,
+        frames: int,
+        size: tuple[int, int],
+    ) -> Tensor:
         """(R, cin - C, H, W) and (R, C, H, W) -> (R, cout, *size)."""
         x_RCHW = self.run(ops.concat((x_RCHW, kept_RCHW), 1), emb_RE, context, frames)
         return self.resample(x_RCHW, size, frames)
@@ -182,9 +216,13 @@ def down_blocks(spec: UNetSpec, kinds: tuple[type[Layer], ...] = LAYERS) -> list
 
 
 def up_blocks(spec: UNetSpec, kinds: tuple[type[Layer], ...] = LAYERS) -> list[nn.Cell]:
-    """As many as `down_blocks`, and one for the first convolution: each reads one kept feature, the last first."""
+    """As many as `down_blocks`, and one for the first convolution: each reads one kept feature, the
+    last first.
+    """
     cells = []
     for level in spec.up():
         last = len(level.layers) - 1
-        cells += [kinds[2 if level.resample and j == last else 1](spec, level, j) for j in range(last + 1)]
+        cells += [
+            kinds[2 if level.resample and j == last else 1](spec, level, j) for j in range(last + 1)
+        ]
     return cells

@@ -42,11 +42,14 @@ class CaptionLayer(nn.Cell):
         q, k, v = ops.chunk(self.to_qkv(x_BLW), 3, -1)
         q, k, v = (part.reshape(heads).transpose((0, 2, 1, 3)) for part in (q, k, v))
         weights = ops.softmax(self.scores(q, k) * self.scale + ignored_B1L.expand_dims(1), -1)
-        return self.to_out(self.mix(weights, v).transpose((0, 2, 1, 3)).reshape((batch, length, width)))
+        return self.to_out(
+            self.mix(weights, v).transpose((0, 2, 1, 3)).reshape((batch, length, width))
+        )
 
 
 class CaptionEncoder(nn.Cell):
-    """Token numbers -> one condition vector: embedding and places, `layers` transformer layers, attention pooling.
+    """Token numbers -> one condition vector: embedding and places, `layers` transformer layers,
+    attention pooling.
 
     Args:
         width: W; a multiple of `heads`.
@@ -67,12 +70,18 @@ class CaptionEncoder(nn.Cell):
         self.scale = 1.0 / math.sqrt(width)
 
     def init_weights(self, draw) -> None:
-        """Places and pooling query start as N(0, 1), as the embedding they are added to and the keys they meet."""
+        """Places and pooling query start as N(0, 1), as the embedding they are added to and the
+        keys they meet.
+        """
         for leaf, shape in (("places", self.shape), ("query", self.shape[1:])):
-            getattr(self, leaf).set_data(Tensor(draw(leaf).standard_normal(shape, dtype=np.float32)))
+            getattr(self, leaf).set_data(
+                Tensor(draw(leaf).standard_normal(shape, dtype=np.float32))
+            )
 
     def construct(self, ids_BL: Tensor) -> Tensor:
-        """int32 (B, L) -> float32 (B, D). A row of padding gives some finite vector; callers replace it by the null."""
+        """int32 (B, L) -> float32 (B, D). A row of padding gives some finite vector; callers
+        replace it by the null.
+        """
         x_BLW = self.embed(ids_BL) + self.places
         ignored_B1L = (ids_BL == PADDING).astype(x_BLW.dtype).expand_dims(1) * IGNORED
         for layer in self.layers:

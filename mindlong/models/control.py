@@ -1,10 +1,13 @@
-"""A UNet that is told known frames by a zero-convolution branch: scale and shift of its features at every level.
+"""A UNet that is told known frames by a zero-convolution branch: scale and shift of its features at
+every level.
 
-h <- h * (1 + Wc(c)) + Bc(c), then h <- h * (1 + Wm(m)) + Bm(m), behind the residual block and the temporal convolution of
-each layer and before its transformers, on the way down and up; all four convolutions start at zero, so that a fresh
-branch changes nothing (NUWA-XL, arXiv 2303.12346, equations 10 and 11; `mindlong.spec.control`).
+h <- h * (1 + Wc(c)) + Bc(c), then h <- h * (1 + Wm(m)) + Bm(m), behind the residual block and the
+temporal convolution of each layer and before its transformers, on the way down and up; all four
+convolutions start at zero, so that a fresh branch changes nothing (NUWA-XL, arXiv 2303.12346,
+equations 10 and 11; `mindlong.spec.control`).
 
-Legend: B videos, C channels, F frames, h w latent pixels, R = B*F rows, H W pixels of a level, M channels of the mask.
+Legend: B videos, C channels, F frames, h w latent pixels, R = B*F rows, H W pixels of a level, M
+channels of the mask.
 """
 
 from __future__ import annotations
@@ -23,9 +26,13 @@ from mindlong.spec.unet import Transformer, UNetSpec
 
 
 class ZeroUnit(nn.Cell):
-    """construct(cond (R, C, ..), mask (R, M, h, w)) -> the scale and the shift (R, width, H, W) of both steps taken together."""
+    """construct(cond (R, C, ..), mask (R, M, h, w)) -> the scale and the shift (R, width, H, W) of
+    both steps taken together.
+    """
 
-    def __init__(self, cond: int, mask: int, width: int, cond_stride: int, mask_stride: int) -> None:
+    def __init__(
+        self, cond: int, mask: int, width: int, cond_stride: int, mask_stride: int
+    ) -> None:
         super().__init__()
         self.cond_scale, self.cond_shift = (self._zero(cond, width, cond_stride) for _ in range(2))
         self.mask_scale, self.mask_shift = (self._zero(mask, width, mask_stride) for _ in range(2))
@@ -35,12 +42,14 @@ class ZeroUnit(nn.Cell):
 
     def construct(self, cond: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         second = 1 + self.mask_scale(mask)
-        return (1 + self.cond_scale(cond)) * second, self.cond_shift(cond) * second + self.mask_shift(mask)
+        return (1 + self.cond_scale(cond)) * second, self.cond_shift(
+            cond
+        ) * second + self.mask_shift(mask)
 
 
 class ControlBranch(nn.Cell):
-    """construct(cond (B, C, F, h, w), mask (B, M, F)) -> (scale, shift) of every unit. Videos of which no frame is known get
-    exactly 1 and 0.
+    """construct(cond (B, C, F, h, w), mask (B, M, F)) -> (scale, shift) of every unit. Videos of
+    which no frame is known get exactly 1 and 0.
 
     Args:
         sites: of the network.
@@ -55,17 +64,28 @@ class ControlBranch(nn.Cell):
         cascades = max(site.halvings for site in sites) + 1 if control.hidden else 0
         widths = [channels, *[control.hidden] * cascades]
         self.act = SiLU()
-        self.cascade = nn.CellList([Conv2d(widths[k], control.hidden, 3, 1 if k == 0 else 2, 1) for k in range(cascades)])
+        self.cascade = nn.CellList(
+            [Conv2d(widths[k], control.hidden, 3, 1 if k == 0 else 2, 1) for k in range(cascades)]
+        )
         self.halvings = tuple(site.halvings if control.hidden else 0 for site in sites)
         cells = {"down": [], "up": []}
         for site in sites:
             stride = 2**site.halvings
-            unit = ZeroUnit(control.hidden or channels, control.mask_channels, site.width, 1 if control.hidden else stride, stride)
+            unit = ZeroUnit(
+                control.hidden or channels,
+                control.mask_channels,
+                site.width,
+                1 if control.hidden else stride,
+                stride,
+            )
             cells[site.name.split(".")[0]].append(unit)
         self.down, self.up = nn.CellList(cells["down"]), nn.CellList(cells["up"])
 
     def construct(self, cond_BCFHW: Tensor, mask_BMF: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
-        cond, mask = fold(cond_BCFHW), self._spread(mask_BMF, cond_BCFHW.shape).astype(cond_BCFHW.dtype)
+        cond, mask = (
+            fold(cond_BCFHW),
+            self._spread(mask_BMF, cond_BCFHW.shape).astype(cond_BCFHW.dtype),
+        )
         some = self._some(mask_BMF).astype(cond_BCFHW.dtype)
         features = (cond,)
         if len(self.cascade) > 0:
@@ -101,7 +121,9 @@ def known_at_all(mask_BMF: Tensor) -> Tensor:
 
 
 class _Told:
-    """A layer whose context may be (prompt vectors, scale, shift): those change its features before its transformers."""
+    """A layer whose context may be (prompt vectors, scale, shift): those change its features before
+    its transformers.
+    """
 
     def run(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor | tuple, frames: int) -> Tensor:
         text = context[0] if isinstance(context, tuple) else context
@@ -143,7 +165,8 @@ class ToldLargerLayer(_Told, LargerLayer):
 
 
 class ControlledUNet(UNet):
-    """The UNet with a branch. Parameters are the UNet's and `control.*`; without a condition it is the UNet, bit for bit.
+    """The UNet with a branch. Parameters are the UNet's and `control.*`; without a condition it is
+    the UNet, bit for bit.
 
     Args:
         spec: of the UNet, of any family.
@@ -153,33 +176,53 @@ class ControlledUNet(UNet):
 
     layers = (ToldLayer, ToldJoinLayer, ToldLargerLayer)
 
-    def __init__(self, spec: UNetSpec, control: ControlSpec | None = None, dtype: str = "float32") -> None:
+    def __init__(
+        self, spec: UNetSpec, control: ControlSpec | None = None, dtype: str = "float32"
+    ) -> None:
         super().__init__(spec, dtype)
         control = ControlSpec() if control is None else control
         self.control_spec, self.deep = control, control.depths > 0
         self.control = ControlBranch(units(spec, control), spec.in_channels, spec.emb_dim, control)
         self.unit_down, self.unit_up = unit_of_block(spec, control)
 
-    def construct(self, x_BCFHW: Tensor, t_B: Tensor, context: Tensor, fps_B: Tensor | None = None,
-                  cond_BCFHW: Tensor | None = None, mask_BMF: Tensor | None = None, depth_B: Tensor | None = None) -> Tensor:
+    def construct(
+        self,
+        x_BCFHW: Tensor,
+        t_B: Tensor,
+        context: Tensor,
+        fps_B: Tensor | None = None,
+        cond_BCFHW: Tensor | None = None,
+        mask_BMF: Tensor | None = None,
+        depth_B: Tensor | None = None,
+    ) -> Tensor:
         """The network's prediction, float32 (B, out_channels, F, h, w).
 
         Args:
             x_BCFHW, t_B, context, fps_B: as for UNet.
-            cond_BCFHW, mask_BMF: from `mindlong.spec.control.condition`; both or none. Videos with nothing known pass as
-                through the UNet alone.
+            cond_BCFHW, mask_BMF: from `mindlong.spec.control.condition`; both or none. Videos with
+                nothing known pass as through the UNet alone.
             depth_B: int32 (B,), the level of the hierarchy, where the branch is told it.
         """
         self.check(x_BCFHW.shape, t_B.shape, context.shape, fps_B is not None)
         frames = x_BCFHW.shape[2]
         context = context.astype(self.dtype)
         if cond_BCFHW is None:
-            return self.run(x_BCFHW, self.embedding((t_B, fps_B), frames), context, self.same(context, self.unit_down),
-                            self.same(context, self.unit_up))
+            return self.run(
+                x_BCFHW,
+                self.embedding((t_B, fps_B), frames),
+                context,
+                self.same(context, self.unit_down),
+                self.same(context, self.unit_up),
+            )
         emb_RE = self.embedding((t_B, fps_B), frames, self._depth(depth_B, mask_BMF))
         maps = self.control(cond_BCFHW.astype(self.dtype), mask_BMF)
-        return self.run(x_BCFHW, emb_RE, context, self.told(context, maps, self.unit_down),
-                        self.told(context, maps, self.unit_up))
+        return self.run(
+            x_BCFHW,
+            emb_RE,
+            context,
+            self.told(context, maps, self.unit_down),
+            self.told(context, maps, self.unit_up),
+        )
 
     def same(self, context: Tensor, numbers: tuple[int, ...]) -> tuple:
         """For every block the prompt alone."""
@@ -197,7 +240,8 @@ class ControlledUNet(UNet):
 
 
 class AsCodedUNet(ControlledUNet):
-    """InfiNet's diffusers flavour as its code has it: the condition is the noisy video itself, the mask its first and last frame.
+    """InfiNet's diffusers flavour as its code has it: the condition is the noisy video itself, the
+    mask its first and last frame.
 
     construct(x, t, context, injected): `injected` is False at depth 0, where the UNet runs alone.
     """
@@ -205,7 +249,9 @@ class AsCodedUNet(ControlledUNet):
     def __init__(self, spec: UNetSpec, dtype: str = "float32") -> None:
         super().__init__(spec, AS_CODED, dtype)
 
-    def construct(self, x_BCFHW: Tensor, t_B: Tensor, context: Tensor, injected: bool = True) -> Tensor:
+    def construct(
+        self, x_BCFHW: Tensor, t_B: Tensor, context: Tensor, injected: bool = True
+    ) -> Tensor:
         if not injected:
             return super().construct(x_BCFHW, t_B, context)
         batch, frames = x_BCFHW.shape[0], x_BCFHW.shape[2]

@@ -6,7 +6,8 @@ from mindspore import Tensor, nn, ops
 
 
 class Hinted(nn.Cell):
-    """construct(x, t, told, ...): `net` on x (B, C, F, h, w) with told (B, C + 1, F, h, w) behind it on the channels.
+    """construct(x, t, told, ...): `net` on x (B, C, F, h, w) with told (B, C + 1, F, h, w) behind
+    it on the channels.
 
     The network's parameters keep their names.
     """
@@ -15,6 +16,13 @@ class Hinted(nn.Cell):
         super().__init__(auto_prefix=False)
         self.net = net
 
-    def construct(self, x_BCFHW: Tensor, t_B: Tensor, told_BCFHW: Tensor, text: Tensor, fps_B: Tensor | None = None) -> Tensor:
+    def construct(
+        self,
+        x_BCFHW: Tensor,
+        t_B: Tensor,
+        told_BCFHW: Tensor,
+        text: Tensor,
+        fps_B: Tensor | None = None,
+    ) -> Tensor:
         """The network's prediction, shaped like x."""
         return self.net(ops.concat((x_BCFHW, told_BCFHW), 1), t_B, text, fps_B)

@@ -1,6 +1,8 @@
-"""The picture tower of CLIP: pictures to the embedding that texts share (arXiv 2103.00020); names in spec/clip_vision.py.
+"""The picture tower of CLIP: pictures to the embedding that texts share (arXiv 2103.00020); names
+in spec/clip_vision.py.
 
-Legend: N pictures, S tokens of a picture (one for the whole, then its patches), D channels, P numbers of the embedding.
+Legend: N pictures, S tokens of a picture (one for the whole, then its patches), D channels, P
+numbers of the embedding.
 """
 
 from __future__ import annotations
@@ -26,7 +28,11 @@ class PatchAttention(CausalAttention):
 
     def construct(self, x_BSD: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
-        q, k, v = self._split(self.to_q(x_BSD)), self._split(self.to_k(x_BSD)), self._split(self.to_v(x_BSD))
+        q, k, v = (
+            self._split(self.to_q(x_BSD)),
+            self._split(self.to_k(x_BSD)),
+            self._split(self.to_v(x_BSD)),
+        )
         return self.to_out(self.attend(q, k, v).transpose((0, 2, 1, 3)).reshape(x_BSD.shape))
 
 
@@ -47,7 +53,10 @@ class ImageEncoder(nn.Cell):
         self.class_embedding = Parameter(ops.zeros((spec.width,)))
         self.patch_embedding = Conv2d(3, spec.width, spec.patch, stride=spec.patch, bias=False)
         self.position_embedding = Parameter(ops.zeros((spec.length, spec.width)))
-        self.norm_in, self.final_norm = LayerNorm(spec.width, spec.eps), LayerNorm(spec.width, spec.eps)
+        self.norm_in, self.final_norm = (
+            LayerNorm(spec.width, spec.eps),
+            LayerNorm(spec.width, spec.eps),
+        )
         self.layers = nn.CellList([PatchLayer(spec) for _ in range(spec.layers)])
         self.projection = Linear(spec.width, spec.projection, bias=False)
         self.text_projection = Linear(spec.text_width, spec.projection, bias=False)
@@ -71,15 +80,25 @@ class ImageEncoder(nn.Cell):
         return self.projection(self.final_norm(x[:, 0]))
 
 
-def prepared(frames_FHWC: np.ndarray, size: int, mean: Sequence[float] = MEAN,
-             deviation: Sequence[float] = DEVIATION) -> np.ndarray:
-    """uint8 frames as the tower takes them, float32 (F, 3, size, size): short side resized (bicubic), middle cut, normalised."""
+def prepared(
+    frames_FHWC: np.ndarray,
+    size: int,
+    mean: Sequence[float] = MEAN,
+    deviation: Sequence[float] = DEVIATION,
+) -> np.ndarray:
+    """uint8 frames as the tower takes them, float32 (F, 3, size, size): short side resized
+    (bicubic), middle cut, normalised.
+    """
     height, width = frames_FHWC.shape[1:3]
     short = min(height, width)
     target = (int(size * width / short), int(size * height / short))  # PIL has width first
     left, top = (target[0] - size) // 2, (target[1] - size) // 2
-    pictures = [Image.fromarray(f).resize(target, Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
-                for f in frames_FHWC]
+    pictures = [
+        Image.fromarray(f)
+        .resize(target, Image.Resampling.BICUBIC)
+        .crop((left, top, left + size, top + size))
+        for f in frames_FHWC
+    ]
     scaled = np.stack([np.asarray(p) for p in pictures]).astype(np.float32) / 255.0
     normal = (scaled - np.array(mean, np.float32)) / np.array(deviation, np.float32)
     return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))

@@ -11,8 +11,9 @@ from mindlong.utils import rng
 def initialise(cell: nn.Cell, seed: int) -> nn.Cell:
     """Give every parameter of `cell` its first value and return the cell.
 
-    Every cell in the tree that has `init_weights(draw)` is called once; `draw(leaf)` is the generator of the parameter
-    called `leaf` in that cell. Two networks that share a parameter name share its first value, whatever else they hold.
+    Every cell in the tree that has `init_weights(draw)` is called once; `draw(leaf)` is the
+    generator of the parameter called `leaf` in that cell. Two networks that share a parameter name
+    share its first value, whatever else they hold.
     """
     for name, part in cell.cells_and_names():
         if hasattr(part, "init_weights"):

@@ -1,9 +1,10 @@
-"""Attention maps of one video used by the others of a batch: what prompt-to-prompt (arXiv 2208.01626), Video-P2P (2303.04761) and
-FateZero (2303.09535) do with stored maps.
+"""Attention maps of one video used by the others of a batch: what prompt-to-prompt (arXiv
+2208.01626), Video-P2P (2303.04761) and FateZero (2303.09535) do with stored maps.
 
-A map is a function of queries and keys, so that queries and keys of the first video stand in for those of the others, each of
-which keeps its own values. That leaves the maps where they are computed, inside whichever attention kernel serves, and works for
-every key/value policy. Nothing is stored: the first video runs along in the batch.
+A map is a function of queries and keys, so that queries and keys of the first video stand in for
+those of the others, each of which keeps its own values. That leaves the maps where they are
+computed, inside whichever attention kernel serves, and works for every key/value policy. Nothing is
+stored: the first video runs along in the batch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from mindlong.spec.unet import ATTENTIONS
 
 
 class Gate(nn.Cell):
-    """The first video's rows for all `videos` of a batch while it is open, every video's own while it is closed."""
+    """The first video's rows for all `videos` of a batch while it is open, every video's own while
+    it is closed.
+    """
 
     def __init__(self, videos: int) -> None:
         super().__init__()
@@ -48,7 +51,8 @@ class Injected(nn.Cell):
 
 
 def inject(network: nn.Cell, videos: int) -> Mapping[str, Gate]:
-    """Put a gate before every attention of `network`, which from now on takes batches of `videos`; the gates by branch, closed.
+    """Put a gate before every attention of `network`, which from now on takes batches of `videos`;
+    the gates by branch, closed.
 
     The weights have to be in the network already: gates are no part of a checkpoint.
     """

@@ -12,9 +12,11 @@ from mindlong.ops.linear import Linear
 
 
 def sinusoid_frequencies(width: int) -> np.ndarray:
-    """float32 (width / 2,): exp(-i ln(10000) / (width/2 - 1)), from 1 down to 1/10000 with both ends included.
+    """float32 (width / 2,): exp(-i ln(10000) / (width/2 - 1)), from 1 down to 1/10000 with both
+    ends included.
 
-    The exponent is rounded to float32 as torch does it: the last bit of a frequency is 6e-5 of an angle at t = 999.
+    The exponent is rounded to float32 as torch does it: the last bit of a frequency is 6e-5 of an
+    angle at t = 999.
     """
     half = width // 2
     exponents = np.arange(half, dtype=np.float32) * np.float32(-math.log(10000.0) / (half - 1))
@@ -22,7 +24,9 @@ def sinusoid_frequencies(width: int) -> np.ndarray:
 
 
 class SinusoidalPosEmb(nn.Cell):
-    """Sines, then cosines, of a timestep at `width` / 2 frequencies. `width` is even and at least 4."""
+    """Sines, then cosines, of a timestep at `width` / 2 frequencies. `width` is even and at least
+    4.
+    """
 
     float32 = True
 

@@ -1,7 +1,8 @@
-"""Convolutions and norms of folded frames, each in the form that knows of the other frames and the one that does not.
+"""Convolutions and norms of folded frames, each in the form that knows of the other frames and the
+one that does not.
 
-Legend: B videos, F frames, R = B*F rows (row b*F + f is frame f of video b), C channels, H W pixels. All cells here are
-called as `cell(x_RCHW, frames)`; for pictures `frames` is left out.
+Legend: B videos, F frames, R = B*F rows (row b*F + f is frame f of video b), C channels, H W
+pixels. All cells here are called as `cell(x_RCHW, frames)`; for pictures `frames` is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from mindlong.ops.weights import Draw
 def unfold(x_RCHW: Tensor, frames: int) -> Tensor:
     """(B*F, C, H, W) -> (B, C, F, H, W)."""
     rows, channels, height, width = x_RCHW.shape
-    return x_RCHW.reshape((rows // frames, frames, channels, height, width)).transpose((0, 2, 1, 3, 4))
+    return x_RCHW.reshape((rows // frames, frames, channels, height, width)).transpose(
+        (0, 2, 1, 3, 4)
+    )
 
 
 def fold(x_BCFHW: Tensor) -> Tensor:
@@ -63,7 +66,9 @@ class DiracConv(TemporalConv):
 
 
 class PseudoConv(nn.Cell):
-    """A 2-D convolution of every frame, then one over frames (arXiv 2209.14792), its kernel 3 whatever the first's."""
+    """A 2-D convolution of every frame, then one over frames (arXiv 2209.14792), its kernel 3
+    whatever the first's.
+    """
 
     def __init__(self, cin: int, cout: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
         super().__init__()
@@ -77,7 +82,9 @@ class PseudoConv(nn.Cell):
 
 @dataclass(frozen=True)
 class Parts:
-    """What residual blocks are made of: norm(groups, channels, eps, act), conv(cin, cout, kernel, stride, padding)."""
+    """What residual blocks are made of: norm(groups, channels, eps, act), conv(cin, cout, kernel,
+    stride, padding).
+    """
 
     norm: type[nn.Cell] = Norm
     conv: type[nn.Cell] = Conv
@@ -87,7 +94,9 @@ PICTURES = Parts()
 
 
 def start_at_zero(cell: nn.Cell) -> nn.Cell:
-    """Have a convolution or linear layer keep the zeros it was made with, so that a fresh block does nothing."""
+    """Have a convolution or linear layer keep the zeros it was made with, so that a fresh block
+    does nothing.
+    """
     target = cell.spatial if isinstance(cell, PseudoConv) else cell
     target.init_weights = _keep
     return cell

@@ -1,4 +1,5 @@
-"""The text tower of CLIP and OpenCLIP: token ids to one vector a token (arXiv 2103.00020); names in spec/clip_text.py.
+"""The text tower of CLIP and OpenCLIP: token ids to one vector a token (arXiv 2103.00020); names in
+spec/clip_text.py.
 
 Legend: B prompts, S tokens of a prompt, D channels, N heads.
 """
@@ -40,7 +41,11 @@ class CausalAttention(nn.Cell):
 
     def construct(self, x_BSD: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
-        q, k, v = self._split(self.to_q(x_BSD)), self._split(self.to_k(x_BSD)), self._split(self.to_v(x_BSD))
+        q, k, v = (
+            self._split(self.to_q(x_BSD)),
+            self._split(self.to_k(x_BSD)),
+            self._split(self.to_v(x_BSD)),
+        )
         mixed = self.attend(q, k, v, self.mask)
         return self.to_out(mixed.transpose((0, 2, 1, 3)).reshape(x_BSD.shape))
 
@@ -64,8 +69,9 @@ class Layer(nn.Cell):
 class TextEncoder(nn.Cell):
     """Token ids to hidden states after the last used layer and the final norm.
 
-    That is `last_hidden_state` of a CLIPTextModel, and OpenCLIP's penultimate state for `skip_last` 1 or a network that
-    holds one layer less. There is no pooled output: none of the families uses it.
+    That is `last_hidden_state` of a CLIPTextModel, and OpenCLIP's penultimate state for `skip_last`
+    1 or a network that holds one layer less. There is no pooled output: none of the families uses
+    it.
     """
 
     def __init__(self, spec: ClipTextSpec) -> None:
@@ -80,7 +86,9 @@ class TextEncoder(nn.Cell):
     def init_weights(self, draw) -> None:
         """Positions start as N(0, 0.01), as in CLIP."""
         shape = self.position_embedding.shape
-        self.position_embedding.set_data(Tensor(draw("position_embedding").standard_normal(shape, "float32") * 0.01))
+        self.position_embedding.set_data(
+            Tensor(draw("position_embedding").standard_normal(shape, "float32") * 0.01)
+        )
 
     def construct(self, ids_BS: Tensor) -> Tensor:
         """int32 (B, S), S = spec.length -> float32 (B, S, D)."""

@@ -1,6 +1,7 @@
 """The UNet of all latent video families, assembled from a spec (mindlong.spec.unet).
 
-Legend: B videos, C channels, F frames, h w latent pixels, R = B*F rows, T tokens of a prompt, D their width.
+Legend: B videos, C channels, F frames, h w latent pixels, R = B*F rows, T tokens of a prompt, D
+their width.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from mindlong.models.blocks import LAYERS, Layer, NumberEmbedding, Transformer, down_blocks, parts_of, up_blocks
+from mindlong.models.blocks import (
+    LAYERS,
+    Layer,
+    NumberEmbedding,
+    Transformer,
+    down_blocks,
+    parts_of,
+    up_blocks,
+)
 from mindlong.models.rows import fold, start_at_zero, unfold
 from mindlong.ops.activation import SiLU
 from mindlong.spec.unet import UNetSpec
@@ -36,8 +45,9 @@ class UNet(nn.Cell):
 
     Args:
         spec: what it is made of.
-        dtype: the type that activations have, "float32" or "float16"; norms, softmax and the embedding of the timestep
-            stay float32. Parameters are float32 unless the caller changes them.
+        dtype: the type that activations have, "float32" or "float16"; norms, softmax and the
+            embedding of the timestep stay float32. Parameters are float32 unless the caller changes
+            them.
 
     Raises:
         ConfigError: inputs that do not fit; at the call.
@@ -71,7 +81,9 @@ class UNet(nn.Cell):
             if name in spec.zero and name in spec.conditions:
                 start_at_zero(getattr(self, f"{name}_embedding").fc2)
 
-    def construct(self, x_BCFHW: Tensor, t_B: Tensor, context: Tensor, fps_B: Tensor | None = None) -> Tensor:
+    def construct(
+        self, x_BCFHW: Tensor, t_B: Tensor, context: Tensor, fps_B: Tensor | None = None
+    ) -> Tensor:
         """The network's prediction.
 
         Args:
@@ -87,10 +99,16 @@ class UNet(nn.Cell):
         frames = x_BCFHW.shape[2]
         context = context.astype(self.dtype)
         emb_RE = self.embedding((t_B, fps_B), frames)
-        return self.run(x_BCFHW, emb_RE, context, (context,) * len(self.down), (context,) * len(self.up))
+        return self.run(
+            x_BCFHW, emb_RE, context, (context,) * len(self.down), (context,) * len(self.up)
+        )
 
-    def run(self, x_BCFHW: Tensor, emb_RE: Tensor, context: Tensor, down: tuple, up: tuple) -> Tensor:
-        """The network behind its embeddings; `down` and `up` hold what each block is given as context, usually the same."""
+    def run(
+        self, x_BCFHW: Tensor, emb_RE: Tensor, context: Tensor, down: tuple, up: tuple
+    ) -> Tensor:
+        """The network behind its embeddings; `down` and `up` hold what each block is given as
+        context, usually the same.
+        """
         frames = x_BCFHW.shape[2]
         x = self.conv_in(fold(x_BCFHW.astype(self.dtype)), frames)
         if self.entered:
@@ -106,8 +124,16 @@ class UNet(nn.Cell):
             x = layer(x, kept[-1 - i], emb_RE, up[i], frames, before[-2 - i].shape[2:])
         return unfold(self.conv_out(self.norm_out(x, frames), frames), frames).astype(ms.float32)
 
-    def embedding(self, numbers: tuple[Tensor, ...], frames: int, more_BE: Tensor | None = None, start: int = 0) -> Tensor:
-        """The sum of the embeddings (and `more_BE`) behind SiLU, for every frame: (R, E). `start` is the first frame's place."""
+    def embedding(
+        self,
+        numbers: tuple[Tensor, ...],
+        frames: int,
+        more_BE: Tensor | None = None,
+        start: int = 0,
+    ) -> Tensor:
+        """The sum of the embeddings (and `more_BE`) behind SiLU, for every frame: (R, E). `start`
+        is the first frame's place.
+        """
         emb_BE = self.time_embedding(numbers[0])
         for name, number_B in zip(self.embeddings[1:], numbers[1:]):  # noqa: B905  graph mode knows no strict
             emb_BE = emb_BE + getattr(self, name)(number_B)
@@ -115,7 +141,9 @@ class UNet(nn.Cell):
             emb_BE = emb_BE + more_BE
         batch, width = emb_BE.shape
         if self.placed:
-            emb_BFE = self.act(emb_BE.expand_dims(1) + self.frame_embedding(_places(start, frames)).expand_dims(0))
+            emb_BFE = self.act(
+                emb_BE.expand_dims(1) + self.frame_embedding(_places(start, frames)).expand_dims(0)
+            )
         else:
             emb_BFE = self.act(emb_BE).expand_dims(1).broadcast_to((batch, frames, width))
         return emb_BFE.astype(self.dtype).reshape((batch * frames, width))

@@ -1,6 +1,8 @@
-"""AutoencoderKL: pictures to latents and back (Stable Diffusion's first stage, arXiv 2112.10752); names in spec/vae.py.
+"""AutoencoderKL: pictures to latents and back (Stable Diffusion's first stage, arXiv 2112.10752);
+names in spec/vae.py.
 
-Legend: N pictures (frames folded behind the batch), C channels, H W pixels, h w latent pixels, L latent channels.
+Legend: N pictures (frames folded behind the batch), C channels, H W pixels, h w latent pixels, L
+latent channels.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ from mindlong.utils.errors import ConfigError
 
 
 class PixelAttention(nn.Cell):
-    """Every pixel of a picture attends to every other: one head as wide as the picture has channels, residual."""
+    """Every pixel of a picture attends to every other: one head as wide as the picture has
+    channels, residual.
+    """
 
     def __init__(self, channels: int, groups: int, eps: float) -> None:
         super().__init__()
         self.norm = GroupNorm(groups, channels, eps)
-        self.to_q, self.to_k, self.to_v, self.to_out = (Linear(channels, channels) for _ in range(4))
+        self.to_q, self.to_k, self.to_v, self.to_out = (
+            Linear(channels, channels) for _ in range(4)
+        )
         self.attend = TokenAttention(1, channels**-0.5)
 
     def construct(self, x_NCHW: Tensor) -> Tensor:
@@ -54,10 +60,14 @@ class Middle(nn.Cell):
 class Level(nn.Cell):
     """Residual blocks of one width, then the change to the next level's size."""
 
-    def __init__(self, spec: VaeSpec, cin: int, cout: int, blocks: int, downsample: bool, upsample: bool) -> None:
+    def __init__(
+        self, spec: VaeSpec, cin: int, cout: int, blocks: int, downsample: bool, upsample: bool
+    ) -> None:
         super().__init__()
         widths = (cin, *(cout,) * blocks)
-        self.blocks = nn.CellList([ResBlock(a, cout, spec.groups, spec.eps) for a in widths[:blocks]])
+        self.blocks = nn.CellList(
+            [ResBlock(a, cout, spec.groups, spec.eps) for a in widths[:blocks]]
+        )
         self.goes_down, self.goes_up = downsample, upsample
         if downsample:
             self.downsample = Downsample(cout, asymmetric=True)
@@ -80,7 +90,9 @@ class Encoder(nn.Cell):
         super().__init__()
         last = len(spec.levels) - 1
         self.conv_in = Conv2d(spec.channels, spec.block_channels[0], 3, padding=1)
-        self.levels = nn.CellList([Level(spec, *io, spec.layers, i < last, False) for i, io in enumerate(spec.levels)])
+        self.levels = nn.CellList(
+            [Level(spec, *io, spec.layers, i < last, False) for i, io in enumerate(spec.levels)]
+        )
         self.mid = Middle(spec)
         self.norm_out = GroupNorm(spec.groups, spec.block_channels[-1], spec.eps, act=True)
         self.conv_out = Conv2d(spec.block_channels[-1], 2 * spec.latent_channels, 3, padding=1)
@@ -101,7 +113,9 @@ class Decoder(nn.Cell):
         last, blocks = len(spec.levels) - 1, spec.layers + 1
         self.conv_in = Conv2d(spec.latent_channels, spec.block_channels[-1], 3, padding=1)
         self.mid = Middle(spec)
-        self.levels = nn.CellList([Level(spec, *io, blocks, False, i < last) for i, io in enumerate(spec.up_levels)])
+        self.levels = nn.CellList(
+            [Level(spec, *io, blocks, False, i < last) for i, io in enumerate(spec.up_levels)]
+        )
         self.norm_out = GroupNorm(spec.groups, spec.block_channels[0], spec.eps, act=True)
         self.conv_out = Conv2d(spec.block_channels[0], spec.channels, 3, padding=1)
 
@@ -114,9 +128,11 @@ class Decoder(nn.Cell):
 
 
 class AutoencoderKL(nn.Cell):
-    """The whole autoencoder; construct is what training needs, `Encode` and `Decode` are its two halves.
+    """The whole autoencoder; construct is what training needs, `Encode` and `Decode` are its two
+    halves.
 
-    Latents here are the network's own; the pipelines multiply them by `spec.scaling` on the way to a UNet.
+    Latents here are the network's own; the pipelines multiply them by `spec.scaling` on the way to
+    a UNet.
     """
 
     def __init__(self, spec: VaeSpec) -> None:
@@ -142,7 +158,8 @@ class AutoencoderKL(nn.Cell):
 
 
 class Encode(nn.Cell):
-    """The encoding half as a cell of its own; it shares the autoencoder's parameters and leaves their names alone.
+    """The encoding half as a cell of its own; it shares the autoencoder's parameters and leaves
+    their names alone.
 
     It computes in `dtype` (norms and softmax in float32 all the same).
     """
@@ -152,7 +169,9 @@ class Encode(nn.Cell):
         self.vae, self.dtype = vae, dtype
 
     def construct(self, x_NCHW: Tensor) -> Tensor:
-        """(N, C, H, W) in [-1, 1] -> mean, then log variance, stacked on channels: float32 (N, 2L, h, w)."""
+        """(N, C, H, W) in [-1, 1] -> mean, then log variance, stacked on channels: float32 (N, 2L,
+        h, w).
+        """
         return ops.concat(self.vae.moments(x_NCHW.astype(self.dtype)), 1).astype(mstype.float32)
 
 
@@ -179,11 +198,14 @@ def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * terms.reshape((mean.shape[0], -1)).sum(-1)
 
 
-def encode_frames(encode: Encode, x_NCHW: np.ndarray, noise_NLhw: np.ndarray | None = None, *,
-                  chunk: int = 1) -> np.ndarray:
-    """Latents of pictures in [-1, 1], scaled for a UNet: float32 (N, L, h, w). The mode, or a sample if noise is given.
+def encode_frames(
+    encode: Encode, x_NCHW: np.ndarray, noise_NLhw: np.ndarray | None = None, *, chunk: int = 1
+) -> np.ndarray:
+    """Latents of pictures in [-1, 1], scaled for a UNet: float32 (N, L, h, w). The mode, or a
+    sample if noise is given.
 
-    `chunk` pictures run at a time; the last chunk is filled up, so that one compiled graph serves all.
+    `chunk` pictures run at a time; the last chunk is filled up, so that one compiled graph serves
+    all.
     """
     latents = []
     for start, moments in _chunks(encode, x_NCHW, chunk):
@@ -195,7 +217,9 @@ def encode_frames(encode: Encode, x_NCHW: np.ndarray, noise_NLhw: np.ndarray | N
 
 
 def decode_frames(decode: Decode, z_NLhw: np.ndarray, *, chunk: int = 1) -> Iterator[np.ndarray]:
-    """Pictures (n, C, H, W) float32 of a UNet's latents, `chunk` at a time, so that the whole video is never held."""
+    """Pictures (n, C, H, W) float32 of a UNet's latents, `chunk` at a time, so that the whole video
+    is never held.
+    """
     for _, pictures in _chunks(decode, z_NLhw / np.float32(decode.vae.spec.scaling), chunk):
         yield pictures
 

@@ -1,8 +1,10 @@
-"""The three attentions of Unet3D, each with its channel norm before it and the residual added after it.
+"""The three attentions of Unet3D, each with its channel norm before it and the residual added after
+it.
 
-Legend: B batch, F frames, R = B*F rows (frames folded behind the batch), C channels, H W pixels, N heads, D width of
-a head. Activations stay (R, C, H, W) from end to end: the projections are 1 x 1 convolutions and the cores read
-(R, 3*N*D, H, W), so no token layout is written out where the core is native.
+Legend: B batch, F frames, R = B*F rows (frames folded behind the batch), C channels, H W pixels, N
+heads, D width of a head. Activations stay (R, C, H, W) from end to end: the projections are 1 x 1
+convolutions and the cores read (R, 3*N*D, H, W), so no token layout is written out where the core
+is native.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class LinearAttention(nn.Cell):
 
 
 class SpatialAttention(nn.Cell):
-    """Full attention over the pixels of a frame, without positions; neither projection has a bias."""
+    """Full attention over the pixels of a frame, without positions; neither projection has a
+    bias.
+    """
 
     def __init__(self, width: int, heads: int, head_dim: int) -> None:
         super().__init__()
@@ -47,7 +51,9 @@ class SpatialAttention(nn.Cell):
 
 
 class TemporalAttention(nn.Cell):
-    """Full attention over the frames of a pixel, with rotary angles on q and k and a bias on the scores."""
+    """Full attention over the frames of a pixel, with rotary angles on q and k and a bias on the
+    scores.
+    """
 
     def __init__(self, width: int, heads: int, head_dim: int, rotary_dim: int) -> None:
         super().__init__()
@@ -56,6 +62,10 @@ class TemporalAttention(nn.Cell):
         self.core = TemporalCore(heads, head_dim, rotary_dim)
         self.to_out = Conv2d(heads * head_dim, width, 1, bias=False)
 
-    def construct(self, x_RCHW: Tensor, cos_FE: Tensor, sin_FE: Tensor, bias_BNFF: Tensor) -> Tensor:
+    def construct(
+        self, x_RCHW: Tensor, cos_FE: Tensor, sin_FE: Tensor, bias_BNFF: Tensor
+    ) -> Tensor:
         """(R, C, H, W) -> (R, C, H, W); angles (F, rotary_dim / 2), bias (B or 1, N, F, F)."""
-        return x_RCHW + self.to_out(self.core(self.to_qkv(self.norm(x_RCHW)), cos_FE, sin_FE, bias_BNFF))
+        return x_RCHW + self.to_out(
+            self.core(self.to_qkv(self.norm(x_RCHW)), cos_FE, sin_FE, bias_BNFF)
+        )

@@ -1,4 +1,6 @@
-"""Convolutions with torch's conventions: explicit padding, bias by default, weights (O, I, k, k)."""
+"""Convolutions with torch's conventions: explicit padding, bias by default, weights (O, I, k,
+k).
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,19 @@ def _pair(size: Size) -> tuple[int, int]:
 
 
 class Conv2d(nn.Cell):
-    """(R, cin, H, W) -> (R, cout, H', W'). `weight` (cout, cin, kh, kw), `bias` (cout,); padding is symmetric, zeros."""
+    """(R, cin, H, W) -> (R, cout, H', W'). `weight` (cout, cin, kh, kw), `bias` (cout,); padding is
+    symmetric, zeros.
+    """
 
-    def __init__(self, cin: int, cout: int, kernel: Size, stride: Size = 1, padding: Size = 0, bias: bool = True) -> None:
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        kernel: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         kernel, stride, padding = _pair(kernel), _pair(stride), _pair(padding)
         self.fan_in, self.has_bias = cin * kernel[0] * kernel[1], bias
@@ -29,8 +41,13 @@ class Conv2d(nn.Cell):
         if self.native:
             from mindlong.ops.native import functions
 
-            self.kernel, self.constant = functions.conv(stride, padding, bias), functions.conv_constant(stride, padding)
-        self.plain = ops.Conv2D(cout, kernel, pad_mode="pad", pad=(padding[0],) * 2 + (padding[1],) * 2, stride=stride)
+            self.kernel, self.constant = (
+                functions.conv(stride, padding, bias),
+                functions.conv_constant(stride, padding),
+            )
+        self.plain = ops.Conv2D(
+            cout, kernel, pad_mode="pad", pad=(padding[0],) * 2 + (padding[1],) * 2, stride=stride
+        )
 
     def init_weights(self, draw: Draw) -> None:
         """torch's default."""
@@ -48,20 +65,31 @@ class Conv2d(nn.Cell):
 
 
 class ConvTranspose2d(nn.Cell):
-    """(R, cin, H, W) -> (R, cout, (H-1)*stride - 2*padding + kernel, ...). `weight` (cin, cout, kh, kw), `bias` (cout,)."""
+    """(R, cin, H, W) -> (R, cout, (H-1)*stride - 2*padding + kernel, ...). `weight` (cin, cout, kh,
+    kw), `bias` (cout,).
+    """
 
-    def __init__(self, cin: int, cout: int, kernel: Size, stride: Size = 1, padding: Size = 0) -> None:
+    def __init__(
+        self, cin: int, cout: int, kernel: Size, stride: Size = 1, padding: Size = 0
+    ) -> None:
         super().__init__()
         kernel, stride, padding = _pair(kernel), _pair(stride), _pair(padding)
-        self.fan_in = cout * kernel[0] * kernel[1]  # torch takes axis 1 of the weight, here the output channels
+        self.fan_in = (
+            cout * kernel[0] * kernel[1]
+        )  # torch takes axis 1 of the weight, here the output channels
         self.cout, self.kernel_size, self.stride, self.padding = cout, kernel, stride, padding
         self.weight, self.bias = zeros(cin, cout, *kernel), zeros(cout)
         self.native = use_native()
         if self.native:
             from mindlong.ops.native import functions
 
-            self.kernel, self.constant = functions.deconv(stride, padding), functions.conv_constant(stride, padding)
-        self.plain = ops.Conv2DTranspose(cin, kernel, pad_mode="pad", pad=(padding[0],) * 2 + (padding[1],) * 2, stride=stride)
+            self.kernel, self.constant = (
+                functions.deconv(stride, padding),
+                functions.conv_constant(stride, padding),
+            )
+        self.plain = ops.Conv2DTranspose(
+            cin, kernel, pad_mode="pad", pad=(padding[0],) * 2 + (padding[1],) * 2, stride=stride
+        )
 
     def init_weights(self, draw: Draw) -> None:
         """torch's default."""
@@ -72,7 +100,11 @@ class ConvTranspose2d(nn.Cell):
         if self.native and x.dtype == ms.float32:
             return self.kernel(x, self.weight, self.bias, self.constant)
         rows, _, height, width = x.shape
-        y = self.plain(x, self.weight.astype(x.dtype), (rows, self.cout, self._grown(height, 0), self._grown(width, 1)))
+        y = self.plain(
+            x,
+            self.weight.astype(x.dtype),
+            (rows, self.cout, self._grown(height, 0), self._grown(width, 1)),
+        )
         return ops.bias_add(y, self.bias.astype(x.dtype))
 
     def _grown(self, size: int, axis: int) -> int:
@@ -80,15 +112,19 @@ class ConvTranspose2d(nn.Cell):
 
 
 class TemporalConv(nn.Cell):
-    """A convolution over frames only: (B, cin, F, H, W) -> (B, cout, F, H, W), zeros beyond both ends.
+    """A convolution over frames only: (B, cin, F, H, W) -> (B, cout, F, H, W), zeros beyond both
+    ends.
 
-    `weight` (cout, cin, kernel), `bias` (cout,). It runs as a (kernel, 1) 2-D convolution on (B, cin, F, H*W).
+    `weight` (cout, cin, kernel), `bias` (cout,). It runs as a (kernel, 1) 2-D convolution on (B,
+    cin, F, H*W).
     """
 
     def __init__(self, cin: int, cout: int, kernel: int = 3, bias: bool = True) -> None:
         super().__init__()
         if kernel % 2 == 0:
-            raise ValueError(f"TemporalConv: kernel is {kernel}; it must be odd to keep the number of frames")
+            raise ValueError(
+                f"TemporalConv: kernel is {kernel}; it must be odd to keep the number of frames"
+            )
         self.cout, self.kernel_size, self.fan_in, self.has_bias = cout, kernel, cin * kernel, bias
         self.weight = zeros(cout, cin, kernel)
         if bias:
@@ -98,10 +134,15 @@ class TemporalConv(nn.Cell):
         if self.native:
             from mindlong.ops.native import functions
 
-            self.kernel, self.constant = functions.conv((1, 1), padding, bias), functions.conv_constant((1, 1), padding)
+            self.kernel, self.constant = (
+                functions.conv((1, 1), padding, bias),
+                functions.conv_constant((1, 1), padding),
+            )
             self.fits = kernel == 3 and bias and cin % 16 == 0 and cout % 16 == 0
             self.folded_kernel = functions.frames_conv()
-        self.plain = ops.Conv2D(cout, (kernel, 1), pad_mode="pad", pad=(kernel // 2, kernel // 2, 0, 0))
+        self.plain = ops.Conv2D(
+            cout, (kernel, 1), pad_mode="pad", pad=(kernel // 2, kernel // 2, 0, 0)
+        )
 
     def init_weights(self, draw: Draw) -> None:
         """torch's default."""
@@ -114,20 +155,29 @@ class TemporalConv(nn.Cell):
         x = x_BCFHW.reshape((batch, channels, frames, height * width))
         weight = self.weight.expand_dims(-1)
         if self.native and x.dtype == ms.float32:
-            y = self.kernel(x, weight, self.bias, self.constant) if self.has_bias else self.kernel(x, weight, self.constant)
+            y = (
+                self.kernel(x, weight, self.bias, self.constant)
+                if self.has_bias
+                else self.kernel(x, weight, self.constant)
+            )
         else:
             y = self.plain(x, weight.astype(x.dtype))
             y = ops.bias_add(y, self.bias.astype(x.dtype)) if self.has_bias else y
         return y.reshape((batch, self.cout, frames, height, width))
 
-
     def folded(self, x_RCHW: Tensor, frames: int) -> Tensor:
-        """The same on frames folded behind the batch: (B*F, cin, H, W) -> (B*F, cout, H, W), moved in memory only if need be."""
+        """The same on frames folded behind the batch: (B*F, cin, H, W) -> (B*F, cout, H, W), moved
+        in memory only if need be.
+        """
         if self.native and self.fits and x_RCHW.dtype == ms.float32:
             return self.folded_kernel(x_RCHW, self.weight, self.bias, _frames_constant(frames))
         rows, channels, height, width = x_RCHW.shape
-        x = x_RCHW.reshape((rows // frames, frames, channels, height, width)).transpose((0, 2, 1, 3, 4))
-        return self.construct(x).transpose((0, 2, 1, 3, 4)).reshape((rows, self.cout, height, width))
+        x = x_RCHW.reshape((rows // frames, frames, channels, height, width)).transpose(
+            (0, 2, 1, 3, 4)
+        )
+        return (
+            self.construct(x).transpose((0, 2, 1, 3, 4)).reshape((rows, self.cout, height, width))
+        )
 
 
 @ops.constexpr
@@ -143,7 +193,9 @@ def upsample_nearest2x(x_RCHW: Tensor) -> Tensor:
 
 
 class UpsampleNearest(nn.Cell):
-    """(R, C, H, W) -> (R, C, *size) by nearest neighbours, as torch's interpolate(mode="nearest")."""
+    """(R, C, H, W) -> (R, C, *size) by nearest neighbours, as torch's
+    interpolate(mode="nearest").
+    """
 
     def construct(self, x_RCHW: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = x_RCHW.shape[2:]

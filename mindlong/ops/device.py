@@ -1,6 +1,7 @@
 """The machine: which chip, which mode, which operators.
 
-Only this file and `parallel` name hardware. `setup` is called by commands, once, before a network is built.
+Only this file and `parallel` name hardware. `setup` is called by commands, once, before a network
+is built.
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ from mindlong.utils.errors import ConfigError
 _state = {"native": "auto", "threads": 0, "chip": "cpu"}
 
 
-def setup(target: str = "auto", mode: str = "graph", device_id: int | None = None, jit_level: str = "auto", native: str = "auto",
-          threads: int = 0) -> None:
+def setup(
+    target: str = "auto",
+    mode: str = "graph",
+    device_id: int | None = None,
+    jit_level: str = "auto",
+    native: str = "auto",
+    threads: int = 0,
+) -> None:
     """Choose the device and the execution mode.
 
     Args:
@@ -28,9 +35,13 @@ def setup(target: str = "auto", mode: str = "graph", device_id: int | None = Non
     Raises:
         ConfigError: Ascend was asked for and MindSpore cannot drive one here.
     """
-    eager = mode != "graph"  # in order: an error then shows at its operator, and a busy machine is not slowed tenfold
+    eager = (
+        mode != "graph"
+    )  # in order: an error then shows at its operator, and a busy machine is not slowed tenfold
     ms.set_context(mode=ms.PYNATIVE_MODE if eager else ms.GRAPH_MODE, pynative_synchronize=eager)
-    _state["chip"] = _open_ascend(device_id) if target != "CPU" and _ascend_present(target) else _open_cpu()
+    _state["chip"] = (
+        _open_ascend(device_id) if target != "CPU" and _ascend_present(target) else _open_cpu()
+    )
     if _state["chip"] != "cpu" and (jit_level != "auto" or _state["chip"] == "910b"):
         ms.set_context(jit_config={"jit_level": "O0" if jit_level == "auto" else jit_level})
     configure(native, threads)
@@ -39,7 +50,9 @@ def setup(target: str = "auto", mode: str = "graph", device_id: int | None = Non
 def _ascend_present(target: str) -> bool:
     found = any(os.path.exists(path) for path in ("/dev/davinci_manager", "/dev/davinci0"))
     if target == "Ascend" and not found:
-        raise ConfigError("env.device_target is Ascend, but no NPU device file (/dev/davinci0) is here; take CPU or auto")
+        raise ConfigError(
+            "env.device_target is Ascend, but no NPU device file (/dev/davinci0) is here; take CPU or auto"
+        )
     return found
 
 
@@ -49,32 +62,40 @@ def _open_ascend(device_id: int | None) -> str:
         soc = ms.context.MSContext.get_instance().get_ascend_soc_version()
     except (RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
-        raise ConfigError(f"an NPU is here but MindSpore cannot drive it ({first}); see docs/ascend.md, "
-                          "or env.device_target=CPU") from None
+        raise ConfigError(
+            f"an NPU is here but MindSpore cannot drive it ({first}); see docs/ascend.md, "
+            "or env.device_target=CPU"
+        ) from None
     return "910b" if soc.startswith("ascend910b") or soc.startswith("ascend910_93") else "910a"
 
 
 def _open_cpu() -> str:
-    if ms.get_context("device_target") != "CPU":  # MindSpore refuses to be told once it has computed something
+    if (
+        ms.get_context("device_target") != "CPU"
+    ):  # MindSpore refuses to be told once it has computed something
         ms.set_device("CPU")
     return "cpu"
 
 
 def chip() -> str:
-    """"cpu", "910a" or "910b"."""
+    """ "cpu", "910a" or "910b"."""
     return _state["chip"]
 
 
 def configure(native: str = "auto", threads: int = 0) -> None:
-    """Choose the C++ operators for the cells built from now on: "on", "off", or "auto" (on a CPU with a compiler).
+    """Choose the C++ operators for the cells built from now on: "on", "off", or "auto" (on a CPU
+    with a compiler).
 
-    `threads` is for them, 0 for all cores the process may use. Raises ConfigError where "on" cannot be.
+    `threads` is for them, 0 for all cores the process may use. Raises ConfigError where "on" cannot
+    be.
     """
     if native not in ("auto", "on", "off"):
         raise ConfigError(f"env.native is {native!r}; it must be auto, on or off")
     _state["native"], _state["threads"] = native, threads
     if native == "on" and not use_native():
-        raise ConfigError("env.native is on, but the C++ operators cannot be built here; take auto or off")
+        raise ConfigError(
+            "env.native is on, but the C++ operators cannot be built here; take auto or off"
+        )
 
 
 def threads() -> int:
@@ -92,5 +113,7 @@ def use_native() -> bool:
         library(threads())
         return True
     except BuildError as error:
-        log.once(f"plain operators are used, which are slower ({error}); with g++ installed they are built at the first use")
+        log.once(
+            f"plain operators are used, which are slower ({error}); with g++ installed they are built at the first use"
+        )
         return False

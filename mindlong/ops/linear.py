@@ -10,7 +10,9 @@ from mindlong.ops.weights import Draw, fill_uniform, zeros
 
 
 class Linear(nn.Cell):
-    """y = x W^T + b on the last axis: (.., cin) -> (.., cout). `weight` is (cout, cin), `bias` (cout,)."""
+    """y = x W^T + b on the last axis: (.., cin) -> (.., cout). `weight` is (cout, cin), `bias`
+    (cout,).
+    """
 
     def __init__(self, cin: int, cout: int, bias: bool = True) -> None:
         super().__init__()
@@ -23,7 +25,9 @@ class Linear(nn.Cell):
             from mindlong.ops.native import functions
 
             self.kernel = functions.linear(bias)
-        self.product = ops.MatMul(transpose_b=True)  # transposing the weight itself is 10 times slower on a CPU
+        self.product = ops.MatMul(
+            transpose_b=True
+        )  # transposing the weight itself is 10 times slower on a CPU
 
     def init_weights(self, draw: Draw) -> None:
         """torch's default."""
@@ -39,7 +43,11 @@ class Linear(nn.Cell):
 
     def _native(self, x: Tensor) -> Tensor:
         weight = self.weight.astype(ms.float32)
-        return self.kernel(x, weight, self.bias.astype(ms.float32)) if self.has_bias else self.kernel(x, weight)
+        return (
+            self.kernel(x, weight, self.bias.astype(ms.float32))
+            if self.has_bias
+            else self.kernel(x, weight)
+        )
 
     def _plain(self, x: Tensor) -> Tensor:
         y = self.product(x, self.weight.astype(x.dtype))

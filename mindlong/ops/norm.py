@@ -1,7 +1,9 @@
-"""Norms with what usually follows them fused in: FiLM (a scale and a shift from the embedding) and SiLU.
+"""Norms with what usually follows them fused in: FiLM (a scale and a shift from the embedding) and
+SiLU.
 
-Legend: R rows (frames folded behind the batch: R = B*F), B videos, C channels, S all further axes. FiLM comes as (B, C); row r
-belongs to video r // (R / B). All norms compute in float32 and answer in the type of their input.
+Legend: R rows (frames folded behind the batch: R = B*F), B videos, C channels, S all further axes.
+FiLM comes as (B, C); row r belongs to video r // (R / B). All norms compute in float32 and answer
+in the type of their input.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ def _rows(film_BC: Tensor, rows: int) -> Tensor:
     batch, channels = film_BC.shape
     if batch == rows:
         return film_BC
-    return film_BC.reshape((batch, 1, channels)).broadcast_to((batch, rows // batch, channels)).reshape((rows, channels))
+    return (
+        film_BC.reshape((batch, 1, channels))
+        .broadcast_to((batch, rows // batch, channels))
+        .reshape((rows, channels))
+    )
 
 
 def _finish(y_RCS: Tensor, scale_BC: Tensor | None, shift_BC: Tensor | None, act: bool) -> Tensor:
@@ -45,7 +51,9 @@ class GroupNorm(nn.Cell):
 
     float32 = True
 
-    def __init__(self, groups: int, channels: int, eps: float = 1e-5, act: bool = False, film: bool = False) -> None:
+    def __init__(
+        self, groups: int, channels: int, eps: float = 1e-5, act: bool = False, film: bool = False
+    ) -> None:
         super().__init__()
         if channels % groups:
             raise ValueError(f"GroupNorm: {channels} channels cannot be split into {groups} groups")
@@ -55,24 +63,40 @@ class GroupNorm(nn.Cell):
         if self.native:
             from mindlong.ops.native import functions
 
-            self.kernel, self.constant = functions.group_norm(groups, act, film), functions.constant([eps])
+            self.kernel, self.constant = (
+                functions.group_norm(groups, act, film),
+                functions.constant([eps]),
+            )
 
-    def construct(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    def construct(
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
         x32 = x.astype(ms.float32)
         if not self.native:
             return self._plain(x32, scale, shift).astype(x.dtype)
         if self.film:
-            scale, shift = _rows(scale.astype(ms.float32), x.shape[0]), _rows(shift.astype(ms.float32), x.shape[0])
-            return self.kernel(x32, self.weight, self.bias, scale, shift, self.constant)[0].astype(x.dtype)
+            scale, shift = (
+                _rows(scale.astype(ms.float32), x.shape[0]),
+                _rows(shift.astype(ms.float32), x.shape[0]),
+            )
+            return self.kernel(x32, self.weight, self.bias, scale, shift, self.constant)[0].astype(
+                x.dtype
+            )
         return self.kernel(x32, self.weight, self.bias, self.constant)[0].astype(x.dtype)
 
     def joint(self, x_RCHW: Tensor, frames: int) -> Tensor:
-        """The norm with one mean and variance for the `frames` rows of a video; no FiLM. (R, C, H, W) -> the same shape."""
+        """The norm with one mean and variance for the `frames` rows of a video; no FiLM. (R, C, H,
+        W) -> the same shape.
+        """
         if self.native:
             constant = _eps_and_frames(self.eps, frames)
-            return self.kernel(x_RCHW.astype(ms.float32), self.weight, self.bias, constant)[0].astype(x_RCHW.dtype)
+            return self.kernel(x_RCHW.astype(ms.float32), self.weight, self.bias, constant)[
+                0
+            ].astype(x_RCHW.dtype)
         rows, channels, height, width = x_RCHW.shape
-        x = x_RCHW.reshape((rows // frames, frames, channels, height * width)).transpose((0, 2, 1, 3))
+        x = x_RCHW.reshape((rows // frames, frames, channels, height * width)).transpose(
+            (0, 2, 1, 3)
+        )
         y = self._plain(x.astype(ms.float32), None, None).transpose((0, 2, 1, 3))
         return y.reshape(x_RCHW.shape).astype(x_RCHW.dtype)
 
@@ -81,12 +105,16 @@ class GroupNorm(nn.Cell):
         grouped = x.reshape((rows * self.groups, -1))
         centred = grouped - grouped.mean(1, True)
         y = centred * ops.rsqrt(ops.square(centred).mean(1, True) + self.eps)
-        y = y.reshape((rows, self.channels, -1)) * self.weight.reshape((1, -1, 1)) + self.bias.reshape((1, -1, 1))
+        y = y.reshape((rows, self.channels, -1)) * self.weight.reshape(
+            (1, -1, 1)
+        ) + self.bias.reshape((1, -1, 1))
         return _finish(y, scale, shift, self.act).reshape(x.shape)
 
 
 class LayerNorm(nn.Cell):
-    """LayerNorm over the last axis (D) with `weight` and `bias` (D,). MindSpore's own has another eps."""
+    """LayerNorm over the last axis (D) with `weight` and `bias` (D,). MindSpore's own has another
+    eps.
+    """
 
     float32 = True
 
@@ -151,17 +179,24 @@ class ChannelRMSNorm(nn.Cell):
 
             self.kernel = functions.rms_norm(act, film)
 
-    def construct(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    def construct(
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
         x32 = x.astype(ms.float32)
         if not self.native:
             return self._plain(x32, scale, shift).astype(x.dtype)
         if self.film:
-            return self.kernel(x32, self.gamma, scale.astype(ms.float32), shift.astype(ms.float32))[0].astype(x.dtype)
+            return self.kernel(x32, self.gamma, scale.astype(ms.float32), shift.astype(ms.float32))[
+                0
+            ].astype(x.dtype)
         return self.kernel(x32, self.gamma)[0].astype(x.dtype)
 
     def _plain(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
         flat = x.reshape((x.shape[0], x.shape[1], -1))
-        # The floor under the square keeps the root's gradient finite at an all-zero vector; the floor under the norm is torch's.
-        norm = ops.maximum(ops.sqrt(ops.maximum(ops.square(flat).sum(1, keepdims=True), 1e-30)), 1e-12)
+        # The floor under the square keeps the root's gradient finite at an all-zero vector; the
+        # floor under the norm is torch's.
+        norm = ops.maximum(
+            ops.sqrt(ops.maximum(ops.square(flat).sum(1, keepdims=True), 1e-30)), 1e-12
+        )
         y = flat * (self.root / norm) * self.gamma.reshape((1, -1, 1))
         return _finish(y, scale, shift, self.act).reshape(x.shape)

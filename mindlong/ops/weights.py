@@ -21,7 +21,9 @@ def ones(*shape: int) -> Parameter:
 
 
 def fill_uniform(parameter: Parameter, generator: np.random.Generator, fan_in: int) -> None:
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch's default for the weights and the biases of linear and convolution layers."""
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch's default for the weights and the biases of linear
+    and convolution layers.
+    """
     bound = 1.0 / np.sqrt(fan_in)
     parameter.set_data(Tensor(generator.uniform(-bound, bound, parameter.shape).astype(np.float32)))
 

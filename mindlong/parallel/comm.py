@@ -15,13 +15,17 @@ GATHER_UP_TO = 2  # ranks: beyond, an all-gather brings everybody what only two 
 
 
 class Comm(Protocol):
-    """`size` processes numbered by `rank`. Every method is called by all of them, in the same order."""
+    """`size` processes numbered by `rank`. Every method is called by all of them, in the same
+    order.
+    """
 
     rank: int
     size: int
 
     def all_reduce_sum(self, values: np.ndarray) -> np.ndarray:
-        """The sum of everybody's float32 array (any shape, the same everywhere); bit-equal on all ranks."""
+        """The sum of everybody's float32 array (any shape, the same everywhere); bit-equal on all
+        ranks.
+        """
 
     def all_gather_text(self, text: str) -> list[str]:
         """Everybody's text, by rank."""
@@ -52,11 +56,14 @@ class SerialComm:
 
 
 class MindSporeComm:
-    """MindSpore's own collectives over the world that `mindlong.parallel.launch` joined (CPU or HCCL).
+    """MindSpore's own collectives over the world that `mindlong.parallel.launch` joined (CPU or
+    HCCL).
 
     Args:
-        swaps: how clip-parallel frames travel. "gather": one all-gather a layer, in which everybody gets everything;
-            "pairs": frames for neighbours in all-reduces over groups of two, the rest in an all-gather; "auto": gather for
+        swaps: how clip-parallel frames travel. "gather": one all-gather a layer, in which everybody
+            gets everything;
+            "pairs": frames for neighbours in all-reduces over groups of two, the rest in an
+                all-gather; "auto": gather for
             up to GATHER_UP_TO ranks. The CPU has no point-to-point collectives.
     """
 
@@ -69,7 +76,9 @@ class MindSporeComm:
         self.choose(swaps)
 
     def choose(self, swaps: str) -> None:
-        """Change how clip-parallel frames travel; all ranks alike. Raises ConfigError for a word of none of SWAPS."""
+        """Change how clip-parallel frames travel; all ranks alike. Raises ConfigError for a word of
+        none of SWAPS.
+        """
         if swaps not in SWAPS:
             raise ConfigError(f"swaps is {swaps!r}; it must be one of {', '.join(SWAPS)}.")
         self.paired = swaps == "pairs" or (swaps == "auto" and self.size > GATHER_UP_TO)
@@ -85,34 +94,54 @@ class MindSporeComm:
         padded = np.zeros(max(int(sizes.max()), 1), np.int32)
         padded[: data.size] = data
         rows = self._rows(padded)
-        return [rows[i, : sizes[i]].astype(np.uint8).tobytes().decode("utf-8") for i in range(self.size)]
+        return [
+            rows[i, : sizes[i]].astype(np.uint8).tobytes().decode("utf-8") for i in range(self.size)
+        ]
 
     def swap(self, parcel: Parcel) -> Arrival:
-        numbers = None if parcel.numbers is None else self._by_rank([parcel.numbers], [[len(o)] for o in parcel.plan.owned])
+        numbers = (
+            None
+            if parcel.numbers is None
+            else self._by_rank([parcel.numbers], [[len(o)] for o in parcel.plan.owned])
+        )
         numbers = None if numbers is None else [rows[0] for rows in numbers]
         if parcel.world is None or parcel.plan.quiet:
             return Arrival(numbers, _nothing(parcel, self.size), _none_of(parcel), _none_of(parcel))
         if self.paired:
-            world = [rows[0] for rows in self._by_rank([parcel.world], [[len(w)] for w in parcel.plan.world])]
+            world = [
+                rows[0]
+                for rows in self._by_rank([parcel.world], [[len(w)] for w in parcel.plan.world])
+            ]
             return Arrival(numbers, world, *self._beside(parcel))
         plan = parcel.plan
-        counts = [[len(plan.world[r]), len(plan.left[r]), len(plan.right[r])] for r in range(self.size)]
+        counts = [
+            [len(plan.world[r]), len(plan.left[r]), len(plan.right[r])] for r in range(self.size)
+        ]
         rows = self._by_rank([parcel.world, parcel.left, parcel.right], counts)
         left = rows[self.rank - 1][2] if self.rank else None
         right = rows[self.rank + 1][1] if self.rank + 1 < self.size else None
         return Arrival(numbers, [row[0] for row in rows], left, right)
 
-    def _by_rank(self, mine: Sequence[np.ndarray], counts: Sequence[Sequence[int]]) -> list[list[np.ndarray]]:
-        """For each rank its arrays, gathered as one message; `counts[r]` are the lengths of rank r's, units are alike."""
+    def _by_rank(
+        self, mine: Sequence[np.ndarray], counts: Sequence[Sequence[int]]
+    ) -> list[list[np.ndarray]]:
+        """For each rank its arrays, gathered as one message; `counts[r]` are the lengths of rank
+        r's, units are alike.
+        """
         unit, most = mine[0].shape[1:], max(map(sum, counts))
         if not most:
             return [[np.zeros((0, *unit), mine[0].dtype) for _ in mine] for _ in counts]
         sent = np.zeros((most, *unit), mine[0].dtype)
         np.concatenate(mine, out=sent[: sum(map(len, mine))])
-        return [np.split(row[: sum(count)], np.cumsum(count)[:-1]) for row, count in zip(self._rows(sent), counts, strict=True)]
+        return [
+            np.split(row[: sum(count)], np.cumsum(count)[:-1])
+            for row, count in zip(self._rows(sent), counts, strict=True)
+        ]
 
     def _beside(self, parcel: Parcel) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Frames from the left and from the right: pairs (0, 1), (2, 3), .. first, then (1, 2), .., so no ring of waiting."""
+        """Frames from the left and from the right: pairs (0, 1), (2, 3), .. first, then (1, 2), ..,
+        so no ring of waiting.
+        """
         from mindspore import Tensor
 
         got: dict[int, np.ndarray | None] = {self.rank - 1: None, self.rank + 1: None}
@@ -121,7 +150,9 @@ class MindSporeComm:
                 continue
             lengths = len(parcel.plan.right[first]), len(parcel.plan.left[first + 1])
             both = np.zeros((sum(lengths), *parcel.world.shape[1:]), parcel.world.dtype)
-            mine, theirs = (slice(0, lengths[0]), slice(lengths[0], None))[:: 1 if first == self.rank else -1]
+            mine, theirs = (slice(0, lengths[0]), slice(lengths[0], None))[
+                :: 1 if first == self.rank else -1
+            ]
             both[mine] = parcel.right if first == self.rank else parcel.left
             if len(both):
                 both = self._pair(first)(Tensor(both)).asnumpy()
@@ -156,7 +187,9 @@ def _nothing(parcel: Parcel, size: int) -> list[np.ndarray] | None:
 
 
 def all_ok(comm: Comm, error: BaseException | None, what: str) -> None:
-    """Raise `error` here and a UserError on the other processes, or nothing where all succeeded with `what`."""
+    """Raise `error` here and a UserError on the other processes, or nothing where all succeeded
+    with `what`.
+    """
     texts = comm.all_gather_text("" if error is None else f"{type(error).__name__}: {error}"[:500])
     if error is not None:
         raise error

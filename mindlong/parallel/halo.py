@@ -1,7 +1,9 @@
-"""What has to be sent when the frames of a video are spread over ranks: it follows from who needs which frames.
+"""What has to be sent when the frames of a video are spread over ranks: it follows from who needs
+which frames.
 
-Frames are numbered over the whole video. A rank holds one run of consecutive frames, as one or more clips. A frame that
-only the ranks beside its own need goes to them; a frame that others need too goes to everybody, once.
+Frames are numbered over the whole video. A rank holds one run of consecutive frames, as one or more
+clips. A frame that only the ranks beside its own need goes to them; a frame that others need too
+goes to everybody, once.
 """
 
 from __future__ import annotations
@@ -20,17 +22,25 @@ def split_frames(frames: int, parts: int) -> tuple[range, ...]:
         ConfigError: fewer frames than parts.
     """
     if not 1 <= parts <= frames:
-        raise ConfigError(f"{frames} frames cannot be spread over {parts} clips; a clip holds at least 1 frame.")
+        raise ConfigError(
+            f"{frames} frames cannot be spread over {parts} clips; a clip holds at least 1 frame."
+        )
     each, more = divmod(frames, parts)
     return split_by([each + (i < more) for i in range(parts)])
 
 
 def split_by(lengths: Sequence[int]) -> tuple[range, ...]:
-    """Runs of the given lengths, one after the other. Raises ConfigError where a length is below 1."""
+    """Runs of the given lengths, one after the other. Raises ConfigError where a length is below
+    1.
+    """
     if not lengths or min(lengths) < 1:
-        raise ConfigError(f"clips of {list(lengths)} frames cannot be; each holds at least 1 frame.")
+        raise ConfigError(
+            f"clips of {list(lengths)} frames cannot be; each holds at least 1 frame."
+        )
     starts = [sum(lengths[:i]) for i in range(len(lengths))]
-    return tuple(range(start, start + length) for start, length in zip(starts, lengths, strict=True))
+    return tuple(
+        range(start, start + length) for start, length in zip(starts, lengths, strict=True)
+    )
 
 
 def deal(clips: int, ranks: int) -> tuple[range, ...]:
@@ -40,7 +50,9 @@ def deal(clips: int, ranks: int) -> tuple[range, ...]:
         ConfigError: more ranks than clips; the ranks left over would have nothing to do.
     """
     if ranks > clips:
-        raise ConfigError(f"{ranks} processes were started for {clips} clips; start at most {clips}, or make more clips.")
+        raise ConfigError(
+            f"{ranks} processes were started for {clips} clips; start at most {clips}, or make more clips."
+        )
     return split_frames(clips, ranks)
 
 
@@ -70,7 +82,9 @@ class HaloPlan:
         return not any(map(any_of, (self.world, self.left, self.right)))
 
     def received(self, rank: int) -> list[tuple[int, tuple[int, ...]]]:
-        """(sender, frames) of all that `rank` is sent: to everybody by rank, then from the left, then from the right."""
+        """(sender, frames) of all that `rank` is sent: to everybody by rank, then from the left,
+        then from the right.
+        """
         got = [(r, frames) for r, frames in enumerate(self.world) if r != rank]
         got += [(rank - 1, self.right[rank - 1])] if rank else []
         return got + ([(rank + 1, self.left[rank + 1])] if rank + 1 < self.ranks else [])

@@ -1,9 +1,9 @@
 """Joining the processes that mpirun or msrun started, before MindSpore is imported.
 
-MindSpore's collectives need a scheduler process beside the workers. msrun brings its own. Under mpirun rank 0 starts
-one as its child, waits until that very child listens, and publishes the port in a file whose name all ranks of this
-mpirun know and no other job does. Ranks and scheduler ask the kernel to end them with their parent, so that killing
-any one process leaves no other behind.
+MindSpore's collectives need a scheduler process beside the workers. msrun brings its own. Under
+mpirun rank 0 starts one as its child, waits until that very child listens, and publishes the port
+in a file whose name all ranks of this mpirun know and no other job does. Ranks and scheduler ask
+the kernel to end them with their parent, so that killing any one process leaves no other behind.
 """
 
 from __future__ import annotations
@@ -27,11 +27,23 @@ from mindlong.parallel.comm import Comm, MindSporeComm, SerialComm
 from mindlong.utils.errors import UserError
 
 HOST = "127.0.0.1"
-LAUNCHER_VARIABLES = ("OMPI_", "PMIX_", "PRTE_")  # the scheduler must not believe that it is an MPI rank
-# what names an mpirun job: in Open MPI 4, 128 random bits, new for every start; the others for Open MPI 5
-JOB_VARIABLES = ("OMPI_MCA_orte_precondition_transports", "OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE",
-                 "PMIX_SERVER_URI21", "PMIX_SERVER_URI41")
-SESSION_VARIABLE = "OMPI_MCA_orte_jobfam_session_dir"  # Open MPI 4 removes this folder when the job ends
+LAUNCHER_VARIABLES = (
+    "OMPI_",
+    "PMIX_",
+    "PRTE_",
+)  # the scheduler must not believe that it is an MPI rank
+# what names an mpirun job: in Open MPI 4, 128 random bits, new for every start; the others for Open
+# MPI 5
+JOB_VARIABLES = (
+    "OMPI_MCA_orte_precondition_transports",
+    "OMPI_MCA_orte_hnp_uri",
+    "PMIX_NAMESPACE",
+    "PMIX_SERVER_URI21",
+    "PMIX_SERVER_URI41",
+)
+SESSION_VARIABLE = (
+    "OMPI_MCA_orte_jobfam_session_dir"  # Open MPI 4 removes this folder when the job ends
+)
 DEFAULTS = {
     "MS_CPU_COMM_OP_TIMEOUT": "3600",  # seconds to wait for a rank that compiles, saves or draws; the default is 30
     "MS_RETRY_INTERVAL_LOWER": "1",  # seconds between polls while joining and leaving; its own cost a job 8 s
@@ -42,7 +54,10 @@ SCHEDULER = "import sys; sys.path.insert(0, {root!r}); from mindlong.parallel im
 
 def world() -> tuple[int, int]:
     """(rank, size) as mpirun or msrun gave them; (0, 1) for a process started by hand."""
-    for rank, size in (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("MS_NODE_ID", "MS_WORKER_NUM")):
+    for rank, size in (
+        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+        ("MS_NODE_ID", "MS_WORKER_NUM"),
+    ):
         if size in os.environ and os.environ.get("MS_ROLE", "MS_WORKER") == "MS_WORKER":
             return int(os.environ.get(rank, 0)), int(os.environ[size])
     return 0, 1
@@ -62,10 +77,11 @@ def local_rank() -> int:
 
 
 def join(timeout: float = 180.0) -> tuple[int, int]:
-    """Find the job's scheduler (rank 0 starts it) and return (rank, size). Call it before anything imports MindSpore.
+    """Find the job's scheduler (rank 0 starts it) and return (rank, size). Call it before anything
+    imports MindSpore.
 
-    What is registered first is run last when a process ends: rank 0 must wait for the scheduler after MindSpore has
-    signed off from it.
+    What is registered first is run last when a process ends: rank 0 must wait for the scheduler
+    after MindSpore has signed off from it.
 
     Raises:
         UserError: the scheduler could not be started or found within `timeout` seconds.
@@ -91,9 +107,11 @@ def join(timeout: float = 180.0) -> tuple[int, int]:
 
 
 def connect() -> Comm:
-    """The processes of this job, connected. Call `join` first and choose the device between the two.
+    """The processes of this job, connected. Call `join` first and choose the device between the
+    two.
 
-    Several processes share every batch (MindSpore's data-parallel mode); a single one needs no cluster.
+    Several processes share every batch (MindSpore's data-parallel mode); a single one needs no
+    cluster.
     """
     rank, size = join()
     if size == 1:
@@ -102,7 +120,9 @@ def connect() -> Comm:
     from mindspore.communication import init
 
     init()
-    mindspore.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=False, device_num=size)
+    mindspore.set_auto_parallel_context(
+        parallel_mode="data_parallel", gradients_mean=False, device_num=size
+    )
     return MindSporeComm(rank, size)
 
 
@@ -111,7 +131,11 @@ def serve(parent: int) -> NoReturn:
     _die_with_parent()
     if os.getppid() != parent:  # it ended before the kernel was asked
         sys.exit(1)
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):  # requests to stop are for the ranks
+    for number in (
+        signal.SIGINT,
+        signal.SIGUSR1,
+        signal.SIGTERM,
+    ):  # requests to stop are for the ranks
         signal.signal(number, signal.SIG_IGN)
     from mindspore.communication import init
 
@@ -122,8 +146,9 @@ def serve(parent: int) -> NoReturn:
 def _watch_ranks(scheduler: int, msrun: int, patience: float = 8.0) -> None:
     """Fork a watcher that ends msrun's scheduler once all ranks are gone.
 
-    The scheduler would wait half a minute for the heartbeat of a rank that was killed, and msrun for the scheduler. A
-    thread cannot watch: MindSpore keeps the interpreter's lock while it serves.
+    The scheduler would wait half a minute for the heartbeat of a rank that was killed, and msrun
+    for the scheduler. A thread cannot watch: MindSpore keeps the interpreter's lock while it
+    serves.
     """
     if os.fork():
         return
@@ -152,7 +177,9 @@ def _children(parent: int) -> set[int]:
 
 
 def _die_with_parent() -> None:
-    """Ranks outlive an mpirun that was itself killed with SIGKILL, unless the kernel is asked to end them."""
+    """Ranks outlive an mpirun that was itself killed with SIGKILL, unless the kernel is asked to
+    end them.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
@@ -161,7 +188,9 @@ def _meeting_folder() -> Path:
     """A folder that all ranks of this mpirun name alike and no other job does."""
     job = [os.environ[name] for name in JOB_VARIABLES if name in os.environ]
     if not job:
-        raise UserError(f"none of {', '.join(JOB_VARIABLES)} is set; start with Open MPI's mpirun or with msrun")
+        raise UserError(
+            f"none of {', '.join(JOB_VARIABLES)} is set; start with Open MPI's mpirun or with msrun"
+        )
     base = os.environ.get(SESSION_VARIABLE, "")
     base = base if os.path.isdir(base) else tempfile.gettempdir()
     key = hashlib.sha256("|".join(job).encode()).hexdigest()[:16]
@@ -174,7 +203,9 @@ def _start_scheduler(meeting: Path, timeout: float, attempts: int = 3) -> int:
     for _ in range(attempts):
         port = _free_port()
         child = _spawn(port, log)
-        atexit.register(_stop, child, meeting)  # registered before MindSpore's own handler, so it runs after it
+        atexit.register(
+            _stop, child, meeting
+        )  # registered before MindSpore's own handler, so it runs after it
         if _wait_listening(child, port, timeout):
             aside = meeting / "port.partial"
             aside.write_text(str(port))
@@ -183,16 +214,27 @@ def _start_scheduler(meeting: Path, timeout: float, attempts: int = 3) -> int:
         child.kill()
         child.wait()
     end = log.read_text()[-1000:]
-    raise UserError(f"MindSpore's scheduler did not start in {attempts} attempts; its log ends: {end}")
+    raise UserError(
+        f"MindSpore's scheduler did not start in {attempts} attempts; its log ends: {end}"
+    )
 
 
 def _spawn(port: int, log: Path) -> subprocess.Popen:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(LAUNCHER_VARIABLES) and k != "MS_NODE_ID"}
+    inherited = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(LAUNCHER_VARIABLES) and k != "MS_NODE_ID"
+    }
     env = {"GLOG_v": "3", **inherited, "MS_ROLE": "MS_SCHED", "MS_SCHED_PORT": str(port)}
     code = SCHEDULER.format(parent=os.getpid(), root=str(Path(__file__).parents[2]))
     with open(log, "wb") as out:
-        return subprocess.Popen([sys.executable, "-c", code], env=env, stdin=subprocess.DEVNULL, stdout=out,
-                                stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def _wait_listening(child: subprocess.Popen, port: int, timeout: float) -> bool:
@@ -228,10 +270,14 @@ def _free_port() -> int:
 
 
 def _listens(pid: int, port: int) -> bool:
-    """True once process `pid` itself listens on `port`; a stranger on the same port does not count."""
+    """True once process `pid` itself listens on `port`; a stranger on the same port does not
+    count.
+    """
     inodes = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        rows = [line.split() for line in table.read_text().splitlines()[1:]] if table.exists() else []
+        rows = (
+            [line.split() for line in table.read_text().splitlines()[1:]] if table.exists() else []
+        )
         inodes |= {r[9] for r in rows if r[3] == "0A" and int(r[1].rsplit(":", 1)[1], 16) == port}
     return any(f"socket:[{inode}]" in _open_files(pid) for inode in inodes)
 
@@ -247,7 +293,9 @@ def _open_files(pid: int) -> set[str]:
 
 
 def _stop(child: subprocess.Popen, meeting: Path) -> None:
-    """The ranks have signed off by now and the scheduler ends by itself; one that does not is not waited for long."""
+    """The ranks have signed off by now and the scheduler ends by itself; one that does not is not
+    waited for long.
+    """
     try:
         child.wait(5)
     except subprocess.TimeoutExpired:

@@ -17,11 +17,20 @@ def deliver(parcels: Sequence[Parcel]) -> list[Arrival]:
     if parcels[0].world is None:
         return [Arrival(numbers, None, None, None) for _ in parcels]
     world, last = [p.world for p in parcels], len(parcels) - 1
-    return [Arrival(numbers, world, parcels[r - 1].right if r else None, parcels[r + 1].left if r < last else None)
-            for r in range(len(parcels))]
+    return [
+        Arrival(
+            numbers,
+            world,
+            parcels[r - 1].right if r else None,
+            parcels[r + 1].left if r < last else None,
+        )
+        for r in range(len(parcels))
+    ]
 
 
-def run(programs: Sequence[Generator[Parcel, Arrival, Any]], traffic: Sequence[Traffic] | None = None) -> list[Any]:
+def run(
+    programs: Sequence[Generator[Parcel, Arrival, Any]], traffic: Sequence[Traffic] | None = None
+) -> list[Any]:
     """Run the programs of all ranks to their end; returns what each returned."""
     parcels, results = [next(program) for program in programs], []
     while not results:

@@ -1,8 +1,10 @@
-"""Running the clips of one rank side by side, and what passes between ranks wherever a layer sees other frames.
+"""Running the clips of one rank side by side, and what passes between ranks wherever a layer sees
+other frames.
 
-A clip is a generator that yields what it gives and wants (`Ask` and `Answer` of mindlong.models.frame_sharding, taken
-here for what they hold). `rank_program` turns the clips of a rank into one generator that yields a `Parcel` for the other
-ranks; `drive` passes parcels through a Comm, `simulated.run` through memory.
+A clip is a generator that yields what it gives and wants (`Ask` and `Answer` of
+mindlong.models.frame_sharding, taken here for what they hold). `rank_program` turns the clips of a
+rank into one generator that yields a `Parcel` for the other ranks; `drive` passes parcels through a
+Comm, `simulated.run` through memory.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class Parcel:
     Attributes:
         plan: who sends how much.
         numbers: float32 (frames of the rank, ...) for everybody, or None.
-        world, left, right: frames for everybody, the rank before and the rank behind; None where the layer sends none.
+        world, left, right: frames for everybody, the rank before and the rank behind; None where
+            the layer sends none.
     """
 
     plan: HaloPlan
@@ -41,12 +44,16 @@ class Parcel:
         """Bytes that leave the rank, each array counted once; none where it is alone."""
         if self.plan.ranks == 1:
             return 0
-        return sum(a.nbytes for a in (self.numbers, self.world, self.left, self.right) if a is not None)
+        return sum(
+            a.nbytes for a in (self.numbers, self.world, self.left, self.right) if a is not None
+        )
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a rank gets: everybody's numbers and world frames by rank (its own too), frames of the ranks beside."""
+    """What a rank gets: everybody's numbers and world frames by rank (its own too), frames of the
+    ranks beside.
+    """
 
     numbers: Sequence[np.ndarray] | None
     world: Sequence[np.ndarray] | None
@@ -81,8 +88,13 @@ class Meeting:
         return {kind: self._plan(kind) for kind in KINDS}
 
     def _plan(self, kind: str) -> HaloPlan:
-        owned = tuple(range(self.layout.clips[mine[0]].start, self.layout.clips[mine[-1]].stop) for mine in self.held)
-        needs = [set().union(*(self.layout.wanted(kind, c) for c in mine)) - {ZERO} for mine in self.held]
+        owned = tuple(
+            range(self.layout.clips[mine[0]].start, self.layout.clips[mine[-1]].stop)
+            for mine in self.held
+        )
+        needs = [
+            set().union(*(self.layout.wanted(kind, c) for c in mine)) - {ZERO} for mine in self.held
+        ]
         return halo.plan(needs, owned)
 
     def parcel(self, rank: int, asks: Sequence[Any]) -> tuple[Parcel, dict[int, np.ndarray]]:
@@ -93,7 +105,10 @@ class Meeting:
         for clip, ask in zip(self.held[rank], asks, strict=True):
             for place, frame in enumerate(self.layout.exports(kind, clip)):
                 shelf[frame] = ask.frames[:, place]
-        world, left, right = (_stacked(shelf, frames[rank], asks[0].frames) for frames in (plan.world, plan.left, plan.right))
+        world, left, right = (
+            _stacked(shelf, frames[rank], asks[0].frames)
+            for frames in (plan.world, plan.left, plan.right)
+        )
         return Parcel(plan, numbers, world, left, right), shelf
 
     def shelve(self, rank: int, kind: str, arrival: Arrival, shelf: dict[int, np.ndarray]) -> None:
@@ -102,28 +117,44 @@ class Meeting:
             return
         beside = {rank - 1: arrival.from_left, rank + 1: arrival.from_right}
         plan = self.plans[kind]
-        senders = [*((r, a) for r, a in enumerate(arrival.world) if r != rank), *((r, beside[r]) for r in (rank - 1, rank + 1)
-                                                                                 if 0 <= r < plan.ranks)]
+        senders = [
+            *((r, a) for r, a in enumerate(arrival.world) if r != rank),
+            *((r, beside[r]) for r in (rank - 1, rank + 1) if 0 <= r < plan.ranks),
+        ]
         for (_, frames), (_, array) in zip(plan.received(rank), senders, strict=True):
             shelf.update(zip(frames, array, strict=True))
 
-    def answers(self, rank: int, asks: Sequence[Any], shelf: dict[int, np.ndarray], numbers: np.ndarray | None) -> list[Any]:
+    def answers(
+        self,
+        rank: int,
+        asks: Sequence[Any],
+        shelf: dict[int, np.ndarray],
+        numbers: np.ndarray | None,
+    ) -> list[Any]:
         """(frames, numbers) for each clip of `rank`."""
         made = []
         for clip, ask in zip(self.held[rank], asks, strict=True):
-            frames = None if ask.frames is None else _side_by_side(shelf, self.layout.wanted(ask.kind, clip), ask.frames)
+            frames = (
+                None
+                if ask.frames is None
+                else _side_by_side(shelf, self.layout.wanted(ask.kind, clip), ask.frames)
+            )
             made.append((frames, numbers))
         return made
 
 
-def _stacked(shelf: dict[int, np.ndarray], frames: Sequence[int], like: np.ndarray | None) -> np.ndarray | None:
+def _stacked(
+    shelf: dict[int, np.ndarray], frames: Sequence[int], like: np.ndarray | None
+) -> np.ndarray | None:
     if like is None:
         return None
     unit = (like.shape[0], *like.shape[2:])
     return np.stack([shelf[f] for f in frames]) if frames else np.zeros((0, *unit), like.dtype)
 
 
-def _side_by_side(shelf: dict[int, np.ndarray], wanted: Sequence[int], like: np.ndarray) -> np.ndarray:
+def _side_by_side(
+    shelf: dict[int, np.ndarray], wanted: Sequence[int], like: np.ndarray
+) -> np.ndarray:
     """(B, wanted, ...), zeros for ZERO."""
     out = np.zeros((like.shape[0], len(wanted), *like.shape[2:]), like.dtype)
     for place, frame in enumerate(wanted):
@@ -135,8 +166,12 @@ def _side_by_side(shelf: dict[int, np.ndarray], wanted: Sequence[int], like: np.
 Program = Generator[Parcel, Arrival, list[Any]]
 
 
-def rank_program(meeting: Meeting, rank: int, clips: Sequence[Generator[Any, Any, Any]], reply: type) -> Program:
-    """The clips of a rank, in lock step; `reply(frames, numbers)` makes their answers. Returns their results."""
+def rank_program(
+    meeting: Meeting, rank: int, clips: Sequence[Generator[Any, Any, Any]], reply: type
+) -> Program:
+    """The clips of a rank, in lock step; `reply(frames, numbers)` makes their answers. Returns
+    their results.
+    """
     asks = [next(clip) for clip in clips]
     while True:
         parcel, shelf = meeting.parcel(rank, asks)
@@ -155,7 +190,9 @@ def rank_program(meeting: Meeting, rank: int, clips: Sequence[Generator[Any, Any
 
 @dataclass
 class Traffic:
-    """What a rank has sent, and the seconds that it took to pass parcels, waiting for slower ranks included."""
+    """What a rank has sent, and the seconds that it took to pass parcels, waiting for slower ranks
+    included.
+    """
 
     parcels: int = 0
     bytes: int = 0
@@ -186,5 +223,3 @@ def alone(parcel: Parcel) -> Arrival:
     """What a single rank gets: its own."""
     numbers = None if parcel.numbers is None else [parcel.numbers]
     return Arrival(numbers, None if parcel.world is None else [parcel.world], None, None)
-
-

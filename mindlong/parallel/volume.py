@@ -1,4 +1,6 @@
-"""How much is sent in one call of the network, from its spec and the layout alone, and a model of what that costs."""
+"""How much is sent in one call of the network, from its spec and the layout alone, and a model of
+what that costs.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def sites(spec: UNetSpec, size: tuple[int, int], exact: bool = True) -> Iterator
         yield from _level(spec, f"up {i}", level, sizes[len(sizes) - 1 - i], exact)
 
 
-def _level(spec: UNetSpec, where: str, level: Level, size: tuple[int, int], exact: bool) -> Iterator[Site]:
+def _level(
+    spec: UNetSpec, where: str, level: Level, size: tuple[int, int], exact: bool
+) -> Iterator[Site]:
     pixels = size[0] * size[1]
     for (_, cout), attends in zip(level.layers, level.attends, strict=True):
         for stage in spec.stages:
@@ -51,19 +55,31 @@ def _level(spec: UNetSpec, where: str, level: Level, size: tuple[int, int], exac
                 frame, count = cout * pixels, 4 if exact else 1
                 yield from [Site(where, "conv", frame, 2 * spec.groups * exact)] * count
             elif isinstance(stage, Transformer) and stage.joint and attends:
-                yield from _transformer(spec, where, level.heads * level.head_dim, pixels, exact, stage)
+                yield from _transformer(
+                    spec, where, level.heads * level.head_dim, pixels, exact, stage
+                )
 
 
-def _transformer(spec: UNetSpec, where: str, inner: int, pixels: int, exact: bool,
-                 stage: Transformer | None = None) -> Iterator[Site]:
+def _transformer(
+    spec: UNetSpec,
+    where: str,
+    inner: int,
+    pixels: int,
+    exact: bool,
+    stage: Transformer | None = None,
+) -> Iterator[Site]:
     if exact:
         yield Site(where, "norm", 0, 2 * spec.groups)
     timed = [b for b in (stage or spec.entry).branches if b.kind == "time"]
     yield from [Site(where, "attention", inner * pixels, 0)] * len(timed)
 
 
-def site_bytes(site: Site, plan: HaloPlan, rank: int, batch: int = 1, width: int = 4) -> tuple[int, int]:
-    """Bytes that `rank` sends and receives at a site; activations of `width` bytes, numbers of four."""
+def site_bytes(
+    site: Site, plan: HaloPlan, rank: int, batch: int = 1, width: int = 4
+) -> tuple[int, int]:
+    """Bytes that `rank` sends and receives at a site; activations of `width` bytes, numbers of
+    four.
+    """
     if plan.ranks == 1:
         return 0, 0
     frame, numbers = site.frame * width * batch, site.numbers * 4 * batch
@@ -72,16 +88,35 @@ def site_bytes(site: Site, plan: HaloPlan, rank: int, batch: int = 1, width: int
     return sent, plan.received_frames(rank) * frame + others * numbers
 
 
-def rank_bytes(spec: UNetSpec, layout: ClipLayout, held: tuple[range, ...], rank: int, size: tuple[int, int], batch: int = 1,
-               width: int = 4) -> int:
+def rank_bytes(
+    spec: UNetSpec,
+    layout: ClipLayout,
+    held: tuple[range, ...],
+    rank: int,
+    size: tuple[int, int],
+    batch: int = 1,
+    width: int = 4,
+) -> int:
     """Bytes that `rank` sends in one call of the network."""
     plans = Meeting(layout, held).plans
-    return sum(site_bytes(site, plans[site.kind], rank, batch, width)[0] for site in sites(spec, size, layout.exact))
+    return sum(
+        site_bytes(site, plans[site.kind], rank, batch, width)[0]
+        for site in sites(spec, size, layout.exact)
+    )
 
 
-def table(spec: UNetSpec, layout: ClipLayout, held: tuple[range, ...], rank: int, size: tuple[int, int], batch: int = 1,
-          width: int = 4) -> list[tuple[str, str, int, int, int]]:
-    """Rows (where, kind, sites, bytes sent, bytes received) of `rank` for one call, in the order of the network."""
+def table(
+    spec: UNetSpec,
+    layout: ClipLayout,
+    held: tuple[range, ...],
+    rank: int,
+    size: tuple[int, int],
+    batch: int = 1,
+    width: int = 4,
+) -> list[tuple[str, str, int, int, int]]:
+    """Rows (where, kind, sites, bytes sent, bytes received) of `rank` for one call, in the order of
+    the network.
+    """
     plans, rows = Meeting(layout, held).plans, {}
     for site in sites(spec, size, layout.exact):
         sent, received = site_bytes(site, plans[site.kind], rank, batch, width)
@@ -91,8 +126,8 @@ def table(spec: UNetSpec, layout: ClipLayout, held: tuple[range, ...], rank: int
 
 
 def kept_bytes(spec: UNetSpec, size: tuple[int, int], batch: int = 1, width: int = 4) -> int:
-    """Bytes a frame of the features that a clip keeps on the way down for the way up: what waits in host memory where a
-    process has several clips.
+    """Bytes a frame of the features that a clip keeps on the way down for the way up: what waits in
+    host memory where a process has several clips.
     """
     sizes, total = size, spec.channels[0] * size[0] * size[1]
     for level in spec.down():

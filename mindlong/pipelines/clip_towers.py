@@ -1,4 +1,6 @@
-"""Both towers of a CLIP out of one file or folder, in the naming of transformers or of open_clip."""
+"""Both towers of a CLIP out of one file or folder, in the naming of transformers or of
+open_clip.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ def load_towers(path: Path, activation: str = "") -> tuple[ImageEncoder, TextEnc
         activation: "quick_gelu" or "gelu"; it rules over what lies beside the weights.
 
     Raises:
-        InputFileError: not a whole CLIP. ConfigError: nothing tells the activation, or a kind of tower that is not read.
+        InputFileError: not a whole CLIP. ConfigError: nothing tells the activation, or a kind of
+            tower that is not read.
     """
     weights = open_weights(path)
     shapes = {n: weights.shape(n) for n in weights}
@@ -41,9 +44,13 @@ def load_towers(path: Path, activation: str = "") -> tuple[ImageEncoder, TextEnc
     with _named(path):
         spec = clip_vision.infer(shapes, config["vision_config"], layout, prefix)
     entries = clip_vision.names(spec, layout, prefix)
-    _check(path, shapes, entries, prefix + ("vision_model." if layout == "transformers" else "visual."))
+    _check(
+        path, shapes, entries, prefix + ("vision_model." if layout == "transformers" else "visual.")
+    )
     image = ImageEncoder(spec)
-    load_into(image, {e.ours: our_array(e, weights.read(e.source)).astype(np.float32) for e in entries})
+    load_into(
+        image, {e.ours: our_array(e, weights.read(e.source)).astype(np.float32) for e in entries}
+    )
     return image, _text_tower(weights, spec, config["text_config"])
 
 
@@ -56,7 +63,9 @@ def _named(path: Path) -> Iterator[None]:
         raise InputFileError(f"{path}: {error}") from None
 
 
-def _config(weights: WeightFile, path: Path, layout: str, activation: str) -> dict[str, dict[str, Any]]:
+def _config(
+    weights: WeightFile, path: Path, layout: str, activation: str
+) -> dict[str, dict[str, Any]]:
     """What lies beside the weights, in the words of transformers' config.json."""
     found = weights.config_of("")
     if layout == "open_clip":
@@ -70,20 +79,37 @@ def _config(weights: WeightFile, path: Path, layout: str, activation: str) -> di
     return towers
 
 
-def _check(path: Path, shapes: Mapping[str, tuple[int, ...]], entries: list[Entry], beginning: str) -> None:
+def _check(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], entries: list[Entry], beginning: str
+) -> None:
     needed = {e.source: e.source_shape for e in entries}
     held = {n: shape for n, shape in shapes.items() if n in needed or n.startswith(beginning)}
     report = compare(needed, held, ("*position_ids",))
     if not report.fits:
-        raise InputFileError("\n".join([f"{path} is not a whole picture tower: {report.summary()}", *report.lines()[1:]]))
+        raise InputFileError(
+            "\n".join(
+                [f"{path} is not a whole picture tower: {report.summary()}", *report.lines()[1:]]
+            )
+        )
 
 
-def _text_tower(weights: WeightFile, spec: ClipVisionSpec, config: Mapping[str, Any]) -> TextEncoder:
+def _text_tower(
+    weights: WeightFile, spec: ClipVisionSpec, config: Mapping[str, Any]
+) -> TextEncoder:
     """The text tower with every layer used: only the latent families stop before the last."""
     part = read_part(weights, "text_encoder")
     if part.spec.width != spec.text_width:
-        raise InputFileError(f"{weights.path}: the text tower is {part.spec.width} wide and its projection reads {spec.text_width}")
+        raise InputFileError(
+            f"{weights.path}: the text tower is {part.spec.width} wide and its projection reads {spec.text_width}"
+        )
     heads = int(config.get("num_attention_heads") or part.spec.heads)
-    tower = TextEncoder(replace(part.spec, activation=config.get("hidden_act") or spec.activation, heads=heads, skip_last=0))
+    tower = TextEncoder(
+        replace(
+            part.spec,
+            activation=config.get("hidden_act") or spec.activation,
+            heads=heads,
+            skip_last=0,
+        )
+    )
     load_into(tower, {name: lazy.read().astype(np.float32) for name, lazy in part.arrays.items()})
     return tower

@@ -13,12 +13,22 @@ from mindlong.diffusion.scheduler_config import Noising
 from mindlong.diffusion.thresholding import Clip, static_threshold
 
 
-def denoise(options: Any, model: Model, x_T: np.ndarray, noising: Noising, *, noise: Noise,
-            callback: Callback | None = None, clip: Clip | None = None) -> np.ndarray:
-    """Sample with the sampler that `options` names (its fields: sampler, steps, eta, flavour, spacing).
+def denoise(
+    options: Any,
+    model: Model,
+    x_T: np.ndarray,
+    noising: Noising,
+    *,
+    noise: Noise,
+    callback: Callback | None = None,
+    clip: Clip | None = None,
+) -> np.ndarray:
+    """Sample with the sampler that `options` names (its fields: sampler, steps, eta, flavour,
+    spacing).
 
     Args:
-        model, x_T, noise, callback: as in `mindlong.diffusion.samplers`; guidance is inside `model`.
+        model, x_T, noise, callback: as in `mindlong.diffusion.samplers`; guidance is inside
+            `model`.
         clip: thresholding of predicted clean samples; None: as `noising.bound` says.
 
     Raises:
@@ -31,8 +41,16 @@ def denoise(options: Any, model: Model, x_T: np.ndarray, noising: Noising, *, no
         arguments |= {"eta": options.eta, "flavour": options.flavour or noising.flavour}
     elif options.spacing:
         arguments["spacing"] = options.spacing
-    return sampler(options.sampler)(model, x_T, noising.schedule, noise=noise, callback=callback, clip=clip,
-                                    prediction=noising.prediction, **arguments)
+    return sampler(options.sampler)(
+        model,
+        x_T,
+        noising.schedule,
+        noise=noise,
+        callback=callback,
+        clip=clip,
+        prediction=noising.prediction,
+        **arguments,
+    )
 
 
 def count_steps(options: Any, noising: Noising) -> int:

@@ -25,8 +25,8 @@ class EditWork:
     """A configuration worked out.
 
     Attributes:
-        parts: the networks, the tuned tensors over them; the noising process without clipping, with Stable Diffusion's timesteps
-            where nothing says others.
+        parts: the networks, the tuned tensors over them; the noising process without clipping, with
+            Stable Diffusion's timesteps where nothing says others.
         frames_FHWC: the source's frames at the size of the result.
         fresh: tensors of the UNet that no file holds: it is an image model that was never tuned.
     """
@@ -53,9 +53,13 @@ def work_of(config: Any) -> EditWork:
     frames, height, width = (config.frames or parts.size[0], *(config.size or parts.size[1:]))
     factor = parts.vae.spec.factor
     if height % factor or width % factor:
-        raise ConfigError(f"size is [{height}, {width}]; both must be multiples of {factor}, the pixels of a latent")
+        raise ConfigError(
+            f"size is [{height}, {width}]; both must be multiples of {factor}, the pixels of a latent"
+        )
     clip = read_clip(o.video, frames, (height, width), start=o.start, stride=o.stride, fit=o.fit)
-    fresh = parts.unet.family == "tune_a_video" and not any("attn_temp" in name for name in {*held, *parts.unet.arrays})
+    fresh = parts.unet.family == "tune_a_video" and not any(
+        "attn_temp" in name for name in {*held, *parts.unet.arrays}
+    )
     return EditWork(replace(parts, noising=noising), clip, fresh)
 
 
@@ -70,16 +74,26 @@ def plan(loaded: Loaded) -> dict[str, str]:
     o, s, work = config.edit, config.sample, work_of(config)
     parts, (frames, height, width, _) = work.parts, work.frames_FHWC.shape
     factor, tokens = parts.vae.spec.factor, parts.text_encoder.spec.length
-    videos = 3 if o.inject else 1 if s.guidance == 1 else 2  # the source runs along for its attention maps
-    step = latent_cost.unet_cost(parts.unet.spec, videos, frames, height // factor, width // factor, tokens)
-    inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(o.refine)
+    videos = (
+        3 if o.inject else 1 if s.guidance == 1 else 2
+    )  # the source runs along for its attention maps
+    step = latent_cost.unet_cost(
+        parts.unet.spec, videos, frames, height // factor, width // factor, tokens
+    )
+    inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(
+        o.refine
+    )
     prompts = config.wanted_prompts()
     return {
-        "weights": f"{parts.where} ({FAMILIES[parts.unet.family].about})" + ", not tuned: temporal layers do nothing" * work.fresh,
+        "weights": f"{parts.where} ({FAMILIES[parts.unet.family].about})"
+        + ", not tuned: temporal layers do nothing" * work.fresh,
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
-        "source": f"{o.video}: {frames} frames {height}x{width}, " + (inversion if o.invert else "noise is fresh"),
+        "source": f"{o.video}: {frames} frames {height}x{width}, "
+        + (inversion if o.invert else "noise is fresh"),
         "plan": f"{len(prompts)} prompts, {s.sampler} {s.steps} steps each, guidance {s.guidance:g}, "
-                f"{parts.noising.prediction} predicted" + f"; reconstructions in {list(o.report)} steps" * bool(o.report),
+        f"{parts.noising.prediction} predicted"
+        + f"; reconstructions in {list(o.report)} steps"
+        * bool(o.report),
         "a step": f"{count(step.flops)}FLOP",
         "peak memory": f"about {step.bytes / 2**30:.2f} GiB (estimate)",
-    }  # fmt: skip
+    }

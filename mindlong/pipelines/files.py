@@ -16,11 +16,19 @@ ENCODED = ("mp4", "gif", "webm")
 COLUMNS = 8  # frames of a video on a contact sheet
 
 
-def write_files(folder: Path, stem: str, frames: Iterable[np.ndarray], formats: Iterable[str], fps: float,
-                scale: int = 1) -> list[Path]:
-    """Stream uint8 frames (H, W, 3) into one file for each of `formats` (mp4, gif, webm, frames; png is no video).
+def write_files(
+    folder: Path,
+    stem: str,
+    frames: Iterable[np.ndarray],
+    formats: Iterable[str],
+    fps: float,
+    scale: int = 1,
+) -> list[Path]:
+    """Stream uint8 frames (H, W, 3) into one file for each of `formats` (mp4, gif, webm, frames;
+    png is no video).
 
-    Every file is whole or absent; existing ones are replaced, a folder of frames too. Returns what was written.
+    Every file is whole or absent; existing ones are replaced, a folder of frames too. Returns what
+    was written.
     """
     paths = [folder / f"{stem}.{kind}" for kind in formats if kind in ENCODED]
     if "frames" in formats:
@@ -35,7 +43,9 @@ def write_files(folder: Path, stem: str, frames: Iterable[np.ndarray], formats: 
     return paths
 
 
-def tapped(frames: Iterable[np.ndarray], count: int, kept: list[np.ndarray], columns: int = COLUMNS) -> Iterator[np.ndarray]:
+def tapped(
+    frames: Iterable[np.ndarray], count: int, kept: list[np.ndarray], columns: int = COLUMNS
+) -> Iterator[np.ndarray]:
     """Pass `count` frames on, leaving those that a contact sheet shows in `kept`."""
     wanted = set(sampled(count, columns).tolist())
     for number, frame in enumerate(frames):

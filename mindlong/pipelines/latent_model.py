@@ -1,6 +1,8 @@
-"""The networks of a latent pipeline behind numpy arrays: text to vectors, latents to predictions, frames to latents and back.
+"""The networks of a latent pipeline behind numpy arrays: text to vectors, latents to predictions,
+frames to latents and back.
 
-Legend: B videos, C channels of a latent, F frames, h w latent pixels, H W pixels, S tokens, D their width.
+Legend: B videos, C channels of a latent, F frames, h w latent pixels, H W pixels, S tokens, D their
+width.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ Builder = Callable[[], nn.Cell]
 class LatentModel:
     """A UNet with its autoencoder, text encoder, tokenizer and noising process.
 
-    Each network is built when it is first used and can be let go again (`release`), so that they need not all be in memory.
+    Each network is built when it is first used and can be let go again (`release`), so that they
+    need not all be in memory.
 
     Args:
         builders: how "unet", "vae" and "text_encoder" are made and filled.
@@ -48,9 +51,19 @@ class LatentModel:
         dtype: of the UNet and the autoencoder.
     """
 
-    def __init__(self, builders: Mapping[str, Builder], spec: UNetSpec, vae_spec: VaeSpec, tokenizer: ClipTokenizer,
-                 noising: Noising, *, size: tuple[int, int, int] = (16, 256, 256), family: str = "modelscope", chunk: int = 4,
-                 dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        builders: Mapping[str, Builder],
+        spec: UNetSpec,
+        vae_spec: VaeSpec,
+        tokenizer: ClipTokenizer,
+        noising: Noising,
+        *,
+        size: tuple[int, int, int] = (16, 256, 256),
+        family: str = "modelscope",
+        chunk: int = 4,
+        dtype: str = "float32",
+    ) -> None:
         self.builders, self.spec, self.vae_spec = dict(builders), spec, vae_spec
         self.tokenizer, self.noising = tokenizer, noising
         self.size, self.family, self.chunk, self.dtype = size, family, chunk, dtype
@@ -85,21 +98,32 @@ class LatentModel:
         self._compiled = {key for key in self._compiled if key[0] != name}
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
-        """(C, F, h, w) of a video of that many frames and pixels. Raises ConfigError where the pixels do not divide."""
+        """(C, F, h, w) of a video of that many frames and pixels. Raises ConfigError where the
+        pixels do not divide.
+        """
         vae = self.vae_spec
         if height % vae.factor or width % vae.factor:
-            raise ConfigError(f"size is [{height}, {width}]; both must be multiples of {vae.factor}, the pixels of a latent")
+            raise ConfigError(
+                f"size is [{height}, {width}]; both must be multiples of {vae.factor}, the pixels of a latent"
+            )
         return vae.latent_channels, frames, height // vae.factor, width // vae.factor
 
     def encode_text(self, prompts: Sequence[str]) -> np.ndarray:
-        """(len(prompts), S, D) float32, the hidden states that the UNet reads. Equal prompts are encoded once."""
+        """(len(prompts), S, D) float32, the hidden states that the UNet reads. Equal prompts are
+        encoded once.
+        """
         for prompt in prompts:
             if prompt not in self._texts:
                 self._texts[prompt] = self._encode_one(prompt)
         return np.stack([self._texts[prompt] for prompt in prompts])
 
-    def predict(self, x_BCFHW: np.ndarray, t_B: np.ndarray, context: np.ndarray,
-                fps: np.ndarray | float | None = None) -> np.ndarray:
+    def predict(
+        self,
+        x_BCFHW: np.ndarray,
+        t_B: np.ndarray,
+        context: np.ndarray,
+        fps: np.ndarray | float | None = None,
+    ) -> np.ndarray:
         """The UNet's prediction, float32 shaped like the latents.
 
         Args:
@@ -123,14 +147,20 @@ class LatentModel:
         return lambda x, t: self.predict(x, t, context, told)
 
     def encode(self, frames_FHWC: np.ndarray, noise_FChw: np.ndarray | None = None) -> np.ndarray:
-        """Latents (C, F, h, w) of uint8 frames: the mode of the posterior, or a sample where noise is given."""
+        """Latents (C, F, h, w) of uint8 frames: the mode of the posterior, or a sample where noise
+        is given.
+        """
         self.latent_shape(*frames_FHWC.shape[:3])
         pictures = to_network(frames_FHWC[None])[0].transpose(1, 0, 2, 3)
-        latents = encode_frames(self._half("encode", Encode), pictures, noise_FChw, chunk=self.chunk)
+        latents = encode_frames(
+            self._half("encode", Encode), pictures, noise_FChw, chunk=self.chunk
+        )
         return np.ascontiguousarray(latents.transpose(1, 0, 2, 3))
 
     def decode(self, latents_CFhw: np.ndarray) -> Iterator[np.ndarray]:
-        """The frames of latents one by one, uint8 (H, W, 3); only `chunk` of them are held at a time."""
+        """The frames of latents one by one, uint8 (H, W, 3); only `chunk` of them are held at a
+        time.
+        """
         rows = latents_CFhw.transpose(1, 0, 2, 3)
         for pictures in decode_frames(self._half("decode", Decode), rows, chunk=self.chunk):
             yield from to_frames(pictures[:, :, None])[:, 0]
@@ -150,8 +180,12 @@ class LatentModel:
     def _encode_one(self, prompt: str) -> np.ndarray:
         cut = self.tokenizer.overlong(prompt)
         if cut:
-            get_logger().warning("the last %d tokens of the prompt %r are cut off; there is room for %d", cut, prompt,
-                                 self.tokenizer.length - 2)
+            get_logger().warning(
+                "the last %d tokens of the prompt %r are cut off; there is room for %d",
+                cut,
+                prompt,
+                self.tokenizer.length - 2,
+            )
         return self._run("text_encoder", self.text_encoder, Tensor(self.tokenizer([prompt])))[0]
 
     def _run(self, name: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
@@ -161,17 +195,23 @@ class LatentModel:
         self._compiled.add(key)
         if name != "unet" or ms.get_context("mode") != ms.GRAPH_MODE:
             return cell(*inputs).asnumpy()
-        with announced(f"compiling the graph for latents {tuple(inputs[0].shape)}, and its first step"):
+        with announced(
+            f"compiling the graph for latents {tuple(inputs[0].shape)}, and its first step"
+        ):
             return cell(*inputs).asnumpy()
 
 
-def load_latent_model(weights: str, options: LatentModelOptions | None = None, *, fresh_seed: int | None = None) -> LatentModel:
-    """The networks at `weights`: a folder of ours, a diffusers folder, an original's file, a run, or shipped:NAME.
+def load_latent_model(
+    weights: str, options: LatentModelOptions | None = None, *, fresh_seed: int | None = None
+) -> LatentModel:
+    """The networks at `weights`: a folder of ours, a diffusers folder, an original's file, a run,
+    or shipped:NAME.
 
     Args:
         options: other places for parts, and how to run them.
-        fresh_seed: a UNet whose family starts from its base's weights (Tune-A-Video from Stable Diffusion) gets the first values
-            of its own tensors from this seed; None: all tensors must be there.
+        fresh_seed: a UNet whose family starts from its base's weights (Tune-A-Video from Stable
+            Diffusion) gets the first values of its own tensors from this seed; None: all tensors
+            must be there.
 
     Raises:
         InputFileError: something is missing or damaged. ConfigError: parts do not go together.
@@ -180,20 +220,35 @@ def load_latent_model(weights: str, options: LatentModelOptions | None = None, *
     return from_parts(find_latent_parts(weights, options), options, fresh_seed)
 
 
-def from_parts(parts: LatentParts, options: LatentModelOptions, fresh_seed: int | None = None) -> LatentModel:
+def from_parts(
+    parts: LatentParts, options: LatentModelOptions, fresh_seed: int | None = None
+) -> LatentModel:
     """The model of parts that were found; nothing is read yet but the tokenizer."""
     text = parts.text_encoder.spec
     tokenizer = load_tokenizer(parts.tokenizer, text.length, text.pad_id)
     if tokenizer.vocabulary > text.vocabulary:
-        raise ConfigError(f"{parts.tokenizer} has {tokenizer.vocabulary} tokens and the text encoder {text.vocabulary}; they do "
-                          "not belong together")
+        raise ConfigError(
+            f"{parts.tokenizer} has {tokenizer.vocabulary} tokens and the text encoder {text.vocabulary}; they do "
+            "not belong together"
+        )
     builders = {
-        "unet": lambda: _filled(UNet(parts.unet.spec, options.dtype), parts.unet, options.dtype, fresh_seed),
+        "unet": lambda: _filled(
+            UNet(parts.unet.spec, options.dtype), parts.unet, options.dtype, fresh_seed
+        ),
         "vae": lambda: _filled(AutoencoderKL(parts.vae.spec), parts.vae, options.dtype),
         "text_encoder": lambda: _filled(TextEncoder(text), parts.text_encoder, "float32"),
     }
-    return LatentModel(builders, parts.unet.spec, parts.vae.spec, tokenizer, parts.noising, size=parts.size,
-                       family=parts.unet.family, chunk=options.chunk, dtype=options.dtype)
+    return LatentModel(
+        builders,
+        parts.unet.spec,
+        parts.vae.spec,
+        tokenizer,
+        parts.noising,
+        size=parts.size,
+        family=parts.unet.family,
+        chunk=options.chunk,
+        dtype=options.dtype,
+    )
 
 
 def _filled(cell: nn.Cell, part: Part, dtype: str, fresh_seed: int | None = None) -> nn.Cell:

@@ -1,4 +1,6 @@
-"""The networks of the latent video families, to be run alone: the UNet, both halves of the autoencoder, the text tower."""
+"""The networks of the latent video families, to be run alone: the UNet, both halves of the
+autoencoder, the text tower.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,21 @@ from mindlong.spec.unet_names import names
 from mindlong.utils.errors import ConfigError, InputFileError
 
 INPUTS = (
-    Input("x", "BCFHW", "float", "the noisy latents (batch, channels, frames, height, width)", needed=True),
+    Input(
+        "x",
+        "BCFHW",
+        "float",
+        "the noisy latents (batch, channels, frames, height, width)",
+        needed=True,
+    ),
     Input("t", "B", "float", "timesteps (batch)", needed=True),
-    Input("context", "BTD|BFTD", "float", "the prompt's vectors, (batch, tokens, width), or one prompt a frame", needed=True),
+    Input(
+        "context",
+        "BTD|BFTD",
+        "float",
+        "the prompt's vectors, (batch, tokens, width), or one prompt a frame",
+        needed=True,
+    ),
     Input("fps", "B", "float", "frames per second, for a network that is told them (batch)"),
 )
 
@@ -50,7 +64,9 @@ def _entries(model: Any, layout: str) -> list[Entry]:
 def _check_pictures(model: Any, arrays: Arrays) -> dict[str, int]:
     spec, (*_, height, width) = model.spec(), arrays["x"].shape
     if arrays["x"].ndim == 4 and min(height, width) < spec.factor:
-        raise InputFileError(f"inputs: x holds pictures of {height}x{width}; each side must have {spec.factor} pixels or more")
+        raise InputFileError(
+            f"inputs: x holds pictures of {height}x{width}; each side must have {spec.factor} pixels or more"
+        )
     return {"C": spec.channels}
 
 
@@ -82,7 +98,9 @@ def _half(cell: nn.Cell, other: tuple[str, ...]) -> nn.Cell:
 def _check_ids(model: Any, arrays: Arrays) -> dict[str, int]:
     spec, ids = model.spec(), arrays["x"]
     if ids.size and not 0 <= ids.min() <= ids.max() < spec.vocabulary:
-        raise InputFileError(f"inputs: x holds token ids from {ids.min()} to {ids.max()}; the network has {spec.vocabulary} tokens")
+        raise InputFileError(
+            f"inputs: x holds token ids from {ids.min()} to {ids.max()}; the network has {spec.vocabulary} tokens"
+        )
     return {"S": spec.length}
 
 
@@ -94,11 +112,27 @@ def _build_tower(model: Any, arrays: Arrays) -> tuple[nn.Cell, Sequence[str]]:
     return TextEncoder(model.spec()), ("x",)
 
 
-PICTURES = (Input("x", "NCHW", "float", "pictures in [-1, 1] (pictures, channels, height, width)", needed=True),)
-LATENTS = (Input("x", "NLhw", "float", "latents, not scaled (pictures, channels, height, width)", needed=True),)
+PICTURES = (
+    Input(
+        "x", "NCHW", "float", "pictures in [-1, 1] (pictures, channels, height, width)", needed=True
+    ),
+)
+LATENTS = (
+    Input(
+        "x", "NLhw", "float", "latents, not scaled (pictures, channels, height, width)", needed=True
+    ),
+)
 IDS = (Input("x", "BS", "int", "token ids (prompts, tokens)", needed=True),)
-HALVES = (("vae_encode", PICTURES, _check_pictures, _output_moments, _build_encoder),
-          ("vae_decode", LATENTS, lambda model, arrays: {"L": model.spec().latent_channels}, _output_pictures, _build_decoder))
+HALVES = (
+    ("vae_encode", PICTURES, _check_pictures, _output_moments, _build_encoder),
+    (
+        "vae_decode",
+        LATENTS,
+        lambda model, arrays: {"L": model.spec().latent_channels},
+        _output_pictures,
+        _build_decoder,
+    ),
+)
 
 
 def all_networks() -> Iterator[Network]:
@@ -107,7 +141,21 @@ def all_networks() -> Iterator[Network]:
         yield Network(name, "unet", INPUTS, _check, _output, _build, _entries)
     for name in (*FAMILIES, "autoencoder_kl"):
         for half, *rest in HALVES:
-            yield Network(name, half, *rest, lambda model, layout: vae.names(model.spec(), layout or "diffusers"), "vae")
+            yield Network(
+                name,
+                half,
+                *rest,
+                lambda model, layout: vae.names(model.spec(), layout or "diffusers"),
+                "vae",
+            )
     for name in (*FAMILIES, "clip_text"):
-        yield Network(name, "text_encoder", IDS, _check_ids, _output_states, _build_tower,
-                      lambda model, layout: clip_text.names(model.spec(), layout or "transformers"), "text_encoder")
+        yield Network(
+            name,
+            "text_encoder",
+            IDS,
+            _check_ids,
+            _output_states,
+            _build_tower,
+            lambda model, layout: clip_text.names(model.spec(), layout or "transformers"),
+            "text_encoder",
+        )

@@ -1,4 +1,6 @@
-"""What a network that can be run alone on named arrays says of itself: its name, its inputs, how it is built."""
+"""What a network that can be run alone on named arrays says of itself: its name, its inputs, how it
+is built.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ KINDS = {"float": np.float32, "int": np.int32, "bool": np.bool_, "number": np.fl
 
 @dataclass(frozen=True)
 class Input:
-    """An array that a network takes: its axes as letters ("" is one number, "BD|BFD" either), what it holds and is."""
+    """An array that a network takes: its axes as letters ("" is one number, "BD|BFD" either), what
+    it holds and is.
+    """
 
     name: str
     axes: str
@@ -32,12 +36,14 @@ class Network:
 
     Attributes:
         inputs: what it takes; the first is the one that `grad_x` belongs to.
-        check: (model, arrays) -> the length that each axis letter must have where the model fixes it; raises
-            InputFileError where the arrays do not go together.
+        check: (model, arrays) -> the length that each axis letter must have where the model fixes
+            it; raises InputFileError where the arrays do not go together.
         output: (model, arrays) -> the shape of the output.
-        build: (model, arrays) -> the cell, and the names of the arrays that its construct takes, in order.
-        entries: (model, layout) -> the names of its tensors on both sides; "ours" as the built cell's parameters are
-            called, the originals' in one of their ways to name tensors ("": the usual one).
+        build: (model, arrays) -> the cell, and the names of the arrays that its construct takes, in
+            order.
+        entries: (model, layout) -> the names of its tensors on both sides; "ours" as the built
+            cell's parameters are called, the originals' in one of their ways to name tensors ("":
+            the usual one).
     """
 
     family: str

@@ -1,6 +1,8 @@
-"""A trained latent model as a folder to share: a file for each network, their model files, tokenizer and noising process.
+"""A trained latent model as a folder to share: a file for each network, their model files,
+tokenizer and noising process.
 
-It has the form of a converted pipeline, so that `infer.py weights=FOLDER` and the converter take it.
+It has the form of a converted pipeline, so that `infer.py weights=FOLDER` and the converter take
+it.
 """
 
 from __future__ import annotations
@@ -38,18 +40,33 @@ def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = 
         own_vae: write the autoencoder too; without it the folder's config.yaml says where it is.
     """
     config = trained.config
-    parts = {"unet": (config.model.family, config.model.spec(), _under(trained.arrays, "unet")),
-             "text_encoder": ("clip_text", _text_spec(config), _under(trained.arrays, "text_encoder"))}
+    parts = {
+        "unet": (config.model.family, config.model.spec(), _under(trained.arrays, "unet")),
+        "text_encoder": ("clip_text", _text_spec(config), _under(trained.arrays, "text_encoder")),
+    }
     parts |= {"vae": _vae(config)} if own_vae else {}
-    sections = {part: kinds_of(family, part)[0].section(spec) for part, (family, spec, _) in parts.items()}
-    model = {**sections["unet"], **{part: section for part, section in sections.items() if part != "unet"}}  # unet at the top
+    sections = {
+        part: kinds_of(family, part)[0].section(spec) for part, (family, spec, _) in parts.items()
+    }
+    model = {
+        **sections["unet"],
+        **{part: section for part, section in sections.items() if part != "unet"},
+    }  # unet at the top
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for part, (_, _, arrays) in parts.items():
         written.append(out / f"{part}.safetensors")
-        write_safetensors(written[-1], {f"{part}.{name}": a for name, a in arrays.items()}, description.metadata(model, {}), dtype)
+        write_safetensors(
+            written[-1],
+            {f"{part}.{name}": a for name, a in arrays.items()},
+            description.metadata(model, {}),
+            dtype,
+        )
         head = f"# The {part} in {part}.safetensors: a file for model=\n"
-        atomic.write_text(out / f"{part}.yaml", head + yaml.safe_dump(sections[part], sort_keys=False, default_flow_style=None))
+        atomic.write_text(
+            out / f"{part}.yaml",
+            head + yaml.safe_dump(sections[part], sort_keys=False, default_flow_style=None),
+        )
     _beside(config, out)
     for name in RECORDS:
         shutil.copyfile(run / name, out / name)
@@ -57,13 +74,21 @@ def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = 
 
 
 def _under(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(f"{part}."): a for name, a in arrays.items() if name.startswith(f"{part}.")}
+    return {
+        name.removeprefix(f"{part}."): a
+        for name, a in arrays.items()
+        if name.startswith(f"{part}.")
+    }
 
 
 def _vae(config: TrainConfig) -> tuple[str, Any, dict[str, np.ndarray]]:
     part = read_part(open_weights(locate(config.latents.vae)), "vae")
     scaling = config.latents.scaling or part.spec.scaling
-    return part.family, replace(part.spec, scaling=scaling), {name: lazy.read() for name, lazy in part.arrays.items()}
+    return (
+        part.family,
+        replace(part.spec, scaling=scaling),
+        {name: lazy.read() for name, lazy in part.arrays.items()},
+    )
 
 
 def _text_spec(config: TrainConfig) -> Any:
@@ -80,9 +105,20 @@ def _beside(config: TrainConfig, out: Path) -> None:
         if not (target.exists() and target.samefile(source)):
             shutil.copyfile(source, target)
     d = config.diffusion
-    scheduler = {"_class_name": "DDIMScheduler", "num_train_timesteps": d.timesteps, "beta_start": d.beta_start,
-                 "beta_end": d.beta_end, "beta_schedule": BETAS[d.schedule], "prediction_type": PREDICTIONS[d.prediction],
-                 "rescale_betas_zero_snr": d.zero_terminal_snr,
-                 "clip_sample": False, "set_alpha_to_one": True, "steps_offset": 0, "timestep_spacing": "trailing"}
+    scheduler = {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": d.timesteps,
+        "beta_start": d.beta_start,
+        "beta_end": d.beta_end,
+        "beta_schedule": BETAS[d.schedule],
+        "prediction_type": PREDICTIONS[d.prediction],
+        "rescale_betas_zero_snr": d.zero_terminal_snr,
+        "clip_sample": False,
+        "set_alpha_to_one": True,
+        "steps_offset": 0,
+        "timestep_spacing": "trailing",
+    }
     (out / "scheduler").mkdir(exist_ok=True)
-    atomic.write_text(out / "scheduler/scheduler_config.json", json.dumps(scheduler, indent=2) + "\n")
+    atomic.write_text(
+        out / "scheduler/scheduler_config.json", json.dumps(scheduler, indent=2) + "\n"
+    )

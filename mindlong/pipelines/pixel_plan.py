@@ -16,7 +16,9 @@ def plan(loaded: Loaded) -> dict[str, str]:
     trained: TrainConfig = config_of(locate(config.weights))
     frames, size = config.frames or trained.data.frames, config.size or trained.data.size
     videos = max(len(config.wanted_prompts()), 1) * config.count
-    cost = sampling_cost(trained.model, config.sample.guidance, frames, size, min(config.batch, videos))
+    cost = sampling_cost(
+        trained.model, config.sample.guidance, frames, size, min(config.batch, videos)
+    )
     steps = trained.diffusion.timesteps if config.sample.sampler == "ddpm" else config.sample.steps
     return {
         "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),

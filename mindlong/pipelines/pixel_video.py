@@ -1,6 +1,7 @@
 """Text to video with the pixel-space Unet3D: prompts in, uint8 frames out.
 
-Noise is keyed by (seed, "sample", number of the video), so a video does not depend on which others are made with it.
+Noise is keyed by (seed, "sample", number of the video), so a video does not depend on which others
+are made with it.
 """
 
 from __future__ import annotations
@@ -64,13 +65,17 @@ class PixelVideo:
     def batches(
         self, requests: Sequence[Request], plan: Plan, size: int, callback: Callback | None = None
     ) -> Iterator[tuple[Sequence[Request], np.ndarray]]:
-        """Yield (requests, frames uint8 (B, F, H, W, C)) for `size` requests at a time, in order."""
+        """Yield (requests, frames uint8 (B, F, H, W, C)) for `size` requests at a time, in
+        order.
+        """
         for start in range(0, len(requests), size):
             part = list(requests[start : start + size])
             padded = part + [part[-1]] * (size - len(part))  # one compiled shape
             yield part, self.run(padded, plan, callback)[: len(part)]
 
-    def run(self, requests: Sequence[Request], plan: Plan, callback: Callback | None = None) -> np.ndarray:
+    def run(
+        self, requests: Sequence[Request], plan: Plan, callback: Callback | None = None
+    ) -> np.ndarray:
         """The videos of `requests` as one batch: uint8 (B, F, H, W, C)."""
         model = self._model([r.prompt for r in requests], plan)
         start = _noise(requests, plan.shape, "sample", 0)
@@ -78,9 +83,15 @@ class PixelVideo:
         def noise(step: int) -> np.ndarray:
             return _noise(requests, plan.shape, "sample-step", step)
 
-        clip = dynamic_threshold(plan.dynamic_threshold) if plan.dynamic_threshold else static_threshold()
+        clip = (
+            dynamic_threshold(plan.dynamic_threshold)
+            if plan.dynamic_threshold
+            else static_threshold()
+        )
         noising = Noising(self.schedule, plan.prediction)
-        return to_frames(denoise(plan, model, start, noising, noise=noise, callback=callback, clip=clip))
+        return to_frames(
+            denoise(plan, model, start, noising, noise=noise, callback=callback, clip=clip)
+        )
 
     def count_steps(self, plan: Plan) -> int:
         """Steps that a video takes."""
@@ -89,12 +100,16 @@ class PixelVideo:
     def _model(self, prompts: list[str], plan: Plan) -> Model:
         wanted = self.network.conditions(prompts)
         absent = self.network.conditions(prompts, dropped=True)
-        return guided(self._with(wanted), self._with(absent) if wanted else None, plan.guidance, plan.rescale)
+        return guided(
+            self._with(wanted), self._with(absent) if wanted else None, plan.guidance, plan.rescale
+        )
 
     def _with(self, conditions: tuple[np.ndarray, ...]) -> Model:
         tensors = [Tensor(c) for c in conditions]
         return lambda x, t: self.network(Tensor(x), Tensor(t), *tensors).asnumpy()
 
 
-def _noise(requests: Sequence[Request], shape: tuple[int, ...], stream: str, step: int) -> np.ndarray:
+def _noise(
+    requests: Sequence[Request], shape: tuple[int, ...], stream: str, step: int
+) -> np.ndarray:
     return np.stack([rng.normal(shape, r.seed, stream, step, r.number) for r in requests])

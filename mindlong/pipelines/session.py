@@ -1,4 +1,6 @@
-"""One run of infer.py: its folder, its log, its record. A run that was stopped goes on in the folder it left."""
+"""One run of infer.py: its folder, its log, its record. A run that was stopped goes on in the
+folder it left.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +49,26 @@ class Session:
         return self.loaded.values
 
     def write_record(self, facts: Mapping[str, Any]) -> None:
-        """Write video.json: `facts`, the configuration and the versions. The run is finished with it."""
-        versions = {"mindlong": __version__, "numpy": np.__version__, "python": platform.python_version()}
-        record = {**facts, "config": self.loaded.text, "versions": versions | facts.get("versions", {})}
+        """Write video.json: `facts`, the configuration and the versions. The run is finished with
+        it.
+        """
+        versions = {
+            "mindlong": __version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        }
+        record = {
+            **facts,
+            "config": self.loaded.text,
+            "versions": versions | facts.get("versions", {}),
+        }
         atomic.write_text(self.folder / RECORD, json.dumps(record, indent=1))
 
 
 def open_session(loaded: Loaded, resume: bool) -> Session:
-    """A new numbered folder in `output`, or, with `resume`, the newest unfinished one of the same configuration."""
+    """A new numbered folder in `output`, or, with `resume`, the newest unfinished one of the same
+    configuration.
+    """
     parent = Path(loaded.values.output)
     parent.mkdir(parents=True, exist_ok=True)
     found = _unfinished(parent, loaded.text) if resume else None
@@ -65,7 +79,9 @@ def open_session(loaded: Loaded, resume: bool) -> Session:
 
 
 def shared_session(loaded: Loaded, resume: bool, comm: Comm) -> Session:
-    """The same for all processes of `comm`: the first opens the folder, the others are told which."""
+    """The same for all processes of `comm`: the first opens the folder, the others are told
+    which.
+    """
     first, error = None, None
     if comm.rank == 0:
         try:
@@ -73,7 +89,9 @@ def shared_session(loaded: Loaded, resume: bool, comm: Comm) -> Session:
         except Exception as fault:  # told to the others, which would wait for ever
             error = fault
     all_ok(comm, error, "opening the folder of the run")
-    told = comm.all_gather_text(json.dumps([str(first.folder.resolve()), first.resumed]) if first else "")[0]
+    told = comm.all_gather_text(
+        json.dumps([str(first.folder.resolve()), first.resumed]) if first else ""
+    )[0]
     if first:
         return replace(first, comm=comm)
     folder, resumed = json.loads(told)
@@ -98,10 +116,16 @@ def _numbered(parent: Path) -> list[Path]:
 
 
 def _unfinished(parent: Path, text: str) -> tuple[Path, IO[bytes]] | None:
-    """The newest folder with this configuration and no record, unless another process is at work in it."""
+    """The newest folder with this configuration and no record, unless another process is at work in
+    it.
+    """
     for folder in sorted(_numbered(parent), key=lambda p: -int(p.name)):
         saved = folder / "config.yaml"
-        if saved.is_file() and saved.read_text(encoding="utf-8") == text and not (folder / RECORD).exists():
+        if (
+            saved.is_file()
+            and saved.read_text(encoding="utf-8") == text
+            and not (folder / RECORD).exists()
+        ):
             try:
                 return _locked(folder)
             except BlockingIOError:

@@ -1,6 +1,7 @@
 """Text to video in latents: prompts in, latents out, whichever latent family the UNet is of.
 
-Noise is keyed by (seed, "sample", number of the video), so a video does not depend on which others are made with it.
+Noise is keyed by (seed, "sample", number of the video), so a video does not depend on which others
+are made with it.
 
 Legend: B videos, C channels of a latent, F frames, h w latent pixels, S tokens, D their width.
 """
@@ -35,28 +36,50 @@ class TextToVideo:
         noising: the part of the noising process to go through where it is not all of the model's.
     """
 
-    def __init__(self, model: LatentModel, sample: Any, *, negative: str = "", two_passes: bool = False,
-                 fps: float = 8, noising: Noising | None = None) -> None:
+    def __init__(
+        self,
+        model: LatentModel,
+        sample: Any,
+        *,
+        negative: str = "",
+        two_passes: bool = False,
+        fps: float = 8,
+        noising: Noising | None = None,
+    ) -> None:
         self.model, self.sample, self.noising = model, sample, noising or model.noising
         self.negative, self.two_passes, self.fps = negative, two_passes, fps
 
-    def latents(self, clips: Sequence[Clip], x_T: np.ndarray, callback: Callback | None = None,
-                model: Model | None = None) -> np.ndarray:
-        """Clean latents (B, C, F, h, w) of `clips`, denoised together from `x_T` of the same shape, by the network under guidance
-        or by the `model` given.
+    def latents(
+        self,
+        clips: Sequence[Clip],
+        x_T: np.ndarray,
+        callback: Callback | None = None,
+        model: Model | None = None,
+    ) -> np.ndarray:
+        """Clean latents (B, C, F, h, w) of `clips`, denoised together from `x_T` of the same shape,
+        by the network under guidance or by the `model` given.
         """
         model = model or self.guided(self.context(clips, x_T.shape[2]))
 
         def noise(step: int) -> np.ndarray:
-            return np.stack([rng.normal(x_T.shape[1:], clip.seed, "sample-step", step, clip.number) for clip in clips])
+            return np.stack(
+                [
+                    rng.normal(x_T.shape[1:], clip.seed, "sample-step", step, clip.number)
+                    for clip in clips
+                ]
+            )
 
         return denoise(self.sample, model, x_T, self.noising, noise=noise, callback=callback)
 
     def context(self, clips: Sequence[Clip], frames: int) -> np.ndarray:
-        """The prompts' vectors: (B, S, D), or (B, F, S, D) where a clip has a prompt for each frame."""
+        """The prompts' vectors: (B, S, D), or (B, F, S, D) where a clip has a prompt for each
+        frame.
+        """
         if all(len(clip.prompts) == 1 for clip in clips):
             return self.model.encode_text([clip.prompts[0] for clip in clips])
-        return np.stack([self.model.encode_text(clip.prompts * (frames // len(clip.prompts))) for clip in clips])
+        return np.stack(
+            [self.model.encode_text(clip.prompts * (frames // len(clip.prompts))) for clip in clips]
+        )
 
     def guided(self, context: np.ndarray) -> Model:
         """The network under guidance, for a sampler."""
@@ -65,8 +88,15 @@ class TextToVideo:
             return self.model.denoiser(context, self.fps)
         null = np.broadcast_to(self.model.encode_text([self.negative])[0], context.shape)
         if self.two_passes:
-            return guided(self.model.denoiser(context, self.fps), self.model.denoiser(null, self.fps), scale, rescale)
-        return guided_batched(self.model.denoiser(np.concatenate([null, context]), self.fps), scale, rescale)
+            return guided(
+                self.model.denoiser(context, self.fps),
+                self.model.denoiser(null, self.fps),
+                scale,
+                rescale,
+            )
+        return guided_batched(
+            self.model.denoiser(np.concatenate([null, context]), self.fps), scale, rescale
+        )
 
 
 def first_noise(clips: Sequence[Clip], shape_CFhw: tuple[int, ...]) -> np.ndarray:
@@ -78,7 +108,8 @@ def read_start(path: str, count: int, shape_CFhw: tuple[int, ...]) -> np.ndarray
     """The array x_T of an .npz as (count, C, F, h, w) float32.
 
     Raises:
-        InputFileError: no such file, no .npz, or no such array. ConfigError: an array of another shape.
+        InputFileError: no such file, no .npz, or no such array. ConfigError: an array of another
+            shape.
     """
     key = "text_to_video.start"
     if not Path(path).is_file():
@@ -92,6 +123,8 @@ def read_start(path: str, count: int, shape_CFhw: tuple[int, ...]) -> np.ndarray
         raise InputFileError(f"{key}: {path} is not an .npz of plain arrays ({error})") from None
     found = found[None] if found.ndim == 4 else found
     if found.shape[1:] != tuple(shape_CFhw) or len(found) < count or found.dtype.kind != "f":
-        raise ConfigError(f"{key}: x_T of {path} is {found.dtype} {found.shape}; this run needs floats of the shape "
-                          f"{(count, *shape_CFhw)}")
+        raise ConfigError(
+            f"{key}: x_T of {path} is {found.dtype} {found.shape}; this run needs floats of the shape "
+            f"{(count, *shape_CFhw)}"
+        )
     return found[:count].astype(np.float32)

@@ -1,4 +1,6 @@
-"""Which clips a text-to-video configuration asks for, and what they would cost; without MindSpore."""
+"""Which clips a text-to-video configuration asks for, and what they would cost; without
+MindSpore.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +25,28 @@ def plan(loaded: Loaded) -> dict[str, str]:
     clips, s = clips_of(config, frames), config.sample
     factor, batch = parts.vae.spec.factor, min(config.batch, len(clips))
     rows = batch * (1 if s.guidance == 1 or config.text_to_video.two_passes else 2)
-    step = latent_cost.unet_cost(parts.unet.spec, rows, frames, height // factor, width // factor, parts.text_encoder.spec.length)
-    decode = latent_cost.decoder_cost(parts.vae.spec, min(config.latent.chunk, frames), height, width)
+    step = latent_cost.unet_cost(
+        parts.unet.spec,
+        rows,
+        frames,
+        height // factor,
+        width // factor,
+        parts.text_encoder.spec.length,
+    )
+    decode = latent_cost.decoder_cost(
+        parts.vae.spec, min(config.latent.chunk, frames), height, width
+    )
     passes = 2 if s.guidance != 1 and config.text_to_video.two_passes else 1
     half = 0.5 if config.latent.dtype == "float16" else 1.0
     return {
         "weights": f"{parts.where} ({parts.unet.family})",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
         "plan": f"{len(clips)} videos of {frames} frames {height}x{width}, {-(-len(clips) // batch)} batches of "
-                f"{count_steps(s, parts.noising)} steps, {s.sampler}, guidance {s.guidance:g}",
+        f"{count_steps(s, parts.noising)} steps, {s.sampler}, guidance {s.guidance:g}",
         "a step": f"{count(passes * step.flops)}FLOP",
         "peak memory": f"denoising about {step.bytes * half / 2**30:.2f} GiB, decoding {min(config.latent.chunk, frames)} frames "
-                       f"at a time about {decode.bytes * half / 2**30:.2f} GiB (estimates)",
-    }  # fmt: skip
+        f"at a time about {decode.bytes * half / 2**30:.2f} GiB (estimates)",
+    }
 
 
 def size_of(config: Any, usual: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -57,10 +68,16 @@ def clips_of(config: Any, frames: int) -> list[Clip]:
         except ConfigError as error:
             raise ConfigError(f"text_to_video.scenes[{number}]: {error}") from None
     if not wanted:
-        raise ConfigError("there is nothing to make: give prompt=TEXT, prompts=[...] or text_to_video.scenes")
+        raise ConfigError(
+            "there is nothing to make: give prompt=TEXT, prompts=[...] or text_to_video.scenes"
+        )
     repeated = [row for row in wanted for _ in range(config.count)]
-    return [Clip(name, prompts, text, config.seed, number)
-            for number, (name, (text, prompts)) in enumerate(zip(_names(len(repeated)), repeated, strict=True))]
+    return [
+        Clip(name, prompts, text, config.seed, number)
+        for number, (name, (text, prompts)) in enumerate(
+            zip(_names(len(repeated)), repeated, strict=True)
+        )
+    ]
 
 
 def _names(count_of: int) -> Iterator[str]:

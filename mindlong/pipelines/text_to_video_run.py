@@ -1,4 +1,6 @@
-"""The text-to-video pipeline as a run: a stopped run goes on clip by clip, and within a clip after its latents."""
+"""The text-to-video pipeline as a run: a stopped run goes on clip by clip, and within a clip after
+its latents.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,21 @@ def run(session: Session) -> None:
     model = from_parts(parts, config.latent)
     shape = model.latent_shape(frames, height, width)
     clips = clips_of(config, frames)
-    session.log.info("\n".join(opening_lines({
-        "weights": parts.where,
-        "parameters": ", ".join(f"{name} {n:,}" for name, n in parts.parameters().items()),
-        "plan": f"{len(clips)} videos, {frames} frames {height}x{width}, latents {'x'.join(map(str, shape))}, "
-                f"{config.sample.sampler} {count_steps(config.sample, model.noising)} steps, "
-                f"guidance {config.sample.guidance:g}, {model.noising.prediction} predicted",
-    })))  # fmt: skip
+    session.log.info(
+        "\n".join(
+            opening_lines(
+                {
+                    "weights": parts.where,
+                    "parameters": ", ".join(
+                        f"{name} {n:,}" for name, n in parts.parameters().items()
+                    ),
+                    "plan": f"{len(clips)} videos, {frames} frames {height}x{width}, latents {'x'.join(map(str, shape))}, "
+                    f"{config.sample.sampler} {count_steps(config.sample, model.noising)} steps, "
+                    f"guidance {config.sample.guidance:g}, {model.noising.prediction} predicted",
+                }
+            )
+        )
+    )
     work = _Work(session, model, shape)
     work.sample(clips)
     work.decode(clips)
@@ -61,17 +71,27 @@ class _Work:
     def sample(self, clips: Sequence[Clip]) -> None:
         """Latents of the clips that have none yet, a batch at a time."""
         clock = time.monotonic()
-        open_clips = [c for c in clips if c.name not in self.journal and not self._latents(c).exists()]
+        open_clips = [
+            c for c in clips if c.name not in self.journal and not self._latents(c).exists()
+        ]
         if not open_clips:
             return
-        pipeline = TextToVideo(self.model, self.config.sample, negative=self.own.negative, two_passes=self.own.two_passes,
-                               fps=self.own.told_fps or self.config.fps)
+        pipeline = TextToVideo(
+            self.model,
+            self.config.sample,
+            negative=self.own.negative,
+            two_passes=self.own.two_passes,
+            fps=self.own.told_fps or self.config.fps,
+        )
         for clip in open_clips:
             self.model.encode_text([*clip.prompts, self.own.negative])
         self.model.release("text_encoder")
         size = min(self.config.batch, len(clips))
         starts = self._starts(clips)
-        with progress.bar(-(-len(open_clips) // size) * count_steps(self.config.sample, self.model.noising), "denoising") as bar:
+        with progress.bar(
+            -(-len(open_clips) // size) * count_steps(self.config.sample, self.model.noising),
+            "denoising",
+        ) as bar:
             for part in _batches(open_clips, size):
                 self._sample_batch(pipeline, part, np.stack([starts[c.number] for c in part]), bar)
         self.model.release("unet")
@@ -87,8 +107,14 @@ class _Work:
                     latents = held["latents"]
                 kept: list[np.ndarray] = []
                 frames = tapped(_told(self.model.decode(latents), bar), self.shape[1], kept)
-                files = write_files(self.session.folder, clip.name, frames, self.config.formats, self.config.fps,
-                                    self.config.scale)
+                files = write_files(
+                    self.session.folder,
+                    clip.name,
+                    frames,
+                    self.config.formats,
+                    self.config.fps,
+                    self.config.scale,
+                )
                 self._save(self._sheet(clip), frames=np.stack(kept))
                 self.journal.add(clip.name, files=[path.name for path in files])
         self.seconds["decode_s"] = round(time.monotonic() - clock, 2)
@@ -97,9 +123,17 @@ class _Work:
         """The contact sheet and the record; what was only for going on is removed."""
         files = [name for clip in clips for name in self.journal.done[clip.name][-1]["files"]]
         if "png" in self.config.formats:
-            rows = [np.load(self._sheet(c), allow_pickle=False)["frames"].repeat(self.config.scale, 1).repeat(self.config.scale, 2)
-                    for c in clips]
-            files.append(write_contact_sheet(self.session.folder / "contact_sheet.png", rows, [c.title for c in clips]).name)
+            rows = [
+                np.load(self._sheet(c), allow_pickle=False)["frames"]
+                .repeat(self.config.scale, 1)
+                .repeat(self.config.scale, 2)
+                for c in clips
+            ]
+            files.append(
+                write_contact_sheet(
+                    self.session.folder / "contact_sheet.png", rows, [c.title for c in clips]
+                ).name
+            )
         self.session.write_record(self._record(clips, where, files))
         shutil.rmtree(self.session.folder / WORK)
         if not self.own.keep_latents:
@@ -107,7 +141,9 @@ class _Work:
         for name in files:
             self.session.log.info("  %s", (self.session.folder / name).resolve())
 
-    def _sample_batch(self, pipeline: TextToVideo, part: Sequence[Clip], x_T: np.ndarray, bar: Any) -> None:
+    def _sample_batch(
+        self, pipeline: TextToVideo, part: Sequence[Clip], x_T: np.ndarray, bar: Any
+    ) -> None:
         name, every = part[0].name, self.own.preview_every
 
         def told(step: int, total: int, x0: np.ndarray) -> None:
@@ -139,20 +175,37 @@ class _Work:
     def _record(self, clips: Sequence[Clip], where: Path, files: Sequence[str]) -> dict[str, Any]:
         s, config = self.config.sample, self.config
         return {
-            "prompts": [{"prompt": c.title, "frame_prompts": list(c.prompts) if len(c.prompts) > 1 else [], "seed": c.seed,
-                         "number": c.number, "negative": self.own.negative} for c in clips],
-            "plan": {"latents_CFHW": list(self.shape), "sampler": s.sampler, "steps": count_steps(s, self.model.noising),
-                     "eta": s.eta, "guidance": s.guidance, "prediction": self.model.noising.prediction,
-                     "fps": self.own.told_fps or config.fps, "dtype": config.latent.dtype},
+            "prompts": [
+                {
+                    "prompt": c.title,
+                    "frame_prompts": list(c.prompts) if len(c.prompts) > 1 else [],
+                    "seed": c.seed,
+                    "number": c.number,
+                    "negative": self.own.negative,
+                }
+                for c in clips
+            ],
+            "plan": {
+                "latents_CFHW": list(self.shape),
+                "sampler": s.sampler,
+                "steps": count_steps(s, self.model.noising),
+                "eta": s.eta,
+                "guidance": s.guidance,
+                "prediction": self.model.noising.prediction,
+                "fps": self.own.told_fps or config.fps,
+                "dtype": config.latent.dtype,
+            },
             "weights": {"asked": config.weights, "found": where.name, "family": self.model.family},
             "files": list(files),
             "versions": {"mindspore": mindspore.__version__},
             "timings": {"resumed": self.session.resumed, **self.seconds},
-        }  # fmt: skip
+        }
 
 
 def _batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:
-    """Batches of one size, so that one graph serves all: the last is filled up with its last clip."""
+    """Batches of one size, so that one graph serves all: the last is filled up with its last
+    clip.
+    """
     for start in range(0, len(clips), size):
         part = list(clips[start : start + size])
         yield part + [part[-1]] * (size - len(part))

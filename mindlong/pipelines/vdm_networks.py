@@ -13,10 +13,21 @@ from mindlong.spec.vdm import names
 from mindlong.utils.errors import InputFileError
 
 INPUTS = (
-    Input("x", "BCFHW", "float", "the noisy video (batch, channels, frames, height, width)", needed=True),
+    Input(
+        "x",
+        "BCFHW",
+        "float",
+        "the noisy video (batch, channels, frames, height, width)",
+        needed=True,
+    ),
     Input("t", "B", "int", "timesteps (batch)", needed=True),
     Input("cond", "BD", "float", "the condition (batch, cond_dim)"),
-    Input("focus_present_mask", "B", "bool", "True: the frames of that video attend to themselves only (batch)"),
+    Input(
+        "focus_present_mask",
+        "B",
+        "bool",
+        "True: the frames of that video attend to themselves only (batch)",
+    ),
     Input("cond_scale", "", "number", "guidance scale, one number; 1 without"),
 )
 
@@ -28,12 +39,18 @@ def _check(model: Any, arrays: Arrays) -> dict[str, int]:
     except ValueError as error:
         raise InputFileError(f"inputs: x: {error}") from None
     if spec.cond_dim and "cond" not in arrays:
-        raise InputFileError(f"inputs: the array 'cond' is missing; the model has cond_dim {spec.cond_dim}, so the "
-                             f"condition is ({arrays['x'].shape[0]}, {spec.cond_dim})")
+        raise InputFileError(
+            f"inputs: the array 'cond' is missing; the model has cond_dim {spec.cond_dim}, so the "
+            f"condition is ({arrays['x'].shape[0]}, {spec.cond_dim})"
+        )
     if "cond" in arrays and not spec.cond_dim:
-        raise InputFileError("inputs: there is an array 'cond', but the model has no cond_dim; leave out the one or "
-                             "give the other")
-    return {"C": spec.channels, "B": arrays["x"].shape[0]} | ({"D": spec.cond_dim} if spec.cond_dim else {})
+        raise InputFileError(
+            "inputs: there is an array 'cond', but the model has no cond_dim; leave out the one or "
+            "give the other"
+        )
+    return {"C": spec.channels, "B": arrays["x"].shape[0]} | (
+        {"D": spec.cond_dim} if spec.cond_dim else {}
+    )
 
 
 def _output(model: Any, arrays: Arrays) -> tuple[int, ...]:
@@ -46,4 +63,6 @@ def _build(model: Any, arrays: Arrays) -> tuple[nn.Cell, Sequence[str]]:
     return GuidedUnet3D(Unet3D(model.spec()), scale), ("x", "t", "cond", "focus_present_mask")
 
 
-VDM = Network("vdm", "unet", INPUTS, _check, _output, _build, lambda model, layout: names(model.spec()))
+VDM = Network(
+    "vdm", "unet", INPUTS, _check, _output, _build, lambda model, layout: names(model.spec())
+)

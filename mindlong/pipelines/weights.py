@@ -32,9 +32,11 @@ def shipped_names() -> list[str]:
 
 
 def find_trained(weights: str) -> Trained:
-    """Weights named as `shipped:NAME`, a run folder (its newest checkpoint), a checkpoint folder, or a weights file.
+    """Weights named as `shipped:NAME`, a run folder (its newest checkpoint), a checkpoint folder,
+    or a weights file.
 
-    The averaged weights are taken where a checkpoint has them. A `config.yaml` must lie beside or above the weights.
+    The averaged weights are taken where a checkpoint has them. A `config.yaml` must lie beside or
+    above the weights.
 
     Raises:
         InputFileError: nothing there, no configuration beside it, or a damaged checkpoint.
@@ -52,18 +54,31 @@ def locate(weights: str, key: str = "weights") -> Path:
         return _shipped(weights, key)
     path = Path(weights)
     if not path.exists():
-        raise InputFileError(f"{key}: nothing at {path}; give a run folder, a weights file, or one of {_offers()}")
-    if path.is_file() or (path / "manifest.json").exists() or any(parts_in(path)) or _one_network(path):
+        raise InputFileError(
+            f"{key}: nothing at {path}; give a run folder, a weights file, or one of {_offers()}"
+        )
+    if (
+        path.is_file()
+        or (path / "manifest.json").exists()
+        or any(parts_in(path))
+        or _one_network(path)
+    ):
         return path
     newest = latest(path)
     if newest is None:
-        raise InputFileError(f"{key}: {path} holds neither a finished checkpoint (looked for step-*/manifest.json) nor a "
-                             "pipeline (looked for unet.safetensors, unet/config.json and the like)")
+        raise InputFileError(
+            f"{key}: {path} holds neither a finished checkpoint (looked for step-*/manifest.json) nor a "
+            "pipeline (looked for unet.safetensors, unet/config.json and the like)"
+        )
     return newest
 
 
 def _one_network(folder: Path) -> bool:
-    return any(p.suffix in SUFFIXES or p.name.endswith(".index.json") for p in folder.iterdir() if p.is_file())
+    return any(
+        p.suffix in SUFFIXES or p.name.endswith(".index.json")
+        for p in folder.iterdir()
+        if p.is_file()
+    )
 
 
 def config_of(where: Path) -> TrainConfig:
@@ -71,7 +86,9 @@ def config_of(where: Path) -> TrainConfig:
     for folder in where.absolute().parents[:3]:
         if (folder / "config.yaml").is_file():
             return load_config(folder / "config.yaml", [], TrainConfig).values
-    raise InputFileError(f"weights: no config.yaml beside or above {where}; it says which network the weights belong to")
+    raise InputFileError(
+        f"weights: no config.yaml beside or above {where}; it says which network the weights belong to"
+    )
 
 
 def _offers() -> str:
@@ -81,7 +98,9 @@ def _offers() -> str:
 def _shipped(weights: str, key: str) -> Path:
     name = weights.removeprefix("shipped:")
     if name not in shipped_names():
-        raise InputFileError(f"{key}: no shipped model {name!r}.{did_you_mean(name, shipped_names())}")
+        raise InputFileError(
+            f"{key}: no shipped model {name!r}.{did_you_mean(name, shipped_names())}"
+        )
     file = SHIPPED / name / "model.safetensors"
     return file if file.is_file() else file.parent
 
@@ -90,4 +109,6 @@ def _arrays(where: Path) -> dict[str, np.ndarray]:
     if where.is_dir():
         name = "ema" if (where / "ema.safetensors").exists() else "network"
         return load(where, [name]).files[name]
-    return {name: array.astype(np.float32) for name, array in safetensors_file.read_all(where).items()}
+    return {
+        name: array.astype(np.float32) for name, array in safetensors_file.read_all(where).items()
+    }

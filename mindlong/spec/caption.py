@@ -1,7 +1,9 @@
-"""Captions as numbers: the vocabulary of the small caption encoder, its tokeniser, and the shapes of its tensors.
+"""Captions as numbers: the vocabulary of the small caption encoder, its tokeniser, and the shapes
+of its tensors.
 
-Token 0 is padding, 1 to 256 are the bytes 0 to 255, the words of caption_words.txt follow. A word that is not among
-them is written as a space byte and its UTF-8 bytes, so that every caption can be written and no two look the same.
+Token 0 is padding, 1 to 256 are the bytes 0 to 255, the words of caption_words.txt follow. A word
+that is not among them is written as a space byte and its UTF-8 bytes, so that every caption can be
+written and no two look the same.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import numpy as np
 from mindlong.utils.errors import ConfigError
 
 PADDING, FIRST_BYTE, FIRST_WORD = 0, 1, 257
-# The file is appended to, never reordered: a word's place is its number in every trained weight file.
+# The file is appended to, never reordered: a word's place is its number in every trained weight
+# file.
 WORDS = tuple(Path(__file__).with_name("caption_words.txt").read_text(encoding="utf-8").split())
 VOCABULARY = FIRST_WORD + len(WORDS)
 
@@ -28,7 +31,9 @@ def tokens(text: str) -> list[int]:
     found: list[int] = []
     for piece in _PIECES.findall(text.lower()):
         number = _NUMBER.get(piece)
-        found += [FIRST_BYTE + byte for byte in f" {piece}".encode()] if number is None else [number]
+        found += (
+            [FIRST_BYTE + byte for byte in f" {piece}".encode()] if number is None else [number]
+        )
     return found
 
 
@@ -40,8 +45,10 @@ def caption_ids(text: str, length: int) -> np.ndarray:
     """
     found = tokens(text)
     if len(found) > length:
-        raise ConfigError(f"the caption {text!r} is {len(found)} tokens long and the encoder takes {length}: "
-                          "shorten it, use commoner words (others cost a token a letter), or raise model.text.length")
+        raise ConfigError(
+            f"the caption {text!r} is {len(found)} tokens long and the encoder takes {length}: "
+            "shorten it, use commoner words (others cost a token a letter), or raise model.text.length"
+        )
     return np.array(found + [PADDING] * (length - len(found)), np.int32)
 
 
@@ -59,8 +66,17 @@ def parameter_count(width: int, layers: int, length: int, cond_dim: int) -> int:
 
 
 def _layer(width: int) -> dict[str, tuple[int, ...]]:
-    attention = _norm("norm1", width) | _linear("to_qkv", width, 3 * width) | _linear("to_out", width, width)
-    return attention | _norm("norm2", width) | _linear("fc1", width, 4 * width) | _linear("fc2", 4 * width, width)
+    attention = (
+        _norm("norm1", width)
+        | _linear("to_qkv", width, 3 * width)
+        | _linear("to_out", width, width)
+    )
+    return (
+        attention
+        | _norm("norm2", width)
+        | _linear("fc1", width, 4 * width)
+        | _linear("fc2", 4 * width, width)
+    )
 
 
 def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:

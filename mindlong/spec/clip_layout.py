@@ -1,10 +1,13 @@
-"""A long video cut into clips: what each clip needs of the others in each kind of layer, and how it reads it.
+"""A long video cut into clips: what each clip needs of the others in each kind of layer, and how it
+reads it.
 
-Kinds: "norm" (numbers only), "conv" (frames beside the clip), "attention" (the keys of its frames). A clip's keys stand in
-a pool: its own frames, then what it needs of others, in the order of `wanted`.
+Kinds: "norm" (numbers only), "conv" (frames beside the clip), "attention" (the keys of its frames).
+A clip's keys stand in a pool: its own frames, then what it needs of others, in the order of
+`wanted`.
 
-Styles (the words of `mindlong.spec.dual_scope`): "exact" takes norms over the whole video and one frame on each side for
-every convolution; "video_infinity" takes norms over the clip and four frames once for the four convolutions.
+Styles (the words of `mindlong.spec.dual_scope`): "exact" takes norms over the whole video and one
+frame on each side for every convolution; "video_infinity" takes norms over the clip and four frames
+once for the four convolutions.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ class ClipReading:
 
     Attributes:
         index: int32 (blocks * width,): places in the pool, block after block.
-        frames: for every block the frames (or ZERO) behind its places; shorter blocks are filled up.
+        frames: for every block the frames (or ZERO) behind its places; shorter blocks are filled
+            up.
     """
 
     index: np.ndarray
@@ -62,11 +66,15 @@ class ClipLayout:
 
     def __post_init__(self) -> None:
         if self.reads.frames != self.frames:
-            raise ConfigError(f"The table is for {self.reads.frames} frames; the clips hold {self.frames}.")
+            raise ConfigError(
+                f"The table is for {self.reads.frames} frames; the clips hold {self.frames}."
+            )
         shortest = min(map(len, self.clips))
         if not self.exact and shortest < self.context:
-            raise ConfigError(f"compat video_infinity: conv_layer.padding is {self.context}; a rank has {shortest} frames, and the "
-                              "original is silently wrong with fewer than the padding.")
+            raise ConfigError(
+                f"compat video_infinity: conv_layer.padding is {self.context}; a rank has {shortest} frames, and the "
+                "original is silently wrong with fewer than the padding."
+            )
 
     @property
     def frames(self) -> int:
@@ -74,16 +82,24 @@ class ClipLayout:
         return self.clips[-1].stop
 
     def wanted(self, kind: str, clip: int) -> tuple[int, ...]:
-        """Frames that a clip needs beside its own, in the order in which it gets them; ZERO for a frame of zeros."""
+        """Frames that a clip needs beside its own, in the order in which it gets them; ZERO for a
+        frame of zeros.
+        """
         return self._wanted[kind][clip]
 
     @cached_property
     def _wanted(self) -> dict[str, list[tuple[int, ...]]]:
-        return {"norm": [()] * len(self.clips), "conv": [self._beside(mine) for mine in self.clips],
-                "attention": [self._keys(mine) for mine in self.clips]}
+        return {
+            "norm": [()] * len(self.clips),
+            "conv": [self._beside(mine) for mine in self.clips],
+            "attention": [self._keys(mine) for mine in self.clips],
+        }
 
     def _beside(self, mine: range) -> tuple[int, ...]:
-        places = [*range(mine.start - self.context, mine.start), *range(mine.stop, mine.stop + self.context)]
+        places = [
+            *range(mine.start - self.context, mine.start),
+            *range(mine.stop, mine.stop + self.context),
+        ]
         return tuple(f if 0 <= f < self.frames else ZERO for f in places)
 
     def _keys(self, mine: range) -> tuple[int, ...]:
@@ -96,7 +112,10 @@ class ClipLayout:
     @cached_property
     def _exports(self) -> dict[str, list[tuple[int, ...]]]:
         needed = {kind: set().union(*rows) for kind, rows in self._wanted.items()}
-        return {kind: [tuple(f for f in mine if f in needed[kind]) for mine in self.clips] for kind in KINDS}
+        return {
+            kind: [tuple(f for f in mine if f in needed[kind]) for mine in self.clips]
+            for kind in KINDS
+        }
 
     def reading(self, clip: int) -> ClipReading:
         """How the clip's queries read its pool."""
@@ -127,7 +146,9 @@ class ClipLayout:
 
 
 def _cheapest(rows: Sequence[frozenset[int]]) -> list[list[int]]:
-    """The keys of each block, in blocks of the size that costs least (as `kv_policy.best_size` counts it)."""
+    """The keys of each block, in blocks of the size that costs least (as `kv_policy.best_size`
+    counts it).
+    """
     count, best, least = len(rows), [], float("inf")
     for size in (s for s in range(1, count + 1) if count % s == 0):
         blocks = [sorted(frozenset().union(*rows[i : i + size])) for i in range(0, count, size)]
@@ -137,22 +158,31 @@ def _cheapest(rows: Sequence[frozenset[int]]) -> list[list[int]]:
     return best
 
 
-def exact_layout(clips: Sequence[range], local: str, spread: str, tuning: Tuning | None = None) -> ClipLayout:
-    """Clips that together are one video, whatever their number: see `mindlong.spec.dual_scope.exact`."""
+def exact_layout(
+    clips: Sequence[range], local: str, spread: str, tuning: Tuning | None = None
+) -> ClipLayout:
+    """Clips that together are one video, whatever their number: see
+    `mindlong.spec.dual_scope.exact`.
+    """
     reads = dual_scope.exact(local, spread, clips[-1].stop)
     return ClipLayout(tuple(clips), reads, tuning or Tuning())
 
 
-def video_infinity_layout(clips: Sequence[range], reach: int, count: int, tuning: Tuning | None = None,
-                          padding: int = 4) -> ClipLayout:
+def video_infinity_layout(
+    clips: Sequence[range], reach: int, count: int, tuning: Tuning | None = None, padding: int = 4
+) -> ClipLayout:
     """Clips as the original's released code treats them, one for each rank.
 
     Raises:
         ConfigError: clips of different lengths, or a padding the original cannot run with.
     """
     if len(set(map(len, clips))) != 1:
-        raise ConfigError(f"compat video_infinity: clips of {[len(c) for c in clips]} frames; the original needs all to be equal.")
+        raise ConfigError(
+            f"compat video_infinity: clips of {[len(c) for c in clips]} frames; the original needs all to be equal."
+        )
     if padding < 1:
-        raise ConfigError(f"compat video_infinity: conv_layer.padding is {padding}; the original needs at least 1.")
+        raise ConfigError(
+            f"compat video_infinity: conv_layer.padding is {padding}; the original needs at least 1."
+        )
     reads = dual_scope.video_infinity(reach, count, len(clips), len(clips[0]))
     return ClipLayout(tuple(clips), reads, tuning or Tuning(), False, padding)

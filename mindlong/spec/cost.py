@@ -1,8 +1,10 @@
-"""What a run will cost, read off the spec: parameters, operations and memory, before anything is allocated.
+"""What a run will cost, read off the spec: parameters, operations and memory, before anything is
+allocated.
 
-The count of operations is exact for the matrix products and convolutions and leaves out what is proportional to one pass over the
-activations. The memory is a model, not a measurement: parameters and their companions, plus every activation, twice in
-training, because MindSpore's graph runtime on the CPU keeps what a step computes.
+The count of operations is exact for the matrix products and convolutions and leaves out what is
+proportional to one pass over the activations. The memory is a model, not a measurement: parameters
+and their companions, plus every activation, twice in training, because MindSpore's graph runtime on
+the CPU keeps what a step computes.
 """
 
 from __future__ import annotations
@@ -41,14 +43,20 @@ def unet3d_pieces(spec: Unet3DSpec, frames: int, height: int, width: int) -> Ite
     first = spec.init_dim or spec.dim
     dims = [first, *(spec.dim * m for m in spec.dim_mults)]
     hw = height * width
-    yield Piece("init_conv", spec.init_kernel_size**2 * spec.channels * first * frames * hw, first * frames * hw)
+    yield Piece(
+        "init_conv",
+        spec.init_kernel_size**2 * spec.channels * first * frames * hw,
+        first * frames * hw,
+    )
     yield _temporal(spec, "init_temporal_attn", first, frames, hw)
     last = len(spec.dim_mults) - 1
     for i, (cin, cout) in enumerate(zip(dims[:-1], dims[1:], strict=True)):
         area = hw >> (2 * i)
         yield from _stage(spec, f"downs.{i}", cin, cout, frames, area)
         if i < last:
-            yield Piece(f"downs.{i}.4", 16 * cout * cout * frames * area / 4, cout * frames * area / 4)
+            yield Piece(
+                f"downs.{i}.4", 16 * cout * cout * frames * area / 4, cout * frames * area / 4
+            )
     yield from _middle(spec, dims[-1], frames, hw >> (2 * last))
     for i, (cin, cout) in enumerate(reversed(list(zip(dims[:-1], dims[1:], strict=True)))):
         area = hw >> (2 * (last - i))
@@ -56,10 +64,16 @@ def unet3d_pieces(spec: Unet3DSpec, frames: int, height: int, width: int) -> Ite
         if i < last:
             yield Piece(f"ups.{i}.4", 16 * cin * cin * frames * area, 4 * cin * frames * area)
     yield from _resnet("final_conv.0", 2 * first, spec.dim, frames * hw)
-    yield Piece("final_conv.1", spec.dim * (spec.out_dim or spec.channels) * frames * hw, spec.channels * frames * hw)
+    yield Piece(
+        "final_conv.1",
+        spec.dim * (spec.out_dim or spec.channels) * frames * hw,
+        spec.channels * frames * hw,
+    )
 
 
-def _stage(spec: Unet3DSpec, name: str, cin: int, cout: int, frames: int, area: int) -> Iterator[Piece]:
+def _stage(
+    spec: Unet3DSpec, name: str, cin: int, cout: int, frames: int, area: int
+) -> Iterator[Piece]:
     yield from _resnet(f"{name}.0", cin, cout, frames * area)
     yield from _resnet(f"{name}.1", cout, cout, frames * area)
     if spec.use_sparse_linear_attn:
@@ -72,7 +86,9 @@ def _middle(spec: Unet3DSpec, width: int, frames: int, area: int) -> Iterator[Pi
     inner = spec.attn_heads * 32
     scores = spec.attn_heads * frames * area * area
     yield Piece(
-        "mid_spatial_attn", 4 * width * inner * frames * area + 2 * scores * 32, 4 * inner * frames * area + scores
+        "mid_spatial_attn",
+        4 * width * inner * frames * area + 2 * scores * 32,
+        4 * inner * frames * area + scores,
     )
     yield _temporal(spec, "mid_temporal_attn", width, frames, area)
     yield from _resnet("mid_block2", width, width, frames * area)
@@ -85,7 +101,11 @@ def _resnet(name: str, cin: int, cout: int, positions: int) -> Iterator[Piece]:
 
 def _linear(spec: Unet3DSpec, name: str, width: int, frames: int, area: int) -> Piece:
     inner = spec.attn_heads * 32
-    return Piece(name, (4 * width * inner + 2 * inner * 32) * frames * area, (4 * inner + 3 * width) * frames * area)
+    return Piece(
+        name,
+        (4 * width * inner + 2 * inner * 32) * frames * area,
+        (4 * inner + 3 * width) * frames * area,
+    )
 
 
 def _temporal(spec: Unet3DSpec, name: str, width: int, frames: int, area: int) -> Piece:

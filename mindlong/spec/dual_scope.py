@@ -1,12 +1,18 @@
-"""Dual-scope attention over the frames of a long video as a table: what each frame reads, and with which weight.
+"""Dual-scope attention over the frames of a long video as a table: what each frame reads, and with
+which weight.
 
-A frame reads the frames near it and some frames spread over the whole video (Video-Infinity, arXiv 2406.16260, section
-4.2). Every key counts with a weight whose logarithm is added to the score. Two ways to fill the table:
+A frame reads the frames near it and some frames spread over the whole video (Video-Infinity, arXiv
+2406.16260, section 4.2). Every key counts with a weight whose logarithm is added to the score. Two
+ways to fill the table:
 
-    exact           both scopes are key/value policies (mindlong.spec.kv_policy); a frame in both counts once; beyond the
-                    ends of the video there is nothing. The table knows no ranks, so any split gives the same video.
-    video_infinity  as the original's released code: beyond the ends stand zero keys and values that take part in the
-                    softmax, a frame in both scopes counts twice, and the spread frames depend on the number of ranks.
+    exact           both scopes are key/value policies (mindlong.spec.kv_policy); a frame in both
+    counts once; beyond the
+                    ends of the video there is nothing. The table knows no ranks, so any split gives
+                    the same video.
+    video_infinity  as the original's released code: beyond the ends stand zero keys and values that
+        take part in the
+                    softmax, a frame in both scopes counts twice, and the spread frames depend on
+                    the number of ranks.
 
 Frame numbers are those of the whole video; ZERO stands for a key and value of zeros.
 """
@@ -29,7 +35,9 @@ USUAL_KEYS = 16  # frames that the base models were trained on; `token_scale` is
 
 @dataclass(frozen=True)
 class Phase:
-    """From timestep `t` on (or below it), these biases are added to the scores of the near and of the spread keys."""
+    """From timestep `t` on (or below it), these biases are added to the scores of the near and of
+    the spread keys.
+    """
 
     t: int
     local: float
@@ -42,7 +50,8 @@ class Tuning:
 
     Attributes:
         early: biases at timesteps >= early.t (the original's global_phase).
-        late: biases at timesteps < late.t (the original's local_phase). Both may apply, and then add up.
+        late: biases at timesteps < late.t (the original's local_phase). Both may apply, and then
+            add up.
         scale: factor on all scores (attn_scale).
         token_scale: scores are multiplied by log(keys of the frame) / log(16) (arXiv 2306.08645).
     """
@@ -95,9 +104,13 @@ class Reads:
         """float32 (frames,): the factor on the scores of each frame."""
         if not tuning.token_scale:
             return np.full(self.frames, tuning.scale, np.float32)
-        counts = [int((near + far if self.twice else np.maximum(near, far)).sum())
-                  for near, far in zip(self.local, self.spread, strict=True)]
-        return np.array([tuning.scale * math.log(n) / math.log(USUAL_KEYS) for n in counts], np.float32)
+        counts = [
+            int((near + far if self.twice else np.maximum(near, far)).sum())
+            for near, far in zip(self.local, self.spread, strict=True)
+        ]
+        return np.array(
+            [tuning.scale * math.log(n) / math.log(USUAL_KEYS) for n in counts], np.float32
+        )
 
 
 def exact(local: str, spread: str, frames: int) -> Reads:
@@ -111,9 +124,14 @@ def exact(local: str, spread: str, frames: int) -> Reads:
     rows = [(set(a), set(b)) for a, b in zip(near, far, strict=True)]
     keys = tuple(np.array(sorted(a | b), np.int32) for a, b in rows)
     if not all(len(row) for row in keys):
-        raise ConfigError(f"With the key/value policies {local!r} and {spread!r} a frame has nothing to read.")
-    return Reads(keys, tuple(_member(row, a) for row, (a, _) in zip(keys, rows, strict=True)),
-                 tuple(_member(row, b) for row, (_, b) in zip(keys, rows, strict=True)))
+        raise ConfigError(
+            f"With the key/value policies {local!r} and {spread!r} a frame has nothing to read."
+        )
+    return Reads(
+        keys,
+        tuple(_member(row, a) for row, (a, _) in zip(keys, rows, strict=True)),
+        tuple(_member(row, b) for row, (_, b) in zip(keys, rows, strict=True)),
+    )
 
 
 def _member(keys: np.ndarray, chosen: set[int]) -> np.ndarray:
@@ -121,10 +139,11 @@ def _member(keys: np.ndarray, chosen: set[int]) -> np.ndarray:
 
 
 def spread_of_ranks(ranks: int, frames: int, count: int) -> list[int]:
-    """The spread frames as the original picks them from `frames` frames on each of `ranks` ranks, at most `count`.
+    """The spread frames as the original picks them from `frames` frames on each of `ranks` ranks,
+    at most `count`.
 
-    Each rank offers its own at a stride of its own, from its first frame on; the list is cut off at `count`, so that
-    frames of the last ranks drop out, and may be shorter.
+    Each rank offers its own at a stride of its own, from its first frame on; the list is cut off at
+    `count`, so that frames of the last ranks drop out, and may be shorter.
     """
     share = count // ranks if count > 0 else 0
     stride = max(frames // share, 1) if share else 10**6
@@ -133,20 +152,28 @@ def spread_of_ranks(ranks: int, frames: int, count: int) -> list[int]:
 
 
 def video_infinity(reach: int, count: int, ranks: int, frames: int) -> Reads:
-    """The original's table for `ranks` ranks of `frames` frames, `reach` frames on each side and `count` spread ones.
+    """The original's table for `ranks` ranks of `frames` frames, `reach` frames on each side and
+    `count` spread ones.
 
     Raises:
         ConfigError: a reach that the original cannot run with.
     """
     if not 1 <= reach <= frames:
-        raise ConfigError(f"compat video_infinity: attn.padding is {reach}; the original needs 1 to the {frames} frames of a rank.")
+        raise ConfigError(
+            f"compat video_infinity: attn.padding is {reach}; the original needs 1 to the {frames} frames of a rank."
+        )
     total, far = ranks * frames, spread_of_ranks(ranks, frames, count)
-    rows = [_counted([g if 0 <= g < total else ZERO for g in range(f - reach, f + reach + 1)], far) for f in range(total)]
+    rows = [
+        _counted([g if 0 <= g < total else ZERO for g in range(f - reach, f + reach + 1)], far)
+        for f in range(total)
+    ]
     keys, local, spread = zip(*rows, strict=True)
     return Reads(keys, local, spread, twice=True)
 
 
 def _counted(near: Sequence[int], far: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     keys = sorted({*near, *far})
-    counts = [np.array([scope.count(k) for k in keys], np.int32) for scope in (list(near), list(far))]
+    counts = [
+        np.array([scope.count(k) for k in keys], np.int32) for scope in (list(near), list(far))
+    ]
     return np.array(keys, np.int32), *counts

@@ -1,8 +1,10 @@
-"""The published UNets as specs: how their layers are put together, and the sizes they were released in.
+"""The published UNets as specs: how their layers are put together, and the sizes they were released
+in.
 
-Sources: ModelScope text-to-video 1.7B and zeroscope (unet_sd.py of modelscope; diffusers' UNet3DConditionModel),
-VideoCrafter2 (openaimodel3d.py of lvdm), Tune-A-Video (arXiv 2212.11565), make-a-stable-diffusion-video's pseudo-3D
-inpainting UNet, and Stable Diffusion 1.x and 2.x themselves, which read each frame as a picture.
+Sources: ModelScope text-to-video 1.7B and zeroscope (unet_sd.py of modelscope; diffusers'
+UNet3DConditionModel), VideoCrafter2 (openaimodel3d.py of lvdm), Tune-A-Video (arXiv 2212.11565),
+make-a-stable-diffusion-video's pseudo-3D inpainting UNet, and Stable Diffusion 1.x and 2.x
+themselves, which read each frame as a picture.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ _FF = Branch("ff", "norm3", "ff")
 
 _SPATIAL = Transformer("spatial", (_SELF, _TEXT, _FF))
 _TEMPORAL = Transformer(
-    "temporal", (Branch("attn1", "norm1", "time", "all"), Branch("attn2", "norm2", "time", "all"), _FF), joint=True
+    "temporal",
+    (Branch("attn1", "norm1", "time", "all"), Branch("attn2", "norm2", "time", "all"), _FF),
+    joint=True,
 )
 _TUNED = Transformer(
     "spatial",
@@ -45,7 +49,8 @@ class Family:
         about: one line for people.
         fixed: the fields of UNetSpec that make the family.
         sizes: the other fields, as published.
-        layouts: the ways in which files of this family name their tensors (mindlong.spec.unet_names), the usual first.
+        layouts: the ways in which files of this family name their tensors
+            (mindlong.spec.unet_names), the usual first.
     """
 
     about: str
@@ -62,10 +67,17 @@ _VIDEO = {"stages": (Res(), TemporalConv(), _SPATIAL, _TEMPORAL), "entry": _TEMP
 _SD15 = {"head_dim": None, "heads": 8, "context_dim": 768, "linear_projection": False}
 
 FAMILIES: dict[str, Family] = {
-    "modelscope": Family("ModelScope text-to-video 1.7B, zeroscope", _VIDEO, ("diffusers", "modelscope")),
-    "videocrafter2": Family("VideoCrafter2", _VIDEO | {"conditions": ("time", "fps")}, ("lvdm", "diffusers")),
+    "modelscope": Family(
+        "ModelScope text-to-video 1.7B, zeroscope", _VIDEO, ("diffusers", "modelscope")
+    ),
+    "videocrafter2": Family(
+        "VideoCrafter2", _VIDEO | {"conditions": ("time", "fps")}, ("lvdm", "diffusers")
+    ),
     "tune_a_video": Family(
-        "Tune-A-Video on Stable Diffusion", {"stages": (Res(), _TUNED), "joint": True}, ("diffusers", "ldm"), _SD15
+        "Tune-A-Video on Stable Diffusion",
+        {"stages": (Res(), _TUNED), "joint": True},
+        ("diffusers", "ldm"),
+        _SD15,
     ),
     "pseudo3d": Family(
         "pseudo-3D Stable Diffusion inpainting (make-a-stable-diffusion-video)",
@@ -74,7 +86,10 @@ FAMILIES: dict[str, Family] = {
         _SD15 | {"in_channels": 9},
     ),
     "stable_diffusion": Family(
-        "Stable Diffusion 1.x and 2.x, frame by frame", {"stages": (Res(), _SPATIAL)}, ("diffusers", "ldm"), _SD15
+        "Stable Diffusion 1.x and 2.x, frame by frame",
+        {"stages": (Res(), _SPATIAL)},
+        ("diffusers", "ldm"),
+        _SD15,
     ),
 }
 

@@ -1,8 +1,10 @@
-"""Which frames a frame may read, as a table: `table[f]` is the list of frames whose keys and values frame f attends to.
+"""Which frames a frame may read, as a table: `table[f]` is the list of frames whose keys and values
+frame f attends to.
 
-A frame that is listed twice counts twice, as if its keys had been concatenated twice. From the one table follow the
-gather indices and the additive mask that a network needs (`reading`), the mask of a dense attention (`log_counts`), the
-cost, and what has to be sent when frames are spread over ranks (`imports`).
+A frame that is listed twice counts twice, as if its keys had been concatenated twice. From the one
+table follow the gather indices and the additive mask that a network needs (`reading`), the mask of
+a dense attention (`log_counts`), the cost, and what has to be sent when frames are spread over
+ranks (`imports`).
 
 A policy is written as terms joined by commas:
 
@@ -16,9 +18,10 @@ A policy is written as terms joined by commas:
     window:4:causal    the frame and 4 before (xformers' causal LocalAttention of window 4)
     global:8           8 frames at equal strides from frame 0, or all if there are fewer
     spread:8           8 frames spread evenly over all, from frame 0, or all if there are fewer
-    window:5|first     what either of them reads, each frame once: a band, and the first frame beyond it (a sink)
-    sparse_causal      first,prev (Tune-A-Video, arXiv 2212.11565)
-    dual_scope:8:16    window:17,global:16 (Video-Infinity, arXiv 2406.16260; its exact form, without zero keys)
+    window:5|first     what either of them reads, each frame once: a band, and the first frame
+    beyond it (a sink) sparse_causal      first,prev (Tune-A-Video, arXiv 2212.11565)
+    dual_scope:8:16    window:17,global:16 (Video-Infinity, arXiv 2406.16260; its exact form,
+    without zero keys)
 """
 
 from __future__ import annotations
@@ -92,12 +95,21 @@ def _term(term: str, policy: str) -> list[Row]:
     if word == "window" and len(given) in (1, 2):
         return [_window(given, policy)]
     if word == "dual_scope" and len(given) == 2:
-        return [_window([str(2 * _count(given[0], policy) + 1)], policy), _global(_count(given[1], policy))]
+        return [
+            _window([str(2 * _count(given[0], policy) + 1)], policy),
+            _global(_count(given[1], policy)),
+        ]
     if word in ("global", "at", "spread") and len(given) == 1:
         number = _count(given[0], policy)
-        return [_at(number, policy) if word == "at" else (_global if word == "global" else _spread)(number)]
+        return [
+            _at(number, policy)
+            if word == "at"
+            else (_global if word == "global" else _spread)(number)
+        ]
     hint = f" {_FORMS[word]}" if word in _FORMS else did_you_mean(word, _FORMS)
-    raise ConfigError(f"The key/value policy {policy!r} has the term {term!r}, which is none.{hint}")
+    raise ConfigError(
+        f"The key/value policy {policy!r} has the term {term!r}, which is none.{hint}"
+    )
 
 
 def _is_int(text: str) -> bool:
@@ -117,7 +129,9 @@ def _offset(step: int) -> Row:
 def _at(place: int, policy: str) -> Row:
     def row(f: int, n: int) -> list[int]:
         if place >= n:
-            raise ConfigError(f"The key/value policy {policy!r} reads frame {place}; the clip has {n}, counted from 0.")
+            raise ConfigError(
+                f"The key/value policy {policy!r} reads frame {place}; the clip has {n}, counted from 0."
+            )
         return [place]
 
     return row
@@ -127,10 +141,14 @@ def _window(given: list[str], policy: str) -> Row:
     size = _count(given[0], policy)
     if given[1:]:
         if given[1] != "causal":
-            raise ConfigError(f"The key/value policy {policy!r} has {given[1]!r} after a window; only 'causal' can be.")
+            raise ConfigError(
+                f"The key/value policy {policy!r} has {given[1]!r} after a window; only 'causal' can be."
+            )
         return lambda f, n: list(range(max(f - size, 0), f + 1))
     if size % 2 == 0:
-        raise ConfigError(f"The key/value policy {policy!r} has a window of {size}; without 'causal' it must be odd.")
+        raise ConfigError(
+            f"The key/value policy {policy!r} has a window of {size}; without 'causal' it must be odd."
+        )
     return lambda f, n: list(range(max(f - size // 2, 0), min(f + size // 2, n - 1) + 1))
 
 
@@ -148,12 +166,14 @@ def _spread(count: int) -> Row:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a network reads a table: queries in blocks of `size` frames, each block gathering `index[block]`.
+    """How a network reads a table: queries in blocks of `size` frames, each block gathering
+    `index[block]`.
 
     Attributes:
         index: int (blocks, keys), the frames that a block gathers.
-        bias: float32 (blocks, size, keys) to add to the scores: the logarithm of how often a frame of the block counts
-            the gathered frame, MASKED where it does not; None where it would be all zeros.
+        bias: float32 (blocks, size, keys) to add to the scores: the logarithm of how often a frame
+            of the block counts the gathered frame, MASKED where it does not; None where it would be
+            all zeros.
     """
 
     index: np.ndarray
@@ -161,10 +181,12 @@ class Reading:
 
 
 def reading(rows: Table, size: int) -> Reading:
-    """Read `rows` in blocks of `size` frames; where that does not divide their number, the last frame is repeated (`padding`).
+    """Read `rows` in blocks of `size` frames; where that does not divide their number, the last
+    frame is repeated (`padding`).
 
-    A block whose frames all read the same list gathers that list, duplicates and all; another gathers the union of its
-    frames' lists and tells them apart by the bias. Shorter blocks are filled up with masked frames.
+    A block whose frames all read the same list gathers that list, duplicates and all; another
+    gathers the union of its frames' lists and tells them apart by the bias. Shorter blocks are
+    filled up with masked frames.
     """
     rows = rows + rows[-1:] * padding(len(rows), size)
     blocks = [rows[i : i + size] for i in range(0, len(rows), size)]
@@ -179,13 +201,17 @@ def reading(rows: Table, size: int) -> Reading:
 
 def _gathered(block: Table) -> list[int]:
     if not all(block):
-        raise ConfigError("A frame has nothing to read: the key/value policy leaves its list empty.")
+        raise ConfigError(
+            "A frame has nothing to read: the key/value policy leaves its list empty."
+        )
     same = all(sorted(row) == sorted(block[0]) for row in block)
     return list(block[0]) if same else sorted({g for row in block for g in row})
 
 
 def _block_bias(block: Table, keys: list[int]) -> np.ndarray:
-    if len(set(keys)) < len(keys):  # a list with duplicates, the same for all: each copy counts once
+    if len(set(keys)) < len(
+        keys
+    ):  # a list with duplicates, the same for all: each copy counts once
         return np.zeros((len(block), len(keys)), np.float32)
     return _logs(block, keys)
 
@@ -196,28 +222,37 @@ def padding(frames: int, size: int) -> int:
 
 
 def best_size(rows: Table, overhead: int = OVERHEAD) -> int:
-    """The block size that costs least: a block is a small product of size x keys numbers, and `overhead` more, as is padding."""
+    """The block size that costs least: a block is a small product of size x keys numbers, and
+    `overhead` more, as is padding.
+    """
     frames = len(rows)
 
     def cost(size: int) -> int:
         padded = rows + rows[-1:] * padding(frames, size)
         blocks = [padded[i : i + size] for i in range(0, frames, size)]
-        return len(blocks) * (overhead + size * max(len(_gathered(block)) for block in blocks)) + overhead * (len(padded) > frames)
+        return len(blocks) * (
+            overhead + size * max(len(_gathered(block)) for block in blocks)
+        ) + overhead * (len(padded) > frames)
 
     return min({*range(1, min(frames, LARGEST) + 1), frames}, key=cost)
 
 
 def restricted(rows: Table, allowed_FF: np.ndarray) -> Table:
-    """The table with only those pairs that a user's mask allows, True where frame f may read frame g.
+    """The table with only those pairs that a user's mask allows, True where frame f may read frame
+    g.
 
     Raises:
         ConfigError: a mask of another size, or one that leaves a frame nothing to read.
     """
     if allowed_FF.shape != (len(rows), len(rows)):
-        raise ConfigError(f"The mask of frames is {allowed_FF.shape}; the table has {len(rows)} frames, so it must be square.")
+        raise ConfigError(
+            f"The mask of frames is {allowed_FF.shape}; the table has {len(rows)} frames, so it must be square."
+        )
     kept = tuple(tuple(g for g in row if allowed_FF[f, g]) for f, row in enumerate(rows))
     if not all(kept):
-        raise ConfigError(f"The mask of frames leaves frame {[bool(row) for row in kept].index(False)} nothing to read.")
+        raise ConfigError(
+            f"The mask of frames leaves frame {[bool(row) for row in kept].index(False)} nothing to read."
+        )
     return kept
 
 
@@ -227,12 +262,16 @@ def shared(rows: Table) -> bool:
 
 
 def log_counts(rows: Table) -> np.ndarray:
-    """float32 (F, F): what a dense attention over all frames adds to the scores to equal the table."""
+    """float32 (F, F): what a dense attention over all frames adds to the scores to equal the
+    table.
+    """
     return _logs(rows, range(len(rows))).astype(np.float32)
 
 
 def _logs(rows: Table, keys: Sequence[int]) -> np.ndarray:
-    """(rows, keys): logarithm of how often each row has each of the different keys, MASKED where it has not."""
+    """(rows, keys): logarithm of how often each row has each of the different keys, MASKED where it
+    has not.
+    """
     place = {g: i for i, g in enumerate(keys)}
     counts = np.zeros((len(rows), len(keys)), np.float32)
     for f, row in enumerate(rows):
@@ -246,5 +285,7 @@ def imports(rows: Table, owned: list[range]) -> list[list[int]]:
 
 
 def pairs(rows: Table) -> int:
-    """Number of (frame, frame read) pairs: the cost of an attention is this times the cost of one frame on another."""
+    """Number of (frame, frame read) pairs: the cost of an attention is this times the cost of one
+    frame on another.
+    """
     return sum(map(len, rows))

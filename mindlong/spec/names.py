@@ -1,10 +1,12 @@
 """How the tensors of a network are called here and in the original's state dict.
 
-A family yields a list of `Entry`, one per parameter of our cell. Only names and shapes differ between the two sides (an
-axis of length one more or less), never the order of the numbers, so a conversion is a renaming and a reshape, in both
-directions. Two exceptions. An original may stack several of our tensors on axis 0 of one of its own (open_clip's fused
-query, key and value projection): then several entries name one source, each with the `rows` that are its own; together
-they cover it. And an original may multiply from the other side (open_clip's projections): its matrix is ours `transposed`.
+A family yields a list of `Entry`, one per parameter of our cell. Only names and shapes differ
+between the two sides (an axis of length one more or less), never the order of the numbers, so a
+conversion is a renaming and a reshape, in both directions. Two exceptions. An original may stack
+several of our tensors on axis 0 of one of its own (open_clip's fused query, key and value
+projection): then several entries name one source, each with the `rows` that are its own; together
+they cover it. And an original may multiply from the other side (open_clip's projections): its
+matrix is ours `transposed`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ class Entry:
     our_shape: tuple[int, ...]
     source_shape: tuple[int, ...]
     ties: tuple[str, ...] = ()  # further keys under which the original lists the same tensor
-    rows: tuple[int, int] | None = None  # first and last + 1 row of the source that are ours; None: all
+    rows: tuple[int, int] | None = (
+        None  # first and last + 1 row of the source that are ours; None: all
+    )
     transposed: bool = False  # a matrix with its axes exchanged; such an entry has no rows
 
 
@@ -37,7 +41,9 @@ def our_array(entry: Entry, source: np.ndarray) -> np.ndarray:
 
 
 def source_array(entries: Iterable[Entry], ours: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The original's tensor from our parameters. `entries` are all that name this one source (see `by_source`)."""
+    """The original's tensor from our parameters. `entries` are all that name this one source (see
+    `by_source`).
+    """
     parts = sorted(entries, key=lambda entry: entry.rows or (0, 0))
     if parts[0].transposed:
         return np.ascontiguousarray(ours[parts[0].ours].T)

@@ -1,7 +1,8 @@
-"""The UNet of the latent video families as a spec: ordered stages in a layer, ordered branches in a transformer block.
+"""The UNet of the latent video families as a spec: ordered stages in a layer, ordered branches in a
+transformer block.
 
-`mindlong.models.unet.UNet` is built from it, `mindlong.spec.unet_names` walks it, `mindlong.spec.families` holds the
-published ones.
+`mindlong.models.unet.UNet` is built from it, `mindlong.spec.unet_names` walks it,
+`mindlong.spec.families` holds the published ones.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ class Branch:
     """One residual branch of a transformer block, behind its own LayerNorm.
 
     Attributes:
-        name: what its tensors are called, here and in the originals ("attn1", "attn2", "attn_temp", "ff").
+        name: what its tensors are called, here and in the originals ("attn1", "attn2", "attn_temp",
+            "ff").
         norm: what its LayerNorm is called.
-        kind: "space": attention over all pixels of the frames read; "time": over one pixel of the frames read; "text":
-            over the prompt; "ff": the GEGLU feed-forward.
-        reads: the key/value policy of a "space" or "time" attention (see `mindlong.spec.kv_policy`).
+        kind: "space": attention over all pixels of the frames read; "time": over one pixel of the
+            frames read; "text": over the prompt; "ff": the GEGLU feed-forward.
+        reads: the key/value policy of a "space" or "time" attention (see
+            `mindlong.spec.kv_policy`).
         zero: the weight of the output projection starts at zero.
     """
 
@@ -40,7 +43,9 @@ class Branch:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ConfigError(f"Branch {self.name!r} is of kind {self.kind!r}.{did_you_mean(self.kind, KINDS)}")
+            raise ConfigError(
+                f"Branch {self.name!r} is of kind {self.kind!r}.{did_you_mean(self.kind, KINDS)}"
+            )
         kv_policy.check(self.reads)
 
 
@@ -60,7 +65,8 @@ class TemporalConv:
 
 @dataclass(frozen=True)
 class Transformer:
-    """Stage: norm, projection, a block of branches, projection, beside a skip. Only on levels that attend.
+    """Stage: norm, projection, a block of branches, projection, beside a skip. Only on levels that
+    attend.
 
     Attributes:
         joint: the norm takes its statistics over all frames together, not frame by frame.
@@ -117,11 +123,13 @@ class UNetSpec:
         groups, eps: of the GroupNorms of residual blocks and the exit.
         joint: those norms take their statistics over all frames together, not frame by frame.
         pseudo3d: every 2-D convolution is followed by one over frames.
-        conditions: what is embedded and added up, of CONDITIONS: "time", "fps" where the frame rate is told, "frame" where
-            every frame is told its place in the video (no published network is).
-        linear_projection: files store the projections of spatial transformers as linear layers, else as 1 x 1
-            convolutions (the numbers are the same).
-        upcast: attention scores are computed in float32 in half precision too (Stable Diffusion 2.1 overflows without).
+        conditions: what is embedded and added up, of CONDITIONS: "time", "fps" where the frame rate
+            is told, "frame" where every frame is told its place in the video (no published network
+            is).
+        linear_projection: files store the projections of spatial transformers as linear layers,
+            else as 1 x 1 convolutions (the numbers are the same).
+        upcast: attention scores are computed in float32 in half precision too (Stable Diffusion 2.1
+            overflows without).
         zero: which last layers start at zero, so that a fresh block is the identity: of ZEROS.
 
     Raises:
@@ -175,14 +183,18 @@ class UNetSpec:
         last, cin, levels = len(self.channels) - 1, self.channels[0], []
         for i, cout in enumerate(self.channels):
             layers = tuple((cin if j == 0 else cout, cout) for j in range(self.layers))
-            levels.append(Level(layers, (self.attends[i],) * self.layers, *self.head_of(i), i < last))
+            levels.append(
+                Level(layers, (self.attends[i],) * self.layers, *self.head_of(i), i < last)
+            )
             cin = cout
         return levels
 
     def mid(self) -> Level:
         """The middle: a layer with transformers and one without."""
         width = self.channels[-1]
-        return Level(((width, width),) * 2, (True, False), *self.head_of(len(self.channels) - 1), False)
+        return Level(
+            ((width, width),) * 2, (True, False), *self.head_of(len(self.channels) - 1), False
+        )
 
     def skips(self) -> list[int]:
         """Channels of the features kept for the way up, in the order in which they are made."""
@@ -199,11 +211,17 @@ class UNetSpec:
             for _ in range(self.layers + 1):
                 layers.append((cin + skips.pop(), cout))
                 cin = cout
-            levels.append(Level(tuple(layers), (self.attends[i],) * len(layers), *self.head_of(i), i > 0))
+            levels.append(
+                Level(tuple(layers), (self.attends[i],) * len(layers), *self.head_of(i), i > 0)
+            )
         return levels
 
-    def check_inputs(self, x: tuple[int, ...], t: tuple[int, ...], context: tuple[int, ...], fps: bool) -> None:
-        """Raise ConfigError where inputs of these shapes do not fit: x (B, C, F, h, w), t (B,), context, fps given."""
+    def check_inputs(
+        self, x: tuple[int, ...], t: tuple[int, ...], context: tuple[int, ...], fps: bool
+    ) -> None:
+        """Raise ConfigError where inputs of these shapes do not fit: x (B, C, F, h, w), t (B,),
+        context, fps given.
+        """
         for sentence in _misfits(self, x, t, context, fps):
             raise ConfigError(sentence)
 
@@ -211,20 +229,31 @@ class UNetSpec:
         """This spec with another key/value policy.
 
         Args:
-            which: "space" or "time" for all attentions of that kind, or the name of one ("attn_temp").
+            which: "space" or "time" for all attentions of that kind, or the name of one
+                ("attn_temp").
             policy: see `mindlong.spec.kv_policy`.
 
         Raises:
-            ConfigError: no attention between frames is called so, or it is of both kinds, or the policy cannot be read.
+            ConfigError: no attention between frames is called so, or it is of both kinds, or the
+                policy cannot be read.
         """
         transformers = [s for s in (*self.stages, self.entry) if isinstance(s, Transformer)]
         found = {b.name: b.kind for s in transformers for b in s.branches if b.kind in FRAMES}
-        kinds = {b.kind for s in transformers for b in s.branches if b.kind in FRAMES and which in (b.name, b.kind)}
+        kinds = {
+            b.kind
+            for s in transformers
+            for b in s.branches
+            if b.kind in FRAMES and which in (b.name, b.kind)
+        }
         if not kinds:
             known = [*dict.fromkeys(found.values()), *found]
-            raise ConfigError(f"No attention between frames is called {which!r}.{did_you_mean(which, known)}")
+            raise ConfigError(
+                f"No attention between frames is called {which!r}.{did_you_mean(which, known)}"
+            )
         if len(kinds) > 1:
-            raise ConfigError(f"{which!r} is the name of attentions in space and in time; say 'space' or 'time'.")
+            raise ConfigError(
+                f"{which!r} is the name of attentions in space and in time; say 'space' or 'time'."
+            )
         stages = tuple(_reread(stage, which, policy) for stage in self.stages)
         return replace(self, stages=stages, entry=_reread(self.entry, which, policy))
 
@@ -234,7 +263,9 @@ def _reread(stage: Stage | None, which: str, policy: str) -> Stage | None:
         return stage
     chosen = [b.kind in FRAMES and which in (b.name, b.kind) for b in stage.branches]
     branches = zip(stage.branches, chosen, strict=True)
-    return replace(stage, branches=tuple(replace(b, reads=policy) if wanted else b for b, wanted in branches))
+    return replace(
+        stage, branches=tuple(replace(b, reads=policy) if wanted else b for b, wanted in branches)
+    )
 
 
 def _problems(spec: UNetSpec) -> Iterator[str]:
@@ -247,7 +278,10 @@ def _problems(spec: UNetSpec) -> Iterator[str]:
     for width in spec.channels:
         if width % spec.groups:
             yield f"channels holds {width}; each must be a multiple of groups ({spec.groups})."
-    for word, known in (*((z, ZEROS) for z in spec.zero), *((c, CONDITIONS) for c in spec.conditions)):
+    for word, known in (
+        *((z, ZEROS) for z in spec.zero),
+        *((c, CONDITIONS) for c in spec.conditions),
+    ):
         if word not in known:
             yield f"{word!r} is not known here; it must be of {', '.join(known)}."
     yield from _head_problems(spec)
@@ -267,8 +301,9 @@ def _head_problems(spec: UNetSpec) -> Iterator[str]:
             yield f"{word} is {part}; it must divide the channels of every level, and one has {width}."
 
 
-def _misfits(spec: UNetSpec, x: tuple[int, ...], t: tuple[int, ...], context: tuple[int, ...],
-             fps: bool) -> Iterator[str]:
+def _misfits(
+    spec: UNetSpec, x: tuple[int, ...], t: tuple[int, ...], context: tuple[int, ...], fps: bool
+) -> Iterator[str]:
     if len(x) != 5:
         yield f"Latents are (batch, channels, frames, height, width); these have the shape {x}."
         return
@@ -278,8 +313,13 @@ def _misfits(spec: UNetSpec, x: tuple[int, ...], t: tuple[int, ...], context: tu
         yield f"t has the shape {t}; it must hold one timestep for each of the {x[0]} videos."
     rows = {3: x[:1], 4: (x[0], x[2])}.get(len(context))
     if rows is None or context[:-2] != rows or context[-1] != spec.context_dim:
-        yield (f"The context has the shape {context}; it must be ({x[0]}, tokens, {spec.context_dim}), or "
-               f"({x[0]}, {x[2]}, tokens, {spec.context_dim}) with a prompt for each frame.")
+        yield (
+            f"The context has the shape {context}; it must be ({x[0]}, tokens, {spec.context_dim}), or "
+            f"({x[0]}, {x[2]}, tokens, {spec.context_dim}) with a prompt for each frame."
+        )
     if fps != ("fps" in spec.conditions):
-        yield "The network is told the frame rate; fps is missing." if not fps else \
-            "fps was given, but the network has no embedding of the frame rate."
+        yield (
+            "The network is told the frame rate; fps is missing."
+            if not fps
+            else "fps was given, but the network has no embedding of the frame rate."
+        )

@@ -1,7 +1,8 @@
-"""How files call the parts of the UNet: diffusers' words, and those of the latent diffusion lineage.
+"""How files call the parts of the UNet: diffusers' words, and those of the latent diffusion
+lineage.
 
-A layout says where a stage, a resampling convolution and the parts outside the levels are found. `side` is "down",
-"mid" or "up"; `level` and `layer` count in the order in which they run.
+A layout says where a stage, a resampling convolution and the parts outside the levels are found.
+`side` is "down", "mid" or "up"; `level` and `layer` count in the order in which they run.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ from mindlong.spec.unet import Res, Stage, TemporalConv, Transformer, UNetSpec
 
 
 class Diffusers:
-    """diffusers' UNet2DConditionModel and UNet3DConditionModel, Tune-A-Video and the pseudo-3D network."""
+    """diffusers' UNet2DConditionModel and UNet3DConditionModel, Tune-A-Video and the pseudo-3D
+    network.
+    """
 
     conv_in, entry, norm_out, conv_out = "conv_in", "transformer_in", "conv_norm_out", "conv_out"
     res = {"time_proj": "time_emb_proj", "skip": "conv_shortcut"}
-    embedding = {"time": "time_embedding.linear_{}", "fps": "fps_embedding.linear_{}", "frame": "frame_embedding.linear_{}"}
+    embedding = {
+        "time": "time_embedding.linear_{}",
+        "fps": "fps_embedding.linear_{}",
+        "frame": "frame_embedding.linear_{}",
+    }
     embedding_numbers = (1, 2)
     joint_rank = entry_rank = 2
 
@@ -44,7 +51,8 @@ class Ldm:
     Attributes:
         entry: key of the transformer behind the first convolution.
         down: what stands behind the number of a block that halves the size.
-        joint_rank: axes of the projections of the transformers over time (3: stored as 1-D convolutions).
+        joint_rank: axes of the projections of the transformers over time (3: stored as 1-D
+            convolutions).
         entry_rank: axes of the projections of `entry`.
     """
 
@@ -68,11 +76,15 @@ class Ldm:
     def stage(self, spec: UNetSpec, side: str, level: int, layer: int, stage: Stage) -> str:
         """Key of a stage, without the dot at its end."""
         place = self._transformers(spec).index(stage) + 1 if isinstance(stage, Transformer) else 0
-        tail = ".temopral_conv" if isinstance(stage, TemporalConv) else ""  # the original's spelling
+        tail = (
+            ".temopral_conv" if isinstance(stage, TemporalConv) else ""
+        )  # the original's spelling
         if side == "mid":
             return f"middle_block.{place + layer * (1 + len(self._transformers(spec)))}{tail}"
         block = level * (spec.layers + 1) + layer
-        return (f"input_blocks.{block + 1}" if side == "down" else f"output_blocks.{block}") + f".{place}{tail}"
+        return (
+            f"input_blocks.{block + 1}" if side == "down" else f"output_blocks.{block}"
+        ) + f".{place}{tail}"
 
     def resample(self, spec: UNetSpec, side: str, level: int) -> str:
         """Key of the convolution that goes with a change of size."""
@@ -94,4 +106,9 @@ LAYOUTS: dict[str, Layout] = {
     "lvdm": Ldm("init_attn.0"),
     "ldm": Ldm(),
 }
-PREFIXES = ("", "model.diffusion_model.", "unet.", "module.")  # that files put before every key of the UNet
+PREFIXES = (
+    "",
+    "model.diffusion_model.",
+    "unet.",
+    "module.",
+)  # that files put before every key of the UNet

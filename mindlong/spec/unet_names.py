@@ -1,4 +1,6 @@
-"""Every tensor of a UNet, by walking its spec: our name, the name in the original's file, the shape on both sides."""
+"""Every tensor of a UNet, by walking its spec: our name, the name in the original's file, the shape
+on both sides.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,20 @@ from mindlong.spec.unet import Branch, Level, Res, Stage, TemporalConv, Transfor
 from mindlong.spec.unet_layouts import LAYOUTS, Layout
 from mindlong.utils.errors import ConfigError, did_you_mean
 
-TEMPORAL_CONVS = ((0, 2), (0, 3), (0, 3), (0, 3))  # places of norm and convolution; later ones have a dropout between
+TEMPORAL_CONVS = (
+    (0, 2),
+    (0, 3),
+    (0, 3),
+    (0, 3),
+)  # places of norm and convolution; later ones have a dropout between
 
 
 def names(spec: UNetSpec, layout: str = "diffusers", prefix: str = "") -> list[Entry]:
     """One entry for each tensor of the network.
 
     Args:
-        layout: of LAYOUTS: "diffusers"; "modelscope" (text2video_pytorch_model.pth); "lvdm" (VideoCrafter's
-            model.ckpt); "ldm" (Stable Diffusion's .ckpt).
+        layout: of LAYOUTS: "diffusers"; "modelscope" (text2video_pytorch_model.pth); "lvdm"
+            (VideoCrafter's model.ckpt); "ldm" (Stable Diffusion's .ckpt).
         prefix: what stands before every key of the file, for instance "model.diffusion_model.".
 
     Raises:
@@ -43,7 +50,9 @@ def _norm(ours: str, source: str, width: int) -> list[Entry]:
     return [_same(f"{ours}.{leaf}", f"{source}.{leaf}", width) for leaf in ("weight", "bias")]
 
 
-def _linear(ours: str, source: str, cin: int, cout: int, rank: int = 2, bias: bool = True) -> list[Entry]:
+def _linear(
+    ours: str, source: str, cin: int, cout: int, rank: int = 2, bias: bool = True
+) -> list[Entry]:
     """A linear layer that the file may store as a convolution of size 1, with `rank` axes."""
     shape = (cout, cin)
     weight = Entry(f"{ours}.weight", f"{source}.weight", shape, shape + (1,) * (rank - 2))
@@ -63,7 +72,9 @@ class _Walk:
         yield from self.conv("conv_in", layout.conv_in, spec.in_channels, spec.channels[0], 3)
         if spec.entry:
             widths = (spec.channels[0], spec.entry_dim)
-            yield from self.transformer("entry", layout.entry, spec.entry, *widths, layout.entry_rank)
+            yield from self.transformer(
+                "entry", layout.entry, spec.entry, *widths, layout.entry_rank
+            )
         for side, levels in (("down", spec.down()), ("mid", [spec.mid()]), ("up", spec.up())):
             for i, level in enumerate(levels):
                 yield from self.level(side, i, level)
@@ -74,7 +85,9 @@ class _Walk:
         theirs, wide = self.layout.embedding[condition], self.spec.emb_dim
         first, second = (theirs.format(number) for number in self.layout.embedding_numbers)
         ours = f"{condition}_embedding"
-        return _linear(f"{ours}.fc1", first, self.spec.channels[0], wide) + _linear(f"{ours}.fc2", second, wide, wide)
+        return _linear(f"{ours}.fc1", first, self.spec.channels[0], wide) + _linear(
+            f"{ours}.fc2", second, wide, wide
+        )
 
     def level(self, side: str, i: int, level: Level) -> Iterator[Entry]:
         first = i * (self.spec.layers + 1)  # here the blocks are numbered through all levels
@@ -82,7 +95,9 @@ class _Walk:
             for stage in self.spec.stages:
                 if attends or not isinstance(stage, Transformer):
                     source = self.layout.stage(self.spec, side, i, j, stage)
-                    yield from self.stage(f"{side}.{first + j}.{stage.name}", source, stage, cin, cout)
+                    yield from self.stage(
+                        f"{side}.{first + j}.{stage.name}", source, stage, cin, cout
+                    )
         if level.resample:
             source = self.layout.resample(self.spec, side, i)
             ours = f"{side}.{first + self.spec.layers}.resample.conv"
@@ -94,10 +109,16 @@ class _Walk:
         if isinstance(stage, TemporalConv):
             return self.temporal_conv(ours, source, cout)
         spatial = 2 if self.spec.linear_projection else 4
-        return self.transformer(ours, source, stage, cout, cout, self.layout.joint_rank if stage.joint else spatial)
+        return self.transformer(
+            ours, source, stage, cout, cout, self.layout.joint_rank if stage.joint else spatial
+        )
 
     def conv(self, ours: str, source: str, cin: int, cout: int, kernel: int) -> list[Entry]:
-        kinds = [(".spatial", ".spatial_conv"), (".temporal", ".temporal_conv")] if self.spec.pseudo3d else [("", "")]
+        kinds = (
+            [(".spatial", ".spatial_conv"), (".temporal", ".temporal_conv")]
+            if self.spec.pseudo3d
+            else [("", "")]
+        )
         shapes = [(cout, cin, kernel, kernel), (cout, cout, 3)]
         entries = []
         for (ours_tail, tail), shape in zip(kinds, shapes, strict=False):
@@ -106,8 +127,10 @@ class _Walk:
         return entries
 
     def res(self, ours: str, source: str, cin: int, cout: int) -> Iterator[Entry]:
-        theirs = {leaf: f"{source}.{self.layout.res.get(leaf, leaf)}"
-                  for leaf in ("norm1", "conv1", "time_proj", "norm2", "conv2", "skip")}
+        theirs = {
+            leaf: f"{source}.{self.layout.res.get(leaf, leaf)}"
+            for leaf in ("norm1", "conv1", "time_proj", "norm2", "conv2", "skip")
+        }
         yield from _norm(f"{ours}.norm1", theirs["norm1"], cin)
         yield from self.conv(f"{ours}.conv1", theirs["conv1"], cin, cout, 3)
         yield from _linear(f"{ours}.time_proj", theirs["time_proj"], self.spec.emb_dim, cout)

@@ -1,6 +1,8 @@
-"""AutoencoderKL, the image autoencoder of Stable Diffusion, as a spec and as a list of tensor names.
+"""AutoencoderKL, the image autoencoder of Stable Diffusion, as a spec and as a list of tensor
+names.
 
-One network for SD 1.x/2.x, ModelScope text-to-video and VideoCrafter2; only the names in their files differ.
+One network for SD 1.x/2.x, ModelScope text-to-video and VideoCrafter2; only the names in their
+files differ.
 """
 
 from __future__ import annotations
@@ -13,7 +15,11 @@ from mindlong.spec.names import Entry
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 LAYOUTS = ("diffusers", "diffusers_old", "ldm")
-IGNORED = (r"loss\..*", r"model_ema\..*", r"(en|de)coder\..*num_batches_tracked")  # in files, not in the network
+IGNORED = (
+    r"loss\..*",
+    r"model_ema\..*",
+    r"(en|de)coder\..*num_batches_tracked",
+)  # in files, not in the network
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,14 @@ class VaeSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "block_channels", tuple(self.block_channels))
         if not self.block_channels or self.layers < 1:
-            raise ConfigError("The autoencoder needs at least one level in block_channels, and layers of at least 1.")
+            raise ConfigError(
+                "The autoencoder needs at least one level in block_channels, and layers of at least 1."
+            )
         for width in self.block_channels:
             if width % self.groups:
-                raise ConfigError(f"block_channels holds {width}; each must be a multiple of groups ({self.groups}).")
+                raise ConfigError(
+                    f"block_channels holds {width}; each must be a multiple of groups ({self.groups})."
+                )
 
     @property
     def factor(self) -> int:
@@ -57,11 +67,15 @@ class VaeSpec:
     @property
     def levels(self) -> list[tuple[int, int]]:
         """(channels in, channels out) of each encoder level."""
-        return list(zip((self.block_channels[0], *self.block_channels), self.block_channels, strict=False))
+        return list(
+            zip((self.block_channels[0], *self.block_channels), self.block_channels, strict=False)
+        )
 
     @property
     def up_levels(self) -> list[tuple[int, int]]:
-        """(channels in, channels out) of each decoder level, from the smallest picture to the largest."""
+        """(channels in, channels out) of each decoder level, from the smallest picture to the
+        largest.
+        """
         widths = self.block_channels[::-1]
         return list(zip((widths[0], *widths), widths, strict=False))
 
@@ -85,19 +99,34 @@ def _diffusers(leaves: tuple[str, ...]) -> _Words:
     return _Words(
         lambda s, i, n, j: f"{side[s]}_blocks.{i}.resnets.{j}",
         lambda s, i, n: f"{side[s]}_blocks.{i}.{side[s]}samplers.0.conv",
-        ("mid_block.resnets.0", "mid_block.resnets.1"), "mid_block.attentions.0", leaves, "conv_shortcut",
-        "conv_norm_out", 2)
+        ("mid_block.resnets.0", "mid_block.resnets.1"),
+        "mid_block.attentions.0",
+        leaves,
+        "conv_shortcut",
+        "conv_norm_out",
+        2,
+    )
 
 
 def _ldm() -> _Words:
-    """LDM numbers the decoder's levels from the largest picture down, although they are run in the other order."""
+    """LDM numbers the decoder's levels from the largest picture down, although they are run in the
+    other order.
+    """
     side = {"encoder": "down", "decoder": "up"}
-    level = lambda s, i, n: i if s == "encoder" else n - 1 - i  # noqa: E731
+
+    def level(s, i, n):
+        return i if s == "encoder" else n - 1 - i
+
     return _Words(
         lambda s, i, n, j: f"{side[s]}.{level(s, i, n)}.block.{j}",
         lambda s, i, n: f"{side[s]}.{level(s, i, n)}.{side[s]}sample.conv",
-        ("mid.block_1", "mid.block_2"), "mid.attn_1", ("norm", "q", "k", "v", "proj_out"), "nin_shortcut",
-        "norm_out", 4)
+        ("mid.block_1", "mid.block_2"),
+        "mid.attn_1",
+        ("norm", "q", "k", "v", "proj_out"),
+        "nin_shortcut",
+        "norm_out",
+        4,
+    )
 
 
 _WORDS = {
@@ -111,13 +140,16 @@ def names(spec: VaeSpec, layout: str = "diffusers", prefix: str = "") -> list[En
     """One entry for each tensor of the autoencoder.
 
     Args:
-        layout: "diffusers", "diffusers_old" (query/key/value names, before 0.18) or "ldm" (the original code,
+        layout: "diffusers", "diffusers_old" (query/key/value names, before 0.18) or "ldm" (the
+            original code,
         ModelScope's
             VQGAN_autoencoder.pth, and VideoCrafter2's model.ckpt).
         prefix: what stands before every source key, for instance "first_stage_model.".
     """
     if layout not in _WORDS:
-        raise ConfigError(f"There is no autoencoder layout {layout!r}.{did_you_mean(layout, LAYOUTS)}")
+        raise ConfigError(
+            f"There is no autoencoder layout {layout!r}.{did_you_mean(layout, LAYOUTS)}"
+        )
     words, latent = _WORDS[layout], spec.latent_channels
     entries = [*_side(spec, words, "encoder"), *_side(spec, words, "decoder")]
     entries += _conv("quant_conv", "quant_conv", 2 * latent, 2 * latent, 1)
@@ -131,11 +163,11 @@ def parameter_count(spec: VaeSpec) -> int:
 
 
 def decode_peak_bytes(spec: VaeSpec, height: int, width: int, frames: int = 1) -> int:
-    """Estimated memory in bytes that decoding `frames` pictures of `height` x `width` pixels at once takes beside the
-    weights.
+    """Estimated memory in bytes that decoding `frames` pictures of `height` x `width` pixels at
+    once takes beside the weights.
 
-    Five pictures of features at the widest place, and 64 MiB: measured on a CPU at full size, 378 MiB for one picture
-    of
+    Five pictures of features at the widest place, and 64 MiB: measured on a CPU at full size, 378
+    MiB for one picture of
     256 x 256 (estimate 384), 701 MiB for two (704).
     """
     widest = 0
@@ -154,8 +186,10 @@ def _norm(ours: str, source: str, width: int) -> list[Entry]:
 
 
 def _conv(ours: str, source: str, cin: int, cout: int, kernel: int) -> list[Entry]:
-    return [_same(f"{ours}.weight", f"{source}.weight", cout, cin, kernel, kernel),
-            _same(f"{ours}.bias", f"{source}.bias", cout)]
+    return [
+        _same(f"{ours}.weight", f"{source}.weight", cout, cin, kernel, kernel),
+        _same(f"{ours}.bias", f"{source}.bias", cout),
+    ]
 
 
 def _resnet(words: _Words, ours: str, source: str, cin: int, cout: int) -> list[Entry]:
@@ -163,7 +197,9 @@ def _resnet(words: _Words, ours: str, source: str, cin: int, cout: int) -> list[
     for number, width in ((1, cin), (2, cout)):
         entries += _norm(f"{ours}.norm{number}", f"{source}.norm{number}", width)
         entries += _conv(f"{ours}.conv{number}", f"{source}.conv{number}", width, cout, 3)
-    return entries + (_conv(f"{ours}.skip", f"{source}.{words.skip}", cin, cout, 1) if cin != cout else [])
+    return entries + (
+        _conv(f"{ours}.skip", f"{source}.{words.skip}", cin, cout, 1) if cin != cout else []
+    )
 
 
 def _attention(words: _Words, ours: str, source: str, width: int) -> list[Entry]:
@@ -171,7 +207,9 @@ def _attention(words: _Words, ours: str, source: str, width: int) -> list[Entry]
     entries = _norm(f"{ours}.norm", f"{source}.{norm}", width)
     shape = (width, width, 1, 1)[: words.attention_rank]
     for leaf, theirs in zip(("to_q", "to_k", "to_v", "to_out"), projections, strict=True):
-        entries.append(Entry(f"{ours}.{leaf}.weight", f"{source}.{theirs}.weight", (width, width), shape))
+        entries.append(
+            Entry(f"{ours}.{leaf}.weight", f"{source}.{theirs}.weight", (width, width), shape)
+        )
         entries.append(_same(f"{ours}.{leaf}.bias", f"{source}.{theirs}.bias", width))
     return entries
 
@@ -189,7 +227,9 @@ def _levels(spec: VaeSpec, words: _Words, side: str) -> Iterator[Entry]:
     for i, (cin, cout) in enumerate(levels):
         for j in range(blocks):
             source = f"{side}.{words.block(side, i, len(levels), j)}"
-            yield from _resnet(words, f"{side}.levels.{i}.blocks.{j}", source, cin if j == 0 else cout, cout)
+            yield from _resnet(
+                words, f"{side}.levels.{i}.blocks.{j}", source, cin if j == 0 else cout, cout
+            )
         if i < len(levels) - 1:
             source = f"{side}.{words.resample(side, i, len(levels))}"
             yield from _conv(f"{side}.levels.{i}.{resample}.conv", source, cout, cout, 3)

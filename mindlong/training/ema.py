@@ -27,7 +27,8 @@ class _Average(nn.Cell):
 
 
 class Ema:
-    """Averages of `weights`, updated every `ema_every` steps; a plain copy of the weights until step `ema_start`.
+    """Averages of `weights`, updated every `ema_every` steps; a plain copy of the weights until
+    step `ema_start`.
 
     Attributes:
         averages: parameters named `ema.NAME`.
@@ -53,11 +54,16 @@ class Ema:
 
     def state(self) -> dict[str, np.ndarray]:
         """The averages under the names of the weights they average."""
-        return {weight.name: average.asnumpy() for weight, average in zip(self.weights, self.averages, strict=True)}
+        return {
+            weight.name: average.asnumpy()
+            for weight, average in zip(self.weights, self.averages, strict=True)
+        }
 
     @contextlib.contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """Within the block the network computes with the averages; afterwards with its own weights, bit for bit."""
+        """Within the block the network computes with the averages; afterwards with its own weights,
+        bit for bit.
+        """
         own = copies(self.weights)
         _assign(self.weights, copies(self.averages))
         try:

@@ -13,22 +13,26 @@ from mindlong.utils.errors import ConfigError
 
 
 def share(step: int, batch_size: int, rank: int, size: int) -> list[int]:
-    """Global numbers of the samples that process `rank` of `size` takes of the batch of `step`, in order.
+    """Global numbers of the samples that process `rank` of `size` takes of the batch of `step`, in
+    order.
 
-    Shares differ by one sample at most; together, whatever `size`, they are the batch_size samples from
-    step * batch_size on.
+    Shares differ by one sample at most; together, whatever `size`, they are the batch_size samples
+    from step * batch_size on.
 
     Raises:
         ConfigError: more processes than samples.
     """
     if size > batch_size:
-        raise ConfigError(f"train.batch_size is {batch_size}, but there are {size} processes; each needs a sample")
+        raise ConfigError(
+            f"train.batch_size is {batch_size}, but there are {size} processes; each needs a sample"
+        )
     start, end = rank * batch_size // size, (rank + 1) * batch_size // size
     return [step * batch_size + i for i in range(start, end)]
 
 
 class Batches:
-    """`with Batches(...) as batches: arrays, waited = batches.next()` for step, step + 1, ... up to `end`.
+    """`with Batches(...) as batches: arrays, waited = batches.next()` for step, step + 1, ... up to
+    `end`.
 
     Args:
         task: gives the arrays of a step.
@@ -37,7 +41,9 @@ class Batches:
         batch_size: samples of a step over all processes.
     """
 
-    def __init__(self, task: Task, step: int, end: int, batch_size: int, rank: int = 0, size: int = 1) -> None:
+    def __init__(
+        self, task: Task, step: int, end: int, batch_size: int, rank: int = 0, size: int = 1
+    ) -> None:
         self._task, self._step, self._end = task, step, end
         self._batch_size, self._rank, self._size = batch_size, rank, size
         share(step, batch_size, rank, size)
@@ -51,7 +57,9 @@ class Batches:
         self._coming = self._order()
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def next(self) -> tuple[tuple[np.ndarray, ...], float]:

@@ -1,8 +1,8 @@
 """metrics.csv and loss.png of a run.
 
-A row covers the steps since the row before. What is summed for the next row is part of a checkpoint's state, and
-rows after the checkpoint are dropped on resume: an interrupted run leaves the same file as an undisturbed one, except
-for the timing columns.
+A row covers the steps since the row before. What is summed for the next row is part of a
+checkpoint's state, and rows after the checkpoint are dropped on resume: an interrupted run leaves
+the same file as an undisturbed one, except for the timing columns.
 """
 
 from __future__ import annotations
@@ -17,13 +17,24 @@ from pathlib import Path
 
 from mindlong.utils.atomic import replacing, write_text
 
-COLUMNS = ("step", "loss", "grad_norm", "lr", "skipped", "samples_per_s", "data_wait_s", "memory_mb")
+COLUMNS = (
+    "step",
+    "loss",
+    "grad_norm",
+    "lr",
+    "skipped",
+    "samples_per_s",
+    "data_wait_s",
+    "memory_mb",
+)
 TIMING = COLUMNS[5:]
 
 
 @dataclass
 class Sums:
-    """What the next row is made of. A checkpoint keeps all but the last three, which are clock time."""
+    """What the next row is made of. A checkpoint keeps all but the last three, which are clock
+    time.
+    """
 
     loss: float = 0.0
     norm: float = 0.0
@@ -44,7 +55,9 @@ class Metrics:
         sums: what a checkpoint of that step had summed up.
     """
 
-    def __init__(self, path: Path, every: int, step: int = 0, sums: dict[str, float] | None = None) -> None:
+    def __init__(
+        self, path: Path, every: int, step: int = 0, sums: dict[str, float] | None = None
+    ) -> None:
         self.path, self.every = path, every
         self.sums = Sums(**(sums or {}))
         rows = [row for row in read(path) if int(row["step"]) <= step]
@@ -57,7 +70,9 @@ class Metrics:
             self.sums.norm, self.sums.finite = self.sums.norm + norm, self.sums.finite + 1
 
     def time(self, seconds: float, waited: float, samples: int) -> None:
-        """Count the clock: a step's seconds, those of them spent waiting for data, its samples over all processes."""
+        """Count the clock: a step's seconds, those of them spent waiting for data, its samples over
+        all processes.
+        """
         self.sums.seconds, self.sums.waited = self.sums.seconds + seconds, self.sums.waited + waited
         self.sums.samples += samples
 
@@ -67,8 +82,16 @@ class Metrics:
             return
         s, self.sums = self.sums, Sums()
         norm = s.norm / s.finite if s.finite else float("nan")
-        values = (step, f"{s.loss / s.steps:.8g}", f"{norm:.8g}", f"{lr:.8g}", skipped,
-                  f"{s.samples / max(s.seconds, 1e-9):.3f}", f"{s.waited:.3f}", f"{memory_mb():.0f}")
+        values = (
+            step,
+            f"{s.loss / s.steps:.8g}",
+            f"{norm:.8g}",
+            f"{lr:.8g}",
+            skipped,
+            f"{s.samples / max(s.seconds, 1e-9):.3f}",
+            f"{s.waited:.3f}",
+            f"{memory_mb():.0f}",
+        )
         with self.path.open("a", encoding="utf-8") as file:
             file.write(_lines([values]))
 
@@ -79,7 +102,9 @@ class Metrics:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a metrics file; a last line cut short by a crash is not one. None if there is no file."""
+    """The whole rows of a metrics file; a last line cut short by a crash is not one. None if there
+    is no file.
+    """
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8")
@@ -123,7 +148,9 @@ def draw(csv_path: Path, png_path: Path) -> None:
 
 
 def smoothed(values: list[float], share: float = 0.05) -> list[float]:
-    """Exponential mean over about `share` of the values, started at the first number; gaps keep the level before."""
+    """Exponential mean over about `share` of the values, started at the first number; gaps keep the
+    level before.
+    """
     keep = 1.0 - 1.0 / max(share * len(values), 1.0)
     out, level = [], next((v for v in values if math.isfinite(v)), math.nan)
     for value in values:

@@ -1,4 +1,6 @@
-"""Adam (arXiv 1412.6980) and AdamW (arXiv 1711.05101) with the numbers of torch.optim, and their learning rate."""
+"""Adam (arXiv 1412.6980) and AdamW (arXiv 1711.05101) with the numbers of torch.optim, and their
+learning rate.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from mindlong.training.task import matches
 
 
 def learning_rate(options: TrainOptions, step: int) -> float:
-    """The learning rate of update `step` (the first is 0): linear warm-up, then constant, linear or half a cosine."""
+    """The learning rate of update `step` (the first is 0): linear warm-up, then constant, linear or
+    half a cosine.
+    """
     if step < options.warmup:
         return options.lr * (step + 1) / options.warmup
     done = min((step - options.warmup) / max(options.steps - options.warmup, 1), 1.0)
@@ -30,8 +34,8 @@ def learning_rate(options: TrainOptions, step: int) -> float:
 class Rates:
     """What one update needs besides the gradient, computed on the host in float64.
 
-    The fused primitive divides m by sqrt(v) + eps. Taking v's correction c = sqrt(1 - beta2^t) out of the root, this
-    is Adam when the step is lr * c / (1 - beta1^t) and eps becomes eps * c.
+    The fused primitive divides m by sqrt(v) + eps. Taking v's correction c = sqrt(1 - beta2^t) out
+    of the root, this is Adam when the step is lr * c / (1 - beta1^t) and eps becomes eps * c.
     """
 
     step_size: float
@@ -41,7 +45,8 @@ class Rates:
     @classmethod
     def at(cls, options: TrainOptions, updates: int, lr: float) -> Rates:
         """Rates of an update after `updates` earlier ones."""
-        # rounded as the primitive holds them: in float32, 1 - beta2 is off by 1e-5, and the correction must match
+        # rounded as the primitive holds them: in float32, 1 - beta2 is off by 1e-5, and the
+        # correction must match
         beta1, beta2 = (float(np.float32(b)) for b in options.betas)
         correction = math.sqrt(1.0 - beta2 ** (updates + 1))
         step_size = lr * correction / (1.0 - beta1 ** (updates + 1))
@@ -49,10 +54,12 @@ class Rates:
 
 
 class Adam(nn.Cell):
-    """One update of `parameters`: construct(gradients, step_size, eps, shrink, keep), the rest as `Rates`.
+    """One update of `parameters`: construct(gradients, step_size, eps, shrink, keep), the rest as
+    `Rates`.
 
-    `keep` (float32 scalar) is 1, or 0 to leave parameters and moments exactly as they are (with finite gradients).
-    One fused primitive a parameter: on a CPU every further operator would cost more than its arithmetic.
+    `keep` (float32 scalar) is 1, or 0 to leave parameters and moments exactly as they are (with
+    finite gradients). One fused primitive a parameter: on a CPU every further operator would cost
+    more than its arithmetic.
 
     Attributes:
         m, v: first and second moments, named `m.NAME` and `v.NAME`.
@@ -69,7 +76,9 @@ class Adam(nn.Cell):
         self.decoupled = options.optimizer == "adamw" and self.decay > 0
         self.joined = options.optimizer == "adam" and self.decay > 0
         self.decayed = tuple(not matches(p.name, options.no_decay) for p in parameters)
-        self.shrunk = ParameterTuple([p for p, yes in zip(parameters, self.decayed, strict=True) if yes])
+        self.shrunk = ParameterTuple(
+            [p for p, yes in zip(parameters, self.decayed, strict=True) if yes]
+        )
         self.beta1, self.beta2 = (Tensor(b, ms.float32) for b in options.betas)
         self.zero = Tensor(0.0, ms.float32)
         self.adam = primitives.Adam()
@@ -92,7 +101,9 @@ class Adam(nn.Cell):
         return ops.depend(True, ops.assign(parameter, parameter * factor))
 
     def _update(self, step_size, eps, beta1, beta2, parameter, m, v, gradient):
-        done = self.adam(parameter, m, v, self.zero, self.zero, step_size, beta1, beta2, eps, gradient)
+        done = self.adam(
+            parameter, m, v, self.zero, self.zero, step_size, beta1, beta2, eps, gradient
+        )
         return ops.depend(True, done)
 
     def state(self) -> dict[str, np.ndarray]:

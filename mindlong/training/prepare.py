@@ -12,10 +12,11 @@ from mindlong.utils.errors import ConfigError
 
 
 def prepare(network: nn.Cell, options: TrainOptions) -> None:
-    """Set the compute type of `network` and which of its cells are computed again in the backward pass.
+    """Set the compute type of `network` and which of its cells are computed again in the backward
+    pass.
 
-    fp16 reaches every cell of the network; parameters stay float32. A cell whose class says `float32 = True` computes
-    in float32.
+    fp16 reaches every cell of the network; parameters stay float32. A cell whose class says
+    `float32 = True` computes in float32.
 
     Raises:
         ConfigError: recompute, for a network without blocks.
@@ -28,7 +29,9 @@ def prepare(network: nn.Cell, options: TrainOptions) -> None:
     if options.recompute:
         found = list(blocks(network))
         if not found:
-            raise ConfigError("train.recompute is true, but the network has no list of blocks to compute again")
+            raise ConfigError(
+                "train.recompute is true, but the network has no list of blocks to compute again"
+            )
         for cell in found:
             cell.recompute()
 

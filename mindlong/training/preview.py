@@ -1,4 +1,6 @@
-"""Videos drawn in the course of a training, always from the same noise, with the averaged weights."""
+"""Videos drawn in the course of a training, always from the same noise, with the averaged
+weights.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,16 @@ FOLDER = "previews"
 
 
 def preview(task: Task, ema: Ema | None, step: int, run_dir: Path) -> list[Path]:
-    """Let `task` draw into `run_dir`/previews; the network's own weights are back afterwards, bit for bit."""
+    """Let `task` draw into `run_dir`/previews; the network's own weights are back afterwards, bit
+    for bit.
+    """
     folder = run_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     task.network.set_train(False)
-    with announced(f"drawing the preview of step {step}"), ema.swapped_in() if ema else contextlib.nullcontext():
+    with (
+        announced(f"drawing the preview of step {step}"),
+        ema.swapped_in() if ema else contextlib.nullcontext(),
+    ):
         files = task.preview(step, folder)
     task.network.set_train(True)
     for file in files:

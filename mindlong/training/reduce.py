@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from mindspore import nn, ops
 from mindspore.ops import operations as primitives
 
-# numbers of a message (64 MB): small ones cost their latency, a single one a second copy of the whole gradient
+# numbers of a message (64 MB): small ones cost their latency, a single one a second copy of the
+# whole gradient
 BUCKET = 16 * 2**20
 
 
 def buckets(sizes: Sequence[int], limit: int = BUCKET) -> list[tuple[int, int]]:
-    """(start, end) of runs of neighbours with at most `limit` numbers each, or a single larger one."""
+    """(start, end) of runs of neighbours with at most `limit` numbers each, or a single larger
+    one.
+    """
     runs, start, filled = [], 0, 0
     for i, size in enumerate(sizes):
         if i > start and filled + size > limit:
@@ -24,7 +27,9 @@ def buckets(sizes: Sequence[int], limit: int = BUCKET) -> list[tuple[int, int]]:
 
 
 class SumBucket(nn.Cell):
-    """construct(*arrays) -> their sums over all processes; arrays of the given sizes travel as one message."""
+    """construct(*arrays) -> their sums over all processes; arrays of the given sizes travel as one
+    message.
+    """
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__(auto_prefix=False)
@@ -44,7 +49,9 @@ class SumBucket(nn.Cell):
 
 
 class SumOverRanks(nn.Cell):
-    """construct(extras, gradients) -> the same, summed over all processes. `extras` is a float32 vector of two."""
+    """construct(extras, gradients) -> the same, summed over all processes. `extras` is a float32
+    vector of two.
+    """
 
     def __init__(self, sizes: Sequence[int], limit: int = BUCKET) -> None:
         super().__init__(auto_prefix=False)

@@ -14,7 +14,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopRequest:
-    """`with StopRequest() as stop:` - `stop.name` is the signal's name once one came. A second Ctrl-C interrupts.
+    """`with StopRequest() as stop:` - `stop.name` is the signal's name once one came. A second
+    Ctrl-C interrupts.
 
     Outside the main thread, where Python allows no handlers, it never asks to stop.
     """
@@ -28,7 +29,9 @@ class StopRequest:
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -36,4 +39,6 @@ class StopRequest:
         if self.name and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.name = signal.Signals(number).name
-        get_logger().warning("%s received: finishing this step, then saving and stopping", self.name)
+        get_logger().warning(
+            "%s received: finishing this step, then saving and stopping", self.name
+        )

@@ -1,6 +1,8 @@
-"""One update of the weights: loss, gradients, their sum over the processes, clipping, Adam - compiled as one graph.
+"""One update of the weights: loss, gradients, their sum over the processes, clipping, Adam -
+compiled as one graph.
 
-With accumulation the gradients of the parts are computed and added by graphs of their own, and the update by a third.
+With accumulation the gradients of the parts are computed and added by graphs of their own, and the
+update by a third.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ class Gradients(nn.Cell):
     def __init__(self, loss: nn.Cell, parameters: Sequence[Parameter]) -> None:
         super().__init__(auto_prefix=False)
         self.loss = loss
-        self.differentiate = ms.value_and_grad(self._weighted, None, ParameterTuple(parameters), has_aux=True)
+        self.differentiate = ms.value_and_grad(
+            self._weighted, None, ParameterTuple(parameters), has_aux=True
+        )
 
     def _weighted(self, weight, *arrays):
         loss = self.loss(*arrays)
@@ -46,12 +50,15 @@ class Add(nn.Cell):
 
 
 class Apply(nn.Cell):
-    """construct(loss, stop, numbers..., *gradients) -> (loss, stop), gradient norm; changes the weights.
+    """construct(loss, stop, numbers..., *gradients) -> (loss, stop), gradient norm; changes the
+    weights.
 
     Args:
         adam: the update rule.
-        clip_norm: largest norm of the whole gradient, 0 for none; the factor is torch's, clip / (norm + 1e-6).
-        scaled: gradients arrive multiplied by a loss scale, and an update whose gradients overflowed is left out.
+        clip_norm: largest norm of the whole gradient, 0 for none; the factor is torch's, clip /
+            (norm + 1e-6).
+        scaled: gradients arrive multiplied by a loss scale, and an update whose gradients
+            overflowed is left out.
         reduce: cell summing (extras, gradients) over the processes, or None.
     """
 
@@ -77,10 +84,16 @@ class Apply(nn.Cell):
         return ops.depend(totals, done), norm
 
     def _factor(self, norm):
-        return ops.minimum(self.one, self.clip_norm / (norm + 1e-6)) if self.clip_norm > 0 else self.one
+        return (
+            ops.minimum(self.one, self.clip_norm / (norm + 1e-6))
+            if self.clip_norm > 0
+            else self.one
+        )
 
     def _square(self, gradient):
-        row = gradient.reshape(1, -1)  # as a product of matrices: sums over everything are slow on a CPU
+        row = gradient.reshape(
+            1, -1
+        )  # as a product of matrices: sums over everything are slow on a CPU
         return ops.matmul(row, row.reshape(-1, 1)).reshape(1)
 
     def _times(self, factor, gradient):
@@ -91,7 +104,9 @@ class Apply(nn.Cell):
 
 
 class Fused(nn.Cell):
-    """`Gradients` and `Apply` as one graph: construct(weight, stop, step_size, eps, shrink, scale, *arrays)."""
+    """`Gradients` and `Apply` as one graph: construct(weight, stop, step_size, eps, shrink, scale,
+    *arrays).
+    """
 
     def __init__(self, gradients: Gradients, apply: Apply) -> None:
         super().__init__(auto_prefix=False)
@@ -104,7 +119,9 @@ class Fused(nn.Cell):
 
 @dataclass(frozen=True)
 class Update:
-    """What one update reports. `loss` is the mean over the whole batch, `norm` that of the unclipped gradient."""
+    """What one update reports. `loss` is the mean over the whole batch, `norm` that of the
+    unclipped gradient.
+    """
 
     loss: float
     norm: float
@@ -122,20 +139,29 @@ class Stepper:
         reduce: see `Apply`.
     """
 
-    def __init__(self, loss: nn.Cell, parameters: Sequence[Parameter], options: TrainOptions,
-                 reduce: nn.Cell | None = None) -> None:
+    def __init__(
+        self,
+        loss: nn.Cell,
+        parameters: Sequence[Parameter],
+        options: TrainOptions,
+        reduce: nn.Cell | None = None,
+    ) -> None:
         self.options, self.scaled = options, options.precision == "fp16"
         self.adam = Adam(parameters, options)
         self.gradients = Gradients(loss, parameters)
         self.apply = Apply(self.adam, options.clip_norm, self.scaled, reduce)
         self.fused, self.add = Fused(self.gradients, self.apply), Add()
         self.scale = options.loss_scale if self.scaled else 1.0
-        self.updates = self.skipped = self.clean = 0  # clean: updates since the loss scale last changed
+        self.updates = self.skipped = self.clean = (
+            0  # clean: updates since the loss scale last changed
+        )
         for cell in (self.gradients, self.apply, self.fused):
             cell.set_train()
 
     def __call__(self, step: int, arrays: Sequence[np.ndarray], stop: bool = False) -> Update:
-        """Update the weights with this process's rows of the batch; `stop` asks all processes to stop after it."""
+        """Update the weights with this process's rows of the batch; `stop` asks all processes to
+        stop after it.
+        """
         lr = learning_rate(self.options, step)
         rates = Rates.at(self.options, self.updates, lr)
         numbers = [_scalar(n) for n in (stop, rates.step_size, rates.eps, rates.shrink, self.scale)]
@@ -148,7 +174,9 @@ class Stepper:
         self._count(skipped)
         return Update(loss, norm, lr, skipped, wish > 0)
 
-    def _run(self, parts: list[tuple[np.ndarray, ...]], numbers: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _run(
+        self, parts: list[tuple[np.ndarray, ...]], numbers: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         weights = [len(part[0]) / self.options.batch_size for part in parts]
         if len(parts) == 1:
             return self.fused(_scalar(weights[0]), *numbers, *map(Tensor, parts[0]))
@@ -169,11 +197,18 @@ class Stepper:
 
     def state(self) -> dict[str, float]:
         """The counters, for a checkpoint's state.json."""
-        return {"updates": self.updates, "skipped": self.skipped, "clean": self.clean, "scale": self.scale}
+        return {
+            "updates": self.updates,
+            "skipped": self.skipped,
+            "clean": self.clean,
+            "scale": self.scale,
+        }
 
     def restore(self, state: dict[str, float]) -> None:
         """Take over the counters of a checkpoint."""
-        self.updates, self.skipped, self.clean = (int(state[k]) for k in ("updates", "skipped", "clean"))
+        self.updates, self.skipped, self.clean = (
+            int(state[k]) for k in ("updates", "skipped", "clean")
+        )
         self.scale = float(state["scale"])
 
 

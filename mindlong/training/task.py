@@ -20,17 +20,22 @@ class Task(Protocol):
 
     Attributes:
         network: the trained network; its parameter names are the names in checkpoints.
-        loss: cell holding the network, construct(*arrays) -> float32 scalar, the mean over the arrays' leading axis.
+        loss: cell holding the network, construct(*arrays) -> float32 scalar, the mean over the
+            arrays' leading axis.
     """
 
     network: nn.Cell
     loss: nn.Cell
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
-        """Arrays with leading axis len(samples); a pure function: row i depends on samples[i] alone."""
+        """Arrays with leading axis len(samples); a pure function: row i depends on samples[i]
+        alone.
+        """
 
     def preview(self, step: int, folder: Path) -> list[Path]:
-        """Write videos drawn from fixed noise by the network as it is (the trainer swaps the averaged weights in)."""
+        """Write videos drawn from fixed noise by the network as it is (the trainer swaps the
+        averaged weights in).
+        """
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
@@ -49,14 +54,20 @@ class Selection:
         for column, parameters in enumerate((self.trainable, self.frozen)):
             for p in parameters:
                 groups.setdefault(p.name.split(".")[0], [0, 0])[column] += p.size
-        lines = [f"parameters: {_count(self.trainable):,} trainable, {_count(self.frozen):,} frozen"]
-        return lines + [f"  {name}: {train:,} trainable, {still:,} frozen" for name, (train, still) in groups.items()]
+        lines = [
+            f"parameters: {_count(self.trainable):,} trainable, {_count(self.frozen):,} frozen"
+        ]
+        return lines + [
+            f"  {name}: {train:,} trainable, {still:,} frozen"
+            for name, (train, still) in groups.items()
+        ]
 
 
 def select(network: nn.Cell, options: TrainOptions) -> Selection:
     """Mark what is trained (`requires_grad`) after `train_only` and `freeze`.
 
-    Parameters that the network itself created with requires_grad=False (tables, running statistics) stay frozen.
+    Parameters that the network itself created with requires_grad=False (tables, running statistics)
+    stay frozen.
 
     Raises:
         ConfigError: a pattern that matches nothing, or nothing left to train.
@@ -68,10 +79,14 @@ def select(network: nn.Cell, options: TrainOptions) -> Selection:
     for p in parameters:
         chosen = not options.train_only or matches(p.name, options.train_only)
         p.requires_grad = p.requires_grad and chosen and not matches(p.name, options.freeze)
-    selection = Selection([p for p in parameters if p.requires_grad], [p for p in parameters if not p.requires_grad])
+    selection = Selection(
+        [p for p in parameters if p.requires_grad], [p for p in parameters if not p.requires_grad]
+    )
     if not selection.trainable:
-        raise ConfigError(f"train.train_only={options.train_only} and train.freeze={options.freeze} leave none of the "
-                          f"{len(parameters)} parameters to train")
+        raise ConfigError(
+            f"train.train_only={options.train_only} and train.freeze={options.freeze} leave none of the "
+            f"{len(parameters)} parameters to train"
+        )
     return selection
 
 

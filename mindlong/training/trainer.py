@@ -1,4 +1,6 @@
-"""The training loop. Its only clock is the step: every batch, rate and interval is a function of it."""
+"""The training loop. Its only clock is the step: every batch, rate and interval is a function of
+it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ from mindlong.utils.progress import announced, bar
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended: the last step, its newest checkpoint, and the signal that stopped it early (or '')."""
+    """How a training ended: the last step, its newest checkpoint, and the signal that stopped it
+    early (or '').
+    """
 
     step: int
     checkpoint: Path
@@ -44,14 +48,22 @@ class Trainer:
         options: the `train` section.
         run_dir: gets config.yaml, metrics.csv, loss.png, previews/ and the checkpoints.
         comm: the processes that share every batch.
-        config_text: the resolved configuration; saved, and compared with the one of the run that is already there.
+        config_text: the resolved configuration; saved, and compared with the one of the run that is
+            already there.
 
     Raises:
-        ConfigError: nothing to train, more processes than samples, or a run folder with another configuration.
+        ConfigError: nothing to train, more processes than samples, or a run folder with another
+            configuration.
     """
 
-    def __init__(self, task: Task, options: TrainOptions, run_dir: str | Path, comm: Comm | None = None,
-                 config_text: str = "") -> None:
+    def __init__(
+        self,
+        task: Task,
+        options: TrainOptions,
+        run_dir: str | Path,
+        comm: Comm | None = None,
+        config_text: str = "",
+    ) -> None:
         self.task, self.options, self.run_dir = task, options, Path(run_dir)
         self.comm = comm or SerialComm()
         self.config_text, self.first = config_text, self.comm.rank == 0
@@ -65,33 +77,48 @@ class Trainer:
         self.checkpoint: Path | None = None
 
     def run(self) -> Outcome:
-        """Train up to `options.steps` or until a signal asks to stop; either way everything is saved.
+        """Train up to `options.steps` or until a signal asks to stop; either way everything is
+        saved.
 
         Raises:
             UserError: the loss is no longer finite, or another process failed.
         """
         start = self._start()
         if start >= self.options.steps:
-            get_logger().info("nothing to do: %s is trained to step %d of %d", self.run_dir, start, self.options.steps)
+            get_logger().info(
+                "nothing to do: %s is trained to step %d of %d",
+                self.run_dir,
+                start,
+                self.options.steps,
+            )
             return Outcome(start, self.checkpoint)
         size, rank = self.comm.size, self.comm.rank
-        with StopRequest() as stop, \
-                Batches(self.task, start, self.options.steps, self.options.batch_size, rank, size) as batches, \
-                bar(self.options.steps, "training", rank=rank, initial=start) as progress:
+        with (
+            StopRequest() as stop,
+            Batches(
+                self.task, start, self.options.steps, self.options.batch_size, rank, size
+            ) as batches,
+            bar(self.options.steps, "training", rank=rank, initial=start) as progress,
+        ):
             return self._loop(start, stop, batches, progress)
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run: parameters by group, the task, the length."""
         o = self.options
         averages = f", averages with decay {o.ema_decay:g}" if self.ema else ""
-        return [*self.selection.describe(), *self.task.describe(),
-                f"training: {o.steps} steps of {o.batch_size} samples on {self.comm.size} process(es), {o.optimizer}, "
-                f"lr {o.lr:g} {o.schedule}, {o.precision}{averages}"]
+        return [
+            *self.selection.describe(),
+            *self.task.describe(),
+            f"training: {o.steps} steps of {o.batch_size} samples on {self.comm.size} process(es), {o.optimizer}, "
+            f"lr {o.lr:g} {o.schedule}, {o.precision}{averages}",
+        ]
 
     def _start(self) -> int:
         """Claim the folder and load its newest checkpoint; returns the steps already done."""
         newest = store.latest(self.run_dir)
-        resume.check_same_start(self.comm, self.config_text or json.dumps(asdict(self.options)), newest)
+        resume.check_same_start(
+            self.comm, self.config_text or json.dumps(asdict(self.options)), newest
+        )
         self.checkpoint = newest
         resume.claim(self.run_dir, self.config_text, newest, self.first)
         state = {"step": 0, "sums": None}
@@ -100,7 +127,9 @@ class Trainer:
             get_logger().info("going on from %s", self.checkpoint)
         if self.first:
             path = self.run_dir / "metrics.csv"
-            self.metrics = metrics.Metrics(path, self.options.log_every, state["step"], state["sums"])
+            self.metrics = metrics.Metrics(
+                path, self.options.log_every, state["step"], state["sums"]
+            )
         return state["step"]
 
     def _loop(self, start: int, stop: StopRequest, batches: Batches, progress: tqdm) -> Outcome:
@@ -110,7 +139,9 @@ class Trainer:
             if self.ema:
                 self.ema.update(step)
             self._record(step, update, seconds, waited, progress)
-            stopped = update.stop or (self.comm.size == 1 and bool(stop.name))  # several must agree: one step later
+            stopped = update.stop or (
+                self.comm.size == 1 and bool(stop.name)
+            )  # several must agree: one step later
             last = stopped or step == self.options.steps
             if last or step % self.options.save_every == 0:
                 self._save(step)
@@ -121,7 +152,9 @@ class Trainer:
                 return self._end(step, stop.name or "another process" if stopped else "")
         raise AssertionError("the loop returns at its last step")
 
-    def _step(self, step: int, batches: Batches, stop: StopRequest, announce: bool) -> tuple[Update, float, float]:
+    def _step(
+        self, step: int, batches: Batches, stop: StopRequest, announce: bool
+    ) -> tuple[Update, float, float]:
         start = time.monotonic()
         arrays, waited = batches.next()
         if announce:
@@ -132,15 +165,25 @@ class Trainer:
         return update, time.monotonic() - start, waited
 
     def _check(self, step: int, update: Update) -> None:
-        if math.isfinite(update.loss) and (math.isfinite(update.norm) or (update.skipped and self.stepper.scale > 1)):
+        if math.isfinite(update.loss) and (
+            math.isfinite(update.norm) or (update.skipped and self.stepper.scale > 1)
+        ):
             return
         what = "loss" if not math.isfinite(update.loss) else "gradient norm"
-        kept = f"the last good checkpoint is {self.checkpoint}" if self.checkpoint else "there is no checkpoint yet"
+        kept = (
+            f"the last good checkpoint is {self.checkpoint}"
+            if self.checkpoint
+            else "there is no checkpoint yet"
+        )
         numbers = f"loss {update.loss:g}, gradient norm {update.norm:g}"
-        raise UserError(f"the {what} is not finite at step {step} ({numbers}); {kept}. Try a smaller train.lr, "
-                        "a longer train.warmup, train.clip_norm=1 or train.precision=fp32, in another run_dir")
+        raise UserError(
+            f"the {what} is not finite at step {step} ({numbers}); {kept}. Try a smaller train.lr, "
+            "a longer train.warmup, train.clip_norm=1 or train.precision=fp32, in another run_dir"
+        )
 
-    def _record(self, step: int, update: Update, seconds: float, waited: float, progress: tqdm) -> None:
+    def _record(
+        self, step: int, update: Update, seconds: float, waited: float, progress: tqdm
+    ) -> None:
         if not self.first:
             return
         self.metrics.add(step, update.loss, update.norm, update.skipped)
@@ -159,8 +202,13 @@ class Trainer:
         all_ok(self.comm, error, f"saving the checkpoint of step {step}")
 
     def _write(self, step: int) -> None:
-        state = {"step": step, "stepper": self.stepper.state(), "sums": self.metrics.state(), "seed": self.options.seed,
-                 "world_size": self.comm.size}
+        state = {
+            "step": step,
+            "stepper": self.stepper.state(),
+            "sums": self.metrics.state(),
+            "seed": self.options.seed,
+            "world_size": self.comm.size,
+        }
         files = resume.arrays_to_save(self.task.network, self.stepper, self.ema)
         files |= self.task.extra_files() if hasattr(self.task, "extra_files") else {}
         self.checkpoint = store.save(self.run_dir, step, files, state, keep=self.options.keep)
@@ -168,8 +216,14 @@ class Trainer:
 
     def _end(self, step: int, signal: str) -> Outcome:
         if signal:
-            get_logger().info("stopped by %s after step %d of %d; all is saved, the same command goes on from there",
-                              signal, step, self.options.steps)
+            get_logger().info(
+                "stopped by %s after step %d of %d; all is saved, the same command goes on from there",
+                signal,
+                step,
+                self.options.steps,
+            )
         else:
-            get_logger().info("trained to step %d; the newest checkpoint is %s", step, self.checkpoint)
+            get_logger().info(
+                "trained to step %d; the newest checkpoint is %s", step, self.checkpoint
+            )
         return Outcome(step, self.checkpoint, signal)

@@ -27,7 +27,9 @@ def sync_file(path: Path) -> None:
 
 
 def readable_by_others(path: Path) -> None:
-    """Give `path` the mode a plain open() would have given it (some writers create files as 0600)."""
+    """Give `path` the mode a plain open() would have given it (some writers create files as
+    0600).
+    """
     mask = os.umask(0)
     os.umask(mask)
     os.chmod(path, 0o666 & ~mask)
@@ -35,7 +37,9 @@ def readable_by_others(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; on success it takes the place of `path`, on an error it is removed."""
+    """Yield a path beside `path` to write to; on success it takes the place of `path`, on an error
+    it is removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake the user can mend. The message is one plain sentence; commands print it and exit with `exit_code`."""
+    """A mistake the user can mend. The message is one plain sentence; commands print it and exit
+    with `exit_code`.
+    """
 
     exit_code = 1
 

@@ -1,4 +1,6 @@
-"""One logger for the project: rank 0 speaks, other ranks only warn; bars are not torn by log lines."""
+"""One logger for the project: rank 0 speaks, other ranks only warn; bars are not torn by log
+lines.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,17 @@ def get_logger() -> logging.Logger:
 
 
 def setup(rank: int = 0, file: Path | None = None) -> logging.Logger:
-    """Send messages to standard output (rank 0: information, others: warnings) and, if given, to a file."""
+    """Send messages to standard output (rank 0: information, others: warnings) and, if given, to a
+    file.
+    """
     logger = get_logger()
     logger.handlers.clear()
     logger.propagate = False
     logger.setLevel(logging.INFO if rank == 0 else logging.WARNING)
     screen = _BarSafeHandler()
-    screen.setFormatter(logging.Formatter("%(message)s" if rank == 0 else f"rank {rank}: %(message)s"))
+    screen.setFormatter(
+        logging.Formatter("%(message)s" if rank == 0 else f"rank {rank}: %(message)s")
+    )
     logger.addHandler(screen)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,6 @@
-"""tools/run_network.py on what stands beside a UNet: both halves of the autoencoder, and the text tower, against the originals."""
+"""tools/run_network.py on what stands beside a UNet: both halves of the autoencoder, and the text
+tower, against the originals.
+"""
 
 from pathlib import Path
 
@@ -19,14 +21,34 @@ def golden(name):
 
 
 def weights(arrays):
-    return {key.removeprefix("weight/"): array for key, array in arrays.items() if key.startswith("weight/")}
+    return {
+        key.removeprefix("weight/"): array
+        for key, array in arrays.items()
+        if key.startswith("weight/")
+    }
 
 
 def run(folder, network, inputs, *more, model=UNET, file="w.bin", code=0):
     (folder / "model.yaml").write_text(model)
     np.savez(folder / "in.npz", **inputs)
-    assert command(["--model", str(folder / "model.yaml"), "--weights", str(folder / file), "--inputs", str(folder / "in.npz"),
-                    "--out", str(folder / "out.npz"), "--network", network, *more]) == code
+    assert (
+        command(
+            [
+                "--model",
+                str(folder / "model.yaml"),
+                "--weights",
+                str(folder / file),
+                "--inputs",
+                str(folder / "in.npz"),
+                "--out",
+                str(folder / "out.npz"),
+                "--network",
+                network,
+                *more,
+            ]
+        )
+        == code
+    )
     if code:
         return {}
     with np.load(folder / "out.npz") as found:
@@ -45,7 +67,11 @@ def test_both_halves_of_the_autoencoder(tmp_path, name, groups):
     found = run(tmp_path, "vae_encode", {"x": arrays["x"]}, f"vae.groups={groups}")
     close(found["out"], np.concatenate([arrays["mean"], arrays["logvar"]], 1), 1e-4)
     z = arrays["mean"] + np.exp(0.5 * arrays["logvar"]) * arrays["noise"]
-    close(run(tmp_path, "vae_decode", {"x": z}, f"vae.groups={groups}")["out"], arrays["decoded"], 1e-4)
+    close(
+        run(tmp_path, "vae_decode", {"x": z}, f"vae.groups={groups}")["out"],
+        arrays["decoded"],
+        1e-4,
+    )
 
 
 def test_the_gradients_of_one_half_have_its_names_and_no_others(tmp_path):
@@ -59,9 +85,14 @@ def test_the_gradients_of_one_half_have_its_names_and_no_others(tmp_path):
     assert names == {key for key in weights(arrays) if key.startswith(("encoder.", "quant_conv."))}
 
 
-@pytest.mark.parametrize(("name", "want", "more"), [
-    ("text_gelu", "last", ("text_encoder.activation=gelu",)), ("text_quick_gelu", "last", ("text_encoder.activation=quick_gelu",)),
-    ("text_open_clip", "penultimate", ("text_encoder.skip_last=1",))])
+@pytest.mark.parametrize(
+    ("name", "want", "more"),
+    [
+        ("text_gelu", "last", ("text_encoder.activation=gelu",)),
+        ("text_quick_gelu", "last", ("text_encoder.activation=quick_gelu",)),
+        ("text_open_clip", "penultimate", ("text_encoder.skip_last=1",)),
+    ],
+)
 def test_the_text_tower_gives_the_state_that_the_unet_reads(tmp_path, name, want, more):
     arrays = golden(name)
     write_torch(tmp_path / "w.bin", weights(arrays))
@@ -69,29 +100,76 @@ def test_the_text_tower_gives_the_state_that_the_unet_reads(tmp_path, name, want
     close(found["out"], arrays[want], 1e-4)
 
 
-@pytest.mark.parametrize(("name", "want"), [("text_gelu", "last"), ("text_open_clip", "penultimate")])
+@pytest.mark.parametrize(
+    ("name", "want"), [("text_gelu", "last"), ("text_open_clip", "penultimate")]
+)
 def test_gradients_of_the_text_tower_are_named_as_in_its_file(tmp_path, name, want):
     arrays = golden(name)
     write_safetensors(tmp_path / "w.safetensors", weights(arrays))
-    probe = arrays.get("probe", np.random.default_rng(0).standard_normal(arrays[want].shape).astype(np.float32))
-    more = ("text_encoder.heads=4", "text_encoder.activation=gelu", f"text_encoder.skip_last={int(want == 'penultimate')}")
-    found = run(tmp_path, "text_encoder", {"x": arrays["ids"], "probe": probe}, "--grad", *more, file="w.safetensors")
+    probe = arrays.get(
+        "probe", np.random.default_rng(0).standard_normal(arrays[want].shape).astype(np.float32)
+    )
+    more = (
+        "text_encoder.heads=4",
+        "text_encoder.activation=gelu",
+        f"text_encoder.skip_last={int(want == 'penultimate')}",
+    )
+    found = run(
+        tmp_path,
+        "text_encoder",
+        {"x": arrays["ids"], "probe": probe},
+        "--grad",
+        *more,
+        file="w.safetensors",
+    )
     grads = {key: found[key] for key in found if key.startswith("grad/")}
-    assert "grad_x" not in found and {k.removeprefix("grad/") for k in grads} == set(weights(arrays))
+    assert "grad_x" not in found and {k.removeprefix("grad/") for k in grads} == set(
+        weights(arrays)
+    )
     assert all(grads[f"grad/{key}"].shape == array.shape for key, array in weights(arrays).items())
     largest = max(float(np.abs(array).max()) for array in grads.values())
     for key, array in arrays.items():
         if key.startswith("grad/"):  # that of a key's bias is zero but for rounding
-            np.testing.assert_allclose(grads[key], array, rtol=0, atol=1e-3 * max(np.abs(array).max(), 1e-3 * largest))
+            np.testing.assert_allclose(
+                grads[key], array, rtol=0, atol=1e-3 * max(np.abs(array).max(), 1e-3 * largest)
+            )
 
 
-@pytest.mark.parametrize(("network", "inputs", "more", "code", "words"), [
-    ("text_encoder", {"x": np.full((1, 11), 97)}, (), 3, "token ids from 97 to 97; the network has 97 tokens"),
-    ("text_encoder", {"x": np.zeros((1, 12), int)}, (), 3, "its axis S must be 11"),
-    ("text_encoder", {"x": np.zeros((1, 11))}, (), 3, "x holds float64; it must be int"),
-    ("vae_encode", {"x": np.zeros((1, 3, 8, 8))}, (), 3, "holds no vae; it is clip_text text_encoder"),
-    ("vae_decode", {"x": np.zeros((1, 3, 8, 8))}, ("vae.grups=4",), 2, "Did you mean 'groups'?"),
-    ("text_decoder", {"x": np.zeros((1, 3))}, (), 2, "has unet, vae_encode, vae_decode, text_encoder")])
+@pytest.mark.parametrize(
+    ("network", "inputs", "more", "code", "words"),
+    [
+        (
+            "text_encoder",
+            {"x": np.full((1, 11), 97)},
+            (),
+            3,
+            "token ids from 97 to 97; the network has 97 tokens",
+        ),
+        ("text_encoder", {"x": np.zeros((1, 12), int)}, (), 3, "its axis S must be 11"),
+        ("text_encoder", {"x": np.zeros((1, 11))}, (), 3, "x holds float64; it must be int"),
+        (
+            "vae_encode",
+            {"x": np.zeros((1, 3, 8, 8))},
+            (),
+            3,
+            "holds no vae; it is clip_text text_encoder",
+        ),
+        (
+            "vae_decode",
+            {"x": np.zeros((1, 3, 8, 8))},
+            ("vae.grups=4",),
+            2,
+            "Did you mean 'groups'?",
+        ),
+        (
+            "text_decoder",
+            {"x": np.zeros((1, 3))},
+            (),
+            2,
+            "has unet, vae_encode, vae_decode, text_encoder",
+        ),
+    ],
+)
 def test_what_does_not_fit_is_one_sentence(tmp_path, capsys, network, inputs, more, code, words):
     write_torch(tmp_path / "w.bin", weights(golden("text_gelu")))
     run(tmp_path, network, inputs, "text_encoder.heads=4", *more, code=code)

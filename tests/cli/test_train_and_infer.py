@@ -23,7 +23,9 @@ preview: {{prompts: [a red circle moving right, a blue square moving up], sample
 
 
 def run(script, *args, code=0):
-    done = subprocess.run([sys.executable, ROOT / script, *map(str, args)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / script, *map(str, args)], capture_output=True, text=True
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -43,9 +45,21 @@ def test_a_run_leaves_all_it_promises(trained):
         rows = list(csv.DictReader(file))
     assert [int(r["step"]) for r in rows] == [1, 2, 3, 4]
     assert all(float(r["loss"]) > 0 and float(r["grad_norm"]) > 0 for r in rows)
-    for name in ("config.yaml", "loss.png", "previews/step-00000004.gif", "previews/step-00000004.png", "log.txt"):
+    for name in (
+        "config.yaml",
+        "loss.png",
+        "previews/step-00000004.gif",
+        "previews/step-00000004.png",
+        "log.txt",
+    ):
         assert (run_dir / name).stat().st_size > 0
-    for word in ("MindSpore", "world size", "seed", "trainable", "compiling the graph (first step)"):
+    for word in (
+        "MindSpore",
+        "world size",
+        "seed",
+        "trainable",
+        "compiling the graph (first step)",
+    ):
         assert word in done.stdout, word
 
 
@@ -53,18 +67,30 @@ def test_the_same_command_again_says_there_is_nothing_to_do(trained):
     folder, _ = trained
     before = (folder / "run" / "metrics.csv").read_bytes()
     done = run("train.py", "--config", folder / "tiny.yaml", f"run_dir={folder / 'run'}")
-    assert "nothing to do" in done.stdout and (folder / "run" / "metrics.csv").read_bytes() == before
+    assert (
+        "nothing to do" in done.stdout and (folder / "run" / "metrics.csv").read_bytes() == before
+    )
 
 
 def test_infer_takes_a_run_folder_and_writes_files_that_play(trained):
     folder, _ = trained
     out = folder / "out"
-    args = [f"weights={folder / 'run'}", "prompts=[a red circle moving right, a blue square moving up]", "sample.steps=2",
-            "sample.guidance=2", f"output={out}", "batch=2", "seed=5"]
+    args = [
+        f"weights={folder / 'run'}",
+        "prompts=[a red circle moving right, a blue square moving up]",
+        "sample.steps=2",
+        "sample.guidance=2",
+        f"output={out}",
+        "batch=2",
+        "seed=5",
+    ]
     run("infer.py", *args)
     run("infer.py", *args, "batch=1")
     record = json.loads((out / "0001" / "video.json").read_text())
-    assert [p["prompt"] for p in record["prompts"]] == ["a red circle moving right", "a blue square moving up"]
+    assert [p["prompt"] for p in record["prompts"]] == [
+        "a red circle moving right",
+        "a blue square moving up",
+    ]
     assert record["plan"]["shape_CFHW"] == [3, 3, 16, 16] and record["versions"]["mindlong"]
     for name in record["files"]:
         assert (out / "0001" / name).stat().st_size > 0
@@ -76,12 +102,19 @@ def test_infer_takes_a_run_folder_and_writes_files_that_play(trained):
 
 def test_the_dry_runs_say_what_a_run_would_cost(trained):
     folder, _ = trained
-    for script, args in (("train.py", ["--config", folder / "tiny.yaml"]), ("infer.py", [f"weights={folder / 'run'}"])):
+    for script, args in (
+        ("train.py", ["--config", folder / "tiny.yaml"]),
+        ("infer.py", [f"weights={folder / 'run'}"]),
+    ):
         done = run(script, *args, "--dry_run")
-        assert all(word in done.stdout for word in ("parameters", "FLOP", "peak memory", "plan")), done.stdout
+        assert all(word in done.stdout for word in ("parameters", "FLOP", "peak memory", "plan")), (
+            done.stdout
+        )
 
 
-@pytest.mark.parametrize(("weights", "word"), [("shipped:nothing", "nothing"), ("no/such/folder", "no/such/folder")])
+@pytest.mark.parametrize(
+    ("weights", "word"), [("shipped:nothing", "nothing"), ("no/such/folder", "no/such/folder")]
+)
 def test_weights_that_are_not_there_are_an_input_error(weights, word):
     done = run("infer.py", f"weights={weights}", code=3)
     assert word in done.stderr and "Traceback" not in done.stderr

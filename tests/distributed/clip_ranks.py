@@ -33,7 +33,9 @@ device.configure(native="off")
 LENGTHS = [5, 3, 4]
 
 
-def sampled(comm, swaps: str = "auto", lengths=LENGTHS, steps: int = 2) -> tuple[np.ndarray, int, list]:
+def sampled(
+    comm, swaps: str = "auto", lengths=LENGTHS, steps: int = 2
+) -> tuple[np.ndarray, int, list]:
     """This rank's latents after a whole run, what it sent in bytes, and the frames it holds."""
     if comm.size > 1:
         comm.choose(swaps)
@@ -41,9 +43,17 @@ def sampled(comm, swaps: str = "auto", lengths=LENGTHS, steps: int = 2) -> tuple
     traffic = Traffic()
     parallel = ClipParallel(ShardedUNet(tiny_unet()), layout(lengths), comm, traffic=traffic)
     mine = parallel.frames
-    rows = lambda *key: rng.normal_rows(list(mine), (4, 4, 6), 3, *key).transpose(1, 0, 2, 3)[None]  # noqa: E731
-    out = sample_dpm_solver_sde(lambda x, t: parallel.predict(x, t, context, fps), rows("x"), scaled_linear(), steps,
-                                noise=lambda step: rows("n", step))
+
+    def rows(*key):
+        return rng.normal_rows(list(mine), (4, 4, 6), 3, *key).transpose(1, 0, 2, 3)[None]
+
+    out = sample_dpm_solver_sde(
+        lambda x, t: parallel.predict(x, t, context, fps),
+        rows("x"),
+        scaled_linear(),
+        steps,
+        noise=lambda step: rows("n", step),
+    )
     return out, traffic.bytes, [mine.start, mine.stop]
 
 
@@ -52,7 +62,13 @@ def equal(folder: Path) -> None:
     for swaps in ("gather", "pairs"):
         clock = time.perf_counter()
         out, sent, frames = sampled(COMM, swaps)
-        np.savez(folder / f"{swaps}{COMM.rank}.npz", out=out, sent=sent, frames=frames, seconds=time.perf_counter() - clock)
+        np.savez(
+            folder / f"{swaps}{COMM.rank}.npz",
+            out=out,
+            sent=sent,
+            frames=frames,
+            seconds=time.perf_counter() - clock,
+        )
 
 
 def endless(folder: Path) -> None:
@@ -72,7 +88,9 @@ def messages(folder: Path) -> None:
     halo = plan([{r.start - 1, r.stop} & set(range(4 * COMM.size)) for r in owned], owned)
     for million in (1, 10):
         frame = np.ones((1, million * 250_000), np.float32)
-        left, right = (np.repeat(frame, len(side[COMM.rank]), 0) for side in (halo.left, halo.right))
+        left, right = (
+            np.repeat(frame, len(side[COMM.rank]), 0) for side in (halo.left, halo.right)
+        )
         parcel = Parcel(halo, None, frame[:0], left, right)
         for swaps in ("gather", "pairs"):
             COMM.choose(swaps)

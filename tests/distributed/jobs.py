@@ -27,8 +27,15 @@ def launcher(folder: Path) -> list[str]:
         root = ["--allow-run-as-root"] if os.getuid() == 0 else []
         return ["mpirun", *root, "--oversubscribe", "--bind-to", "none", "-n", "2", sys.executable]
     msrun = shutil.which("msrun") or str(Path(sys.executable).with_name("msrun"))
-    return [msrun, "--worker_num=2", "--local_worker_num=2", "--master_addr=127.0.0.1", f"--master_port={free_port()}",
-            "--join=True", f"--log_dir={folder / 'logs'}"]
+    return [
+        msrun,
+        "--worker_num=2",
+        "--local_worker_num=2",
+        "--master_addr=127.0.0.1",
+        f"--master_port={free_port()}",
+        "--join=True",
+        f"--log_dir={folder / 'logs'}",
+    ]
 
 
 def environment() -> tuple[dict[str, str], str]:
@@ -42,8 +49,15 @@ def start(command: Sequence[str], folder: Path) -> tuple[subprocess.Popen, str]:
     """The running job (its output goes to output.txt) and its mark."""
     env, mark = environment()
     with (folder / "output.txt").open("wb") as out:
-        process = subprocess.Popen(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=out,
-                                   stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env=env,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     return process, mark
 
 

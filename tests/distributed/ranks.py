@@ -35,15 +35,22 @@ def train(folder, task=None, config_text=CONFIG, **options):
 
 
 def equal(folder: Path) -> None:
-    """A whole run, the gradient in three messages, an odd batch, accumulation, clipping and averages."""
+    """A whole run, the gradient in three messages, an odd batch, accumulation, clipping and
+    averages.
+    """
     trainer_module.SumOverRanks = partial(SumOverRanks, limit=100)
     options = {"batch_size": 7, "accumulate": 2, "clip_norm": 0.5, "save_every": 6}
     task, trainer, _ = train(folder / "run", **options)
     assert len(trainer.stepper.apply.reduce.runs) >= 3
     moments = {f"optimizer/{k}": v for k, v in trainer.stepper.adam.state().items()}
     averages = {f"ema/{k}": v for k, v in trainer.ema.state().items()}
-    np.savez(folder / f"rank{COMM.rank}.npz", **weights(task.network), **moments, **averages,
-             samples=np.array([i for _, numbers in task.asked for i in numbers]))
+    np.savez(
+        folder / f"rank{COMM.rank}.npz",
+        **weights(task.network),
+        **moments,
+        **averages,
+        samples=np.array([i for _, numbers in task.asked for i in numbers]),
+    )
     report(folder, "gathered", COMM.all_gather_text(f"rank {COMM.rank} says ü" * (1 + COMM.rank)))
 
 
@@ -63,7 +70,9 @@ def stop(folder: Path) -> None:
 def foreign(folder: Path) -> None:
     """Rank 1 has another configuration."""
     try:
-        train(folder / "foreign", config_text=CONFIG.replace("0.01", "0.02") if COMM.rank else CONFIG)
+        train(
+            folder / "foreign", config_text=CONFIG.replace("0.01", "0.02") if COMM.rank else CONFIG
+        )
     except UserError as error:
         report(folder, "foreign", str(error))
 
@@ -89,7 +98,9 @@ def endless(folder: Path) -> None:
     class Watched(ToyTask):
         def inputs(self, step, samples):
             if step == 20:
-                (folder / f"pid{COMM.rank}").write_text(f"{os.getpid()} {os.environ['MS_SCHED_PORT']}")
+                (folder / f"pid{COMM.rank}").write_text(
+                    f"{os.getpid()} {os.environ['MS_SCHED_PORT']}"
+                )
             return super().inputs(step, samples)
 
     train(folder / "endless", Watched(), steps=10**7, save_every=10**7)

@@ -1,4 +1,6 @@
-"""Clip-parallel sampling in two real processes: bit for bit what simulated ranks give, and what is sent is what was planned."""
+"""Clip-parallel sampling in two real processes: bit for bit what simulated ranks give, and what is
+sent is what was planned.
+"""
 
 import json
 import os
@@ -34,9 +36,17 @@ def simulated(ranks, lengths=LENGTHS):
     """The same sampling run with simulated ranks."""
     network, clips = ShardedUNet(tiny_unet()), layout(lengths)
     _, _, context, fps = inputs()
-    rows = lambda *key: rng.normal_rows(list(range(12)), (4, 4, 6), 3, *key).transpose(1, 0, 2, 3)[None]  # noqa: E731
-    return sample_dpm_solver_sde(lambda x, t: run(network, clips, ranks, x, t, context, fps), rows("x"), scaled_linear(), STEPS,
-                                 noise=lambda step: rows("n", step))
+
+    def rows(*key):
+        return rng.normal_rows(list(range(12)), (4, 4, 6), 3, *key).transpose(1, 0, 2, 3)[None]
+
+    return sample_dpm_solver_sde(
+        lambda x, t: run(network, clips, ranks, x, t, context, fps),
+        rows("x"),
+        scaled_linear(),
+        STEPS,
+        noise=lambda step: rows("n", step),
+    )
 
 
 @pytest.fixture
@@ -79,7 +89,9 @@ def test_a_killed_rank_ends_the_job_and_leaves_nothing(tmp_path):
     files = [tmp_path / f"pid{rank}" for rank in range(2)]
     deadline = time.monotonic() + 300
     while not all(f.exists() and f.read_text() for f in files):
-        assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "output.txt").read_text()
+        assert process.poll() is None and time.monotonic() < deadline, (
+            tmp_path / "output.txt"
+        ).read_text()
         time.sleep(0.1)
     pid, port = map(int, files[1].read_text().split())
     os.kill(pid, signal.SIGKILL)

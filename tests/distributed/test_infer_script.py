@@ -1,4 +1,6 @@
-"""scripts/run_infer_distributed.sh: two processes make the video of one, and one sentence for what is missing."""
+"""scripts/run_infer_distributed.sh: two processes make the video of one, and one sentence for what
+is missing.
+"""
 
 import json
 import os
@@ -17,13 +19,24 @@ from mindlong.cli.infer import main
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "run_infer_distributed.sh"
-CONFIG = {"pipeline": "clip_parallel", "prompts": ["a", "b"], "frames": 6, "size": [8, 12], "formats": ["gif"],
-          "env": {"mode": "pynative", "native": "off"}, "sample": {"sampler": "dpm_solver_sde", "steps": 3},
-          "clip_parallel": {"clips": 3, "local": "window:3", "spread": "spread:2"}}  # fmt: skip
+CONFIG = {
+    "pipeline": "clip_parallel",
+    "prompts": ["a", "b"],
+    "frames": 6,
+    "size": [8, 12],
+    "formats": ["gif"],
+    "env": {"mode": "pynative", "native": "off"},
+    "sample": {"sampler": "dpm_solver_sde", "steps": 3},
+    "clip_parallel": {"clips": 3, "local": "window:3", "spread": "spread:2"},
+}
 
 
 def run(args, cwd, **env):
-    base = {**environment()[0], "MINDLONG_VENV": "/nowhere", "LAUNCHER": "mpirun" if shutil.which("mpirun") else "msrun"}
+    base = {
+        **environment()[0],
+        "MINDLONG_VENV": "/nowhere",
+        "LAUNCHER": "mpirun" if shutil.which("mpirun") else "msrun",
+    }
     command = [shutil.which("bash"), str(SCRIPT), *map(str, args)]
     return subprocess.run(command, env=base | env, cwd=cwd, capture_output=True, text=True)
 
@@ -31,23 +44,36 @@ def run(args, cwd, **env):
 @pytest.mark.slow
 def test_two_processes_make_the_video_of_one(tmp_path):
     folder(tmp_path / "weights", "videocrafter2")
-    (tmp_path / "long.yaml").write_text(yaml.safe_dump({**CONFIG, "weights": str(tmp_path / "weights")}))
+    (tmp_path / "long.yaml").write_text(
+        yaml.safe_dump({**CONFIG, "weights": str(tmp_path / "weights")})
+    )
     done = run([tmp_path / "long.yaml", f"output={tmp_path / 'two'}"], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert main(["--config", str(tmp_path / "long.yaml"), f"output={tmp_path / 'one'}"]) == 0
-    two, one = (np.load(tmp_path / name / "0001/latents/video.npz")["latents"] for name in ("two", "one"))
+    two, one = (
+        np.load(tmp_path / name / "0001/latents/video.npz")["latents"] for name in ("two", "one")
+    )
     assert np.array_equal(two, one)
-    assert (tmp_path / "two/0001/video.gif").read_bytes() == (tmp_path / "one/0001/video.gif").read_bytes()
+    assert (tmp_path / "two/0001/video.gif").read_bytes() == (
+        tmp_path / "one/0001/video.gif"
+    ).read_bytes()
     record = json.loads((tmp_path / "two/0001/video.json").read_text())
-    assert record["processes"] == 2 and record["sent"]["bytes"] > 0 and len(list((tmp_path / "two").iterdir())) == 1
+    assert (
+        record["processes"] == 2
+        and record["sent"]["bytes"] > 0
+        and len(list((tmp_path / "two").iterdir())) == 1
+    )
 
 
-@pytest.mark.parametrize(("args", "env", "words"), [
-    ([], {}, "no CONFIG given"),
-    (["nowhere.yaml"], {}, "no configuration file at nowhere.yaml"),
-    (["CONFIG"], {"NPROC": "two"}, "NPROC is 'two'"),
-    (["CONFIG"], {"LAUNCHER": "mprun"}, "LAUNCHER is 'mprun'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("args", "env", "words"),
+    [
+        ([], {}, "no CONFIG given"),
+        (["nowhere.yaml"], {}, "no configuration file at nowhere.yaml"),
+        (["CONFIG"], {"NPROC": "two"}, "NPROC is 'two'"),
+        (["CONFIG"], {"LAUNCHER": "mprun"}, "LAUNCHER is 'mprun'"),
+    ],
+)
 def test_what_is_missing_is_one_sentence(tmp_path, args, env, words):
     (tmp_path / "c.yaml").write_text("{}")
     done = run([tmp_path / "c.yaml" if a == "CONFIG" else a for a in args], tmp_path, **env)
@@ -60,7 +86,14 @@ def test_help_says_what_can_be_set(tmp_path):
 
 
 def test_a_pipeline_for_one_process_says_so(tmp_path):
-    world = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2", "MS_SCHED_PORT": "1", "MS_ROLE": "MS_WORKER"}
+    world = {
+        "OMPI_COMM_WORLD_RANK": "0",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "MS_SCHED_PORT": "1",
+        "MS_ROLE": "MS_WORKER",
+    }
     command = [sys.executable, "infer.py", "pipeline=pixel", "prompt=a", f"output={tmp_path}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | world)
-    assert done.returncode == 2 and "pipeline pixel runs in one process; 2 were started" in done.stderr
+    assert (
+        done.returncode == 2 and "pipeline pixel runs in one process; 2 were started" in done.stderr
+    )

@@ -1,4 +1,6 @@
-"""scripts/run_train_distributed.sh: one command from any folder, sentences for what is missing, a request to stop."""
+"""scripts/run_train_distributed.sh: one command from any folder, sentences for what is missing, a
+request to stop.
+"""
 
 import os
 import shutil
@@ -56,13 +58,21 @@ def test_without_openmpi_one_sentence_with_the_command(config, tools):
     assert "mpirun is not installed" in done.stderr and "apt-get install openmpi-bin" in done.stderr
 
 
-@pytest.mark.parametrize("args, env, code, words", [
-    ([], {}, 2, "no CONFIG given"),
-    (["missing.yaml"], {}, 2, "no configuration file at missing.yaml"),
-    (["tiny.yaml"], {"NPROC": "two"}, 2, "NPROC is 'two'; it must be a whole number"),
-    (["tiny.yaml"], {"NPROC": "0"}, 2, "NPROC is '0'"),
-    (["tiny.yaml"], {"LAUNCHER": "slurm"}, 2, "LAUNCHER is 'slurm'; it must be mpirun or msrun"),
-])
+@pytest.mark.parametrize(
+    "args, env, code, words",
+    [
+        ([], {}, 2, "no CONFIG given"),
+        (["missing.yaml"], {}, 2, "no configuration file at missing.yaml"),
+        (["tiny.yaml"], {"NPROC": "two"}, 2, "NPROC is 'two'; it must be a whole number"),
+        (["tiny.yaml"], {"NPROC": "0"}, 2, "NPROC is '0'"),
+        (
+            ["tiny.yaml"],
+            {"LAUNCHER": "slurm"},
+            2,
+            "LAUNCHER is 'slurm'; it must be mpirun or msrun",
+        ),
+    ],
+)
 def test_wrong_words_are_one_sentence(config, args, env, code, words):
     done = run(args, config.parent, **env)
     assert done.returncode == code and words in done.stderr.splitlines()[-1]
@@ -70,13 +80,22 @@ def test_wrong_words_are_one_sentence(config, args, env, code, words):
 
 def test_help_names_every_switch():
     done = run(["--help"], ROOT)
-    assert done.returncode == 0 and all(w in done.stdout for w in ("NPROC", "LAUNCHER", "LOG_DIR", "CONFIG"))
+    assert done.returncode == 0 and all(
+        w in done.stdout for w in ("NPROC", "LAUNCHER", "LOG_DIR", "CONFIG")
+    )
 
 
 def script(config, launcher, *pairs):
     """Start the script from the folder of `config`; returns the job and its mark."""
     venv = Path(sys.executable).parents[1]
-    command = ["env", f"LAUNCHER={launcher}", f"MINDLONG_VENV={venv}", "LOG_DIR=logs", "bash", str(SCRIPT)]
+    command = [
+        "env",
+        f"LAUNCHER={launcher}",
+        f"MINDLONG_VENV={venv}",
+        "LOG_DIR=logs",
+        "bash",
+        str(SCRIPT),
+    ]
     return start([*command, config.name, *pairs], config.parent)
 
 
@@ -90,7 +109,9 @@ def test_a_stopped_job_goes_on_and_equals_one_process(config, launcher):
     process, mark = script(config, launcher, "train.steps=100000")
     deadline = time.monotonic() + 300
     while not (folder / "run" / "checkpoints").exists():
-        assert process.poll() is None and time.monotonic() < deadline, (folder / "output.txt").read_text()
+        assert process.poll() is None and time.monotonic() < deadline, (
+            folder / "output.txt"
+        ).read_text()
         time.sleep(0.2)
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(timeout=60) == 0, (folder / "output.txt").read_text()
@@ -106,7 +127,9 @@ def test_a_stopped_job_goes_on_and_equals_one_process(config, launcher):
     two, one = (store.load(store.latest(folder / name)) for name in ("run", "alone"))
     assert two.state["step"] == one.state["step"] == step + 4
     for name, value in one.files["network"].items():
-        np.testing.assert_allclose(two.files["network"][name], value, rtol=0, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(
+            two.files["network"][name], value, rtol=0, atol=2e-5, err_msg=name
+        )
     rows = [metrics.read(folder / name / "metrics.csv") for name in ("run", "alone")]
     losses = [[float(row["loss"]) for row in r] for r in rows]
     assert len(losses[0]) == step + 4
@@ -120,7 +143,9 @@ def test_a_rank_killed_under_the_script_ends_it(config, launcher):
     process, mark = script(config, launcher, "train.steps=100000")
     deadline = time.monotonic() + 300
     while not (folder / "run" / "checkpoints").exists():
-        assert process.poll() is None and time.monotonic() < deadline, (folder / "output.txt").read_text()
+        assert process.poll() is None and time.monotonic() < deadline, (
+            folder / "output.txt"
+        ).read_text()
         time.sleep(0.2)
     ranks = [pid for pid in survivors(mark) if rank_of(pid) == "1"]
     assert len(ranks) == 1
@@ -133,8 +158,15 @@ def test_a_rank_killed_under_the_script_ends_it(config, launcher):
 
 
 def rank_of(pid):
-    """The rank in the environment a process was started with, None for launchers and the scheduler."""
-    pairs = dict(p.partition("=")[::2] for p in Path(f"/proc/{pid}/environ").read_text().split("\0"))
-    if "train.py" not in Path(f"/proc/{pid}/cmdline").read_text() or pairs.get("MS_ROLE") == "MS_SCHED":
+    """The rank in the environment a process was started with, None for launchers and the
+    scheduler.
+    """
+    pairs = dict(
+        p.partition("=")[::2] for p in Path(f"/proc/{pid}/environ").read_text().split("\0")
+    )
+    if (
+        "train.py" not in Path(f"/proc/{pid}/cmdline").read_text()
+        or pairs.get("MS_ROLE") == "MS_SCHED"
+    ):
         return None
     return pairs.get("OMPI_COMM_WORLD_RANK") or pairs.get("MS_NODE_ID")

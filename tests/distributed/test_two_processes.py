@@ -19,7 +19,9 @@ from mindlong.training.trainer import Trainer
 def job(tmp_path_factory):
     """One job that goes through all cases that end by themselves."""
     folder = tmp_path_factory.mktemp("two")
-    process, mark = start([*launcher(folder), str(RANKS), "equal,stop,foreign,unsaved", str(folder)], folder)
+    process, mark = start(
+        [*launcher(folder), str(RANKS), "equal,stop,foreign,unsaved", str(folder)], folder
+    )
     code = process.wait(timeout=180)
     output = (folder / "output.txt").read_text()
     assert code == 0, output
@@ -47,7 +49,9 @@ def alone(tmp_path_factory):
 def test_ranks_are_bit_equal(ranks):
     assert ranks[0].keys() == ranks[1].keys() and len(ranks[0]) == 41
     for name, value in ranks[0].items():
-        assert name == "samples" or np.array_equal(value.view(np.int32), ranks[1][name].view(np.int32)), name
+        assert name == "samples" or np.array_equal(
+            value.view(np.int32), ranks[1][name].view(np.int32)
+        ), name
 
 
 def test_two_processes_equal_one_with_the_whole_batch(ranks, alone):
@@ -64,7 +68,9 @@ def test_metrics_are_those_of_one_process(job, alone):
     ours, theirs = (metrics.read(f / "metrics.csv") for f in (job / "run", alone[0]))
     assert [row["step"] for row in ours] == [row["step"] for row in theirs]
     for column in ("loss", "grad_norm", "lr", "skipped"):
-        np.testing.assert_allclose([float(r[column]) for r in ours], [float(r[column]) for r in theirs], rtol=2e-6)
+        np.testing.assert_allclose(
+            [float(r[column]) for r in ours], [float(r[column]) for r in theirs], rtol=2e-6
+        )
 
 
 def test_one_process_goes_on_from_a_checkpoint_of_two(job, tmp_path):
@@ -91,13 +97,17 @@ def test_a_signal_to_one_rank_stops_both_after_the_same_step(job):
 
 def test_ranks_with_different_configurations_are_refused(job):
     for sentence in read(job, "foreign"):
-        assert "different configurations: train.lr (0.01 on process 0, 0.02 on process 1)" in sentence
+        assert (
+            "different configurations: train.lr (0.01 on process 0, 0.02 on process 1)" in sentence
+        )
 
 
 def test_a_save_that_fails_on_one_rank_fails_on_all(job):
     first, second = read(job, "unsaved")
     assert first.startswith("the disk is full")
-    assert second.startswith("process 0 failed with saving the checkpoint of step 2: UserError: the disk is full")
+    assert second.startswith(
+        "process 0 failed with saving the checkpoint of step 2: UserError: the disk is full"
+    )
 
 
 def test_texts_are_gathered_by_rank(job):
@@ -110,7 +120,9 @@ def test_a_killed_rank_ends_the_job_and_leaves_nothing(tmp_path, victim):
     files = [tmp_path / f"pid{rank}" for rank in range(2)]
     deadline = time.monotonic() + 120
     while not all(f.exists() and f.read_text() for f in files):
-        assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "output.txt").read_text()
+        assert process.poll() is None and time.monotonic() < deadline, (
+            tmp_path / "output.txt"
+        ).read_text()
         time.sleep(0.1)
     pid, port = map(int, files[victim].read_text().split())
     assert listening(port)

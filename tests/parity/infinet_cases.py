@@ -1,7 +1,7 @@
 """What is compared with InfiNet's diffusers flavour: units by themselves and a whole small network.
 
-Read by tools/golden/infinet.py, which runs the original, and by the parity test. Weights are never stored; each is a function of
-its key in the original's file.
+Read by tools/golden/infinet.py, which runs the original, and by the parity test. Weights are never
+stored; each is a function of its key in the original's file.
 """
 
 from __future__ import annotations
@@ -24,23 +24,33 @@ UNIT = {"width": 8, "frames": 3, "size": (9, 15), "batch": 2}
 
 def unit_inputs(stride: int) -> dict[str, np.ndarray]:
     """h, cond, mask, probe and the eight tensors of one unit, all rows folded."""
-    draw = lambda name, *shape: rng.normal(shape, SEED, "unit", name, stride)  # noqa: E731
+
+    def draw(name, *shape):
+        return rng.normal(shape, SEED, "unit", name, stride)
+
     rows, (h, w), width = UNIT["batch"] * UNIT["frames"], UNIT["size"], UNIT["width"]
     small = -(-h // stride), -(-w // stride)
     mask = np.zeros((UNIT["batch"], UNIT["frames"], 1, h, w), np.float32)
     mask[:, [0, -1]] = 1
-    made = {"h": draw("h", rows, width, *small), "probe": draw("probe", rows, width, *small),
-            "cond": draw("cond", rows, 4, h, w), "mask": mask.reshape(rows, 1, h, w)}  # fmt: skip
+    made = {
+        "h": draw("h", rows, width, *small),
+        "probe": draw("probe", rows, width, *small),
+        "cond": draw("cond", rows, 4, h, w),
+        "mask": mask.reshape(rows, 1, h, w),
+    }
     for name in control.LEAVES.values():
-        made[f"{name}.weight"] = draw(name, width, 1 if "mask" in name else 4, 3, 3) * np.float32(0.2)
+        made[f"{name}.weight"] = draw(name, width, 1 if "mask" in name else 4, 3, 3) * np.float32(
+            0.2
+        )
         made[f"{name}.bias"] = draw(name + "b", width) * np.float32(0.2)
     return made
 
 
 @dataclass(frozen=True)
 class Net:
-    """One whole network. The original's constructor makes units of wrong widths for all but the published ones, so units of the
-    right widths are put in their places; its forward pass is its own.
+    """One whole network. The original's constructor makes units of wrong widths for all but the
+    published ones, so units of the right widths are put in their places; its forward pass is its
+    own.
     """
 
     name: str
@@ -67,10 +77,19 @@ class Net:
     def inputs(self) -> dict[str, np.ndarray]:
         """x, t, context, probe."""
         spec, (batch, *rest) = self.spec(), self.shape
-        draw = lambda shape, what: rng.normal(shape, SEED, what, self.name)  # noqa: E731
-        return {"x": draw((batch, 4, *rest), "x"), "t": np.array([977, 3][:batch], np.int32),
-                "context": draw((batch, 5, spec.context_dim), "context"), "probe": draw((batch, 4, *rest), "probe")}
+
+        def draw(shape, what):
+            return rng.normal(shape, SEED, what, self.name)
+
+        return {
+            "x": draw((batch, 4, *rest), "x"),
+            "t": np.array([977, 3][:batch], np.int32),
+            "context": draw((batch, 5, spec.context_dim), "context"),
+            "probe": draw((batch, 4, *rest), "probe"),
+        }
 
 
 SMALL = {"channels": (32, 64, 64, 32), "layers": 2, "head_dim": 8, "context_dim": 12}
-NETS = {"small": Net("small", SMALL, (2, 3, 9, 10), "(32, 64, 64, 32), two layers, attention, 9 x 10")}
+NETS = {
+    "small": Net("small", SMALL, (2, 3, 9, 10), "(32, 64, 64, 32), two layers, attention, 9 x 10")
+}

@@ -1,6 +1,8 @@
-"""The branch as coded against InfiNet's diffusers flavour: units, 20 injections, outputs, gradients.
+"""The branch as coded against InfiNet's diffusers flavour: units, 20 injections, outputs,
+gradients.
 
-Every tensor is randomised. The arrays are made by tools/golden/infinet.py from the original's own files.
+Every tensor is randomised. The arrays are made by tools/golden/infinet.py from the original's own
+files.
 """
 
 from pathlib import Path
@@ -44,10 +46,19 @@ class Applied(nn.Cell):
 def test_a_unit_and_its_gradients_equal_the_originals(stride):
     golden, given = np.load(GOLDEN / "infinet_units.npz"), cases.unit_inputs(stride)
     unit = ZeroUnit(4, 1, cases.UNIT["width"], stride, stride)
-    theirs = {f"{ours}.{leaf}": f"{name}.{leaf}" for ours, name in control.LEAVES.items() for leaf in ("weight", "bias")}
+    theirs = {
+        f"{ours}.{leaf}": f"{name}.{leaf}"
+        for ours, name in control.LEAVES.items()
+        for leaf in ("weight", "bias")
+    }
     for p in unit.get_parameters():
         p.set_data(Tensor(given[theirs[p.name]]))
-    run = ms.value_and_grad(Probed(Applied(unit), given["probe"]), 0, ms.ParameterTuple(unit.get_parameters()), has_aux=True)
+    run = ms.value_and_grad(
+        Probed(Applied(unit), given["probe"]),
+        0,
+        ms.ParameterTuple(unit.get_parameters()),
+        has_aux=True,
+    )
     (_, out), (grad_h, gradients) = run(*(Tensor(given[k]) for k in ("h", "cond", "mask")))
     assert unet_cases.relative(out.asnumpy(), golden[f"{stride}/out"]) < 1e-6
     assert unet_cases.relative(grad_h.asnumpy(), golden[f"{stride}/grad_h"]) < 1e-5
@@ -70,7 +81,9 @@ def test_the_whole_network_as_coded_equals_the_original():
     given = net.inputs()
     inputs = [Tensor(given[k]) for k in ("x", "t", "context")]
     chosen = [parameters[e.ours] for e in branch]
-    run = ms.value_and_grad(Probed(cell, given["probe"]), None, ms.ParameterTuple(chosen), has_aux=True)
+    run = ms.value_and_grad(
+        Probed(cell, given["probe"]), None, ms.ParameterTuple(chosen), has_aux=True
+    )
     (_, out), gradients = run(*inputs)
     assert unet_cases.relative(out.asnumpy(), golden["out"]) < 1e-4
     found = {e.source: g.asnumpy() for e, g in zip(branch, gradients, strict=True)}

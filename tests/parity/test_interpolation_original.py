@@ -1,4 +1,6 @@
-"""Ours against make-a-stable-diffusion-video's own code. The arrays are made by tools/golden/interpolation.py."""
+"""Ours against make-a-stable-diffusion-video's own code. The arrays are made by
+tools/golden/interpolation.py.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +75,9 @@ def test_pseudo_3d_convolution(conv, layers):
     folded = Folded(net)
     for frames in (1, 2, 5):
         close(folded(Tensor(conv.input(frames))).asnumpy(), layers[f"{conv.name}_f{frames}"], 1e-6)
-    close(net.spatial(Tensor(conv.input(0))).asnumpy(), layers[f"{conv.name}_f0"], 1e-6)  # pictures: no time
+    close(
+        net.spatial(Tensor(conv.input(0))).asnumpy(), layers[f"{conv.name}_f0"], 1e-6
+    )  # pictures: no time
 
 
 def test_a_fresh_pseudo_3d_convolution_is_the_picture_s_exactly():
@@ -93,12 +97,16 @@ def test_residual_block_on_frames_of_very_different_scale(res, layers):
     net = Res(res.cin, res.cout, res.groups, spec.eps, res.emb, Parts(JointNorm, PseudoConv))
     values = {}
     for parameter in net.get_parameters():
-        key = parameter.name.replace(".spatial.", ".spatial_conv.").replace(".temporal.", ".temporal_conv.")
+        key = parameter.name.replace(".spatial.", ".spatial_conv.").replace(
+            ".temporal.", ".temporal_conv."
+        )
         key = key.replace("time_proj", "time_emb_proj").replace("skip", "conv_shortcut")
         values[parameter.name] = unet_cases.weight(f"{res.name}.{key}", parameter.shape)
     fill(net, values)
     emb = res.embedding()
-    rows = np.repeat(emb / (1 + np.exp(-emb)), 4, 0).astype(np.float32)  # through SiLU, a row for each frame
+    rows = np.repeat(emb / (1 + np.exp(-emb)), 4, 0).astype(
+        np.float32
+    )  # through SiLU, a row for each frame
     x = Tensor(res.input())
     out = unfold(net(fold(x), Tensor(rows), None, 4), 4).asnumpy()
     for frame in range(4):  # each on its own scale, so that the largest does not hide the others
@@ -106,17 +114,27 @@ def test_residual_block_on_frames_of_very_different_scale(res, layers):
 
 
 def _transformer(block, policy="all"):
-    spec = family("pseudo3d").spec(**{**cases.TINY, "context_dim": block.context, "groups": block.groups})
+    spec = family("pseudo3d").spec(
+        **{**cases.TINY, "context_dim": block.context, "groups": block.groups}
+    )
     spec = spec.reading("time", policy)
     net = Transformer(spec, spec.stages[1], block.width, block.heads, block.width // block.heads)
-    names = [("block.", "transformer_blocks.0."), (".to_out.", ".to_out.0."), ("ff.proj_in", "ff.net.0.proj"),
-             ("ff.proj_out", "ff.net.2")]
+    names = [
+        ("block.", "transformer_blocks.0."),
+        (".to_out.", ".to_out.0."),
+        ("ff.proj_in", "ff.net.0.proj"),
+        ("ff.proj_out", "ff.net.2"),
+    ]
     values = {}
     for parameter in net.get_parameters():
         key = parameter.name
         for ours, theirs in names:
             key = key.replace(ours, theirs)
-        shape = (*parameter.shape, 1, 1) if key.startswith("proj_") and key.endswith("weight") else parameter.shape
+        shape = (
+            (*parameter.shape, 1, 1)
+            if key.startswith("proj_") and key.endswith("weight")
+            else parameter.shape
+        )
         values[parameter.name] = unet_cases.weight(f"block.{key}", shape).reshape(parameter.shape)
     return fill(net, values)
 
@@ -128,19 +146,32 @@ def test_transformer_with_two_prompts(block, layers):
     close(out.asnumpy(), layers[block.name], 1e-5)
 
 
-SLOW = [pytest.param(case, id=case.name, marks=pytest.mark.slow) for case in cases.NETS]  # four levels
+SLOW = [
+    pytest.param(case, id=case.name, marks=pytest.mark.slow) for case in cases.NETS
+]  # four levels
 
 
-@pytest.mark.parametrize("case", [*SLOW, *(pytest.param(case, id=case.name) for case in cases.BANDED)])
+@pytest.mark.parametrize(
+    "case", [*SLOW, *(pytest.param(case, id=case.name) for case in cases.BANDED)]
+)
 def test_whole_network(case, networks):
-    """1 to 65 frames, not square; and with local attention over time, masked as xformers defines the band."""
+    """1 to 65 frames, not square; and with local attention over time, masked as xformers defines
+    the band.
+    """
     close(measure.network(case)(*measure.tensors(case)).asnumpy(), networks[case.name], 1e-4)
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.name, marks=[] if c.name == "picture_12x16" else pytest.mark.slow)
-                                  for c in cases.PICTURES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(c, id=c.name, marks=[] if c.name == "picture_12x16" else pytest.mark.slow)
+        for c in cases.PICTURES
+    ],
+)
 def test_pictures_of_any_size(case, networks):
-    """4-D input of the original is the picture's network; ours takes videos of 12 x 16 and 4 x 4 too, the original not."""
+    """4-D input of the original is the picture's network; ours takes videos of 12 x 16 and 4 x 4
+    too, the original not.
+    """
     both = measure.network(case)
     flat = UNet(family("stable_diffusion").spec(**cases.TINY))
     fill(flat, deflate(arrays_of(both)))
@@ -157,7 +188,9 @@ def test_gradients_of_what_is_trained_and_none_of_the_rest():
         parameter.requires_grad = matches(parameter.name, cases.TRAINED)
     assert sorted(entries[p.name].source for p in net.trainable_params()) == list(want["trained"])
     *_, ours = measure.gradients(net, case)
-    found = {entries[name].source: g.reshape(entries[name].source_shape) for name, g in ours.items()}
+    found = {
+        entries[name].source: g.reshape(entries[name].source_shape) for name, g in ours.items()
+    }
     errors = unet_cases.gradient_error(found, want)
     assert max(errors.values()) <= 1e-3, sorted(errors.items(), key=lambda item: -item[1])[:5]
 
@@ -167,7 +200,10 @@ def test_noising_and_steps_with_shared_noise():
     x, out, noise = (cases.draw(f"step {n}", 2, 4, 3, 4, 5) for n in ("x", "out", "noise"))
     shared = cases.draw("step shared", 2, 4, 4, 5)[:, :, None]
     levels = [schedule.level(t) for t in (3, 940)]
-    alpha, sigma = (np.array([getattr(v, n) for v in levels], np.float32).reshape(2, 1, 1, 1, 1) for n in ("alpha", "sigma"))
+    alpha, sigma = (
+        np.array([getattr(v, n) for v in levels], np.float32).reshape(2, 1, 1, 1, 1)
+        for n in ("alpha", "sigma")
+    )
     close(add_noise(x, noise, alpha, sigma), want["noised"], 1e-6)
     flavour = FLAVOURS["diffusers"]
     for t in (901, 1):
@@ -183,11 +219,22 @@ def test_ten_guided_steps_on_a_tape_of_noise(sampling):
     net, hint, tape = measure.network(sampling.case), sampling.hint(), sampling.tape()
 
     def model(context):
-        return hints.with_hints(lambda x, t: net(Tensor(x), Tensor(t), Tensor(context)).asnumpy(), hint[:, :1], hint[:, 1:])
+        return hints.with_hints(
+            lambda x, t: net(Tensor(x), Tensor(t), Tensor(context)).asnumpy(),
+            hint[:, :1],
+            hint[:, 1:],
+        )
 
     null, text = (model(sampling.contexts()[i : i + 1]) for i in range(2))
-    out = sample_ddim(guided(text, null, sampling.guidance), sampling.start(), scaled_linear(1000), sampling.steps,
-                      sampling.eta, lambda step: tape[step][:, :, None], flavour="diffusers")
+    out = sample_ddim(
+        guided(text, null, sampling.guidance),
+        sampling.start(),
+        scaled_linear(1000),
+        sampling.steps,
+        sampling.eta,
+        lambda step: tape[step][:, :, None],
+        flavour="diffusers",
+    )
     close(out, golden("sampling")[sampling.name], 1e-3)
 
 
@@ -214,9 +261,16 @@ def test_loss_of_the_first_frame_model():
     given, case = cases.loss_inputs(), cases.LOSS
     latents = given["f8"] * np.float32(0.18215)
     run = hints.fill([0], range(1, 5))
-    hint = np.concatenate([hints.mask([0], range(1, 5), (8, 8)).repeat(2, 0), run.spread(latents[:, :, :1])], 1)
+    hint = np.concatenate(
+        [hints.mask([0], range(1, 5), (8, 8)).repeat(2, 0), run.spread(latents[:, :, :1])], 1
+    )
     loss = DiffusionLoss(Told(measure.network(case)), scaled_linear(1000), "eps", "l2")
-    found = loss(*(Tensor(a) for a in (latents[:, :, 1:].copy(), given["noise"], given["t"], hint, given["context"])))
+    found = loss(
+        *(
+            Tensor(a)
+            for a in (latents[:, :, 1:].copy(), given["noise"], given["t"], hint, given["context"])
+        )
+    )
     close(np.float32(found.asnumpy()), golden("loss")["loss"], 1e-5)
 
 
@@ -234,13 +288,17 @@ def test_half_precision_stays_near_at_17_frames(networks):
 
 @pytest.mark.parametrize(("policy", "kept"), [("all", True), ("window:3", False)])
 def test_only_the_band_breaks_the_symmetry_of_frames_in_a_fresh_network(policy, kept):
-    """With convolutions over time at the identity, any order of frames is as good as any other; a band knows the order."""
+    """With convolutions over time at the identity, any order of frames is as good as any other; a
+    band knows the order.
+    """
     case = replace(_small_case(7), reads=("time", policy))
     net = measure.network(case)
     for cell in net.cells_and_names():
         if isinstance(cell[1], PseudoConv):
             cell[1].temporal.init_weights(None)
-            cell[1].temporal.bias.set_data(Tensor(np.zeros(cell[1].temporal.bias.shape, np.float32)))
+            cell[1].temporal.bias.set_data(
+                Tensor(np.zeros(cell[1].temporal.bias.shape, np.float32))
+            )
     x, t, context = measure.tensors(case)
     order = np.array([3, 0, 6, 1, 5, 2, 4])
     straight = net(x, t, context).asnumpy()[:, :, order]

@@ -1,5 +1,5 @@
-"""Every sampler against diffusers' scheduler of the same name, step by step on a noise tape; inversion against
-DDIMInverseScheduler.
+"""Every sampler against diffusers' scheduler of the same name, step by step on a noise tape;
+inversion against DDIMInverseScheduler.
 """
 
 from pathlib import Path
@@ -21,7 +21,10 @@ from mindlong.diffusion.schedules import scaled_linear, zero_terminal_snr
 from mindlong.diffusion.thresholding import static_threshold
 
 SCHEDULE = scaled_linear()
-SPACED = {name: DdimFlavour(name, 0, "stride", "first", rederive_eps=False) for name in ("trailing", "linspace")}
+SPACED = {
+    name: DdimFlavour(name, 0, "stride", "first", rederive_eps=False)
+    for name in ("trailing", "linspace")
+}
 CLIP = static_threshold()
 OFFSET = {"spacing": "leading", "offset": 1}
 CASES = {
@@ -77,7 +80,9 @@ def test_sampler_equals_diffusers(name, golden):
     schedule = zero_terminal_snr(SCHEDULE) if "zero_snr" in name else SCHEDULE
     if sample is sample_ddpm:
         options = {**options, "times": golden[f"{name}/times"]}
-    out = sample(model, golden["x_T"], schedule, steps, noise=lambda i: golden["tape"][i], **options)
+    out = sample(
+        model, golden["x_T"], schedule, steps, noise=lambda i: golden["tape"][i], **options
+    )
     want = golden[f"{name}/out"]
     np.testing.assert_allclose(visited, golden[f"{name}/times"], rtol=1e-6)
     np.testing.assert_allclose(out, want, rtol=0, atol=1e-4 * np.abs(want).max())
@@ -88,7 +93,11 @@ def test_sampler_equals_diffusers(name, golden):
 def test_inversion_equals_diffusers(kind, prediction, golden):
     visited = []
     path = invert_ddim(
-        lambda x, t: (visited.append(int(t[0])), toy(x, t))[1], golden["x_T"], SCHEDULE, 20, prediction=prediction
+        lambda x, t: (visited.append(int(t[0])), toy(x, t))[1],
+        golden["x_T"],
+        SCHEDULE,
+        20,
+        prediction=prediction,
     )
     want = golden[f"inverse_{kind}/out"]
     assert visited == golden[f"inverse_{kind}/times"].tolist()

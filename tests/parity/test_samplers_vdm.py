@@ -1,5 +1,5 @@
-"""Schedule, pointwise formulas, losses and sampling against video-diffusion-pytorch 0.7.0 (golden arrays of its own
-code).
+"""Schedule, pointwise formulas, losses and sampling against video-diffusion-pytorch 0.7.0 (golden
+arrays of its own code).
 """
 
 from pathlib import Path
@@ -52,7 +52,9 @@ def golden():
 @pytest.mark.parametrize("timesteps", [1, 2, 10, 1000, 4000])
 def test_all_twelve_buffers_are_the_originals_bits(timesteps):
     with np.load(FOLDER / "diffusion_schedules.npz") as arrays:
-        want = {name.split("/")[1]: arrays[name] for name in arrays if name.startswith(f"{timesteps}/")}
+        want = {
+            name.split("/")[1]: arrays[name] for name in arrays if name.startswith(f"{timesteps}/")
+        }
     schedule = cosine(timesteps)
     assert set(want) == set(schedule.tables)
     for name, array in want.items():
@@ -66,8 +68,13 @@ def close(ours, want):
 @pytest.mark.parametrize("t", [0, 1, 999])
 def test_noising_and_its_inverse(t, golden):
     level = cosine().level(t)
-    close(add_noise(golden["x0"], golden["noise"], level.alpha, level.sigma), golden[f"{t}/q_sample"])
-    close(x0_from_eps(golden["x"], golden["noise"], level.alpha, level.sigma), golden[f"{t}/predict_start"])
+    close(
+        add_noise(golden["x0"], golden["noise"], level.alpha, level.sigma), golden[f"{t}/q_sample"]
+    )
+    close(
+        x0_from_eps(golden["x"], golden["noise"], level.alpha, level.sigma),
+        golden[f"{t}/predict_start"],
+    )
 
 
 @pytest.mark.parametrize("t", [0, 1, 999])
@@ -94,15 +101,20 @@ def test_predicted_mean_with_thresholding(t, clip, golden):
 @pytest.mark.parametrize("kind", ["l1", "l2"])
 def test_training_loss(kind, golden):
     loss = DiffusionLoss(Toy(), cosine(), "eps", kind)
-    ours = loss(ms.Tensor(golden["x0"]), ms.Tensor(golden["noise"]), ms.Tensor(np.array([3, 700], np.int32)))
+    ours = loss(
+        ms.Tensor(golden["x0"]), ms.Tensor(golden["noise"]), ms.Tensor(np.array([3, 700], np.int32))
+    )
     np.testing.assert_allclose(ours.asnumpy(), golden[f"loss/{kind}"], rtol=2e-6)
 
 
 @pytest.mark.parametrize(
-    "name, timesteps, clip", [("sample50", 50, static_threshold()), ("sample10_dynamic", 10, dynamic_threshold(0.9))]
+    "name, timesteps, clip",
+    [("sample50", 50, static_threshold()), ("sample10_dynamic", 10, dynamic_threshold(0.9))],
 )
 def test_whole_sampling_on_a_noise_tape(name, timesteps, clip, golden):
-    out = sample_ddpm(toy, golden["x"], cosine(timesteps), noise=lambda i: golden["tape"][i], clip=clip)
+    out = sample_ddpm(
+        toy, golden["x"], cosine(timesteps), noise=lambda i: golden["tape"][i], clip=clip
+    )
     np.testing.assert_allclose((out + 1) / 2, golden[name], rtol=0, atol=1e-5)
 
 
@@ -111,5 +123,12 @@ def test_interpolation_between_two_videos(golden):
     options = {"noise": lambda i: golden["tape"][i], "t": 12, "lam": 0.3}
     out = interpolate_raw(toy, *videos, cosine(20), tuple(golden["pair"]), compat=True, **options)
     np.testing.assert_allclose(out, golden["interpolated"], rtol=0, atol=1e-5)
-    unit = interpolate(toy, *((v + 1) / 2 for v in videos), cosine(20), tuple(golden["pair"]), compat=True, **options)
+    unit = interpolate(
+        toy,
+        *((v + 1) / 2 for v in videos),
+        cosine(20),
+        tuple(golden["pair"]),
+        compat=True,
+        **options,
+    )
     np.testing.assert_allclose(unit, (golden["interpolated"] + 1) / 2, rtol=0, atol=1e-5)

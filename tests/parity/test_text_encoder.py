@@ -1,4 +1,6 @@
-"""Text towers against transformers' CLIPTextModel and open_clip's layout: forward 1e-4, gradients 1e-3, graph mode."""
+"""Text towers against transformers' CLIPTextModel and open_clip's layout: forward 1e-4, gradients
+1e-3, graph mode.
+"""
 
 import re
 from pathlib import Path
@@ -44,7 +46,9 @@ def encoder(spec, arrays, layout="transformers"):
     parameters = {p.name: p for p in cell.get_parameters()}
     assert set(parameters) == {e.ours for e in entries}
     for entry in entries:
-        parameters[entry.ours].set_data(ms.Tensor(our_array(entry, arrays[f"weight/{entry.source}"])))
+        parameters[entry.ours].set_data(
+            ms.Tensor(our_array(entry, arrays[f"weight/{entry.source}"]))
+        )
     return cell, entries
 
 
@@ -79,8 +83,12 @@ def test_hidden_states_and_gradients_equal_transformers(activation, layers):
     scale = max(np.abs(array).max() for name, array in arrays.items() if name.startswith("grad/"))
     for entry in entries:
         want = our_array(entry, arrays[f"grad/{entry.source}"])
-        tolerance = 1e-3 * max(np.abs(want).max(), 1e-3 * scale)  # a key's bias has no gradient in exact arithmetic
-        np.testing.assert_allclose(ours[entry.ours], want, rtol=0, atol=tolerance, err_msg=entry.ours)
+        tolerance = 1e-3 * max(
+            np.abs(want).max(), 1e-3 * scale
+        )  # a key's bias has no gradient in exact arithmetic
+        np.testing.assert_allclose(
+            ours[entry.ours], want, rtol=0, atol=tolerance, err_msg=entry.ours
+        )
 
 
 def test_penultimate_state_of_all_layers_and_of_one_layer_less_are_the_same():
@@ -93,7 +101,9 @@ def test_penultimate_state_of_all_layers_and_of_one_layer_less_are_the_same():
 
 def test_open_clips_fused_projections():
     arrays = golden("open_clip")
-    cell, _ = encoder(ClipTextSpec(**SIZES, layers=4, skip_last=1, activation="gelu"), arrays, "open_clip")
+    cell, _ = encoder(
+        ClipTextSpec(**SIZES, layers=4, skip_last=1, activation="gelu"), arrays, "open_clip"
+    )
     close(run(cell, arrays), arrays["penultimate"])
 
 
@@ -102,7 +112,9 @@ def test_fused_projections_come_back_bit_equal():
     entries = names(ClipTextSpec(**SIZES, layers=4, activation="gelu"), "open_clip")
     ours = {e.ours: our_array(e, arrays[f"weight/{e.source}"]) for e in entries}
     back = {source: source_array(group, ours) for source, group in by_source(entries).items()}
-    assert {f"weight/{name}" for name in back} == {name for name in arrays if name.startswith("weight/")}
+    assert {f"weight/{name}" for name in back} == {
+        name for name in arrays if name.startswith("weight/")
+    }
     for name, array in back.items():
         np.testing.assert_array_equal(array, arrays[f"weight/{name}"], err_msg=name)
 
@@ -141,4 +153,6 @@ def test_an_impossible_tower_is_refused():
 
 def test_every_parameter_gets_a_first_value():
     cell = initialise(TextEncoder(ClipTextSpec(**SIZES, layers=1)), 1)
-    assert [p.name for p in cell.get_parameters() if not np.any(p.asnumpy()) and "norm" not in p.name] == []
+    assert [
+        p.name for p in cell.get_parameters() if not np.any(p.asnumpy()) and "norm" not in p.name
+    ] == []

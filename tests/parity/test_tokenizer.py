@@ -1,4 +1,6 @@
-"""Token ids of 31 prompts against transformers' CLIPTokenizer, with a small vocabulary built the way CLIP's is."""
+"""Token ids of 31 prompts against transformers' CLIPTokenizer, with a small vocabulary built the
+way CLIP's is.
+"""
 
 import gzip
 import json
@@ -44,10 +46,14 @@ def test_openais_merges_file_and_a_tokenizer_json_give_the_same_ids(tmp_path):
     packed = tmp_path / "bpe_simple_vocab_16e6.txt.gz"
     packed.write_bytes(gzip.compress(merges.encode()))
     lines = merges.split("\n")[1:]
-    whole = {"model": {"vocab": json.loads((FOLDER / "vocab.json").read_text("utf-8")), "merges": lines}}
+    whole = {
+        "model": {"vocab": json.loads((FOLDER / "vocab.json").read_text("utf-8")), "merges": lines}
+    }
     (tmp_path / "tokenizer.json").write_text(json.dumps(whole), encoding="utf-8")
     want = load_tokenizer(FOLDER)(GOLDEN["prompts"])
-    np.testing.assert_array_equal(load_tokenizer(tmp_path / "tokenizer.json")(GOLDEN["prompts"]), want)
+    np.testing.assert_array_equal(
+        load_tokenizer(tmp_path / "tokenizer.json")(GOLDEN["prompts"]), want
+    )
     np.testing.assert_array_equal(load_tokenizer(packed)(GOLDEN["prompts"]), want)
 
 
@@ -59,7 +65,13 @@ def test_openais_merges_file_and_a_tokenizer_json_give_the_same_ids(tmp_path):
         ({"vocab.json": "<html>", "merges.txt": "a b"}, "not a JSON"),
         ({"vocab.json": "[1]", "merges.txt": "a b"}, "not a vocabulary"),
         ({"vocab.json": '{"a": 0, "b": 1}', "merges.txt": "a b"}, "startoftext"),
-        ({"vocab.json": '{"a": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}', "merges.txt": "a b"}, "fit together"),
+        (
+            {
+                "vocab.json": '{"a": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}',
+                "merges.txt": "a b",
+            },
+            "fit together",
+        ),
         ({"vocab.json": '{"a": 0}', "merges.txt": "a b c"}, "two parts"),
         ({"bpe_simple_vocab_16e6.txt.gz": "not gzip"}, "not a merges file"),
     ],
@@ -73,4 +85,6 @@ def test_a_bad_vocabulary_is_one_clear_sentence(tmp_path, files, word):
 
 def test_a_folder_is_read_wherever_it_lies(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "tokenizer")
-    assert load_tokenizer(str(tmp_path / "tokenizer")).vocabulary == load_tokenizer(FOLDER).vocabulary
+    assert (
+        load_tokenizer(str(tmp_path / "tokenizer")).vocabulary == load_tokenizer(FOLDER).vocabulary
+    )

@@ -1,4 +1,6 @@
-"""Our tuning, inversion and sampling against Tune-A-Video's own code (tools/golden/tune_a_video.py)."""
+"""Our tuning, inversion and sampling against Tune-A-Video's own code
+(tools/golden/tune_a_video.py).
+"""
 
 from pathlib import Path
 
@@ -51,8 +53,11 @@ def test_the_originals_own_rule_and_its_lost_gradients_give_our_two_lists(name):
 
 
 DEFAULT = {("tuned_sd15", True)}  # the others take minutes together
-STEPS = [pytest.param(n, p, c, id=n + "_compat" * c, marks=() if (n, c) in DEFAULT else pytest.mark.slow)
-         for n, p in cases.TRAININGS for c in (False, True)]
+STEPS = [
+    pytest.param(n, p, c, id=n + "_compat" * c, marks=() if (n, c) in DEFAULT else pytest.mark.slow)
+    for n, p in cases.TRAININGS
+    for c in (False, True)
+]
 
 
 @pytest.mark.parametrize(("name", "prediction", "compat"), STEPS)
@@ -62,7 +67,13 @@ def test_a_step_of_training_equals_the_originals(name, prediction, compat):
     learns = [p for p in net.get_parameters() if p.name in chosen]
     kind = {"epsilon": "eps", "v_prediction": "v"}[prediction]
     loss = DiffusionLoss(net, scaled_linear(), prediction=kind, loss="l2")
-    options = TrainOptions(batch_size=len(given["t"]), lr=cases.LR, optimizer="adamw", weight_decay=0.01, clip_norm=cases.CLIP)
+    options = TrainOptions(
+        batch_size=len(given["t"]),
+        lr=cases.LR,
+        optimizer="adamw",
+        weight_decay=0.01,
+        clip_norm=cases.CLIP,
+    )
     stepper = Stepper(loss, learns, options)
     before = {p.name: p.asnumpy().copy() for p in net.get_parameters()}
     update = stepper(0, [given[n] for n in ("x0", "noise", "t", "context")])
@@ -72,27 +83,38 @@ def test_a_step_of_training_equals_the_originals(name, prediction, compat):
 
     source = {n: e.source for n, e in chosen.items()}
     cut = min(1.0, cases.CLIP / (update.norm + 1e-6))
-    gradients = {source[p.name]: m.asnumpy() / (0.1 * cut) for p, m in zip(learns, stepper.adam.m, strict=True)}
+    gradients = {
+        source[p.name]: m.asnumpy() / (0.1 * cut)
+        for p, m in zip(learns, stepper.adam.m, strict=True)
+    }
     errors = unet_cases.gradient_error(gradients, want)
     assert max(errors.values()) <= 1e-3, sorted(errors.items(), key=lambda item: -item[1])[:5]
 
     moved = unet_cases.summary({source[n]: after[n] - before[n] for n in chosen})
-    clear = np.abs(want["grad_entries"]) > 1e-3 * np.median(want["grad_peaks"])  # elsewhere Adam turns rounding into full steps
+    clear = np.abs(want["grad_entries"]) > 1e-3 * np.median(
+        want["grad_peaks"]
+    )  # elsewhere Adam turns rounding into full steps
     assert clear.mean() > 0.5
     assert np.abs(moved["grad_entries"] - want["step_grad_entries"])[clear].max() <= 2e-3 * cases.LR
 
 
 @pytest.mark.slow
 def test_recomputation_changes_no_gradient_and_loses_none():
-    """Torch's re-entrant checkpointing takes the gradients of the way down; recomputation here must not."""
+    """Torch's re-entrant checkpointing takes the gradients of the way down; recomputation here must
+    not.
+    """
     case, found = unet_cases.CASE["tuned_sd15"], {}
     given = cases.batch(case)
     for recompute in (False, True):
         net = unet_measure.network(case)
-        options = TrainOptions(batch_size=len(given["t"]), lr=cases.LR, optimizer="adamw", recompute=recompute)
+        options = TrainOptions(
+            batch_size=len(given["t"]), lr=cases.LR, optimizer="adamw", recompute=recompute
+        )
         prepare(net, options)
         learns = [p for p in net.get_parameters() if p.name in learning(case, False)]
-        stepper = Stepper(DiffusionLoss(net, scaled_linear(), prediction="eps", loss="l2"), learns, options)
+        stepper = Stepper(
+            DiffusionLoss(net, scaled_linear(), prediction="eps", loss="l2"), learns, options
+        )
         stepper(0, [given[n] for n in ("x0", "noise", "t", "context")])
         found[recompute] = stepper.adam.state()
     assert all(np.array_equal(found[True][name], array) for name, array in found[False].items())
@@ -109,5 +131,11 @@ def test_inversion_and_guided_sampling_equal_the_originals():
     path = invert_ddim(null, given["x0"][:1], scaled_linear(), cases.STEPS)
     assert want["times"].tolist() == list(range(901, 0, -100))
     assert unet_cases.relative(np.stack(path), want["path"]) <= 2e-4
-    made = sample_ddim(guided(text, null, cases.GUIDANCE), want["path"][-1], scaled_linear(), cases.STEPS, flavour="diffusers")
+    made = sample_ddim(
+        guided(text, null, cases.GUIDANCE),
+        want["path"][-1],
+        scaled_linear(),
+        cases.STEPS,
+        flavour="diffusers",
+    )
     assert unet_cases.relative(made, want["made"]) <= 2e-4

@@ -1,6 +1,8 @@
-"""Our UNet against the originals: diffusers', ModelScope's, VideoCrafter2's, Tune-A-Video's and the pseudo-3D fork's.
+"""Our UNet against the originals: diffusers', ModelScope's, VideoCrafter2's, Tune-A-Video's and the
+pseudo-3D fork's.
 
-Every parameter is randomised, also those that the originals start at zero. The arrays are made by tools/golden/unet.py.
+Every parameter is randomised, also those that the originals start at zero. The arrays are made by
+tools/golden/unet.py.
 """
 
 import mindspore as ms
@@ -19,7 +21,10 @@ def graph_mode():
 
 def _marked(wanted: bool) -> list:
     chosen = [case for case in cases.CASES if case.grad == wanted]
-    return [pytest.param(c, id=c.name, marks=() if c.name in DEFAULT else pytest.mark.slow) for c in chosen]
+    return [
+        pytest.param(c, id=c.name, marks=() if c.name in DEFAULT else pytest.mark.slow)
+        for c in chosen
+    ]
 
 
 @pytest.mark.parametrize("case", _marked(True))

@@ -1,5 +1,5 @@
-"""AutoencoderKL against diffusers': forward 1e-4, gradients 1e-3, graph mode, every parameter random; names in three
-layouts.
+"""AutoencoderKL against diffusers': forward 1e-4, gradients 1e-3, graph mode, every parameter
+random; names in three layouts.
 """
 
 import json
@@ -11,7 +11,14 @@ import pytest
 from mindspore import nn
 
 from mindlong.models.init import initialise
-from mindlong.models.vae import AutoencoderKL, Decode, Encode, decode_frames, encode_frames, kl_divergence
+from mindlong.models.vae import (
+    AutoencoderKL,
+    Decode,
+    Encode,
+    decode_frames,
+    encode_frames,
+    kl_divergence,
+)
 from mindlong.spec.names import our_array
 from mindlong.spec.vae import LAYOUTS, VaeSpec, decode_peak_bytes, names, parameter_count
 from mindlong.utils.errors import ConfigError
@@ -38,17 +45,23 @@ def load(name):
     parameters = {p.name: p for p in vae.get_parameters()}
     assert set(parameters) == {e.ours for e in entries}
     for entry in entries:
-        parameters[entry.ours].set_data(ms.Tensor(our_array(entry, golden[f"weight/{entry.source}"])))
+        parameters[entry.ours].set_data(
+            ms.Tensor(our_array(entry, golden[f"weight/{entry.source}"]))
+        )
     return golden, vae, entries
 
 
 class Case:
-    """A golden file, the autoencoder with its weights, and its two halves, compiled once for all tests."""
+    """A golden file, the autoencoder with its weights, and its two halves, compiled once for all
+    tests.
+    """
 
     def __init__(self, name):
         self.golden, self.vae, self.entries = load(name)
         self.encode, self.decode = Encode(self.vae), Decode(self.vae)
-        self.sample = self.golden["mean"] + np.exp(0.5 * self.golden["logvar"]) * self.golden["noise"]
+        self.sample = (
+            self.golden["mean"] + np.exp(0.5 * self.golden["logvar"]) * self.golden["noise"]
+        )
 
 
 @pytest.fixture(scope="module", params=SPECS)
@@ -96,9 +109,12 @@ def test_gradients_of_every_parameter_and_of_the_picture(case):
     scale = max(np.abs(golden[f"grad/{e.source}"]).max() for e in entries)
     for entry in entries:
         want = our_array(entry, golden[f"grad/{entry.source}"])
-        # a key's bias has no gradient in exact arithmetic: softmax ignores what is added to a whole row
+        # a key's bias has no gradient in exact arithmetic: softmax ignores what is added to a whole
+        # row
         tolerance = 1e-3 * max(np.abs(want).max(), 1e-3 * scale)
-        np.testing.assert_allclose(ours[entry.ours], want, rtol=0, atol=tolerance, err_msg=entry.ours)
+        np.testing.assert_allclose(
+            ours[entry.ours], want, rtol=0, atol=tolerance, err_msg=entry.ours
+        )
 
 
 def test_a_last_chunk_that_is_not_full_equals_the_whole_batch(case):
@@ -111,21 +127,28 @@ def test_a_last_chunk_that_is_not_full_equals_the_whole_batch(case):
 
 
 def test_a_sampled_latent_uses_the_noise_given(case):
-    close(encode_frames(case.encode, case.golden["x"], case.golden["noise"], chunk=2), case.sample * 0.18215, 1e-4)
+    close(
+        encode_frames(case.encode, case.golden["x"], case.golden["noise"], chunk=2),
+        case.sample * 0.18215,
+        1e-4,
+    )
     with pytest.raises(ConfigError, match="chunk"):
         encode_frames(case.encode, case.golden["x"], chunk=0)
 
 
 def test_divergence_from_the_prior_is_the_textbooks():
     mean, logvar = ms.Tensor([[0.0, 0.0], [1.0, 0.0]]), ms.Tensor([[0.0, 0.0], [0.0, 1.0]])
-    np.testing.assert_allclose(kl_divergence(mean, logvar).asnumpy(), [0.0, 0.5 + 0.5 * (np.e - 2)], rtol=1e-5)
+    np.testing.assert_allclose(
+        kl_divergence(mean, logvar).asnumpy(), [0.0, 0.5 + 0.5 * (np.e - 2)], rtol=1e-5
+    )
 
 
 def test_full_size_names_are_those_of_diffusers_converter():
     pairs = json.loads((FOLDER / "vae_names.json").read_text())
     spec = VaeSpec()
     sides = [
-        {e.ours: e.source for e in names(spec, *layout)} for layout in (("ldm", "first_stage_model."), ("diffusers",))
+        {e.ours: e.source for e in names(spec, *layout)}
+        for layout in (("ldm", "first_stage_model."), ("diffusers",))
     ]
     assert {sides[0][ours]: sides[1][ours] for ours in sides[0]} == pairs
     assert parameter_count(spec) == 83_653_863
@@ -147,11 +170,15 @@ def test_an_impossible_autoencoder_is_refused():
 
 def test_every_parameter_gets_a_first_value():
     vae = initialise(AutoencoderKL(SPECS["tiny"]), 1)
-    empty = [p.name for p in vae.get_parameters() if not np.any(p.asnumpy()) and "norm" not in p.name]
+    empty = [
+        p.name for p in vae.get_parameters() if not np.any(p.asnumpy()) and "norm" not in p.name
+    ]
     assert empty == []
 
 
 def test_decoding_memory_is_stated_as_measured():
     for frames, measured in ((1, 378), (2, 701)):
-        np.testing.assert_allclose(decode_peak_bytes(VaeSpec(), 256, 256, frames) / 2**20, measured, rtol=0.05)
+        np.testing.assert_allclose(
+            decode_peak_bytes(VaeSpec(), 256, 256, frames) / 2**20, measured, rtol=0.05
+        )
     assert decode_peak_bytes(VaeSpec(), 512, 512) > 3 * decode_peak_bytes(VaeSpec(), 256, 256)

@@ -1,4 +1,6 @@
-"""Each part of Unet3D alone against video-diffusion-pytorch 0.7.0: output, and the gradients of all it holds."""
+"""Each part of Unet3D alone against video-diffusion-pytorch 0.7.0: output, and the gradients of all
+it holds.
+"""
 
 import pytest
 import vdm_cases as cases
@@ -6,8 +8,12 @@ import vdm_measure as measure
 
 TOLERANCE = 1e-5
 slow = pytest.mark.slow
-RUNS = [("graph", "on"), ("pynative", "off"), pytest.param("graph", "off", marks=slow),
-        pytest.param("pynative", "on", marks=slow)]
+RUNS = [
+    ("graph", "on"),
+    ("pynative", "off"),
+    pytest.param("graph", "off", marks=slow),
+    pytest.param("pynative", "on", marks=slow),
+]
 
 
 @pytest.mark.parametrize(("mode", "native"), RUNS)

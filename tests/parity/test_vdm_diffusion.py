@@ -1,4 +1,6 @@
-"""Loss and sampling of a conditional Unet3D against video-diffusion-pytorch 0.7.0, with given noise and timesteps."""
+"""Loss and sampling of a conditional Unet3D against video-diffusion-pytorch 0.7.0, with given noise
+and timesteps.
+"""
 
 import pytest
 import vdm_measure as measure

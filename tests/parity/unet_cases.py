@@ -1,8 +1,10 @@
-"""What is compared with the originals of the latent UNets: networks, inputs and weights, all from seeds and names.
+"""What is compared with the originals of the latent UNets: networks, inputs and weights, all from
+seeds and names.
 
-Read by tools/golden/unet.py, which runs the originals on them, and by the parity tests, which run ours. Weights are
-never stored: each is a function of its key in the original's file, and none is zero. Of gradients, which are as large
-as the networks, each tensor's largest value and norm are stored, and some of its entries.
+Read by tools/golden/unet.py, which runs the originals on them, and by the parity tests, which run
+ours. Weights are never stored: each is a function of its key in the original's file, and none is
+zero. Of gradients, which are as large as the networks, each tensor's largest value and norm are
+stored, and some of its entries.
 """
 
 from __future__ import annotations
@@ -52,16 +54,23 @@ class Case:
         return names(self.spec(), self.layout)
 
     def inputs(self) -> dict[str, np.ndarray]:
-        """x, t, context, fps where the family is told it; `probe` weighs the output for the gradients."""
+        """x, t, context, fps where the family is told it; `probe` weighs the output for the
+        gradients.
+        """
         spec, (batch, *rest) = self.spec(), self.shape
-        draw = lambda shape, what: rng.normal(shape, SEED, what, self.name)  # noqa: E731
+
+        def draw(shape, what):
+            return rng.normal(shape, SEED, what, self.name)
+
         made = {
             "x": draw((batch, spec.in_channels, *rest), "x"),
             "t": np.array([999, 0, 37][:batch], np.int32),
             "context": draw((batch, TOKENS, spec.context_dim), "context"),
             "probe": draw((batch, spec.out_channels, *rest), "probe"),
         }
-        return made | ({"fps": np.array([24, 8, 16][:batch], np.int32)} if "fps" in spec.conditions else {})
+        return made | (
+            {"fps": np.array([24, 8, 16][:batch], np.int32)} if "fps" in spec.conditions else {}
+        )
 
     def weights(self) -> dict[str, np.ndarray]:
         """A value for every key of the original's file."""
@@ -77,7 +86,9 @@ def weight(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def summary(gradients: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What is kept of gradients by name, in the order of the names: largest value, norm, evenly spaced entries."""
+    """What is kept of gradients by name, in the order of the names: largest value, norm, evenly
+    spaced entries.
+    """
     arrays = [np.asarray(gradients[name], np.float32).reshape(-1) for name in sorted(gradients)]
     chosen = [a[np.linspace(0, a.size - 1, min(a.size, ENTRIES)).astype(int)] for a in arrays]
     return {
@@ -87,19 +98,27 @@ def summary(gradients: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def gradient_error(ours: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """For each name the difference of entries, of the largest value and of the norm, over the largest value or norm.
+def gradient_error(
+    ours: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """For each name the difference of entries, of the largest value and of the norm, over the
+    largest value or norm.
 
-    A gradient that is zero in exact arithmetic (a query that sees one key) is compared on the scale of the others.
+    A gradient that is zero in exact arithmetic (a query that sees one key) is compared on the scale
+    of the others.
     """
     found, place = summary(ours), 0
-    peaks, norms = (np.maximum(want[k], 1e-3 * np.median(want[k])) for k in ("grad_peaks", "grad_norms"))
+    peaks, norms = (
+        np.maximum(want[k], 1e-3 * np.median(want[k])) for k in ("grad_peaks", "grad_norms")
+    )
     errors = {}
     for i, name in enumerate(sorted(ours)):
         part = slice(place, place := place + min(np.size(ours[name]), ENTRIES))
         entries = np.abs(found["grad_entries"][part] - want["grad_entries"][part]).max() / peaks[i]
         peak = abs(found["grad_peaks"][i] - want["grad_peaks"][i]) / peaks[i]
-        errors[name] = float(max(entries, peak, abs(found["grad_norms"][i] - want["grad_norms"][i]) / norms[i]))
+        errors[name] = float(
+            max(entries, peak, abs(found["grad_norms"][i] - want["grad_norms"][i]) / norms[i])
+        )
     assert place == want["grad_entries"].size, "another set of gradients than the golden one"
     return errors
 
@@ -115,37 +134,183 @@ _VIDEO = _TINY | {"head_dim": 4}
 _MID = {"channels": (32, 64, 96, 96), "layers": 2, "groups": 8, "context_dim": 48}
 _SD15 = _TINY | {"heads": 2, "head_dim": None, "linear_projection": False}
 _SD20 = _TINY | {"heads": (2, 4), "head_dim": None, "linear_projection": True}
-_LDM = _TINY | {"channels": (64, 128), "groups": 32, "head_dim": 32}  # these originals have 32 groups written in
+_LDM = _TINY | {
+    "channels": (64, 128),
+    "groups": 32,
+    "head_dim": 32,
+}  # these originals have 32 groups written in
 
 CASES = [
-    Case("video", "diffusers", "modelscope", "diffusers", _VIDEO, grad=True, about="UNet3DConditionModel, 5 x 6"),
+    Case(
+        "video",
+        "diffusers",
+        "modelscope",
+        "diffusers",
+        _VIDEO,
+        grad=True,
+        about="UNet3DConditionModel, 5 x 6",
+    ),
     Case("video_f1", "diffusers", "modelscope", "diffusers", _VIDEO, (1, 1, 4, 4), about="1 frame"),
-    Case("video_f2", "diffusers", "modelscope", "diffusers", _VIDEO, (2, 2, 3, 7), about="2 frames, 3 x 7"),
-    Case("video_f16", "diffusers", "modelscope", "diffusers", _VIDEO, (2, 16, 5, 3), about="16 frames"),
-    Case("video_f40", "diffusers", "modelscope", "diffusers", _VIDEO, (1, 40, 2, 2), about="40 frames"),
-    Case("video_mid", "diffusers", "modelscope", "diffusers", _MID | {"head_dim": 16}, (2, 4, 13, 9), True,
-         "four levels, (32, 64, 96, 96), 13 x 9"),
-    Case("video_mid_f16", "diffusers", "modelscope", "diffusers", _MID | {"head_dim": 16}, (1, 16, 8, 8), True,
-         "four levels, 16 frames"),
-    Case("picture_sd15", "diffusers", "stable_diffusion", "diffusers", _SD15, grad=True,
-         about="UNet2DConditionModel, heads given, 1 x 1 projections"),
-    Case("picture_sd20", "diffusers", "stable_diffusion", "diffusers", _SD20, about="heads by level, linear projections"),
-    Case("modelscope", "modelscope", "modelscope", "modelscope", _LDM | {"context_dim": 1024}, (2, 3, 4, 6), True,
-         "UNetSD itself"),
-    Case("modelscope_f1", "modelscope", "modelscope", "modelscope", _LDM | {"context_dim": 1024}, (1, 1, 4, 4), True,
-         "UNetSD itself, 1 frame"),
-    Case("lvdm", "lvdm", "videocrafter2", "lvdm", _LDM, (2, 3, 4, 6), True, "VideoCrafter2's UNetModel itself"),
-    Case("tuned_sd15", "tune_a_video", "tune_a_video", "diffusers", _SD15, (2, 4, 5, 6), True,
-         "Tune-A-Video's own, SD 1.5 shaped, 5 x 6"),
-    Case("tuned_sd15_f1", "tune_a_video", "tune_a_video", "diffusers", _SD15, (1, 1, 4, 4), about="1 frame"),
-    Case("tuned_sd20", "tune_a_video", "tune_a_video", "diffusers", _SD20, (2, 3, 6, 4), True,
-         "Tune-A-Video's own, SD 2.x shaped"),
-    Case("tuned_mid", "tune_a_video", "tune_a_video", "diffusers",
-         _MID | {"heads": 8, "head_dim": None, "linear_projection": False}, (2, 5, 9, 7), True, "four levels, 9 x 7"),
-    Case("pseudo3d", "pseudo3d", "pseudo3d", "diffusers", _SD15 | {"in_channels": 9}, (2, 3, 4, 6), True,
-         "the pseudo-3D fork's own, 9 channels"),
-    Case("pseudo3d_f1", "pseudo3d", "pseudo3d", "diffusers", _SD15 | {"in_channels": 9}, (1, 1, 4, 4), about="1 frame"),
-    Case("pseudo3d_f17", "pseudo3d", "pseudo3d", "diffusers", _SD15 | {"in_channels": 9}, (1, 17, 2, 4),
-         about="17 frames"),
+    Case(
+        "video_f2",
+        "diffusers",
+        "modelscope",
+        "diffusers",
+        _VIDEO,
+        (2, 2, 3, 7),
+        about="2 frames, 3 x 7",
+    ),
+    Case(
+        "video_f16",
+        "diffusers",
+        "modelscope",
+        "diffusers",
+        _VIDEO,
+        (2, 16, 5, 3),
+        about="16 frames",
+    ),
+    Case(
+        "video_f40",
+        "diffusers",
+        "modelscope",
+        "diffusers",
+        _VIDEO,
+        (1, 40, 2, 2),
+        about="40 frames",
+    ),
+    Case(
+        "video_mid",
+        "diffusers",
+        "modelscope",
+        "diffusers",
+        _MID | {"head_dim": 16},
+        (2, 4, 13, 9),
+        True,
+        "four levels, (32, 64, 96, 96), 13 x 9",
+    ),
+    Case(
+        "video_mid_f16",
+        "diffusers",
+        "modelscope",
+        "diffusers",
+        _MID | {"head_dim": 16},
+        (1, 16, 8, 8),
+        True,
+        "four levels, 16 frames",
+    ),
+    Case(
+        "picture_sd15",
+        "diffusers",
+        "stable_diffusion",
+        "diffusers",
+        _SD15,
+        grad=True,
+        about="UNet2DConditionModel, heads given, 1 x 1 projections",
+    ),
+    Case(
+        "picture_sd20",
+        "diffusers",
+        "stable_diffusion",
+        "diffusers",
+        _SD20,
+        about="heads by level, linear projections",
+    ),
+    Case(
+        "modelscope",
+        "modelscope",
+        "modelscope",
+        "modelscope",
+        _LDM | {"context_dim": 1024},
+        (2, 3, 4, 6),
+        True,
+        "UNetSD itself",
+    ),
+    Case(
+        "modelscope_f1",
+        "modelscope",
+        "modelscope",
+        "modelscope",
+        _LDM | {"context_dim": 1024},
+        (1, 1, 4, 4),
+        True,
+        "UNetSD itself, 1 frame",
+    ),
+    Case(
+        "lvdm",
+        "lvdm",
+        "videocrafter2",
+        "lvdm",
+        _LDM,
+        (2, 3, 4, 6),
+        True,
+        "VideoCrafter2's UNetModel itself",
+    ),
+    Case(
+        "tuned_sd15",
+        "tune_a_video",
+        "tune_a_video",
+        "diffusers",
+        _SD15,
+        (2, 4, 5, 6),
+        True,
+        "Tune-A-Video's own, SD 1.5 shaped, 5 x 6",
+    ),
+    Case(
+        "tuned_sd15_f1",
+        "tune_a_video",
+        "tune_a_video",
+        "diffusers",
+        _SD15,
+        (1, 1, 4, 4),
+        about="1 frame",
+    ),
+    Case(
+        "tuned_sd20",
+        "tune_a_video",
+        "tune_a_video",
+        "diffusers",
+        _SD20,
+        (2, 3, 6, 4),
+        True,
+        "Tune-A-Video's own, SD 2.x shaped",
+    ),
+    Case(
+        "tuned_mid",
+        "tune_a_video",
+        "tune_a_video",
+        "diffusers",
+        _MID | {"heads": 8, "head_dim": None, "linear_projection": False},
+        (2, 5, 9, 7),
+        True,
+        "four levels, 9 x 7",
+    ),
+    Case(
+        "pseudo3d",
+        "pseudo3d",
+        "pseudo3d",
+        "diffusers",
+        _SD15 | {"in_channels": 9},
+        (2, 3, 4, 6),
+        True,
+        "the pseudo-3D fork's own, 9 channels",
+    ),
+    Case(
+        "pseudo3d_f1",
+        "pseudo3d",
+        "pseudo3d",
+        "diffusers",
+        _SD15 | {"in_channels": 9},
+        (1, 1, 4, 4),
+        about="1 frame",
+    ),
+    Case(
+        "pseudo3d_f17",
+        "pseudo3d",
+        "pseudo3d",
+        "diffusers",
+        _SD15 | {"in_channels": 9},
+        (1, 17, 2, 4),
+        about="17 frames",
+    ),
 ]
 CASE = {case.name: case for case in CASES}

@@ -1,6 +1,7 @@
 """Runs our UNet on the cases of unet_cases.py and says how far each array is from the golden one.
 
-A difference is relative: the largest absolute one, over the largest absolute value of the golden array.
+A difference is relative: the largest absolute one, over the largest absolute value of the golden
+array.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ def golden(case: cases.Case) -> dict[str, np.ndarray]:
 
 
 def network(case: cases.Case, dtype: str = "float32") -> UNet:
-    """Our network with the case's weights; every parameter must be named by an entry, and the other way round."""
+    """Our network with the case's weights; every parameter must be named by an entry, and the other
+    way round.
+    """
     net, values = UNet(case.spec(), dtype), case.weights()
     parameters = {p.name: p for p in net.get_parameters()}
     entries = case.entries()
-    assert {e.ours: e.our_shape for e in entries} == {n: tuple(p.shape) for n, p in parameters.items()}
+    assert {e.ours: e.our_shape for e in entries} == {
+        n: tuple(p.shape) for n, p in parameters.items()
+    }
     for entry in entries:
         parameters[entry.ours].set_data(Tensor(values[entry.source].reshape(entry.our_shape)))
     return net
@@ -55,7 +60,9 @@ def forward_difference(case: cases.Case, dtype: str = "float32") -> float:
     return cases.relative(network(case, dtype)(*tensors(case)).asnumpy(), golden(case)["out"])
 
 
-def gradients(net: UNet, case: cases.Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+def gradients(
+    net: UNet, case: cases.Case
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Output, gradients by x and by the context, and by every parameter under our names."""
     trained = net.trainable_params()
     step = ms.jit(ms.value_and_grad(_Probed(net), (1, 3), trained, has_aux=True))
@@ -69,5 +76,8 @@ def differences(case: cases.Case) -> dict[str, float]:
     want = golden(case)
     out, by_x, by_context, by_ours = gradients(network(case), case)
     by_source = {e.source: by_ours[e.ours].reshape(e.source_shape) for e in case.entries()}
-    return {"out": cases.relative(out, want["out"]), "grad_x": cases.relative(by_x, want["grad_x"]),
-            "grad_context": cases.relative(by_context, want["grad_context"])} | cases.gradient_error(by_source, want)
+    return {
+        "out": cases.relative(out, want["out"]),
+        "grad_x": cases.relative(by_x, want["grad_x"]),
+        "grad_context": cases.relative(by_context, want["grad_context"]),
+    } | cases.gradient_error(by_source, want)

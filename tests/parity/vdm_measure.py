@@ -1,6 +1,7 @@
 """Runs ours on the cases of vdm_cases.py and says how far each array is from the golden one.
 
-A difference is relative: the largest absolute one, over the largest absolute value of the golden array.
+A difference is relative: the largest absolute one, over the largest absolute value of the golden
+array.
 """
 
 from __future__ import annotations
@@ -75,8 +76,12 @@ def network(spec: Unet3DSpec, weights: Callable = cases.weights) -> Unet3D:
     return net
 
 
-def gradients(cell: nn.Cell, inputs: list, probe: np.ndarray, trained: list) -> tuple[np.ndarray, np.ndarray, list]:
-    """Output of cell(*inputs), and the gradients of sum(output * probe) by the first input and by `trained`."""
+def gradients(
+    cell: nn.Cell, inputs: list, probe: np.ndarray, trained: list
+) -> tuple[np.ndarray, np.ndarray, list]:
+    """Output of cell(*inputs), and the gradients of sum(output * probe) by the first input and by
+    `trained`.
+    """
 
     def forward(probe, *inputs):
         out = cell(*inputs)
@@ -94,11 +99,15 @@ def _tensors(arrays: dict[str, np.ndarray], *wanted: str) -> list:
 
 
 def _compare(want: Arrays, out: np.ndarray, by_x: np.ndarray, by_name: Arrays) -> Differences:
-    """Output, input gradient and every parameter's gradient; one that the original does not have must be zero."""
+    """Output, input gradient and every parameter's gradient; one that the original does not have
+    must be zero.
+    """
     found = {"out": relative(out, want["out"]), "grad_x": relative(by_x, want["grad_x"])}
     for name, value in by_name.items():
         golden_value = want.get(f"grad/{name}")
-        found[f"grad/{name}"] = float(np.abs(value).max()) if golden_value is None else relative(value, golden_value)
+        found[f"grad/{name}"] = (
+            float(np.abs(value).max()) if golden_value is None else relative(value, golden_value)
+        )
     missing = {k for k in want if k.startswith("grad/")} - found.keys()
     assert not missing, f"gradients never compared: {sorted(missing)}"
     return found
@@ -126,7 +135,11 @@ class _Part(nn.Cell):
 
     def __init__(self, net: Unet3D, case: cases.BlockCase) -> None:
         super().__init__(auto_prefix=False)
-        self.part, self.extra, self.focused = _at(net, case.ours), case.extra, case.focus is not None
+        self.part, self.extra, self.focused = (
+            _at(net, case.ours),
+            case.extra,
+            case.focus is not None,
+        )
         self.rotary, self.bias = net.rotary, net.time_bias
         self.focus = Tensor(np.array(case.focus)) if self.focused else None
 
@@ -157,19 +170,27 @@ def block_differences(case: cases.BlockCase) -> Differences:
     want = parts_golden()[case.name]
     cell = _Part(net, case)
     trained = [p for p in net.trainable_params() if p.name.startswith(case.ours + ".")]
-    emb = [] if "emb" not in given else [ops.silu(Tensor(given["emb"]))]  # ours applies it once for all blocks
-    out, by_x, by_trained = gradients(cell, [Tensor(given["x"]), *emb], case.probe(want["out"].shape), trained)
+    emb = (
+        [] if "emb" not in given else [ops.silu(Tensor(given["emb"]))]
+    )  # ours applies it once for all blocks
+    out, by_x, by_trained = gradients(
+        cell, [Tensor(given["x"]), *emb], case.probe(want["out"].shape), trained
+    )
     by_name = _source_names(spec, trained, by_trained)
     used = {f"grad/{name}" for name in by_name} | {"out", "grad_x"}
-    return _compare({k: v for k, v in want.items() if k in used or not case.special}, out, by_x, by_name)
+    return _compare(
+        {k: v for k, v in want.items() if k in used or not case.special}, out, by_x, by_name
+    )
 
 
 def piece_differences() -> Differences:
     """Time embedding, relative bias, rotary positions: outputs."""
     want, net = parts_golden(), network(cases.BLOCK_NET.spec())
     t = Tensor(cases.TIMES)
-    found = {"time_mlp": relative(net.time_mlp(t).asnumpy(), want["time_mlp"]["out"]),
-             "sinusoid": relative(net.time_mlp.embed(t).asnumpy(), want["sinusoid"]["out"])}
+    found = {
+        "time_mlp": relative(net.time_mlp(t).asnumpy(), want["time_mlp"]["out"]),
+        "sinusoid": relative(net.time_mlp.embed(t).asnumpy(), want["sinusoid"]["out"]),
+    }
     for frames in cases.BIAS_FRAMES:
         bias = _Call(net.time_bias, frames)().asnumpy()[0]
         found[f"bias {frames}"] = relative(bias, want["bias"][str(frames)])
@@ -210,19 +231,37 @@ def loss_differences(kind: str) -> Differences:
     """p_losses of the original: value, and gradients of some parameters."""
     case = cases.NET["conditional"]
     given, net = case.inputs(), network(case.spec())
-    want = {k.split("/", 1)[1]: v for k, v in golden("diffusion").items() if k.startswith(f"loss_{kind}/")}
+    want = {
+        k.split("/", 1)[1]: v
+        for k, v in golden("diffusion").items()
+        if k.startswith(f"loss_{kind}/")
+    }
     loss = DiffusionLoss(_Loss(net), cosine(cases.DIFFUSION_STEPS), prediction="eps", loss=kind)
-    inputs = [np.tanh(given["x"]), given["probe"], np.array([9, 3], np.int32), given["cond"], np.array([True, False])]
+    inputs = [
+        np.tanh(given["x"]),
+        given["probe"],
+        np.array([9, 3], np.int32),
+        given["cond"],
+        np.array([True, False]),
+    ]
     trained = net.trainable_params()
     run = ms.value_and_grad(loss, None, trained)
-    value, by_trained = (ms.jit(run) if ms.get_context("mode") == ms.GRAPH_MODE else run)(*map(Tensor, inputs))
+    value, by_trained = (ms.jit(run) if ms.get_context("mode") == ms.GRAPH_MODE else run)(
+        *map(Tensor, inputs)
+    )
     by_name = _source_names(case.spec(), trained, [g.asnumpy() for g in by_trained])
-    compared = {f"grad/{k}": relative(v, want[f"grad/{k}"]) for k, v in by_name.items() if f"grad/{k}" in want}
+    compared = {
+        f"grad/{k}": relative(v, want[f"grad/{k}"])
+        for k, v in by_name.items()
+        if f"grad/{k}" in want
+    }
     return {"out": relative(value.asnumpy(), want["out"]), **compared}
 
 
 def sample_differences(kind: str) -> Differences:
-    """Ten guided ancestral steps from a noise tape; the difference is absolute, of values in [0, 1]."""
+    """Ten guided ancestral steps from a noise tape; the difference is absolute, of values in [0,
+    1].
+    """
     case = cases.NET["conditional"]
     net, cond = network(case.spec(), cases.calm_weights), Tensor(case.inputs()["cond"])
     start, *tape = cases.noise_tape(case.shape)
@@ -232,6 +271,11 @@ def sample_differences(kind: str) -> Differences:
         return lambda x, t: net(Tensor(x), Tensor(t.astype(np.int32)), cond, mask).asnumpy()
 
     clip = dynamic_threshold(0.9) if kind == "dynamic" else static_threshold()
-    video = sample_ddpm(guided(model(wanted), model(absent), 2.0), start, cosine(cases.DIFFUSION_STEPS),
-                        noise=lambda step: tape[step], clip=clip)
+    video = sample_ddpm(
+        guided(model(wanted), model(absent), 2.0),
+        start,
+        cosine(cases.DIFFUSION_STEPS),
+        noise=lambda step: tape[step],
+        clip=clip,
+    )
     return {"out": float(np.abs((video + 1) / 2 - golden("diffusion")[f"sample_{kind}/out"]).max())}

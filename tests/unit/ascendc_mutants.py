@@ -1,9 +1,11 @@
-"""Mutants of the 910A kernels: every synchronisation left out once, and chosen expressions changed, all in one library.
+"""Mutants of the 910A kernels: every synchronisation left out once, and chosen expressions changed,
+all in one library.
 
     python tests/unit/ascendc_mutants.py FOLDER [PART PARTS [SECONDS]]
 
-Each place of the kernels' source becomes `(mutant == n ? changed : as it is)`, so one compilation serves all. A mutant is
-killed if the twin refuses what it does, if a number is wrong, if it crashes, or if it does not end.
+Each place of the kernels' source becomes `(mutant == n ? changed : as it is)`, so one compilation
+serves all. A mutant is killed if the twin refuses what it does, if a number is wrong, if it
+crashes, or if it does not end.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from mindlong.ops.ascendc import emulate
 from mindlong.ops.ascendc.layout import from_tails
 from mindlong.ops.attention.visible import Visible
 
-CALL = re.compile(r"(?<!void )\b(?:Sync|SetFlag|WaitFlag|PipeBarrier)<[^<>]*>\([^()]*\)|(?<!void )\b(?:Step|Stop)\(\)")
+CALL = re.compile(
+    r"(?<!void )\b(?:Sync|SetFlag|WaitFlag|PipeBarrier)<[^<>]*>\([^()]*\)|(?<!void )\b(?:Step|Stop)\(\)"
+)
 SECONDS = 20
 HEADERS = tuple(f"mindlong_attention_{name}.h" for name in ("tiles", "forward", "backward"))
 
@@ -38,11 +42,22 @@ def changes(header: str) -> list[tuple[str, str, str]]:
 
 def mutants(text: str, wanted: list[tuple[str, str, str]], first: int) -> tuple[str, list[str]]:
     """The source with a choice at every place, numbered from `first`, and what each number does."""
-    places = [(m.start(), m.end(), "(void)0", f"without {m.group()}") for m in CALL.finditer(text) if "int32_t id" not in m.group()]
+    places = [
+        (m.start(), m.end(), "(void)0", f"without {m.group()}")
+        for m in CALL.finditer(text)
+        if "int32_t id" not in m.group()
+    ]
     for context, old, new in wanted:
         at = text.find(context)
         assert at >= 0 and old in context, context
-        places.append((at + context.index(old), at + context.index(old) + len(old), new, f"{context.strip()}: {old} -> {new}"))
+        places.append(
+            (
+                at + context.index(old),
+                at + context.index(old) + len(old),
+                new,
+                f"{context.strip()}: {old} -> {new}",
+            )
+        )
     out, done, names = "", 0, []
     for begin, end, new, name in sorted(places):
         if begin < done:
@@ -92,7 +107,13 @@ def battery():
         seen = oracle.seen(visible, rows, heads, queries, keys)
         rounded = (q.astype(np.float32) * width**-0.5).astype(np.float16)
         o, lse, dq, dk, dv = oracle.attention(rounded, k, v, 1.0, seen, do)
-        out.append(((q, k, v, do, width**-0.5, heads, visible), (o, dq * width**-0.5, dk, dv), np.where(seen.any(-1), lse, 0)))
+        out.append(
+            (
+                (q, k, v, do, width**-0.5, heads, visible),
+                (o, dq * width**-0.5, dk, dv),
+                np.where(seen.any(-1), lse, 0),
+            )
+        )
     return out
 
 
@@ -111,7 +132,9 @@ def right(twin: ctypes.CDLL, work) -> bool:
 
 
 def survives(twin: ctypes.CDLL, n: int, work) -> bool:
-    """Whether mutant `n` passes for the kernel; run in a child process, for it may crash or never end."""
+    """Whether mutant `n` passes for the kernel; run in a child process, for it may crash or never
+    end.
+    """
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
@@ -124,8 +147,12 @@ def survives(twin: ctypes.CDLL, n: int, work) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def main(folder: Path, part: int = 0, parts: int = 1, limit: float = 1e9) -> tuple[int, list[str], int]:
-    """Killed, the survivors' names, and how many were run, of every `parts`-th mutant from `part` within `limit` seconds."""
+def main(
+    folder: Path, part: int = 0, parts: int = 1, limit: float = 1e9
+) -> tuple[int, list[str], int]:
+    """Killed, the survivors' names, and how many were run, of every `parts`-th mutant from `part`
+    within `limit` seconds.
+    """
     names = write(folder)
     twin = ctypes.CDLL(str(emulate.compile_twin(folder / "twin" / "run.cpp")))
     work, left, count, start = battery(), [], 0, time.monotonic()

@@ -1,4 +1,6 @@
-"""Attention and its gradients in float64, and the inputs that the tests of the 910A kernel share."""
+"""Attention and its gradients in float64, and the inputs that the tests of the 910A kernel
+share.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ import numpy as np
 
 
 def attention(q, k, v, scale, seen=None, do=None):
-    """(o, log-sum) or, with the gradient of o, (o, log-sum, dq, dk, dv), of (R, S, D) and (R, T, D) arrays; seen (R or 1, S, T)."""
+    """(o, log-sum) or, with the gradient of o, (o, log-sum, dq, dk, dv), of (R, S, D) and (R, T, D)
+    arrays; seen (R or 1, S, T).
+    """
     q, k, v = (x.astype(np.float64) for x in (q, k, v))
     scores = np.einsum("rsd,rtd->rst", q, k) * scale
     if seen is not None:

@@ -12,18 +12,41 @@ from mindlong.spec import clip_text, unet_names, vae
 from mindlong.spec.families import FAMILIES
 from mindlong.utils import rng
 
-SIZES = {"channels": (16, 32), "attends": (True, False), "layers": 1, "context_dim": 24, "groups": 8, "head_dim": 8, "heads": None}
+SIZES = {
+    "channels": (16, 32),
+    "attends": (True, False),
+    "layers": 1,
+    "context_dim": 24,
+    "groups": 8,
+    "head_dim": 8,
+    "heads": None,
+}
 VAE = vae.VaeSpec(block_channels=(8, 16), layers=1, groups=4, scaling=0.5)
-TEXT = clip_text.ClipTextSpec(vocabulary=300, width=24, layers=1, heads=2, hidden=32, length=8, activation="gelu", pad_id=0)
-SCHEDULER = {"num_train_timesteps": 50, "beta_start": 0.001, "beta_end": 0.2, "beta_schedule": "scaled_linear",
-             "prediction_type": "v_prediction", "steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False}
+TEXT = clip_text.ClipTextSpec(
+    vocabulary=300, width=24, layers=1, heads=2, hidden=32, length=8, activation="gelu", pad_id=0
+)
+SCHEDULER = {
+    "num_train_timesteps": 50,
+    "beta_start": 0.001,
+    "beta_end": 0.2,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+    "steps_offset": 1,
+    "set_alpha_to_one": False,
+    "clip_sample": False,
+}
 
 
 def folder(where: Path, family: str = "modelscope") -> Path:
     """Write the pipeline; every number is random, also those that start at zero."""
-    spec = FAMILIES[family].spec(**SIZES, **({"entry_heads": 2} if FAMILIES[family].fixed.get("entry") else {}))
-    parts = {"unet": (family, spec, unet_names.names(spec)), "vae": ("autoencoder_kl", VAE, vae.names(VAE)),
-             "text_encoder": ("clip_text", TEXT, clip_text.names(TEXT))}
+    spec = FAMILIES[family].spec(
+        **SIZES, **({"entry_heads": 2} if FAMILIES[family].fixed.get("entry") else {})
+    )
+    parts = {
+        "unet": (family, spec, unet_names.names(spec)),
+        "vae": ("autoencoder_kl", VAE, vae.names(VAE)),
+        "text_encoder": ("clip_text", TEXT, clip_text.names(TEXT)),
+    }
     for part, (name, sizes, entries) in parts.items():
         arrays = {f"{part}.{e.ours}": drawn(part, e.ours, e.our_shape) for e in entries}
         write_safetensors(where / f"{part}.safetensors", arrays)

@@ -1,4 +1,6 @@
-"""The 910A backend inside a compiled graph: the operators of the twin called through `ops.Custom`, forward and backward."""
+"""The 910A backend inside a compiled graph: the operators of the twin called through `ops.Custom`,
+forward and backward.
+"""
 
 import ascendc_oracle as oracle
 import numpy as np
@@ -15,14 +17,21 @@ from mindlong.ops.attention.visible import Visible
 class Attend(nn.Cell):
     def __init__(self, scale, visible):
         super().__init__()
-        self.kernel, self.scale, self.visible = flash_910a.operator(str(emulate.compile_twin())), scale, visible
+        self.kernel, self.scale, self.visible = (
+            flash_910a.operator(str(emulate.compile_twin())),
+            scale,
+            visible,
+        )
 
     def construct(self, q, k, v):
         return flash_910a.attend_910a(self.kernel, q, k, v, self.scale, self.visible)
 
 
-CASES = {"plain": (1, 2, 140, 70, 64, Visible()), "padded to 48": (1, 2, 70, 150, 40, Visible()),
-         "window and keys": (2, 1, 60, 60, 32, Visible((50, 31), 1, 1, 15))}
+CASES = {
+    "plain": (1, 2, 140, 70, 64, Visible()),
+    "padded to 48": (1, 2, 70, 150, 40, Visible()),
+    "window and keys": (2, 1, 60, 60, 32, Visible((50, 31), 1, 1, 15)),
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -33,9 +42,13 @@ def test_a_graph_with_the_operators_equals_float64(name):
     cell = Attend(scale, (visible.key_counts, visible.back, visible.ahead, visible.unit))
     tensors = [Tensor(x.reshape(batch, heads, -1, width)) for x in (q, k, v, do)]
     got = [cell(*tensors[:3]), *ops.GradOperation(get_all=True, sens_param=True)(cell)(*tensors)]
-    o, _, *gradients = oracle.attention(q, k, v, scale, oracle.seen(visible, batch * heads, heads, queries, keys), do)
+    o, _, *gradients = oracle.attention(
+        q, k, v, scale, oracle.seen(visible, batch * heads, heads, queries, keys), do
+    )
     for a, b in zip(got, (o, *gradients), strict=True):
-        np.testing.assert_allclose(a.asnumpy().reshape(b.shape), b, atol=3e-3 * max(1, np.abs(b).max()))
+        np.testing.assert_allclose(
+            a.asnumpy().reshape(b.shape), b, atol=3e-3 * max(1, np.abs(b).max())
+        )
 
 
 class Plain(nn.Cell):
@@ -46,9 +59,13 @@ class Plain(nn.Cell):
 @pytest.mark.parametrize("chunk", [7, 32])
 def test_chunks_that_are_computed_again_change_nothing(chunk):
     rng = np.random.default_rng(12)
-    q, k, v, do = (Tensor(rng.standard_normal((2, 3, n, 16)).astype(np.float32)) for n in (30, 20, 20, 30))
+    q, k, v, do = (
+        Tensor(rng.standard_normal((2, 3, n, 16)).astype(np.float32)) for n in (30, 20, 20, 30)
+    )
     mask = Tensor(rng.standard_normal((2, 1, 30, 20)).astype(np.float32))
     cell, step = ChunkedAttention(0.25, chunk), ops.GradOperation(get_all=True, sens_param=True)
-    np.testing.assert_allclose(cell(q, k, v, mask).asnumpy(), Plain()(q, k, v, mask).asnumpy(), atol=2e-6)
+    np.testing.assert_allclose(
+        cell(q, k, v, mask).asnumpy(), Plain()(q, k, v, mask).asnumpy(), atol=2e-6
+    )
     for a, b in zip(step(cell)(q, k, v, mask, do), step(Plain())(q, k, v, mask, do), strict=True):
         np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), atol=2e-6)

@@ -1,4 +1,6 @@
-"""The host side of the 910A operators, compiled against stand-ins for CANN's headers; how they are built and verified."""
+"""The host side of the 910A operators, compiled against stand-ins for CANN's headers; how they are
+built and verified.
+"""
 
 import ctypes
 import functools
@@ -21,7 +23,9 @@ def host():
 def launch(op, *shapes):
     numbers = np.array([tuple(s) + (1,) * (4 - len(s)) for s in shapes], np.int64)
     steer, outputs = (ctypes.c_int64 * 6)(), (ctypes.c_int64 * 12)()
-    done = host().host_launch(op.encode(), len(shapes), numbers.ctypes.data_as(ctypes.c_void_p), steer, outputs)
+    done = host().host_launch(
+        op.encode(), len(shapes), numbers.ctypes.data_as(ctypes.c_void_p), steer, outputs
+    )
     return done, list(steer), [tuple(outputs[i : i + 4]) for i in range(0, 12, 4)]
 
 
@@ -44,7 +48,14 @@ def test_mindspore_and_cann_are_told_the_same_ports(op):
 
 def test_the_forward_launch_and_its_shapes():
     done, steer, outputs = launch(layout.FORWARD, Q, K, K, CONTROL)
-    assert done == 0 and steer == [12, 6, 300, 500, 64, 0]  # 6 rows of 3 tiles, two at a time: 12 tasks
+    assert done == 0 and steer == [
+        12,
+        6,
+        300,
+        500,
+        64,
+        0,
+    ]  # 6 rows of 3 tiles, two at a time: 12 tasks
     assert outputs[:2] == [Q, TAILS] and layout.tails(6, 300) == TAILS
 
 
@@ -56,11 +67,21 @@ def test_the_backward_launches_and_their_shapes():
 
 
 def test_no_more_cores_than_the_chip_has():
-    assert launch(layout.FORWARD, (8, 8, 300, 64), (8, 8, 300, 64), (8, 8, 300, 64), CONTROL)[1][0] == 32
+    assert (
+        launch(layout.FORWARD, (8, 8, 300, 64), (8, 8, 300, 64), (8, 8, 300, 64), CONTROL)[1][0]
+        == 32
+    )
 
 
-@pytest.mark.parametrize(("q", "k"), [((2, 3, 300, 40), (2, 3, 500, 40)), ((2, 3, 300, 176), (2, 3, 500, 176)),
-                                      ((2, 3, 300, 64), (2, 3, 500, 32)), ((2, 3, 300, 64), (2, 2, 500, 64))])
+@pytest.mark.parametrize(
+    ("q", "k"),
+    [
+        ((2, 3, 300, 40), (2, 3, 500, 40)),
+        ((2, 3, 300, 176), (2, 3, 500, 176)),
+        ((2, 3, 300, 64), (2, 3, 500, 32)),
+        ((2, 3, 300, 64), (2, 2, 500, 64)),
+    ],
+)
 def test_a_shape_that_the_kernel_does_not_take_is_refused_on_the_host(q, k):
     assert launch(layout.FORWARD, q, k, k, CONTROL)[0] == 1
 
@@ -68,14 +89,21 @@ def test_a_shape_that_the_kernel_does_not_take_is_refused_on_the_host(q, k):
 def test_the_build_hands_sources_and_chip_to_mindspores_compiler(tmp_path, monkeypatch, capsys):
     tool = tmp_path / "tool"
     tool.mkdir()
-    (tool / "setup.py").write_text("import os, sys, json\na = sys.argv\no = a[a.index('-o') + 1]\nk = a[a.index('-k') + 1]\n"
-                                   "open(os.path.join(a[a.index('--install_path') + 1], 'seen'), 'w').write(json.dumps("
-                                   "[a[1:], sorted(os.listdir(o)), sorted(os.listdir(k))]))\n")
+    (tool / "setup.py").write_text(
+        "import os, sys, json\na = sys.argv\no = a[a.index('-o') + 1]\nk = a[a.index('-k') + 1]\n"
+        "open(os.path.join(a[a.index('--install_path') + 1], 'seen'), 'w').write(json.dumps("
+        "[a[1:], sorted(os.listdir(o)), sorted(os.listdir(k))]))\n"
+    )
     folder = build_command.build(tmp_path, tool, tmp_path / "opp")
     seen = (tmp_path / "opp" / "seen").read_text()
     assert folder == tmp_path / "opp" / "vendors" / "mindlong"
-    for word in ('"--soc_version", "ascend910"', "mindlong_attention_backward_keys.cpp", "mindlong_attention_tiles.h",
-                 "mindlong_attention_tiling.h", '"--vendor_name", "mindlong"'):
+    for word in (
+        '"--soc_version", "ascend910"',
+        "mindlong_attention_backward_keys.cpp",
+        "mindlong_attention_tiles.h",
+        "mindlong_attention_tiling.h",
+        '"--vendor_name", "mindlong"',
+    ):
         assert word in seen
     (tool / "setup.py").write_text("import sys; sys.exit('no bisheng')")
     with pytest.raises(UserError, match="no bisheng"):

@@ -1,4 +1,6 @@
-"""The 910A attention kernels, forward and backward, on the twin: numbers against float64 while hazards and bounds are watched."""
+"""The 910A attention kernels, forward and backward, on the twin: numbers against float64 while
+hazards and bounds are watched.
+"""
 
 import ascendc_oracle as oracle
 import numpy as np
@@ -9,8 +11,19 @@ from mindlong.ops.ascendc.layout import control, from_tails
 from mindlong.ops.attention.visible import FAR, Visible
 
 SHAPES = [  # rows, queries, keys, width
-    (1, 128, 128, 64), (2, 200, 300, 64), (1, 700, 77, 64), (3, 5, 3, 16), (2, 300, 77, 48), (1, 7, 1, 64), (1, 1, 500, 32),
-    (1, 300, 140, 80), (1, 130, 260, 96), (1, 150, 300, 112), (1, 260, 140, 128), (1, 140, 200, 144), (1, 256, 384, 160),
+    (1, 128, 128, 64),
+    (2, 200, 300, 64),
+    (1, 700, 77, 64),
+    (3, 5, 3, 16),
+    (2, 300, 77, 48),
+    (1, 7, 1, 64),
+    (1, 1, 500, 32),
+    (1, 300, 140, 80),
+    (1, 130, 260, 96),
+    (1, 150, 300, 112),
+    (1, 260, 140, 128),
+    (1, 140, 200, 144),
+    (1, 256, 384, 160),
 ]
 MASKS = {  # rows, heads, queries, keys, width, visible
     "keys": (4, 2, 96, 200, 64, Visible(key_counts=(7, 130))),
@@ -35,7 +48,9 @@ def compare(got, want, blind=None, names=("o", "log-sum", "dq", "dk", "dv")):
         if name == "log-sum" and blind is not None:
             a, b = np.where(blind, 0, a), np.where(blind, 0, b)
         allowed = 2e-3 * max(1.0, np.abs(b).max())
-        assert np.abs(a - b).max() < allowed, f"{name}: {np.abs(a - b).max():.1e} of {np.abs(b).max():.1e}"
+        assert np.abs(a - b).max() < allowed, (
+            f"{name}: {np.abs(a - b).max():.1e} of {np.abs(b).max():.1e}"
+        )
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -60,7 +75,9 @@ def _huge(size):
 
 def _rising():
     q, k, v, do = oracle.draw(1, 32, 640, 64, seed=3)
-    k = (k * np.float16(0.1) + np.sign(q[:, :1]) * np.linspace(-2, 2, 640)[None, :, None]).astype(np.float16)
+    k = (k * np.float16(0.1) + np.sign(q[:, :1]) * np.linspace(-2, 2, 640)[None, :, None]).astype(
+        np.float16
+    )
     return q, k, v, do
 
 
@@ -85,9 +102,15 @@ def _tiny_gradient():
     return q, k, v, (do * np.float16(2**-6)).astype(np.float16)
 
 
-ADVERSARIAL = {"scores of 1e3": lambda: _huge(12), "scores of 1e4": lambda: _huge(40), "a maximum that rises": _rising,
-               "a maximum in the last key": _last_key_wins, "all scores equal": _equal, "values of zero": _zero_values,
-               "a small gradient": _tiny_gradient}
+ADVERSARIAL = {
+    "scores of 1e3": lambda: _huge(12),
+    "scores of 1e4": lambda: _huge(40),
+    "a maximum that rises": _rising,
+    "a maximum in the last key": _last_key_wins,
+    "all scores equal": _equal,
+    "values of zero": _zero_values,
+    "a small gradient": _tiny_gradient,
+}
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
@@ -96,13 +119,16 @@ def test_adversarial_inputs(name):
     scale = q.shape[-1] ** -0.5
     want = oracle.attention(q, k, v, scale, do=do)
     got = both(q, k, v, do, scale)
-    # What enters the chip is q * scale rounded to half, so scores of 1e4 are known to a few units only: the oracle gets the same.
+    # What enters the chip is q * scale rounded to half, so scores of 1e4 are known to a few units
+    # only: the oracle gets the same.
     rounded = oracle.attention((q.astype(np.float32) * scale).astype(np.float16), k, v, 1.0, do=do)
     want = (*rounded[:2], rounded[2] * scale, *rounded[3:]) if "1e" in name else want
     for label, a, b in zip(("o", "log-sum", "dq", "dk", "dv"), got, want, strict=True):
         assert np.isfinite(a).all(), label
         error = np.abs(a - b).max()
-        assert error < 3e-3 * max(1.0, np.abs(b).max()), f"{label}: {error:.1e} of {np.abs(b).max():.1e}"
+        assert error < 3e-3 * max(1.0, np.abs(b).max()), (
+            f"{label}: {error:.1e} of {np.abs(b).max():.1e}"
+        )
 
 
 def test_the_result_does_not_depend_on_the_number_of_cores():
@@ -122,7 +148,9 @@ def test_a_shifted_loss_scale_shifts_the_gradients():
 
 @pytest.mark.parametrize("array", range(6))
 def test_a_tensor_that_is_too_small_is_seen(array):
-    """The twin knows where every tensor ends: a shape that is larger than its arrays is an error, not a wrong number."""
+    """The twin knows where every tensor ends: a shape that is larger than its arrays is an error,
+    not a wrong number.
+    """
     q, k, v, _ = oracle.draw(1, 128, 128, 32)
     o, tails = np.empty_like(q), np.empty((1, 1, 128, 16), np.float16)
     arrays = [q, k, v, control(1, 1, 128, 1.0), o, tails]
@@ -133,7 +161,9 @@ def test_a_tensor_that_is_too_small_is_seen(array):
 
 
 def test_the_cube_bounds_or_nearly_bounds_heads_of_64():
-    """At least 60 % of the cube's peak by the pipes' busy times, forward and backward, at the platform file's rates."""
+    """At least 60 % of the cube's peak by the pipes' busy times, forward and backward, at the
+    platform file's rates.
+    """
     q, k, v, do = oracle.draw(1, 512, 2048, 64)
     o, logsum, report = emulate.forward(q, k, v, 0.125, cores=1, watch=False)
     products = 512 * 2048 * 64

@@ -1,4 +1,6 @@
-"""The tests of the 910A kernels notice most changes of the kernels: a mutation test, bounded in time."""
+"""The tests of the 910A kernels notice most changes of the kernels: a mutation test, bounded in
+time.
+"""
 
 import os
 import subprocess
@@ -13,15 +15,27 @@ LIMIT = 160  # seconds for each of two processes
 
 @pytest.mark.slow
 def test_most_mutants_are_killed(tmp_path):
-    """Every synchronisation left out once, and the changes of ascendc_changes.txt; what survives is printed.
+    """Every synchronisation left out once, and the changes of ascendc_changes.txt; what survives is
+    printed.
 
     The aim is nine of ten; in a sample of 44, 35 were killed (docs/ascend.md).
     """
     parts = []
     for part in range(2):
-        command = [sys.executable, str(HERE / "ascendc_mutants.py"), str(tmp_path / str(part)), str(part), "2", str(LIMIT)]
+        command = [
+            sys.executable,
+            str(HERE / "ascendc_mutants.py"),
+            str(tmp_path / str(part)),
+            str(part),
+            "2",
+            str(LIMIT),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-        parts.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment))
+        parts.append(
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            )
+        )
     killed = count = 0
     for process in parts:
         out, err = process.communicate()

@@ -1,4 +1,6 @@
-"""What is said to the vendor's operator of a 910B, rule by rule, and that a stand-in with its semantics computes the same."""
+"""What is said to the vendor's operator of a 910B, rule by rule, and that a stand-in with its
+semantics computes the same.
+"""
 
 import mindspore as ms
 import numpy as np
@@ -12,7 +14,9 @@ from mindlong.ops.attention.visible import FAR, Visible
 from mindlong.utils.errors import ConfigError
 
 
-@pytest.mark.parametrize(("width", "padded"), [(16, 16), (40, 48), (64, 64), (72, 80), (160, 160), (512, 512), (1, 16)])
+@pytest.mark.parametrize(
+    ("width", "padded"), [(16, 16), (40, 48), (64, 64), (72, 80), (160, 160), (512, 512), (1, 16)]
+)
 def test_the_width_is_padded_and_the_scale_is_that_of_the_true_width(width, padded):
     p = plan((2, 8, 64, width), 64, width**-0.5)
     assert p.width == padded and p.scalar_value == width**-0.5 and p.scale_queries == 1
@@ -24,9 +28,16 @@ def test_no_mask_leaves_every_argument_at_its_default():
     assert (p.rows, p.heads) == (2, 8)
 
 
-@pytest.mark.parametrize(("shape", "keys", "words"), [((1, 1, 600_000, 16), 16, "524288"), ((1, 1, 16, 16), 600_000, "524288"),
-                                                      ((1, 1, 16, 528), 16, "512"), ((1, 300, 16, 16), 16, "256 heads"),
-                                                      ((4099, 1, 16, 16), 16, "2048 rows")])
+@pytest.mark.parametrize(
+    ("shape", "keys", "words"),
+    [
+        ((1, 1, 600_000, 16), 16, "524288"),
+        ((1, 1, 16, 16), 600_000, "524288"),
+        ((1, 1, 16, 528), 16, "512"),
+        ((1, 300, 16, 16), 16, "256 heads"),
+        ((4099, 1, 16, 16), 16, "2048 rows"),
+    ],
+)
 def test_a_limit_of_the_operator_is_named(shape, keys, words):
     with pytest.raises(ConfigError, match=words):
         plan(shape, keys, 1.0)
@@ -34,7 +45,9 @@ def test_a_limit_of_the_operator_is_named(shape, keys, words):
 
 def test_too_many_rows_are_moved_into_the_heads():
     assert [getattr(plan((8192, 5, 16, 64), 16, 0.125), f) for f in ("rows", "heads")] == [2048, 20]
-    with pytest.raises(ConfigError, match="2048 rows"):  # with a bias for each the rows are not alike
+    with pytest.raises(
+        ConfigError, match="2048 rows"
+    ):  # with a bias for each the rows are not alike
         plan((8192, 5, 16, 64), 16, 0.125, bias_rows=8192)
 
 
@@ -57,9 +70,16 @@ def test_a_short_band_gives_its_mask_and_the_tokens_that_it_reaches():
 
 def test_a_long_square_band_of_tokens_takes_the_compressed_triangle():
     p = plan((1, 1, 4096, 16), 4096, 1.0, Visible(back=100, ahead=7))
-    assert (p.sparse_mode, p.pre_tokens, p.next_tokens, p.discard.shape) == (4, 100, 7, (2048, 2048))
+    assert (p.sparse_mode, p.pre_tokens, p.next_tokens, p.discard.shape) == (
+        4,
+        100,
+        7,
+        (2048, 2048),
+    )
     assert p.discard[0, 1] == 1 and p.discard[1, 0] == 0 and p.discard[5, 5] == 0
-    assert plan((1, 1, 4096, 16), 4000, 1.0, Visible(back=100, ahead=7)).sparse_mode == 0  # counted from the other corner
+    assert (
+        plan((1, 1, 4096, 16), 4000, 1.0, Visible(back=100, ahead=7)).sparse_mode == 0
+    )  # counted from the other corner
     assert plan((1, 1, 4096, 16), 4096, 1.0, Visible(back=100, ahead=7, unit=2)).sparse_mode == 0
 
 
@@ -103,16 +123,23 @@ CASES = {  # rows, heads, queries, keys, width, visible, bias
 }
 
 
-@pytest.mark.parametrize(("name", "scale_shift"), [*((name, False) for name in CASES), ("bias", True)])
+@pytest.mark.parametrize(
+    ("name", "scale_shift"), [*((name, False) for name in CASES), ("bias", True)]
+)
 def test_the_operator_as_documented_computes_the_attention(name, scale_shift, monkeypatch):
     rows, heads, queries, keys, width, visible, has_bias = CASES[name]
     monkeypatch.setattr(module, "vendor_operator", vendor_attention.make(scale_shift))
     draw = np.random.default_rng(7)
-    q, k, v = (draw.standard_normal((rows, heads, n, width)).astype(np.float16) for n in (queries, keys, keys))
+    q, k, v = (
+        draw.standard_normal((rows, heads, n, width)).astype(np.float16)
+        for n in (queries, keys, keys)
+    )
     bias = draw.standard_normal((1, heads, queries, keys)).astype(np.float32) if has_bias else None
     cell = Attend(width**-0.5, (visible.key_counts, visible.back, visible.ahead, visible.unit))
     got = cell(Tensor(q), Tensor(k), Tensor(v), *([] if bias is None else [Tensor(bias)]))
-    want = expected(*(x.astype(np.float64) for x in (q, k, v)), width**-0.5, visible.seen(queries, keys), bias)
+    want = expected(
+        *(x.astype(np.float64) for x in (q, k, v)), width**-0.5, visible.seen(queries, keys), bias
+    )
     np.testing.assert_allclose(got.asnumpy(), want, atol=2e-3)
 
 

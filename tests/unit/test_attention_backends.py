@@ -9,22 +9,37 @@ from mindlong.ops import attention
 from mindlong.ops.attention.table import BACKENDS, choose
 from mindlong.utils.errors import ConfigError
 
-HALF = {"dtype": "float16", "head_dim": 40, "mask_kind": "none", "direction": "train", "lengths": (4096, 4096)}
+HALF = {
+    "dtype": "float16",
+    "head_dim": 40,
+    "mask_kind": "none",
+    "direction": "train",
+    "lengths": (4096, 4096),
+}
 
 
 def ask(chip, **changes):
     return choose(chip, **{**HALF, **changes})
 
 
-@pytest.mark.parametrize(("chip", "dtype", "backend"), [("cpu", "float32", "native"), ("910b", "float16", "flash_910b"),
-                                                        ("910b", "bfloat16", "flash_910b"), ("910a", "float16", "flash_910a")])
+@pytest.mark.parametrize(
+    ("chip", "dtype", "backend"),
+    [
+        ("cpu", "float32", "native"),
+        ("910b", "float16", "flash_910b"),
+        ("910b", "bfloat16", "flash_910b"),
+        ("910a", "float16", "flash_910a"),
+    ],
+)
 def test_each_chip_takes_its_own_backend(chip, dtype, backend):
     assert ask(chip, dtype=dtype).backend == backend
 
 
 def test_what_is_missing_or_too_wide_falls_back_and_says_why():
     choice = ask("910a", missing={"flash_910a": "the operator is not built"}, heads=8)
-    assert choice.backend == "chunked" and "not built" in choice.reason and "512 MB" in choice.reason
+    assert (
+        choice.backend == "chunked" and "not built" in choice.reason and "512 MB" in choice.reason
+    )
     assert ask("910a", head_dim=512, lengths=(64, 64)).backend == "math"
     assert "width 1 to 160" in ask("910a", head_dim=512).reason
     assert ask("910a", mask_kind="bias").backend != "flash_910a"
@@ -33,16 +48,19 @@ def test_what_is_missing_or_too_wide_falls_back_and_says_why():
     assert ask("910b", dtype="float32").backend != "flash_910b"
 
 
-@pytest.mark.parametrize(("backend", "chip", "changes", "words"), [
-    ("flash_910b", "cpu", {}, "runs on 910b"),
-    ("flash_910b", "910b", {"dtype": "float32"}, "float16 or bfloat16"),
-    ("flash_910b", "910b", {"head_dim": 576}, "width 1 to 512"),
-    ("flash_910b", "910b", {"lengths": (600_000, 16)}, "524288 tokens"),
-    ("flash_910b", "910b", {"heads": 300}, "256 heads"),
-    ("flash_910a", "910a", {"mask_kind": "bias"}, "none, keys, band"),
-    ("flash_910a", "910a", {"dtype": "bfloat16"}, "float16"),
-    ("native", "cpu", {"dtype": "float16"}, "float32"),
-])
+@pytest.mark.parametrize(
+    ("backend", "chip", "changes", "words"),
+    [
+        ("flash_910b", "cpu", {}, "runs on 910b"),
+        ("flash_910b", "910b", {"dtype": "float32"}, "float16 or bfloat16"),
+        ("flash_910b", "910b", {"head_dim": 576}, "width 1 to 512"),
+        ("flash_910b", "910b", {"lengths": (600_000, 16)}, "524288 tokens"),
+        ("flash_910b", "910b", {"heads": 300}, "256 heads"),
+        ("flash_910a", "910a", {"mask_kind": "bias"}, "none, keys, band"),
+        ("flash_910a", "910a", {"dtype": "bfloat16"}, "float16"),
+        ("native", "cpu", {"dtype": "float16"}, "float32"),
+    ],
+)
 def test_a_forced_backend_that_cannot_serve_names_the_limit(backend, chip, changes, words):
     with pytest.raises(ConfigError, match=words):
         ask(chip, forced=backend, **changes)

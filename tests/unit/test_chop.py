@@ -1,4 +1,6 @@
-"""Cutting videos into clips: every frame where the plan says, no clip over a cut, nothing overwritten."""
+"""Cutting videos into clips: every frame where the plan says, no clip over a cut, nothing
+overwritten.
+"""
 
 import csv
 import os
@@ -19,7 +21,9 @@ CUTS = (0, 30, 52, 60)
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    """80 frames in four scenes: moving shapes before grounds that differ, among them two that resemble each other."""
+    """80 frames in four scenes: moving shapes before grounds that differ, among them two that
+    resemble each other.
+    """
     grounds = [(20, 30, 90), (200, 190, 160), (30, 110, 50), (120, 40, 40)]
     scenes = []
     for i, (first, end) in enumerate(zip(CUTS, (*CUTS[1:], 80), strict=True)):
@@ -42,10 +46,25 @@ def test_pieces_follow_each_other_and_the_rest_is_left():
 
 
 def test_overlapping_and_spaced_pieces():
-    assert [(p.first, p.end) for p in plan(found(20), ChopOptions(8, stride=4))] == [(0, 8), (4, 12), (8, 16), (12, 20)]
-    assert [(p.first, p.end) for p in plan(found(22), ChopOptions(8, stride=4, least=2))][-1] == (16, 22)
-    assert [(p.first, p.end) for p in plan(found(20), ChopOptions(8, stride=4, least=2))][-1] == (12, 20)  # all is covered
-    assert [(p.first, p.end) for p in plan(found(40), ChopOptions(8, stride=16))] == [(0, 8), (16, 24), (32, 40)]
+    assert [(p.first, p.end) for p in plan(found(20), ChopOptions(8, stride=4))] == [
+        (0, 8),
+        (4, 12),
+        (8, 16),
+        (12, 20),
+    ]
+    assert [(p.first, p.end) for p in plan(found(22), ChopOptions(8, stride=4, least=2))][-1] == (
+        16,
+        22,
+    )
+    assert [(p.first, p.end) for p in plan(found(20), ChopOptions(8, stride=4, least=2))][-1] == (
+        12,
+        20,
+    )  # all is covered
+    assert [(p.first, p.end) for p in plan(found(40), ChopOptions(8, stride=16))] == [
+        (0, 8),
+        (16, 24),
+        (32, 40),
+    ]
 
 
 def test_no_piece_reaches_over_a_cut():
@@ -81,7 +100,9 @@ def test_written_clips_hold_the_frames_of_the_plan(film, tmp_path):
     with pytest.raises(UserError, match="nothing is overwritten"):
         write_pieces(film, tmp_path / "out", seen, pieces, options)
     rows = list(csv.DictReader((tmp_path / "out" / "my_film_clips.csv").read_text().splitlines()))
-    assert [int(r["first_frame"]) for r in rows] == [p.first for p in pieces] and rows[0]["clip"] == "my_film_00000"
+    assert [int(r["first_frame"]) for r in rows] == [p.first for p in pieces] and rows[0][
+        "clip"
+    ] == "my_film_00000"
     assert len(ClipFolder(tmp_path / "out", 4, (24, 24)).paths) == len(pieces)
 
 
@@ -105,7 +126,9 @@ def test_a_video_that_shrank_since_the_survey_leaves_no_half_clip(film, tmp_path
     assert sorted(os.listdir(tmp_path)) == ["my_film_00000.mp4", "my_film_00001.mp4"]
 
 
-@pytest.mark.parametrize("options", [{"length": 0}, {"stride": -1}, {"length": 100, "stride": 5}, {"fps": -1.0}])
+@pytest.mark.parametrize(
+    "options", [{"length": 0}, {"stride": -1}, {"length": 100, "stride": 5}, {"fps": -1.0}]
+)
 def test_impossible_options_are_refused(options):
     with pytest.raises(ConfigError):
         ChopOptions(**options)
@@ -116,7 +139,11 @@ def test_the_tool_plans_writes_and_never_overwrites(film, tmp_path, capsys):
     arguments = [str(film), "--out", str(out), "--length", "16", "--scenes", "--kind", "gif"]
     assert command([*arguments, "--dry_run"]) == 0 and not out.exists()
     said = capsys.readouterr().out
-    assert "80 frames at 10 a second" in said and "4 scenes from frames 0, 30, 52, 60" in said and "3 clips, 48 frames used" in said
+    assert (
+        "80 frames at 10 a second" in said
+        and "4 scenes from frames 0, 30, 52, 60" in said
+        and "3 clips, 48 frames used" in said
+    )
     assert command(arguments) == 0
     before = {name: (out / name).read_bytes() for name in os.listdir(out)}
     assert len(before) == 4
@@ -124,13 +151,16 @@ def test_the_tool_plans_writes_and_never_overwrites(film, tmp_path, capsys):
     assert before == {name: (out / name).read_bytes() for name in os.listdir(out)}
 
 
-@pytest.mark.parametrize(("arguments", "code", "words"), [
-    (["nothing.mp4"], 3, "does not exist"),
-    (["FILM", "--length", "300"], 3, "no video is 300 frames long"),
-    (["FILM", "FILM"], 2, "two videos are called 'my film'"),
-    (["FILM", "--length", "0"], 2, "length 0"),
-    (["TEXT"], 3, "neither a video"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nothing.mp4"], 3, "does not exist"),
+        (["FILM", "--length", "300"], 3, "no video is 300 frames long"),
+        (["FILM", "FILM"], 2, "two videos are called 'my film'"),
+        (["FILM", "--length", "0"], 2, "length 0"),
+        (["TEXT"], 3, "neither a video"),
+    ],
+)
 def test_mistakes_are_one_sentence(film, tmp_path, capsys, arguments, code, words):
     (tmp_path / "a.txt").write_text("")
     places = {"FILM": str(film), "TEXT": str(tmp_path / "a.txt")}

@@ -1,4 +1,6 @@
-"""A whole UNet on simulated ranks: however a video is split, the prediction is that of one process."""
+"""A whole UNet on simulated ranks: however a video is split, the prediction is that of one
+process.
+"""
 
 import numpy as np
 import pytest
@@ -16,7 +18,15 @@ from mindlong.spec.families import family
 from mindlong.utils.errors import ConfigError
 
 pytestmark = [pytest.mark.usefixtures("eager"), pytest.mark.slow]  # a network compiled for each
-SPLITS = [([6, 6], 2), ([4, 4, 4], 3), ([3, 3, 3, 3], 4), ([2] * 6, 6), ([5, 3, 4], 3), ([1, 7, 1, 3], 2), ([1] * 12, 5)]
+SPLITS = [
+    ([6, 6], 2),
+    ([4, 4, 4], 3),
+    ([3, 3, 3, 3], 4),
+    ([2] * 6, 6),
+    ([5, 3, 4], 3),
+    ([1, 7, 1, 3], 2),
+    ([1] * 12, 5),
+]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +49,10 @@ def whole(network):
     import mindspore as ms
 
     ms.set_context(mode=ms.PYNATIVE_MODE, pynative_synchronize=True)
-    return {name: run(network, layout([FRAMES], *name), 1, *inputs()) for name in (("all", ""), ("window:5", "spread:4"))}
+    return {
+        name: run(network, layout([FRAMES], *name), 1, *inputs())
+        for name in (("all", ""), ("window:5", "spread:4"))
+    }
 
 
 def test_one_clip_that_reads_everything_is_the_network_itself(unet, whole):
@@ -49,7 +62,9 @@ def test_one_clip_that_reads_everything_is_the_network_itself(unet, whole):
 
 
 def test_the_same_table_in_the_networks_own_attention_gives_the_same(whole):
-    spec = family("videocrafter2").spec(**SIZES).reading("time", "window:5,spread:4")  # its doubles count twice
+    spec = (
+        family("videocrafter2").spec(**SIZES).reading("time", "window:5,spread:4")
+    )  # its doubles count twice
     alike = UNet(spec)
     fill(alike)
     doubled = alike(*map(Tensor, inputs())).asnumpy()
@@ -57,7 +72,10 @@ def test_the_same_table_in_the_networks_own_attention_gives_the_same(whole):
     once = UNet(family("videocrafter2").spec(**SIZES).reading("time", "window:5"))
     fill(once)
     want = once(*map(Tensor, inputs())).asnumpy()
-    assert spread(run(ShardedUNet(once), layout([5, 7], "window:5", ""), 2, *inputs()), want, want) < 1e-5
+    assert (
+        spread(run(ShardedUNet(once), layout([5, 7], "window:5", ""), 2, *inputs()), want, want)
+        < 1e-5
+    )
 
 
 @pytest.mark.parametrize(("lengths", "ranks"), SPLITS)
@@ -68,7 +86,9 @@ def test_any_split_gives_what_one_process_gives(network, whole, lengths, ranks):
 
 
 def test_reading_everything_survives_a_split_to_the_last_bit(network, whole):
-    assert np.array_equal(run(network, layout([5, 3, 4], "all", ""), 3, *inputs()), whole["all", ""])
+    assert np.array_equal(
+        run(network, layout([5, 3, 4], "all", ""), 3, *inputs()), whole["all", ""]
+    )
 
 
 def test_how_clips_are_dealt_to_ranks_changes_no_bit(network):
@@ -84,7 +104,9 @@ def test_features_parked_in_host_memory_change_no_bit(network):
         parked.append(x.asnumpy())
         return parked[-1]
 
-    assert np.array_equal(run(network, clips, 1, *inputs()), run(network, clips, 1, *inputs(), park=park))
+    assert np.array_equal(
+        run(network, clips, 1, *inputs()), run(network, clips, 1, *inputs(), park=park)
+    )
     assert sum(x.nbytes for x in parked) == 12 * kept_bytes(network.unet.spec, (4, 6))
 
 
@@ -93,7 +115,10 @@ def test_phases_guidance_batches_and_odd_sizes(network):
     x, _, context, fps = inputs(7, 2, (5, 3))
     for t in (799, 800):
         t_B = np.full(2, t, np.int32)
-        one, three = (run(network, layout(parts, tuning=tuning), len(parts), x, t_B, context, fps) for parts in ([7], [3, 1, 3]))
+        one, three = (
+            run(network, layout(parts, tuning=tuning), len(parts), x, t_B, context, fps)
+            for parts in ([7], [3, 1, 3])
+        )
         assert spread(one, three, one) < 1e-5
         plain = run(network, layout([7]), 1, x, t_B, context, fps)
         assert spread(one, plain, one) > 1e-3
@@ -103,7 +128,9 @@ def test_a_prompt_for_each_frame(network):
     x, t, context, fps = inputs(6)
     every = np.repeat(context[:, None], 6, 1)
     every[:, 3:] *= -1
-    one, two = (run(network, layout(lengths), n, x, t, every, fps) for lengths, n in (([6], 1), ([3, 3], 2)))
+    one, two = (
+        run(network, layout(lengths), n, x, t, every, fps) for lengths, n in (([6], 1), ([3, 3], 2))
+    )
     assert spread(one, two, one) < 1e-5
     assert spread(one, run(network, layout([6]), 1, x, t, context, fps), one) > 1e-3
 

@@ -1,4 +1,6 @@
-"""infer.py pipeline=clip_parallel from prompt to file: clips cannot be seen in it, a stopped run goes on, all strategies run."""
+"""infer.py pipeline=clip_parallel from prompt to file: clips cannot be seen in it, a stopped run
+goes on, all strategies run.
+"""
 
 import gc
 import json
@@ -14,8 +16,18 @@ from mindlong.ops import device
 from mindlong.pipelines.long import clip_parallel_run
 from mindlong.pipelines.long.clip_parallel_plan import mixed
 
-COMMON = ["pipeline=clip_parallel", "prompt=a", "frames=6", "size=[8,12]", "env.mode=pynative", "env.native='off'",
-          "formats=[gif,png]", "sample.steps=3", "local='window:3'", "spread='spread:2'"]
+COMMON = [
+    "pipeline=clip_parallel",
+    "prompt=a",
+    "frames=6",
+    "size=[8,12]",
+    "env.mode=pynative",
+    "env.native='off'",
+    "formats=[gif,png]",
+    "sample.steps=3",
+    "local='window:3'",
+    "spread='spread:2'",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -40,14 +52,18 @@ def run(weights, out, *pairs):
 @pytest.fixture(scope="module")
 def whole(weights, tmp_path_factory):
     ms.set_context(pynative_synchronize=True)
-    return run(weights, tmp_path_factory.mktemp("whole"), "clips=1", "sample.sampler=dpm_solver_sde")
+    return run(
+        weights, tmp_path_factory.mktemp("whole"), "clips=1", "sample.sampler=dpm_solver_sde"
+    )
 
 
 @pytest.mark.parametrize("clips", ["clips=3", "lengths=[1,4,1]"])
 @pytest.mark.slow
 def test_clips_cannot_be_seen_in_the_video(weights, tmp_path, whole, clips):
     made, latents = run(weights, tmp_path, clips, "sample.sampler=dpm_solver_sde")
-    assert latents.shape == (4, 6, 4, 6) and np.abs(latents - whole[1]).max() <= 1e-5 * whole[1].std()
+    assert (
+        latents.shape == (4, 6, 4, 6) and np.abs(latents - whole[1]).max() <= 1e-5 * whole[1].std()
+    )
     frames, _ = read_video(made / "video.gif")
     assert frames.shape == (6, 8, 12, 3) and (made / "contact_sheet.png").exists()
     record = json.loads((made / "video.json").read_text())
@@ -58,7 +74,13 @@ def test_clips_cannot_be_seen_in_the_video(weights, tmp_path, whole, clips):
 @pytest.mark.parametrize("sampler", ["dpm_solver_sde", "ddim"])
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_after_the_last_saved_step(weights, tmp_path, monkeypatch, sampler):
-    pairs = ["clips=2", f"sample.sampler={sampler}", "sample.eta=1", "save_every=1", "sample.steps=4"]
+    pairs = [
+        "clips=2",
+        f"sample.sampler={sampler}",
+        "sample.eta=1",
+        "save_every=1",
+        "sample.steps=4",
+    ]
     _, want = run(weights, tmp_path / "a", *pairs)
     whole_after = clip_parallel_run._Told.after
 
@@ -78,13 +100,23 @@ def test_a_stopped_run_goes_on_after_the_last_saved_step(weights, tmp_path, monk
     assert "going on after step 2 of 4" in (made / "log.txt").read_text()
 
 
-@pytest.mark.parametrize("strategy", [
-    ["strategy=video_infinity", "clips=1", "padding=2", "top_k=2", "late=[30,10,0]", "early=[30,0,10]"],
-    ["strategy=windows", "window=4", "stride=2"],
-    ["strategy=free_noise", "window=4", "stride=2"],
-    ["strategy=independent", "clips=2"],
-    ["scene={0-2: a, 3-5: b}", "prompt=", "blend=2", "sample.guidance=2", "negative=c"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        [
+            "strategy=video_infinity",
+            "clips=1",
+            "padding=2",
+            "top_k=2",
+            "late=[30,10,0]",
+            "early=[30,0,10]",
+        ],
+        ["strategy=windows", "window=4", "stride=2"],
+        ["strategy=free_noise", "window=4", "stride=2"],
+        ["strategy=independent", "clips=2"],
+        ["scene={0-2: a, 3-5: b}", "prompt=", "blend=2", "sample.guidance=2", "negative=c"],
+    ],
+)
 def test_every_strategy_makes_a_video_of_its_own(weights, tmp_path, whole, strategy):
     _, latents = run(weights, tmp_path, *strategy)
     assert latents.shape == whole[1].shape and np.isfinite(latents).all()
@@ -93,21 +125,29 @@ def test_every_strategy_makes_a_video_of_its_own(weights, tmp_path, whole, strat
 
 def test_two_passes_are_one_batch_of_two(weights, tmp_path):
     pairs = ["clips=2", "sample.guidance=3", "negative=b", "sample.steps=2"]
-    outs = [run(weights, tmp_path / name, *pairs, f"two_passes={name}")[1] for name in ("false", "true")]
+    outs = [
+        run(weights, tmp_path / name, *pairs, f"two_passes={name}")[1] for name in ("false", "true")
+    ]
     assert np.abs(outs[0] - outs[1]).max() <= 1e-5 * outs[0].std()
 
 
-@pytest.mark.parametrize(("pairs", "said"), [
-    (["clips=7"], "6 frames cannot be spread over 7 clips"),
-    (["lengths=[3,4]"], "add up to 7 frames; frames is 6"),
-    (["strategy=video_infinity", "clips=4"], "needs a multiple of the 4 clips"),
-    (["strategy=video_infinity", "clips=3"], "padding is 8; the original needs 1 to the 2 frames"),
-    (["strategy=windows", "window=4", "stride=9"], "stride is 9"),
-    (["local='windw:3'"], "clip_parallel.local"),
-    (["early=[3]"], "must be [t, near, far]"),
-    (["scene={0-2: a}", "prompt="], "the ranges end with frame 2"),
-    (["prompt="], "nothing to make"),
-])
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        (["clips=7"], "6 frames cannot be spread over 7 clips"),
+        (["lengths=[3,4]"], "add up to 7 frames; frames is 6"),
+        (["strategy=video_infinity", "clips=4"], "needs a multiple of the 4 clips"),
+        (
+            ["strategy=video_infinity", "clips=3"],
+            "padding is 8; the original needs 1 to the 2 frames",
+        ),
+        (["strategy=windows", "window=4", "stride=9"], "stride is 9"),
+        (["local='windw:3'"], "clip_parallel.local"),
+        (["early=[3]"], "must be [t, near, far]"),
+        (["scene={0-2: a}", "prompt="], "the ranges end with frame 2"),
+        (["prompt="], "nothing to make"),
+    ],
+)
 def test_what_cannot_be_is_one_sentence(weights, tmp_path, pairs, said, capsys):
     from mindlong.cli.infer import command
 
@@ -117,8 +157,21 @@ def test_what_cannot_be_is_one_sentence(weights, tmp_path, pairs, said, capsys):
 
 
 def test_a_long_video_is_planned_without_running(weights, tmp_path, capsys):
-    assert main(["--dry_run", *COMMON, f"weights={weights}", f"output={tmp_path}", "frames=2304", "clips=144", "local='window:17'",
-                 "spread='spread:16'"]) == 0
+    assert (
+        main(
+            [
+                "--dry_run",
+                *COMMON,
+                f"weights={weights}",
+                f"output={tmp_path}",
+                "frames=2304",
+                "clips=144",
+                "local='window:17'",
+                "spread='spread:16'",
+            ]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "2304 frames 8x12 by exact: 144 clips of 16 frames" in said and "host memory" in said
     assert not list(tmp_path.iterdir())

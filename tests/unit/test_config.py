@@ -31,12 +31,16 @@ def refusal(path, *pairs, schema=TrainConfig):
 
 def test_a_model_named_by_path_is_read_relative_to_the_file(train_yaml):
     config = load(train_yaml, [], TrainConfig).values
-    assert config.model.dim == 8 and config.model.dim_mults == [1, 2] and config.data.size == [16, 24]
+    assert (
+        config.model.dim == 8 and config.model.dim_mults == [1, 2] and config.data.size == [16, 24]
+    )
 
 
 def test_pairs_win_over_the_file_and_are_typed(train_yaml):
     config = load(
-        train_yaml, ["train.lr=1e-5", "model.dim=16", "data.size=[8,8]", "preview.prompts=[a b, 'c: d']"], TrainConfig
+        train_yaml,
+        ["train.lr=1e-5", "model.dim=16", "data.size=[8,8]", "preview.prompts=[a b, 'c: d']"],
+        TrainConfig,
     ).values
     assert (config.train.lr, config.model.dim, config.data.size) == (1e-5, 16, [8, 8])
     assert config.preview.prompts == ["a b", "c: d"]
@@ -94,12 +98,16 @@ def test_help_has_one_line_for_every_key():
         assert "train.steps" in table(TrainConfig)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "model").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs" / "model").glob("*.yaml")), ids=lambda p: p.stem
+)
 def test_every_shipped_model_file_loads(path):
     assert load_model(path).family
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda p: p.stem
+)
 def test_every_shipped_training_file_passes_the_dry_run(path):
     done = subprocess.run(
         [sys.executable, ROOT / "train.py", "--config", path, "--dry_run", *_needed(path)],
@@ -115,22 +123,41 @@ def _needed(path):
 
 
 @pytest.mark.parametrize(
-    ("args", "code"), [(["--config", "nowhere.yaml"], 2), (["train.stepz=1"], 2), (["--nonsense"], 2), (["--help"], 0)]
+    ("args", "code"),
+    [
+        (["--config", "nowhere.yaml"], 2),
+        (["train.stepz=1"], 2),
+        (["--nonsense"], 2),
+        (["--help"], 0),
+    ],
 )
 def test_exit_codes(args, code):
-    assert subprocess.run([sys.executable, ROOT / "train.py", *args], capture_output=True).returncode == code
+    assert (
+        subprocess.run([sys.executable, ROOT / "train.py", *args], capture_output=True).returncode
+        == code
+    )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "infer").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs" / "infer").glob("*.yaml")), ids=lambda p: p.stem
+)
 def test_every_shipped_inference_file_loads(path):
-    needed = {"interpolate": ["interpolate.video=clip.mp4"], "tune_a_video_edit": ["prompt=a panda surfing"]}
+    needed = {
+        "interpolate": ["interpolate.video=clip.mp4"],
+        "tune_a_video_edit": ["prompt=a panda surfing"],
+    }
     assert load(path, needed.get(path.stem, []), InferConfig).values.pipeline
 
 
 def test_a_section_belongs_to_its_pipeline():
     with pytest.raises(ConfigError, match="unknown key 'text_to_video'"):
         load(None, ["text_to_video.negative=x"], InferConfig)
-    with pytest.raises(ConfigError, match="pipeline is 'text_to_vidio'.* Did you mean 'text_to_video'"):
+    with pytest.raises(
+        ConfigError, match="pipeline is 'text_to_vidio'.* Did you mean 'text_to_video'"
+    ):
         load(None, ["pipeline=text_to_vidio"], InferConfig)
     loaded = load(None, ["pipeline=text_to_video", "text_to_video.negative=x"], InferConfig)
-    assert loaded.values.text_to_video.negative == "x" and loaded.values.weights == "shipped:latent_shapes"
+    assert (
+        loaded.values.text_to_video.negative == "x"
+        and loaded.values.weights == "shipped:latent_shapes"
+    )

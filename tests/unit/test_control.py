@@ -1,4 +1,6 @@
-"""The zero-convolution branch: it changes nothing until it is trained, nothing where nothing is known, and fits every family."""
+"""The zero-convolution branch: it changes nothing until it is trained, nothing where nothing is
+known, and fits every family.
+"""
 
 import mindspore as ms
 import numpy as np
@@ -29,7 +31,11 @@ NUWA = ControlSpec(hidden=6, depths=3, fill="blend", told="place")
 
 
 def spec_of(name="modelscope", **more):
-    heads = {"head_dim": None, "heads": 2} if name in ("tune_a_video", "pseudo3d", "stable_diffusion") else {"head_dim": 4}
+    heads = (
+        {"head_dim": None, "heads": 2}
+        if name in ("tune_a_video", "pseudo3d", "stable_diffusion")
+        else {"head_dim": 4}
+    )
     return family(name).spec(**{**TINY, **heads, "zero": (), **more})
 
 
@@ -52,14 +58,28 @@ def given(spec, batch=2, frames=4, size=(5, 6), known=(0, 3), control=NUWA):
     context = rng.normal((batch, 5, spec.context_dim), 1, "context")
     fps = Tensor(np.full(batch, 8, np.int32)) if "fps" in spec.conditions else None
     plain = (Tensor(x), Tensor(np.array([999, 37, 2][:batch], np.int32)), Tensor(context), fps)
-    return plain, (Tensor(cond), Tensor(told), *((Tensor(np.arange(batch, dtype=np.int32)),) if control.depths else ()))
+    return plain, (
+        Tensor(cond),
+        Tensor(told),
+        *((Tensor(np.arange(batch, dtype=np.int32)),) if control.depths else ()),
+    )
 
 
-FORMS = {"direct": ControlSpec(hidden=0), "cascade": NUWA, "per_layer": ControlSpec(hidden=0, per_layer=True)}
+FORMS = {
+    "direct": ControlSpec(hidden=0),
+    "cascade": NUWA,
+    "per_layer": ControlSpec(hidden=0, per_layer=True),
+}
 
 
-@pytest.mark.parametrize(("form", "size"), [pytest.param("direct", (5, 6), marks=pytest.mark.slow), ("cascade", (4, 4)),
-                                          pytest.param("per_layer", (5, 6), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("form", "size"),
+    [
+        pytest.param("direct", (5, 6), marks=pytest.mark.slow),
+        ("cascade", (4, 4)),
+        pytest.param("per_layer", (5, 6), marks=pytest.mark.slow),
+    ],
+)
 def test_a_fresh_branch_is_the_identity_to_the_last_bit(form, size):
     spec, control = spec_of(), FORMS[form]
     plain, told = given(spec, size=size, control=control)
@@ -86,7 +106,9 @@ def test_rows_with_nothing_known_are_the_base_in_a_mixed_batch():
     (x, t, context, _), _ = given(spec)
     known = np.array([[False] * 4, [True, False, False, True]])
     cond, mask = condition(rng.normal(x.shape, 1, "clean"), known, NUWA)
-    mixed = net(x, t, context, None, Tensor(cond), Tensor(mask), Tensor(np.array([0, 2], np.int32))).asnumpy()
+    mixed = net(
+        x, t, context, None, Tensor(cond), Tensor(mask), Tensor(np.array([0, 2], np.int32))
+    ).asnumpy()
     alone = net(x, t, context).asnumpy()
     assert np.array_equal(mixed[0], alone[0]) and np.abs(mixed[1] - alone[1]).max() > 1e-3
 
@@ -104,7 +126,9 @@ def test_rows_of_a_batch_do_not_see_each_other():
 SLOW = ("tune_a_video", "stable_diffusion")
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) for n in ("videocrafter2", "pseudo3d", *SLOW)])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) for n in ("videocrafter2", "pseudo3d", *SLOW)]
+)
 def test_every_latent_family_takes_a_branch(name):
     spec = spec_of(name)
     plain, told = given(spec, control=ControlSpec(hidden=4))
@@ -115,14 +139,18 @@ def test_every_latent_family_takes_a_branch(name):
 
 
 @pytest.mark.parametrize("control", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("sizes", [{}, {"channels": (8, 8, 16), "layers": 2, "attends": (True, True, False)}])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"channels": (8, 8, 16), "layers": 2, "attends": (True, True, False)}]
+)
 def test_names_and_shapes_are_the_parameters(control, sizes):
     spec = spec_of(**sizes)
     net = ControlledUNet(spec, control)
     ours = {p.name: p.shape for p in net.get_parameters() if p.name.startswith("control.")}
     assert ours == {e.ours: e.our_shape for e in names(spec, control)}
     assert parameter_count(spec, control) == sum(int(np.prod(s)) for s in ours.values())
-    assert {p.name for p in net.get_parameters()} - set(ours) == {p.name for p in UNet(spec).get_parameters()}
+    assert {p.name for p in net.get_parameters()} - set(ours) == {
+        p.name for p in UNet(spec).get_parameters()
+    }
 
 
 @pytest.mark.slow
@@ -171,10 +199,17 @@ def test_computing_again_in_the_backward_pass_changes_nothing():
             for cells in (net.down, net.mid, net.up):
                 for cell in cells:
                     cell.recompute()
-        results.append(gradients(net, (*plain, *told), [p for p in net.get_parameters() if "control." in p.name]))
+        results.append(
+            gradients(
+                net, (*plain, *told), [p for p in net.get_parameters() if "control." in p.name]
+            )
+        )
     (first, one), (second, two) = results
     assert abs(first - second) <= 1e-6 * abs(first)
-    assert all(np.abs(a - b).max() <= 1e-5 * max(np.abs(a).max(), 1e-3) for a, b in zip(one, two, strict=True))
+    assert all(
+        np.abs(a - b).max() <= 1e-5 * max(np.abs(a).max(), 1e-3)
+        for a, b in zip(one, two, strict=True)
+    )
 
 
 @pytest.mark.slow
@@ -186,7 +221,9 @@ def test_as_coded_depth_0_is_the_base_and_the_condition_is_the_noisy_video():
     assert np.array_equal(net(x, t, context, False).asnumpy(), base(x, t, context).asnumpy())
     twin = randomised(built(spec, ControlSpec(hidden=0)))
     mask = np.array([[[1, 0, 0, 1]]] * 2, np.float32)
-    assert np.array_equal(net(x, t, context, True).asnumpy(), twin(x, t, context, None, x, Tensor(mask)).asnumpy())
+    assert np.array_equal(
+        net(x, t, context, True).asnumpy(), twin(x, t, context, None, x, Tensor(mask)).asnumpy()
+    )
 
 
 PUBLISHED = family("modelscope").spec()
@@ -214,22 +251,62 @@ def test_160_tensors_come_in_and_go_out_again():
 def test_a_missing_or_misshapen_tensor_is_named():
     arrays = {n: np.zeros(s, np.float32) for n, s in original_shapes(PUBLISHED).items()}
     with pytest.raises(ConfigError, match="input_blocks_injections.2.conv_w.weight is missing"):
-        from_original(PUBLISHED, {n: a for n, a in arrays.items() if n != "infinet.input_blocks_injections.2.conv_w.weight"})
+        from_original(
+            PUBLISHED,
+            {
+                n: a
+                for n, a in arrays.items()
+                if n != "infinet.input_blocks_injections.2.conv_w.weight"
+            },
+        )
     with pytest.raises(ConfigError, match="no tensor of the branch"):
         from_original(PUBLISHED, arrays | {"infinet.middle": np.zeros(1)})
     with pytest.raises(ConfigError, match="exists only for channels"):
         spec = spec_of(channels=(8, 16), layers=2)
-        to_original(spec, {e.ours: np.zeros(e.our_shape, np.float32) for e in names(spec, AS_CODED)})
+        to_original(
+            spec, {e.ours: np.zeros(e.our_shape, np.float32) for e in names(spec, AS_CODED)}
+        )
 
 
 def test_twenty_places_eight_units():
     down, up = unit_of_block(PUBLISHED, AS_CODED)
-    assert [n for n in (*down, *up) if n >= 0] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6, 7, 7, 7]
+    assert [n for n in (*down, *up) if n >= 0] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+        4,
+        4,
+        4,
+        5,
+        5,
+        5,
+        6,
+        6,
+        6,
+        7,
+        7,
+        7,
+    ]
     assert [(u.halvings, u.width) for u in units(PUBLISHED, AS_CODED)] == [
-        (0, 320), (1, 640), (2, 1280), (3, 1280), (3, 1280), (2, 1280), (1, 640), (0, 320)]  # fmt: skip
+        (0, 320),
+        (1, 640),
+        (2, 1280),
+        (3, 1280),
+        (3, 1280),
+        (2, 1280),
+        (1, 640),
+        (0, 320),
+    ]
     layered = ControlSpec(hidden=0, per_layer=True)
     assert len(units(PUBLISHED, layered)) == 20
-    assert [n for part in unit_of_block(PUBLISHED, layered) for n in part if n >= 0] == list(range(20))
+    assert [n for part in unit_of_block(PUBLISHED, layered) for n in part if n >= 0] == list(
+        range(20)
+    )
 
 
 def test_what_the_branch_is_given():
@@ -244,13 +321,23 @@ def test_what_the_branch_is_given():
 
 @pytest.mark.parametrize(
     ("known", "want"),
-    [([0, 0, 0], [0, 0, 0]), ([1, 0, 0], [1, 1, 1]), ([0, 0, 1], [3, 3, 3]), ([0, 1, 0], [2, 2, 2]), ([1, 1, 1], [1, 2, 3])],
+    [
+        ([0, 0, 0], [0, 0, 0]),
+        ([1, 0, 0], [1, 1, 1]),
+        ([0, 0, 1], [3, 3, 3]),
+        ([0, 1, 0], [2, 2, 2]),
+        ([1, 1, 1], [1, 2, 3]),
+    ],
 )
 def test_one_sided_and_no_neighbours(known, want):
     latents = np.array([1, 2, 3], np.float32).reshape(1, 1, 3, 1, 1)
-    cond, mask = condition(latents, np.array([known], bool), ControlSpec(fill="blend", told="place"))
+    cond, mask = condition(
+        latents, np.array([known], bool), ControlSpec(fill="blend", told="place")
+    )
     assert cond.ravel().tolist() == want
-    assert mask[0, 0].tolist() == known and np.isfinite(mask).all() and bool(mask.any()) == any(known)
+    assert (
+        mask[0, 0].tolist() == known and np.isfinite(mask).all() and bool(mask.any()) == any(known)
+    )
 
 
 def test_bad_fields_are_named():

@@ -1,4 +1,6 @@
-"""The branch on the pixel-space network: nothing at first, nothing where nothing is known, something once trained."""
+"""The branch on the pixel-space network: nothing at first, nothing where nothing is known,
+something once trained.
+"""
 
 import numpy as np
 from mindspore import Tensor
@@ -17,7 +19,9 @@ CONTROL = ControlSpec(hidden=4, depths=2, told="place")
 def test_zero_at_first_silent_where_nothing_is_known_and_telling_once_trained():
     x, t = Tensor(rng.normal((2, 3, 3, 8, 8), 1, "x")), Tensor(np.array([7, 900], np.int32))
     known = np.array([[True, False, True], [False] * 3])
-    cond, mask = (Tensor(a) for a in condition(rng.normal((2, 3, 3, 8, 8), 1, "clean"), known, CONTROL))
+    cond, mask = (
+        Tensor(a) for a in condition(rng.normal((2, 3, 3, 8, 8), 1, "clean"), known, CONTROL)
+    )
     depth = Tensor(np.array([1, 1], np.int32))
     want = initialise(Unet3D(SPEC), 3).set_train(False)(x, t).asnumpy()
     net = initialise(ControlledUnet3D(SPEC, CONTROL), 3).set_train(False)
@@ -32,7 +36,12 @@ def test_zero_at_first_silent_where_nothing_is_known_and_telling_once_trained():
 
 def test_a_unit_for_every_level_of_both_ways():
     units = pixel_units(SPEC)
-    assert [(u.name, u.halvings, u.width) for u in units] == [("down.0", 0, 8), ("down.1", 1, 16), ("up.0", 1, 8), ("up.1", 0, 8)]
+    assert [(u.name, u.halvings, u.width) for u in units] == [
+        ("down.0", 0, 8),
+        ("down.1", 1, 16),
+        ("up.0", 1, 8),
+        ("up.1", 0, 8),
+    ]
     net = ControlledUnet3D(SPEC, CONTROL)
     widths = [tuple(p.shape) for p in net.get_parameters() if p.name.endswith("mask_scale.weight")]
     assert widths == [(u.width, 3, 3, 3) for u in units]

@@ -1,4 +1,6 @@
-"""Every latent family in every naming, there and back; whole pipelines; networks that start from an image model."""
+"""Every latent family in every naming, there and back; whole pipelines; networks that start from an
+image model.
+"""
 
 import json
 import subprocess
@@ -22,15 +24,27 @@ from mindlong.spec import clip_text, unet_names, vae
 from mindlong.spec.families import FAMILIES
 from mindlong.utils.errors import InputFileError
 
-TINY = {"channels": (16, 32), "attends": (True, False), "layers": 1, "context_dim": 24, "groups": 8, "head_dim": 8,
-        "heads": None}  # fmt: skip
+TINY = {
+    "channels": (16, 32),
+    "attends": (True, False),
+    "layers": 1,
+    "context_dim": 24,
+    "groups": 8,
+    "head_dim": 8,
+    "heads": None,
+}
 UNETS = [(family, layout) for family, f in FAMILIES.items() for layout in f.layouts]
 VAE = vae.VaeSpec(block_channels=(16, 32), layers=1, groups=8)
-TEXT = clip_text.ClipTextSpec(vocabulary=60, width=128, layers=2, heads=2, hidden=192, length=12, activation="gelu", pad_id=0)
+TEXT = clip_text.ClipTextSpec(
+    vocabulary=60, width=128, layers=2, heads=2, hidden=192, length=12, activation="gelu", pad_id=0
+)
 PUBLISHED = {  # tensors and numbers of the published networks
-    "modelscope": (1480, 1_411_233_860), "videocrafter2": (1484, None), "tune_a_video": (798, None),
-    "pseudo3d": (930, 1_100_575_608), "stable_diffusion": (686, 859_520_964),
-}  # fmt: skip
+    "modelscope": (1480, 1_411_233_860),
+    "videocrafter2": (1484, None),
+    "tune_a_video": (798, None),
+    "pseudo3d": (930, 1_100_575_608),
+    "stable_diffusion": (686, 859_520_964),
+}
 
 
 def tiny(family):
@@ -52,7 +66,10 @@ def run(*arguments):
 
 def bits(path):
     opened = open_weights(path)
-    return {name: (opened.dtype(name), opened.shape(name), opened.read(name).tobytes()) for name in opened}
+    return {
+        name: (opened.dtype(name), opened.shape(name), opened.read(name).tobytes())
+        for name in opened
+    }
 
 
 def pretended(entries):
@@ -68,10 +85,18 @@ def test_every_name_of_the_published_size_is_found_both_ways(family, layout):
     entries = unet_names.names(spec, layout, "model.diffusion_model.")
     weights = pretended(entries)
     (hit,) = recognise(weights)
-    assert (hit.kind.family, hit.kind.layout, hit.prefix) == (family, layout, "model.diffusion_model.")
+    assert (hit.kind.family, hit.kind.layout, hit.prefix) == (
+        family,
+        layout,
+        "model.diffusion_model.",
+    )
     plan = convert.to_ours(weights, hit)
     tensors, numbers = PUBLISHED[family]
-    assert plan.spec == spec and plan.report.fits and len(plan.report.mapped) == len(plan.arrays) == tensors
+    assert (
+        plan.spec == spec
+        and plan.report.fits
+        and len(plan.report.mapped) == len(plan.arrays) == tensors
+    )
     if numbers and family != "pseudo3d":
         assert sum(prod(lazy.shape) for lazy in plan.arrays.values()) == numbers
     ours = {f"unet.{name}": lazy for name, lazy in plan.arrays.items()}
@@ -80,7 +105,9 @@ def test_every_name_of_the_published_size_is_found_both_ways(family, layout):
     assert hit.ours and hit.kind.family == family
     kind = next(k for k in kinds_of(family, "unet") if k.layout == layout)
     again = convert.to_original(back, hit, spec, kind=kind, target="model.diffusion_model.")
-    assert {n: lazy.shape for n, lazy in again.arrays.items()} == {e.source: e.source_shape for e in entries}
+    assert {n: lazy.shape for n, lazy in again.arrays.items()} == {
+        e.source: e.source_shape for e in entries
+    }
 
 
 @pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
@@ -94,7 +121,8 @@ def test_there_and_back_is_bit_equal(tmp_path, family, layout, suffix):
     assert run("--src", tmp_path / "ours.safetensors", "--dst", tmp_path / f"b.{suffix}") == 0
     wrapper = "state_dict." if layout == "lvdm" and suffix == "ckpt" else ""
     assert bits(tmp_path / f"b.{suffix}") == {
-        wrapper + n: ("float16", a.shape, a.tobytes()) for n, a in state.items()}
+        wrapper + n: ("float16", a.shape, a.tobytes()) for n, a in state.items()
+    }
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if len(FAMILIES[f].layouts) > 1])
@@ -103,11 +131,39 @@ def test_one_naming_becomes_the_other_through_ours(tmp_path, family):
     spec = tiny(family)
     state = values(unet_names.names(spec, first))
     write_torch(tmp_path / "a.pt", state)
-    assert run("--src", tmp_path / "a.pt", "--dst", tmp_path / "a.safetensors", "head_dim=8", "groups=8") == 0
-    assert run("--src", tmp_path / "a.safetensors", "--dst", tmp_path / "b.pt", "--layout", second) == 0
-    assert run("--src", tmp_path / "b.pt", "--dst", tmp_path / "b.safetensors", "head_dim=8", "groups=8") == 0
+    assert (
+        run(
+            "--src",
+            tmp_path / "a.pt",
+            "--dst",
+            tmp_path / "a.safetensors",
+            "head_dim=8",
+            "groups=8",
+        )
+        == 0
+    )
+    assert (
+        run("--src", tmp_path / "a.safetensors", "--dst", tmp_path / "b.pt", "--layout", second)
+        == 0
+    )
+    assert (
+        run(
+            "--src",
+            tmp_path / "b.pt",
+            "--dst",
+            tmp_path / "b.safetensors",
+            "head_dim=8",
+            "groups=8",
+        )
+        == 0
+    )
     assert bits(tmp_path / "a.safetensors") == bits(tmp_path / "b.safetensors")
-    by_ours = {e.ours: e for e in unet_names.names(spec, second, open_weights(tmp_path / "b.pt").names()[0].split("time")[0])}
+    by_ours = {
+        e.ours: e
+        for e in unet_names.names(
+            spec, second, open_weights(tmp_path / "b.pt").names()[0].split("time")[0]
+        )
+    }
     theirs = open_weights(tmp_path / "b.pt")
     for entry in unet_names.names(spec, first):
         other = by_ours[entry.ours]
@@ -119,20 +175,35 @@ def test_one_naming_becomes_the_other_through_ours(tmp_path, family):
 def test_the_autoencoder_in_every_naming(tmp_path, layout):
     prefix = "first_stage_model." if layout == "ldm" else ""
     state = values(vae.names(VAE, layout, prefix))
-    write_torch(tmp_path / "a.ckpt", {**state, f"{prefix}loss.logvar": np.ones(1), f"{prefix}loss.discriminator.w": np.ones(2)})
+    write_torch(
+        tmp_path / "a.ckpt",
+        {**state, f"{prefix}loss.logvar": np.ones(1), f"{prefix}loss.discriminator.w": np.ones(2)},
+    )
     assert run("--src", tmp_path / "a.ckpt", "--dst", tmp_path / "a.safetensors", "groups=8") == 0
     assert run("--src", tmp_path / "a.safetensors", "--dst", tmp_path / "b.ckpt") == 0
-    assert bits(tmp_path / "b.ckpt") == {n: ("float32", a.shape, a.tobytes()) for n, a in state.items()}
+    assert bits(tmp_path / "b.ckpt") == {
+        n: ("float32", a.shape, a.tobytes()) for n, a in state.items()
+    }
 
 
 def test_attention_of_the_autoencoder_may_be_stored_with_two_axes_or_four(tmp_path, capsys):
     state = values(vae.names(VAE, "diffusers"))
-    square = {n: a[..., None, None] for n, a in state.items() if ".attentions." in n and a.ndim == 2}
+    square = {
+        n: a[..., None, None] for n, a in state.items() if ".attentions." in n and a.ndim == 2
+    }
     assert len(square) == 8
     write_safetensors(tmp_path / "a.safetensors", {**state, **square})
     write_safetensors(tmp_path / "b.safetensors", state)
     for name in "ab":
-        assert run("--src", tmp_path / f"{name}.safetensors", "--dst", tmp_path / f"{name}_ours.safetensors") == 0
+        assert (
+            run(
+                "--src",
+                tmp_path / f"{name}.safetensors",
+                "--dst",
+                tmp_path / f"{name}_ours.safetensors",
+            )
+            == 0
+        )
     assert "8 tensors have other axes of length one" in capsys.readouterr().out
     assert bits(tmp_path / "a_ours.safetensors") == bits(tmp_path / "b_ours.safetensors")
 
@@ -141,31 +212,54 @@ def test_attention_of_the_autoencoder_may_be_stored_with_two_axes_or_four(tmp_pa
 def test_the_text_tower_in_both_namings_with_what_else_its_files_hold(tmp_path, layout):
     state = values(clip_text.names(TEXT, layout))
     own = "text_model." if layout == "transformers" else ""
-    more = {f"{own}embeddings.position_ids": np.arange(12)[None], "logit_scale": np.ones(()),
-            "text_projection": np.ones((128, 64)), "visual.conv1.weight": np.ones((2, 3, 4, 4))}  # fmt: skip
+    more = {
+        f"{own}embeddings.position_ids": np.arange(12)[None],
+        "logit_scale": np.ones(()),
+        "text_projection": np.ones((128, 64)),
+        "visual.conv1.weight": np.ones((2, 3, 4, 4)),
+    }
     write_torch(tmp_path / "a.bin", {**state, **more})
     assert run("--src", tmp_path / "a.bin", "--dst", tmp_path / "a.safetensors") == 0
     assert run("--src", tmp_path / "a.safetensors", "--dst", tmp_path / "b.bin") == 0
-    assert bits(tmp_path / "b.bin") == {n: ("float32", a.shape, a.tobytes()) for n, a in state.items()}
+    assert bits(tmp_path / "b.bin") == {
+        n: ("float32", a.shape, a.tobytes()) for n, a in state.items()
+    }
 
 
 def test_openclips_unused_layer_is_kept_and_left_out_for_transformers(tmp_path, capsys):
-    whole = replace(clip_text.VIT_H_ALL_LAYERS, vocabulary=30, width=64, heads=1, hidden=96, length=5)
+    whole = replace(
+        clip_text.VIT_H_ALL_LAYERS, vocabulary=30, width=64, heads=1, hidden=96, length=5
+    )
     state = values(clip_text.names(whole, "open_clip"))
     write_torch(tmp_path / "a.bin", state)
     assert run("--src", tmp_path / "a.bin", "--dst", tmp_path / "a.safetensors") == 0
     assert "all 24 layers are kept, the last is not used" in capsys.readouterr().out
     assert run("--src", tmp_path / "a.safetensors", "--dst", tmp_path / "b.bin") == 0
     assert set(open_weights(tmp_path / "b.bin")) == set(state)
-    assert run("--src", tmp_path / "a.safetensors", "--dst", tmp_path / "c.safetensors", "--layout", "transformers") == 0
+    assert (
+        run(
+            "--src",
+            tmp_path / "a.safetensors",
+            "--dst",
+            tmp_path / "c.safetensors",
+            "--layout",
+            "transformers",
+        )
+        == 0
+    )
     used = replace(whole, layers=23, skip_last=0)
-    assert set(open_weights(tmp_path / "c.safetensors")) == {e.source for e in clip_text.names(used, "transformers")}
+    assert set(open_weights(tmp_path / "c.safetensors")) == {
+        e.source for e in clip_text.names(used, "transformers")
+    }
 
 
 def diffusers_folder(folder, family="modelscope", kind="float16", shards=False):
     """A pipeline as diffusers saves it."""
-    parts = {"unet": unet_names.names(tiny(family), "diffusers"), "vae": vae.names(VAE, "diffusers"),
-             "text_encoder": clip_text.names(TEXT, "transformers")}  # fmt: skip
+    parts = {
+        "unet": unet_names.names(tiny(family), "diffusers"),
+        "vae": vae.names(VAE, "diffusers"),
+        "text_encoder": clip_text.names(TEXT, "transformers"),
+    }
     for part, entries in parts.items():
         state = values(entries, kind=kind)
         file = "model" if part == "text_encoder" else "diffusion_pytorch_model"
@@ -176,14 +270,23 @@ def diffusers_folder(folder, family="modelscope", kind="float16", shards=False):
             for name, held in split.items():
                 write_safetensors(folder / part / name, {n: state[n] for n in held})
             table = {n: name for name, held in split.items() for n in held}
-            (folder / part / f"{file}.safetensors.index.json").write_text(json.dumps({"weight_map": table}))
+            (folder / part / f"{file}.safetensors.index.json").write_text(
+                json.dumps({"weight_map": table})
+            )
         else:
             write_safetensors(folder / part / f"{file}.safetensors", state)
-    configs = {"unet": {"attention_head_dim": 8, "norm_num_groups": 8}, "vae": {"norm_num_groups": 8, "scaling_factor": 0.5},
-               "text_encoder": {"num_attention_heads": 2, "hidden_act": "gelu"}}  # fmt: skip
+    configs = {
+        "unet": {"attention_head_dim": 8, "norm_num_groups": 8},
+        "vae": {"norm_num_groups": 8, "scaling_factor": 0.5},
+        "text_encoder": {"num_attention_heads": 2, "hidden_act": "gelu"},
+    }
     for part, config in configs.items():
         (folder / part / "config.json").write_text(json.dumps(config))
-    for name, text in (("tokenizer/vocab.json", "{}"), ("tokenizer/merges.txt", "#"), ("scheduler/scheduler_config.json", "{}")):
+    for name, text in (
+        ("tokenizer/vocab.json", "{}"),
+        ("tokenizer/merges.txt", "#"),
+        ("scheduler/scheduler_config.json", "{}"),
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     (folder / "model_index.json").write_text("{}")
@@ -205,7 +308,10 @@ def test_a_whole_diffusers_folder_becomes_ours_and_goes_back(tmp_path, shards):
     for name in ("tokenizer/vocab.json", "scheduler/scheduler_config.json"):
         assert (tmp_path / "again" / name).read_bytes() == (source / name).read_bytes()
     index = json.loads((tmp_path / "again/model_index.json").read_text())
-    assert index["_class_name"] == "TextToVideoSDPipeline" and index["unet"] == ["diffusers", "UNet3DConditionModel"]
+    assert index["_class_name"] == "TextToVideoSDPipeline" and index["unet"] == [
+        "diffusers",
+        "UNet3DConditionModel",
+    ]
     assert json.loads((tmp_path / "again/unet/config.json").read_text())["attention_head_dim"] == 8
     assert run("--src", source, "--dst", tmp_path / "ours") == 2, "the folder is taken"
 
@@ -217,31 +323,69 @@ def test_a_pipeline_in_one_file_with_the_lineages_prefixes(tmp_path):
     state = values(unet_names.names(spec, "lvdm", "model.diffusion_model."))
     state |= values(vae.names(VAE, "ldm", "first_stage_model."))
     state |= values(clip_text.names(tower, "open_clip", "cond_stage_model.model."))
-    more = {"betas": np.ones(9), "scale_arr": np.ones(14), "cond_stage_model.model.logit_scale": np.ones(()),
-            "cond_stage_model.model.text_projection": np.ones((128, 64)),
-            "model_ema.diffusion_modeltime_embed0weight": np.ones(3), "sqrt_alphas_cumprod": np.ones(9)}  # fmt: skip
+    more = {
+        "betas": np.ones(9),
+        "scale_arr": np.ones(14),
+        "cond_stage_model.model.logit_scale": np.ones(()),
+        "cond_stage_model.model.text_projection": np.ones((128, 64)),
+        "model_ema.diffusion_modeltime_embed0weight": np.ones(3),
+        "sqrt_alphas_cumprod": np.ones(9),
+    }
     write_torch(tmp_path / "model.ckpt", {"state_dict": {**state, **more}, "epoch": 1})
     given = ("head_dim=8", "groups=8", "vae.groups=8")
     assert run("--src", tmp_path / "model.ckpt", "--dst", tmp_path / "ours", *given) == 0
     assert run("--src", tmp_path / "ours", "--dst", tmp_path / "back.ckpt") == 0
     assert bits(tmp_path / "back.ckpt") == {
-        f"state_dict.{n}": ("float32", a.shape, a.tobytes()) for n, a in state.items()}
-    assert run("--src", tmp_path / "ours", "--dst", tmp_path / "single.safetensors", "--layout", "diffusers") == 0
-    assert {n.split(".")[0] for n in open_weights(tmp_path / "single.safetensors")} >= {"unet", "vae"}
-    assert run("--src", tmp_path / "model.ckpt", "--dst", tmp_path / "u.safetensors", "--part", "unet", *given) == 0
+        f"state_dict.{n}": ("float32", a.shape, a.tobytes()) for n, a in state.items()
+    }
+    assert (
+        run(
+            "--src",
+            tmp_path / "ours",
+            "--dst",
+            tmp_path / "single.safetensors",
+            "--layout",
+            "diffusers",
+        )
+        == 0
+    )
+    assert {n.split(".")[0] for n in open_weights(tmp_path / "single.safetensors")} >= {
+        "unet",
+        "vae",
+    }
+    assert (
+        run(
+            "--src",
+            tmp_path / "model.ckpt",
+            "--dst",
+            tmp_path / "u.safetensors",
+            "--part",
+            "unet",
+            *given,
+        )
+        == 0
+    )
     assert len(open_weights(tmp_path / "u.safetensors")) == len(unet_names.names(spec, "lvdm"))
 
 
 def test_modelscopes_three_files_and_back(tmp_path):
     source = diffusers_folder(tmp_path / "theirs")
     assert run("--src", source, "--dst", tmp_path / "ours") == 0
-    assert run("--src", tmp_path / "ours", "--dst", tmp_path / "three", "--layout", "modelscope") == 0
+    assert (
+        run("--src", tmp_path / "ours", "--dst", tmp_path / "three", "--layout", "modelscope") == 0
+    )
     assert sorted(p.name for p in (tmp_path / "three").iterdir()) == [
-        "VQGAN_autoencoder.pth", "open_clip_pytorch_model.bin", "text2video_pytorch_model.pth"]
+        "VQGAN_autoencoder.pth",
+        "open_clip_pytorch_model.bin",
+        "text2video_pytorch_model.pth",
+    ]
     given = ("head_dim=8", "groups=8", "vae.groups=8", "vae.scaling=0.5")
     assert run("--src", tmp_path / "three", "--dst", tmp_path / "ours2", *given) == 0
     assert bits(tmp_path / "ours2") == bits(tmp_path / "ours")
-    assert any(n.startswith("state_dict.first_stage_model.") for n in open_weights(tmp_path / "three/VQGAN_autoencoder.pth"))
+    assert any(
+        n.startswith("state_dict.first_stage_model.")
+        for n in open_weights(tmp_path / "three/VQGAN_autoencoder.pth")
+    )
     one = open_weights(tmp_path / "three/open_clip_pytorch_model.bin")
     assert one.shape("transformer.resblocks.0.attn.in_proj_weight") == (384, 128)
 
@@ -254,12 +398,28 @@ def test_a_video_model_starts_from_an_image_model(tmp_path, capsys, family, layo
     state = values(unet_names.names(base, layout, prefix))
     write_torch(tmp_path / "sd.ckpt", state)
     wishes = ("head_dim=8", "groups=8")
-    assert run("--src", tmp_path / "sd.ckpt", "--dst", tmp_path / "a.safetensors", "--family", family, *wishes) == 0
+    assert (
+        run(
+            "--src",
+            tmp_path / "sd.ckpt",
+            "--dst",
+            tmp_path / "a.safetensors",
+            "--family",
+            family,
+            *wishes,
+        )
+        == 0
+    )
     assert "start fresh" in capsys.readouterr().out
     held = open_weights(tmp_path / "a.safetensors")
-    by_source = {e.source.replace(".spatial_conv.", "."): e for e in unet_names.names(tiny(family), "diffusers")}
+    by_source = {
+        e.source.replace(".spatial_conv.", "."): e
+        for e in unet_names.names(tiny(family), "diffusers")
+    }
     assert len(held) == len(state)
-    for entry, old in zip(unet_names.names(base, "diffusers"), unet_names.names(base, layout, prefix), strict=True):
+    for entry, old in zip(
+        unet_names.names(base, "diffusers"), unet_names.names(base, layout, prefix), strict=True
+    ):
         ours = by_source[entry.source].ours
         assert held.read(f"unet.{ours}").tobytes() == state[old.source].tobytes(), ours
     entries = unet_names.names(tiny(family))
@@ -268,15 +428,21 @@ def test_a_video_model_starts_from_an_image_model(tmp_path, capsys, family, layo
     with pytest.raises(InputFileError, match="does not fit the network: .* missing"):
         convert.our_weights(weights, (family, "unet"), entries, wishes=given)
     fresh = ["*_temp*", "*.temporal.weight", "*.temporal.bias"]
-    assert len(convert.our_weights(weights, (family, "unet"), entries, wishes=given, allow=fresh)) == len(state)
+    assert len(
+        convert.our_weights(weights, (family, "unet"), entries, wishes=given, allow=fresh)
+    ) == len(state)
 
 
 def test_a_network_is_loaded_from_a_file_of_ours_of_its_base(tmp_path):
     base = FAMILIES["stable_diffusion"].spec(**TINY)
     arrays = {f"unet.{e.ours}": np.ones(e.our_shape, np.float32) for e in unet_names.names(base)}
     write_safetensors(tmp_path / "sd.safetensors", arrays)
-    held = convert.our_weights(open_weights(tmp_path / "sd.safetensors"), ("tune_a_video", "unet"),
-                               unet_names.names(tiny("tune_a_video")), allow=["*_temp*"])
+    held = convert.our_weights(
+        open_weights(tmp_path / "sd.safetensors"),
+        ("tune_a_video", "unet"),
+        unet_names.names(tiny("tune_a_video")),
+        allow=["*_temp*"],
+    )
     assert len(held) == len(arrays)
 
 
@@ -284,23 +450,50 @@ def test_parts_that_families_share_are_found_for_each(tmp_path):
     source = diffusers_folder(tmp_path / "theirs")
     weights = open_weights(source)
     for family in ("modelscope", "tune_a_video"):
-        assert len(convert.our_weights(weights, (family, "vae"), vae.names(VAE), wishes={"groups": 8})) == len(vae.names(VAE))
+        assert len(
+            convert.our_weights(weights, (family, "vae"), vae.names(VAE), wishes={"groups": 8})
+        ) == len(vae.names(VAE))
         assert convert.our_weights(weights, (family, "text_encoder"), clip_text.names(TEXT))
 
 
 def test_unknown_keys_are_refused_and_a_wrong_family_is_named(tmp_path, capsys):
     state = values(unet_names.names(tiny("stable_diffusion"), "ldm", "model.diffusion_model."))
-    write_torch(tmp_path / "a.ckpt", {**state, "model.diffusion_model.input_blocks.1.9.weight": np.ones(2)})
+    write_torch(
+        tmp_path / "a.ckpt", {**state, "model.diffusion_model.input_blocks.1.9.weight": np.ones(2)}
+    )
     assert run("--src", tmp_path / "a.ckpt", "--dst", tmp_path / "b.safetensors") == 3
     assert "extra      model.diffusion_model.input_blocks.1.9.weight" in capsys.readouterr().out
-    assert run("--src", tmp_path / "a.ckpt", "--dst", tmp_path / "b.safetensors", "--family", "modelscope") == 3
+    assert (
+        run(
+            "--src",
+            tmp_path / "a.ckpt",
+            "--dst",
+            tmp_path / "b.safetensors",
+            "--family",
+            "modelscope",
+        )
+        == 3
+    )
     assert "holds no modelscope; it is stable_diffusion unet, ldm names" in capsys.readouterr().err
     write_torch(tmp_path / "c.ckpt", state)
     assert run("--src", tmp_path / "c.ckpt", "--dst", tmp_path / "c.safetensors", "head_dim=5") == 2
     assert "head_dim is 5; it must divide" in capsys.readouterr().err
     assert run("--src", tmp_path / "c.ckpt", "--dst", tmp_path / "c.safetensors", "head_dim=8") == 0
-    assert run("--src", tmp_path / "c.safetensors", "--dst", tmp_path / "d.pt", "--layout", "modelscope") == 2
-    assert "--layout is 'modelscope', which a stable_diffusion unet does not have" in capsys.readouterr().err
+    assert (
+        run(
+            "--src",
+            tmp_path / "c.safetensors",
+            "--dst",
+            tmp_path / "d.pt",
+            "--layout",
+            "modelscope",
+        )
+        == 2
+    )
+    assert (
+        "--layout is 'modelscope', which a stable_diffusion unet does not have"
+        in capsys.readouterr().err
+    )
 
 
 def test_no_two_kinds_can_be_mistaken_for_each_other():
@@ -320,32 +513,55 @@ sys.exit(code)
 
 
 def peak(*arguments):
-    """Most memory in bytes that a process of its own needed which ran the command (counted from its own start)."""
-    done = subprocess.run([sys.executable, "-c", PEAK, *map(str, arguments)], capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parents[2])
+    """Most memory in bytes that a process of its own needed which ran the command (counted from its
+    own start).
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
     return int(done.stdout.split()[-1]) * 1024
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "layout", "dtype"), [
-    ("modelscope", "modelscope", None), ("videocrafter2", "lvdm", "bfloat16"), ("pseudo3d", "diffusers", None),
-    ("tune_a_video", "ldm", None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("family", "layout", "dtype"),
+    [
+        ("modelscope", "modelscope", None),
+        ("videocrafter2", "lvdm", "bfloat16"),
+        ("pseudo3d", "diffusers", None),
+        ("tune_a_video", "ldm", None),
+    ],
+)
 def test_the_published_sizes_there_and_back_in_little_memory(tmp_path, family, layout, dtype):
-    """0.9 to 1.4 billion numbers in half precision: beside a dry run, 1.3 times the largest tensor and its cast."""
+    """0.9 to 1.4 billion numbers in half precision: beside a dry run, 1.3 times the largest tensor
+    and its cast.
+    """
     entries = unet_names.names(FAMILIES[family].spec(), layout)
     block = np.random.default_rng(0).integers(0, 0x7800, 1 << 20, dtype=np.uint16).view(np.float16)
 
     def filled(shape, seed):
         return np.resize(np.roll(block, seed), prod(shape)).reshape(shape)
 
-    write_torch(tmp_path / "a.pth", {e.source: Lazy(e.source_shape, "float16", lambda e=e, i=i: filled(e.source_shape, i))
-                                     for i, e in enumerate(entries)})
+    write_torch(
+        tmp_path / "a.pth",
+        {
+            e.source: Lazy(e.source_shape, "float16", lambda e=e, i=i: filled(e.source_shape, i))
+            for i, e in enumerate(entries)
+        },
+    )
     largest = max(prod(e.source_shape) for e in entries) * 2
     cast = ("--dtype", dtype) if dtype else ()
     heap = 32 << 20  # that the allocator keeps for itself after arrays of up to this size
     bound = 1.3 * largest + (largest if dtype else 0) + heap
     idle = peak("--src", tmp_path / "a.pth", "--dst", tmp_path / "ours.safetensors", "--dry_run")
-    assert peak("--src", tmp_path / "a.pth", "--dst", tmp_path / "ours.safetensors", *cast) - idle < bound
+    assert (
+        peak("--src", tmp_path / "a.pth", "--dst", tmp_path / "ours.safetensors", *cast) - idle
+        < bound
+    )
     assert peak("--src", tmp_path / "ours.safetensors", "--dst", tmp_path / "b.pth") - idle < bound
     first, second = open_weights(tmp_path / "a.pth"), open_weights(tmp_path / "b.pth")
     assert set(first) == set(second) and len(first) == PUBLISHED[family][0]

@@ -1,4 +1,6 @@
-"""Folders of clips: found sorted, bad ones named once, samples that follow from the seed and the number alone."""
+"""Folders of clips: found sorted, bad ones named once, samples that follow from the seed and the
+number alone.
+"""
 
 import logging
 import shutil
@@ -34,7 +36,10 @@ def drawn(source, numbers):
 
 
 def equal(a, b):
-    return all((x.frames_FHWC == y.frames_FHWC).all() and x.caption == y.caption for x, y in zip(a, b, strict=True))
+    return all(
+        (x.frames_FHWC == y.frames_FHWC).all() and x.caption == y.caption
+        for x, y in zip(a, b, strict=True)
+    )
 
 
 def test_clips_are_found_at_any_depth_and_sorted(folder):
@@ -53,10 +58,22 @@ def test_a_folder_of_frames_alone_is_one_clip(tmp_path):
 def test_an_epoch_gives_every_clip_with_its_caption_and_embedding(folder):
     source = ClipFolder(folder, 8, (24, 32), seed=3)
     samples = drawn(source, range(10, 15))
-    assert {s.caption for s in samples} == {*(WORLD.clip(i).caption for i in range(4)), "from a folder"}
-    assert all(s.frames_FHWC.shape == (8, 24, 32, 3) and s.frames_FHWC.dtype == np.uint8 for s in samples)
+    assert {s.caption for s in samples} == {
+        *(WORLD.clip(i).caption for i in range(4)),
+        "from a folder",
+    }
+    assert all(
+        s.frames_FHWC.shape == (8, 24, 32, 3) and s.frames_FHWC.dtype == np.uint8 for s in samples
+    )
     [embedded] = [s for s in samples if s.embedding is not None]
-    assert embedded.caption == WORLD.clip(0).caption and embedded.embedding.tolist() == [0, 1, 2, 3, 4, 5]
+    assert embedded.caption == WORLD.clip(0).caption and embedded.embedding.tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
     assert embedded.embedding.dtype == np.float32
     assert "5 clips, 5 captioned, 0 bad" in source.describe()
 
@@ -75,9 +92,14 @@ def test_frames_of_a_sample_follow_each_other(folder):
 def test_samples_do_not_depend_on_what_was_asked_before(folder):
     options = {"crop": "random", "flip": True, "seed": 9}
     there = ClipFolder(folder, 6, (16, 16), **options)
-    back = ClipFolder(folder, 6, (16, 16), **options, cache_mb=0)  # every file decoded anew, in another order
+    back = ClipFolder(
+        folder, 6, (16, 16), **options, cache_mb=0
+    )  # every file decoded anew, in another order
     assert equal(drawn(there, range(20)), drawn(back, reversed(range(20)))[::-1])
-    assert not equal(drawn(there, range(20)), drawn(ClipFolder(folder, 6, (16, 16), crop="random", flip=True), range(20)))
+    assert not equal(
+        drawn(there, range(20)),
+        drawn(ClipFolder(folder, 6, (16, 16), crop="random", flip=True), range(20)),
+    )
 
 
 def test_crop_and_flip_are_drawn_once_a_clip(tmp_path):
@@ -111,7 +133,10 @@ def test_a_short_clip_can_be_refused(folder):
     source = ClipFolder(folder, 20, (24, 32), short="refuse")
     for sample in drawn(source, range(12)):
         assert any((sample.frames_FHWC == slow[i : i + 20]).all() for i in range(5))
-    assert len(source.bad) == 5 and "too short: it has 12 frames where 20 are needed" in list(source.bad.values())[0]
+    assert (
+        len(source.bad) == 5
+        and "too short: it has 12 frames where 20 are needed" in list(source.bad.values())[0]
+    )
 
 
 def test_bad_files_are_named_once_and_skipped(folder, caplog, monkeypatch):
@@ -123,7 +148,9 @@ def test_bad_files_are_named_once_and_skipped(folder, caplog, monkeypatch):
         source = ClipFolder(folder, 8, (24, 32))
         drawn(source, range(12))
     lines = [r.getMessage() for r in caplog.records]
-    assert len(lines) == 3 and all(any(name in line for line in lines) for name in ("broken.mp4", "empty.gif", "a.npy"))
+    assert len(lines) == 3 and all(
+        any(name in line for line in lines) for name in ("broken.mp4", "empty.gif", "a.npy")
+    )
     assert len(source.paths) == 4
     with pytest.raises(InputFileError, match="3 files .* more than data.max_bad=2"):
         ClipFolder(folder, 8, (24, 32), max_bad=2)
@@ -138,7 +165,10 @@ def test_a_file_that_breaks_late_gives_its_turn_to_another(folder):
     late_break(folder)
     source, again = ClipFolder(folder, 8, (24, 32)), ClipFolder(folder, 8, (24, 32))
     samples = drawn(source, range(15))
-    assert list(source.bad) == [str(folder / "b.gif")] and "ends or breaks" in source.bad[str(folder / "b.gif")]
+    assert (
+        list(source.bad) == [str(folder / "b.gif")]
+        and "ends or breaks" in source.bad[str(folder / "b.gif")]
+    )
     assert equal(samples, drawn(again, reversed(range(15)))[::-1])
     with pytest.raises(InputFileError, match="max_bad=0"):
         drawn(ClipFolder(folder, 8, (24, 32), max_bad=0), range(5))
@@ -152,7 +182,10 @@ def test_no_clips_is_an_error(tmp_path, what):
     elif what == "empty":
         target.mkdir()
         (target / "a.txt").write_text("")
-    with pytest.raises(InputFileError, match={"missing": "does not exist", "file": "not a folder", "empty": "holds no clip"}[what]):
+    with pytest.raises(
+        InputFileError,
+        match={"missing": "does not exist", "file": "not a folder", "empty": "holds no clip"}[what],
+    ):
         ClipFolder(target, 8, (24, 24))
 
 
@@ -162,16 +195,23 @@ def test_only_bad_clips_are_an_error(tmp_path):
         ClipFolder(tmp_path, 8, (24, 24))
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"short": "black"}, "data.short is 'black'"), ({"crop": "left"}, "data.crop is 'left'"), ({"stride": 0}, "stride 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"short": "black"}, "data.short is 'black'"),
+        ({"crop": "left"}, "data.crop is 'left'"),
+        ({"stride": 0}, "stride 0"),
+    ],
+)
 def test_wrong_options_are_named(folder, options, words):
     with pytest.raises(ConfigError, match=words):
         ClipFolder(folder, 8, (24, 24), **options)
 
 
 def test_large_frames_are_shrunk_once_and_kept_within_the_memory_allowed(tmp_path):
-    frames = np.stack([np.asarray(Image.fromarray(f).resize((320, 240))) for f in WORLD.clip(0).frames_FHWC])
+    frames = np.stack(
+        [np.asarray(Image.fromarray(f).resize((320, 240))) for f in WORLD.clip(0).frames_FHWC]
+    )
     whole = write_video(tmp_path / "a.avi", frames, 8)
     for name in ("b.avi", "c.avi", "d.avi", "e.avi"):
         shutil.copy(whole, tmp_path / name)

@@ -24,7 +24,9 @@ def shares(samples, captions=CAPTIONS):
 def test_wilson_intervals():
     low, high = Rate(58, 64).interval  # 0.90625
     assert low == pytest.approx(0.8104, abs=1e-3) and high == pytest.approx(0.9563, abs=1e-3)
-    assert Rate(0, 10).interval[0] == 0 and Rate(10, 10).interval == pytest.approx((0.7225, 1.0), abs=1e-3)
+    assert Rate(0, 10).interval[0] == 0 and Rate(10, 10).interval == pytest.approx(
+        (0.7225, 1.0), abs=1e-3
+    )
 
 
 def test_the_truth_scores_full():
@@ -33,9 +35,22 @@ def test_the_truth_scores_full():
 
 def test_captions_of_other_clips_score_by_chance():
     everything = WORLD.captions()
-    wrong = [next(c for c in everything[i:] if not set(c.split()[1:]) & (set(CAPTIONS[i].split()) - {"moving"})) for i in range(12)]
+    wrong = [
+        next(
+            c
+            for c in everything[i:]
+            if not set(c.split()[1:]) & (set(CAPTIONS[i].split()) - {"moving"})
+        )
+        for i in range(12)
+    ]
     assert shares([c.frames_FHWC for c in CLIPS], wrong) == {
-        "shape": 0, "colour": 0, "shape and colour": 0, "direction": 0, "steady": 1.0, "all": 0}  # fmt: skip
+        "shape": 0,
+        "colour": 0,
+        "shape and colour": 0,
+        "direction": 0,
+        "steady": 1.0,
+        "all": 0,
+    }
 
 
 def test_noise_and_emptiness_score_nothing():
@@ -52,7 +67,11 @@ def test_backwards_clips_lose_the_direction_only():
 
 
 def test_clips_cut_together_are_not_steady():
-    pairs = [(a, b) for a, b in zip(CLIPS, CLIPS[1:], strict=False) if a.caption.split()[1:3] != b.caption.split()[1:3]]
+    pairs = [
+        (a, b)
+        for a, b in zip(CLIPS, CLIPS[1:], strict=False)
+        if a.caption.split()[1:3] != b.caption.split()[1:3]
+    ]
     mixed = [np.concatenate([a.frames_FHWC[:4], b.frames_FHWC[4:]]) for a, b in pairs]
     assert len(mixed) > 6 and shares(mixed, [a.caption for a, _ in pairs])["steady"] == 0
 
@@ -63,7 +82,11 @@ def test_a_blob_of_no_shape_is_no_steady_object():
     for clip in CLIPS:
         dx, dy = (n[:, None, None] for n in clip.truth.position_F2.T)
         hill = np.exp(-((x - dx) ** 2 + (y - dy) ** 2) / 2 / clip.truth.radius_F[0] ** 2)
-        blobs.append(np.rint(paint(clip.truth.background_HWC, hill, np.array(COLOURS[clip.truth.colour]))).astype(np.uint8))
+        blobs.append(
+            np.rint(
+                paint(clip.truth.background_HWC, hill, np.array(COLOURS[clip.truth.colour]))
+            ).astype(np.uint8)
+        )
     assert shares(blobs)["steady"] == 0
 
 
@@ -80,7 +103,9 @@ def folder(tmp_path):
         write_video(tmp_path / f"video-{i:03d}.mp4", clip.frames_FHWC.repeat(4, 1).repeat(4, 2), 8)
     write_frames(tmp_path / "video-001", CLIPS[1].frames_FHWC)
     (tmp_path / "contact_sheet.png").write_bytes(b"")
-    (tmp_path / "video.json").write_text(json.dumps({"prompts": [{"prompt": c} for c in CAPTIONS[:4]]}))
+    (tmp_path / "video.json").write_text(
+        json.dumps({"prompts": [{"prompt": c} for c in CAPTIONS[:4]]})
+    )
     return tmp_path
 
 
@@ -89,22 +114,31 @@ def test_the_tool_measures_a_folder_as_infer_writes_it(folder, tmp_path, capsys)
     table = capsys.readouterr().out
     assert "shape and colour" in table and "4/4" in table and "100.0 %   51.0 to 100.0 %" in table
     held = json.loads((tmp_path / "out" / "s.json").read_text())
-    assert held["rates"]["all"]["hits"] == 4 and [s["file"] for s in held["samples"]][:2] == ["video-000.mp4", "video-001"]
+    assert held["rates"]["all"]["hits"] == 4 and [s["file"] for s in held["samples"]][:2] == [
+        "video-000.mp4",
+        "video-001",
+    ]
 
 
 def test_failures_are_shown(folder, tmp_path, capsys):
     prompts = tmp_path / "p.json"
     prompts.write_text(json.dumps(["a cyan star moving up left", *CAPTIONS[1:4]]))
-    assert command([str(folder), "--prompts", str(prompts), "--failures", str(tmp_path / "f.png")]) == 0
+    assert (
+        command([str(folder), "--prompts", str(prompts), "--failures", str(tmp_path / "f.png")])
+        == 0
+    )
     assert "3/4" in capsys.readouterr().out and (tmp_path / "f.png").exists()
 
 
-@pytest.mark.parametrize(("held", "arguments", "code", "words"), [
-    ('["a red circle moving up"]', [], 3, "4 samples, but there are 1 prompts"),
-    ("{}", [], 3, "holds no prompts"),
-    ("nonsense", [], 3, "is not JSON"),
-    (None, ["--shapes", "circel"], 2, "Did you mean 'circle'?"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("held", "arguments", "code", "words"),
+    [
+        ('["a red circle moving up"]', [], 3, "4 samples, but there are 1 prompts"),
+        ("{}", [], 3, "holds no prompts"),
+        ("nonsense", [], 3, "is not JSON"),
+        (None, ["--shapes", "circel"], 2, "Did you mean 'circle'?"),
+    ],
+)
 def test_mistakes_are_one_sentence(folder, capsys, held, arguments, code, words):
     if held is not None:
         (folder / "video.json").write_text(held)

@@ -1,4 +1,6 @@
-"""Background decoding: the same samples whatever the processes, bounded, and nothing left behind."""
+"""Background decoding: the same samples whatever the processes, bounded, and nothing left
+behind.
+"""
 
 import logging
 import os
@@ -23,7 +25,9 @@ NUMBERS = [*range(8, 16), *range(24, 32)]
 @pytest.fixture
 def source(tmp_path):
     for i in range(5):
-        write_video(tmp_path / f"{i}.gif", WORLD.clip(i).frames_FHWC, 8).with_suffix(".txt").write_text(str(i))
+        write_video(tmp_path / f"{i}.gif", WORLD.clip(i).frames_FHWC, 8).with_suffix(
+            ".txt"
+        ).write_text(str(i))
     return ClipFolder(tmp_path, 6, (16, 16), crop="random", flip=True, seed=2)
 
 
@@ -51,7 +55,10 @@ def test_samples_and_their_order_do_not_depend_on_the_processes(source, workers)
         got = [loader.sample(n) for n in NUMBERS]
         processes = [w.process for w in loader._workers]
     assert [p.returncode for p in processes] == [0] * workers  # ended by themselves
-    assert all((a.frames_FHWC == b.frames_FHWC).all() and a.caption == b.caption for a, b in zip(wanted, got, strict=True))
+    assert all(
+        (a.frames_FHWC == b.frames_FHWC).all() and a.caption == b.caption
+        for a, b in zip(wanted, got, strict=True)
+    )
     assert loader.served == 16 and loader.waited > 0
 
 
@@ -96,17 +103,24 @@ def test_a_lost_process_costs_time_but_no_sample(source):
             assert (loader.sample(n).frames_FHWC == source.sample(n).frames_FHWC).all()
 
 
-def test_a_bad_file_met_by_processes_is_named_once_by_the_main_one(source, tmp_path, caplog, monkeypatch):
+def test_a_bad_file_met_by_processes_is_named_once_by_the_main_one(
+    source, tmp_path, caplog, monkeypatch
+):
     monkeypatch.setattr(logging.getLogger("mindlong"), "propagate", True)
     data = (tmp_path / "3.gif").read_bytes()
     (tmp_path / "3.gif").write_bytes(data[: len(data) // 2])
-    wanted = [ClipFolder(tmp_path, 6, (16, 16), crop="random", flip=True, seed=2).sample(n) for n in NUMBERS]
+    wanted = [
+        ClipFolder(tmp_path, 6, (16, 16), crop="random", flip=True, seed=2).sample(n)
+        for n in NUMBERS
+    ]
     caplog.clear()
     with Loader(source, 2) as loader:
         loader.expect(NUMBERS)
         got = [loader.sample(n) for n in NUMBERS]
     assert list(source.bad) == [str(tmp_path / "3.gif")]
-    assert [r.getMessage() for r in caplog.records] == [f"skipped: {source.bad[str(tmp_path / '3.gif')]}"]
+    assert [r.getMessage() for r in caplog.records] == [
+        f"skipped: {source.bad[str(tmp_path / '3.gif')]}"
+    ]
     assert all((a.frames_FHWC == b.frames_FHWC).all() for a, b in zip(wanted, got, strict=True))
     strict = ClipFolder(tmp_path, 6, (16, 16), max_bad=0)
     with Loader(strict, 2) as loader, pytest.raises(InputFileError, match="max_bad=0"):
@@ -126,7 +140,10 @@ class Broken:
 
 
 def test_a_fault_in_a_process_is_told_with_its_place():
-    with Loader(Broken(), 1) as loader, pytest.raises(RuntimeError, match=r"(?s)return \[\]\[index\].*IndexError"):
+    with (
+        Loader(Broken(), 1) as loader,
+        pytest.raises(RuntimeError, match=r"(?s)return \[\]\[index\].*IndexError"),
+    ):
         loader.expect([0])
         loader.sample(0)
 
@@ -146,7 +163,9 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("samples", [1, 10**9])  # processes that wait for work, and that wait to be read
+@pytest.mark.parametrize(
+    "samples", [1, 10**9]
+)  # processes that wait for work, and that wait to be read
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_process_outlives_its_parent(how, samples):
     command = [sys.executable, "-c", CHILD, str(samples)]
@@ -167,7 +186,10 @@ def test_ctrl_c_at_the_terminal_leaves_the_samples_to_the_end(source):
             os.kill(worker.process.pid, signal.SIGINT)
         for n in NUMBERS[1:]:
             loader.sample(n)
-        assert all(worker.process.poll() is None for worker in loader._workers) and len(loader._workers) == 2
+        assert (
+            all(worker.process.poll() is None for worker in loader._workers)
+            and len(loader._workers) == 2
+        )
 
 
 def test_impossible_loaders_are_refused():
@@ -183,6 +205,8 @@ def test_samples_of_a_worker_are_whole_arrays(source):
 
 
 def test_processes_that_decode_never_load_mindspore():
-    code = ("import sys, mindlong.data.worker, mindlong.data.clips, mindlong.data.loader, mindlong.data.chop, "
-            "mindlong.data.shapes_reader, mindlong.data.evaluate; sys.exit('mindspore' in sys.modules)")
+    code = (
+        "import sys, mindlong.data.worker, mindlong.data.clips, mindlong.data.loader, mindlong.data.chop, "
+        "mindlong.data.shapes_reader, mindlong.data.evaluate; sys.exit('mindspore' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,4 +1,6 @@
-"""The training loss: what it compares, how it weighs, and that gradients reach the network under its own names."""
+"""The training loss: what it compares, how it weighs, and that gradients reach the network under
+its own names.
+"""
 
 import mindspore as ms
 import numpy as np
@@ -43,7 +45,11 @@ def expected(schedule, prediction, kind, weights):
     for x0, eps, t, condition in zip(drawn(0), drawn(1), TIMES, (0.0, 1.0), strict=True):
         level = schedule.level(int(t))
         x = add_noise(x0 * level.signal_scale, eps, level.alpha, level.sigma)
-        error = x * 0.5 + condition - target(prediction, x0 * level.signal_scale, eps, level.alpha, level.sigma)
+        error = (
+            x * 0.5
+            + condition
+            - target(prediction, x0 * level.signal_scale, eps, level.alpha, level.sigma)
+        )
         rows.append(weights[t] * np.mean(np.abs(error) if kind == "l1" else error**2))
         slopes.append(weights[t] * np.mean((np.sign(error) if kind == "l1" else 2 * error) * x))
     return np.mean(rows), np.mean(slopes)

@@ -1,5 +1,5 @@
-"""Promises of the samplers: published timestep lists and figures, one signature, early stop, no needless noise, clear
-errors.
+"""Promises of the samplers: published timestep lists and figures, one signature, early stop, no
+needless noise, clear errors.
 """
 
 import numpy as np
@@ -18,7 +18,12 @@ from mindlong.diffusion.samplers import (
 )
 from mindlong.diffusion.samplers.ddim import move, spread_of
 from mindlong.diffusion.samplers.spacing import SPACINGS, times_of, with_end_dropped
-from mindlong.diffusion.schedules import cosine, scaled_linear, videocrafter_scale, zero_terminal_snr
+from mindlong.diffusion.schedules import (
+    cosine,
+    scaled_linear,
+    videocrafter_scale,
+    zero_terminal_snr,
+)
 from mindlong.diffusion.thresholding import static_threshold
 from mindlong.utils.errors import ConfigError
 
@@ -49,7 +54,8 @@ def perfect(schedule, prediction="eps", spread=0.3):
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize(
-    "timesteps, steps", [(1, 1), (2, 2), (10, 7), (50, 50), (1000, 1), (1000, 37), (1000, 999), (1000, 1000)]
+    "timesteps, steps",
+    [(1, 1), (2, 2), (10, 7), (50, 50), (1000, 1), (1000, 37), (1000, 999), (1000, 1000)],
 )
 def test_any_number_of_steps_descends_strictly_within_the_schedule(spacing, timesteps, steps):
     times = times_of(spacing, timesteps, steps)
@@ -100,7 +106,10 @@ def test_dpm_solver_lists():
         33,
     ]
     assert with_end_dropped("linspace", 1000, 30) == want
-    assert with_end_dropped("linspace", 1000, 25)[:2] == [999, 959] and with_end_dropped("linspace", 1000, 25)[-1] == 40
+    assert (
+        with_end_dropped("linspace", 1000, 25)[:2] == [999, 959]
+        and with_end_dropped("linspace", 1000, 25)[-1] == 40
+    )
 
 
 def test_one_videocrafter_step_with_dynamic_scale():
@@ -109,7 +118,9 @@ def test_one_videocrafter_step_with_dynamic_scale():
     x0 = (0.5 - level.sigma * 0.25) / level.signal
     spread = spread_of(level, after)
     np.testing.assert_allclose(x0, 0.7822016950711643, rtol=1e-12)
-    np.testing.assert_allclose(move(x0, 0.25, after, spread) - 0.75 * spread, 0.27534278011943814, rtol=1e-12)
+    np.testing.assert_allclose(
+        move(x0, 0.25, after, spread) - 0.75 * spread, 0.27534278011943814, rtol=1e-12
+    )
 
 
 def test_published_trajectory_of_the_stochastic_dpm_solver():
@@ -119,8 +130,12 @@ def test_published_trajectory_of_the_stochastic_dpm_solver():
         seen.append(x.item())
         return np.full_like(x, 0.25)
 
-    end = sample_dpm_solver_sde(model, np.full((1, 1), 0.5), SD, 4, noise=lambda i: np.full((1, 1), 0.1 * (i + 1)))
-    np.testing.assert_allclose([*seen[1:], end.item()], [1.034559, 1.934362, 2.888659, 3.345163], rtol=1e-6)
+    end = sample_dpm_solver_sde(
+        model, np.full((1, 1), 0.5), SD, 4, noise=lambda i: np.full((1, 1), 0.1 * (i + 1))
+    )
+    np.testing.assert_allclose(
+        [*seen[1:], end.item()], [1.034559, 1.934362, 2.888659, 3.345163], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -141,7 +156,9 @@ def test_callback_counts_and_stops(name):
         seen.append((step, total))
         return x0 if step == 3 else None
 
-    out = sampler(name)(perfect(SD), noise(99), SD, 8, noise=noise, callback=lambda *a: callback(*a) is not None)
+    out = sampler(name)(
+        perfect(SD), noise(99), SD, 8, noise=noise, callback=lambda *a: callback(*a) is not None
+    )
     assert seen == [(1, 8), (2, 8), (3, 8)] and out.shape == CENTRE.shape
 
 
@@ -168,7 +185,10 @@ def test_zero_terminal_snr_samples_with_v_and_refuses_eps():
 
 def test_noise_is_asked_for_only_where_it_is_added():
     asked = []
-    recorded = lambda i: (asked.append(i), noise(i))[1]  # noqa: E731
+
+    def recorded(i):
+        return (asked.append(i), noise(i))[1]
+
     sample_ddim(perfect(SD), noise(99), SD, 5, 0.0, recorded)
     assert asked == []
     sample_ddpm(perfect(SD), noise(99), SD, 5, noise=recorded)
@@ -176,8 +196,12 @@ def test_noise_is_asked_for_only_where_it_is_added():
 
 
 def test_noise_may_be_shared_by_all_frames():
-    shared = lambda i: noise(i)[:, :, :1]  # noqa: E731
-    spread_out = lambda i: np.broadcast_to(shared(i), CENTRE.shape)  # noqa: E731
+    def shared(i):
+        return noise(i)[:, :, :1]
+
+    def spread_out(i):
+        return np.broadcast_to(shared(i), CENTRE.shape)
+
     runs = [sample_ddim(perfect(SD), noise(99), SD, 5, 1.0, n) for n in (shared, spread_out)]
     np.testing.assert_array_equal(*runs)
 
@@ -219,13 +243,19 @@ def test_inverted_noise_leads_back_to_the_sample(prediction):
 
 def test_inversion_of_v_is_noise_and_the_compat_form_is_not():
     model, x0 = perfect(SD, "v"), CENTRE + 0.3 * noise(1)
-    correlation = lambda a, b: np.corrcoef(a.ravel(), b.ravel())[0, 1]  # noqa: E731
+
+    def correlation(a, b):
+        return np.corrcoef(a.ravel(), b.ravel())[0, 1]
+
     assert correlation(invert_ddim(model, x0, SD, 50, prediction="v")[-1], x0 - CENTRE) > 0.98
     assert correlation(invert_ddim(model, x0, SD, 50, prediction="v", compat=True)[-1], x0) < -0.7
 
 
 def test_inversion_stops_on_request_and_refuses_a_negative_refine():
-    assert len(invert_ddim(perfect(SD), CENTRE, SD, 10, callback=lambda step, total, x: step == 4)) == 5
+    assert (
+        len(invert_ddim(perfect(SD), CENTRE, SD, 10, callback=lambda step, total, x: step == 4))
+        == 5
+    )
     with pytest.raises(ConfigError):
         invert_ddim(perfect(SD), CENTRE, SD, 10, refine=-1)
 
@@ -233,8 +263,16 @@ def test_inversion_stops_on_request_and_refuses_a_negative_refine():
 def test_interpolation_of_a_video_with_itself_keeps_it():
     schedule, video = cosine(50), np.clip(CENTRE, -0.9, 0.9)
     out = interpolate_raw(
-        perfect(schedule, spread=1e-3), video, video, schedule, (noise(1), noise(1)), noise=noise, t=20
+        perfect(schedule, spread=1e-3),
+        video,
+        video,
+        schedule,
+        (noise(1), noise(1)),
+        noise=noise,
+        t=20,
     )
     np.testing.assert_allclose(out, CENTRE, atol=0.02)
     with pytest.raises(ConfigError):
-        interpolate_raw(perfect(schedule), video, video, schedule, (noise(1), noise(2)), noise=noise, t=50)
+        interpolate_raw(
+            perfect(schedule), video, video, schedule, (noise(1), noise(2)), noise=noise, t=50
+        )

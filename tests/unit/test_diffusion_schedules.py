@@ -17,10 +17,14 @@ def drawn(*shape, seed=0):
 def test_published_values_of_the_cosine_schedule():
     schedule = S.cosine(1000)
     np.testing.assert_allclose(
-        schedule.betas[[0, 1, 500, 999]], [4.128422e-05, 4.614175e-05, 3.1556915e-03, 0.9999], rtol=1e-6
+        schedule.betas[[0, 1, 500, 999]],
+        [4.128422e-05, 4.614175e-05, 3.1556915e-03, 0.9999],
+        rtol=1e-6,
     )
     np.testing.assert_allclose(schedule.alphas_cumprod[999], 2.4287669e-10, rtol=1e-6)
-    np.testing.assert_allclose(schedule.tables["sqrt_recip_alphas_cumprod"][999], 64166.3, rtol=1e-6)
+    np.testing.assert_allclose(
+        schedule.tables["sqrt_recip_alphas_cumprod"][999], 64166.3, rtol=1e-6
+    )
 
 
 def test_published_values_of_stable_diffusions_schedule():
@@ -65,13 +69,17 @@ def test_every_prediction_gives_back_the_truth(prediction):
     x = P.add_noise(x0, eps, level.alpha, level.sigma)
     out = P.target(prediction, x0, eps, level.alpha, level.sigma)
     np.testing.assert_allclose(P.to_x0(prediction, x, out, level.alpha, level.sigma), x0, atol=1e-6)
-    np.testing.assert_allclose(P.to_eps(prediction, x, out, level.alpha, level.sigma), eps, atol=1e-6)
+    np.testing.assert_allclose(
+        P.to_eps(prediction, x, out, level.alpha, level.sigma), eps, atol=1e-6
+    )
 
 
 def test_dynamic_threshold_cuts_each_row_at_its_own_quantile():
     x0 = np.stack([np.linspace(-4, 4, 101), np.linspace(-0.5, 0.5, 101)]).astype(np.float32)
     out = dynamic_threshold(0.9)(x0)
-    np.testing.assert_allclose(out[0], np.clip(x0[0] / np.quantile(np.abs(x0[0]), 0.9), -1, 1), atol=1e-6)
+    np.testing.assert_allclose(
+        out[0], np.clip(x0[0] / np.quantile(np.abs(x0[0]), 0.9), -1, 1), atol=1e-6
+    )
     np.testing.assert_array_equal(out[1], x0[1])  # already in range: nothing is stretched
     assert out.dtype == np.float32
 
@@ -84,7 +92,9 @@ def test_dynamic_threshold_takes_rows_beyond_torchs_limit_of_2_to_the_24():
 
 
 def test_dynamic_threshold_has_a_ceiling_and_refuses_nonsense():
-    np.testing.assert_allclose(dynamic_threshold(1.0, maximum=2.0)(np.array([[8.0, 1.0]])), [[1.0, 0.5]])
+    np.testing.assert_allclose(
+        dynamic_threshold(1.0, maximum=2.0)(np.array([[8.0, 1.0]])), [[1.0, 0.5]]
+    )
     np.testing.assert_array_equal(static_threshold(0.5)(np.array([-2.0, 0.1])), [-0.5, 0.1])
     with pytest.raises(ConfigError):
         dynamic_threshold(90)
@@ -93,8 +103,13 @@ def test_dynamic_threshold_has_a_ceiling_and_refuses_nonsense():
 def test_guidance_in_one_pass_equals_two_passes():
     x, t = drawn(2, 4), np.array([1, 1])
     conditional, null = (lambda x, t: x * 2 + t[:, None]), (lambda x, t: x - 1)
-    both = lambda x, t: np.concatenate([null(x[:2], t[:2]), conditional(x[2:], t[2:])])  # noqa: E731
-    np.testing.assert_allclose(guided_batched(both, 7.5)(x, t), guided(conditional, null, 7.5)(x, t))
+
+    def both(x, t):
+        return np.concatenate([null(x[:2], t[:2]), conditional(x[2:], t[2:])])
+
+    np.testing.assert_allclose(
+        guided_batched(both, 7.5)(x, t), guided(conditional, null, 7.5)(x, t)
+    )
     np.testing.assert_allclose(guided(conditional, null, 0.0)(x, t), null(x, t))
 
 
@@ -115,7 +130,10 @@ def test_a_shift_draws_noisy_timesteps_oftener_and_none_is_uniform():
     from mindlong.diffusion.timesteps import draw_timestep
     from mindlong.utils.rng import generator
 
-    plain, shifted = (np.array([draw_timestep(generator(0, "t", i), 1000, shift) for i in range(2000)]) for shift in (1.0, 3.0))
+    plain, shifted = (
+        np.array([draw_timestep(generator(0, "t", i), 1000, shift) for i in range(2000)])
+        for shift in (1.0, 3.0)
+    )
     assert plain.min() >= 0 and shifted.max() < 1000
     assert abs((plain >= 900).mean() - 0.1) < 0.03  # u' > 0.9 where u > 0.9 / (3 - 2 * 0.9) = 0.75
     assert abs((shifted >= 900).mean() - 0.25) < 0.04

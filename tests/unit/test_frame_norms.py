@@ -9,13 +9,23 @@ from mindlong.models.init import initialise
 from mindlong.models.unet import UNet
 from mindlong.spec.families import family
 
-SIZES = {"channels": (8,), "layers": 1, "attends": (True,), "heads": None, "head_dim": 4, "context_dim": 4, "groups": 2}
+SIZES = {
+    "channels": (8,),
+    "layers": 1,
+    "attends": (True,),
+    "heads": None,
+    "head_dim": 4,
+    "context_dim": 4,
+    "groups": 2,
+}
 RNG = np.random.default_rng(0)
 X, T, TEXT = RNG.standard_normal((1, 4, 2, 4, 4)), np.array([5.0]), RNG.standard_normal((1, 2, 4))
 
 
 def reach(joint):
-    """How far frame 0 of a fresh network that reads nothing but the frame itself moves with frame 1."""
+    """How far frame 0 of a fresh network that reads nothing but the frame itself moves with frame
+    1.
+    """
     spec = family("tune_a_video").spec(**SIZES, joint=joint).reading("space", "frame")
     network = initialise(UNet(spec), 0)
     last, outputs = network.conv_out.weight, []
@@ -23,7 +33,9 @@ def reach(joint):
     for change in (0, 3):
         x = X.copy()
         x[:, :, 1] += change
-        outputs.append(network(*(Tensor(a.astype(np.float32)) for a in (x, T, TEXT))).asnumpy()[:, :, 0])
+        outputs.append(
+            network(*(Tensor(a.astype(np.float32)) for a in (x, T, TEXT))).asnumpy()[:, :, 0]
+        )
     return np.abs(outputs[0] - outputs[1]).max()
 
 

@@ -1,4 +1,6 @@
-"""The report on compiled graphs: what it reads from MindSpore's text, and that it sees the operators of a real network."""
+"""The report on compiled graphs: what it reads from MindSpore's text, and that it sees the
+operators of a real network.
+"""
 
 import json
 import subprocess
@@ -33,20 +35,42 @@ subgraph @a() {
 def test_operators_kinds_and_bytes():
     found = operators(TEXT)
     assert [(op.name, op.kind, op.moved) for op in found[:3]] == [
-        ("MatMul", "matmul", 4 * (48 + 128 + 96)), ("Transpose", "transpose", 2 * 4 * 96), ("Cast", "cast", 96 * 6)]
+        ("MatMul", "matmul", 4 * (48 + 128 + 96)),
+        ("Transpose", "transpose", 2 * 4 * 96),
+        ("Cast", "cast", 96 * 6),
+    ]
     assert found[3].moved == 2 * 96 * 2  # a tuple of tensors counts too
     assert found[1].shape in ((2, 48), (48, 2))
 
 
 def test_kinds():
-    kinds = {"Conv2DBackpropInput": "convolution", "StridedSlice": "strided slice", "BroadcastTo": "copy", "Mul": "elementwise",
-             "FlashAttentionScore": "attention", "BatchMatMul": "matmul", "ReduceSum": "reduction", "SoftmaxBackward": "softmax"}
+    kinds = {
+        "Conv2DBackpropInput": "convolution",
+        "StridedSlice": "strided slice",
+        "BroadcastTo": "copy",
+        "Mul": "elementwise",
+        "FlashAttentionScore": "attention",
+        "BatchMatMul": "matmul",
+        "ReduceSum": "reduction",
+        "SoftmaxBackward": "softmax",
+    }
     assert {name: kind_of(name) for name in kinds} == kinds
 
 
 def test_the_report_of_a_configuration(tmp_path):
-    command = [sys.executable, str(ROOT / "tools" / "graph_report.py"), str(ROOT / "configs" / "model" / "vdm_tiny.yaml"),
-               "--work", "forward", "--shape", "2", "8", "8", "--json", str(tmp_path / "out.json")]
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "graph_report.py"),
+        str(ROOT / "configs" / "model" / "vdm_tiny.yaml"),
+        "--work",
+        "forward",
+        "--shape",
+        "2",
+        "8",
+        "8",
+        "--json",
+        str(tmp_path / "out.json"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     kinds = json.loads((tmp_path / "out.json").read_text())
@@ -55,6 +79,10 @@ def test_the_report_of_a_configuration(tmp_path):
 
 
 def test_a_model_without_a_graph_is_refused(tmp_path):
-    command = [sys.executable, str(ROOT / "tools" / "graph_report.py"), str(ROOT / "configs" / "model" / "clip_tiny.yaml")]
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "graph_report.py"),
+        str(ROOT / "configs" / "model" / "clip_tiny.yaml"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and "clip_text" in done.stderr

@@ -21,7 +21,10 @@ def test_more_ranks_than_clips_are_refused():
 
 
 @pytest.mark.parametrize("lengths", [[24], [12, 12], [5, 3, 4], [1, 7, 1, 3], [2] * 6, [1] * 9])
-@pytest.mark.parametrize(("local", "spread"), [("window:3", ""), ("window:17", "spread:4"), ("all", ""), ("window:5", "global:3")])
+@pytest.mark.parametrize(
+    ("local", "spread"),
+    [("window:3", ""), ("window:17", "spread:4"), ("all", ""), ("window:5", "global:3")],
+)
 def test_every_rank_receives_exactly_what_it_lacks(lengths, local, spread):
     owned = halo.split_by(lengths)
     reads = dual_scope.exact(local, spread, owned[-1].stop)
@@ -43,7 +46,12 @@ def test_a_window_stays_between_neighbours_and_spread_frames_go_to_all():
     plan = halo.plan([set().union(*(reads.sets[f] for f in mine)) for mine in owned], owned)
     assert [len(x) for x in plan.world] == [4] * 4
     # 8 on each side, less those that go to everybody anyway
-    assert [len(x) for x in plan.right] == [7, 7, 7, 0] and [len(x) for x in plan.left] == [0, 6, 6, 6]
+    assert [len(x) for x in plan.right] == [7, 7, 7, 0] and [len(x) for x in plan.left] == [
+        0,
+        6,
+        6,
+        6,
+    ]
     assert plan.received_frames(1) == 12 + 7 + 6 and plan.sent_frames(1) == 4 + 6 + 7
 
 
@@ -81,7 +89,12 @@ def test_the_originals_spread_frames(case, want):
 
 
 def test_the_originals_rows_have_all_their_keys():
-    for ranks, frames, reach, count in [(4, 24, 8, 16), (1, 24, 24, 16), (3, 1, 1, 2), (2, 7, 3, 0)]:
+    for ranks, frames, reach, count in [
+        (4, 24, 8, 16),
+        (1, 24, 24, 16),
+        (3, 1, 1, 2),
+        (2, 7, 3, 0),
+    ]:
         reads = dual_scope.video_infinity(reach, count, ranks, frames)
         far = len(dual_scope.spread_of_ranks(ranks, frames, count))
         for near, spread in zip(reads.local, reads.spread, strict=True):
@@ -93,7 +106,14 @@ def test_the_originals_rows_have_all_their_keys():
 
 def test_exact_rows_hold_every_key_once_and_nothing_beyond_the_ends():
     reads = dual_scope.exact("window:5", "spread:4", 12)
-    assert reads.keys[0].tolist() == [0, 1, 2, 3, 6, 9] and reads.keys[11].tolist() == [0, 3, 6, 9, 10, 11]
+    assert reads.keys[0].tolist() == [0, 1, 2, 3, 6, 9] and reads.keys[11].tolist() == [
+        0,
+        3,
+        6,
+        9,
+        10,
+        11,
+    ]
     assert np.array_equal(reads.log_weights(0), np.zeros(6))
     assert reads.log_weights(0, (10.0, 0.0)).tolist() == [10, 10, 10, 0, 0, 0]
     assert reads.log_weights(0, (0.0, 10.0)).tolist() == [10, 0, 0, 10, 10, 10]

@@ -1,4 +1,6 @@
-"""Diffusion over diffusion: what a run knows it keeps to the last bit, and nothing depends on who made what when."""
+"""Diffusion over diffusion: what a run knows it keeps to the last bit, and nothing depends on who
+made what when.
+"""
 
 import threading
 import time
@@ -24,25 +26,37 @@ from mindlong.utils.errors import ConfigError
 
 SHAPE = (2, 3, 3)
 NOISING = Noising(schedules.make("scaled_linear", 1000, start=0.00085, end=0.012), "v")
-SAMPLE = SimpleNamespace(sampler="ddim", steps=4, eta=0.0, flavour="", spacing="", guidance=1.0, rescale=0.0)
+SAMPLE = SimpleNamespace(
+    sampler="ddim", steps=4, eta=0.0, flavour="", spacing="", guidance=1.0, rescale=0.0
+)
 
 
 class Oracle:
-    """Knows the truth: a straight line between the known frames; without any, a picture that the prompt names."""
+    """Knows the truth: a straight line between the known frames; without any, a picture that the
+    prompt names.
+    """
 
     def __init__(self):
         self.calls = []
 
     def denoiser(self, context, fps, clean, known, depth):
-        self.calls.append(SimpleNamespace(context=context, fps=fps, known=known.copy(), depth=depth))
+        self.calls.append(
+            SimpleNamespace(context=context, fps=fps, known=known.copy(), depth=depth)
+        )
         frames = known.shape[1]
         if known.any():
             places = np.flatnonzero(known[0])
-            line = [np.interp(np.arange(frames), places, np.eye(len(places))[i]) for i in range(len(places))]
+            line = [
+                np.interp(np.arange(frames), places, np.eye(len(places))[i])
+                for i in range(len(places))
+            ]
             truth = np.einsum("kf,bckhw->bcfhw", np.array(line), clean[:, :, places])
         else:
             steps = np.sin(np.arange(frames))[None, None, :, None, None]
-            truth = np.broadcast_to(context.reshape(len(context), -1).mean(1)[:, None, None, None, None] + steps, clean.shape)
+            truth = np.broadcast_to(
+                context.reshape(len(context), -1).mean(1)[:, None, None, None, None] + steps,
+                clean.shape,
+            )
 
         def model(x, t):
             level = NOISING.schedule.level(int(t[0]))
@@ -57,8 +71,14 @@ class Noisy(Oracle):
 
     def denoiser(self, context, fps, clean, known, depth):
         self.calls.append(SimpleNamespace(context=context))
-        told = (clean * known[:, None, :, None, None]).mean((1, 2), keepdims=True) + context.mean() * 0 + depth
-        return lambda x, t: (0.3 * x + 0.1 * told + 0.05 * np.float32(t[0]) / 1000).astype(np.float32)
+        told = (
+            (clean * known[:, None, :, None, None]).mean((1, 2), keepdims=True)
+            + context.mean() * 0
+            + depth
+        )
+        return lambda x, t: (0.3 * x + 0.1 * told + 0.05 * np.float32(t[0]) / 1000).astype(
+            np.float32
+        )
 
 
 class Unsure(Oracle):
@@ -69,7 +89,9 @@ class Unsure(Oracle):
 
     def same(self, x, t):
         level = NOISING.schedule.level(int(t[0]))
-        return target("v", x * level.alpha, x * level.sigma, level.alpha, level.sigma).astype(np.float32)
+        return target("v", x * level.alpha, x * level.sigma, level.alpha, level.sigma).astype(
+            np.float32
+        )
 
 
 def encode(prompts):
@@ -96,7 +118,9 @@ def test_an_oracle_makes_a_video_that_is_straight_between_key_frames(tmp_path, p
     plan = plan_hierarchical((5, 4, 3))
     film = video(made(tmp_path, plan, Oracle(), pin=pin))
     keys = film[list(plan.jobs[0].frames)]
-    straight = np.stack([np.interp(np.arange(25), plan.jobs[0].frames, k) for k in keys.reshape(5, -1).T], 1)
+    straight = np.stack(
+        [np.interp(np.arange(25), plan.jobs[0].frames, k) for k in keys.reshape(5, -1).T], 1
+    )
     assert np.abs(film - straight.reshape(film.shape)).max() < 1e-4
     assert np.abs(np.diff(keys[:, 0, 0, 0])).min() > 1e-2
 
@@ -109,7 +133,10 @@ def test_every_run_is_told_the_frames_of_the_level_above_and_keeps_their_bits(tm
             mine = np.load(tmp_path / "latents" / f"{job.name}.npy")
             assert len(mine) == len(job.frames) - 2
     assert not network.calls[0].known.any() and network.calls[0].depth == 0
-    assert network.calls[-1].known.tolist() == [[True, False, True]] * 2 and network.calls[-1].depth == 2
+    assert (
+        network.calls[-1].known.tolist() == [[True, False, True]] * 2
+        and network.calls[-1].depth == 2
+    )
     known = store.known(plan.jobs[-1], SHAPE)
     assert np.array_equal(known[[0, 2]], store.frames([22, 24]))
 
@@ -123,7 +150,9 @@ def test_a_network_is_told_the_frame_rate_of_its_own_run(tmp_path):
 @pytest.mark.parametrize("rows", [1, 3, 5, 16])
 def test_batches_change_nothing(tmp_path, rows):
     plan = plan_hierarchical((5, 4, 3))
-    assert np.array_equal(video(made(tmp_path / "a", plan, rows=rows)), video(made(tmp_path / "b", plan)))
+    assert np.array_equal(
+        video(made(tmp_path / "a", plan, rows=rows)), video(made(tmp_path / "b", plan))
+    )
 
 
 def test_two_processes_make_the_same_bits(tmp_path):
@@ -164,7 +193,9 @@ def test_a_part_is_a_slice_of_the_whole(tmp_path):
     assert np.array_equal(part.frames([7, 8, 9]), whole[7:10]) and len(part.journal.done) < 8
 
 
-@pytest.mark.parametrize("given", [[0], [24], [0, 24], [0, 1, 2, 3, 4, 5, 6], [3], list(range(12, 25))])
+@pytest.mark.parametrize(
+    "given", [[0], [24], [0, 24], [0, 1, 2, 3, 4, 5, 6], [3], list(range(12, 25))]
+)
 def test_given_frames_are_returned_bit_by_bit_and_what_they_cover_is_not_made(tmp_path, given):
     plan = plan_given((5, 4, 3), given)
     plan.check()
@@ -188,7 +219,15 @@ def test_prompts_by_level_node_and_time(tmp_path):
     plan = plan_hierarchical((3, 3, 3))
     by = Prompts(plan, "all", {"1": "fine"}, {"1/1": "special", "2/0": "own"})
     said = {f"{j.level}/{j.node}": by.of(j)[0] for j in plan.jobs}
-    assert said == {"0/0": "all", "1/0": "fine", "1/1": "special", "2/0": "own", "2/1": "all", "2/2": "special", "2/3": "special"}
+    assert said == {
+        "0/0": "all",
+        "1/0": "fine",
+        "1/1": "special",
+        "2/0": "own",
+        "2/1": "all",
+        "2/2": "special",
+        "2/3": "special",
+    }
     timed = Prompts(plan, scenes={"0-4": "day", "5-6": "night"})
     assert timed.of(plan.jobs[0]) == ["day", "day", "night"] and timed.changing()
     assert timed.of(plan.jobs[-1]) == ["night"] * 3
@@ -214,10 +253,18 @@ def test_guidance_leads_from_the_negative_prompt_and_keeps_what_is_known(tmp_pat
 
 @pytest.mark.parametrize(
     ("keys", "frames", "runs"),
-    [(["hierarchical.lengths=[16,16]"], 226, 16), (["hierarchical.lengths=[16,16,16]"], 3376, 241),
-     (["hierarchical.lengths=[6,6,6,6,6]"], 3126, 781), (["frames=7776"], 7776, None), ([], 226, 16), (["frames=100"], 100, None)],
-)  # fmt: skip
-def test_configurations_of_the_published_lengths_make_each_frame_once_in_under_a_second(keys, frames, runs):
+    [
+        (["hierarchical.lengths=[16,16]"], 226, 16),
+        (["hierarchical.lengths=[16,16,16]"], 3376, 241),
+        (["hierarchical.lengths=[6,6,6,6,6]"], 3126, 781),
+        (["frames=7776"], 7776, None),
+        ([], 226, 16),
+        (["frames=100"], 100, None),
+    ],
+)
+def test_configurations_of_the_published_lengths_make_each_frame_once_in_under_a_second(
+    keys, frames, runs
+):
     config = load(None, ["pipeline=hierarchical", *keys], InferConfig).values
     start = time.process_time()
     work = work_of(config)
@@ -227,18 +274,35 @@ def test_configurations_of_the_published_lengths_make_each_frame_once_in_under_a
 
 
 def test_levels_have_their_own_steps_and_guidance(tmp_path):
-    config = load(None, ["pipeline=hierarchical", "sample.steps=3", "hierarchical.level_guidance=[2,1]",
-                         "hierarchical.level_steps=[5]"], InferConfig).values  # fmt: skip
+    config = load(
+        None,
+        [
+            "pipeline=hierarchical",
+            "sample.steps=3",
+            "hierarchical.level_guidance=[2,1]",
+            "hierarchical.level_steps=[5]",
+        ],
+        InferConfig,
+    ).values
     samples = samples_of(config)
     assert [(s.steps, s.guidance) for s in samples] == [(5, 2), (5, 1)]
     alike = samples_of(load(None, ["sample.steps=3", "pipeline=hierarchical"], InferConfig).values)
     assert [(s.steps, s.guidance) for s in alike] == [(3, 1)]
     plan, network, steps = plan_hierarchical((3, 3, 3)), Noisy(), []
     store = LatentFolder(tmp_path, plan, {"toy": 1})
-    runs = Runs(network, encode, samples, NOISING, Prompts(plan, "a"), callback=lambda step, total, x0: steps.append(total))
+    runs = Runs(
+        network,
+        encode,
+        samples,
+        NOISING,
+        Prompts(plan, "a"),
+        callback=lambda step, total, x0: steps.append(total),
+    )
     for _ in run_plan(plan, store, runs, SHAPE, 4):
         pass
-    assert len(network.calls) == 4 and set(steps) == {5}  # guided, then twice unguided: one model each
+    assert len(network.calls) == 4 and set(steps) == {
+        5
+    }  # guided, then twice unguided: one model each
 
 
 def test_runs_of_little_strength_stay_near_the_blend_of_what_they_know(tmp_path):
@@ -249,13 +313,27 @@ def test_runs_of_little_strength_stay_near_the_blend_of_what_they_know(tmp_path)
         found = video(store)
         line = found[0] + (found[4] - found[0]) * (np.arange(5) / 4)[:, None, None, None]
         assert (np.abs(found[:5] - line).max() < 5 * float(level.sigma)) == near
-        assert np.array_equal(found[[0, 4, 8]], video(made(tmp_path / "keys", plan, Unsure()))[[0, 4, 8]])
+        assert np.array_equal(
+            found[[0, 4, 8]], video(made(tmp_path / "keys", plan, Unsure()))[[0, 4, 8]]
+        )
 
 
-@pytest.mark.parametrize(("order", "known"), [("autoregressive", [(), (3, 4), (6, 7)]), ("independent", [(), ()])])
+@pytest.mark.parametrize(
+    ("order", "known"), [("autoregressive", [(), (3, 4), (6, 7)]), ("independent", [(), ()])]
+)
 def test_orders_to_compare_with_make_every_frame_once(tmp_path, order, known):
-    work = work_of(load(None, ["pipeline=hierarchical", "hierarchical.lengths=[5]", "frames=9", f"hierarchical.order={order}"],
-                        InferConfig).values)  # fmt: skip
+    work = work_of(
+        load(
+            None,
+            [
+                "pipeline=hierarchical",
+                "hierarchical.lengths=[5]",
+                "frames=9",
+                f"hierarchical.order={order}",
+            ],
+            InferConfig,
+        ).values
+    )
     work.plan.check()
     assert work.frames == 9 and [job.known for job in work.plan.jobs] == known
     assert video(made(tmp_path, work.plan)).shape == (9, *SHAPE)
@@ -266,23 +344,40 @@ def test_a_video_is_continued_at_either_end(tmp_path):
 
     film = np.random.default_rng(0).integers(0, 255, (9, 16, 16, 3)).astype(np.uint8)
     write_video(tmp_path / "film.mp4", film, 8)
-    keys = ["pipeline=hierarchical", "hierarchical.lengths=[5,4]", f"hierarchical.video={tmp_path / 'film.mp4'}"]
+    keys = [
+        "pipeline=hierarchical",
+        "hierarchical.lengths=[5,4]",
+        f"hierarchical.video={tmp_path / 'film.mp4'}",
+    ]
     after = work_of(load(None, keys, InferConfig).values)
     assert after.plan.given == (0, 1, 2, 3) and after.source_frames() == [5, 6, 7, 8]
     assert (after.first, after.last, after.frames) == (4, 12, 18)
-    before = work_of(load(None, [*keys, "hierarchical.extend=before", "hierarchical.overlap=1"], InferConfig).values)
-    assert before.plan.given == (12,) and before.source_frames() == [0] and (before.first, before.last) == (0, 11)
+    before = work_of(
+        load(
+            None, [*keys, "hierarchical.extend=before", "hierarchical.overlap=1"], InferConfig
+        ).values
+    )
+    assert (
+        before.plan.given == (12,)
+        and before.source_frames() == [0]
+        and (before.first, before.last) == (0, 11)
+    )
     with pytest.raises(ConfigError, match="leave out frames"):
         work_of(load(None, [*keys, "frames=5"], InferConfig).values)
 
 
 @pytest.mark.parametrize(
     ("key", "said"),
-    [("hierarchical.part=[5,2]", "first, last"), ("hierarchical.node_prompts={a: b}", "level/number"),
-     ("hierarchical.level_prompts={x: b}", "keys are levels"), ("hierarchical.scenes={1-3: b}", "frame 0"),
-     ("hierarchical.lengths=[16,1]", "at least 2"), ("hierarchical.order=independent", "needs one length"),
-     ("hierarchical.level_strength=[1,2]", "at most 1")],
-)  # fmt: skip
+    [
+        ("hierarchical.part=[5,2]", "first, last"),
+        ("hierarchical.node_prompts={a: b}", "level/number"),
+        ("hierarchical.level_prompts={x: b}", "keys are levels"),
+        ("hierarchical.scenes={1-3: b}", "frame 0"),
+        ("hierarchical.lengths=[16,1]", "at least 2"),
+        ("hierarchical.order=independent", "needs one length"),
+        ("hierarchical.level_strength=[1,2]", "at most 1"),
+    ],
+)
 def test_what_cannot_be_is_said_in_one_sentence(key, said):
     with pytest.raises(ConfigError, match=said):
         load(None, ["pipeline=hierarchical", key], InferConfig)

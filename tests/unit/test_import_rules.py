@@ -28,7 +28,12 @@ ALLOWED = {
     "cli": TOP | {"cli"},
 }
 FREE_OF_MINDSPORE = ("utils", "spec", "config", "media")
-FREE_FILES = ("data/shapes.py", "pipelines/long/plan.py", "checkpoints/store.py", "checkpoints/torch_reader.py")
+FREE_FILES = (
+    "data/shapes.py",
+    "pipelines/long/plan.py",
+    "checkpoints/store.py",
+    "checkpoints/torch_reader.py",
+)
 
 
 def imports(path: Path) -> set[str]:
@@ -45,7 +50,9 @@ def imports(path: Path) -> set[str]:
 
 def rooms_imported(path: Path) -> set[str]:
     return {
-        name.split(".")[1] for name in imports(path) if name.startswith("mindlong.") and name != "mindlong.__version__"
+        name.split(".")[1]
+        for name in imports(path)
+        if name.startswith("mindlong.") and name != "mindlong.__version__"
     }
 
 
@@ -73,12 +80,15 @@ def test_the_light_rooms_never_name_mindspore():
 
 def test_torch_is_never_imported_by_the_package():
     for path in PACKAGE.rglob("*.py"):
-        heavy = [n for n in imports(path) if n.split(".")[0] in ("torch", "diffusers", "transformers")]
+        heavy = [
+            n for n in imports(path) if n.split(".")[0] in ("torch", "diffusers", "transformers")
+        ]
         assert not heavy, f"{path.relative_to(PACKAGE)} imports {heavy}"
 
 
 @pytest.mark.parametrize(
-    "module", ["mindlong.config.schema", "mindlong.config.load", "mindlong.cli.train", "mindlong.cli.infer"]
+    "module",
+    ["mindlong.config.schema", "mindlong.config.load", "mindlong.cli.train", "mindlong.cli.infer"],
 )
 def test_commands_load_without_mindspore(module):
     code = f"import sys, {module}; sys.exit('mindspore' in sys.modules)"

@@ -8,7 +8,14 @@ import pytest
 from mindlong.cli.chop import command, main
 from mindlong.data.chop_nodes import Film, index_of, starts_of
 from mindlong.data.chop_tree import depths_of, plan_tree
-from mindlong.data.nodes import FilmNodes, IndexedNodes, LevelChooser, known_frames, node_count, node_frames
+from mindlong.data.nodes import (
+    FilmNodes,
+    IndexedNodes,
+    LevelChooser,
+    known_frames,
+    node_count,
+    node_frames,
+)
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
@@ -20,7 +27,11 @@ from mindlong.utils.rng import generator
 @pytest.fixture
 def film(tmp_path):
     """40 frames whose grey value is their number."""
-    frames = np.repeat(np.arange(40, dtype=np.uint8)[:, None, None, None] * 6, 16, 1).repeat(16, 2).repeat(3, 3)
+    frames = (
+        np.repeat(np.arange(40, dtype=np.uint8)[:, None, None, None] * 6, 16, 1)
+        .repeat(16, 2)
+        .repeat(3, 3)
+    )
     return write_frames(tmp_path / "film", frames, 8)
 
 
@@ -43,7 +54,10 @@ def test_a_sample_is_a_node_of_a_film(film):
     films = ShapesWorld((16, 16), 10)
     nodes = FilmNodes(films, (4, 4), [0, 1], 3)
     sample, choose = nodes.sample(7), nodes.choose
-    assert np.array_equal(sample.frames_FHWC, films.sample(7).frames_FHWC[list(node_frames((4, 4), 1, choose.node(7, 3)))])
+    assert np.array_equal(
+        sample.frames_FHWC,
+        films.sample(7).frames_FHWC[list(node_frames((4, 4), 1, choose.node(7, 3)))],
+    )
     assert sample.caption == films.sample(7).caption and nodes.level(7) == 1
 
 
@@ -56,7 +70,9 @@ def test_an_index_names_frames_that_neighbours_share(film, tmp_path):
     nodes = index["films"][0]["nodes"]
     local = [n["frames"] for n in nodes if n["level"] == 1]
     assert len(local) == 12 and all(a[-1] == b[0] for a, b in zip(local, local[1:], strict=False))
-    assert [n["frames"] for n in nodes if n["level"] == 0] == [[s, s + 3, s + 6, s + 9] for s in (0, 9, 18, 27)]
+    assert [n["frames"] for n in nodes if n["level"] == 0] == [
+        [s, s + 3, s + 6, s + 9] for s in (0, 9, 18, 27)
+    ]
 
 
 def test_samples_of_an_index_are_the_frames_it_names_with_captions_of_nodes(film, tmp_path):
@@ -78,19 +94,25 @@ def test_samples_of_an_index_are_the_frames_it_names_with_captions_of_nodes(film
 
 
 def test_short_films_are_named_and_none_left_is_an_error(tmp_path):
-    index, short = index_of([Film(tmp_path / "a.mp4", 9), Film(tmp_path / "b.mp4", 10)], (4, 4), tmp_path)
+    index, short = index_of(
+        [Film(tmp_path / "a.mp4", 9), Film(tmp_path / "b.mp4", 10)], (4, 4), tmp_path
+    )
     assert len(index["films"]) == 1 and "a.mp4 has 9 frames; 10 are needed" in short[0]
     with pytest.raises(InputFileError, match="no film has 10 frames"):
         index_of([Film(tmp_path / "a.mp4", 9)], (4, 4), tmp_path)
     with pytest.raises(ConfigError, match="at least 3"):
         index_of([], (4, 2), tmp_path)
     assert list(starts_of(19, (4, 4))) == [0, 9] and list(starts_of(18, (4, 4))) == [0]
-    (tmp_path / "bad.json").write_text('{"lengths": [4], "films": [{"nodes": [{"level": 0, "node": 0, "frames": [1]}]}]}')
+    (tmp_path / "bad.json").write_text(
+        '{"lengths": [4], "films": [{"nodes": [{"level": 0, "node": 0, "frames": [1]}]}]}'
+    )
     with pytest.raises(InputFileError, match="no index of nodes"):
         IndexedNodes(tmp_path / "bad.json", 4, (16, 16), [], 0)
 
 
-@pytest.mark.parametrize(("frames", "clips", "depths"), [(40, 13, 3), (4, 1, 1), (27, 13, 3), (26, 4, 2), (9, 4, 2)])
+@pytest.mark.parametrize(
+    ("frames", "clips", "depths"), [(40, 13, 3), (4, 1, 1), (27, 13, 3), (26, 4, 2), (9, 4, 2)]
+)
 def test_the_tree_has_the_originals_clips(frames, clips, depths):
     found = plan_tree(frames, 3)
     assert (len(found), depths_of(frames, 3)) == (clips, depths)
@@ -100,7 +122,9 @@ def test_the_tree_has_the_originals_clips(frames, clips, depths):
 
 
 def test_the_trees_names_nest_and_the_film_stays(film, tmp_path):
-    assert command([str(film), "--out", str(tmp_path / "t"), "--tree", "3", "--caption", "grey"]) == 0
+    assert (
+        command([str(film), "--out", str(tmp_path / "t"), "--tree", "3", "--caption", "grey"]) == 0
+    )
     root = tmp_path / "t/film/scenario_0"
     assert (root / "depth_0/part_0/subset_0.mp4").is_file() and film.is_dir()
     frames, _ = read_video(root / "depth_0/depth_1/depth_2/part_2/subset_1.mp4")
@@ -125,7 +149,11 @@ def test_what_cannot_be_chopped_is_said(film, tmp_path):
 def test_what_a_sample_knows():
     draws = [known_frames(0, 5, 0.5, generator(0, "k", i)) for i in range(400)]
     patterns = {tuple(map(bool, d)) for d in draws}
-    assert patterns == {(False,) * 5, (True, False, False, False, False), (False, False, False, False, True),
-                        (True, False, False, False, True)}  # fmt: skip
+    assert patterns == {
+        (False,) * 5,
+        (True, False, False, False, False),
+        (False, False, False, False, True),
+        (True, False, False, False, True),
+    }
     assert 0.4 < np.mean([d.any() for d in draws]) < 0.6
     assert known_frames(1, 4, 0.0, generator(0, "k", 1)).tolist() == [True, False, False, True]

@@ -23,16 +23,26 @@ def look(capsys, *arguments):
 def test_a_trainers_file_is_described(capsys):
     code, out, _ = look(capsys, TRAINER)
     assert code == 0
-    for line in ("PyTorch, 113,", "tensors    212, ", "212 float32", "beside     step = 4321",
-                 "vdm unet: Unet3D of video-diffusion-pytorch (it has ema.denoise_fn.time_rel_pos_bias",
-                 "(it has model.denoise_fn.time_rel_pos_bias", "{'dim': 4, ", "91 mapped, 0 missing, 0 extra, 0 misshaped",
-                 "the largest 12 of 212 tensors", "asks for 3 names"):
+    for line in (
+        "PyTorch, 113,",
+        "tensors    212, ",
+        "212 float32",
+        "beside     step = 4321",
+        "vdm unet: Unet3D of video-diffusion-pytorch (it has ema.denoise_fn.time_rel_pos_bias",
+        "(it has model.denoise_fn.time_rel_pos_bias",
+        "{'dim': 4, ",
+        "91 mapped, 0 missing, 0 extra, 0 misshaped",
+        "the largest 12 of 212 tensors",
+        "asks for 3 names",
+    ):
         assert line in out, line
     assert "SUSPICIOUS" not in out
 
 
 def test_every_tensor_is_listed_on_demand(capsys, tmp_path):
-    write_safetensors(tmp_path / "a.safetensors", {f"t{i}": np.zeros((i, 2), np.float16) for i in range(30)})
+    write_safetensors(
+        tmp_path / "a.safetensors", {f"t{i}": np.zeros((i, 2), np.float16) for i in range(30)}
+    )
     code, out, _ = look(capsys, tmp_path / "a.safetensors", "--names")
     assert code == 0 and out.count("float16   [") == 30 and "none of the networks known here" in out
     assert look(capsys, tmp_path / "a.safetensors")[1].count("float16   [") == 12
@@ -41,7 +51,10 @@ def test_every_tensor_is_listed_on_demand(capsys, tmp_path):
 def test_what_does_not_fit_its_network_is_shown(capsys, tmp_path):
     from mindlong.spec.vdm import Unet3DSpec, names
 
-    state = {e.source: np.zeros(e.source_shape, np.float32) for e in names(Unet3DSpec(dim=8, dim_mults=(1,)))}
+    state = {
+        e.source: np.zeros(e.source_shape, np.float32)
+        for e in names(Unet3DSpec(dim=8, dim_mults=(1,)))
+    }
     state["final_conv.1.bios"] = state.pop("final_conv.1.bias")
     write_torch(tmp_path / "a.pt", state)
     _, out, _ = look(capsys, tmp_path / "a.pt")
@@ -51,15 +64,22 @@ def test_what_does_not_fit_its_network_is_shown(capsys, tmp_path):
 def test_a_file_of_ours_is_recognised(capsys, tmp_path):
     from mindlong.spec.vdm import Unet3DSpec, names
 
-    state = {f"unet.{e.ours}": np.zeros(e.our_shape, np.float32) for e in names(Unet3DSpec(dim=8, dim_mults=(1,)))}
+    state = {
+        f"unet.{e.ours}": np.zeros(e.our_shape, np.float32)
+        for e in names(Unet3DSpec(dim=8, dim_mults=(1,)))
+    }
     write_safetensors(tmp_path / "a.safetensors", state)
     assert "network    ours of vdm unet" in look(capsys, tmp_path / "a.safetensors")[1]
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_every_suspicious_name_is_listed_with_what_it_can_do(capsys, tmp_path, protocol):
-    tree = {"w": tf.tensor(0, np.ones(2)), "x": tf.Call(eval, "1"), "args": argparse.Namespace(a=1),
-            "y": tf.Call(print, "harm done")}  # fmt: skip
+    tree = {
+        "w": tf.tensor(0, np.ones(2)),
+        "x": tf.Call(eval, "1"),
+        "args": argparse.Namespace(a=1),
+        "y": tf.Call(print, "harm done"),
+    }
     code, out, _ = look(capsys, tf.write(tmp_path / "a.pt", tree, protocol))
     assert code == 3 and "harm done" not in out and "not read   " in out
     name = "__builtin__.eval" if protocol < 3 else "builtins.eval"
@@ -69,21 +89,38 @@ def test_every_suspicious_name_is_listed_with_what_it_can_do(capsys, tmp_path, p
 
 
 def test_harmless_names_can_be_stepped_over(capsys, tmp_path):
-    path = tf.write(tmp_path / "a.pt", {"w": tf.tensor(0, np.ones(2)), "args": argparse.Namespace(a=1)})
+    path = tf.write(
+        tmp_path / "a.pt", {"w": tf.tensor(0, np.ones(2)), "args": argparse.Namespace(a=1)}
+    )
     assert look(capsys, path)[0] == 3
     code, out, _ = look(capsys, path, "--inert", "argparse.*")
     assert code == 0 and "tensors    1, 2 numbers" in out and "SUSPICIOUS argparse.Namespace" in out
 
 
 def test_an_old_pickle_is_named_and_searched(capsys, tmp_path):
-    parts = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}, [tf.Call(exec, "harm = 1")], ["0"])
-    (tmp_path / "old.pth").write_bytes(b"".join(pickle.dumps(part, 2) for part in parts) + bytes(100))
+    parts = (
+        0x1950A86A20F9469CFC6C,
+        1001,
+        {"little_endian": True},
+        [tf.Call(exec, "harm = 1")],
+        ["0"],
+    )
+    (tmp_path / "old.pth").write_bytes(
+        b"".join(pickle.dumps(part, 2) for part in parts) + bytes(100)
+    )
     code, out, _ = look(capsys, tmp_path / "old.pth")
     assert code == 3 and "PyTorch before 1.6" in out and "SUSPICIOUS __builtin__.exec" in out
 
 
-@pytest.mark.parametrize(("data", "word"), [(b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"), (b"", "empty"),
-                                            (b"<html>", "HTML"), (b"PK\3\4 cut", "cut short")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
+        (b"", "empty"),
+        (b"<html>", "HTML"),
+        (b"PK\3\4 cut", "cut short"),
+    ],
+)
 def test_what_is_no_weight_file_is_named(capsys, tmp_path, data, word):
     (tmp_path / "a.ckpt").write_bytes(data)
     code, out, _ = look(capsys, tmp_path / "a.ckpt")
@@ -97,5 +134,8 @@ def test_several_files_and_a_missing_one(capsys, tmp_path):
 
 
 def test_a_deep_or_endless_pickle_is_no_way_to_hang_the_look(capsys, tmp_path):
-    for data in (b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b".", b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s."):
+    for data in (
+        b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b".",
+        b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.",
+    ):
         assert look(capsys, tf.write_raw(tmp_path / "a.pt", data))[0] == 3

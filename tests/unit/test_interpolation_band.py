@@ -1,4 +1,6 @@
-"""Local attention over time: the band against its definition, with a sink and with a user's mask, and its cost."""
+"""Local attention over time: the band against its definition, with a sink and with a user's mask,
+and its cost.
+"""
 
 import numpy as np
 import pytest
@@ -27,7 +29,10 @@ CASES = [(w, False) for w in (1, 3, 5, 9, 129)] + [(w, True) for w in (1, 2, 4, 
 def test_the_band_for_1_to_70_frames_alone_and_with_a_user_s_mask(size, causal):
     draw = np.random.default_rng(size)
     for frames in range(1, 71):
-        want, table = definition(frames, size, causal), kv_policy.table(f"window:{size}{':causal' * causal}", frames)
+        want, table = (
+            definition(frames, size, causal),
+            kv_policy.table(f"window:{size}{':causal' * causal}", frames),
+        )
         assert np.array_equal(allowed(table), want)
         mask = draw.random((frames, frames)) < 0.6
         np.fill_diagonal(mask, True)
@@ -41,7 +46,9 @@ def test_a_sink_is_read_once_by_every_frame():
         table = kv_policy.table("window:5|first", frames)
         want = definition(frames, 5, False)
         want[:, 0] = True
-        assert np.array_equal(allowed(table), want) and all(len(set(row)) == len(row) for row in table)
+        assert np.array_equal(allowed(table), want) and all(
+            len(set(row)) == len(row) for row in table
+        )
     assert kv_policy.table("window:2:causal|first|last", 5)[3] == (0, 1, 2, 3, 4)
 
 
@@ -55,9 +62,14 @@ def test_masks_that_cannot_be_are_refused_in_a_sentence():
 
 
 def test_the_smallest_window_that_sees_a_given_frame_at_distance_4():
-    """Every frame of a stage of factor r sees a given one directly from w = 2 * floor(r / 2) + 1 on."""
+    """Every frame of a stage of factor r sees a given one directly from w = 2 * floor(r / 2) + 1
+    on.
+    """
     for factor, size in ((2, 3), (3, 3), (4, 5), (6, 7)):
-        sees = [{g % factor for g in row} & {0} for row in kv_policy.table(f"window:{size}", 8 * factor + 1)]
+        sees = [
+            {g % factor for g in row} & {0}
+            for row in kv_policy.table(f"window:{size}", 8 * factor + 1)
+        ]
         assert all(sees)
         smaller = kv_policy.table(f"window:{size - 2}", 8 * factor + 1)
         assert not all({g % factor for g in row} & {0} for row in smaller)
@@ -65,7 +77,9 @@ def test_the_smallest_window_that_sees_a_given_frame_at_distance_4():
 
 @pytest.mark.parametrize("policy", ["window:5", "window:5|first", "window:4:causal"])
 def test_the_cost_grows_with_the_frames_not_their_square(policy):
-    """Pairs, and numbers that are really gathered, per frame; lengths that divide well and a prime one."""
+    """Pairs, and numbers that are really gathered, per frame; lengths that divide well and a prime
+    one.
+    """
     for frames in (65, 257, 1025):
         rows = kv_policy.table(policy, frames)
         read = kv_policy.reading(rows, kv_policy.best_size(rows))
@@ -79,15 +93,28 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
-@pytest.mark.parametrize(("policy", "frames"), [("window:5", 17), ("window:5|first", 13), ("window:4:causal", 12), ("window:5", 67),
-                                                ("window:5|first", 71)])
+@pytest.mark.parametrize(
+    ("policy", "frames"),
+    [
+        ("window:5", 17),
+        ("window:5|first", 13),
+        ("window:4:causal", 12),
+        ("window:5", 67),
+        ("window:5|first", 71),
+    ],
+)
 def test_the_layer_equals_masked_dense_attention_with_finite_gradients(policy, frames):
     net = initialise(PolicyAttention(8, 2, "time", policy, False, False), 0)
     x = np.random.default_rng(0).standard_normal((1, frames, 3, 8)).astype(np.float32)
     values = {p.name: p.asnumpy().astype(np.float64) for p in net.get_parameters()}
-    q, k, v = ((x @ values[f"{n}.weight"].T).reshape(1, frames, 3, 2, 4).transpose(0, 2, 3, 1, 4) for n in ("to_q", "to_k", "to_v"))
+    q, k, v = (
+        (x @ values[f"{n}.weight"].T).reshape(1, frames, 3, 2, 4).transpose(0, 2, 3, 1, 4)
+        for n in ("to_q", "to_k", "to_v")
+    )
     scores = q @ k.swapaxes(-1, -2) / 2 + kv_policy.log_counts(kv_policy.table(policy, frames))
-    out = (softmax(scores) @ v).transpose(0, 3, 1, 2, 4).reshape(x.shape) @ values["to_out.weight"].T + values["to_out.bias"]
+    out = (softmax(scores) @ v).transpose(0, 3, 1, 2, 4).reshape(x.shape) @ values[
+        "to_out.weight"
+    ].T + values["to_out.bias"]
     np.testing.assert_allclose(net(Tensor(x)).asnumpy(), out, atol=2e-6)
 
     def loss(given):

@@ -12,8 +12,16 @@ from mindlong.utils.errors import ConfigError, InputFileError
 def moving(frames=9, step=1.5, side=64):
     """A smooth pattern that moves right by `step` pixels a frame."""
     y, x = np.mgrid[:side, :side].astype(np.float64)
-    pattern = lambda s: 128 + 60 * np.sin((x - s) / 5) * np.cos(y / 6) + 30 * np.cos((x - s + y) / 9)  # noqa: E731
-    return np.stack([np.repeat(np.rint(pattern(step * f)).astype(np.uint8)[..., None], 3, -1) for f in range(frames)])
+
+    def pattern(s):
+        return 128 + 60 * np.sin((x - s) / 5) * np.cos(y / 6) + 30 * np.cos((x - s + y) / 9)
+
+    return np.stack(
+        [
+            np.repeat(np.rint(pattern(step * f)).astype(np.uint8)[..., None], 3, -1)
+            for f in range(frames)
+        ]
+    )
 
 
 def test_flow_finds_the_motion_there_is():
@@ -24,7 +32,9 @@ def test_flow_finds_the_motion_there_is():
 
 def test_flow_beats_blending_beats_repeating_on_motion():
     truth = moving(9, 2.0)
-    found = {name: score(truth, fill_between(truth[::4], 4, METHODS[name]), 4).psnr for name in METHODS}
+    found = {
+        name: score(truth, fill_between(truth[::4], 4, METHODS[name]), 4).psnr for name in METHODS
+    }
     assert found["flow"] > found["blend"] + 6 and found["blend"] > found["repeat"]
 
 
@@ -97,6 +107,10 @@ def test_the_reader_measures_positions_between_key_frames():
     clip = ShapesWorld((48, 48), 17).clip(3)
     exact = score_shapes(clip, clip.frames_FHWC, 4)
     assert exact.position < 0.3 and exact.steady and exact.right and abs(exact.smoothness) < 0.3
-    late = score_shapes(clip, np.stack(list(fill_between(clip.frames_FHWC[::4], 4, METHODS["repeat"]))), 4)
+    late = score_shapes(
+        clip, np.stack(list(fill_between(clip.frames_FHWC[::4], 4, METHODS["repeat"]))), 4
+    )
     assert late.position > exact.position + 0.5
-    assert mean_shapes([exact, late])["position"] == pytest.approx((exact.position + late.position) / 2)
+    assert mean_shapes([exact, late])["position"] == pytest.approx(
+        (exact.position + late.position) / 2
+    )

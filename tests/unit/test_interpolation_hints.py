@@ -28,10 +28,14 @@ def test_the_published_hint_is_the_given_frame_before(frames, factor):
 def test_nearest_and_linear_against_their_definitions(frames, factor):
     places = np.arange(0, frames, factor)
     nearest = hints.stage_fill(frames, factor, "nearest")
-    assert [places[k] for k in nearest.before] == [min(places, key=lambda p, i=i: (abs(p - i), p)) for i in range(frames)]
+    assert [places[k] for k in nearest.before] == [
+        min(places, key=lambda p, i=i: (abs(p - i), p)) for i in range(frames)
+    ]
     keys = np.random.default_rng(1).standard_normal((1, 1, len(places), 1, 1)).astype(np.float32)
     linear = hints.stage_fill(frames, factor, "linear").spread(keys)[0, 0, :, 0, 0]
-    np.testing.assert_allclose(linear, np.interp(np.arange(frames), places, keys[0, 0, :, 0, 0]), atol=1e-6)
+    np.testing.assert_allclose(
+        linear, np.interp(np.arange(frames), places, keys[0, 0, :, 0, 0]), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("how", hints.FILLS)
@@ -41,7 +45,9 @@ def test_a_given_frame_is_told_itself_bit_for_bit(how):
 
 
 def test_given_frames_may_lie_before_the_run_or_anywhere_in_it():
-    first = hints.fill([0], range(1, 8))  # the first-frame model: makes the frames after the given one
+    first = hints.fill(
+        [0], range(1, 8)
+    )  # the first-frame model: makes the frames after the given one
     assert np.array_equal(first.before, np.zeros(7))
     assert list(hints.fill([0, 1, 2], range(7)).before) == [0, 1, 2, 2, 2, 2, 2]
     assert list(hints.fill([3, 9], range(12), "nearest").before) == [0] * 7 + [1] * 5
@@ -74,8 +80,13 @@ def test_pinned_frames_keep_their_noise_level_and_come_out_as_given(prediction, 
         return np.zeros_like(x)
 
     model = hints.pinned(network, given, (0, 4), schedule, prediction)
-    start = hints.pinned_start(draw.standard_normal((1, 2, 5, 3, 3)).astype(np.float32), given, (0, 4), schedule)
-    noise = lambda step: np.random.default_rng(step).standard_normal(start.shape).astype(np.float32)  # noqa: E731
+    start = hints.pinned_start(
+        draw.standard_normal((1, 2, 5, 3, 3)).astype(np.float32), given, (0, 4), schedule
+    )
+
+    def noise(step):
+        return np.random.default_rng(step).standard_normal(start.shape).astype(np.float32)
+
     if sampler == "ddpm":
         out = sample_ddpm(model, start, schedule, noise=noise, prediction=prediction)
     else:
@@ -87,9 +98,12 @@ def test_pinned_frames_keep_their_noise_level_and_come_out_as_given(prediction, 
 
 
 def test_what_cannot_be_is_refused_in_a_sentence():
-    for call, words in [(lambda: hints.stage_fill(5, 4, "nearset"), "Did you mean 'nearest'"),
-                        (lambda: hints.fill([], range(4)), "ascending"), (lambda: hints.fill([4, 2], range(4)), "ascending"),
-                        (lambda: hints.mask([0], [0], (1, 1), "all"), "must be one of"),
-                        (lambda: hints.augment(np.zeros(1), np.zeros(1), 1.5), "between 0")]:
+    for call, words in [
+        (lambda: hints.stage_fill(5, 4, "nearset"), "Did you mean 'nearest'"),
+        (lambda: hints.fill([], range(4)), "ascending"),
+        (lambda: hints.fill([4, 2], range(4)), "ascending"),
+        (lambda: hints.mask([0], [0], (1, 1), "all"), "must be one of"),
+        (lambda: hints.augment(np.zeros(1), np.zeros(1), 1.5), "between 0"),
+    ]:
         with pytest.raises(ConfigError, match=words):
             call()

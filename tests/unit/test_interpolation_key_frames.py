@@ -19,21 +19,39 @@ def frames(count=6, size=(32, 48)):
 
 
 def ffmpeg(*arguments):
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, arguments)], check=True)
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, arguments)],
+        check=True,
+    )
 
 
 @pytest.fixture
 def sounding(tmp_path):
     """12 frames at 8 a second with a tone."""
     silent, path = write_video(tmp_path / "silent.mp4", frames(12), 8), tmp_path / "sounding.mp4"
-    ffmpeg("-i", silent, "-f", "lavfi", "-i", "sine=frequency=440:duration=1.5", "-c:v", "copy", "-c:a", "aac", "-shortest", path)
+    ffmpeg(
+        "-i",
+        silent,
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=frequency=440:duration=1.5",
+        "-c:v",
+        "copy",
+        "-c:a",
+        "aac",
+        "-shortest",
+        path,
+    )
     return path
 
 
 def test_a_video_is_counted_and_read_in_pieces(tmp_path):
     keys = from_video(write_frames(tmp_path / "in", frames(), 8))
     assert (keys.count, keys.size, keys.fps) == (6, (32, 48), 8)
-    assert np.array_equal(keys.take(0, 2), frames()[:2]) and np.array_equal(keys.take(3, 6), frames()[3:])
+    assert np.array_equal(keys.take(0, 2), frames()[:2]) and np.array_equal(
+        keys.take(3, 6), frames()[3:]
+    )
     assert np.array_equal(keys.take(1, 4), frames()[1:4])  # going back begins anew
     assert np.array_equal(np.stack(list(keys.all())), frames())
     assert from_video(tmp_path / "in", max_frames=4).count == 4
@@ -77,26 +95,41 @@ def test_bad_key_frames_are_refused_in_a_sentence(tmp_path):
 def test_a_variable_frame_rate_is_refused_or_taken_as_even(tmp_path):
     pictures = [Image.fromarray(f) for f in frames(6)]
     path = tmp_path / "uneven.gif"
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[40, 40, 300, 40, 40, 40])
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=[40, 40, 300, 40, 40, 40]
+    )
     with pytest.raises(InputFileError, match="variable frame rate.*interpolate.uneven=even"):
         from_video(path)
     assert from_video(path, uneven="even").count == 6
 
 
 def test_sound_is_found_and_kept_bit_for_bit_where_lengths_allow(tmp_path, sounding):
-    assert sound_of(sounding) == "aac" and sound_of(tmp_path / "silent.mp4") is None and sound_of(tmp_path) is None
+    assert (
+        sound_of(sounding) == "aac"
+        and sound_of(tmp_path / "silent.mp4") is None
+        and sound_of(tmp_path) is None
+    )
     video = write_video(tmp_path / "made.mp4", np.repeat(frames(12), 4, 0)[:45], 32)
     before = probe(video)
     told = keep_sound(video, sounding, 45 / 32, 12 / 8, 1 / 8)
-    assert told.kept and sound_of(video) == "aac" and "has the sound of sounding.mp4" in told.sentence
+    assert (
+        told.kept and sound_of(video) == "aac" and "has the sound of sounding.mp4" in told.sentence
+    )
     after = probe(video)
-    assert (after.frames, after.size) == (before.frames, before.size) and after.fps == pytest.approx(32, rel=0.01)
+    assert (after.frames, after.size) == (
+        before.frames,
+        before.size,
+    ) and after.fps == pytest.approx(32, rel=0.01)
 
 
 def test_sound_that_does_not_fit_is_left_out_and_said(tmp_path, sounding):
     half = write_video(tmp_path / "half.mp4", frames(6), 8)
     told = keep_sound(half, sounding, 6 / 8, 12 / 8, 1 / 8)
-    assert not told.kept and "lasts 0.75 s and sounding.mp4 1.50 s" in told.sentence and sound_of(half) is None
+    assert (
+        not told.kept
+        and "lasts 0.75 s and sounding.mp4 1.50 s" in told.sentence
+        and sound_of(half) is None
+    )
     gif = write_video(tmp_path / "made.gif", frames(12), 8)
     assert "holds none" in keep_sound(gif, sounding, 1.5, 1.5, 0.1).sentence
     assert keep_sound(half, tmp_path / "silent.mp4", 1.5, 1.5, 0.1) is None

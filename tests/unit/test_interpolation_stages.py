@@ -9,7 +9,14 @@ from mindlong.config.sample import SampleOptions
 from mindlong.diffusion.scheduler_config import Noising
 from mindlong.diffusion.schedules import scaled_linear
 from mindlong.pipelines.long.chain import Chain, place, plan_extension
-from mindlong.pipelines.long.interpolate import HintedRuns, Rule, Stage, chain_of, finished, run_chain
+from mindlong.pipelines.long.interpolate import (
+    HintedRuns,
+    Rule,
+    Stage,
+    chain_of,
+    finished,
+    run_chain,
+)
 from mindlong.pipelines.long.jobs import level_batches, run_plan
 from mindlong.pipelines.long.latents_on_disk import LatentFolder
 from mindlong.utils.errors import ConfigError
@@ -31,11 +38,14 @@ def smooths(x, t, fps):
 
 def ramp(chain, calls=None):
     """Key frames that hold their own place."""
+
     def keys(batch, known):
         if calls is not None:
             calls.append(batch.level)
         places = [[place(f, chain.total) for f in job.frames] for job in batch.jobs]
-        return np.broadcast_to(np.array(places, np.float32)[:, :, None, None, None], (*np.shape(places), *SHAPE)).copy()
+        return np.broadcast_to(
+            np.array(places, np.float32)[:, :, None, None, None], (*np.shape(places), *SHAPE)
+        ).copy()
 
     return keys
 
@@ -43,12 +53,25 @@ def ramp(chain, calls=None):
 def run(tmp, chain, stage, name="video", rows=1, **options):
     chain, plan = chain_of(chain, [stage] * len(chain.factors))
     folder = LatentFolder(tmp / name, plan, {"name": name})
-    list(run_chain(chain, [stage] * len(chain.factors), ramp(chain), folder, SHAPE, fps=8, rows=rows, **options))
+    list(
+        run_chain(
+            chain,
+            [stage] * len(chain.factors),
+            ramp(chain),
+            folder,
+            SHAPE,
+            fps=8,
+            rows=rows,
+            **options,
+        )
+    )
     return np.concatenate(list(finished(folder)))
 
 
 def stage(predict=believes_hints, steps=4, eta=0.0, hinted=True, **rule):
-    return Stage(predict, Noising(SCHEDULE, "x0"), Rule(**rule), SampleOptions(steps=steps, eta=eta), hinted)
+    return Stage(
+        predict, Noising(SCHEDULE, "x0"), Rule(**rule), SampleOptions(steps=steps, eta=eta), hinted
+    )
 
 
 @pytest.mark.parametrize("pin", ["none", "final", "each_step"])
@@ -83,14 +106,18 @@ def test_the_network_sees_pinned_frames_at_their_noise_level(tmp_path):
         return smooths(x, t, fps)
 
     run(tmp_path, Chain(5, (4,)), stage(watches, steps=10, pin="each_step"))
-    keys = np.broadcast_to(np.arange(0, 17, 4, dtype=np.float32)[None, :, None, None], seen[0][1].shape)
+    keys = np.broadcast_to(
+        np.arange(0, 17, 4, dtype=np.float32)[None, :, None, None], seen[0][1].shape
+    )
     for t, latents in seen:
         level = SCHEDULE.level(t)
         spread = (latents - level.signal * keys).std()
         assert spread == pytest.approx(level.sigma, rel=0.35), t
 
 
-@pytest.mark.parametrize(("frames", "window", "chunk"), [(62, 0, 0), (65, 9, 2), (40, 17, 3), (2, 0, 0)])
+@pytest.mark.parametrize(
+    ("frames", "window", "chunk"), [(62, 0, 0), (65, 9, 2), (40, 17, 3), (2, 0, 0)]
+)
 def test_any_length_and_any_window(tmp_path, frames, window, chunk):
     chain = Chain(5, (4, 4), frames, window, chunk=chunk)
     video = run(tmp_path, chain, stage(hint="linear", pin="each_step"))
@@ -98,7 +125,9 @@ def test_any_length_and_any_window(tmp_path, frames, window, chunk):
 
 
 def test_a_network_without_hints_serves_with_its_frames_pinned(tmp_path):
-    plain = stage(lambda x, t, fps: 0.9 * x + 0.1 * x.mean(2, keepdims=True), hinted=False, pin="each_step")
+    plain = stage(
+        lambda x, t, fps: 0.9 * x + 0.1 * x.mean(2, keepdims=True), hinted=False, pin="each_step"
+    )
     video = run(tmp_path, Chain(3, (4,)), plain)
     assert np.array_equal(video[::4, 0, 0, 0], [0, 4, 8])
     with pytest.raises(ConfigError, match="reads no hints"):
@@ -107,7 +136,10 @@ def test_a_network_without_hints_serves_with_its_frames_pinned(tmp_path):
 
 def test_batches_change_nothing_but_the_grouping(tmp_path):
     chain = Chain(9, (4,), window=9)
-    one, four = (run(tmp_path, chain, stage(smooths, pin="each_step"), f"rows{rows}", rows) for rows in (1, 4))
+    one, four = (
+        run(tmp_path, chain, stage(smooths, pin="each_step"), f"rows{rows}", rows)
+        for rows in (1, 4)
+    )
     assert np.array_equal(one, four)
 
 
@@ -123,10 +155,23 @@ def test_a_killed_run_goes_on_and_ends_bit_equal(tmp_path):
         return smooths(x, t, fps)
 
     for attempt, network in enumerate((dies, smooths)):
-        folder, stages = LatentFolder(tmp_path / "killed", plan, {"name": "killed"}), [stage(network)] * 2
+        folder, stages = (
+            LatentFolder(tmp_path / "killed", plan, {"name": "killed"}),
+            [stage(network)] * 2,
+        )
         fresh = []
         try:
-            list(run_chain(chain, stages, ramp(chain), folder, SHAPE, fps=8, notice=lambda b, new, f=fresh: f.append(new)))
+            list(
+                run_chain(
+                    chain,
+                    stages,
+                    ramp(chain),
+                    folder,
+                    SHAPE,
+                    fps=8,
+                    notice=lambda b, new, f=fresh: f.append(new),
+                )
+            )
         except KeyboardInterrupt:
             assert attempt == 0
     assert fresh.count(False) >= 2 and np.array_equal(np.concatenate(list(finished(folder))), whole)
@@ -144,13 +189,24 @@ def test_each_level_is_told_its_own_frame_rate(tmp_path):
 
 
 def test_shared_noise_is_one_picture_for_all_frames(tmp_path):
-    still = lambda x, t, fps: np.zeros_like(x[:, : SHAPE[0]])  # noqa: E731
-    runs = [HintedRuns(lambda level, s=s: stage(still, eta=1.0, shared_noise=s), 5, lambda level: 8.0, False)
-            for s in (True, False)]
+    def still(x, t, fps):
+        return np.zeros_like(x[:, : SHAPE[0]])
+
+    runs = [
+        HintedRuns(
+            lambda level, s=s: stage(still, eta=1.0, shared_noise=s), 5, lambda level: 8.0, False
+        )
+        for s in (True, False)
+    ]
     chain, plan = chain_of(Chain(2, (4,)), [stage()])
     batch = level_batches(list(plan.levels())[1][1], 1)[0]
     shared, own = (r._step_noise(r.stage_of(1), batch, np.arange(2, 7), SHAPE, 3) for r in runs)
-    assert shared.shape == (1, SHAPE[0], 1, *SHAPE[1:]) and own.shape == (1, SHAPE[0], 5, *SHAPE[1:])
+    assert shared.shape == (1, SHAPE[0], 1, *SHAPE[1:]) and own.shape == (
+        1,
+        SHAPE[0],
+        5,
+        *SHAPE[1:],
+    )
     assert len({own[0, 0, f, 0, 0] for f in range(5)}) == 5
 
 
@@ -168,15 +224,35 @@ def test_a_video_is_continued_from_its_first_frame(tmp_path, inside):
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path):
-    """Peak of numpy's and Python's memory over a chain of 41 and of 321 key frames, in windows of 9 frames."""
+    """Peak of numpy's and Python's memory over a chain of 41 and of 321 key frames, in windows of 9
+    frames.
+    """
     shape, peaks = (2, 48, 48), []
     for keys in (41, 321):
         chain, plan = chain_of(Chain(keys, (4,), window=9, chunk=8), [stage(pin="final", steps=1)])
-        make = lambda batch, known: np.zeros((len(batch.jobs), len(batch.jobs[0].frames), *shape), np.float32)  # noqa: E731
+
+        def make(batch, known):
+            return np.zeros((len(batch.jobs), len(batch.jobs[0].frames), *shape), np.float32)
+
         tracemalloc.start()
         folder = LatentFolder(tmp_path / str(keys), plan, {})
-        list(run_chain(chain, [Stage(lambda x, t, fps: x[:, :2], Noising(SCHEDULE, "x0"), Rule(pin="final"),
-                                     SampleOptions(steps=1))], make, folder, shape, fps=8))
+        list(
+            run_chain(
+                chain,
+                [
+                    Stage(
+                        lambda x, t, fps: x[:, :2],
+                        Noising(SCHEDULE, "x0"),
+                        Rule(pin="final"),
+                        SampleOptions(steps=1),
+                    )
+                ],
+                make,
+                folder,
+                shape,
+                fps=8,
+            )
+        )
         assert sum(len(part) for part in finished(folder)) == chain.total
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

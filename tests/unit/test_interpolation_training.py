@@ -1,4 +1,6 @@
-"""Training of interpolation: inflation of image and video networks, what the network is told, whole runs of the trainer."""
+"""Training of interpolation: inflation of image and video networks, what the network is told, whole
+runs of the trainer.
+"""
 
 import json
 
@@ -21,15 +23,28 @@ from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError
 
-SIZES = {"channels": (8, 16), "layers": 1, "attends": (True, False), "groups": 4, "context_dim": 12, "heads": 2,
-         "head_dim": None, "linear_projection": False}
+SIZES = {
+    "channels": (8, 16),
+    "layers": 1,
+    "attends": (True, False),
+    "groups": 4,
+    "context_dim": 12,
+    "heads": 2,
+    "head_dim": None,
+    "linear_projection": False,
+}
 TIME = ["*.temporal.*", "*.attn_temporal.*", "*.norm_temporal.*"]
 
 
 def random(spec, seed=0):
     draw = np.random.default_rng(seed)
-    return {e.ours: (draw.standard_normal(e.our_shape) / np.sqrt(max(np.prod(e.our_shape[1:]), 4))).astype(np.float32)
-            + ("norm" in e.ours and e.ours.endswith("weight")) for e in names(spec)}
+    return {
+        e.ours: (
+            draw.standard_normal(e.our_shape) / np.sqrt(max(np.prod(e.our_shape[1:]), 4))
+        ).astype(np.float32)
+        + ("norm" in e.ours and e.ours.endswith("weight"))
+        for e in names(spec)
+    }
 
 
 def fresh(spec):
@@ -45,7 +60,9 @@ def test_the_published_size_takes_686_tensors_and_adds_244():
     assert (len(made.arrays), len(made.mapped), len(made.fresh)) == (930, 686, 244)
     assert parameter_count(full) == 1_100_578_616
     assert sum(target[n].size for n in made.mapped) == 859_535_364
-    assert {name: a.shape for name, a in deflate(target).items()} == {name: a.shape for name, a in empty.items()}
+    assert {name: a.shape for name, a in deflate(target).items()} == {
+        name: a.shape for name, a in empty.items()
+    }
 
 
 def test_inflated_and_back_is_bit_equal():
@@ -57,16 +74,25 @@ def test_inflated_and_back_is_bit_equal():
 
 @pytest.mark.parametrize("channels", [4, 9])
 def test_a_fresh_inflation_does_what_the_picture_s_network_does(channels):
-    """On equal frames exactly; on different ones not, for norms run over frames together. Mask and hint count for nothing
-    where the source had none."""
-    flat, full = family("stable_diffusion").spec(**SIZES, in_channels=channels), family("pseudo3d").spec(**SIZES, in_channels=9)
+    """On equal frames exactly; on different ones not, for norms run over frames together. Mask and
+    hint count for nothing where the source had none."""
+    flat, full = (
+        family("stable_diffusion").spec(**SIZES, in_channels=channels),
+        family("pseudo3d").spec(**SIZES, in_channels=9),
+    )
     source, pictures, video = random(flat), UNet(flat), UNet(full)
     load_into(pictures, source)
     load_into(video, inflate(source, fresh(full)).arrays)
     draw = np.random.default_rng(1)
     x = draw.standard_normal((1, 9, 1, 4, 6)).astype(np.float32).repeat(3, 2)
-    t, context = Tensor(np.array([7], np.int32)), Tensor(draw.standard_normal((1, 5, 12)).astype(np.float32))
-    one, three = pictures(Tensor(x[:, :channels]), t, context).asnumpy(), video(Tensor(x), t, context).asnumpy()
+    t, context = (
+        Tensor(np.array([7], np.int32)),
+        Tensor(draw.standard_normal((1, 5, 12)).astype(np.float32)),
+    )
+    one, three = (
+        pictures(Tensor(x[:, :channels]), t, context).asnumpy(),
+        video(Tensor(x), t, context).asnumpy(),
+    )
     assert np.abs(one - three).max() <= 2e-6 * np.abs(one).max() + 1e-6
     moving = draw.standard_normal(x.shape).astype(np.float32)
     apart = pictures(Tensor(moving[:, :channels]), t, context).asnumpy()
@@ -76,9 +102,19 @@ def test_a_fresh_inflation_does_what_the_picture_s_network_does(channels):
 def test_another_architecture_is_refused_in_a_sentence():
     full = fresh(family("pseudo3d").spec(**SIZES, in_channels=9))
     with pytest.raises(ConfigError, match="another architecture"):
-        inflate(random(family("modelscope").spec(**{**SIZES, "heads": None, "head_dim": 4, "linear_projection": True})), full)
+        inflate(
+            random(
+                family("modelscope").spec(
+                    **{**SIZES, "heads": None, "head_dim": 4, "linear_projection": True}
+                )
+            ),
+            full,
+        )
     with pytest.raises(ConfigError, match="their sizes differ"):
-        inflate(random(family("stable_diffusion").spec(**{**SIZES, "context_dim": 16}, in_channels=9)), full)
+        inflate(
+            random(family("stable_diffusion").spec(**{**SIZES, "context_dim": 16}, in_channels=9)),
+            full,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +123,39 @@ def toy(tmp_path_factory):
     return latent_toys.folder(tmp_path_factory.mktemp("toy") / "base")
 
 
-UNET = {"model.family": "modelscope", "model.channels": "[16,32]", "model.attends": "[true,false]", "model.layers": "1",
-        "model.context_dim": "24", "model.groups": "8", "model.head_dim": "8", "model.entry_heads": "2",
-        "model.in_channels": "9", "model.reads": "{time: 'window:5'}", "data.size": "[16,16]", "data.frames": "9",
-        "diffusion.prediction": "v", "diffusion.loss": "l2", "latents.clips": "6", "interpolation.factor": "4",
-        "train.steps": "2", "train.batch_size": "2", "train.preview_every": "2", "preview.sample.steps": "2"}  # fmt: skip
+UNET = {
+    "model.family": "modelscope",
+    "model.channels": "[16,32]",
+    "model.attends": "[true,false]",
+    "model.layers": "1",
+    "model.context_dim": "24",
+    "model.groups": "8",
+    "model.head_dim": "8",
+    "model.entry_heads": "2",
+    "model.in_channels": "9",
+    "model.reads": "{time: 'window:5'}",
+    "data.size": "[16,16]",
+    "data.frames": "9",
+    "diffusion.prediction": "v",
+    "diffusion.loss": "l2",
+    "latents.clips": "6",
+    "interpolation.factor": "4",
+    "train.steps": "2",
+    "train.batch_size": "2",
+    "train.preview_every": "2",
+    "preview.sample.steps": "2",
+}
 
 
 def config(toy, run, **changes):
-    where = {"run_dir": run, "latents.vae": toy, "latents.text_weights": toy, "latents.unet_weights": toy,
-             "latents.tokenizer": toy / "tokenizer", "latents.cache": toy.parent / "cache"}
+    where = {
+        "run_dir": run,
+        "latents.vae": toy,
+        "latents.text_weights": toy,
+        "latents.unet_weights": toy,
+        "latents.tokenizer": toy / "tokenizer",
+        "latents.cache": toy.parent / "cache",
+    }
     keys = UNET | where | {key.replace("__", "."): value for key, value in changes.items()}
     return load(None, [f"{key}={value}" for key, value in keys.items()], TrainConfig)
 
@@ -109,7 +168,9 @@ def task_of(loaded):
 def test_a_stage_is_trained_from_a_base_without_hints_and_resumes(toy, tmp_path):
     loaded = config(toy, tmp_path / "run")
     task = task_of(loaded)
-    assert not task.network.unet.conv_in.weight.asnumpy()[:, 4:].any()  # mask and hint count for nothing at first
+    assert not task.network.unet.conv_in.weight.asnumpy()[
+        :, 4:
+    ].any()  # mask and hint count for nothing at first
     Trainer(task, loaded.values.train, tmp_path / "run", config_text=loaded.text).run()
     assert task.network.unet.conv_in.weight.asnumpy()[:, 5:].any()
     assert (tmp_path / "run/previews/step-00000002.gif").stat().st_size > 500
@@ -124,11 +185,16 @@ def test_the_network_is_told_the_frames_before(toy, tmp_path):
     assert not told[:, 0].any()
     assert np.array_equal(told[:, 1:], x0[:, :, [0, 0, 0, 0, 4, 4, 4, 4, 8]])
     again = [task.inputs(9, [i]) for i in (0, 1, 5)]
-    assert all(np.array_equal(a, np.concatenate([one[k] for one in again])) for k, a in enumerate((x0, noise, t, told, ids)))
+    assert all(
+        np.array_equal(a, np.concatenate([one[k] for one in again]))
+        for k, a in enumerate((x0, noise, t, told, ids))
+    )
 
 
 def test_the_first_frame_model_learns_the_frames_after_it(toy, tmp_path):
-    task = task_of(config(toy, tmp_path, interpolation__factor=0, interpolation__first_frame="true"))
+    task = task_of(
+        config(toy, tmp_path, interpolation__factor=0, interpolation__first_frame="true")
+    )
     whole = task_of(config(toy, tmp_path)).inputs(0, [2])[0]
     x0, noise, _, told, _ = task.inputs(0, [2])
     assert np.array_equal(x0, whole[:, :, 1:]) and noise.shape == x0.shape
@@ -136,15 +202,24 @@ def test_the_first_frame_model_learns_the_frames_after_it(toy, tmp_path):
 
 
 def test_strides_serve_all_stages_with_one_network_that_is_told_the_rate(toy, tmp_path):
-    loaded = config(toy, tmp_path, interpolation__frames=3, interpolation__factor=2, interpolation__strides="[1,4]",
-                    model__conditions="[time, fps]", latents__fps=8)
+    loaded = config(
+        toy,
+        tmp_path,
+        interpolation__frames=3,
+        interpolation__factor=2,
+        interpolation__strides="[1,4]",
+        model__conditions="[time, fps]",
+        latents__fps=8,
+    )
     task = task_of(loaded)
     *_, told, ids, fps = task.inputs(0, list(range(8)))
     assert set(fps) == {8.0, 2.0} and told.shape[2] == 3
     whole = {i: task_of(config(toy, tmp_path)).inputs(0, [i])[0] for i in range(8)}
     for i in range(8):
         stride = int(8 / fps[i])
-        assert any(np.array_equal(told[i, 1:, 0], whole[i][0, :, start]) for start in range(9 - 2 * stride))
+        assert any(
+            np.array_equal(told[i, 1:, 0], whole[i][0, :, start]) for start in range(9 - 2 * stride)
+        )
 
 
 def test_noise_on_hints_is_drawn_for_each_sample(toy, tmp_path):
@@ -155,19 +230,28 @@ def test_noise_on_hints_is_drawn_for_each_sample(toy, tmp_path):
 
 
 def test_only_what_works_over_time_can_be_trained(toy, tmp_path):
-    loaded = config(toy, tmp_path, model__family="pseudo3d", latents__unet_weights="", model__reads="{}",
-                    train__train_only=json.dumps(TIME))
+    loaded = config(
+        toy,
+        tmp_path,
+        model__family="pseudo3d",
+        latents__unet_weights="",
+        model__reads="{}",
+        train__train_only=json.dumps(TIME),
+    )
     selection = select(task_of(loaded).network, loaded.values.train)
     found = {p.name for p in selection.trainable}
     assert found and all("temporal" in name for name in found)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"interpolation__factor": 1}, "factor is 1; it must be at least 2"),
-    ({"interpolation__first_frame": "true"}, "both given"),
-    ({"interpolation__strides": "[2]"}, "takes clips of 17 frames, and data.frames is 9"),
-    ({"model__in_channels": 4}, "in_channels is 4; interpolation needs 9"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"interpolation__factor": 1}, "factor is 1; it must be at least 2"),
+        ({"interpolation__first_frame": "true"}, "both given"),
+        ({"interpolation__strides": "[2]"}, "takes clips of 17 frames, and data.frames is 9"),
+        ({"model__in_channels": 4}, "in_channels is 4; interpolation needs 9"),
+    ],
+)
 def test_what_cannot_be_is_refused_in_a_sentence(toy, tmp_path, changes, words):
     with pytest.raises(ConfigError, match=words):
         config(toy, tmp_path, **changes)

@@ -1,4 +1,6 @@
-"""The journal of a long video: what is done stays done, what is torn is made again, nothing depends on who did it."""
+"""The journal of a long video: what is done stays done, what is torn is made again, nothing depends
+on who did it.
+"""
 
 import json
 import os
@@ -13,7 +15,12 @@ import pytest
 from mindlong.pipelines.long.jobs import count_batches, level_batches, run_plan
 from mindlong.pipelines.long.journal import Journal
 from mindlong.pipelines.long.latents_on_disk import LatentFolder
-from mindlong.pipelines.long.plan import jobs_for, plan_between, plan_hierarchical, plan_interpolation
+from mindlong.pipelines.long.plan import (
+    jobs_for,
+    plan_between,
+    plan_hierarchical,
+    plan_interpolation,
+)
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 
@@ -51,7 +58,9 @@ def test_end_frames_are_the_parents_bits(tmp_path):
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 9])
 def test_the_size_of_a_batch_changes_nothing(tmp_path, rows):
     plan = plan_hierarchical((5, 4, 3), 21)
-    assert np.array_equal(video(finished(tmp_path / "a", plan)), video(finished(tmp_path / "b", plan, rows)))
+    assert np.array_equal(
+        video(finished(tmp_path / "a", plan)), video(finished(tmp_path / "b", plan, rows))
+    )
 
 
 def test_a_second_run_does_nothing_again(tmp_path):
@@ -134,7 +143,9 @@ def test_any_range_equals_its_part_of_the_whole(tmp_path):
         part = finished(tmp_path / f"{first}", plan, rows=3, only=names)
         assert np.array_equal(part.frames(range(first, last + 1)), whole[first : last + 1])
         assert set(part.journal.done) == names
-    assert len(jobs_for(plan, 5, 5)) <= 3 and not LatentFolder(tmp_path / "5", plan, IDENTITY).has_frame(23)
+    assert len(jobs_for(plan, 5, 5)) <= 3 and not LatentFolder(
+        tmp_path / "5", plan, IDENTITY
+    ).has_frame(23)
     with pytest.raises(ConfigError, match="range"):
         jobs_for(plan, 3, 25)
 
@@ -154,9 +165,16 @@ def test_batches_hold_equal_runs_and_the_last_is_filled_up():
     plan = plan_interpolation(8, (2, 3), window=7)
     for _, jobs in plan.levels():
         batches = level_batches(jobs, 2)
-        assert [job for batch in batches for job, real in zip(batch.jobs, batch.wanted, strict=True) if real] == jobs
+        assert [
+            job
+            for batch in batches
+            for job, real in zip(batch.jobs, batch.wanted, strict=True)
+            if real
+        ] == jobs
         assert all(len({len(job.frames) for job in batch.jobs}) == 1 for batch in batches)
-        assert all(batch.known.shape == (len(batch.jobs), len(batch.jobs[0].frames)) for batch in batches)
+        assert all(
+            batch.known.shape == (len(batch.jobs), len(batch.jobs[0].frames)) for batch in batches
+        )
     with pytest.raises(ConfigError, match="batch is 0"):
         level_batches(plan.jobs, 0)
 
@@ -209,7 +227,11 @@ def test_several_processes_make_the_same_bits_and_each_job_once(tmp_path, size):
         list(run_plan(plan, store, halfway, SHAPE, 2, comm))
 
     assert on_ranks(size, run) == [None] * size
-    lines = [line for path in (tmp_path / "many").glob("*.jsonl") for line in path.read_text().splitlines()]
+    lines = [
+        line
+        for path in (tmp_path / "many").glob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
     names = [json.loads(line)["job"] for line in lines]
     assert sorted(names) == sorted(job.name for job in plan.jobs)
     one = finished(tmp_path / "one", plan)
@@ -229,7 +251,9 @@ def test_when_one_process_fails_all_stop_and_say_why(tmp_path):
         list(run_plan(plan, LatentFolder(tmp_path, plan, IDENTITY, rank), work, SHAPE, 2, comm))
 
     first, second = on_ranks(2, run)
-    assert isinstance(second, UserError) and isinstance(first, UserError) and "process 1" in str(first)
+    assert (
+        isinstance(second, UserError) and isinstance(first, UserError) and "process 1" in str(first)
+    )
 
 
 CHILD = """

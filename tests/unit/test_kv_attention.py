@@ -1,4 +1,6 @@
-"""Every form of key/value policy as a layer, in space and in time: numbers and gradients of a dense attention under its mask."""
+"""Every form of key/value policy as a layer, in space and in time: numbers and gradients of a dense
+attention under its mask.
+"""
 
 import mindspore as ms
 import numpy as np
@@ -9,8 +11,15 @@ from mindlong.ops import device
 from mindlong.ops.attention import FrameAttention
 from mindlong.spec import kv_policy
 
-POLICIES = ("first,prev,frame", "last,mid,next", "-2,+1,frame", "first,first,frame", "window:2:causal", "global:2,window:3",
-            "spread:2,at:1")
+POLICIES = (
+    "first,prev,frame",
+    "last,mid,next",
+    "-2,+1,frame",
+    "first,first,frame",
+    "window:2:causal",
+    "global:2,window:3",
+    "spread:2,at:1",
+)
 BATCH, FRAMES, PIXELS, HEADS, WIDTH = 2, 6, 3, 2, 8
 SCALE = (WIDTH // HEADS) ** -0.5
 
@@ -21,7 +30,11 @@ class Dense(nn.Cell):
     def __init__(self, policy, in_time):
         super().__init__()
         bias = kv_policy.log_counts(kv_policy.table(policy, FRAMES))
-        same = np.where(np.eye(PIXELS) > 0, 0, kv_policy.MASKED) if in_time else np.zeros((PIXELS, PIXELS))
+        same = (
+            np.where(np.eye(PIXELS) > 0, 0, kv_policy.MASKED)
+            if in_time
+            else np.zeros((PIXELS, PIXELS))
+        )
         whole = bias[:, None, :, None] + same[None, :, None, :]
         self.bias = Tensor(whole.reshape(FRAMES * PIXELS, FRAMES * PIXELS).astype(np.float32))
 
@@ -35,7 +48,9 @@ class Dense(nn.Cell):
 
 
 class Each(nn.Cell):
-    """One layer for each policy on inputs of its own, so that one graph serves all: sum(out * probe), and out."""
+    """One layer for each policy on inputs of its own, so that one graph serves all: sum(out *
+    probe), and out.
+    """
 
     def __init__(self, layers):
         super().__init__()
@@ -60,14 +75,21 @@ def measured(layers, arrays):
 @pytest.mark.parametrize("in_time", [False, True], ids=["space", "time"])
 def test_a_policy_is_a_dense_attention_under_its_mask_gradients_too(in_time, native):
     draw = np.random.default_rng(3)
-    arrays = [draw.standard_normal((len(POLICIES), BATCH, FRAMES, PIXELS, WIDTH)).astype(np.float32) for _ in range(4)]
+    arrays = [
+        draw.standard_normal((len(POLICIES), BATCH, FRAMES, PIXELS, WIDTH)).astype(np.float32)
+        for _ in range(4)
+    ]
     want = measured([Dense(policy, in_time) for policy in POLICIES], arrays)
     device.configure(native=native)
     try:
-        found = measured([FrameAttention(HEADS, SCALE, policy, in_time) for policy in POLICIES], arrays)
+        found = measured(
+            [FrameAttention(HEADS, SCALE, policy, in_time) for policy in POLICIES], arrays
+        )
     finally:
         device.configure()
     for name, ours, oracle in zip(("out", "q", "k", "v"), found, want, strict=True):
         for i, policy in enumerate(POLICIES):
             limit = 3e-6 * max(1.0, float(np.abs(oracle[i]).max()))
-            np.testing.assert_allclose(ours[i], oracle[i], rtol=0, atol=limit, err_msg=f"{policy}, {name}")
+            np.testing.assert_allclose(
+                ours[i], oracle[i], rtol=0, atol=limit, err_msg=f"{policy}, {name}"
+            )

@@ -1,4 +1,6 @@
-"""Which frames a frame reads: the tables, and that a gathered attention in numpy equals a dense one with a bias."""
+"""Which frames a frame reads: the tables, and that a gathered attention in numpy equals a dense one
+with a bias.
+"""
 
 import numpy as np
 import pytest
@@ -6,31 +8,54 @@ import pytest
 from mindlong.spec import kv_policy
 from mindlong.utils.errors import ConfigError
 
-POLICIES = ["frame", "all", "first", "mid", "last", "sparse_causal", "first,prev,next", "-2,+3", "prev,prev,frame", "at:0",
-            "window:1", "window:5", "window:9,first", "window:2:causal", "window:0:causal", "global:4", "dual_scope:2:3",
-            "all,frame", "window:3,all"]  # fmt: skip
+POLICIES = [
+    "frame",
+    "all",
+    "first",
+    "mid",
+    "last",
+    "sparse_causal",
+    "first,prev,next",
+    "-2,+3",
+    "prev,prev,frame",
+    "at:0",
+    "window:1",
+    "window:5",
+    "window:9,first",
+    "window:2:causal",
+    "window:0:causal",
+    "global:4",
+    "dual_scope:2:3",
+    "all,frame",
+    "window:3,all",
+]
 FRAMES = [1, 2, 3, 6, 16]
 
 
-@pytest.mark.parametrize(("policy", "frames", "want"), [
-    ("frame", 3, [[0], [1], [2]]),
-    ("all", 2, [[0, 1], [0, 1]]),
-    ("sparse_causal", 4, [[0, 0], [0, 0], [0, 1], [0, 2]]),
-    ("first,mid,last", 5, [[0, 2, 4]] * 5),
-    ("next,-2", 4, [[1, 0], [2, 0], [3, 0], [3, 1]]),
-    ("window:3", 4, [[0, 1], [0, 1, 2], [1, 2, 3], [2, 3]]),
-    ("window:2:causal", 4, [[0], [0, 1], [0, 1, 2], [1, 2, 3]]),
-    ("global:2", 6, [[0, 3]] * 6),
-    ("global:9", 3, [[0, 1, 2]] * 3),
-    ("dual_scope:1:2", 4, [[0, 1, 0, 2], [0, 1, 2, 0, 2], [1, 2, 3, 0, 2], [2, 3, 0, 2]]),
-    ("at:2, prev", 3, [[2, 0], [2, 0], [2, 1]]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("policy", "frames", "want"),
+    [
+        ("frame", 3, [[0], [1], [2]]),
+        ("all", 2, [[0, 1], [0, 1]]),
+        ("sparse_causal", 4, [[0, 0], [0, 0], [0, 1], [0, 2]]),
+        ("first,mid,last", 5, [[0, 2, 4]] * 5),
+        ("next,-2", 4, [[1, 0], [2, 0], [3, 0], [3, 1]]),
+        ("window:3", 4, [[0, 1], [0, 1, 2], [1, 2, 3], [2, 3]]),
+        ("window:2:causal", 4, [[0], [0, 1], [0, 1, 2], [1, 2, 3]]),
+        ("global:2", 6, [[0, 3]] * 6),
+        ("global:9", 3, [[0, 1, 2]] * 3),
+        ("dual_scope:1:2", 4, [[0, 1, 0, 2], [0, 1, 2, 0, 2], [1, 2, 3, 0, 2], [2, 3, 0, 2]]),
+        ("at:2, prev", 3, [[2, 0], [2, 0], [2, 1]]),
+    ],
+)
 def test_tables_are_what_the_words_say(policy, frames, want):
     assert [list(row) for row in kv_policy.table(policy, frames)] == want
 
 
 def test_windows_are_those_of_local_attention():
-    """xformers' LocalAttention: |i - j| <= w // 2 without causality; with it the frame and the w before."""
+    """xformers' LocalAttention: |i - j| <= w // 2 without causality; with it the frame and the w
+    before.
+    """
     for frames in range(1, 71):
         i, j = np.indices((frames, frames))
         for size in (1, 3, 5, 9, 129):
@@ -45,16 +70,19 @@ def _allowed(table):
     return np.array([[g in row for g in range(len(table))] for row in table])
 
 
-@pytest.mark.parametrize(("policy", "sentence"), [
-    ("windw:5", "Did you mean 'window'?"),
-    ("window", "window:SIZE"),
-    ("window:4", "must be odd"),
-    ("window:4:back", "only 'causal' can be"),
-    ("global:x", "where a number is needed"),
-    ("first,,last", "Valid names"),
-    ("frame:2", "It is written 'frame'"),
-    ("dual_scope:3", "dual_scope:REACH:COUNT"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("policy", "sentence"),
+    [
+        ("windw:5", "Did you mean 'window'?"),
+        ("window", "window:SIZE"),
+        ("window:4", "must be odd"),
+        ("window:4:back", "only 'causal' can be"),
+        ("global:x", "where a number is needed"),
+        ("first,,last", "Valid names"),
+        ("frame:2", "It is written 'frame'"),
+        ("dual_scope:3", "dual_scope:REACH:COUNT"),
+    ],
+)
 def test_a_policy_that_cannot_be_read_is_one_sentence(policy, sentence):
     with pytest.raises(ConfigError, match="key/value policy") as caught:
         kv_policy.check(policy)
@@ -81,9 +109,16 @@ def _dense(q, k, v, table):
 
 def _blockwise(q, k, v, table, size):
     read = kv_policy.reading(table, size)
-    bias = np.zeros((*read.index.shape[:1], size, read.index.shape[1])) if read.bias is None else read.bias
+    bias = (
+        np.zeros((*read.index.shape[:1], size, read.index.shape[1]))
+        if read.bias is None
+        else read.bias
+    )
     blocks = q.reshape(-1, size, q.shape[-1])
-    parts = [_softmax(b @ k[i].T + more) @ v[i] for b, i, more in zip(blocks, read.index, bias, strict=True)]
+    parts = [
+        _softmax(b @ k[i].T + more) @ v[i]
+        for b, i, more in zip(blocks, read.index, bias, strict=True)
+    ]
     return np.concatenate(parts)
 
 
@@ -92,7 +127,9 @@ def _blockwise(q, k, v, table, size):
 def test_every_block_size_reads_what_the_table_says(policy, frames):
     table = kv_policy.table(policy, frames)
     q, k, v = np.random.default_rng(frames).standard_normal((3, frames, 4))
-    gathered = np.stack([_softmax(q[f] @ k[list(row)].T) @ v[list(row)] for f, row in enumerate(table)])
+    gathered = np.stack(
+        [_softmax(q[f] @ k[list(row)].T) @ v[list(row)] for f, row in enumerate(table)]
+    )
     np.testing.assert_allclose(_dense(q, k, v, table), gathered, atol=1e-6)
     for size in range(1, frames + 1):
         if frames % size == 0:
@@ -108,13 +145,20 @@ def test_uniform_tables_need_no_bias():
 def test_a_band_is_read_in_blocks_near_its_width():
     table = kv_policy.table("window:5", 65)
     read = kv_policy.reading(table, kv_policy.best_size(table))
-    assert read.index.size < 65 * 5  # fewer keys than gathering for every frame, far fewer than 65 * 65
+    assert (
+        read.index.size < 65 * 5
+    )  # fewer keys than gathering for every frame, far fewer than 65 * 65
 
 
 def test_what_ranks_must_be_sent_follows_from_the_table():
     owned = [range(0, 4), range(4, 8), range(8, 12), range(12, 16)]
     assert kv_policy.imports(kv_policy.table("frame", 16), owned) == [[], [], [], []]
-    assert kv_policy.imports(kv_policy.table("sparse_causal", 16), owned) == [[], [0, 3], [0, 7], [0, 11]]
+    assert kv_policy.imports(kv_policy.table("sparse_causal", 16), owned) == [
+        [],
+        [0, 3],
+        [0, 7],
+        [0, 11],
+    ]
     window = kv_policy.imports(kv_policy.table("window:5", 16), owned)
     assert window == [[4, 5], [2, 3, 8, 9], [6, 7, 12, 13], [10, 11]]
     assert kv_policy.pairs(kv_policy.table("window:5", 65)) == 65 * 5 - 6

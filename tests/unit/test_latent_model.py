@@ -24,8 +24,14 @@ def model(where):
 
 
 def test_a_folder_of_ours_is_a_model(model):
-    assert model.family == "modelscope" and model.vae_spec == VAE and model.noising.prediction == "v"
-    assert model.noising.schedule.timesteps == 50 and model.noising.flavour.offset == 1 and model.noising.bound is None
+    assert (
+        model.family == "modelscope" and model.vae_spec == VAE and model.noising.prediction == "v"
+    )
+    assert (
+        model.noising.schedule.timesteps == 50
+        and model.noising.flavour.offset == 1
+        and model.noising.bound is None
+    )
     assert model.latent_shape(3, 12, 16) == (4, 3, 6, 8)
     with pytest.raises(ConfigError, match=r"size is \[12, 15\]; both must be multiples of 2"):
         model.latent_shape(3, 12, 15)
@@ -34,7 +40,9 @@ def test_a_folder_of_ours_is_a_model(model):
 def test_text_becomes_vectors_one_prompt_like_many(model):
     both = model.encode_text(["abc", "a dog"])
     assert both.shape == (2, TEXT.length, TEXT.width) and both.dtype == np.float32
-    assert np.array_equal(both[1], model.encode_text(["a dog"])[0]) and not np.array_equal(both[0], both[1])
+    assert np.array_equal(both[1], model.encode_text(["a dog"])[0]) and not np.array_equal(
+        both[0], both[1]
+    )
 
 
 def test_a_prediction_depends_on_all_it_is_told(model):
@@ -55,7 +63,13 @@ def test_decoding_streams_frames_whatever_the_chunk(where, model):
     frames = list(model.decode(latents))
     assert len(frames) == 5 and frames[0].shape == (12, 12, 3) and frames[0].dtype == np.uint8
     one = load_latent_model(str(where), LatentModelOptions(chunk=1))
-    assert max(int(np.abs(a.astype(int) - b).max()) for a, b in zip(frames, one.decode(latents), strict=True)) <= 1
+    assert (
+        max(
+            int(np.abs(a.astype(int) - b).max())
+            for a, b in zip(frames, one.decode(latents), strict=True)
+        )
+        <= 1
+    )
 
 
 def test_frames_become_latents_the_mode_or_a_sample(model):
@@ -90,10 +104,15 @@ def test_what_is_missing_is_named_with_the_key_that_gives_it(tmp_path, where):
         find_latent_parts(str(part), LatentModelOptions(vae="nowhere"))
 
 
-@pytest.mark.parametrize(("key", "value", "words"), [
-    ("prediction_type", "flow", "prediction_type is 'flow'"), ("beta_schedule", "cos", "beta_schedule is 'cos'"),
-    ("num_train_timesteps", "many", "num_train_timesteps is 'many'; it must be a number"),
-    ("steps_offset", 0.5, "steps_offset is 0.5; it must be a whole number")])
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("prediction_type", "flow", "prediction_type is 'flow'"),
+        ("beta_schedule", "cos", "beta_schedule is 'cos'"),
+        ("num_train_timesteps", "many", "num_train_timesteps is 'many'; it must be a number"),
+        ("steps_offset", 0.5, "steps_offset is 0.5; it must be a whole number"),
+    ],
+)
 def test_a_scheduler_that_cannot_be_read_says_which_key(tmp_path, where, key, value, words):
     path = tmp_path / "scheduler_config.json"
     path.write_text(json.dumps({key: value}))
@@ -105,5 +124,7 @@ def test_options_rule_over_what_the_weights_say(where):
     options = LatentModelOptions(prediction="eps", dynamic_scale="on", reads={"time": "window:3"})
     parts = find_latent_parts(str(where), options)
     assert parts.noising.prediction == "eps" and parts.noising.schedule.signal_scale is not None
-    assert {b.reads for s in parts.unet.spec.stages[2:] for b in s.branches if b.kind == "time"} == {"window:3"}
+    assert {
+        b.reads for s in parts.unet.spec.stages[2:] for b in s.branches if b.kind == "time"
+    } == {"window:3"}
     assert set(parts.parameters()) == {"unet", "vae", "text encoder"} and Path(where) == parts.where

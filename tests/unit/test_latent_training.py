@@ -20,13 +20,38 @@ from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError
 
-VAE = {"model.family": "autoencoder_kl", "model.block_channels": "[4,8]", "model.layers": "1", "model.groups": "2",
-       "data.size": "[16,16]", "data.frames": "1", "train.steps": "6", "train.batch_size": "4", "train.lr": "0.01",
-       "train.log_every": "1", "train.preview_every": "6"}  # fmt: skip
-UNET = {"model.family": "modelscope", "model.channels": "[8,8]", "model.layers": "1", "model.attends": "[false,true]",
-        "model.head_dim": "4", "model.entry_heads": "1", "model.context_dim": "8", "model.groups": "2", "data.size": "[16,16]",
-        "data.frames": "2", "train.steps": "3", "train.batch_size": "2", "latents.clips": "5", "diffusion.cond_drop": "0.3",
-        "preview.prompts": "['a red circle moving left']", "preview.sample.steps": "2", "train.preview_every": "3"}  # fmt: skip
+VAE = {
+    "model.family": "autoencoder_kl",
+    "model.block_channels": "[4,8]",
+    "model.layers": "1",
+    "model.groups": "2",
+    "data.size": "[16,16]",
+    "data.frames": "1",
+    "train.steps": "6",
+    "train.batch_size": "4",
+    "train.lr": "0.01",
+    "train.log_every": "1",
+    "train.preview_every": "6",
+}
+UNET = {
+    "model.family": "modelscope",
+    "model.channels": "[8,8]",
+    "model.layers": "1",
+    "model.attends": "[false,true]",
+    "model.head_dim": "4",
+    "model.entry_heads": "1",
+    "model.context_dim": "8",
+    "model.groups": "2",
+    "data.size": "[16,16]",
+    "data.frames": "2",
+    "train.steps": "3",
+    "train.batch_size": "2",
+    "latents.clips": "5",
+    "diffusion.cond_drop": "0.3",
+    "preview.prompts": "['a red circle moving left']",
+    "preview.sample.steps": "2",
+    "train.preview_every": "3",
+}
 TEXT = "family: clip_text\nvocabulary: 640\nwidth: 8\nlayers: 1\nheads: 2\nhidden: 16\nlength: 8\npad_id: 0\n"
 
 
@@ -41,7 +66,9 @@ def task_of(loaded):
 
 @pytest.fixture(scope="module")
 def first_stage(tmp_path_factory):
-    """A trained autoencoder's run folder, a tokenizer, a text encoder's model file: what a latent training needs."""
+    """A trained autoencoder's run folder, a tokenizer, a text encoder's model file: what a latent
+    training needs.
+    """
     folder = tmp_path_factory.mktemp("first_stage")
     loaded = config(VAE)
     Trainer(task_of(loaded), loaded.values.train, folder / "vae", config_text=loaded.text).run()
@@ -49,13 +76,20 @@ def first_stage(tmp_path_factory):
     vocabulary, merges = learn(ShapesWorld().captions(), 640)
     (folder / "tokenizer").mkdir()
     (folder / "tokenizer/vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "tokenizer/merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    (folder / "tokenizer/merges.txt").write_text(
+        "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges)
+    )
     return folder
 
 
 def latents(first_stage, run) -> dict[str, str]:
-    return {"run_dir": str(run), "latents.vae": str(first_stage / "vae"), "latents.text_encoder": str(first_stage / "text.yaml"),
-            "latents.tokenizer": str(first_stage / "tokenizer"), "latents.cache": str(first_stage / "cache")}
+    return {
+        "run_dir": str(run),
+        "latents.vae": str(first_stage / "vae"),
+        "latents.text_encoder": str(first_stage / "text.yaml"),
+        "latents.tokenizer": str(first_stage / "tokenizer"),
+        "latents.cache": str(first_stage / "cache"),
+    }
 
 
 def test_an_autoencoder_learns_and_shows_what_it_makes_of_unseen_pictures(first_stage):
@@ -69,8 +103,16 @@ def test_unet_and_text_tower_are_trained_together(first_stage, tmp_path):
     task = task_of(loaded)
     before = {p.name: p.asnumpy().copy() for p in task.network.get_parameters()}
     Trainer(task, loaded.values.train, tmp_path / "run", config_text=loaded.text).run()
-    moved = {p.name for p in task.network.get_parameters() if not np.array_equal(p.asnumpy(), before[p.name])}
-    assert {"unet.conv_in.weight", "unet.conv_out.weight", "text_encoder.position_embedding"} <= moved
+    moved = {
+        p.name
+        for p in task.network.get_parameters()
+        if not np.array_equal(p.asnumpy(), before[p.name])
+    }
+    assert {
+        "unet.conv_in.weight",
+        "unet.conv_out.weight",
+        "text_encoder.position_embedding",
+    } <= moved
     assert {name.split(".")[0] for name in before} == {"unet", "text_encoder"}
     assert (tmp_path / "run/previews/step-00000003.gif").stat().st_size > 500
 
@@ -88,24 +130,51 @@ def test_a_given_text_tower_stays_as_it_is_and_a_given_unet_is_the_start(first_s
     arrays = {p.name: p.asnumpy() + 1 for p in fresh.network.get_parameters()}
     text = {name: a for name, a in arrays.items() if name.startswith("text_encoder.")}
     unet = {name: a for name, a in arrays.items() if name.startswith("unet.")}
-    about = {"mindlong_model": json.dumps({"text_encoder": {"family": "clip_text", "vocabulary": 640, "width": 8, "layers": 1,
-                                                            "heads": 2, "hidden": 16, "length": 8, "pad_id": 0}})}  # fmt: skip
-    sizes = {key.removeprefix("model."): value if "family" in key else json.loads(value) for key, value in UNET.items()
-             if key.startswith("model.")}
+    about = {
+        "mindlong_model": json.dumps(
+            {
+                "text_encoder": {
+                    "family": "clip_text",
+                    "vocabulary": 640,
+                    "width": 8,
+                    "layers": 1,
+                    "heads": 2,
+                    "hidden": 16,
+                    "length": 8,
+                    "pad_id": 0,
+                }
+            }
+        )
+    }
+    sizes = {
+        key.removeprefix("model."): value if "family" in key else json.loads(value)
+        for key, value in UNET.items()
+        if key.startswith("model.")
+    }
     write_safetensors(tmp_path / "text.safetensors", text, about)
     write_safetensors(tmp_path / "unet.safetensors", unet, {"mindlong_model": json.dumps(sizes)})
-    given = {"latents.text_weights": str(tmp_path / "text.safetensors"), "latents.unet_weights": str(tmp_path / "unet.safetensors")}
+    given = {
+        "latents.text_weights": str(tmp_path / "text.safetensors"),
+        "latents.unet_weights": str(tmp_path / "unet.safetensors"),
+    }
     loaded = config(UNET, latents(first_stage, tmp_path), given)
     task = task_of(loaded)
     assert all(np.array_equal(p.asnumpy(), arrays[p.name]) for p in task.network.get_parameters())
-    assert {p.name.split(".")[0] for p in select(task.network, loaded.values.train).trainable} == {"unet"}
-    kept = tmp_path / "run/checkpoints/step-00000001/ema.safetensors"  # as that run would leave it; a second run starts from it
+    assert {p.name.split(".")[0] for p in select(task.network, loaded.values.train).trainable} == {
+        "unet"
+    }
+    kept = (
+        tmp_path / "run/checkpoints/step-00000001/ema.safetensors"
+    )  # as that run would leave it; a second run starts from it
     kept.parent.mkdir(parents=True)
     write_safetensors(kept, {name: a * 2 for name, a in arrays.items()})
     (tmp_path / "run/config.yaml").write_text(loaded.text)
     part = read_text_encoder(str(kept))
     assert part.spec.width == 8
-    assert all(np.array_equal(lazy.read(), 2 * arrays[f"text_encoder.{name}"]) for name, lazy in part.arrays.items())
+    assert all(
+        np.array_equal(lazy.read(), 2 * arrays[f"text_encoder.{name}"])
+        for name, lazy in part.arrays.items()
+    )
 
 
 def test_a_cache_goes_on_where_it_stopped_grows_and_refuses_foreign_latents(tmp_path):
@@ -128,7 +197,12 @@ def test_a_cache_goes_on_where_it_stopped_grows_and_refuses_foreign_latents(tmp_
     finally:
         module.SAVE_EVERY = saved
     assert len(calls) == 5  # two kept, the third broken off, two more
-    assert cache.captions == [world.sample(i).caption for i in range(4)] and cache.shape == (1, 2, 2, 2)
+    assert cache.captions == [world.sample(i).caption for i in range(4)] and cache.shape == (
+        1,
+        2,
+        2,
+        2,
+    )
     assert len(LatentCache(tmp_path, world, 6, encode, "key").captions) == 6 and len(calls) == 7
     with pytest.raises(ConfigError, match="other clips or of another autoencoder"):
         LatentCache(tmp_path, world, 4, encode, "another")
@@ -138,7 +212,9 @@ def test_a_cache_goes_on_where_it_stopped_grows_and_refuses_foreign_latents(tmp_
 
 
 def test_each_round_of_a_cache_brings_every_clip_once(tmp_path):
-    cache = LatentCache(tmp_path, ShapesWorld((16, 16), 2), 5, lambda x: np.repeat(x[:, :1, ::8, ::8], 2, 1), "key")
+    cache = LatentCache(
+        tmp_path, ShapesWorld((16, 16), 2), 5, lambda x: np.repeat(x[:, :1, ::8, ::8], 2, 1), "key"
+    )
     rounds = [[cache.row(turn * 5 + i, seed=1) for i in range(5)] for turn in range(3)]
     assert all(sorted(rows) == list(range(5)) for rows in rounds) and rounds[0] != rounds[1]
 
@@ -163,21 +239,31 @@ def test_latents_need_their_first_stage_and_a_text_tower_is_not_trained_alone():
 
 def test_a_run_goes_on_when_the_program_has_learnt_a_new_key():
     now = config(VAE).text
-    before = "\n".join(line for line in now.splitlines() if not line.strip().startswith("beta_start"))
+    before = "\n".join(
+        line for line in now.splitlines() if not line.strip().startswith("beta_start")
+    )
     assert before != now and check_same_run(before, now, "runs/x") == []
     with pytest.raises(ConfigError, match="beta_start"):
         check_same_run(before, config(VAE, {"diffusion.beta_start": "0.5"}).text, "runs/x")
 
 
 def test_at_pure_noise_the_target_is_the_mean_of_the_captions_clips(first_stage, tmp_path):
-    asked = {"diffusion.terminal_mean": "1.0", "diffusion.zero_terminal_snr": "true", "diffusion.schedule": "scaled_linear",
-             "diffusion.prediction": "v"}  # fmt: skip
+    asked = {
+        "diffusion.terminal_mean": "1.0",
+        "diffusion.zero_terminal_snr": "true",
+        "diffusion.schedule": "scaled_linear",
+        "diffusion.prediction": "v",
+    }
     task = task_of(config(UNET, latents(first_stage, tmp_path), asked))
     x0, _, t, *_ = task.inputs(0, [0, 1, 2])
     assert (t == 999).all() and task.schedule.alphas_cumprod[-1] == 0
     rows = [task.cache.row(i, 0) for i in range(3)]
     for got, row in zip(x0, rows, strict=True):
-        same = [i for i, caption in enumerate(task.cache.captions) if caption == task.cache.captions[row]]
+        same = [
+            i
+            for i, caption in enumerate(task.cache.captions)
+            if caption == task.cache.captions[row]
+        ]
         mean = np.asarray(task.cache.moments, np.float32)[same, :4].mean(0) * task.scaling
         assert np.allclose(got, mean, atol=1e-5)
     with pytest.raises(ConfigError, match="needs diffusion.zero_terminal_snr"):

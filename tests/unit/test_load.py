@@ -28,7 +28,12 @@ class Pair(nn.Cell):
 
 def weights():
     draw = np.random.default_rng(0)
-    shapes = {"first.weight": (3, 2), "first.bias": (3,), "second.weight": (1, 3), "second.bias": (1,)}
+    shapes = {
+        "first.weight": (3, 2),
+        "first.bias": (3,),
+        "second.weight": (1, 3),
+        "second.bias": (1,),
+    }
     return {name: draw.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
 
 
@@ -56,7 +61,9 @@ def test_what_does_not_fit_changes_nothing_and_is_a_table_with_the_nearest_name(
     if change in ("missing", "extra"):
         given["second.wieght"] = given.pop("second.weight")
     else:
-        given["second.weight"] = np.zeros((3, 1), np.float32) if change == "shape" else np.ones((1, 3), np.int64)
+        given["second.weight"] = (
+            np.zeros((3, 1), np.float32) if change == "shape" else np.ones((1, 3), np.int64)
+        )
     with pytest.raises(InputFileError) as error:
         load_into(cell, given, what="mine.pt")
     assert wanted in str(error.value) and "mine.pt" in str(error.value)
@@ -71,7 +78,11 @@ def test_patterns_let_names_pass_but_never_a_wrong_shape():
         load_into(cell, given)
     with pytest.raises(InputFileError, match="1 missing, 0 extra, 0 misshaped, 2 let pass"):
         load_into(cell, given, allow=["control.*"])
-    assert load_into(cell, given, allow=["control.*", "second.bias"]).allowed == ("second.bias", "control.a", "control.b")
+    assert load_into(cell, given, allow=["control.*", "second.bias"]).allowed == (
+        "second.bias",
+        "control.a",
+        "control.b",
+    )
     with pytest.raises(InputFileError, match="1 misshaped"):
         load_into(cell, {**weights(), "first.bias": np.ones(4, np.float32)}, allow=["*"])
 
@@ -90,19 +101,28 @@ def test_a_long_table_is_cut_and_quick():
     found = {f"block.{i}.attn.weight": (2,) for i in range(1500)}
     lines = compare(needed, found).lines()
     assert lines[0] == "0 mapped, 1500 missing, 1500 extra, 0 misshaped"
-    assert sum("nearest: block." in line for line in lines) == 24 and "... and 1488 more" in lines[13]
+    assert (
+        sum("nearest: block." in line for line in lines) == 24 and "... and 1488 more" in lines[13]
+    )
 
 
 def test_one_interface_for_every_form(tmp_path):
     given = weights()
     write_safetensors(tmp_path / "a.safetensors", given)
-    tf.write(tmp_path / "a.pt", {name: tf.tensor(i, array) for i, (name, array) in enumerate(given.items())})
+    tf.write(
+        tmp_path / "a.pt",
+        {name: tf.tensor(i, array) for i, (name, array) in enumerate(given.items())},
+    )
     np.savez(tmp_path / "a.npz", **given)
     for suffix, kind in (("safetensors", "safetensors"), ("pt", "PyTorch"), ("npz", "numpy")):
         opened = open_weights(tmp_path / f"a.{suffix}")
         assert opened.kind == kind and not opened.notes and len(opened) == 4
-        assert {name: opened[name].tobytes() for name in opened} == {n: a.tobytes() for n, a in given.items()}
-        with pytest.raises(InputFileError, match=r"no tensor 'first.wight'. Did you mean 'first.weight'\?"):
+        assert {name: opened[name].tobytes() for name in opened} == {
+            n: a.tobytes() for n, a in given.items()
+        }
+        with pytest.raises(
+            InputFileError, match=r"no tensor 'first.wight'. Did you mean 'first.weight'\?"
+        ):
             opened.read("first.wight")
 
 
@@ -114,7 +134,9 @@ def test_mindspores_own_checkpoint_is_read_without_mindspore(tmp_path):
         mindspore.save_checkpoint(cell, str(tmp_path / "a.ckpt"), crc_check=check)
         opened = open_weights(tmp_path / "a.ckpt")
         assert opened.kind == "MindSpore"
-        assert {n: a.tobytes() for n, a in opened.items()} == {n: a.tobytes() for n, a in arrays_of(cell).items()}
+        assert {n: a.tobytes() for n, a in opened.items()} == {
+            n: a.tobytes() for n, a in arrays_of(cell).items()
+        }
 
 
 def test_the_content_decides_and_a_wrong_suffix_is_noted(tmp_path):
@@ -128,7 +150,10 @@ def test_the_content_decides_and_a_wrong_suffix_is_noted(tmp_path):
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 6538608799\n"
 STRANGERS = {
-    "a git-lfs pointer": (LFS, "git-lfs pointer .* not the weights of 6538608799 bytes .*git lfs pull"),
+    "a git-lfs pointer": (
+        LFS,
+        "git-lfs pointer .* not the weights of 6538608799 bytes .*git lfs pull",
+    ),
     "a web page": (b"\n<!DOCTYPE html>\n<html><head>", "HTML page, not weights"),
     "an old web page": (b"<HTML><BODY>Not Found", "HTML page"),
     "an S3 error": (b'<?xml version="1.0"?><Error><Code>AccessDenied', "XML text"),
@@ -136,8 +161,14 @@ STRANGERS = {
     "a text": (b"Entry not found\n", "a text of 16 bytes"),
     "nothing": (b"", "is empty"),
     "zeros": (bytes(10_000), "begins with zeros only"),
-    "an old torch file": (pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2), "PyTorch before 1.6"),
-    "a bare pickle": (pickle.dumps({"w": [1, 2]}, 4), "bare pickle, which is a program and is not run"),
+    "an old torch file": (
+        pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2),
+        "PyTorch before 1.6",
+    ),
+    "a bare pickle": (
+        pickle.dumps({"w": [1, 2]}, 4),
+        "bare pickle, which is a program and is not run",
+    ),
     "gzip": (gzip.compress(b"x" * 5000), "gzip archive; unpack it first"),
     "GGUF": (b"GGUF" + bytes(range(1, 100)), "GGUF"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(range(1, 100)), "HDF5"),
@@ -145,7 +176,7 @@ STRANGERS = {
     "a video": (bytes([0, 0, 0, 24]) + b"ftypmp42" + bytes(50), "MP4 video"),
     "one array": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'", "single numpy array"),
     "noise": (np.random.default_rng(1).bytes(5000), "not a weight file that is known here"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", STRANGERS)
@@ -173,7 +204,10 @@ def test_a_download_that_stopped_is_named_with_its_bytes(tmp_path):
     write_safetensors(tmp_path / "a.safetensors", weights())
     whole = (tmp_path / "a.safetensors").read_bytes()
     (tmp_path / "a.safetensors").write_bytes(whole[:-8])
-    with pytest.raises(CorruptCheckpoint, match=rf"cut short: {len(whole) - 8} bytes, its header describes {len(whole)}"):
+    with pytest.raises(
+        CorruptCheckpoint,
+        match=rf"cut short: {len(whole) - 8} bytes, its header describes {len(whole)}",
+    ):
         open_weights(tmp_path / "a.safetensors")
 
 
@@ -201,7 +235,10 @@ HEADERS = {
     "twice": (header(b'{"a":1,"a":1}'), "stands twice"),
     "metadata": (header({"__metadata__": {"a": 1}}), "not a table of strings"),
     "text": (header(b'{"\xff":1}'), "not readable"),
-    "checksums": (header({"__metadata__": {"mindlong_crc32": "zz"}, "a": row(0, 8)}, bytes(8)), "checksums is damaged"),
+    "checksums": (
+        header({"__metadata__": {"mindlong_crc32": "zz"}, "a": row(0, 8)}, bytes(8)),
+        "checksums is damaged",
+    ),
 }
 
 
@@ -216,13 +253,21 @@ def test_a_safetensors_header_that_contradicts_itself_is_refused(tmp_path, name)
 def test_the_safetensors_library_reads_what_is_written_here_and_the_reverse(tmp_path):
     from safetensors.numpy import load_file, save_file
 
-    given = {**weights(), "n": np.arange(3), "h": np.ones((1, 3), np.float16), "s": np.float32(3), "m": np.array([True])}
+    given = {
+        **weights(),
+        "n": np.arange(3),
+        "h": np.ones((1, 3), np.float16),
+        "s": np.float32(3),
+        "m": np.array([True]),
+    }
     write_safetensors(tmp_path / "ours.safetensors", given)
     assert {n: a.tobytes() for n, a in load_file(tmp_path / "ours.safetensors").items()} == {
-        n: a.tobytes() for n, a in given.items()}
+        n: a.tobytes() for n, a in given.items()
+    }
     save_file(weights(), tmp_path / "theirs.safetensors")
     assert {n: a.tobytes() for n, a in open_weights(tmp_path / "theirs.safetensors").items()} == {
-        n: a.tobytes() for n, a in weights().items()}
+        n: a.tobytes() for n, a in weights().items()
+    }
 
 
 def test_a_failed_write_leaves_the_file_before(tmp_path):
@@ -236,11 +281,16 @@ def test_a_failed_write_leaves_the_file_before(tmp_path):
 
 def shards(folder):
     given = weights()
-    parts = {"m-1.safetensors": ["first.weight", "first.bias"], "m-2.safetensors": ["second.weight", "second.bias"]}
+    parts = {
+        "m-1.safetensors": ["first.weight", "first.bias"],
+        "m-2.safetensors": ["second.weight", "second.bias"],
+    }
     for file, names in parts.items():
         write_safetensors(folder / file, {name: given[name] for name in names})
     table = {name: file for file, names in parts.items() for name in names}
-    (folder / "m.safetensors.index.json").write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": table}))
+    (folder / "m.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": 1}, "weight_map": table})
+    )
     return folder / "m.safetensors.index.json", table
 
 
@@ -249,16 +299,27 @@ def test_shards_are_one_file_by_their_index_or_folder(tmp_path):
     for path in (index, tmp_path):
         opened = open_weights(path)
         assert opened.kind == "safetensors, 2 shards"
-        assert {n: a.tobytes() for n, a in opened.items()} == {n: a.tobytes() for n, a in weights().items()}
+        assert {n: a.tobytes() for n, a in opened.items()} == {
+            n: a.tobytes() for n, a in weights().items()
+        }
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"first.weight": "m-3.safetensors"}, "the shard m-3.safetensors is missing"),
-    ({"first.weight": "m-2.safetensors"}, "'first.weight' should be in m-2.safetensors and is not"),
-    ({"first.weight": None}, "1 tensors of its shards are not in the index, first 'first.weight'"),
-    ({"first.weight": "../m-1.safetensors"}, "not an index of shards"),
-    ({"first.weight": 3}, "not an index of shards"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"first.weight": "m-3.safetensors"}, "the shard m-3.safetensors is missing"),
+        (
+            {"first.weight": "m-2.safetensors"},
+            "'first.weight' should be in m-2.safetensors and is not",
+        ),
+        (
+            {"first.weight": None},
+            "1 tensors of its shards are not in the index, first 'first.weight'",
+        ),
+        ({"first.weight": "../m-1.safetensors"}, "not an index of shards"),
+        ({"first.weight": 3}, "not an index of shards"),
+    ],
+)
 def test_an_index_that_does_not_fit_its_shards_is_refused(tmp_path, change, sentence):
     index, table = shards(tmp_path)
     if change["first.weight"] is None:
@@ -271,11 +332,15 @@ def test_an_index_that_does_not_fit_its_shards_is_refused(tmp_path, change, sent
 
 
 def test_folders_mean_the_weights_in_them(tmp_path):
-    store.save(tmp_path / "run", 3, {"network": weights(), "optimizer": {"m": np.ones(2)}}, {}, keep=2)
+    store.save(
+        tmp_path / "run", 3, {"network": weights(), "optimizer": {"m": np.ones(2)}}, {}, keep=2
+    )
     assert open_weights(tmp_path / "run").path.name == "network.safetensors"
     store.save(tmp_path / "run", 4, {"network": weights(), "ema": weights()}, {}, keep=2)
     assert open_weights(tmp_path / "run").path.parts[-2:] == ("step-00000004", "ema.safetensors")
-    assert open_weights(tmp_path / "run/checkpoints/step-00000003").path.parts[-2] == "step-00000003"
+    assert (
+        open_weights(tmp_path / "run/checkpoints/step-00000003").path.parts[-2] == "step-00000003"
+    )
     (tmp_path / "one").mkdir()
     with pytest.raises(InputFileError, match="no weight files in it"):
         open_weights(tmp_path / "one")

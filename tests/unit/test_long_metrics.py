@@ -21,7 +21,11 @@ def test_one_object_throughout_has_no_seams():
 def test_another_object_in_every_clip_is_seen():
     first = moving(3)
     here = first.truth
-    other = next(c for c in map(moving, range(4, 40)) if c.truth.colour != here.colour and c.truth.shape != here.shape)
+    other = next(
+        c
+        for c in map(moving, range(4, 40))
+        if c.truth.colour != here.colour and c.truth.shape != here.shape
+    )
     frames = np.concatenate([first.frames_FHWC[:16], other.frames_FHWC[:16]])
     found = coherence(frames, first.caption, [range(0, 16), range(16, 32)])
     assert found.right == 0.5 and found.constant == 0 and found.seam > 3
@@ -31,13 +35,27 @@ def test_seams_are_measured_at_the_joints():
     frames = np.zeros((9, 2, 2, 3), np.uint8)
     for f in range(9):
         frames[f] = f + 10 * (f >= 3)
-    assert seam_ratio(frames, [3]) == pytest.approx(11) and seam_ratio(frames, [4]) < 1 and seam_ratio(frames, []) == 1
+    assert (
+        seam_ratio(frames, [3]) == pytest.approx(11)
+        and seam_ratio(frames, [4]) < 1
+        and seam_ratio(frames, []) == 1
+    )
 
 
 def test_table_and_plot_are_means_over_prompts(tmp_path):
-    row = {"right": 1.0, "constant": 0.5, "steady": 1.0, "seam": 1.2, "step": float("nan"), "prompt": "p"}
-    rows = [{"way": "exact", "clips": 4, **row}, {"way": "exact", "clips": 4, **row, "constant": 1.0},
-            {"way": "windows", "clips": 8, **row}]
+    row = {
+        "right": 1.0,
+        "constant": 0.5,
+        "steady": 1.0,
+        "seam": 1.2,
+        "step": float("nan"),
+        "prompt": "p",
+    }
+    rows = [
+        {"way": "exact", "clips": 4, **row},
+        {"way": "exact", "clips": 4, **row, "constant": 1.0},
+        {"way": "windows", "clips": 8, **row},
+    ]
     text = compare_long.table(rows)
     assert "| exact | 4 | 2 | 100 % | 75 % | 100 % | 1.20 | nan |" in text and text.count("\n") == 4
     compare_long.plot(rows, tmp_path / "plot.png")

@@ -71,7 +71,12 @@ def test_lengths_for_reaches_the_count_within_the_longest(frames, longest):
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(2, 9), st.lists(st.integers(2, 5), min_size=1, max_size=3), st.integers(0, 40), st.booleans())
+@given(
+    st.integers(2, 9),
+    st.lists(st.integers(2, 5), min_size=1, max_size=3),
+    st.integers(0, 40),
+    st.booleans(),
+)
 def test_any_chain_makes_each_frame_once(keys, factors, window, given_keys):
     window = max(window, max(factors) + 1) if window else 0
     plan = plan_interpolation(keys, factors, window, given_keys)

@@ -23,21 +23,37 @@ def scored(frames, caption):
 def test_a_true_film_is_constant_smooth_and_has_no_joins():
     clip = WORLD.clip_of("a red circle moving right", 1)
     found = scored(clip.frames_FHWC, clip.caption)
-    assert found.constant and found.windows == 3 and 0.8 < found.join < 1.2 and found.bend < 0.5 and found.moved > 15
+    assert (
+        found.constant
+        and found.windows == 3
+        and 0.8 < found.join < 1.2
+        and found.bend < 0.5
+        and found.moved > 15
+    )
 
 
 def test_another_colour_in_the_middle_a_jump_and_a_shaking_are_seen():
-    red, blue = (WORLD.clip_of(f"a {c} circle moving right", 1).frames_FHWC for c in ("red", "blue"))
+    red, blue = (
+        WORLD.clip_of(f"a {c} circle moving right", 1).frames_FHWC for c in ("red", "blue")
+    )
     mixed = np.concatenate([red[:15], blue[15:30], red[30:]])
     found = scored(mixed, "a red circle moving right")
     assert not found.constant and found.agreeing < 3 and found.worst > 2
     shaken = red.copy()
     shaken[::2] = np.roll(shaken[::2], 2, axis=1)
-    assert scored(shaken, "a red circle moving right").bend > 4 * scored(red, "a red circle moving right").bend
+    assert (
+        scored(shaken, "a red circle moving right").bend
+        > 4 * scored(red, "a red circle moving right").bend
+    )
 
 
 def test_joins_are_measured_against_the_usual_change():
-    frames = np.repeat((np.arange(31) * 2)[:, None, None, None], 48, 1).repeat(48, 2).repeat(3, 3).astype(np.uint8)
+    frames = (
+        np.repeat((np.arange(31) * 2)[:, None, None, None], 48, 1)
+        .repeat(48, 2)
+        .repeat(3, 3)
+        .astype(np.uint8)
+    )
     frames[15] += 6
     found = scored(frames, "a red circle moving right")
     assert found.join == pytest.approx((8 + 4) / 2 / 2) and found.worst == pytest.approx(4)
@@ -55,10 +71,29 @@ def test_the_tool_prints_a_line_a_video_and_writes_numbers(tmp_path, capsys):
 
 def test_several_folders_become_a_table_and_a_plot(tmp_path, capsys):
     for way in ("a", "b"):
-        write_frames(tmp_path / way / "video-000", WORLD.clip_of("a red circle moving right", 1).frames_FHWC)
-        (tmp_path / way / "video.json").write_text(json.dumps({"prompts": ["a red circle moving right"]}))
+        write_frames(
+            tmp_path / way / "video-000", WORLD.clip_of("a red circle moving right", 1).frames_FHWC
+        )
+        (tmp_path / way / "video.json").write_text(
+            json.dumps({"prompts": ["a red circle moving right"]})
+        )
     folders = [str(tmp_path / way) for way in ("a", "b")]
-    assert main([*folders, "--joins", "15", "0", "--names", "ours", "base", "--plot", str(tmp_path / "p.png")]) == 0
+    assert (
+        main(
+            [
+                *folders,
+                "--joins",
+                "15",
+                "0",
+                "--names",
+                "ours",
+                "base",
+                "--plot",
+                str(tmp_path / "p.png"),
+            ]
+        )
+        == 0
+    )
     said = capsys.readouterr().out
     assert "| ours | 1 | 100 % | 100 % |" in said and "| base | 1 | 100 % | 100 % | 0 | 0 |" in said
     assert read_image(tmp_path / "p.png").shape[1] > 500
@@ -68,5 +103,8 @@ def test_several_folders_become_a_table_and_a_plot(tmp_path, capsys):
 
 def test_the_table_is_rates_and_medians():
     clip = WORLD.clip_of("a red circle moving right", 1)
-    good, bad = scored(clip.frames_FHWC, clip.caption), scored(clip.frames_FHWC, "a blue circle moving right")
+    good, bad = (
+        scored(clip.frames_FHWC, clip.caption),
+        scored(clip.frames_FHWC, "a blue circle moving right"),
+    )
     assert table([good, bad])["constant"] == 0.5 and table([good, bad])["agreeing"] == 0.5

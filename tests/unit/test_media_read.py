@@ -57,15 +57,33 @@ def test_a_changing_rate_is_noted(tmp_path):
     images = [Image.fromarray(f) for f in CLIP[:3]]
     images[0].save(path, save_all=True, append_images=images[1:], duration=[50, 200, 350])
     info = probe(path)
-    assert info.fps == pytest.approx(5) and "50 to 350 ms" in info.notes[0] and info.seconds == pytest.approx(0.6)
+    assert (
+        info.fps == pytest.approx(5)
+        and "50 to 350 ms" in info.notes[0]
+        and info.seconds == pytest.approx(0.6)
+    )
 
 
 def test_a_container_with_a_gap_is_noted(tmp_path):
     path = tmp_path / "a.mp4"
     gap = "setpts='(N+5*gte(N,10))/10/TB'"  # half a second is missing in the middle
     source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=2"]
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *source, "-vf", gap, "-fps_mode", "vfr",
-                    "-pix_fmt", "yuv420p", str(path)], check=True)
+    subprocess.run(
+        [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-loglevel",
+            "error",
+            *source,
+            "-vf",
+            gap,
+            "-fps_mode",
+            "vfr",
+            "-pix_fmt",
+            "yuv420p",
+            str(path),
+        ],
+        check=True,
+    )
     info = probe(path)
     assert info.frames == 20 and "100 to 600 ms apart" in info.notes[0]
 
@@ -99,12 +117,15 @@ def test_a_file_that_promises_more_than_it_holds_says_so(tmp_path):
     assert 1 <= info.frames < 36 and any("promises 36 frames" in note for note in info.notes)
 
 
-@pytest.mark.parametrize(("name", "content", "words"), [
-    ("a.mp4", b"", "is empty"),
-    ("a.mp4", b"not a video" * 99, "cannot be decoded"),
-    ("a.gif", b"GIF89a nonsense", "cannot be decoded as a GIF"),
-    ("a.gif", b"text", "cannot be decoded as a GIF"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.mp4", b"", "is empty"),
+        ("a.mp4", b"not a video" * 99, "cannot be decoded"),
+        ("a.gif", b"GIF89a nonsense", "cannot be decoded as a GIF"),
+        ("a.gif", b"text", "cannot be decoded as a GIF"),
+    ],
+)
 def test_what_is_no_video_is_refused(tmp_path, name, content, words, capfd):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputFileError, match=words) as error:
@@ -148,12 +169,15 @@ def test_missing_files_empty_folders_and_mixed_sizes(tmp_path):
         read_video(tmp_path / "f")
 
 
-@pytest.mark.parametrize(("limits", "words"), [
-    (Limits(frames=5), "longer than the limit of 5 frames"),
-    (Limits(seconds=0.5), "0.5 seconds"),
-    (Limits(side=40), "limit is 40 pixels"),
-    (Limits(gigabytes=1e-5), "GiB of memory"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (Limits(frames=5), "longer than the limit of 5 frames"),
+        (Limits(seconds=0.5), "0.5 seconds"),
+        (Limits(side=40), "limit is 40 pixels"),
+        (Limits(gigabytes=1e-5), "GiB of memory"),
+    ],
+)
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
 def test_limits_hold(tmp_path, limits, words, name):
     path = write_video(tmp_path / name, CLIP, 8)
@@ -170,6 +194,10 @@ def test_streaming_reads_no_more_than_asked(tmp_path):
 
 def test_what_looks_like_a_video(tmp_path):
     assert is_video(tmp_path / "a.MP4") and is_video(tmp_path / "b.gif")
-    assert not is_video(tmp_path / "a.txt") and not is_video(tmp_path / ".a.mp4") and not is_video(tmp_path)
+    assert (
+        not is_video(tmp_path / "a.txt")
+        and not is_video(tmp_path / ".a.mp4")
+        and not is_video(tmp_path)
+    )
     write_frames(tmp_path / "f", CLIP[:1])
     assert is_video(tmp_path / "f")

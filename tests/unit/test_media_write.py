@@ -15,7 +15,9 @@ from mindlong.utils.errors import ConfigError, UserError
 CLIP = ShapesWorld((32, 48), 9, background="texture").clip(0).frames_FHWC
 
 
-@pytest.mark.parametrize(("name", "worst"), [("a.mp4", 8), ("a.webm", 10), ("a.avi", 6), ("a.gif", 0), ("frames", 0)])
+@pytest.mark.parametrize(
+    ("name", "worst"), [("a.mp4", 8), ("a.webm", 10), ("a.avi", 6), ("a.gif", 0), ("frames", 0)]
+)
 def test_every_frame_comes_back(tmp_path, name, worst):
     path = write_video(tmp_path / name, CLIP, 12)
     frames, fps = read_video(path)
@@ -28,7 +30,9 @@ def test_every_frame_comes_back(tmp_path, name, worst):
 def test_mp4_is_h264_in_yuv420p(tmp_path):
     path = write_video(tmp_path / "a.mp4", CLIP, 8)
     data = path.read_bytes()
-    assert b"avc1" in data and data.index(b"moov") < data.index(b"mdat")  # starts to play before it is loaded
+    assert b"avc1" in data and data.index(b"moov") < data.index(
+        b"mdat"
+    )  # starts to play before it is loaded
 
 
 def test_odd_sizes_repeat_their_edge_and_say_so(tmp_path, monkeypatch):
@@ -50,7 +54,9 @@ def test_equal_frames_are_all_kept(tmp_path, name):
 
 def test_a_gif_of_many_colours_is_close_and_keeps_time(tmp_path):
     rng = np.random.default_rng(0)
-    smooth = np.add.outer(np.arange(40), np.arange(60))[None, ..., None] * np.array([2, 1.5, 1]) + rng.uniform(0, 9, (7, 40, 60, 3))
+    smooth = np.add.outer(np.arange(40), np.arange(60))[None, ..., None] * np.array(
+        [2, 1.5, 1]
+    ) + rng.uniform(0, 9, (7, 40, 60, 3))
     path = write_video(tmp_path / "a.gif", smooth.astype(np.uint8), 8)
     frames, fps = read_video(path)
     assert np.abs(frames - smooth.astype(np.uint8).astype(float)).mean() < 6
@@ -59,13 +65,18 @@ def test_a_gif_of_many_colours_is_close_and_keeps_time(tmp_path):
         for i in range(image.n_frames):
             image.seek(i)
             delays.append(image.info["duration"])
-    assert len(delays) == 7 and sum(delays) == 880 and set(delays) <= {120, 130}  # 7 / 8 s in hundredths
+    assert (
+        len(delays) == 7 and sum(delays) == 880 and set(delays) <= {120, 130}
+    )  # 7 / 8 s in hundredths
 
 
 @pytest.mark.parametrize("side", [1, 7, 15, 17])
 def test_tiny_gifs_of_few_and_many_colours(tmp_path, side):
     rng = np.random.default_rng(side)
-    for frames in (rng.integers(0, 2, (3, side, side, 3), dtype=np.uint8) * 255, np.zeros((2, side, side, 3), np.uint8)):
+    for frames in (
+        rng.integers(0, 2, (3, side, side, 3), dtype=np.uint8) * 255,
+        np.zeros((2, side, side, 3), np.uint8),
+    ):
         assert (read_video(write_video(tmp_path / "a.gif", frames, 10))[0] == frames).all()
 
 
@@ -94,12 +105,17 @@ def test_an_error_leaves_nothing_behind_and_the_old_file_alone(tmp_path, name):
         raise ZeroDivisionError
     assert os.listdir(tmp_path) == ([name] if old.suffix else [])
     assert before is None or old.read_bytes() == before
-    assert name != "a.mp4" or writer._sink.process.returncode is not None  # the encoder is not left running
+    assert (
+        name != "a.mp4" or writer._sink.process.returncode is not None
+    )  # the encoder is not left running
 
 
 def test_equal_frames_give_equal_files(tmp_path):
     for name in ("a.mp4", "a.gif"):
-        assert write_video(tmp_path / name, CLIP, 8).read_bytes() == write_video(tmp_path / f"b{name}", CLIP, 8).read_bytes()
+        assert (
+            write_video(tmp_path / name, CLIP, 8).read_bytes()
+            == write_video(tmp_path / f"b{name}", CLIP, 8).read_bytes()
+        )
 
 
 def test_a_folder_with_files_is_not_written_to(tmp_path):
@@ -109,15 +125,18 @@ def test_a_folder_with_files_is_not_written_to(tmp_path):
     assert os.listdir(tmp_path) == ["mine.txt"]
 
 
-@pytest.mark.parametrize(("name", "frames", "fps", "words"), [
-    ("a.mp5", CLIP, 8, ".mp4"),
-    ("a.mp4", CLIP[:0], 8, "at least one frame"),
-    ("a.mp4", CLIP.astype(float), 8, "float64"),
-    ("a.mp4", CLIP, 0, "fps is 0"),
-    ("a.mp4", CLIP, float("nan"), "fps is nan"),
-    ("a.mp4", [CLIP[0], CLIP[1, :20]], 8, "20x48 follows frames of 32x48"),
-    ("a.gif", np.zeros((2, 8, 8, 4), np.uint8), 8, "(8, 8, 4)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "frames", "fps", "words"),
+    [
+        ("a.mp5", CLIP, 8, ".mp4"),
+        ("a.mp4", CLIP[:0], 8, "at least one frame"),
+        ("a.mp4", CLIP.astype(float), 8, "float64"),
+        ("a.mp4", CLIP, 0, "fps is 0"),
+        ("a.mp4", CLIP, float("nan"), "fps is nan"),
+        ("a.mp4", [CLIP[0], CLIP[1, :20]], 8, "20x48 follows frames of 32x48"),
+        ("a.gif", np.zeros((2, 8, 8, 4), np.uint8), 8, "(8, 8, 4)"),
+    ],
+)
 def test_what_cannot_be_written_is_said(tmp_path, name, frames, fps, words):
     with pytest.raises(ConfigError) as error:
         write_video(tmp_path / name, frames, fps)
@@ -125,24 +144,42 @@ def test_what_cannot_be_written_is_said(tmp_path, name, frames, fps, words):
 
 
 def test_an_encoder_that_fails_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("mindlong.media.encode", fromlist=["CODECS"]).CODECS, ".avi", ("-c:v", "no_such_codec"))
+    monkeypatch.setitem(
+        __import__("mindlong.media.encode", fromlist=["CODECS"]).CODECS,
+        ".avi",
+        ("-c:v", "no_such_codec"),
+    )
     with pytest.raises(UserError, match="ffmpeg says"):
         write_video(tmp_path / "a.avi", np.repeat(CLIP, 200, 0), 8)
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize(("text", "name"), [
-    ("a red circle moving right", "a_red_circle_moving_right"),
-    ("../../etc/passwd", "etc_passwd"),
-    ("", "video"), ("...", "video"), ("CON", "CON_"), ("x" * 90, "x" * 60), ("caf\u00e9 \u7532", "caf"), ("a/b\\c:d\n", "a_b_c_d"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a red circle moving right", "a_red_circle_moving_right"),
+        ("../../etc/passwd", "etc_passwd"),
+        ("", "video"),
+        ("...", "video"),
+        ("CON", "CON_"),
+        ("x" * 90, "x" * 60),
+        ("caf\u00e9 \u7532", "caf"),
+        ("a/b\\c:d\n", "a_b_c_d"),
+    ],
+)
 def test_names_made_of_prompts_are_safe(text, name):
     assert safe_name(text) == name
 
 
 def test_contact_sheets_show_first_and_last_frames(tmp_path):
-    assert sampled(9, 4).tolist() == [0, 3, 5, 8] and sampled(3, 8).tolist() == [0, 1, 2] and sampled(1, 8).tolist() == [0]
-    path = write_contact_sheet(tmp_path / "s.png", [CLIP, CLIP[:3]], ["first", "second, long " * 40], columns=4)
+    assert (
+        sampled(9, 4).tolist() == [0, 3, 5, 8]
+        and sampled(3, 8).tolist() == [0, 1, 2]
+        and sampled(1, 8).tolist() == [0]
+    )
+    path = write_contact_sheet(
+        tmp_path / "s.png", [CLIP, CLIP[:3]], ["first", "second, long " * 40], columns=4
+    )
     with Image.open(path) as image:
         pixels = np.asarray(image)
     first, last = np.repeat(np.repeat(CLIP[[0, 8]], 2, 1), 2, 2)  # 48 pixels wide, enlarged twice

@@ -1,4 +1,6 @@
-"""Flash attention on the CPU equals float64, forward and backward, whatever the shape, the mask and the number of threads."""
+"""Flash attention on the CPU equals float64, forward and backward, whatever the shape, the mask and
+the number of threads.
+"""
 
 import mindspore as ms
 import numpy as np
@@ -39,7 +41,9 @@ def dense(q, k, v, scale, mask, g):
 
 def close(found, expected, bound=5e-6):
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
-        assert np.abs(a - b).max() <= bound * max(np.abs(b).max(), 0.1), f"array {i}: {np.abs(a - b).max()}"
+        assert np.abs(a - b).max() <= bound * max(np.abs(b).max(), 0.1), (
+            f"array {i}: {np.abs(a - b).max()}"
+        )
 
 
 def band(back, ahead, unit, queries, keys):
@@ -51,18 +55,32 @@ def band(back, ahead, unit, queries, keys):
 def run(lib, inputs, window=(0, 0, 0), bias=None):
     """Output and gradients by the operator itself."""
     q, k, v, g = inputs
-    head = [q, k, v, np.zeros((1, 1), np.int32), np.array([q.shape[3] ** -0.5], np.float32),
-            np.array([0, q.shape[1], 0, *window], np.int64)]  # fmt: skip
+    head = [
+        q,
+        k,
+        v,
+        np.zeros((1, 1), np.int32),
+        np.array([q.shape[3] ** -0.5], np.float32),
+        np.array([0, q.shape[1], 0, *window], np.int64),
+    ]
     head, name = (head, "nk_flash") if bias is None else ([*head, bias], "nk_flash_bias")
-    out, sums, grads = np.empty_like(q), np.empty(q.shape[:3], np.float32), [np.empty_like(a) for a in (q, k, v)]
+    out, sums, grads = (
+        np.empty_like(q),
+        np.empty(q.shape[:3], np.float32),
+        [np.empty_like(a) for a in (q, k, v)],
+    )
     assert call(lib, name, *head, out, sums) == 0
     assert call(lib, name + "_bwd", *head, out, sums, g, *grads) == 0
     return [out, *grads]
 
 
 def case(batch, heads, queries, keys, width):
-    return arrays((batch, heads, queries, width), (batch, heads, keys, width), (batch, heads, keys, width),
-                  (batch, heads, queries, width))  # fmt: skip
+    return arrays(
+        (batch, heads, queries, width),
+        (batch, heads, keys, width),
+        (batch, heads, keys, width),
+        (batch, heads, queries, width),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +89,16 @@ def libraries(tmp_path_factory):
     return [library(folder, threads) for threads in (1, 2, 3, 4)]
 
 
-SHAPES = [(1, 2, 5, 5, 8), (2, 3, 100, 77, 40), (1, 1, 49, 257, 160), (3, 1, 1, 1, 16), (1, 2, 300, 17, 17), (2, 1, 47, 530, 80),
-          (1, 5, 64, 64, 64), (1, 1, 97, 129, 33)]  # fmt: skip
+SHAPES = [
+    (1, 2, 5, 5, 8),
+    (2, 3, 100, 77, 40),
+    (1, 1, 49, 257, 160),
+    (3, 1, 1, 1, 16),
+    (1, 2, 300, 17, 17),
+    (2, 1, 47, 530, 80),
+    (1, 5, 64, 64, 64),
+    (1, 1, 97, 129, 33),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -92,11 +118,18 @@ def test_a_window_equals_the_mask_it_stands_for(libraries, window):
 def test_a_bias_is_added_to_the_scores(libraries, form):
     inputs, (bias,) = case(2, 3, 70, 130, 20), arrays(form)
     bias[..., 60:90] = -6e4
-    close(run(libraries[1], inputs, bias=bias), dense(*inputs[:3], 20**-0.5, bias.astype(np.float64), inputs[3]))
+    close(
+        run(libraries[1], inputs, bias=bias),
+        dense(*inputs[:3], 20**-0.5, bias.astype(np.float64), inputs[3]),
+    )
 
 
 def test_any_number_of_threads_gives_the_same_bits(libraries):
-    for shape, window in (((1, 1, 700, 900, 40), (0, 0, 0)), ((3, 7, 33, 50, 24), (0, 0, 0)), ((1, 2, 400, 400, 64), (3, 0, 20))):
+    for shape, window in (
+        ((1, 1, 700, 900, 40), (0, 0, 0)),
+        ((3, 7, 33, 50, 24), (0, 0, 0)),
+        ((1, 2, 400, 400, 64), (3, 0, 20)),
+    ):
         inputs = case(*shape)
         first, *others = [run(lib, inputs, window) for lib in libraries]
         for other in others:
@@ -115,14 +148,27 @@ def test_a_row_that_sees_nothing_gets_zeros(libraries):
     inputs, bias = case(1, 1, 4, 20, 8), np.zeros((1, 1, 4, 20), np.float32)
     bias[0, 0, 1] = -np.inf
     found = run(libraries[0], inputs, bias=bias)
-    assert (found[0][0, 0, 1] == 0).all() and (found[1][0, 0, 1] == 0).all() and all(np.isfinite(a).all() for a in found)
+    assert (
+        (found[0][0, 0, 1] == 0).all()
+        and (found[1][0, 0, 1] == 0).all()
+        and all(np.isfinite(a).all() for a in found)
+    )
 
 
 @pytest.mark.parametrize("hole", ["queries", "keys", "width"])
 def test_edges_of_length_zero_and_wrong_shapes_are_refused(libraries, hole):
     sizes = {"queries": (1, 1, 0, 4, 8), "keys": (1, 1, 4, 0, 8), "width": (1, 1, 4, 4, 0)}[hole]
-    q, k, v, _ = (np.zeros((max(1, a.size),), np.float32)[: a.size].reshape(a.shape) for a in case(*sizes))
-    head = [q, k, v, np.zeros((1, 1), np.int32), np.ones(1, np.float32), np.array([0, 1, 0, 0, 0, 0], np.int64)]
+    q, k, v, _ = (
+        np.zeros((max(1, a.size),), np.float32)[: a.size].reshape(a.shape) for a in case(*sizes)
+    )
+    head = [
+        q,
+        k,
+        v,
+        np.zeros((1, 1), np.int32),
+        np.ones(1, np.float32),
+        np.array([0, 1, 0, 0, 0, 0], np.int64),
+    ]
     assert call(libraries[0], "nk_flash", *head, q, np.zeros(4, np.float32)) != 0
 
 
@@ -131,7 +177,9 @@ def by_cell(make, inputs, mode):
     device.configure(mode)
     q, k, v, g = inputs
     net = Weighted(make())
-    (_, out), grads = ms.value_and_grad(net, (1, 2, 3), None, has_aux=True)(Tensor(g), Tensor(q), Tensor(k), Tensor(v))
+    (_, out), grads = ms.value_and_grad(net, (1, 2, 3), None, has_aux=True)(
+        Tensor(g), Tensor(q), Tensor(k), Tensor(v)
+    )
     return [out.asnumpy(), *[a.asnumpy() for a in grads]]
 
 
@@ -155,22 +203,38 @@ def by_table(inputs, heads, policy, in_time):
     logs = kv_policy.log_counts(kv_policy.table(policy, frames)).astype(np.float64)
     logs[logs < -1e3] = -np.inf
     if in_time:
+
         def there(x):
             return x.reshape(batch, frames, pixels, heads, -1).transpose(0, 2, 3, 1, 4)
 
         found = dense(*[there(a) for a in inputs[:3]], 0.4, logs, there(inputs[3]))
         return [a.transpose(0, 3, 1, 2, 4).reshape(inputs[0].shape) for a in found]
-    q, k, v, g = (a.reshape(batch, frames * pixels, heads, -1).transpose(0, 2, 1, 3) for a in inputs)
+    q, k, v, g = (
+        a.reshape(batch, frames * pixels, heads, -1).transpose(0, 2, 1, 3) for a in inputs
+    )
     found = dense(q, k, v, 0.4, np.kron(logs, np.ones((pixels, pixels))), g)
     return [a.transpose(0, 2, 1, 3).reshape(inputs[0].shape) for a in found]
 
 
 @pytest.mark.parametrize("mode", ["on", "off"])
-@pytest.mark.parametrize("policy, in_time", [("frame", False), ("sparse_causal", False), ("window:3", False), ("all", True),
-                                             ("window:3:causal", True), ("dual_scope:1:2", True), ("first,last", False)])
+@pytest.mark.parametrize(
+    "policy, in_time",
+    [
+        ("frame", False),
+        ("sparse_causal", False),
+        ("window:3", False),
+        ("all", True),
+        ("window:3:causal", True),
+        ("dual_scope:1:2", True),
+        ("first,last", False),
+    ],
+)
 def test_frames_are_read_as_the_policy_says(policy, in_time, mode):
     inputs = arrays(*[(2, 6, 5, 16)] * 4)
-    close(by_cell(lambda: FrameAttention(2, 0.4, policy, in_time), inputs, mode), by_table(inputs, 2, policy, in_time))
+    close(
+        by_cell(lambda: FrameAttention(2, 0.4, policy, in_time), inputs, mode),
+        by_table(inputs, 2, policy, in_time),
+    )
 
 
 def test_a_backend_can_be_forced_and_says_why_it_cannot():

@@ -22,9 +22,13 @@ def test_a_clip_is_a_function_of_seed_and_index():
 
 
 def test_another_process_draws_the_same_bytes():
-    code = ("import hashlib; from mindlong.data.shapes import ShapesWorld;"
-            "print(hashlib.sha256(ShapesWorld(seed=3).clip(11).frames_FHWC.tobytes()).hexdigest())")
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    code = (
+        "import hashlib; from mindlong.data.shapes import ShapesWorld;"
+        "print(hashlib.sha256(ShapesWorld(seed=3).clip(11).frames_FHWC.tobytes()).hexdigest())"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert other == hashlib.sha256(ShapesWorld(seed=3).clip(11).frames_FHWC.tobytes()).hexdigest()
 
 
@@ -33,7 +37,12 @@ def test_another_process_draws_the_same_bytes():
 def test_any_size_and_length(size, frames):
     clip = ShapesWorld(size, frames, **ALL, bounce=True, grow=True).clip(0)
     assert clip.frames_FHWC.shape == (frames, *size, 3) and clip.frames_FHWC.dtype == np.uint8
-    assert len(clip.truth.position_F2) == len(clip.truth.radius_F) == len(clip.truth.velocity_F2) == frames
+    assert (
+        len(clip.truth.position_F2)
+        == len(clip.truth.radius_F)
+        == len(clip.truth.velocity_F2)
+        == frames
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -57,7 +66,9 @@ def test_the_truth_redraws_the_frames(background):
         truth = clip.truth
         covered = coverage(truth.shape, truth.position_F2, truth.radius_F, world.size)
         again = paint(truth.background_HWC, covered, np.array(COLOURS[truth.colour]))
-        assert np.abs(again - clip.frames_FHWC).max() <= 1.01  # the background of the truth is rounded
+        assert (
+            np.abs(again - clip.frames_FHWC).max() <= 1.01
+        )  # the background of the truth is rounded
 
 
 def test_shapes_stay_whole_and_keep_their_speed():
@@ -86,8 +97,13 @@ def test_a_caption_states_shape_colour_and_first_direction():
 def test_captions_are_english_and_all_occur():
     assert caption_of("star", "orange", "up left") == "an orange star moving up left"
     world = ShapesWorld()
-    assert len(set(world.captions())) == 48 and {world.clip(i).caption for i in range(600)} == set(world.captions())
-    assert parse_caption("A RED circle, moving left!") == ("circle", "red", "left") and parse_caption("a dog") == (None,) * 3
+    assert len(set(world.captions())) == 48 and {world.clip(i).caption for i in range(600)} == set(
+        world.captions()
+    )
+    assert (
+        parse_caption("A RED circle, moving left!") == ("circle", "red", "left")
+        and parse_caption("a dog") == (None,) * 3
+    )
 
 
 def test_a_clip_can_be_asked_for_by_its_caption():
@@ -97,14 +113,17 @@ def test_a_clip_can_be_asked_for_by_its_caption():
     assert not (clips[0].frames_FHWC == clips[1].frames_FHWC).all()
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"colours": ("rad",)}, ["data.colours", "'rad'", "'red'"]),
-    ({"shapes": ()}, ["data.shapes is empty"]),
-    ({"motions": ("sideways",)}, ["data.motions", "sideways"]),
-    ({"background": "txture"}, ["'texture'"]),
-    ({"size": (12, 32)}, ["data.size", "[12, 32]", "16"]),
-    ({"frames": 0}, ["data.frames is 0"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"colours": ("rad",)}, ["data.colours", "'rad'", "'red'"]),
+        ({"shapes": ()}, ["data.shapes is empty"]),
+        ({"motions": ("sideways",)}, ["data.motions", "sideways"]),
+        ({"background": "txture"}, ["'texture'"]),
+        ({"size": (12, 32)}, ["data.size", "[12, 32]", "16"]),
+        ({"frames": 0}, ["data.frames is 0"]),
+    ],
+)
 def test_wrong_options_are_named(options, words):
     with pytest.raises(ConfigError) as error:
         ShapesWorld(**options)

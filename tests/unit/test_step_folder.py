@@ -11,7 +11,9 @@ class Rank(SerialComm):
         self.rank, self.size = rank, size
 
 
-X, MEMORY = (np.random.default_rng(i).standard_normal((1, 4, 10, 2, 3)).astype(np.float32) for i in (0, 1))
+X, MEMORY = (
+    np.random.default_rng(i).standard_normal((1, 4, 10, 2, 3)).astype(np.float32) for i in (0, 1)
+)
 THIRDS = [range(0, 5), range(5, 6), range(6, 10)]
 
 

@@ -22,13 +22,22 @@ ROOT = Path(__file__).parents[2]
 def arrays(step):
     draw = np.random.default_rng(step)
     return {
-        "network": {"a.weight": draw.standard_normal((3, 4), dtype=np.float32), "b": np.array(step, np.int64)},
-        "optimizer": {"m": draw.standard_normal(5), "mask": np.array([True, False]), "none": np.zeros((0, 2), np.float16)},
+        "network": {
+            "a.weight": draw.standard_normal((3, 4), dtype=np.float32),
+            "b": np.array(step, np.int64),
+        },
+        "optimizer": {
+            "m": draw.standard_normal(5),
+            "mask": np.array([True, False]),
+            "none": np.zeros((0, 2), np.float16),
+        },
     }
 
 
 def save(folder, step, keep=3):
-    return store.save(folder, step, arrays(step), {"step": step, "sums": [0.1, None], "seed": 7}, keep=keep)
+    return store.save(
+        folder, step, arrays(step), {"step": step, "sums": [0.1, None], "seed": 7}, keep=keep
+    )
 
 
 def assert_whole(folder, step):
@@ -39,7 +48,11 @@ def assert_whole(folder, step):
         assert files[name].keys() == wanted.keys()
         for key, array in wanted.items():
             got = files[name][key]
-            assert got.dtype == array.dtype and got.shape == array.shape and got.tobytes() == array.tobytes()
+            assert (
+                got.dtype == array.dtype
+                and got.shape == array.shape
+                and got.tobytes() == array.tobytes()
+            )
 
 
 def events(folder, monkeypatch):
@@ -57,15 +70,25 @@ def test_a_checkpoint_comes_back_bit_for_bit_with_its_state(tmp_path):
     assert target == tmp_path / "checkpoints" / "step-00000012" == store.latest(tmp_path)
     assert_whole(target, 12)
     assert sorted(p.name for p in target.iterdir()) == [
-        "manifest.json", "network.safetensors", "optimizer.safetensors", "state.json"]
+        "manifest.json",
+        "network.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+    ]
 
 
 def test_the_manifest_says_sizes_hashes_step_seed_and_versions(tmp_path):
     held = manifest.read(save(tmp_path, 3))
-    assert held["step"] == 3 and held["seed"] == 7 and set(held["versions"]) == {"mindlong", "mindspore"}
+    assert (
+        held["step"] == 3
+        and held["seed"] == 7
+        and set(held["versions"]) == {"mindlong", "mindspore"}
+    )
     row = held["files"]["network.safetensors"]
     assert row["arrays"] == 2 and len(row["sha256"]) == 64
-    assert row["bytes"] == (tmp_path / "checkpoints/step-00000003/network.safetensors").stat().st_size
+    assert (
+        row["bytes"] == (tmp_path / "checkpoints/step-00000003/network.safetensors").stat().st_size
+    )
 
 
 def test_only_the_files_asked_for_are_read(tmp_path):
@@ -79,7 +102,10 @@ def test_only_the_files_asked_for_are_read(tmp_path):
 def test_the_newest_k_are_kept_and_never_fewer_than_two(tmp_path):
     for step in (1, 2, 3, 20):
         save(tmp_path, step, keep=2)
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-00000003", "step-00000020"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "step-00000003",
+        "step-00000020",
+    ]
     with pytest.raises(ConfigError, match="at least 2"):
         save(tmp_path, 21, keep=1)
 
@@ -121,7 +147,9 @@ def test_a_kill_at_every_write_leaves_a_whole_checkpoint(tmp_path, monkeypatch, 
     told = events(tmp_path / "all", monkeypatch)
     assert len(told) > 15 and told[-1] == "sync parent"
     code = KILLER.format(root=str(ROOT), here=str(Path(__file__).parent))
-    subprocess.run([sys.executable, "-c", code, str(tmp_path), str(len(told))], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(len(told))], check=True, timeout=60
+    )
     renamed = told.index("rename")
     for k, event in enumerate(told):
         folder = tmp_path / str(k)
@@ -147,7 +175,9 @@ def test_a_full_disk_at_every_write_leaves_the_checkpoint_before_and_says_so(tmp
 
         with monkeypatch.context() as patch:
             patch.setattr(store, "write_hook", full)
-            with pytest.raises(UserError, match="the disk is full: .*step-00000002 needs .* untouched"):
+            with pytest.raises(
+                UserError, match="the disk is full: .*step-00000002 needs .* untouched"
+            ):
                 save(folder, 2)
         assert_whole(folder / "checkpoints/step-00000001", 1)
         assert not list((folder / "checkpoints").glob("*.tmp")), event
@@ -159,14 +189,18 @@ def test_a_write_that_the_system_refuses_is_one_sentence(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
     try:
-        with pytest.raises(UserError, match=r"step-00000002 could not be written \(File too large\)"):
+        with pytest.raises(
+            UserError, match=r"step-00000002 could not be written \(File too large\)"
+        ):
             save(tmp_path, 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert store.latest(tmp_path).name == "step-00000001"
 
 
-def test_an_old_checkpoint_that_cannot_be_removed_does_not_fail_the_save(tmp_path, monkeypatch, caplog):
+def test_an_old_checkpoint_that_cannot_be_removed_does_not_fail_the_save(
+    tmp_path, monkeypatch, caplog
+):
     for step in (1, 2):
         save(tmp_path, step)
 
@@ -200,7 +234,7 @@ def test_a_flipped_byte_in_the_manifest_makes_the_folder_no_checkpoint(tmp_path)
     path = save(tmp_path, 2) / "manifest.json"
     whole = path.read_bytes()
     for place in range(0, len(whole), 7):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x04]) + whole[place + 1:])
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x04]) + whole[place + 1 :])
         assert store.latest(tmp_path).name == "step-00000001", place
         with pytest.raises(InputFileError, match="manifest.json"):
             store.load(path.parent)

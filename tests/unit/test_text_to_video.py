@@ -66,7 +66,10 @@ def test_a_video_does_not_depend_on_its_batch_nor_on_how_guidance_asks(model):
 
 @pytest.mark.slow
 def test_frames_can_have_prompts_of_their_own(model):
-    whole, split = made(model, [clip(0, "a cat")])[0], made(model, [clip(0, "a cat", "a cat", "a dog", "a dog")])[0]
+    whole, split = (
+        made(model, [clip(0, "a cat")])[0],
+        made(model, [clip(0, "a cat", "a cat", "a dog", "a dog")])[0],
+    )
     same = made(model, [clip(0, *["a cat"] * 4)])[0]
     np.testing.assert_allclose(same, whole, atol=2e-5)
     assert np.abs(split - whole).max() > 1e-3
@@ -87,8 +90,19 @@ def test_the_words_of_the_configuration_are_those_of_the_samplers():
 
 
 def asked(where, out, *more):
-    return ["pipeline=text_to_video", f"weights={where}", f"output={out}", "frames=4", "size=[12,12]", "sample.steps=3",
-            "sample.guidance=2", "seed=7", "env.device_target=CPU", "env.mode=pynative", *more]
+    return [
+        "pipeline=text_to_video",
+        f"weights={where}",
+        f"output={out}",
+        "frames=4",
+        "size=[12,12]",
+        "sample.steps=3",
+        "sample.guidance=2",
+        "seed=7",
+        "env.device_target=CPU",
+        "env.mode=pynative",
+        *more,
+    ]
 
 
 def record_of(run):
@@ -98,20 +112,42 @@ def record_of(run):
 def test_a_run_leaves_videos_latents_previews_and_a_record(where, tmp_path):
     out = tmp_path / "out"
     scene = "text_to_video.scenes=[{0-1: a cat, 2-3: a dog}]"
-    assert command(asked(where, out, "prompts=[a cat, a dog]", scene, "batch=2", "text_to_video.preview_every=2")) == 0
+    assert (
+        command(
+            asked(
+                where,
+                out,
+                "prompts=[a cat, a dog]",
+                scene,
+                "batch=2",
+                "text_to_video.preview_every=2",
+            )
+        )
+        == 0
+    )
     run, record = out / "0001", record_of(out / "0001")
     assert [p["prompt"] for p in record["prompts"]] == ["a cat", "a dog", "a cat / a dog"]
     assert record["prompts"][2]["frame_prompts"] == ["a cat", "a cat", "a dog", "a dog"]
-    assert record["plan"]["latents_CFHW"] == list(SHAPE) and record["plan"]["prediction"] == "v" and record["plan"]["steps"] == 3
-    assert len(record["files"]) == 7 and all((run / name).stat().st_size > 0 for name in record["files"])
+    assert (
+        record["plan"]["latents_CFHW"] == list(SHAPE)
+        and record["plan"]["prediction"] == "v"
+        and record["plan"]["steps"] == 3
+    )
+    assert len(record["files"]) == 7 and all(
+        (run / name).stat().st_size > 0 for name in record["files"]
+    )
     assert read_video(run / "video-002.mp4")[0].shape == (4, 12, 12, 3)
     held = np.load(run / "latents/video-001.npz")
     assert held["latents"].shape == SHAPE and held["x_T"].shape == SHAPE
     assert (run / "config.yaml").exists() and not (run / ".work").exists()
     assert len(list((run / "preview").glob("*.png"))) == 4, "steps 2 and 3 of two batches"
-    again = asked(where, out, "prompt=a dog", f"text_to_video.start={run / 'latents/video-001.npz'}")
+    again = asked(
+        where, out, "prompt=a dog", f"text_to_video.start={run / 'latents/video-001.npz'}"
+    )
     assert command([*again, "env.mode=graph", "text_to_video.two_passes=true"]) == 0
-    np.testing.assert_allclose(np.load(out / "0002/latents/video.npz")["latents"], held["latents"], atol=2e-5)
+    np.testing.assert_allclose(
+        np.load(out / "0002/latents/video.npz")["latents"], held["latents"], atol=2e-5
+    )
 
 
 class Killed(BaseException):
@@ -119,7 +155,9 @@ class Killed(BaseException):
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(where, tmp_path, monkeypatch):
-    args = asked(where, tmp_path / "out", "prompts=[a cat, a dog, a fox]", "batch=1", "formats=[gif,png]")
+    args = asked(
+        where, tmp_path / "out", "prompts=[a cat, a dog, a fox]", "batch=1", "formats=[gif,png]"
+    )
     assert command([*args[:2], f"output={tmp_path / 'whole'}", *args[3:]]) == 0
     real, calls = text_to_video_run.write_files, []
 
@@ -134,40 +172,65 @@ def test_a_stopped_run_goes_on_where_it_stopped(where, tmp_path, monkeypatch):
         command(args)
     monkeypatch.setattr(text_to_video_run, "write_files", real)
     run = tmp_path / "out/0001"
-    assert (run / "video-000.gif").exists() and not (run / "video-001.gif").exists() and not (run / "video.json").exists()
+    assert (
+        (run / "video-000.gif").exists()
+        and not (run / "video-001.gif").exists()
+        and not (run / "video.json").exists()
+    )
     (run / "latents/video-002.npz").unlink()
-    before = [(run / name).stat().st_mtime_ns for name in ("video-000.gif", "latents/video-001.npz")]
+    before = [
+        (run / name).stat().st_mtime_ns for name in ("video-000.gif", "latents/video-001.npz")
+    ]
     (run / ".lock").unlink()  # the process that held it is this one
     assert command(args) == 0
-    assert [(run / name).stat().st_mtime_ns for name in ("video-000.gif", "latents/video-001.npz")] == before
+    assert [
+        (run / name).stat().st_mtime_ns for name in ("video-000.gif", "latents/video-001.npz")
+    ] == before
     assert record_of(run)["timings"]["resumed"] and not (tmp_path / "out/0002").exists()
     for name in record_of(run)["files"]:
         assert (run / name).read_bytes() == (tmp_path / "whole/0001" / name).read_bytes(), name
-    assert command(args) == 0 and (tmp_path / "out/0002/video.json").exists(), "a finished run is left alone"
+    assert command(args) == 0 and (tmp_path / "out/0002/video.json").exists(), (
+        "a finished run is left alone"
+    )
 
 
 def test_the_dry_run_says_what_it_would_cost(where, tmp_path):
     rows = "\n".join(plan(load(None, asked(where, tmp_path, "prompt=a cat"), InferConfig)))
-    for word in ("unet", "vae", "text encoder", "1 videos of 4 frames 12x12", "3 steps", "FLOP", "decoding 4 frames at a time"):
+    for word in (
+        "unet",
+        "vae",
+        "text encoder",
+        "1 videos of 4 frames 12x12",
+        "3 steps",
+        "FLOP",
+        "decoding 4 frames at a time",
+    ):
         assert word in rows, word
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("more", "code", "words"), [
-    ([], 2, "there is nothing to make: give prompt=TEXT"),
-    (["prompt=a", "size=[12,15]"], 2, "size is [12, 15]; both must be multiples of 2"),
-    (["text_to_video.scenes=[{0-1: a, 3: b}]"], 2, "scenes[0]: frame 2 is without a prompt"),
-    (["text_to_video.scenes=[{0-2: a, 2-3: b}]"], 2, "scenes[0]: frame 2 is twice"),
-    (["text_to_video.scenes=[{0-2: a}]"], 2, "the ranges end with frame 2; the video has frames 0 to 3"),
-    (["text_to_video.scenes=[{first: a}]"], 2, "'first' is not a range of frames"),
-    (["prompt=a", "text_to_video.negatve=b"], 2, "Did you mean 'negative'?"),
-    (["prompt=a", "pixel.negative=b"], 2, "unknown key 'pixel'"),
-    (["prompt=a", "sample.sampler=dim"], 2, "sample.sampler is 'dim'"),
-    (["prompt=a", "sample.eta=2"], 2, "sample.eta is 2; it is at most 1"),
-    (["prompt=a", "sample.steps=51"], 2, "steps is 51"),
-    (["prompt=a", "weights=nowhere"], 3, "weights: nothing at nowhere"),
-    (["prompt=a", "text_to_video.start=no.npz"], 3, "text_to_video.start: no file at no.npz"),
-])
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        ([], 2, "there is nothing to make: give prompt=TEXT"),
+        (["prompt=a", "size=[12,15]"], 2, "size is [12, 15]; both must be multiples of 2"),
+        (["text_to_video.scenes=[{0-1: a, 3: b}]"], 2, "scenes[0]: frame 2 is without a prompt"),
+        (["text_to_video.scenes=[{0-2: a, 2-3: b}]"], 2, "scenes[0]: frame 2 is twice"),
+        (
+            ["text_to_video.scenes=[{0-2: a}]"],
+            2,
+            "the ranges end with frame 2; the video has frames 0 to 3",
+        ),
+        (["text_to_video.scenes=[{first: a}]"], 2, "'first' is not a range of frames"),
+        (["prompt=a", "text_to_video.negatve=b"], 2, "Did you mean 'negative'?"),
+        (["prompt=a", "pixel.negative=b"], 2, "unknown key 'pixel'"),
+        (["prompt=a", "sample.sampler=dim"], 2, "sample.sampler is 'dim'"),
+        (["prompt=a", "sample.eta=2"], 2, "sample.eta is 2; it is at most 1"),
+        (["prompt=a", "sample.steps=51"], 2, "steps is 51"),
+        (["prompt=a", "weights=nowhere"], 3, "weights: nothing at nowhere"),
+        (["prompt=a", "text_to_video.start=no.npz"], 3, "text_to_video.start: no file at no.npz"),
+    ],
+)
 def test_bad_input_is_one_sentence(where, tmp_path, capsys, more, code, words):
     weights = [] if any(w.startswith("weights=") for w in more) else [f"weights={where}"]
     args = [a for a in asked(where, tmp_path / "out") if not a.startswith("weights=")]
@@ -180,7 +243,10 @@ def test_bad_input_is_one_sentence(where, tmp_path, capsys, more, code, words):
 def test_noise_of_another_shape_is_refused(where, tmp_path, capsys):
     np.savez(tmp_path / "x.npz", x_T=np.zeros((1, 4, 4, 5, 6), np.float32))
     np.savez(tmp_path / "y.npz", other=np.zeros(3))
-    for name, code, words in (("x.npz", 2, "this run needs floats of the shape (1, 4, 4, 6, 6)"), ("y.npz", 3, "has no array x_T")):
+    for name, code, words in (
+        ("x.npz", 2, "this run needs floats of the shape (1, 4, 4, 6, 6)"),
+        ("y.npz", 3, "has no array x_T"),
+    ):
         start = f"text_to_video.start={tmp_path / name}"
         assert command(asked(where, tmp_path / "out", "prompt=a cat", start)) == code
         assert words in capsys.readouterr().err
@@ -190,6 +256,9 @@ def test_videocrafter_is_told_the_frame_rate(tmp_path):
     model = load_latent_model(str(folder(tmp_path / "vc", "videocrafter2")))
     assert model.wants_fps and model.noising.schedule.signal_scale is not None
     sample, clips = SampleOptions(steps=2), [clip(0, "a cat")]
-    slow, fast = (TextToVideo(model, sample, fps=fps).latents(clips, first_noise(clips, SHAPE)) for fps in (4, 24))
+    slow, fast = (
+        TextToVideo(model, sample, fps=fps).latents(clips, first_noise(clips, SHAPE))
+        for fps in (4, 24)
+    )
     assert np.abs(slow - fast).max() > 1e-4
     shutil.rmtree(tmp_path / "vc")

@@ -1,4 +1,6 @@
-"""Ten thousand flipped bytes over files of all kinds: the arrays that went in, or one typed error."""
+"""Ten thousand flipped bytes over files of all kinds: the arrays that went in, or one typed
+error.
+"""
 
 import hashlib
 import json
@@ -25,9 +27,15 @@ DRAW = np.random.default_rng(0)
 
 def some_arrays():
     brain = (DRAW.integers(0, 65536, (3, 5)).astype(np.uint32) << 16).view(np.float32)
-    return {"a.weight": DRAW.standard_normal((4, 6), dtype=np.float32), "a.bias": np.arange(4.0),
-            "half": DRAW.standard_normal(9).astype(np.float16), "brain": Lazy((3, 5), "bfloat16", lambda: brain),
-            "whole": np.arange(-3, 3), "mask": np.array([True, False]), "none": np.zeros((0, 2), np.float32)}
+    return {
+        "a.weight": DRAW.standard_normal((4, 6), dtype=np.float32),
+        "a.bias": np.arange(4.0),
+        "half": DRAW.standard_normal(9).astype(np.float16),
+        "brain": Lazy((3, 5), "bfloat16", lambda: brain),
+        "whole": np.arange(-3, 3),
+        "mask": np.array([True, False]),
+        "none": np.zeros((0, 2), np.float32),
+    }
 
 
 def our_torch(path):
@@ -37,8 +45,17 @@ def our_torch(path):
 def pythons_torch(path):
     base = DRAW.standard_normal((5, 6)).astype(np.float32)
     storage = tf.Storage(9, "FloatStorage", base.tobytes())
-    tf.write(path, {"w": OrderedDict(a=tf.tensor(0, DRAW.standard_normal((3, 4))), b=tf.tensor(1, np.arange(7))),
-                    "turned": tf.Tensor(storage, 0, (6, 5), (1, 6)), "part": tf.Tensor(storage, 6, (2, 6), (6, 1))}, 4)
+    tf.write(
+        path,
+        {
+            "w": OrderedDict(
+                a=tf.tensor(0, DRAW.standard_normal((3, 4))), b=tf.tensor(1, np.arange(7))
+            ),
+            "turned": tf.Tensor(storage, 0, (6, 5), (1, 6)),
+            "part": tf.Tensor(storage, 6, (2, 6), (6, 1)),
+        },
+        4,
+    )
 
 
 def torchs_own(path):
@@ -50,7 +67,12 @@ def safetensors(path):
 
 
 def numpys(path):
-    np.savez(path, a=DRAW.standard_normal((3, 4)), b=np.asfortranarray(DRAW.standard_normal((4, 3))), c=np.arange(5))
+    np.savez(
+        path,
+        a=DRAW.standard_normal((3, 4)),
+        b=np.asfortranarray(DRAW.standard_normal((4, 3))),
+        c=np.arange(5),
+    )
 
 
 def varint(n):
@@ -63,8 +85,15 @@ def field(number, data):
 
 def mindspores(path):
     out = b""
-    for name, array in (("a.weight", DRAW.standard_normal((40, 5)).astype(np.float32)), ("b", np.arange(6, dtype=np.int32))):
-        halves = [array.tobytes()[:80], array.tobytes()[80:]] if name == "a.weight" else [array.tobytes()]
+    for name, array in (
+        ("a.weight", DRAW.standard_normal((40, 5)).astype(np.float32)),
+        ("b", np.arange(6, dtype=np.int32)),
+    ):
+        halves = (
+            [array.tobytes()[:80], array.tobytes()[80:]]
+            if name == "a.weight"
+            else [array.tobytes()]
+        )
         for half in halves:  # large tensors come in pieces
             dims = b"".join(b"\x08" + varint(n) for n in array.shape)
             kind = field(2, array.dtype.name.capitalize().encode())
@@ -72,13 +101,22 @@ def mindspores(path):
     path.write_bytes(out + b"crc_num" + zlib.crc32(out).to_bytes(10, "big"))
 
 
-WRITERS = {"ours.pt": our_torch, "pythons.pt": pythons_torch, "torchs.pt": torchs_own, "ours.safetensors": safetensors,
-           "numpys.npz": numpys, "mindspores.ckpt": mindspores}  # fmt: skip
+WRITERS = {
+    "ours.pt": our_torch,
+    "pythons.pt": pythons_torch,
+    "torchs.pt": torchs_own,
+    "ours.safetensors": safetensors,
+    "numpys.npz": numpys,
+    "mindspores.ckpt": mindspores,
+}
 
 
 def contents(path):
     weights = open_weights(path)
-    return {name: (weights.shape(name), weights.dtype(name), weights.read(name).tobytes()) for name in weights}
+    return {
+        name: (weights.shape(name), weights.dtype(name), weights.read(name).tobytes())
+        for name in weights
+    }
 
 
 def flip(whole, draw):
@@ -104,7 +142,9 @@ def hammer(tmp_path, name, count, seed):
             assert str(error).startswith(str(path))
             refused += 1
         else:
-            assert got == wanted, f"{name}: byte {place} was {whole[place]:02x}, is {data[place]:02x}"
+            assert got == wanted, (
+                f"{name}: byte {place} was {whole[place]:02x}, is {data[place]:02x}"
+            )
         slowest = max(slowest, time.monotonic() - start)
     assert refused > count // 4, "hardly any flip was noticed: is the file read at all?"
     assert slowest < 10
@@ -135,7 +175,10 @@ def test_a_file_cut_or_lengthened_gives_one_typed_error(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["torch_formats", "vdm_trainer"])
 def test_files_that_torch_wrote_come_out_as_torch_reads_them(name):
-    weights, wanted = open_weights(GOLDEN / f"{name}.pt"), json.loads((GOLDEN / f"{name}.json").read_text())
+    weights, wanted = (
+        open_weights(GOLDEN / f"{name}.pt"),
+        json.loads((GOLDEN / f"{name}.json").read_text()),
+    )
     assert set(weights) == set(wanted)
     for key, (shape, kind, digest) in wanted.items():
         array = weights.read(key)
@@ -144,7 +187,9 @@ def test_files_that_torch_wrote_come_out_as_torch_reads_them(name):
 
 
 def test_a_length_field_of_any_value_is_no_way_to_hang_or_to_take_memory(tmp_path):
-    """The 8 bytes that say how long a safetensors header is, and the counts at the end of a zip archive."""
+    """The 8 bytes that say how long a safetensors header is, and the counts at the end of a zip
+    archive.
+    """
     path = tmp_path / "a.safetensors"
     safetensors(path)
     whole = path.read_bytes()
@@ -156,7 +201,7 @@ def test_a_length_field_of_any_value_is_no_way_to_hang_or_to_take_memory(tmp_pat
     whole = (tmp_path / "a.pt").read_bytes()
     for place in range(len(whole) - 22, len(whole), 2):
         for value in (0, 1, 0x7FFF, 0xFFFF):
-            data = whole[:place] + struct.pack("<H", value) + whole[place + 2:]
+            data = whole[:place] + struct.pack("<H", value) + whole[place + 2 :]
             if data != whole:
                 (tmp_path / "a.pt").write_bytes(data)
                 with pytest.raises(TYPED):

@@ -1,4 +1,6 @@
-"""Files made to harm: each ends in one typed error, nothing of it runs, time and memory stay small."""
+"""Files made to harm: each ends in one typed error, nothing of it runs, time and memory stay
+small.
+"""
 
 import builtins
 import functools
@@ -23,8 +25,21 @@ from mindlong.checkpoints.inspection import inspect
 from mindlong.checkpoints.pickle_scan import scan
 
 TYPED = (UnsafeCheckpoint, CorruptCheckpoint, ForeignFile)
-WATCHED = ("os.system", "os.exec", "os.spawn", "os.posix_spawn", "subprocess.Popen", "exec", "pickle.find_class", "socket.",
-           "shutil.", "os.remove", "os.rename", "webbrowser.open", "ctypes.")  # fmt: skip
+WATCHED = (
+    "os.system",
+    "os.exec",
+    "os.spawn",
+    "os.posix_spawn",
+    "subprocess.Popen",
+    "exec",
+    "pickle.find_class",
+    "socket.",
+    "shutil.",
+    "os.remove",
+    "os.rename",
+    "webbrowser.open",
+    "ctypes.",
+)
 seen: list[str] = []
 watching = False
 
@@ -38,7 +53,9 @@ sys.addaudithook(_watch)
 
 
 def opened(path):
-    """Open and read everything under watch; the typed error, or None. Anything else fails the test."""
+    """Open and read everything under watch; the typed error, or None. Anything else fails the
+    test.
+    """
     global watching
     seen.clear()
     watching = True
@@ -70,7 +87,9 @@ PAYLOADS = {
     "import": tf.Call(__import__, "os"),
     "Popen": tf.Call(subprocess.Popen, ["touch", "harmed"]),
     "getattr chain": tf.Call(getattr, tf.Call(__import__, "os"), "system"),
-    "call of a chain": tf.Call(operator.methodcaller("system", "touch harmed"), tf.Call(__import__, "os")),
+    "call of a chain": tf.Call(
+        operator.methodcaller("system", "touch harmed"), tf.Call(__import__, "os")
+    ),
     "partial": functools.partial(os.system, "touch harmed"),
     "open": tf.Call(open, "harmed", "w"),
     "numpy array": np.arange(3),
@@ -90,7 +109,10 @@ PAYLOADS = {
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_a_call_in_a_pickle_is_refused_by_name_and_not_made(tmp_path, monkeypatch, name, protocol):
     monkeypatch.chdir(tmp_path)
-    for tree in (PAYLOADS[name], {"w": tf.tensor(0, np.ones(3, np.float32)), "x": [PAYLOADS[name]]}):
+    for tree in (
+        PAYLOADS[name],
+        {"w": tf.tensor(0, np.ones(3, np.float32)), "x": [PAYLOADS[name]]},
+    ):
         error = opened(tf.write(tmp_path / "a.pt", tree, protocol))
         assert isinstance(error, UnsafeCheckpoint), error
     assert not (tmp_path / "harmed").exists()
@@ -113,13 +135,24 @@ def number(value):
 
 
 STORAGE = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x06tQ"
-GOOD = {"shape": b"K\x02K\x03\x86", "stride": b"K\x03K\x01\x86", "offset": b"K\x00", "storage": STORAGE}
+GOOD = {
+    "shape": b"K\x02K\x03\x86",
+    "stride": b"K\x03K\x01\x86",
+    "offset": b"K\x00",
+    "storage": STORAGE,
+}
 
 
 def tensor(**changed):
     part = {**GOOD, **changed}
-    return (b"ctorch._utils\n_rebuild_tensor_v2\n(" + part["storage"] + part["offset"] + part["shape"] + part["stride"]
-            + b"\x89ccollections\nOrderedDict\n)RtR")
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + part["storage"]
+        + part["offset"]
+        + part["shape"]
+        + part["stride"]
+        + b"\x89ccollections\nOrderedDict\n)RtR"
+    )
 
 
 def table(value, before=b""):
@@ -149,7 +182,9 @@ PROGRAMS = {
     "a size that is a fraction": tensor(shape=b"G" + struct.pack(">d", 2.0) + b"K\x03\x86"),
     "a size that is a truth value": tensor(shape=b"\x88K\x03\x86"),
     "sizes that are a table": tensor(shape=b"}"),
-    "hundreds of axes": tensor(shape=b"(" + b"K\x01" * 300 + b"t", stride=b"(" + b"K\x01" * 300 + b"t"),
+    "hundreds of axes": tensor(
+        shape=b"(" + b"K\x01" * 300 + b"t", stride=b"(" + b"K\x01" * 300 + b"t"
+    ),
     "a tensor of a table": tensor(storage=b"}"),
     "a tensor of a storage class": tensor(storage=KIND),
     "too few arguments": b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"tR",
@@ -170,18 +205,31 @@ PROGRAMS = {
     "a reference elsewhere": text("http://example.org") + b"Q",
     "a reference of another kind": tensor(storage=persistent(text("module"), KIND, KEY, CPU, SIX)),
     "a reference too long": tensor(storage=persistent(text("storage"), KIND, KEY, CPU, SIX, b"N")),
-    "a key that leaves": tensor(storage=persistent(text("storage"), KIND, text("../../etc/passwd"), CPU, SIX)),
+    "a key that leaves": tensor(
+        storage=persistent(text("storage"), KIND, text("../../etc/passwd"), CPU, SIX)
+    ),
     "a key that is a number": tensor(storage=persistent(text("storage"), KIND, b"K\x00", CPU, SIX)),
-    "a key of other digits": tensor(storage=persistent(text("storage"), KIND, text("\u0660"), CPU, SIX)),
+    "a key of other digits": tensor(
+        storage=persistent(text("storage"), KIND, text("\u0660"), CPU, SIX)
+    ),
     "a key that is missing": tensor(storage=persistent(text("storage"), KIND, text("7"), CPU, SIX)),
-    "a class that is none": tensor(storage=persistent(text("storage"), b"ccollections\nOrderedDict\n", KEY, CPU, SIX)),
+    "a class that is none": tensor(
+        storage=persistent(text("storage"), b"ccollections\nOrderedDict\n", KEY, CPU, SIX)
+    ),
     "a negative count": tensor(storage=persistent(text("storage"), KIND, KEY, CPU, number(-6))),
-    "a count above the bytes": tensor(storage=persistent(text("storage"), KIND, KEY, CPU, b"K\x07")),
-    "a count below the bytes": tensor(storage=persistent(text("storage"), KIND, KEY, CPU, b"K\x05"),
-                                      shape=b"K\x01K\x03\x86"),
-    "two formats of one storage": tensor() + b"s" + text("v") + tensor(
-        storage=persistent(text("storage"), b"ctorch\nIntStorage\n", KEY, CPU, SIX)),
-    "complex numbers": tensor(storage=persistent(text("storage"), b"ctorch\nComplexFloatStorage\n", KEY, CPU, b"K\x03")),
+    "a count above the bytes": tensor(
+        storage=persistent(text("storage"), KIND, KEY, CPU, b"K\x07")
+    ),
+    "a count below the bytes": tensor(
+        storage=persistent(text("storage"), KIND, KEY, CPU, b"K\x05"), shape=b"K\x01K\x03\x86"
+    ),
+    "two formats of one storage": tensor()
+    + b"s"
+    + text("v")
+    + tensor(storage=persistent(text("storage"), b"ctorch\nIntStorage\n", KEY, CPU, SIX)),
+    "complex numbers": tensor(
+        storage=persistent(text("storage"), b"ctorch\nComplexFloatStorage\n", KEY, CPU, b"K\x03")
+    ),
     "a name from the stack": text("os") + text("system") + b"\x93",
     "a name that is computed": b"K\x01K\x02\x93",
     "a name in parts": b"cos.path\nos.system\n",
@@ -205,7 +253,7 @@ PROGRAMS = {
     "bytes that are cut": b"B" + struct.pack("<I", 2**32 - 1) + b"abc",
     "a frame that lies": b"\x95" + struct.pack("<Q", 2**60),
     "no value": b"0",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -223,8 +271,12 @@ def test_the_parts_of_those_programs_are_sound_by_themselves(tmp_path):
 def test_a_pickle_that_ends_early_or_leaves_things_over_is_refused(tmp_path):
     whole = table(tensor())
     for length in range(len(whole)):
-        assert isinstance(opened(tf.write_raw(tmp_path / "a.pt", whole[:length], KEPT)), TYPED), length
-    assert opened(tf.write_raw(tmp_path / "a.pt", table(tensor(), before=b"K\x01"), KEPT)) is not None
+        assert isinstance(opened(tf.write_raw(tmp_path / "a.pt", whole[:length], KEPT)), TYPED), (
+            length
+        )
+    assert (
+        opened(tf.write_raw(tmp_path / "a.pt", table(tensor(), before=b"K\x01"), KEPT)) is not None
+    )
 
 
 BOMBS = {
@@ -233,16 +285,33 @@ BOMBS = {
     "a deep tuple as a key": b"\x80\x02})" + b"\x85" * 60_000 + b"K\x01s.",
     "a list in itself": b"\x80\x02}" + text("w") + b"]q\x00h\x00as.",
     "a table in itself": b"\x80\x02}q\x00" + text("w") + b"h\x00s.",
-    "lists of lists, doubled": b"\x80\x02}" + text("w") + b"]q\x00" + b"".join(
-        b"]q" + bytes([i + 1]) + b"(h" + bytes([i]) + b"h" + bytes([i]) + b"e" for i in range(60)) + b"s.",
-    "one list copied over and over": b"\x80\x02](" + b"K\x01K\x02\x86" * 20_000 + b"eq\x00(" +
-        b"ccollections\nOrderedDict\nh\x00\x85R" * 500 + b"t.",
+    "lists of lists, doubled": b"\x80\x02}"
+    + text("w")
+    + b"]q\x00"
+    + b"".join(
+        b"]q" + bytes([i + 1]) + b"(h" + bytes([i]) + b"h" + bytes([i]) + b"e" for i in range(60)
+    )
+    + b"s.",
+    "one list copied over and over": b"\x80\x02]("
+    + b"K\x01K\x02\x86" * 20_000
+    + b"eq\x00("
+    + b"ccollections\nOrderedDict\nh\x00\x85R" * 500
+    + b"t.",
     "a million tables": b"\x80\x02(" + b"}" * 3_000_000 + b"t.",
-    "names that grow": b"\x80\x02" + b"".join(b"}" + text("x" * 500_000) for _ in range(40)) + b"N" + b"s" * 40 + b".",
-    "one name many times": b"\x80\x02" + text("y" * 2_000_000) + b"q\x00" + b"".join(b"}h\x00" for _ in range(30)) + b"N"
-        + b"s" * 30 + b"\x86.",
+    "names that grow": b"\x80\x02"
+    + b"".join(b"}" + text("x" * 500_000) for _ in range(40))
+    + b"N"
+    + b"s" * 40
+    + b".",
+    "one name many times": b"\x80\x02"
+    + text("y" * 2_000_000)
+    + b"q\x00"
+    + b"".join(b"}h\x00" for _ in range(30))
+    + b"N"
+    + b"s" * 30
+    + b"\x86.",
     "nothing without end": b"\x80\x02" + b"N0" * 3_000_000 + b".",
-}  # fmt: skip
+}
 
 
 LONG = ("a million tables", "nothing without end")
@@ -255,7 +324,10 @@ def test_many_tensors_over_one_storage_are_refused(tmp_path):
     assert "laid over one another" in str(opened(tf.write(tmp_path / "a.pt", tree)))
 
 
-@pytest.mark.parametrize("name", [*sorted(set(BOMBS) - set(LONG)), *(pytest.param(n, marks=pytest.mark.slow) for n in LONG)])
+@pytest.mark.parametrize(
+    "name",
+    [*sorted(set(BOMBS) - set(LONG)), *(pytest.param(n, marks=pytest.mark.slow) for n in LONG)],
+)
 def test_a_bomb_is_refused_in_seconds_and_little_memory(tmp_path, name):
     path = tf.write_raw(tmp_path / "a.pt", BOMBS[name], KEPT)
     start = time.monotonic()
@@ -270,7 +342,9 @@ def test_a_bomb_is_refused_in_seconds_and_little_memory(tmp_path, name):
 
 
 def archive(path, entries, **more):
-    """A zip archive from (name, bytes) with fields of its table of contents changed by `more`: (index, field) -> value."""
+    """A zip archive from (name, bytes) with fields of its table of contents changed by `more`:
+    (index, field) -> value.
+    """
     return tf.write_raw(path, table(tensor()), KEPT, records=dict(entries), **more)
 
 
@@ -286,8 +360,21 @@ def test_compressed_records_are_refused_unseen(tmp_path, method):
     assert isinstance(error, UnsafeCheckpoint) and "compressed" in str(error) and peak < 2e6
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "archive/../data/0", "archive/data/../../x", "archive\\data\\0",
-                                  "archive/data/0x", "archive/code/run.py", "other/data/1", "archive/data/1/2", "data.pkl"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "/etc/passwd",
+        "archive/../data/0",
+        "archive/data/../../x",
+        "archive\\data\\0",
+        "archive/data/0x",
+        "archive/code/run.py",
+        "other/data/1",
+        "archive/data/1/2",
+        "data.pkl",
+    ],
+)
 def test_records_that_torch_does_not_write_are_refused(tmp_path, name):
     path = tmp_path / "a.pt"
     tf.write_raw(path, table(tensor()), KEPT)
@@ -305,13 +392,19 @@ def test_a_root_that_leaves_is_refused(tmp_path, root):
 def test_two_records_of_one_name_are_refused(tmp_path):
     path = tmp_path / "a.pt"
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "w") as file:
-        for name, data in (("data.pkl", table(tensor())), ("data/0", KEPT["0"]), ("data/0", bytes(24))):
+        for name, data in (
+            ("data.pkl", table(tensor())),
+            ("data/0", KEPT["0"]),
+            ("data/0", bytes(24)),
+        ):
             file.writestr(f"archive/{name}", data)
     assert "one name" in str(opened(path))
 
 
 def test_records_that_share_bytes_are_refused(tmp_path):
-    """A record whose bytes are the next one, header and all: the way of zip bombs that need no compression."""
+    """A record whose bytes are the next one, header and all: the way of zip bombs that need no
+    compression.
+    """
     path = tmp_path / "a.pt"
     tf.write_raw(path, table(tensor()), {"0": KEPT["0"], "1": KEPT["0"]})
     data = bytearray(path.read_bytes())
@@ -320,7 +413,9 @@ def test_records_that_share_bytes_are_refused(tmp_path):
     begin = first.header_offset + 30 + len(first.filename)
     size = second.header_offset + 40 - begin
     entry = data.rindex(b"archive/data/0") - 46
-    data[entry + 16:entry + 28] = struct.pack("<3L", zlib.crc32(data[begin:begin + size]), size, size)
+    data[entry + 16 : entry + 28] = struct.pack(
+        "<3L", zlib.crc32(data[begin : begin + size]), size, size
+    )
     path.write_bytes(data)
     error = opened(path)
     assert isinstance(error, UnsafeCheckpoint) and "shares bytes" in str(error)
@@ -357,9 +452,11 @@ def test_a_big_endian_file_is_refused_as_such(tmp_path):
 
 
 def test_a_torchscript_program_and_other_archives_are_named(tmp_path):
-    for names, what in ((["m/code/__torch__.py", "m/constants.pkl", "m/data.pkl"], "TorchScript"),
-                        (["[Content_Types].xml", "word/document.xml"], "office document"),
-                        (["readme.txt"], "not one that PyTorch wrote")):  # fmt: skip
+    for names, what in (
+        (["m/code/__torch__.py", "m/constants.pkl", "m/data.pkl"], "TorchScript"),
+        (["[Content_Types].xml", "word/document.xml"], "office document"),
+        (["readme.txt"], "not one that PyTorch wrote"),
+    ):
         with zipfile.ZipFile(tmp_path / "a.pt", "w") as file:
             for name in names:
                 file.writestr(name, b"x")
@@ -377,12 +474,16 @@ def test_the_scan_lists_what_a_pickle_asks_for(tmp_path):
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_inspecting_a_hostile_file_names_what_it_asks_for_and_runs_nothing(tmp_path, monkeypatch, old):
+def test_inspecting_a_hostile_file_names_what_it_asks_for_and_runs_nothing(
+    tmp_path, monkeypatch, old
+):
     global watching
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "a.pt"
     if old:
-        path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(PAYLOADS["os.system"], 2))
+        path.write_bytes(
+            pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(PAYLOADS["os.system"], 2)
+        )
     else:
         tf.write(path, {"w": tf.tensor(0, np.ones(3, np.float32)), "x": PAYLOADS["os.system"]})
     seen.clear()

@@ -12,7 +12,9 @@ from mindlong.training.ema import Ema
 def scripted(every, start, decay=0.9, steps=9):
     """The averages after each step while the weight walks 1, 2, 4, 7, 11, ..."""
     network = Given({"w": np.array([1.0, -1.0], np.float32)})
-    ema = Ema(network.trainable_params(), TrainOptions(ema_decay=decay, ema_every=every, ema_start=start))
+    ema = Ema(
+        network.trainable_params(), TrainOptions(ema_decay=decay, ema_every=every, ema_start=start)
+    )
     seen, walk = [], np.array([1.0, -1.0], np.float32)
     for step in range(1, steps + 1):
         walk = walk + np.float32(step)

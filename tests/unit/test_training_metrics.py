@@ -49,7 +49,9 @@ def test_the_plot_is_drawn_and_survives_odd_values(tmp_path):
     draw(book.path, tmp_path / "loss.png")
     assert not (tmp_path / "loss.png").exists()
     for step in range(1, 30):
-        book.add(step, loss=-1.0 if step == 3 else 2.0 / step, norm=float("inf"), skipped=step % 2 == 0)
+        book.add(
+            step, loss=-1.0 if step == 3 else 2.0 / step, norm=float("inf"), skipped=step % 2 == 0
+        )
         book.row(step, 0.1, 0)
     draw(book.path, tmp_path / "loss.png")
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")

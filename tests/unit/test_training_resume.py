@@ -20,8 +20,15 @@ from mindlong.utils.errors import ConfigError, InputFileError, UserError
 
 HERE = Path(__file__).parent
 FILES = {"network", "ema", "optimizer"}
-LONG = {"steps": 16, "save_every": 4, "log_every": 3,
-        "schedule": "cosine", "warmup": 3, "ema_every": 2, "clip_norm": 1.0}
+LONG = {
+    "steps": 16,
+    "save_every": 4,
+    "log_every": 3,
+    "schedule": "cosine",
+    "warmup": 3,
+    "ema_every": 2,
+    "clip_norm": 1.0,
+}
 
 
 class Killed(BaseException):
@@ -43,7 +50,9 @@ def undisturbed(tmp_path_factory):
 
 
 def assert_same_run(folder, expected):
-    """Weights, averages, optimizer, counters and metrics of two finished runs are equal to the last bit."""
+    """Weights, averages, optimizer, counters and metrics of two finished runs are equal to the last
+    bit.
+    """
     got, want = (store.load(store.latest(f)) for f in (folder, expected))
     assert got.state == want.state and set(got.files) == set(want.files) == FILES
     for name in FILES:
@@ -52,7 +61,10 @@ def assert_same_run(folder, expected):
 
 
 def untimed(folder):
-    return [{k: v for k, v in row.items() if k not in metrics.TIMING} for row in metrics.read(folder / "metrics.csv")]
+    return [
+        {k: v for k, v in row.items() if k not in metrics.TIMING}
+        for row in metrics.read(folder / "metrics.csv")
+    ]
 
 
 DRIVER = """
@@ -73,10 +85,16 @@ toy_trainer({folder!r}, **{options!r}).run()
 """
 
 
-@pytest.mark.parametrize("save, event, left", [(3, "write optimizer.safetensors", 8), (3, "drop step-00000004", 12)])
-def test_a_run_killed_while_saving_goes_on_to_the_same_bits(tmp_path, undisturbed, save, event, left):
+@pytest.mark.parametrize(
+    "save, event, left", [(3, "write optimizer.safetensors", 8), (3, "drop step-00000004", 12)]
+)
+def test_a_run_killed_while_saving_goes_on_to_the_same_bits(
+    tmp_path, undisturbed, save, event, left
+):
     options = {**LONG, "keep": 2}
-    code = DRIVER.format(here=str(HERE), folder=str(tmp_path), options=options, save=save, event=event)
+    code = DRIVER.format(
+        here=str(HERE), folder=str(tmp_path), options=options, save=save, event=event
+    )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert store.latest(tmp_path).name == f"step-{left:08d}"
@@ -111,13 +129,18 @@ def test_a_kill_at_every_write_of_a_save_leaves_a_whole_checkpoint(tmp_path, mon
         last = step if fatal > events.index("rename") else last
         assert newest.state["step"] == last
         assert (newest.files["network"]["first.bias"] == 7.0).all() == (last > 1)
-        assert same_bits({k: v for k, v in newest.files["network"].items() if k != "first.bias"},
-                         {k: v for k, v in whole.items() if k != "first.bias"})
+        assert same_bits(
+            {k: v for k, v in newest.files["network"].items() if k != "first.bias"},
+            {k: v for k, v in whole.items() if k != "first.bias"},
+        )
 
 
 def test_a_full_disk_is_a_sentence_and_costs_nothing(tmp_path, undisturbed, monkeypatch):
     def full(event):
-        if event == "write ema.safetensors" and (tmp_path / "checkpoints" / "step-00000004").exists():
+        if (
+            event == "write ema.safetensors"
+            and (tmp_path / "checkpoints" / "step-00000004").exists()
+        ):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -136,7 +159,9 @@ def test_a_flipped_byte_is_named_and_the_checkpoint_before_serves(tmp_path, undi
     data = bytearray(file.read_bytes())
     data[-5] ^= 1
     file.write_bytes(data)
-    with pytest.raises(InputFileError, match=r"optimizer.safetensors.*delete the folder .*step-00000016"):
+    with pytest.raises(
+        InputFileError, match=r"optimizer.safetensors.*delete the folder .*step-00000016"
+    ):
         toy_trainer(tmp_path, **LONG).run()
     for path in sorted(newest.iterdir()):
         path.unlink()
@@ -191,7 +216,10 @@ def test_a_foreign_configuration_is_refused_with_the_fields(tmp_path):
     other = CONFIG.replace("dim: 8", "dim: 16").replace("0.1", "0.2")
     with pytest.raises(ConfigError) as caught:
         toy_trainer(tmp_path, steps=4, config_text=other).run()
-    assert all(w in str(caught.value) for w in ("model.dim (saved 8, now 16)", "train.lr (saved 0.1, now 0.2)"))
+    assert all(
+        w in str(caught.value)
+        for w in ("model.dim (saved 8, now 16)", "train.lr (saved 0.1, now 0.2)")
+    )
     assert "dim_mults" not in str(caught.value) and (tmp_path / "config.yaml").read_text() == CONFIG
     longer = CONFIG.replace("steps: 4", "steps: 6")
     assert toy_trainer(tmp_path, steps=6, config_text=longer).run().step == 6
@@ -212,9 +240,13 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     toy_trainer(tmp_path, steps=1).run()
     trainer = toy_trainer(tmp_path, steps=2)
     files, state = store.load(store.latest(tmp_path))
-    files["optimizer"] = {k: v for k, v in files["optimizer"].items() if k not in ("m.last.bias", "v.first.bias")}
+    files["optimizer"] = {
+        k: v for k, v in files["optimizer"].items() if k not in ("m.last.bias", "v.first.bias")
+    }
     store.save(tmp_path, 1, files, state)
-    with pytest.raises(InputFileError, match="optimizer does not fit this network in 2 arrays, first 'm.last.bias'"):
+    with pytest.raises(
+        InputFileError, match="optimizer does not fit this network in 2 arrays, first 'm.last.bias'"
+    ):
         resume.restore(store.latest(tmp_path), trainer.task.network, trainer.stepper, trainer.ema)
 
 
@@ -242,9 +274,14 @@ def test_processes_with_different_starts_are_refused(tmp_path):
         def all_gather_text(self, text):
             return [text, self.answers.pop(0) or text]
 
-    with pytest.raises(ConfigError, match=r"different configurations: train.lr \(0.1 on process 0, 0.3 on process 1\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"different configurations: train.lr \(0.1 on process 0, 0.3 on process 1\)",
+    ):
         resume.check_same_start(Two(CONFIG.replace("0.1", "0.3"), None), CONFIG, None)
-    with pytest.raises(ConfigError, match="different checkpoints.*no checkpoint, step-00000004.*share run_dir"):
+    with pytest.raises(
+        ConfigError, match="different checkpoints.*no checkpoint, step-00000004.*share run_dir"
+    ):
         resume.check_same_start(Two(None, "step-00000004"), CONFIG, None)
     resume.check_same_start(Two(None, None), CONFIG, None)
 
@@ -252,4 +289,6 @@ def test_processes_with_different_starts_are_refused(tmp_path):
 def test_the_opening_lines_say_what_is_trained(tmp_path):
     lines = Trainer(ToyTask(), toy_options(freeze=["last.*"]), tmp_path).describe()
     assert lines[0] == "parameters: 256 trainable, 18 frozen" and "a toy" in lines
-    assert lines[-1].startswith("training: 12 steps of 6 samples on 1 process(es), adam, lr 0.01 constant, fp32")
+    assert lines[-1].startswith(
+        "training: 12 steps of 6 samples on 1 process(es), adam, lr 0.01 constant, fp32"
+    )

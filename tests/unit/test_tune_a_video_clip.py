@@ -1,4 +1,6 @@
-"""The picture tower of CLIP and the scores made with it, against transformers (tools/golden/clip_vision.py)."""
+"""The picture tower of CLIP and the scores made with it, against transformers
+(tools/golden/clip_vision.py).
+"""
 
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError, InputFileError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "clip_vision.npz"
-SPEC = ClipVisionSpec(size=32, patch=8, width=64, layers=2, heads=1, hidden=96, projection=24, text_width=64)
+SPEC = ClipVisionSpec(
+    size=32, patch=8, width=64, layers=2, heads=1, hidden=96, projection=24, text_width=64
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,10 @@ def weights():
 
     text = clip_text.ClipTextSpec(vocabulary=300, width=64, layers=2, heads=1, hidden=96, length=8)
     entries = [*names(SPEC), *clip_text.names(text)]
-    made = {e.source: rng.normal(e.source_shape, 5, "clip", e.source) * np.float32(0.15) for e in entries}
+    made = {
+        e.source: rng.normal(e.source_shape, 5, "clip", e.source) * np.float32(0.15)
+        for e in entries
+    }
     near = {n: a + 1 for n, a in made.items() if "norm" in n and n.endswith("weight")}
     return {**made, **near, "logit_scale": np.float32(2.6).reshape(())}
 
@@ -56,7 +63,9 @@ def test_embeddings_of_pictures_equal_transformers(golden, folder):
     x = prepared(pictures(), SPEC.size)
     np.testing.assert_allclose(x, golden["prepared"], atol=1e-5)
     ours = scorer.image(Tensor(x)).asnumpy()
-    np.testing.assert_allclose(ours, golden["image_embeds"], atol=2e-5 * np.abs(golden["image_embeds"]).max())
+    np.testing.assert_allclose(
+        ours, golden["image_embeds"], atol=2e-5 * np.abs(golden["image_embeds"]).max()
+    )
 
 
 def test_embeddings_of_texts_equal_transformers(golden, folder):
@@ -69,7 +78,11 @@ def test_embeddings_of_texts_equal_transformers(golden, folder):
 def test_every_parameter_has_an_entry_and_the_published_size_its_count():
     ours = {p.name: p.shape for p in ImageEncoder(SPEC).get_parameters()}
     assert ours == {e.ours: e.our_shape for e in names(SPEC)}
-    count = sum(int(np.prod(e.our_shape)) for e in names(ClipVisionSpec()) if not e.ours.startswith("text_projection"))
+    count = sum(
+        int(np.prod(e.our_shape))
+        for e in names(ClipVisionSpec())
+        if not e.ours.startswith("text_projection")
+    )
     assert count == 87_849_216  # CLIPVisionModelWithProjection of openai/clip-vit-base-patch32
 
 
@@ -78,11 +91,17 @@ def test_scores_say_what_they_should(folder):
     units = scorer.frames(frames)
     np.testing.assert_allclose(np.linalg.norm(units, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(units, load_clip(folder, chunk=3).frames(frames), atol=1e-5)
-    assert consistency(units[[0, 0, 0]]) == pytest.approx(1) and consistency(units) < 1 and consistency(units[:1]) == 1
+    assert (
+        consistency(units[[0, 0, 0]]) == pytest.approx(1)
+        and consistency(units) < 1
+        and consistency(units[:1]) == 1
+    )
     pairs = [units[i] @ units[j] for i in range(3) for j in range(3) if i != j]
     assert consistency(units, True) == pytest.approx(np.mean(pairs), abs=1e-6)
     found = scorer.scores(frames, "a cat", "dog")
-    assert found["text_agreement"] == pytest.approx(float((units @ scorer.texts(["a cat"])[0]).mean()), abs=1e-6)
+    assert found["text_agreement"] == pytest.approx(
+        float((units @ scorer.texts(["a cat"])[0]).mean()), abs=1e-6
+    )
     assert found["edit_accuracy"] == 1 - scorer.scores(frames, "dog", "a cat")["edit_accuracy"]
 
 
@@ -99,16 +118,33 @@ def test_the_tool_measures_files_and_names_what_is_missing(tmp_path, folder, cap
     from mindlong.media.write import write_frames
 
     a, b = write_frames(tmp_path / "a", pictures()), write_frames(tmp_path / "b", pictures()[::-1])
-    given = [str(a), str(b), "--source", str(a), "--clip", str(folder), "--prompt", "cat", "--source_prompt", "dog"]
+    given = [
+        str(a),
+        str(b),
+        "--source",
+        str(a),
+        "--clip",
+        str(folder),
+        "--prompt",
+        "cat",
+        "--source_prompt",
+        "dog",
+    ]
     assert main([*given, "--json", str(tmp_path / "out.json")]) == 0
     text = capsys.readouterr().out
-    assert "frame_consistency" in text and "edit_accuracy" in text and "psnr                     100.0000" in text
+    assert (
+        "frame_consistency" in text
+        and "edit_accuracy" in text
+        and "psnr                     100.0000" in text
+    )
     with pytest.raises(ConfigError, match="--prompt needs --clip"):
         main([str(a), "--prompt", "cat"])
     with pytest.raises(ConfigError, match="given 2 times for 1 videos"):
         main([str(a), "--prompt", "cat", "--prompt", "dog", "--clip", str(folder)])
     with pytest.raises(InputFileError, match="--clip: nothing at"):
         main([str(a), "--clip", "nowhere"])
-    write_safetensors(tmp_path / "text.safetensors", {n: w for n, w in weights().items() if "vision" not in n})
+    write_safetensors(
+        tmp_path / "text.safetensors", {n: w for n, w in weights().items() if "vision" not in n}
+    )
     with pytest.raises(InputFileError, match="is not a whole CLIPModel"):
         load_clip(tmp_path / "text.safetensors")

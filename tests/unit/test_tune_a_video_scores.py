@@ -21,7 +21,9 @@ def test_a_perfect_edit_is_right_the_source_itself_is_not_changed_and_another_mo
     seen = read(source.frames_FHWC)
     same = score_edit(seen, source.frames_FHWC, "a blue square moving left")
     assert not same.changed and same.correlation == pytest.approx(1) and same.distance == 0
-    other = score_edit(seen, WORLD.clip_of("a blue square moving up", 3).frames_FHWC, "a blue square moving up")
+    other = score_edit(
+        seen, WORLD.clip_of("a blue square moving up", 3).frames_FHWC, "a blue square moving up"
+    )
     assert other.changed and not other.kept
     back = score_edit(seen, source.frames_FHWC[::-1], "a red circle moving left")
     assert back.changed and back.correlation < -0.9
@@ -46,7 +48,9 @@ def test_the_tool_reads_a_run_and_writes_clips(tmp_path, capsys):
     run = tmp_path / "run"
     write_frames(run / "source", first)
     write_frames(run / "edit-000", first)
-    (run / "video.json").write_text(json.dumps({"prompts": [{"prompt": WORLD.sample(1000).caption}]}))
+    (run / "video.json").write_text(
+        json.dumps({"prompts": [{"prompt": WORLD.sample(1000).caption}]})
+    )
     (score,) = edits_of(run)
     assert score.changed and score.kept
     assert main([str(run), "--json", str(tmp_path / "out.json")]) == 0

@@ -34,16 +34,41 @@ def video(tmp_path_factory):
 
 
 def config(base, video, run, **more):
-    given = {"model.family": "tune_a_video", "model.channels": "[16,32]", "model.attends": "[true,false]", "model.layers": 1,
-             "model.context_dim": 24, "model.groups": 8, "model.head_dim": 8, "run_dir": run, "data.frames": FRAMES,
-             "data.size": "[16,16]", "latents.unet_weights": base, "latents.vae": base, "latents.text_weights": base,
-             "latents.tokenizer": base / "tokenizer", "latents.cache": base.parent / "cache",
-             "tune.video": video, "tune.prompt": "a dog runs",
-             "diffusion.timesteps": 50, "diffusion.schedule": "scaled_linear", "diffusion.beta_start": 0.001,
-             "diffusion.beta_end": 0.2, "diffusion.prediction": "v", "diffusion.loss": "l2", "train.steps": 2,
-             "train.batch_size": 1, "train.ema_decay": 0, "train.optimizer": "adamw", "train.lr": 0.01, "train.clip_norm": 1.0,
-             "train.preview_every": 2, "preview.prompts": "[a cat runs]", "preview.sample.steps": 2,
-             "tune.inversion_steps": 2}  # fmt: skip
+    given = {
+        "model.family": "tune_a_video",
+        "model.channels": "[16,32]",
+        "model.attends": "[true,false]",
+        "model.layers": 1,
+        "model.context_dim": 24,
+        "model.groups": 8,
+        "model.head_dim": 8,
+        "run_dir": run,
+        "data.frames": FRAMES,
+        "data.size": "[16,16]",
+        "latents.unet_weights": base,
+        "latents.vae": base,
+        "latents.text_weights": base,
+        "latents.tokenizer": base / "tokenizer",
+        "latents.cache": base.parent / "cache",
+        "tune.video": video,
+        "tune.prompt": "a dog runs",
+        "diffusion.timesteps": 50,
+        "diffusion.schedule": "scaled_linear",
+        "diffusion.beta_start": 0.001,
+        "diffusion.beta_end": 0.2,
+        "diffusion.prediction": "v",
+        "diffusion.loss": "l2",
+        "train.steps": 2,
+        "train.batch_size": 1,
+        "train.ema_decay": 0,
+        "train.optimizer": "adamw",
+        "train.lr": 0.01,
+        "train.clip_norm": 1.0,
+        "train.preview_every": 2,
+        "preview.prompts": "[a cat runs]",
+        "preview.sample.steps": 2,
+        "tune.inversion_steps": 2,
+    }
     given |= {key.replace("__", "."): value for key, value in more.items()}
     return load(None, [f"{key}={value}" for key, value in given.items()], TrainConfig)
 
@@ -69,8 +94,12 @@ def test_exactly_the_published_tensors_learn_in_the_published_network(compat, te
 
     spec, options = family("tune_a_video").spec(), TuneOptions(compat=compat)
     entries = names(spec, "diffusers")
-    published = {e.source for e in entries if e.source.rsplit(".", 1)[0].endswith(("attn1.to_q", "attn2.to_q"))
-                 or ".attn_temp." in e.source}
+    published = {
+        e.source
+        for e in entries
+        if e.source.rsplit(".", 1)[0].endswith(("attn1.to_q", "attn2.to_q"))
+        or ".attn_temp." in e.source
+    }
     ours = {e.source for e in entries if options.chooses(f"unet.{e.ours}")}
     assert len(ours) == tensors and len(published) == 112
     assert ours == {name for name in published if not (compat and name.startswith("down_blocks"))}
@@ -80,9 +109,14 @@ def test_exactly_the_published_tensors_learn_in_the_published_network(compat, te
 def test_tuning_moves_the_published_tensors_and_nothing_else(tuned):
     _, before, after = tuned
     moved = {name for name in before if not np.array_equal(before[name], after[name])}
-    may = {name for name in before if ".to_q." in name and (".attn1." in name or ".attn2." in name) or ".attn_temp." in name}
+    may = {
+        name
+        for name in before
+        if ".to_q." in name and (".attn1." in name or ".attn2." in name) or ".attn_temp." in name
+    }
     assert moved <= may
-    # queries and keys of a temporal attention whose output weight was zero have no gradient in the first step, later they do
+    # queries and keys of a temporal attention whose output weight was zero have no gradient in the
+    # first step, later they do
     assert {name.split(".")[1] for name in moved} == {"down", "mid", "up"}
     assert {name.rsplit(".", 2)[1] for name in moved} >= {"to_q", "to_out", "to_v"}
 
@@ -100,8 +134,13 @@ def test_a_fresh_inflated_network_gives_the_image_models_prediction(base, video,
     want = pictures.predict(x, np.array([7]), pictures.encode_text(["a dog"]))
     np.testing.assert_allclose(ours, want, atol=2e-5)
     compat = task_of(config(base, video, tmp_path / "c", tune__compat="tune_a_video"))
-    biases = [p for p in compat.network.get_parameters() if p.name.endswith("attn_temp.to_out.bias")]
-    assert all(p.asnumpy().any() and abs(p.asnumpy()).max() <= p.shape[0] ** -0.5 for p in biases) and biases
+    biases = [
+        p for p in compat.network.get_parameters() if p.name.endswith("attn_temp.to_out.bias")
+    ]
+    assert (
+        all(p.asnumpy().any() and abs(p.asnumpy()).max() <= p.shape[0] ** -0.5 for p in biases)
+        and biases
+    )
 
 
 def test_the_small_file_over_the_base_is_the_whole_network(tuned, base):
@@ -109,8 +148,12 @@ def test_the_small_file_over_the_base_is_the_whole_network(tuned, base):
     step = next((run / "checkpoints").glob("step-*"))
     whole, small = step / "network.safetensors", step / "tuned.safetensors"
     part = changed.tuned_over(read_part(open_weights(base), "unet", "tune_a_video"), step)
-    assert {f"unet.{name}" for name in part.arrays} == {name for name in after if name.startswith("unet.")}
-    assert all(np.array_equal(lazy.read(), after[f"unet.{name}"]) for name, lazy in part.arrays.items())
+    assert {f"unet.{name}" for name in part.arrays} == {
+        name for name in after if name.startswith("unet.")
+    }
+    assert all(
+        np.array_equal(lazy.read(), after[f"unet.{name}"]) for name, lazy in part.arrays.items()
+    )
     assert small.stat().st_size < 0.5 * whole.stat().st_size
 
 
@@ -133,14 +176,27 @@ def test_previews_are_drawn_from_the_inverted_clip(tuned):
 def test_a_tuned_checkpoint_goes_on_with_its_own_temporal_layers(tuned, base, video, tmp_path):
     step = next((tuned[0] / "checkpoints").glob("step-*"))
     for compat in ("", "tune_a_video"):
-        task = task_of(config(base, video, tmp_path / (compat or "plain"), latents__unet_weights=step, tune__compat=compat))
-        assert all(np.array_equal(p.asnumpy(), tuned[2][p.name]) for p in task.network.unet.get_parameters())
+        task = task_of(
+            config(
+                base,
+                video,
+                tmp_path / (compat or "plain"),
+                latents__unet_weights=step,
+                tune__compat=compat,
+            )
+        )
+        assert all(
+            np.array_equal(p.asnumpy(), tuned[2][p.name])
+            for p in task.network.unet.get_parameters()
+        )
 
 
 def test_compat_leaves_the_way_down_out_of_the_selection(base, video, tmp_path):
     loaded = config(base, video, tmp_path, tune__compat="tune_a_video")
     chosen = {p.name for p in select(task_of(loaded).network, loaded.values.train).trainable}
-    assert not any(name.startswith("unet.down") for name in chosen) and any(name.startswith("unet.up") for name in chosen)
+    assert not any(name.startswith("unet.down") for name in chosen) and any(
+        name.startswith("unet.up") for name in chosen
+    )
 
 
 def test_clips_are_the_frames_asked_for(video):
@@ -158,20 +214,29 @@ def test_clips_are_the_frames_asked_for(video):
 
 
 def test_a_video_that_does_not_fit_says_what_would(video):
-    with pytest.raises(InputFileError, match="has 8 frames; 5 frames from number 0 at a stride of 2 need 9"):
+    with pytest.raises(
+        InputFileError, match="has 8 frames; 5 frames from number 0 at a stride of 2 need 9"
+    ):
         read_clip(video, 5, (16, 16), stride=2)
-    with pytest.raises(InputFileError, match="16 pixels high and 24 wide; 16 by 16 has other proportions"):
+    with pytest.raises(
+        InputFileError, match="16 pixels high and 24 wide; 16 by 16 has other proportions"
+    ):
         read_clip(video, 2, (16, 16), fit="refuse")
     with pytest.raises(ConfigError, match="tune.windows is 4; a video of 8 frames has room for 2"):
         window_starts(8, 7, 1, 0, 4)
 
 
 def test_what_a_configuration_gets_wrong(base, video, tmp_path):
-    for more, words in (({"tune__prompt": "''"}, "has no prompt"), ({"model__family": "stable_diffusion"}, "tune_a_video is"),
-                        ({"tune__videos": "[a.mp4]"}, "1 videos and tune.prompts 0 prompts")):
+    for more, words in (
+        ({"tune__prompt": "''"}, "has no prompt"),
+        ({"model__family": "stable_diffusion"}, "tune_a_video is"),
+        ({"tune__videos": "[a.mp4]"}, "1 videos and tune.prompts 0 prompts"),
+    ):
         with pytest.raises(ConfigError, match=words):
             config(base, video, tmp_path, **more)
-    with pytest.raises(ConfigError, match="says that the network predicts v; give diffusion.prediction=v"):
+    with pytest.raises(
+        ConfigError, match="says that the network predicts v; give diffusion.prediction=v"
+    ):
         task_of(config(base, video, tmp_path, diffusion__prediction="eps"))
     with pytest.raises(ConfigError, match="another noising process"):
         task_of(config(base, video, tmp_path, diffusion__beta_end=0.3))
@@ -182,14 +247,18 @@ def test_what_a_configuration_gets_wrong(base, video, tmp_path):
 
 
 def test_a_prompt_that_is_too_long_is_said_to_be_cut(base, video, tmp_path, caplog):
-    task_of(config(base, video, tmp_path, tune__prompt="'a very long story'", latents__cache=tmp_path))
+    task_of(
+        config(base, video, tmp_path, tune__prompt="'a very long story'", latents__cache=tmp_path)
+    )
     assert "tokens of the prompt 'a very long story' are cut off" in caplog.text
 
 
 def test_the_inverted_noise_leads_back_to_the_clip(tuned, base, video, tmp_path):
     """More steps, a better way back."""
     task = task_of(config(base, video, tmp_path, tune__inversion_steps=25))
-    z = task.cache.latent(0, np.zeros(task.cache.shape, np.float32))[None] * np.float32(task.scaling)
+    z = task.cache.latent(0, np.zeros(task.cache.shape, np.float32))[None] * np.float32(
+        task.scaling
+    )
     errors = []
     for steps in (5, 25):
         task.options.inversion_steps = task.config.preview.sample.steps = steps

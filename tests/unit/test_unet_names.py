@@ -1,4 +1,6 @@
-"""Names and shapes of the latent UNets against lists of the originals' own state dicts; nothing is allocated."""
+"""Names and shapes of the latent UNets against lists of the originals' own state dicts; nothing is
+allocated.
+"""
 
 import json
 from math import prod
@@ -14,12 +16,20 @@ from mindlong.utils.errors import ConfigError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SD20 = {"heads": None, "head_dim": 64, "context_dim": 1024, "linear_projection": True}
-LEAVES = {"to_q.weight": 2, "to_k.weight": 2, "to_v.weight": 2, "to_out.0.weight": 2, "to_out.0.bias": 1}  # axes
+LEAVES = {
+    "to_q.weight": 2,
+    "to_k.weight": 2,
+    "to_v.weight": 2,
+    "to_out.0.weight": 2,
+    "to_out.0.bias": 1,
+}  # axes
 
 
 def _listed(name):
     lists = json.loads((GOLDEN / name).read_text())
-    return {network: {k: tuple(v) for k, v in tensors.items()} for network, tensors in lists.items()}
+    return {
+        network: {k: tuple(v) for k, v in tensors.items()} for network, tensors in lists.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +40,9 @@ def diffusers():
 
 @pytest.fixture(scope="module")
 def originals():
-    """Names and shapes of the originals' own networks, built without memory (see tools/golden/unet.py)."""
+    """Names and shapes of the originals' own networks, built without memory (see
+    tools/golden/unet.py).
+    """
     return _listed("unet_tensors_listed.json")
 
 
@@ -47,10 +59,16 @@ def test_diffusers_names_and_shapes(diffusers):
     assert _shapes(names(family("stable_diffusion").spec(**SD20))) == diffusers["sd21"]
 
 
-@pytest.mark.parametrize(("name", "own", "layout", "change", "count"), [
-    ("modelscope", "modelscope", "modelscope", {}, 1480), ("videocrafter2", "videocrafter2", "lvdm", {}, 1484),
-    ("tuned_sd15", "tune_a_video", "diffusers", {}, 798), ("tuned_sd21", "tune_a_video", "diffusers", SD20, 798),
-    ("pseudo3d", "pseudo3d", "diffusers", {}, 930)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "own", "layout", "change", "count"),
+    [
+        ("modelscope", "modelscope", "modelscope", {}, 1480),
+        ("videocrafter2", "videocrafter2", "lvdm", {}, 1484),
+        ("tuned_sd15", "tune_a_video", "diffusers", {}, 798),
+        ("tuned_sd21", "tune_a_video", "diffusers", SD20, 798),
+        ("pseudo3d", "pseudo3d", "diffusers", {}, 930),
+    ],
+)
 def test_names_and_shapes_of_the_originals_themselves(originals, name, own, layout, change, count):
     assert len(originals[name]) == count
     assert _shapes(names(family(own).spec(**change), layout)) == originals[name]
@@ -79,14 +97,22 @@ def test_lvdm_and_diffusers_name_the_same_tensors():
 
 
 def test_prefixes_stand_before_every_key():
-    keys = [e.source for e in names(family("videocrafter2").spec(), "lvdm", "model.diffusion_model.")]
+    keys = [
+        e.source for e in names(family("videocrafter2").spec(), "lvdm", "model.diffusion_model.")
+    ]
     assert all(k.startswith("model.diffusion_model.") for k in keys)
     assert "model.diffusion_model.input_blocks.3.0.op.weight" in keys
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_there_and_back_is_bit_equal_in_every_layout(name):
-    small = {"channels": (8, 16), "layers": 1, "attends": (True, False), "groups": 4, "context_dim": 12}
+    small = {
+        "channels": (8, 16),
+        "layers": 1,
+        "attends": (True, False),
+        "groups": 4,
+        "context_dim": 12,
+    }
     spec = family(name).spec(**small, heads=None, head_dim=4)
     draw = np.random.default_rng(0)
     for layout in family(name).layouts:
@@ -95,12 +121,18 @@ def test_there_and_back_is_bit_equal_in_every_layout(name):
         ours = {e.ours: our_array(e, source[e.source]) for e in entries}
         assert {e.ours: e.our_shape for e in entries} == {k: v.shape for k, v in ours.items()}
         back = {key: source_array(group, ours) for key, group in by_source(entries).items()}
-        assert all(np.array_equal(back[k], source[k]) and back[k].shape == source[k].shape for k in source)
+        assert all(
+            np.array_equal(back[k], source[k]) and back[k].shape == source[k].shape for k in source
+        )
 
 
 def test_counts_come_from_the_walk():
     spec = family("modelscope").spec()
-    assert parameter_count(spec) == sum(prod(e.source_shape) for e in names(spec, "modelscope")) == 1_411_233_860
+    assert (
+        parameter_count(spec)
+        == sum(prod(e.source_shape) for e in names(spec, "modelscope"))
+        == 1_411_233_860
+    )
 
 
 def test_an_unknown_layout_gets_the_nearest():

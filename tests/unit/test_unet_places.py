@@ -11,7 +11,15 @@ from mindlong.models.unet import UNet
 from mindlong.spec.families import family
 from mindlong.spec.unet_names import names
 
-SIZES = {"channels": (8,), "layers": 1, "attends": (False,), "head_dim": 4, "entry_heads": 1, "context_dim": 4, "groups": 2}
+SIZES = {
+    "channels": (8,),
+    "layers": 1,
+    "attends": (False,),
+    "head_dim": 4,
+    "entry_heads": 1,
+    "context_dim": 4,
+    "groups": 2,
+}
 PLAIN = family("modelscope").spec(**SIZES, zero=())
 PLACED = family("modelscope").spec(**SIZES, zero=("frame",), conditions=("time", "frame"))
 RNG = np.random.default_rng(0)
@@ -23,14 +31,21 @@ def test_fresh_places_change_nothing_and_learnt_ones_tell_frames_apart():
     plain, placed = initialise(UNet(PLAIN), 0), initialise(UNet(PLACED), 0)
     before = plain(*INPUTS).asnumpy()
     assert np.allclose(placed(*INPUTS).asnumpy(), before, atol=1e-6)
-    placed.frame_embedding.fc2.weight.set_data(Tensor(RNG.standard_normal((32, 32)).astype(np.float32)))
+    placed.frame_embedding.fc2.weight.set_data(
+        Tensor(RNG.standard_normal((32, 32)).astype(np.float32))
+    )
     moved = np.abs(placed(*INPUTS).asnumpy() - before).max((0, 1, 3, 4))
     assert (moved > 1e-3).all() and len(set(np.round(moved, 6))) == 3
 
 
 def test_a_clip_of_a_longer_video_is_told_its_own_places():
-    placed = initialise(UNet(family("modelscope").spec(**SIZES, zero=(), conditions=("time", "frame"))), 0)
-    whole, part = placed.embedding((INPUTS[1],), 5).asnumpy(), placed.embedding((INPUTS[1],), 2, None, 3).asnumpy()
+    placed = initialise(
+        UNet(family("modelscope").spec(**SIZES, zero=(), conditions=("time", "frame"))), 0
+    )
+    whole, part = (
+        placed.embedding((INPUTS[1],), 5).asnumpy(),
+        placed.embedding((INPUTS[1],), 2, None, 3).asnumpy(),
+    )
     assert np.allclose(whole[3:], part, atol=1e-6) and not np.allclose(whole[:2], part, atol=1e-3)
 
 

@@ -11,32 +11,53 @@ from mindlong.spec.unet_names import parameter_count
 from mindlong.utils.errors import ConfigError
 
 MODELS = Path(__file__).parents[2] / "configs" / "model"
-SMALL = {"channels": (8, 16), "layers": 1, "attends": (True, False), "groups": 4, "context_dim": 12, "head_dim": 4}
+SMALL = {
+    "channels": (8, 16),
+    "layers": 1,
+    "attends": (True, False),
+    "groups": 4,
+    "context_dim": 12,
+    "head_dim": 4,
+}
 
 
 def test_levels_have_the_published_widths():
     spec = family("modelscope").spec()
     assert [level.layers for level in spec.up()] == [
-        ((2560, 1280), (2560, 1280), (2560, 1280)), ((2560, 1280), (2560, 1280), (1920, 1280)),
-        ((1920, 640), (1280, 640), (960, 640)), ((960, 320), (640, 320), (640, 320))]  # fmt: skip
+        ((2560, 1280), (2560, 1280), (2560, 1280)),
+        ((2560, 1280), (2560, 1280), (1920, 1280)),
+        ((1920, 640), (1280, 640), (960, 640)),
+        ((960, 320), (640, 320), (640, 320)),
+    ]
     assert spec.skips() == [320] * 4 + [640] * 3 + [1280] * 5
     assert [level.heads for level in spec.down()] == [5, 10, 20, 20]
     assert (spec.emb_dim, spec.entry_dim) == (1280, 512)
-    assert [family("tune_a_video").spec().head_of(i) for i in range(4)] == [(8, 40), (8, 80), (8, 160), (8, 160)]
+    assert [family("tune_a_video").spec().head_of(i) for i in range(4)] == [
+        (8, 40),
+        (8, 80),
+        (8, 160),
+        (8, 160),
+    ]
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"channels": (8, 18)}, "channels holds 18; each must be a multiple of groups (4)"),
-    ({"attends": (True,)}, "attends has 1 entries; channels has 2 levels"),
-    ({"head_dim": 3}, "head_dim is 3; it must divide the channels of every level"),
-    ({"heads": 2}, "Exactly one of head_dim (4) and heads (2)"),
-    ({"head_dim": None}, "Exactly one of head_dim (None) and heads (None)"),
-    ({"head_dim": None, "heads": (2,)}, "heads has 1 entries; channels has 2 levels"),
-    ({"zero": ("everything",)}, "'everything' is not known here; it must be of res, tconv"),
-    ({"conditions": ("time", "weather")}, "'weather' is not known here; it must be of time, fps"),
-    ({"layers": 0}, "layers of at least 1"),
-    ({"channels": (), "attends": ()}, "at least one level"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"channels": (8, 18)}, "channels holds 18; each must be a multiple of groups (4)"),
+        ({"attends": (True,)}, "attends has 1 entries; channels has 2 levels"),
+        ({"head_dim": 3}, "head_dim is 3; it must divide the channels of every level"),
+        ({"heads": 2}, "Exactly one of head_dim (4) and heads (2)"),
+        ({"head_dim": None}, "Exactly one of head_dim (None) and heads (None)"),
+        ({"head_dim": None, "heads": (2,)}, "heads has 1 entries; channels has 2 levels"),
+        ({"zero": ("everything",)}, "'everything' is not known here; it must be of res, tconv"),
+        (
+            {"conditions": ("time", "weather")},
+            "'weather' is not known here; it must be of time, fps",
+        ),
+        ({"layers": 0}, "layers of at least 1"),
+        ({"channels": (), "attends": ()}, "at least one level"),
+    ],
+)
 def test_a_field_out_of_its_range_is_named(change, sentence):
     with pytest.raises(ConfigError) as caught:
         UNetSpec(**{"stages": (Res(),), **SMALL, **change})
@@ -51,7 +72,10 @@ def test_names_that_do_not_exist_get_the_nearest():
 
 
 def test_a_policy_is_changed_by_kind_or_by_name():
-    video, tuned = family("modelscope").spec(**SMALL), family("tune_a_video").spec(**SMALL | {"heads": None})
+    video, tuned = (
+        family("modelscope").spec(**SMALL),
+        family("tune_a_video").spec(**SMALL | {"heads": None}),
+    )
     banded = video.reading("time", "window:5")
     assert _reads(banded) == {"time": {"window:5"}, "space": {"frame"}}
     assert [b.reads for b in banded.entry.branches if b.kind == "time"] == ["window:5"] * 2
@@ -69,15 +93,30 @@ def _reads(spec):
     return {kind: {b.reads for b in branches if b.kind == kind} for kind in ("time", "space")}
 
 
-@pytest.mark.parametrize(("shapes", "sentence"), [
-    (((2, 4, 3, 8), (2,), (2, 77, 12), False), "Latents are (batch, channels, frames, height, width)"),
-    (((2, 5, 3, 8, 8), (2,), (2, 77, 12), False), "have 5 channels; the network takes 4"),
-    (((2, 4, 3, 8, 8), (1,), (2, 77, 12), False), "one timestep for each of the 2 videos"),
-    (((2, 4, 3, 8, 8), (2,), (2, 77, 11), False), "must be (2, tokens, 12), or (2, 3, tokens, 12)"),
-    (((2, 4, 3, 8, 8), (2,), (2, 2, 77, 12), False), "must be (2, tokens, 12), or (2, 3, tokens, 12)"),
-    (((2, 4, 3, 8, 8), (2,), (77, 12), False), "must be (2, tokens, 12), or (2, 3, tokens, 12)"),
-    (((2, 4, 3, 8, 8), (2,), (2, 77, 12), True), "no embedding of the frame rate"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shapes", "sentence"),
+    [
+        (
+            ((2, 4, 3, 8), (2,), (2, 77, 12), False),
+            "Latents are (batch, channels, frames, height, width)",
+        ),
+        (((2, 5, 3, 8, 8), (2,), (2, 77, 12), False), "have 5 channels; the network takes 4"),
+        (((2, 4, 3, 8, 8), (1,), (2, 77, 12), False), "one timestep for each of the 2 videos"),
+        (
+            ((2, 4, 3, 8, 8), (2,), (2, 77, 11), False),
+            "must be (2, tokens, 12), or (2, 3, tokens, 12)",
+        ),
+        (
+            ((2, 4, 3, 8, 8), (2,), (2, 2, 77, 12), False),
+            "must be (2, tokens, 12), or (2, 3, tokens, 12)",
+        ),
+        (
+            ((2, 4, 3, 8, 8), (2,), (77, 12), False),
+            "must be (2, tokens, 12), or (2, 3, tokens, 12)",
+        ),
+        (((2, 4, 3, 8, 8), (2,), (2, 77, 12), True), "no embedding of the frame rate"),
+    ],
+)
 def test_inputs_that_do_not_fit_are_refused_in_one_sentence(shapes, sentence):
     with pytest.raises(ConfigError) as caught:
         family("modelscope").spec(**SMALL).check_inputs(*shapes)
@@ -86,12 +125,21 @@ def test_inputs_that_do_not_fit_are_refused_in_one_sentence(shapes, sentence):
 
 def test_a_missing_frame_rate_is_said():
     with pytest.raises(ConfigError, match="fps is missing"):
-        family("videocrafter2").spec(**SMALL).check_inputs((1, 4, 3, 8, 8), (1,), (1, 77, 12), False)
+        family("videocrafter2").spec(**SMALL).check_inputs(
+            (1, 4, 3, 8, 8), (1,), (1, 77, 12), False
+        )
 
 
-PUBLISHED = {"modelscope": 1_411_233_860, "videocrafter2": 1_413_284_420, "pseudo3d_sd15": 1_100_578_616,
-             "tune_a_video_sd15": 909_120_004, "tune_a_video_sd20": 915_509_764, "tune_a_video_sd21": 915_509_764,
-             "stable_diffusion_15": 859_520_964, "stable_diffusion_21": 865_910_724}  # fmt: skip
+PUBLISHED = {
+    "modelscope": 1_411_233_860,
+    "videocrafter2": 1_413_284_420,
+    "pseudo3d_sd15": 1_100_578_616,
+    "tune_a_video_sd15": 909_120_004,
+    "tune_a_video_sd20": 915_509_764,
+    "tune_a_video_sd21": 915_509_764,
+    "stable_diffusion_15": 859_520_964,
+    "stable_diffusion_21": 865_910_724,
+}
 
 
 def test_model_files_have_the_published_numbers_of_parameters():

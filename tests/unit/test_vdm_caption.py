@@ -28,7 +28,9 @@ def test_vocabulary_has_no_word_twice():
     assert len(set(caption.WORDS)) == len(caption.WORDS)
 
 
-@pytest.mark.parametrize(("one", "other"), [("zebra", "zebr a"), ("xy zw", "xyz w"), ("é", "e"), ("red", "blue")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("zebra", "zebr a"), ("xy zw", "xyz w"), ("é", "e"), ("red", "blue")]
+)
 def test_different_captions_have_different_tokens(one, other):
     assert caption.tokens(one) != caption.tokens(other)
 
@@ -42,7 +44,9 @@ def test_empty_caption_is_all_padding():
 
 
 def test_too_long_a_caption_is_refused_with_its_length():
-    with pytest.raises(ConfigError, match=r"13 tokens long and the encoder takes 12.*model.text.length"):
+    with pytest.raises(
+        ConfigError, match=r"13 tokens long and the encoder takes 12.*model.text.length"
+    ):
         caption_ids("a " * 13, LENGTH)
 
 
@@ -62,7 +66,9 @@ def test_padding_changes_nothing(encode):
     """A longer encoder with the same weights in front answers the same for the same words."""
     longer = initialise(CaptionEncoder(16, 2, 2, LENGTH + 5, 6), seed=1)
     short = initialise(CaptionEncoder(16, 2, 2, LENGTH, 6), seed=1)
-    longer.places.set_data(Tensor(np.concatenate([short.places.asnumpy(), np.ones((5, 16), np.float32)])))
+    longer.places.set_data(
+        Tensor(np.concatenate([short.places.asnumpy(), np.ones((5, 16), np.float32)]))
+    )
     ids = caption_ids("a red circle", LENGTH + 5)[None]
     np.testing.assert_allclose(longer(Tensor(ids)).asnumpy(), encode("a red circle"), atol=1e-6)
 
@@ -80,5 +86,9 @@ def test_every_parameter_is_trained():
         return (net(ids) * weights).sum()
 
     _, found = ms.value_and_grad(total, None, net.trainable_params())(ids)
-    idle = [p.name for p, g in zip(net.trainable_params(), found, strict=True) if not np.abs(g.asnumpy()).max() > 0]
+    idle = [
+        p.name
+        for p, g in zip(net.trainable_params(), found, strict=True)
+        if not np.abs(g.asnumpy()).max() > 0
+    ]
     assert not idle

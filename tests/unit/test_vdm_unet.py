@@ -1,4 +1,6 @@
-"""What Unet3D promises beyond equality with the original: its bugs mended, its errors plain, its start reproducible."""
+"""What Unet3D promises beyond equality with the original: its bugs mended, its errors plain, its
+start reproducible.
+"""
 
 import mindspore as ms
 import numpy as np
@@ -61,9 +63,15 @@ def test_first_width_may_differ_from_dim():
 
 
 def test_parameters_are_those_of_the_names():
-    for fields in ({}, {"cond_dim": 5, "init_dim": 12}, {"use_sparse_linear_attn": False, "block_norm": "group"}):
+    for fields in (
+        {},
+        {"cond_dim": 5, "init_dim": 12},
+        {"use_sparse_linear_attn": False, "block_norm": "group"},
+    ):
         spec = Unet3DSpec(**SMALL | fields)
-        assert {p.name: p.shape for p in Unet3D(spec).get_parameters()} == {e.ours: e.our_shape for e in names(spec)}
+        assert {p.name: p.shape for p in Unet3D(spec).get_parameters()} == {
+            e.ours: e.our_shape for e in names(spec)
+        }
 
 
 def test_frequencies_are_frozen():
@@ -80,7 +88,11 @@ def test_nothing_leaks_from_rows_that_the_null_condition_replaces():
 
 def test_null_condition_is_trained_where_it_is_used():
     net = built(cond_dim=5)
-    x, t, cond = Tensor(video()), Tensor(np.array([5, 6], np.int32)), Tensor(np.ones((2, 5), np.float32))
+    x, t, cond = (
+        Tensor(video()),
+        Tensor(np.array([5, 6], np.int32)),
+        Tensor(np.ones((2, 5), np.float32)),
+    )
 
     def loss(mask):
         return (net(x, t, cond, mask) ** 2).sum()
@@ -94,7 +106,9 @@ def test_guidance_of_scale_zero_is_the_null_condition_and_one_is_the_condition()
     net, cond = built(cond_dim=5), np.ones((2, 5), np.float32)
     null = run(net, video(), cond, np.array([True, True]))
     np.testing.assert_allclose(run(GuidedUnet3D(net, 0.0), video(), cond), null, atol=1e-6)
-    np.testing.assert_array_equal(run(GuidedUnet3D(net, 1.0), video(), cond), run(net, video(), cond))
+    np.testing.assert_array_equal(
+        run(GuidedUnet3D(net, 1.0), video(), cond), run(net, video(), cond)
+    )
 
 
 def test_missing_and_unexpected_conditions_are_told():
@@ -106,7 +120,9 @@ def test_missing_and_unexpected_conditions_are_told():
 
 @pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE])
 def test_size_that_does_not_divide_is_one_sentence(mode, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # a graph that fails to compile leaves its dump in the current folder
+    monkeypatch.chdir(
+        tmp_path
+    )  # a graph that fails to compile leaves its dump in the current folder
     ms.set_context(mode=mode)
     with pytest.raises(ValueError, match="8 x 9 pixels; height and width must be multiples of 2"):
         run(built(), video((2, 3, 4, 8, 9)))
@@ -133,7 +149,21 @@ def test_first_values_follow_torchs_rules():
 def test_buckets_at_the_edges_where_a_float32_logarithm_errs():
     row = relative_buckets(40)[0]
     assert row[[8, 9, 10, 12, 14, 15, 16, 19, 20, 22, 23, 26, 27, 39]].tolist() == [
-        24, 24, 25, 26, 27, 27, 28, 28, 29, 29, 30, 30, 31, 31]
+        24,
+        24,
+        25,
+        26,
+        27,
+        27,
+        28,
+        28,
+        29,
+        29,
+        30,
+        30,
+        31,
+        31,
+    ]
     assert relative_buckets(40)[39, 23] == 12 and 16 not in relative_buckets(40)
     assert [relative_buckets(65, 32, 128)[64, 64 - n] for n in (16, 32, 64)] == [10, 12, 14]
 

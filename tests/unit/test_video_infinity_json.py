@@ -1,4 +1,6 @@
-"""The original's JSON files as they are, its README's spellings, and one sentence for everything that cannot be."""
+"""The original's JSON files as they are, its README's spellings, and one sentence for everything
+that cannot be.
+"""
 
 import copy
 import json
@@ -7,22 +9,50 @@ import pytest
 
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
-from mindlong.pipelines.long.clip_parallel_plan import clips_of, layout_of, mixture, prompt_of_clip, prompts_of
+from mindlong.pipelines.long.clip_parallel_plan import (
+    clips_of,
+    layout_of,
+    mixture,
+    prompt_of_clip,
+    prompts_of,
+)
 from mindlong.utils.errors import ConfigError
 
 
 def original(devices=4, prompts=1, t=800):
     """The keys and values that the original's example files have."""
     return {
-        "devices": list(range(devices)), "seed": 123, "master_port": "29516", "base_path": "./exp", "dtype": "float16",
-        "pipe_configs": {"prompts": [f"prompt {i}" for i in range(prompts)], "steps": 30, "guidance_scale": 12, "fps": 24,
-                         "num_frames": 24, "height": 320, "width": 512, "export_fps": 8, "file_name": None},
+        "devices": list(range(devices)),
+        "seed": 123,
+        "master_port": "29516",
+        "base_path": "./exp",
+        "dtype": "float16",
+        "pipe_configs": {
+            "prompts": [f"prompt {i}" for i in range(prompts)],
+            "steps": 30,
+            "guidance_scale": 12,
+            "fps": 24,
+            "num_frames": 24,
+            "height": 320,
+            "width": 512,
+            "export_fps": 8,
+            "file_name": None,
+        },
         "plugin_configs": {
-            "attn": {"padding": 8, "top_k": 16, "top_k_chunk_size": 24, "attn_scale": 1.0, "token_num_scale": False,
-                     "dynamic_scale": True, "local_phase": {"t": t, "local_biase": 10.0, "global_biase": 0.0},
-                     "global_phase": {"t": t, "local_biase": 0.0, "global_biase": 10.0}},
-            "conv_3d": {"padding": 1}, "conv_layer": {"padding": 4}},
-    }  # fmt: skip
+            "attn": {
+                "padding": 8,
+                "top_k": 16,
+                "top_k_chunk_size": 24,
+                "attn_scale": 1.0,
+                "token_num_scale": False,
+                "dynamic_scale": True,
+                "local_phase": {"t": t, "local_biase": 10.0, "global_biase": 0.0},
+                "global_phase": {"t": t, "local_biase": 0.0, "global_biase": 10.0},
+            },
+            "conv_3d": {"padding": 1},
+            "conv_layer": {"padding": 4},
+        },
+    }
 
 
 def read(tmp_path, tree, *pairs):
@@ -35,13 +65,29 @@ def read(tmp_path, tree, *pairs):
 def test_the_originals_examples_are_understood(tmp_path, devices, prompts, t):
     config = read(tmp_path, original(devices, prompts, t))
     own, clips = config.clip_parallel, clips_of(config, 16)
-    assert config.pipeline == "clip_parallel" and own.strategy == "video_infinity" and config.seed == 123
-    assert [len(c) for c in clips] == [24] * devices and config.size == [320, 512] and config.fps == 8
-    assert (config.sample.sampler, config.sample.steps, config.sample.guidance) == ("dpm_solver_sde", 30, 12.0)
+    assert (
+        config.pipeline == "clip_parallel"
+        and own.strategy == "video_infinity"
+        and config.seed == 123
+    )
+    assert (
+        [len(c) for c in clips] == [24] * devices and config.size == [320, 512] and config.fps == 8
+    )
+    assert (config.sample.sampler, config.sample.steps, config.sample.guidance) == (
+        "dpm_solver_sde",
+        30,
+        12.0,
+    )
     assert (own.padding, own.top_k, own.conv_padding, own.told_fps) == (8, 16, 4, 24)
-    assert own.late == [t, 10, 0] and own.early == [t, 0, 10] and config.latent.dynamic_scale == "off"
+    assert (
+        own.late == [t, 10, 0] and own.early == [t, 0, 10] and config.latent.dynamic_scale == "off"
+    )
     layout = layout_of(config, clips)
-    assert layout.tuning.biases(t) == (0, 10) and layout.tuning.biases(t - 1) == (10, 0) and not layout.exact
+    assert (
+        layout.tuning.biases(t) == (0, 10)
+        and layout.tuning.biases(t - 1) == (10, 0)
+        and not layout.exact
+    )
     assert len(set(prompts_of(config, clips))) == prompts
 
 
@@ -93,15 +139,29 @@ def test_what_cannot_be_is_one_sentence(tmp_path, key, value, said):
     group[last] = value
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, tree)
-    assert said in str(caught.value) and "\n" not in str(caught.value) and "config.json" in str(caught.value)
+    assert (
+        said in str(caught.value)
+        and "\n" not in str(caught.value)
+        and "config.json" in str(caught.value)
+    )
 
 
 def test_prompts_of_clips():
-    """Fewer prompts than clips share, more are skipped; the original's floating point is one too low in three places."""
-    wrong = {(n, p, r) for n in range(1, 33) for p in range(1, 33) for r in range(n)
-             if prompt_of_clip(r, n, p, True) != prompt_of_clip(r, n, p, False)}
+    """Fewer prompts than clips share, more are skipped; the original's floating point is one too
+    low in three places.
+    """
+    wrong = {
+        (n, p, r)
+        for n in range(1, 33)
+        for p in range(1, 33)
+        for r in range(n)
+        if prompt_of_clip(r, n, p, True) != prompt_of_clip(r, n, p, False)
+    }
     assert {(22, 22, 15), (23, 23, 13), (26, 26, 15)} <= wrong
-    assert all(n == p or prompt_of_clip(r, n, p, True) == prompt_of_clip(r, n, p, False) - 1 for n, p, r in wrong)
+    assert all(
+        n == p or prompt_of_clip(r, n, p, True) == prompt_of_clip(r, n, p, False) - 1
+        for n, p, r in wrong
+    )
     assert [prompt_of_clip(r, 4, 8, True) for r in range(4)] == [0, 2, 4, 6]
     assert [prompt_of_clip(r, 4, 2, False) for r in range(4)] == [0, 0, 1, 1]
 
@@ -109,5 +169,9 @@ def test_prompts_of_clips():
 def test_prompts_turn_into_one_another():
     rows = mixture(["a"] * 4 + ["b"] * 4, 3)
     assert rows[2] == [("a", 1.0)] and rows[6] == [("b", 1.0)]
-    assert [dict(row) for row in rows[3:6]] == [{"a": 0.75, "b": 0.25}, {"a": 0.5, "b": 0.5}, {"a": 0.25, "b": 0.75}]
+    assert [dict(row) for row in rows[3:6]] == [
+        {"a": 0.75, "b": 0.25},
+        {"a": 0.5, "b": 0.5},
+        {"a": 0.25, "b": 0.75},
+    ]
     assert mixture(["a", "b"], 0) == [[("a", 1.0)], [("b", 1.0)]]

@@ -1,4 +1,5 @@
-"""PyTorch files made without PyTorch and without the package: Python's own pickle and zipfile, and stand-ins for torch's names.
+"""PyTorch files made without PyTorch and without the package: Python's own pickle and zipfile, and
+stand-ins for torch's names.
 
 Also hostile ones: what `evil` pickles is a call, which a careless reader would make.
 """
@@ -13,8 +14,18 @@ from unittest import mock
 
 import numpy as np
 
-NUMPY = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "BFloat16Storage": "<u2", "LongStorage": "<i8",
-         "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?"}  # fmt: skip
+NUMPY = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": "<u2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
 STORAGE = {np.dtype(code): name for name, code in NUMPY.items() if name != "BFloat16Storage"}
 
 
@@ -48,7 +59,13 @@ class Tensor:
     """A window on a storage, as `_rebuild_tensor_v2` is told."""
 
     def __init__(self, storage, offset, shape, stride, parameter=False):
-        self.storage, self.offset, self.shape, self.stride, self.parameter = storage, offset, shape, stride, parameter
+        self.storage, self.offset, self.shape, self.stride, self.parameter = (
+            storage,
+            offset,
+            shape,
+            stride,
+            parameter,
+        )
 
     def __reduce__(self):
         utils = sys.modules["torch._utils"]
@@ -64,7 +81,9 @@ def tensor(key, array, **more):
     array = np.asarray(array)
     data = np.array(array, order="C")
     stride = tuple(s // data.itemsize for s in data.strides)
-    return Tensor(Storage(key, STORAGE[array.dtype], data.tobytes()), 0, array.shape, stride, **more)
+    return Tensor(
+        Storage(key, STORAGE[array.dtype], data.tobytes()), 0, array.shape, stride, **more
+    )
 
 
 class _Pickler(pickle.Pickler):
@@ -92,10 +111,25 @@ def write(path, tree, protocol=2, **more):
     return write_raw(path, *program(tree, protocol), **more)
 
 
-def write_raw(path, data_pkl, kept=None, root="archive", records=None, byteorder=b"little", method=zipfile.ZIP_STORED):
-    """A file with the given pickle and storages; `records` are further ones (name without the root -> bytes)."""
-    inner = {"data.pkl": data_pkl, "byteorder": byteorder, **{f"data/{k}": v for k, v in (kept or {}).items()},
-             "version": b"3\n", **(records or {})}
+def write_raw(
+    path,
+    data_pkl,
+    kept=None,
+    root="archive",
+    records=None,
+    byteorder=b"little",
+    method=zipfile.ZIP_STORED,
+):
+    """A file with the given pickle and storages; `records` are further ones (name without the root
+    -> bytes).
+    """
+    inner = {
+        "data.pkl": data_pkl,
+        "byteorder": byteorder,
+        **{f"data/{k}": v for k, v in (kept or {}).items()},
+        "version": b"3\n",
+        **(records or {}),
+    }
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in inner.items():
             if data is not None:

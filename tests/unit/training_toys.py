@@ -16,7 +16,9 @@ from mindlong.utils import rng
 
 @pytest.fixture(autouse=True, scope="module")
 def graph_mode():
-    """Imported by a test module: its tests run compiled, as training does (MindSpore itself starts without)."""
+    """Imported by a test module: its tests run compiled, as training does (MindSpore itself starts
+    without).
+    """
     before = ms.get_context("mode")
     ms.set_context(mode=ms.GRAPH_MODE)
     yield
@@ -83,7 +85,9 @@ class Given(nn.Cell):
 
 
 class GivenGradients(nn.Cell):
-    """Its gradient with respect to parameter i is the mean over the rows of input i: scripted gradients."""
+    """Its gradient with respect to parameter i is the mean over the rows of input i: scripted
+    gradients.
+    """
 
     def __init__(self, network: Given) -> None:
         super().__init__(auto_prefix=False)
@@ -97,12 +101,21 @@ class GivenGradients(nn.Cell):
 
 
 def toy_options(**changes: object) -> TrainOptions:
-    base = {"steps": 12, "batch_size": 6, "lr": 1e-2, "save_every": 4, "preview_every": 0, "log_every": 1,
-            "ema_decay": 0.9}
+    base = {
+        "steps": 12,
+        "batch_size": 6,
+        "lr": 1e-2,
+        "save_every": 4,
+        "preview_every": 0,
+        "log_every": 1,
+        "ema_decay": 0.9,
+    }
     return TrainOptions(**{**base, **changes})
 
 
-def toy_trainer(run_dir: Path, task: ToyTask | None = None, config_text: str = "", **changes: object) -> Trainer:
+def toy_trainer(
+    run_dir: Path, task: ToyTask | None = None, config_text: str = "", **changes: object
+) -> Trainer:
     return Trainer(task or ToyTask(), toy_options(**changes), run_dir, config_text=config_text)
 
 
@@ -111,4 +124,6 @@ def weights(cell: nn.Cell) -> dict[str, np.ndarray]:
 
 
 def same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
-    return a.keys() == b.keys() and all(np.array_equal(a[k].view(np.int32), b[k].view(np.int32)) for k in a)
+    return a.keys() == b.keys() and all(
+        np.array_equal(a[k].view(np.int32), b[k].view(np.int32)) for k in a
+    )

@@ -1,4 +1,6 @@
-"""A cell whose one number depends on every value that another cell gives, so that its gradients are those of all of them."""
+"""A cell whose one number depends on every value that another cell gives, so that its gradients are
+those of all of them.
+"""
 
 from mindspore import nn, ops
 

@@ -34,16 +34,28 @@ def build(work: Work, threads: int, native: bool) -> Callable[[], float]:
 def _network(work: Work) -> Callable[[], float]:
     x, t = normal(work.shape, 0, "x"), np.full(work.shape[0], 500, np.int32)
     if work.family == "unet3d":
-        network, conditions, schedule, loss = Unet3D(Unet3DSpec(**work.sizes)), (), cosine(1000), "l1"
+        network, conditions, schedule, loss = (
+            Unet3D(Unet3DSpec(**work.sizes)),
+            (),
+            cosine(1000),
+            "l1",
+        )
     else:
-        network, schedule, loss = UNet(family(work.family).spec(**work.sizes)), scaled_linear(1000), "l2"
+        network, schedule, loss = (
+            UNet(family(work.family).spec(**work.sizes)),
+            scaled_linear(1000),
+            "l2",
+        )
         conditions = (normal((work.shape[0], TOKENS, MODELSCOPE["context_dim"]), 0, "text"),)
     initialise(network, 0)
     if work.kind == FORWARD:
         network.set_train(False)
         inputs = [Tensor(a) for a in (x, t, *conditions)]
         return lambda: float(network(*inputs).asnumpy().sum())
-    loss_cell, options = DiffusionLoss(network, schedule, loss=loss), TrainOptions(batch_size=work.shape[0])
+    loss_cell, options = (
+        DiffusionLoss(network, schedule, loss=loss),
+        TrainOptions(batch_size=work.shape[0]),
+    )
     stepper = Stepper(loss_cell, network.trainable_params(), options)
     arrays = (x, normal(work.shape, 0, "noise"), t, *conditions)
     count = iter(range(10**9))
@@ -74,7 +86,9 @@ def _cell(work: Work) -> nn.Cell:
         "upsample_conv": lambda out: _Upsampled(width, out),
         "frames_conv": lambda out: TemporalConv(width, out),
         "attention": lambda: Attention(work.shape[1], work.shape[3] ** -0.5),
-        "frames_attention": lambda heads: FrameAttention(heads, (work.shape[3] // heads) ** -0.5, "all", True),
+        "frames_attention": lambda heads: FrameAttention(
+            heads, (work.shape[3] // heads) ** -0.5, "all", True
+        ),
     }
     cell = made[work.family](**work.sizes)
     initialise(cell, 0)
@@ -85,7 +99,11 @@ def inputs(work: Work) -> list[np.ndarray]:
     """The operator's inputs, the same for every peer."""
     count = 3 if work.family.endswith("attention") else 1
     arrays = [normal(work.shape, 0, "x", i) for i in range(count)]
-    film = [normal((1, work.shape[1]), 0, name) for name in ("scale", "shift")] if "film" in work.family else []
+    film = (
+        [normal((1, work.shape[1]), 0, name) for name in ("scale", "shift")]
+        if "film" in work.family
+        else []
+    )
     return arrays + film
 
 

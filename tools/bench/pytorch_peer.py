@@ -1,4 +1,6 @@
-"""The works in PyTorch eager: networks by video-diffusion-pytorch and diffusers (the `golden` extra), operators by torch itself."""
+"""The works in PyTorch eager: networks by video-diffusion-pytorch and diffusers (the `golden`
+extra), operators by torch itself.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def _unet3d(work: Work) -> Callable[[], float]:
     x, t = torch.randn(work.shape), torch.full((work.shape[0],), 500)
     if work.kind == FORWARD:
         return lambda: _without_gradients(lambda: network(x, t))
-    diffusion = GaussianDiffusion(network, image_size=work.shape[3], num_frames=work.shape[2], loss_type="l1")
+    diffusion = GaussianDiffusion(
+        network, image_size=work.shape[3], num_frames=work.shape[2], loss_type="l1"
+    )
     return _updates(network, lambda: diffusion.p_losses(x, t))
 
 
@@ -41,15 +45,24 @@ def _unet(work: Work) -> Callable[[], float]:
     sizes, video = work.sizes, work.family == "modelscope"
     kind = "3D" if video else "2D"
     shared = {
-        "in_channels": work.shape[1], "out_channels": work.shape[1], "block_out_channels": sizes["channels"],
-        "layers_per_block": sizes["layers"], "norm_num_groups": sizes["groups"], "cross_attention_dim": sizes["context_dim"],
-        "attention_head_dim": sizes["head_dim"] if video else sizes["heads"],  # the second is a number of heads, despite its name
+        "in_channels": work.shape[1],
+        "out_channels": work.shape[1],
+        "block_out_channels": sizes["channels"],
+        "layers_per_block": sizes["layers"],
+        "norm_num_groups": sizes["groups"],
+        "cross_attention_dim": sizes["context_dim"],
+        "attention_head_dim": sizes["head_dim"]
+        if video
+        else sizes["heads"],  # the second is a number of heads, despite its name
         "down_block_types": tuple(f"{'CrossAttn' * a}DownBlock{kind}" for a in sizes["attends"]),
         "up_block_types": tuple(f"{'CrossAttn' * a}UpBlock{kind}" for a in sizes["attends"][::-1]),
-    }  # fmt: skip
+    }
     network = (UNet3DConditionModel if video else UNet2DConditionModel)(**shared)
     x, noise = torch.randn(work.shape), torch.randn(work.shape)
-    t, text = torch.full((work.shape[0],), 500), torch.randn(work.shape[0], TOKENS, sizes["context_dim"])
+    t, text = (
+        torch.full((work.shape[0],), 500),
+        torch.randn(work.shape[0], TOKENS, sizes["context_dim"]),
+    )
 
     def run() -> Tensor:
         return network(x, t, text).sample if video else _folded(network, x, t, text)
@@ -93,7 +106,9 @@ class _Norm(nn.Module):
         super().__init__()
         self.norm = nn.GroupNorm(groups, width)
 
-    def forward(self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
         y = self.norm(x)
         if scale is not None:
             y = y * (scale[:, :, None, None] + 1) + shift[:, :, None, None]
@@ -125,7 +140,10 @@ class _FramesAttention(nn.Module):
         self.heads = heads
 
     def forward(self, *qkv: Tensor) -> Tensor:
-        rows = [x.transpose(1, 2).flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in qkv]
+        rows = [
+            x.transpose(1, 2).flatten(0, 1).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for x in qkv
+        ]
         out = F.scaled_dot_product_attention(*rows).transpose(1, 2).flatten(2)
         return out.unflatten(0, (qkv[0].shape[0], -1)).transpose(1, 2)
 
@@ -147,7 +165,9 @@ def _module(work: Work) -> Callable[..., Tensor]:
         "geglu": lambda: _gated,
         "linear": lambda out: nn.Linear(width, out),
         "conv": lambda out: nn.Conv2d(width, out, 3, padding=1),
-        "upsample_conv": lambda out: nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(width, out, 3, padding=1)),
+        "upsample_conv": lambda out: nn.Sequential(
+            nn.Upsample(scale_factor=2), nn.Conv2d(width, out, 3, padding=1)
+        ),
         "frames_conv": lambda out: _FramesConv(width, out),
         "attention": lambda: F.scaled_dot_product_attention,
         "frames_attention": _FramesAttention,
@@ -160,10 +180,14 @@ def _operator(work: Work) -> Callable[[], float]:
     count = 3 if work.family.endswith("attention") else 1
     tensors = [torch.from_numpy(normal(work.shape, 0, "x", i)) for i in range(count)]
     if "film" in work.family:
-        tensors += [torch.from_numpy(normal((1, work.shape[1]), 0, name)) for name in ("scale", "shift")]
+        tensors += [
+            torch.from_numpy(normal((1, work.shape[1]), 0, name)) for name in ("scale", "shift")
+        ]
     if work.kind == FORWARD:
         return lambda: _first_of(module, tensors)
-    wanted = [x.requires_grad_() for x in tensors] + (list(module.parameters()) if isinstance(module, nn.Module) else [])
+    wanted = [x.requires_grad_() for x in tensors] + (
+        list(module.parameters()) if isinstance(module, nn.Module) else []
+    )
     probe = torch.from_numpy(normal(tuple(module(*tensors).shape), 0, "probe"))
 
     def both() -> float:

@@ -18,8 +18,10 @@ class Work:
 
     Attributes:
         group: what the command line asks for.
-        family: which builder of a peer makes it: unet3d, modelscope, stable_diffusion, attention, or an operator's name.
-        kind: forward, or train: for a network a whole update with Adam, else forward and the gradients of everything.
+        family: which builder of a peer makes it: unet3d, modelscope, stable_diffusion, attention,
+            or an operator's name.
+        kind: forward, or train: for a network a whole update with Adam, else forward and the
+            gradients of everything.
         shape: of the input; (B, C, F, H, W) for networks, (B, N, S, D) for attention.
         title: the row's name without the kind.
         sizes: what else the builder needs.
@@ -52,17 +54,36 @@ def _unet3d(group: str, shape: tuple[int, ...], dim: int, dim_mults: tuple[int, 
     return _both(group, "unet3d", shape, title, dim=dim, dim_mults=dim_mults)
 
 
-# Fields of UNetSpec. Heads are 64 wide in the one and 40, 80, 120 in the other, as in the full-size networks.
-MODELSCOPE = {"channels": (128, 256, 384), "layers": 2, "attends": (True, True, False), "head_dim": 64, "heads": None,
-              "context_dim": 512, "groups": 32}  # fmt: skip
-STABLE_DIFFUSION = MODELSCOPE | {"channels": (160, 320, 480), "head_dim": None, "heads": 4, "linear_projection": False}
+# Fields of UNetSpec. Heads are 64 wide in the one and 40, 80, 120 in the other, as in the full-size
+# networks.
+MODELSCOPE = {
+    "channels": (128, 256, 384),
+    "layers": 2,
+    "attends": (True, True, False),
+    "head_dim": 64,
+    "heads": None,
+    "context_dim": 512,
+    "groups": 32,
+}
+STABLE_DIFFUSION = MODELSCOPE | {
+    "channels": (160, 320, 480),
+    "head_dim": None,
+    "heads": 4,
+    "linear_projection": False,
+}
 LATENTS = (1, 4, 16, 32, 32)
 TOKENS = 77
 
 
 def _attention() -> list[Work]:
     sizes = [(length, width) for length in (1024, 4096, 9216) for width in (40, 64, 80)]
-    return [work for s, d in sizes for work in _both("attention", "attention", (1, 8, s, d), f"attention S {s}, D {d}, 8 heads")]
+    return [
+        work
+        for s, d in sizes
+        for work in _both(
+            "attention", "attention", (1, 8, s, d), f"attention S {s}, D {d}, 8 heads"
+        )
+    ]
 
 
 def _operators() -> list[Work]:
@@ -79,7 +100,12 @@ def _operators() -> list[Work]:
         ("conv", (10, 64, 64, 64), "3 x 3 convolution to 64", {"out": 64}),
         ("upsample_conv", (16, 160, 16, 16), "nearest doubling + 3 x 3 convolution", {"out": 160}),
         ("frames_conv", (1, 320, 16, 32, 32), "convolution over frames to 320", {"out": 320}),
-        ("frames_attention", (1, 16, 1024, 320), "attention over 16 frames of 1024 pixels", {"heads": 5}),
+        (
+            "frames_attention",
+            (1, 16, 1024, 320),
+            "attention over 16 frames of 1024 pixels",
+            {"heads": 5},
+        ),
     ]
     out = []
     for family, shape, title, sizes in rows:
@@ -90,8 +116,20 @@ def _operators() -> list[Work]:
 WORKS: tuple[Work, ...] = (
     *_unet3d("unet3d", (1, 3, 10, 64, 64), 64, (1, 2, 4, 8)),
     *_unet3d("unet3d_small", (2, 3, 8, 24, 24), 32, (1, 2, 4)),
-    *_both("unet_modelscope", "modelscope", LATENTS, "ModelScope UNet (128, 256, 384), 16x32x32", **MODELSCOPE),
-    *_both("unet_sd", "stable_diffusion", LATENTS, "Stable Diffusion UNet (160, 320, 480), 16x32x32", **STABLE_DIFFUSION),
+    *_both(
+        "unet_modelscope",
+        "modelscope",
+        LATENTS,
+        "ModelScope UNet (128, 256, 384), 16x32x32",
+        **MODELSCOPE,
+    ),
+    *_both(
+        "unet_sd",
+        "stable_diffusion",
+        LATENTS,
+        "Stable Diffusion UNet (160, 320, 480), 16x32x32",
+        **STABLE_DIFFUSION,
+    ),
     *_attention(),
     *_operators(),
 )

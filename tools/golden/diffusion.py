@@ -1,8 +1,8 @@
-"""Golden arrays of schedules, losses and samplers, from video-diffusion-pytorch 0.7.0 and diffusers (developers only:
-needs torch).
+"""Golden arrays of schedules, losses and samplers, from video-diffusion-pytorch 0.7.0 and diffusers
+(developers only: needs torch).
 
-The network is a closed form (`toy`), so that only the diffusion arithmetic is compared. Inputs and noise tapes are
-stored beside
+The network is a closed form (`toy`), so that only the diffusion arithmetic is compared. Inputs and
+noise tapes are stored beside
 the results.
 """
 
@@ -43,13 +43,20 @@ class _Toy(torch.nn.Module):
     def forward(self, x: torch.Tensor, t: torch.Tensor, **_: object) -> torch.Tensor:
         return torch.from_numpy(toy(x.numpy(), t.numpy()))
 
-    def forward_with_cond_scale(self, x: torch.Tensor, t: torch.Tensor, **_: object) -> torch.Tensor:
+    def forward_with_cond_scale(
+        self, x: torch.Tensor, t: torch.Tensor, **_: object
+    ) -> torch.Tensor:
         return self(x, t)
 
 
 def original() -> types.ModuleType:
-    """The module video_diffusion_pytorch; a stub stands in for torchvision, which only its trainer uses."""
-    stubs = {name: mock.MagicMock() for name in ("torchvision", "torchvision.transforms", "torchvision.utils")}
+    """The module video_diffusion_pytorch; a stub stands in for torchvision, which only its trainer
+    uses.
+    """
+    stubs = {
+        name: mock.MagicMock()
+        for name in ("torchvision", "torchvision.transforms", "torchvision.utils")
+    }
     sys.modules.update(stubs)
     try:
         import video_diffusion_pytorch.video_diffusion_pytorch as module
@@ -61,13 +68,18 @@ def original() -> types.ModuleType:
 
 
 def _diffusion(**options: object) -> torch.nn.Module:
-    return original().GaussianDiffusion(_Toy(), image_size=SHAPE[-1], num_frames=SHAPE[2], channels=SHAPE[1], **options)
+    return original().GaussianDiffusion(
+        _Toy(), image_size=SHAPE[-1], num_frames=SHAPE[2], channels=SHAPE[1], **options
+    )
 
 
 @contextmanager
 def _tape(arrays: Iterator[np.ndarray]) -> Iterator[None]:
     """torch.randn and randn_like give these arrays, in order."""
-    draw = lambda *_, **__: torch.from_numpy(next(arrays))  # noqa: E731
+
+    def draw(*_, **__):
+        return torch.from_numpy(next(arrays))
+
     with mock.patch.object(torch, "randn", draw), mock.patch.object(torch, "randn_like", draw):
         yield
 
@@ -88,7 +100,9 @@ def vdm() -> Arrays:
     for t in (0, 1, 999):
         out.update({f"{t}/{name}": array for name, array in _pointwise(t, *tensors).items()})
     for kind in ("l1", "l2"):
-        loss = _diffusion(loss_type=kind).p_losses(tensors[0], torch.tensor([3, 700]), noise=tensors[2])
+        loss = _diffusion(loss_type=kind).p_losses(
+            tensors[0], torch.tensor([3, 700]), noise=tensors[2]
+        )
         out[f"loss/{kind}"] = loss.numpy()
     out.update(_samples(x, x0, tape, pair))
     return out
@@ -101,7 +115,9 @@ def _pointwise(t: int, x0: torch.Tensor, x: torch.Tensor, noise: torch.Tensor) -
         "q_sample": plain.q_sample(x0, times, noise),
         "predict_start": plain.predict_start_from_noise(x, times, noise),
     }
-    out["q_posterior"], out["posterior_variance"], out["posterior_log_variance"] = plain.q_posterior(x0, x, times)
+    out["q_posterior"], out["posterior_variance"], out["posterior_log_variance"] = (
+        plain.q_posterior(x0, x, times)
+    )
     out["static"] = plain.p_mean_variance(x, times, True)[0]
     for p in (0.5, 0.9, 1.0):
         dynamic = _diffusion(use_dynamic_thres=True, dynamic_thres_percentile=p)
@@ -122,7 +138,12 @@ def _samples(x_T: np.ndarray, other: np.ndarray, tape: np.ndarray, pair: np.ndar
     return out
 
 
-BASE = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+BASE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+}
 LEADING = {"timestep_spacing": "leading", "steps_offset": 1}
 DDIM = {**LEADING, "clip_sample": False, "set_alpha_to_one": False}
 CASES: dict[str, tuple[str, dict, int, float]] = {  # name: scheduler, its options, steps, eta
@@ -136,7 +157,12 @@ CASES: dict[str, tuple[str, dict, int, float]] = {  # name: scheduler, its optio
     "ddim20_linspace": ("DDIM", {**DDIM, "timestep_spacing": "linspace"}, 20, 0.0),
     "ddim20_zero_snr_v": (
         "DDIM",
-        {**DDIM, "timestep_spacing": "trailing", "prediction_type": "v_prediction", "rescale_betas_zero_snr": True},
+        {
+            **DDIM,
+            "timestep_spacing": "trailing",
+            "prediction_type": "v_prediction",
+            "rescale_betas_zero_snr": True,
+        },
         20,
         0.0,
     ),
@@ -165,7 +191,12 @@ CASES: dict[str, tuple[str, dict, int, float]] = {  # name: scheduler, its optio
         20,
         1.0,
     ),
-    "ddpm20_v_clip": ("DDPM", {**LEADING, "clip_sample": True, "prediction_type": "v_prediction"}, 20, 1.0),
+    "ddpm20_v_clip": (
+        "DDPM",
+        {**LEADING, "clip_sample": True, "prediction_type": "v_prediction"},
+        20,
+        1.0,
+    ),
 }
 
 
@@ -196,12 +227,18 @@ def _run(
 
 
 def _stepper(scheduler: object, eta: float) -> Callable[..., torch.Tensor]:
-    """One way to hand noise to a scheduler: an argument where it has one, else in place of its random numbers."""
+    """One way to hand noise to a scheduler: an argument where it has one, else in place of its
+    random numbers.
+    """
     module = sys.modules[type(scheduler).__module__]
 
-    def step(out: torch.Tensor, t: torch.Tensor, x: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def step(
+        out: torch.Tensor, t: torch.Tensor, x: torch.Tensor, noise: torch.Tensor
+    ) -> torch.Tensor:
         if type(scheduler).__name__ == "DDIMScheduler":
-            return scheduler.step(out, t, x, eta=eta, variance_noise=noise if eta else None).prev_sample
+            return scheduler.step(
+                out, t, x, eta=eta, variance_noise=noise if eta else None
+            ).prev_sample
         with mock.patch.object(module, "randn_tensor", lambda *_, **__: noise):
             return scheduler.step(out, t, x).prev_sample
 
@@ -217,8 +254,13 @@ def _inversions(x0: np.ndarray) -> Arrays:
         scheduler.set_timesteps(20)
         x = torch.from_numpy(x0)
         for t in scheduler.timesteps:
-            x = scheduler.step(torch.from_numpy(toy(x.numpy(), np.full(len(x0), t.item()))), t, x).prev_sample
-        out[f"inverse_{kind}/out"], out[f"inverse_{kind}/times"] = x.numpy(), scheduler.timesteps.numpy()
+            x = scheduler.step(
+                torch.from_numpy(toy(x.numpy(), np.full(len(x0), t.item()))), t, x
+            ).prev_sample
+        out[f"inverse_{kind}/out"], out[f"inverse_{kind}/times"] = (
+            x.numpy(),
+            scheduler.timesteps.numpy(),
+        )
     return out
 
 

@@ -1,8 +1,9 @@
-"""Golden arrays of InfiNet's diffusers flavour (developers only: needs torch, diffusers and the original's files).
+"""Golden arrays of InfiNet's diffusers flavour (developers only: needs torch, diffusers and the
+original's files).
 
-The original is no package: INFINET_SOURCE names the folder `diffusers` of kabachuha/InfiNet at 647ef85. Its model files run as they
-are under diffusers 0.42 with two modules found under their old names. Cases and weights are those of
-tests/parity/infinet_cases.py.
+The original is no package: INFINET_SOURCE names the folder `diffusers` of kabachuha/InfiNet at
+647ef85. Its model files run as they are under diffusers 0.42 with two modules found under their old
+names. Cases and weights are those of tests/parity/infinet_cases.py.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ def original() -> tuple[type, type]:
     import diffusers.models.transformers.transformer_2d as spatial
     import diffusers.models.transformers.transformer_temporal as temporal
 
-    sys.modules["diffusers.models.transformer_2d"], sys.modules["diffusers.models.transformer_temporal"] = spatial, temporal
+    (
+        sys.modules["diffusers.models.transformer_2d"],
+        sys.modules["diffusers.models.transformer_temporal"],
+    ) = spatial, temporal
     sys.path.insert(0, os.environ[VARIABLE])
     blocks = importlib.import_module("models.unet_3d_blocks")
     return importlib.import_module("models.unet_3d_condition").UNet3DConditionModel, blocks.DoDBlock
@@ -53,12 +57,20 @@ def units(unit: type) -> dict[str, np.ndarray]:
 
 
 def whole(net: cases.Net, unet: type, unit: type) -> dict[str, np.ndarray]:
-    """Output at depth 1 and at depth 0, the places and shapes of the injections, the gradients of the branch."""
+    """Output at depth 1 and at depth 0, the places and shapes of the injections, the gradients of
+    the branch.
+    """
     spec = net.spec()
     down = tuple(f"{'CrossAttn' * attends}DownBlock3D" for attends in spec.attends)
     up = tuple(f"{'CrossAttn' * attends}UpBlock3D" for attends in spec.attends[::-1])
-    made = unet(block_out_channels=spec.channels, layers_per_block=spec.layers, down_block_types=down, up_block_types=up,
-                cross_attention_dim=spec.context_dim, attention_head_dim=spec.head_dim).eval()
+    made = unet(
+        block_out_channels=spec.channels,
+        layers_per_block=spec.layers,
+        down_block_types=down,
+        up_block_types=up,
+        cross_attention_dim=spec.context_dim,
+        attention_head_dim=spec.head_dim,
+    ).eval()
     _right_widths(made.infinet, spec, unit)
     with torch.no_grad():
         state = made.state_dict()
@@ -71,7 +83,11 @@ def whole(net: cases.Net, unet: type, unit: type) -> dict[str, np.ndarray]:
 def _right_widths(infinet: torch.nn.Module, spec: object, unit: type) -> None:
     sides = {"input_blocks_injections": [], "output_blocks_injections": []}
     for site in control.units(spec, control.AS_CODED):
-        side = "input_blocks_injections" if site.name.startswith("down") else "output_blocks_injections"
+        side = (
+            "input_blocks_injections"
+            if site.name.startswith("down")
+            else "output_blocks_injections"
+        )
         sides[side].append(unit(4, 2, site.halvings, site.width, is_up=True))
     for name, modules in sides.items():
         setattr(infinet, name, torch.nn.ModuleList(modules))
@@ -92,11 +108,20 @@ def _run(net: cases.Net, made: torch.nn.Module, unit: type) -> dict[str, np.ndar
     made.infinet.diffusion_depth = 1
     out = made(given["x"], given["t"].long(), given["context"]).sample
     (out * given["probe"]).sum().backward()
-    gradients = {n: p.grad.numpy() for n, p in made.named_parameters() if n.startswith("infinet.") and p.grad is not None}
+    gradients = {
+        n: p.grad.numpy()
+        for n, p in made.named_parameters()
+        if n.startswith("infinet.") and p.grad is not None
+    }
     made.infinet.diffusion_depth = 0
     with torch.no_grad():
         base = made(given["x"], given["t"].long(), given["context"]).sample
-    return {"out": out.detach().numpy(), "base": base.numpy(), "places": np.array(places), **unet_cases.summary(gradients)}
+    return {
+        "out": out.detach().numpy(),
+        "base": base.numpy(),
+        "places": np.array(places),
+        **unet_cases.summary(gradients),
+    }
 
 
 def make(folder: Path) -> list[Path]:

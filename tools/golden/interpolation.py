@@ -1,12 +1,14 @@
-"""Golden arrays of make-a-stable-diffusion-video (developers only: needs torch, diffusers, einops and a checkout).
+"""Golden arrays of make-a-stable-diffusion-video (developers only: needs torch, diffusers, einops
+and a checkout).
 
     python tools/golden/interpolation.py CHECKOUT tests/golden
 
-CHECKOUT is lxj616/make-a-stable-diffusion-video at 17b23963. Its model files and its DDIM scheduler run as they are, with
-diffusers' base classes as pip installs them and the explicit form of attention where it would call flash_attn. Local
-attention is not in it; the recorder masks the same attention with xformers' definition of the band. The training loss is
-that of the script the blog belongs to: one shared timestep a sample, hints from the first frame, squared error on noise.
-Cases, inputs and weights are those of tests/parity/interpolation_cases.py.
+CHECKOUT is lxj616/make-a-stable-diffusion-video at 17b23963. Its model files and its DDIM scheduler
+run as they are, with diffusers' base classes as pip installs them and the explicit form of
+attention where it would call flash_attn. Local attention is not in it; the recorder masks the same
+attention with xformers' definition of the band. The training loss is that of the script the blog
+belongs to: one shared timestep a sample, hints from the first frame, squared error on noise. Cases,
+inputs and weights are those of tests/parity/interpolation_cases.py.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ Arrays = dict[str, np.ndarray]
 
 
 def original(checkout: Path) -> Callable[[str], Any]:
-    """An importer of the checkout's modules ("models.resnet_pseudo3d"), with the installed diffusers beneath them."""
+    """An importer of the checkout's modules ("models.resnet_pseudo3d"), with the installed
+    diffusers beneath them.
+    """
     import diffusers.configuration_utils
     import diffusers.models.modeling_utils
     import diffusers.schedulers.scheduling_utils
@@ -39,22 +43,33 @@ def original(checkout: Path) -> Callable[[str], Any]:
     import diffusers.utils.import_utils
 
     root = checkout / "src" / "diffusers"
-    for name, folder in (("fork", root), ("fork.models", root / "models"), ("fork.schedulers", root / "schedulers")):
+    for name, folder in (
+        ("fork", root),
+        ("fork.models", root / "models"),
+        ("fork.schedulers", root / "schedulers"),
+    ):
         sys.modules[name] = types.ModuleType(name)
         sys.modules[name].__path__ = [str(folder)]
     utils = types.ModuleType("fork.utils")
     vars(utils).update({k: v for k, v in vars(diffusers.utils).items() if not k.startswith("__")})
     utils.deprecate = lambda *args, **kwargs: None
     utils._COMPATIBLE_STABLE_DIFFUSION_SCHEDULERS = []
-    sys.modules |= {"fork.utils": utils, "fork.utils.import_utils": diffusers.utils.import_utils,
-                    "fork.configuration_utils": diffusers.configuration_utils,
-                    "fork.modeling_utils": diffusers.models.modeling_utils,
-                    "fork.schedulers.scheduling_utils": diffusers.schedulers.scheduling_utils}
+    sys.modules |= {
+        "fork.utils": utils,
+        "fork.utils.import_utils": diffusers.utils.import_utils,
+        "fork.configuration_utils": diffusers.configuration_utils,
+        "fork.modeling_utils": diffusers.models.modeling_utils,
+        "fork.schedulers.scheduling_utils": diffusers.schedulers.scheduling_utils,
+    }
     return lambda name: importlib.import_module(f"fork.{name}")
 
 
-def explicit(net: torch.nn.Module, band: Callable[[int], torch.Tensor] | None = None) -> torch.nn.Module:
-    """Give every attention the explicit form in place of flash_attn; `band` (length -> bool (S, S)) masks those over time."""
+def explicit(
+    net: torch.nn.Module, band: Callable[[int], torch.Tensor] | None = None
+) -> torch.nn.Module:
+    """Give every attention the explicit form in place of flash_attn; `band` (length -> bool (S, S))
+    masks those over time.
+    """
     for name, module in net.named_modules():
         if hasattr(module, "flash"):
             module.flash = _flash(module.scale, band if name.endswith("attn_temporal") else None)
@@ -73,7 +88,9 @@ def _flash(scale: float, band: Callable[[int], torch.Tensor] | None) -> Callable
 
 
 def xformers_band(policy: str) -> Callable[[int], torch.Tensor] | None:
-    """xformers' LocalAttention mask: |i - j| <= w // 2; causal: 0 <= i - j <= w (its window is widened to 2 w + 1)."""
+    """xformers' LocalAttention mask: |i - j| <= w // 2; causal: 0 <= i - j <= w (its window is
+    widened to 2 w + 1).
+    """
     if not policy:
         return None
     size, causal = int(policy.split(":")[1]), policy.endswith("causal")
@@ -91,7 +108,10 @@ def _loaded(net: torch.nn.Module, weights: Arrays) -> torch.nn.Module:
 
 
 def _named(net: torch.nn.Module, name: str) -> Arrays:
-    return {key: unet_cases.weight(f"{name}.{key}", tuple(value.shape)) for key, value in net.state_dict().items()}
+    return {
+        key: unet_cases.weight(f"{name}.{key}", tuple(value.shape))
+        for key, value in net.state_dict().items()
+    }
 
 
 def layers(load: Callable) -> Arrays:
@@ -100,18 +120,35 @@ def layers(load: Callable) -> Arrays:
     found = {}
     for conv in cases.CONVS:
         cin, cout, kernel, stride, padding = conv.sizes
-        net = _loaded(resnet.Pseudo3DConv(cin, cout, kernel, stride=stride, padding=padding), conv.weights())
-        found |= {f"{conv.name}_f{f}": net(torch.from_numpy(conv.input(f))) for f in cases.CONV_FRAMES}
+        net = _loaded(
+            resnet.Pseudo3DConv(cin, cout, kernel, stride=stride, padding=padding), conv.weights()
+        )
+        found |= {
+            f"{conv.name}_f{f}": net(torch.from_numpy(conv.input(f))) for f in cases.CONV_FRAMES
+        }
     for res in cases.RESNETS:
-        net = resnet.ResnetBlockPseudo3D(in_channels=res.cin, out_channels=res.cout, temb_channels=res.emb,
-                                         groups=res.groups, eps=1e-5, non_linearity="swish")
+        net = resnet.ResnetBlockPseudo3D(
+            in_channels=res.cin,
+            out_channels=res.cout,
+            temb_channels=res.emb,
+            groups=res.groups,
+            eps=1e-5,
+            non_linearity="swish",
+        )
         _loaded(net, _named(net, res.name))
         found[res.name] = net(torch.from_numpy(res.input()), torch.from_numpy(res.embedding()))
     for block in cases.BLOCKS:
-        net = attention.TransformerPseudo3DModel(block.heads, block.width // block.heads, block.width,
-                                                 norm_num_groups=block.groups, cross_attention_dim=block.context)
+        net = attention.TransformerPseudo3DModel(
+            block.heads,
+            block.width // block.heads,
+            block.width,
+            norm_num_groups=block.groups,
+            cross_attention_dim=block.context,
+        )
         explicit(_loaded(net, _named(net, "block")))
-        found[block.name] = net(torch.from_numpy(block.input()), torch.from_numpy(block.prompts())).sample
+        found[block.name] = net(
+            torch.from_numpy(block.input()), torch.from_numpy(block.prompts())
+        ).sample
     return {name: out.detach().numpy() for name, out in found.items()}
 
 
@@ -120,10 +157,16 @@ def network(load: Callable, case: unet_cases.Case) -> torch.nn.Module:
     spec = case.spec()
     cross = ["CrossAttn" * attends for attends in spec.attends]
     net = load("models.unet_pseudo3d_condition").UNetPseudo3DConditionModel(
-        in_channels=spec.in_channels, out_channels=spec.out_channels, block_out_channels=spec.channels,
-        layers_per_block=spec.layers, norm_num_groups=spec.groups, cross_attention_dim=spec.context_dim,
-        attention_head_dim=spec.heads, down_block_types=tuple(f"{c}DownBlock2D" for c in cross),
-        up_block_types=tuple(f"{c}UpBlock2D" for c in reversed(cross)))
+        in_channels=spec.in_channels,
+        out_channels=spec.out_channels,
+        block_out_channels=spec.channels,
+        layers_per_block=spec.layers,
+        norm_num_groups=spec.groups,
+        cross_attention_dim=spec.context_dim,
+        attention_head_dim=spec.heads,
+        down_block_types=tuple(f"{c}DownBlock2D" for c in cross),
+        up_block_types=tuple(f"{c}UpBlock2D" for c in reversed(cross)),
+    )
     return explicit(_loaded(net, case.weights()), xformers_band(case.reads[1]))
 
 
@@ -150,32 +193,61 @@ def sampled(load: Callable, case: cases.Sampling) -> np.ndarray:
     """The guided loop of the original's pipeline, on its scheduler."""
     scheduler = load("schedulers.scheduling_ddim").DDIMScheduler(**cases.SCHEDULER)
     scheduler.set_timesteps(case.steps)
-    net, x, hint = network(load, case.case), torch.from_numpy(case.start()), torch.from_numpy(case.hint())
+    net, x, hint = (
+        network(load, case.case),
+        torch.from_numpy(case.start()),
+        torch.from_numpy(case.hint()),
+    )
     contexts, tape = torch.from_numpy(case.contexts()), torch.from_numpy(case.tape())
     with torch.no_grad():
         for step, t in enumerate(scheduler.timesteps):
             told = torch.cat([torch.cat([x] * 2), torch.cat([hint] * 2)], 1)
             null, text = net(told, t, contexts).sample.chunk(2)
             noise = {"variance_noise": tape[step][:, :, None].expand(x.shape)} if case.eta else {}
-            x = scheduler.step(null + case.guidance * (text - null), t, x, eta=case.eta, **noise).prev_sample
+            x = scheduler.step(
+                null + case.guidance * (text - null), t, x, eta=case.eta, **noise
+            ).prev_sample
     return x.numpy()
 
 
 def noised(load: Callable) -> Arrays:
-    """add_noise, and single steps of the scheduler at eta 0 and 1 with noise shared by the frames."""
+    """add_noise, and single steps of the scheduler at eta 0 and 1 with noise shared by the
+    frames.
+    """
     scheduler = load("schedulers.scheduling_ddim").DDIMScheduler(**cases.SCHEDULER)
     scheduler.set_timesteps(10)
-    x, out, noise = (torch.from_numpy(cases.draw(f"step {n}", 2, 4, 3, 4, 5)) for n in ("x", "out", "noise"))
-    t, shared = torch.tensor([3, 940]), torch.from_numpy(cases.draw("step shared", 2, 4, 4, 5))[:, :, None].expand(x.shape)
-    steps = {f"step_eta{eta}_t{at}": scheduler.step(out, at, x, eta=float(eta), **({"variance_noise": shared} if eta else {}))
-             for eta in (0, 1) for at in (901, 1)}
-    return {"noised": scheduler.add_noise(x, noise, t).numpy()} | {k: v.prev_sample.numpy() for k, v in steps.items()}
+    x, out, noise = (
+        torch.from_numpy(cases.draw(f"step {n}", 2, 4, 3, 4, 5)) for n in ("x", "out", "noise")
+    )
+    t, shared = (
+        torch.tensor([3, 940]),
+        torch.from_numpy(cases.draw("step shared", 2, 4, 4, 5))[:, :, None].expand(x.shape),
+    )
+    steps = {
+        f"step_eta{eta}_t{at}": scheduler.step(
+            out, at, x, eta=float(eta), **({"variance_noise": shared} if eta else {})
+        )
+        for eta in (0, 1)
+        for at in (901, 1)
+    }
+    return {"noised": scheduler.add_noise(x, noise, t).numpy()} | {
+        k: v.prev_sample.numpy() for k, v in steps.items()
+    }
 
 
 def masked(checkout: Path) -> Arrays:
-    """The pipeline's preparation of picture and mask; the function alone, as its file needs older packages."""
-    source = (checkout / "src/diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_video_inpaint.py").read_text()
-    body = source[source.index("def prepare_mask_and_masked_image") : source.index("class StableDiffusionVideoInpaintPipeline")]
+    """The pipeline's preparation of picture and mask; the function alone, as its file needs older
+    packages.
+    """
+    source = (
+        checkout
+        / "src/diffusers/pipelines/stable_diffusion/pipeline_stable_diffusion_video_inpaint.py"
+    ).read_text()
+    body = source[
+        source.index("def prepare_mask_and_masked_image") : source.index(
+            "class StableDiffusionVideoInpaintPipeline"
+        )
+    ]
     import PIL.Image
 
     space = {"torch": torch, "np": np, "PIL": PIL}
@@ -183,9 +255,15 @@ def masked(checkout: Path) -> Arrays:
     found = {}
     for name, mask in cases.masks().items():
         given = PIL.Image.fromarray(mask) if mask.dtype == np.uint8 else mask.copy()
-        ready, hidden = space["prepare_mask_and_masked_image"](PIL.Image.fromarray(cases.picture()), given)
+        ready, hidden = space["prepare_mask_and_masked_image"](
+            PIL.Image.fromarray(cases.picture()), given
+        )
         small = torch.nn.functional.interpolate(ready, size=(5, 7))
-        found |= {f"{name}_mask": ready.numpy(), f"{name}_masked": hidden.numpy(), f"{name}_small": small.numpy()}
+        found |= {
+            f"{name}_mask": ready.numpy(),
+            f"{name}_masked": hidden.numpy(),
+            f"{name}_small": small.numpy(),
+        }
     return found
 
 
@@ -203,15 +281,23 @@ def loss(load: Callable) -> Arrays:
 
 
 def make(folder: Path, checkout: Path | None = None) -> list[Path]:
-    """Write interpolation_*.npz into `folder`; nothing without a checkout, for the original is no package."""
+    """Write interpolation_*.npz into `folder`; nothing without a checkout, for the original is no
+    package.
+    """
     if checkout is None:
         return []
     load = original(checkout)
     networks = {case.name: output(load, case) for case in (*cases.NETS, *cases.BANDED)}
     networks |= {case.name: output(load, case, picture=True) for case in cases.PICTURES}
-    files = {"layers": layers(load), "networks": networks, "gradients": gradients(load), "steps": noised(load),
-             "sampling": {case.name: sampled(load, case) for case in cases.SAMPLINGS}, "masks": masked(checkout),
-             "loss": loss(load)}
+    files = {
+        "layers": layers(load),
+        "networks": networks,
+        "gradients": gradients(load),
+        "steps": noised(load),
+        "sampling": {case.name: sampled(load, case) for case in cases.SAMPLINGS},
+        "masks": masked(checkout),
+        "loss": loss(load),
+    }
     written = []
     for name, arrays in files.items():
         written.append(Path(folder) / f"interpolation_{name}.npz")

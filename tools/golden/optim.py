@@ -1,4 +1,6 @@
-"""Golden numbers of Adam, AdamW and gradient clipping, from torch.optim on scripted gradients (needs torch)."""
+"""Golden numbers of Adam, AdamW and gradient clipping, from torch.optim on scripted gradients
+(needs torch).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ CASES = {
 
 
 def gradients() -> dict[str, np.ndarray]:
-    """(STEPS, ...) float32 a parameter, over nine decades so that eps matters and rounding shows."""
+    """(STEPS, ...) float32 a parameter, over nine decades so that eps matters and rounding
+    shows.
+    """
     rng = np.random.default_rng(5)
     out = {}
     for name, shape in SHAPES.items():
@@ -33,20 +37,29 @@ def rates() -> np.ndarray:
 
 
 def make(folder: Path) -> list[Path]:
-    """Write optim.npz: gradients, start, and the parameters after 1, 2, 10 and all steps of every case."""
+    """Write optim.npz: gradients, start, and the parameters after 1, 2, 10 and all steps of every
+    case.
+    """
     rng = np.random.default_rng(6)
     arrays = {f"gradient/{k}": v for k, v in gradients().items()} | {"lr": rates()}
     start = {k: rng.standard_normal(s).astype(np.float32) for k, s in SHAPES.items()}
     arrays |= {f"start/{k}": v for k, v in start.items()}
     for case, (kind, options) in CASES.items():
-        arrays |= {f"{case}/{key}": value for key, value in _run(kind, options, start, clip=0.0).items()}
-    arrays |= {f"clipped/{key}": value for key, value in _run(torch.optim.AdamW, {}, start, clip=10.0).items()}
+        arrays |= {
+            f"{case}/{key}": value for key, value in _run(kind, options, start, clip=0.0).items()
+        }
+    arrays |= {
+        f"clipped/{key}": value
+        for key, value in _run(torch.optim.AdamW, {}, start, clip=10.0).items()
+    }
     path = folder / "optim.npz"
     np.savez_compressed(path, **arrays)
     return [path]
 
 
-def _run(kind: type, options: dict, start: dict[str, np.ndarray], clip: float) -> dict[str, np.ndarray]:
+def _run(
+    kind: type, options: dict, start: dict[str, np.ndarray], clip: float
+) -> dict[str, np.ndarray]:
     parameters = {k: torch.nn.Parameter(torch.tensor(v)) for k, v in start.items()}
     optimizer = kind(parameters.values(), lr=1.0, **options)
     tape, out, norms = gradients(), {}, []
@@ -58,5 +71,7 @@ def _run(kind: type, options: dict, start: dict[str, np.ndarray], clip: float) -
             norms.append(float(torch.nn.utils.clip_grad_norm_(parameters.values(), clip)))
         optimizer.step()
         if step + 1 in (1, 2, 10, STEPS):
-            out |= {f"{step + 1}/{name}": p.detach().numpy().copy() for name, p in parameters.items()}
+            out |= {
+                f"{step + 1}/{name}": p.detach().numpy().copy() for name, p in parameters.items()
+            }
     return out | ({"norm": np.array(norms)} if clip else {})

@@ -1,4 +1,6 @@
-"""Golden arrays of the text towers and token ids, from transformers and torch's own attention (developers only)."""
+"""Golden arrays of the text towers and token ids, from transformers and torch's own attention
+(developers only).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ SIZES = {
     "eos_token_id": 96,
     "pad_token_id": 0,
 }
-PROMPTS = [  # fmt: skip
+PROMPTS = [
     "",
     " ",
     "a photo of a cat",
@@ -56,25 +58,42 @@ PROMPTS = [  # fmt: skip
 ]
 CORPUS = (
     PROMPTS
-    + ["a red circle moving to the left", "a blue square moving up and down", "the cat sat on the mat and the dog ran"]
+    + [
+        "a red circle moving to the left",
+        "a blue square moving up and down",
+        "the cat sat on the mat and the dog ran",
+    ]
     * 4
 )
 
 
 def tower(activation: str, layers: int, seed: int) -> Arrays:
-    """Weights, ids, last_hidden_state, the penultimate state behind the final norm, and gradients of the former."""
+    """Weights, ids, last_hidden_state, the penultimate state behind the final norm, and gradients
+    of the former.
+    """
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from tools.golden.vae import randomise
 
-    model = CLIPTextModel(CLIPTextConfig(**{**SIZES, "num_hidden_layers": layers}, hidden_act=activation))
+    model = CLIPTextModel(
+        CLIPTextConfig(**{**SIZES, "num_hidden_layers": layers}, hidden_act=activation)
+    )
     model = randomise(model, seed)
     ids = torch.from_numpy(np.random.default_rng(seed).integers(0, 97, (2, 11)))
     states = model(input_ids=ids, output_hidden_states=True)
-    probe = torch.from_numpy(np.random.default_rng(seed + 1).standard_normal(states[0].shape).astype(np.float32))
+    probe = torch.from_numpy(
+        np.random.default_rng(seed + 1).standard_normal(states[0].shape).astype(np.float32)
+    )
     (states.last_hidden_state * probe).sum().backward()
-    norm = next(module for name, module in model.named_modules() if name.endswith("final_layer_norm"))
-    out = {"ids": ids, "probe": probe, "last": states.last_hidden_state, "penultimate": norm(states.hidden_states[-2])}
+    norm = next(
+        module for name, module in model.named_modules() if name.endswith("final_layer_norm")
+    )
+    out = {
+        "ids": ids,
+        "probe": probe,
+        "last": states.last_hidden_state,
+        "penultimate": norm(states.hidden_states[-2]),
+    }
     for name, parameter in model.named_parameters():
         key = (
             name if name.startswith("text_model.") else f"text_model.{name}"
@@ -86,12 +105,16 @@ def tower(activation: str, layers: int, seed: int) -> Arrays:
 class OpenClipText(torch.nn.Module):
     """The text tower with open_clip's names and shapes, on torch's own MultiheadAttention."""
 
-    def __init__(self, vocabulary: int, width: int, heads: int, hidden: int, layers: int, length: int) -> None:
+    def __init__(
+        self, vocabulary: int, width: int, heads: int, hidden: int, layers: int, length: int
+    ) -> None:
         super().__init__()
         self.token_embedding = torch.nn.Embedding(vocabulary, width)
         self.positional_embedding = torch.nn.Parameter(torch.zeros(length, width))
         self.transformer = torch.nn.Module()
-        self.transformer.resblocks = torch.nn.ModuleList([_Block(width, heads, hidden) for _ in range(layers)])
+        self.transformer.resblocks = torch.nn.ModuleList(
+            [_Block(width, heads, hidden) for _ in range(layers)]
+        )
         self.ln_final = torch.nn.LayerNorm(width)
 
     def forward(self, ids: torch.Tensor, layers: int) -> torch.Tensor:
@@ -119,17 +142,23 @@ class _Block(torch.nn.Module):
 
 
 def open_clip() -> Arrays:
-    """The penultimate state of a tower of four layers, with the fused projections that open_clip stores."""
+    """The penultimate state of a tower of four layers, with the fused projections that open_clip
+    stores.
+    """
     from tools.golden.vae import randomise
 
     model = randomise(OpenClipText(97, 24, 4, 40, 4, 11), 7)
     ids = torch.from_numpy(np.random.default_rng(8).integers(0, 97, (2, 11)))
-    out = {"ids": ids, "penultimate": model(ids, 3)} | {f"weight/{n}": p for n, p in model.named_parameters()}
+    out = {"ids": ids, "penultimate": model(ids, 3)} | {
+        f"weight/{n}": p for n, p in model.named_parameters()
+    }
     return {name: tensor.detach().numpy() for name, tensor in out.items()}
 
 
 def tokens(folder: Path) -> list[Path]:
-    """A small vocabulary built the way CLIP's is, and the ids that transformers' CLIPTokenizer gives with it."""
+    """A small vocabulary built the way CLIP's is, and the ids that transformers' CLIPTokenizer
+    gives with it.
+    """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
@@ -145,7 +174,8 @@ def tokens(folder: Path) -> list[Path]:
         CORPUS, trainers.BpeTrainer(vocab_size=900, end_of_word_suffix="</w>", show_progress=False)
     )
     merges = [
-        tuple(m) if isinstance(m, list) else tuple(m.split()) for m in json.loads(learner.to_str())["model"]["merges"]
+        tuple(m) if isinstance(m, list) else tuple(m.split())
+        for m in json.loads(learner.to_str())["model"]["merges"]
     ]
     letters = _letters()
     words = [
@@ -157,7 +187,10 @@ def tokens(folder: Path) -> list[Path]:
     ]
     vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
     original = CLIPTokenizer(vocab=vocabulary, merges=merges)
-    ids = [original(p, padding="max_length", max_length=77, truncation=True)["input_ids"] for p in PROMPTS]
+    ids = [
+        original(p, padding="max_length", max_length=77, truncation=True)["input_ids"]
+        for p in PROMPTS
+    ]
     target = Path(folder) / "clip_tokenizer"
     target.mkdir(exist_ok=True)
     files = {

@@ -1,11 +1,13 @@
-"""Golden arrays of Tune-A-Video (developers only: needs torch, einops, diffusers 0.11.1 and a checkout).
+"""Golden arrays of Tune-A-Video (developers only: needs torch, einops, diffusers 0.11.1 and a
+checkout).
 
     python tools/golden/tune_a_video.py CHECKOUT DIFFUSERS tests/golden
 
-CHECKOUT is showlab/Tune-A-Video at 7d4a89a2, DIFFUSERS a folder with diffusers 0.11.1 and huggingface_hub 0.13.4
-(`pip install --no-deps --target`). Its UNet, its inversion and its pipeline run as they are on a CPU in float32; only the text
-encoder and the autoencoder are left out: vectors of prompts and latents come from tests/parity/tune_a_video_cases.py. The step of
-training is that of its script: its rule for what learns, AdamW, the gradient's norm cut, checkpointing on or off.
+CHECKOUT is showlab/Tune-A-Video at 7d4a89a2, DIFFUSERS a folder with diffusers 0.11.1 and
+huggingface_hub 0.13.4 (`pip install --no-deps --target`). Its UNet, its inversion and its pipeline
+run as they are on a CPU in float32; only the text encoder and the autoencoder are left out: vectors
+of prompts and latents come from tests/parity/tune_a_video_cases.py. The step of training is that of
+its script: its rule for what learns, AdamW, the gradient's norm cut, checkpointing on or off.
 """
 
 from __future__ import annotations
@@ -33,16 +35,26 @@ Arrays = dict[str, np.ndarray]
 
 
 def original(checkout: Path, diffusers: Path) -> Callable[[str], Any]:
-    """An importer of the checkout's modules, with that diffusers beneath them and without the packages it can do without."""
-    for name in [n for n in sys.modules if n.split(".")[0] in ("diffusers", "huggingface_hub", *ABSENT)]:
+    """An importer of the checkout's modules, with that diffusers beneath them and without the
+    packages it can do without.
+    """
+    for name in [
+        n for n in sys.modules if n.split(".")[0] in ("diffusers", "huggingface_hub", *ABSENT)
+    ]:
         del sys.modules[name]
     find = importlib.util.find_spec
-    importlib.util.find_spec = lambda name, *more: None if name.split(".")[0] in ABSENT else find(name, *more)
+    importlib.util.find_spec = lambda name, *more: (
+        None if name.split(".")[0] in ABSENT else find(name, *more)
+    )
     sys.path[:0] = [str(checkout), str(diffusers)]
     import diffusers as held
 
     assert held.__version__ == "0.11.1", held.__version__
-    for name, words in (("transformers", ("CLIPTextModel", "CLIPTokenizer")), ("imageio", ()), ("torchvision", ())):
+    for name, words in (
+        ("transformers", ("CLIPTextModel", "CLIPTokenizer")),
+        ("imageio", ()),
+        ("torchvision", ()),
+    ):
         stub = types.ModuleType(name)
         stub.__spec__ = importlib.machinery.ModuleSpec(name, None)
         vars(stub).update(dict.fromkeys(words, object))
@@ -55,11 +67,20 @@ def network(load: Callable[[str], Any], case: unet_cases.Case) -> torch.nn.Modul
     spec = case.spec()
     kinds = [f"{'CrossAttn' * attends}{{}}Block3D" for attends in spec.attends]
     net = load("tuneavideo.models.unet").UNet3DConditionModel(
-        in_channels=4, out_channels=4, block_out_channels=spec.channels, layers_per_block=spec.layers,
-        norm_num_groups=spec.groups, cross_attention_dim=spec.context_dim, attention_head_dim=spec.heads,
-        use_linear_projection=spec.linear_projection, down_block_types=tuple(k.format("Down") for k in kinds),
-        up_block_types=tuple(k.format("Up") for k in reversed(kinds)))
-    net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in case.weights().items()}, strict=True)
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=spec.channels,
+        layers_per_block=spec.layers,
+        norm_num_groups=spec.groups,
+        cross_attention_dim=spec.context_dim,
+        attention_head_dim=spec.heads,
+        use_linear_projection=spec.linear_projection,
+        down_block_types=tuple(k.format("Down") for k in kinds),
+        up_block_types=tuple(k.format("Up") for k in reversed(kinds)),
+    )
+    net.load_state_dict(
+        {k: torch.from_numpy(v.copy()) for k, v in case.weights().items()}, strict=True
+    )
     return net
 
 
@@ -71,8 +92,12 @@ def select(net: torch.nn.Module) -> None:
             module.requires_grad_(True)
 
 
-def trained(load: Callable[[str], Any], case: unet_cases.Case, prediction: str, compat: bool) -> Arrays:
-    """One step: names that learn and names that get a gradient, loss, norm, gradients, and what the step changes."""
+def trained(
+    load: Callable[[str], Any], case: unet_cases.Case, prediction: str, compat: bool
+) -> Arrays:
+    """One step: names that learn and names that get a gradient, loss, norm, gradients, and what the
+    step changes.
+    """
     net = network(load, case)
     net.train()
     select(net)
@@ -84,9 +109,15 @@ def trained(load: Callable[[str], Any], case: unet_cases.Case, prediction: str, 
         module.checkpoint = lambda f, *args, **_: plain(f, *args, use_reentrant=True)
         net.enable_gradient_checkpointing()
     given = {k: torch.from_numpy(v) for k, v in cases.batch(case).items()}
-    optimizer = torch.optim.AdamW(net.parameters(), lr=cases.LR, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8)
+    optimizer = torch.optim.AdamW(
+        net.parameters(), lr=cases.LR, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8
+    )
     noisy = scheduler.add_noise(given["x0"], given["noise"], given["t"].long())
-    goal = given["noise"] if prediction == "epsilon" else scheduler.get_velocity(given["x0"], given["noise"], given["t"].long())
+    goal = (
+        given["noise"]
+        if prediction == "epsilon"
+        else scheduler.get_velocity(given["x0"], given["noise"], given["t"].long())
+    )
     said = net(noisy, given["t"].long(), given["context"]).sample
     loss = torch.nn.functional.mse_loss(said.float(), goal.float(), reduction="mean")
     loss.backward()
@@ -100,18 +131,28 @@ def trained(load: Callable[[str], Any], case: unet_cases.Case, prediction: str, 
     moved = {name: p.detach().numpy() - before[name] for name, p in net.named_parameters()}
     assert {n for n, d in moved.items() if np.abs(d).max() > 0} == set(reached)
     found = {f"step_{k}": v for k, v in unet_cases.summary({n: moved[n] for n in reached}).items()}
-    return {"learns": np.array(sorted(learns)), "reached": np.array(sorted(reached)), "loss": np.float32(loss.item()),
-            "norm": np.float32(norm.item()), **unet_cases.summary(reached), **found}  # fmt: skip
+    return {
+        "learns": np.array(sorted(learns)),
+        "reached": np.array(sorted(reached)),
+        "loss": np.float32(loss.item()),
+        "norm": np.float32(norm.item()),
+        **unet_cases.summary(reached),
+        **found,
+    }
 
 
 def sampled(load: Callable[[str], Any], case: unet_cases.Case) -> Arrays:
-    """Ten steps up by the script's inversion, ten steps down under a prompt by the pipeline, guided."""
+    """Ten steps up by the script's inversion, ten steps down under a prompt by the pipeline,
+    guided.
+    """
     net, util = network(load, case).eval(), load("tuneavideo.util")
     given = {k: torch.from_numpy(v) for k, v in cases.batch(case).items()}
     null, text = given["null"][:1], given["context"][:1]
     up = _scheduler(load, "DDIMScheduler", "epsilon")
     up.set_timesteps(cases.STEPS)
-    texts = iter([null, null])  # asked for the empty prompt, then for the prompt of the inversion, which is empty too
+    texts = iter(
+        [null, null]
+    )  # asked for the empty prompt, then for the prompt of the inversion, which is empty too
 
     class Ids:
         input_ids = torch.zeros(1)
@@ -123,14 +164,31 @@ def sampled(load: Callable[[str], Any], case: unet_cases.Case) -> Arrays:
 
     Held.tokenizer.model_max_length = 77
     path = util.ddim_inversion(Held, up, given["x0"][:1], cases.STEPS, "")
-    pipeline = _pipeline(load, net, _scheduler(load, "DDIMScheduler", "epsilon"), torch.cat([null, text]))
+    pipeline = _pipeline(
+        load, net, _scheduler(load, "DDIMScheduler", "epsilon"), torch.cat([null, text])
+    )
     frames, height, width = case.shape[1:]
-    made = pipeline("prompt", frames, height * 8, width * 8, cases.STEPS, cases.GUIDANCE, latents=path[-1], output_type="numpy",
-                    return_dict=False)
-    return {"path": np.stack([p.numpy() for p in path]), "made": made, "times": up.timesteps.numpy()}
+    made = pipeline(
+        "prompt",
+        frames,
+        height * 8,
+        width * 8,
+        cases.STEPS,
+        cases.GUIDANCE,
+        latents=path[-1],
+        output_type="numpy",
+        return_dict=False,
+    )
+    return {
+        "path": np.stack([p.numpy() for p in path]),
+        "made": made,
+        "times": up.timesteps.numpy(),
+    }
 
 
-def _pipeline(load: Callable[[str], Any], net: torch.nn.Module, scheduler: Any, both: torch.Tensor) -> Any:
+def _pipeline(
+    load: Callable[[str], Any], net: torch.nn.Module, scheduler: Any, both: torch.Tensor
+) -> Any:
     base = load("tuneavideo.pipelines.pipeline_tuneavideo").TuneAVideoPipeline
 
     class Bare(base):
@@ -150,12 +208,20 @@ def _pipeline(load: Callable[[str], Any], net: torch.nn.Module, scheduler: Any, 
 
 def _scheduler(load: Callable[[str], Any], name: str, prediction: str) -> Any:
     more = {"set_alpha_to_one": False, "steps_offset": 1} if name == "DDIMScheduler" else {}
-    return getattr(load("diffusers"), name)(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
-                                            prediction_type=prediction, **more)
+    return getattr(load("diffusers"), name)(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        prediction_type=prediction,
+        **more,
+    )
 
 
 def make(folder: Path, checkout: Path | None = None, diffusers: Path | None = None) -> list[Path]:
-    """Write tune_a_video_*.npz into `folder`; nothing without a checkout, for the original is no package."""
+    """Write tune_a_video_*.npz into `folder`; nothing without a checkout, for the original is no
+    package.
+    """
     if checkout is None or diffusers is None:
         return []
     load, files = original(checkout, diffusers), {}

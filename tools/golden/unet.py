@@ -1,14 +1,17 @@
 """Golden arrays of the latent UNets (developers only: needs torch).
 
-Cases, inputs and weights are those of tests/parity/unet_cases.py. `make` runs diffusers' UNet3DConditionModel and
-UNet2DConditionModel as pip installs them. The other four originals are not packages; their arrays were made by the
-same `record` from their own model files, run as they are on a CPU in float32, and the names and shapes of their full
-size in unet_tensors_listed.json from the same networks on torch's meta device:
+Cases, inputs and weights are those of tests/parity/unet_cases.py. `make` runs diffusers'
+UNet3DConditionModel and UNet2DConditionModel as pip installs them. The other four originals are not
+packages; their arrays were made by the same `record` from their own model files, run as they are on
+a CPU in float32, and the names and shapes of their full size in unet_tensors_listed.json from the
+same networks on torch's meta device:
 
-    modelscope    UNetSD, modelscope/modelscope at 2905da12, models/multi_modal/video_synthesis/unet_sd.py
-    lvdm          UNetModel, AILab-CVC/VideoCrafter at 11bcd76f, lvdm/modules/networks/openaimodel3d.py
-    tune_a_video  UNet3DConditionModel, showlab/Tune-A-Video at 7d4a89a2, with diffusers 0.11.1
-    pseudo3d      UNetPseudo3DConditionModel, lxj616/make-a-stable-diffusion-video at 17b23963, with the explicit form
+    modelscope    UNetSD, modelscope/modelscope at 2905da12,
+    models/multi_modal/video_synthesis/unet_sd.py lvdm          UNetModel, AILab-CVC/VideoCrafter at
+    11bcd76f, lvdm/modules/networks/openaimodel3d.py tune_a_video  UNet3DConditionModel,
+    showlab/Tune-A-Video at 7d4a89a2, with diffusers 0.11.1 pseudo3d
+    UNetPseudo3DConditionModel, lxj616/make-a-stable-diffusion-video at 17b23963, with the explicit
+    form
                   of its attention where it would call flash_attn
 """
 
@@ -30,9 +33,15 @@ import unet_cases as cases  # noqa: E402
 Network = torch.nn.Module
 
 
-def record(case: cases.Case, net: Network, run: Callable[..., torch.Tensor]) -> dict[str, np.ndarray]:
-    """Output, and where wanted gradients of sum(out * probe). `run(net, x, t, context, fps)` calls the original."""
-    net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in case.weights().items()}, strict=True)
+def record(
+    case: cases.Case, net: Network, run: Callable[..., torch.Tensor]
+) -> dict[str, np.ndarray]:
+    """Output, and where wanted gradients of sum(out * probe). `run(net, x, t, context, fps)` calls
+    the original.
+    """
+    net.load_state_dict(
+        {k: torch.from_numpy(v.copy()) for k, v in case.weights().items()}, strict=True
+    )
     net.eval()
     given = {k: torch.from_numpy(v) for k, v in case.inputs().items()}
     x, context = given["x"].requires_grad_(), given["context"].requires_grad_()
@@ -42,7 +51,11 @@ def record(case: cases.Case, net: Network, run: Callable[..., torch.Tensor]) -> 
         return found
     (out * given["probe"]).sum().backward()
     gradients = {name: p.grad.numpy() for name, p in net.named_parameters()}
-    return found | {"grad_x": x.grad.numpy(), "grad_context": context.grad.numpy()} | cases.summary(gradients)
+    return (
+        found
+        | {"grad_x": x.grad.numpy(), "grad_context": context.grad.numpy()}
+        | cases.summary(gradients)
+    )
 
 
 def _shared(case: cases.Case) -> dict:
@@ -67,7 +80,9 @@ def video(case: cases.Case) -> dict[str, np.ndarray]:
     """diffusers' UNet3DConditionModel."""
     from diffusers import UNet3DConditionModel
 
-    net = UNet3DConditionModel(**_shared(case), **_types(case, "3D"), attention_head_dim=case.spec().head_dim)
+    net = UNet3DConditionModel(
+        **_shared(case), **_types(case, "3D"), attention_head_dim=case.spec().head_dim
+    )
     return record(case, net, lambda net, x, t, context, fps: net(x, t, context).sample)
 
 
@@ -76,12 +91,18 @@ def picture(case: cases.Case) -> dict[str, np.ndarray]:
     from diffusers import UNet2DConditionModel
 
     spec = case.spec()
-    net = UNet2DConditionModel(**_shared(case), **_types(case, "2D"), attention_head_dim=spec.heads,
-                               use_linear_projection=spec.linear_projection)
+    net = UNet2DConditionModel(
+        **_shared(case),
+        **_types(case, "2D"),
+        attention_head_dim=spec.heads,
+        use_linear_projection=spec.linear_projection,
+    )
     return record(case, net, _folded)
 
 
-def _folded(net: Network, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor, fps: None) -> torch.Tensor:
+def _folded(
+    net: Network, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor, fps: None
+) -> torch.Tensor:
     batch, channels, frames = x.shape[:3]
     rows = x.transpose(1, 2).reshape(batch * frames, channels, *x.shape[3:])
     each = (t.repeat_interleave(frames), context.repeat_interleave(frames, 0))
@@ -100,8 +121,14 @@ def tensors(spec_family: str, sizes: dict) -> dict[str, list[int]]:
 FULL_SIZE = {
     "modelscope": ("modelscope", {}),
     "sd15": ("stable_diffusion", {"cross_attention_dim": 768, "attention_head_dim": 8}),
-    "sd21": ("stable_diffusion", {"cross_attention_dim": 1024, "attention_head_dim": [5, 10, 20, 20],
-                                  "use_linear_projection": True}),
+    "sd21": (
+        "stable_diffusion",
+        {
+            "cross_attention_dim": 1024,
+            "attention_head_dim": [5, 10, 20, 20],
+            "use_linear_projection": True,
+        },
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""Reads the text of a compiled graph (MindSpore's .ir dump of the pass `validate`): operators, shapes, bytes."""
+"""Reads the text of a compiled graph (MindSpore's .ir dump of the pass `validate`): operators,
+shapes, bytes.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +11,76 @@ from dataclasses import dataclass
 _NODE = re.compile(r"^\s+%\d+\([^)]*\) = (?:PrimFunc_|PrimitivePy\.)?(\w+)\(")
 _TYPES = re.compile(r"^\s+: \((.*)\) -> \((.*)\)\s*$")
 _TENSOR = re.compile(r"Tensor\[([A-Za-z]+)(\d*)\]>?, \(([\d, ]*)\)")
-_TUPLE = re.compile(r"Tuple\[Tensor\[([A-Za-z]+)(\d*)\][^<>]*?TupleShape\(([\d, ()]*)\)")  # of tensors of one type
+_TUPLE = re.compile(
+    r"Tuple\[Tensor\[([A-Za-z]+)(\d*)\][^<>]*?TupleShape\(([\d, ()]*)\)"
+)  # of tensors of one type
 _BYTES = {"Bool": 1, "Complex": 1}
 
 # No kernel: bookkeeping, or another view of the same memory.
-FREE = {"Load", "Depend", "UpdateState", "MakeTuple", "TupleGetItem", "Return", "Reshape", "ExpandDims", "Squeeze", "Partial",
-        "make_tuple", "tuple_getitem", "return", "StopGradient", "Flatten", "Switch", "Call", "Shape", "ListGetItem"}
+FREE = {
+    "Load",
+    "Depend",
+    "UpdateState",
+    "MakeTuple",
+    "TupleGetItem",
+    "Return",
+    "Reshape",
+    "ExpandDims",
+    "Squeeze",
+    "Partial",
+    "make_tuple",
+    "tuple_getitem",
+    "return",
+    "StopGradient",
+    "Flatten",
+    "Switch",
+    "Call",
+    "Shape",
+    "ListGetItem",
+}
 KINDS = {  # kind: beginnings of operators' names
     "transpose": ("Transpose", "TransposeD"),
     "cast": ("Cast",),
     "strided slice": ("StridedSlice", "Slice"),
-    "copy": ("Concat", "Stack", "Split", "Unstack", "Tile", "Gather", "Broadcast", "Pad", "TensorMove", "Fill", "Zeros", "Ones",
-             "Repeat", "Select", "Masked", "ScatterNd", "Tensor", "Roll", "Chunk", "Reverse", "Resize", "Upsample", "Expand"),
+    "copy": (
+        "Concat",
+        "Stack",
+        "Split",
+        "Unstack",
+        "Tile",
+        "Gather",
+        "Broadcast",
+        "Pad",
+        "TensorMove",
+        "Fill",
+        "Zeros",
+        "Ones",
+        "Repeat",
+        "Select",
+        "Masked",
+        "ScatterNd",
+        "Tensor",
+        "Roll",
+        "Chunk",
+        "Reverse",
+        "Resize",
+        "Upsample",
+        "Expand",
+    ),
     "convolution": ("Conv",),
     "matmul": ("MatMul", "BatchMatMul", "Dense", "BatchMatMulExt"),
     "attention": ("FlashAttention", "Custom"),
     "softmax": ("Softmax", "LogSoftmax"),
-    "reduction": ("Reduce", "Sum", "Mean", "LayerNorm", "GroupNorm", "BatchNorm", "L2", "BiasAddGrad"),
+    "reduction": (
+        "Reduce",
+        "Sum",
+        "Mean",
+        "LayerNorm",
+        "GroupNorm",
+        "BatchNorm",
+        "L2",
+        "BiasAddGrad",
+    ),
     "update": ("Assign", "Apply", "Adam"),
 }
 HOSTILE = ("transpose", "cast", "strided slice", "copy")  # what moves bytes and computes nothing
@@ -33,7 +88,9 @@ HOSTILE = ("transpose", "cast", "strided slice", "copy")  # what moves bytes and
 
 @dataclass(frozen=True)
 class Operator:
-    """A node that is a kernel: its name, kind, the bytes it reads and writes, and the shape of its largest tensor."""
+    """A node that is a kernel: its name, kind, the bytes it reads and writes, and the shape of its
+    largest tensor.
+    """
 
     name: str
     kind: str
@@ -70,7 +127,11 @@ def _operator(name: str, tensors: list[tuple[int, tuple[int, ...]]]) -> Operator
 def _tensors(types: str) -> list[tuple[int, tuple[int, ...]]]:
     """Bytes and shape of every tensor of a list of types."""
     found = _TENSOR.findall(types)
-    found += [(base, bits, shape) for base, bits, shapes in _TUPLE.findall(types) for shape in re.findall(r"\(([^()]*)\)", shapes)]
+    found += [
+        (base, bits, shape)
+        for base, bits, shapes in _TUPLE.findall(types)
+        for shape in re.findall(r"\(([^()]*)\)", shapes)
+    ]
     out = []
     for base, bits, shape in found:
         sizes = tuple(int(n) for n in shape.replace(" ", "").split(",") if n)

@@ -1,4 +1,6 @@
-"""The cells whose graphs are reported: a network's forward pass, or a training step's loss and gradients, from a configuration."""
+"""The cells whose graphs are reported: a network's forward pass, or a training step's loss and
+gradients, from a configuration.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ WORKS = ("forward", "train")
 
 
 class SquaredError(nn.Cell):
-    """construct(target, *inputs) -> the mean squared difference of the network's answer from the target."""
+    """construct(target, *inputs) -> the mean squared difference of the network's answer from the
+    target.
+    """
 
     def __init__(self, network: nn.Cell) -> None:
         super().__init__()
@@ -34,8 +38,9 @@ class SquaredError(nn.Cell):
         return ((self.network(*inputs) - target) ** 2).mean()
 
 
-def build(path: str, overrides: list[str], work: str, shape: tuple[int, int, int], batch: int,
-          half: bool) -> tuple[nn.Cell, list[Tensor]]:
+def build(
+    path: str, overrides: list[str], work: str, shape: tuple[int, int, int], batch: int, half: bool
+) -> tuple[nn.Cell, list[Tensor]]:
     """The cell and the tensors to compile it with.
 
     Args:
@@ -49,20 +54,28 @@ def build(path: str, overrides: list[str], work: str, shape: tuple[int, int, int
     tree = read_yaml(Path(path))
     if "model" in tree:
         return _from_training(path, overrides, work, batch, half)
-    model = OmegaConf.to_object(model_node({**tree, **OmegaConf.to_container(OmegaConf.from_dotlist(overrides))}, {}, path))
+    model = OmegaConf.to_object(
+        model_node({**tree, **OmegaConf.to_container(OmegaConf.from_dotlist(overrides))}, {}, path)
+    )
     return _from_model(model, work, shape, batch, half)
 
 
-def _from_training(path: str, overrides: list[str], work: str, batch: int, half: bool) -> tuple[nn.Cell, list[Tensor]]:
+def _from_training(
+    path: str, overrides: list[str], work: str, batch: int, half: bool
+) -> tuple[nn.Cell, list[Tensor]]:
     config: TrainConfig = load(path, overrides, TrainConfig).values
     with contextlib.ExitStack() as stack:
-        task = build_task(config, stack.enter_context(open_source(config.data, config.train.seed, 0)))
+        task = build_task(
+            config, stack.enter_context(open_source(config.data, config.train.seed, 0))
+        )
         arrays = task.inputs(0, range(batch))
     options = TrainOptions(precision="fp16" if half else "fp32")
     return _cell(task.network, task.loss, options, work), _given(work, [Tensor(a) for a in arrays])
 
 
-def _from_model(model, work: str, shape: tuple[int, int, int], batch: int, half: bool) -> tuple[nn.Cell, list[Tensor]]:
+def _from_model(
+    model, work: str, shape: tuple[int, int, int], batch: int, half: bool
+) -> tuple[nn.Cell, list[Tensor]]:
     spec = model.spec()
     frames, height, width = shape
     if model.family == "vdm":
@@ -73,18 +86,32 @@ def _from_model(model, work: str, shape: tuple[int, int, int], batch: int, half:
     elif hasattr(spec, "context_dim"):
         from mindlong.models.unet import UNet
 
-        network, channels, out = UNet(spec, "float16" if half else "float32"), spec.in_channels, spec.out_channels
-        more = [np.zeros((batch, 77, spec.context_dim), np.float32), *[np.full(batch, 8, np.float32)] * ("fps" in spec.conditions)]
+        network, channels, out = (
+            UNet(spec, "float16" if half else "float32"),
+            spec.in_channels,
+            spec.out_channels,
+        )
+        more = [
+            np.zeros((batch, 77, spec.context_dim), np.float32),
+            *[np.full(batch, 8, np.float32)] * ("fps" in spec.conditions),
+        ]
     else:
-        raise ConfigError(f"the model file's family is {model.family}; a graph is reported for vdm and for the latent UNets")
+        raise ConfigError(
+            f"the model file's family is {model.family}; a graph is reported for vdm and for the latent UNets"
+        )
     initialise(network, 0)
-    x, t = np.zeros((batch, channels, frames, height, width), np.float32), np.full(batch, 500, np.int32)
+    x, t = (
+        np.zeros((batch, channels, frames, height, width), np.float32),
+        np.full(batch, 500, np.int32),
+    )
     target = np.zeros((batch, out, frames, height, width), np.float32)
     inputs = [Tensor(a) for a in (x, t, *more)]
     if work == "forward":
         return network.set_train(False), inputs
     options = TrainOptions(precision="fp16" if half and model.family == "vdm" else "fp32")
-    return _cell(network, SquaredError(network), options, work), _given(work, [Tensor(target), *inputs])
+    return _cell(network, SquaredError(network), options, work), _given(
+        work, [Tensor(target), *inputs]
+    )
 
 
 def _cell(network: nn.Cell, loss: nn.Cell, options: TrainOptions, work: str) -> nn.Cell:

@@ -9,10 +9,18 @@ from mindlong.spec.clip_text import ClipTextSpec
 from mindlong.spec.unet import UNetSpec
 from mindlong.spec.vae import VaeSpec
 
-_UNET_CLASS = {"modelscope": "UNet3DConditionModel", "videocrafter2": "UNet3DConditionModel",
-               "tune_a_video": "UNet3DConditionModel", "pseudo3d": "UNetPseudo3DConditionModel"}  # fmt: skip
-_PIPELINE = {"modelscope": "TextToVideoSDPipeline", "videocrafter2": "TextToVideoSDPipeline",
-             "tune_a_video": "TuneAVideoPipeline", "pseudo3d": "StableDiffusionVideoInpaintPipeline"}  # fmt: skip
+_UNET_CLASS = {
+    "modelscope": "UNet3DConditionModel",
+    "videocrafter2": "UNet3DConditionModel",
+    "tune_a_video": "UNet3DConditionModel",
+    "pseudo3d": "UNetPseudo3DConditionModel",
+}
+_PIPELINE = {
+    "modelscope": "TextToVideoSDPipeline",
+    "videocrafter2": "TextToVideoSDPipeline",
+    "tune_a_video": "TuneAVideoPipeline",
+    "pseudo3d": "StableDiffusionVideoInpaintPipeline",
+}
 
 
 def unet_config(family: str, spec: UNetSpec) -> dict[str, Any]:
@@ -38,13 +46,24 @@ def unet_config(family: str, spec: UNetSpec) -> dict[str, Any]:
         "up_block_types": up,
     }
     wide = family in ("modelscope", "videocrafter2")
-    extra = {} if wide else {"center_input_sample": False, "flip_sin_to_cos": True, "freq_shift": 0,
-                             "upcast_attention": spec.upcast, "use_linear_projection": spec.linear_projection}  # fmt: skip
+    extra = (
+        {}
+        if wide
+        else {
+            "center_input_sample": False,
+            "flip_sin_to_cos": True,
+            "freq_shift": 0,
+            "upcast_attention": spec.upcast,
+            "use_linear_projection": spec.linear_projection,
+        }
+    )
     return {**config, **extra}
 
 
 def _heads(family: str, spec: UNetSpec) -> int | list[int]:
-    """diffusers' attention_head_dim: the width of a head in its 3-D network, the number of heads in 2-D ones."""
+    """diffusers' attention_head_dim: the width of a head in its 3-D network, the number of heads in
+    2-D ones.
+    """
     if family in ("modelscope", "videocrafter2"):
         return spec.head_of(0)[1]
     counts = [spec.head_of(i)[0] for i in range(len(spec.channels))]
@@ -71,7 +90,9 @@ def vae_config(spec: VaeSpec) -> dict[str, Any]:
 
 
 def text_config(spec: ClipTextSpec) -> dict[str, Any]:
-    """The config of a CLIPTextModel; a layer that is held but not used is left out by the number of layers."""
+    """The config of a CLIPTextModel; a layer that is held but not used is left out by the number of
+    layers.
+    """
     return {
         "architectures": ["CLIPTextModel"],
         "attention_dropout": 0.0,
@@ -93,10 +114,17 @@ def text_config(spec: ClipTextSpec) -> dict[str, Any]:
 
 def pipeline_index(family: str, parts: Sequence[str]) -> dict[str, Any]:
     """The model_index.json of a folder with all parts."""
-    classes = {"unet": ["diffusers", _UNET_CLASS.get(family, "UNet2DConditionModel")], "vae": ["diffusers", "AutoencoderKL"],
-               "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
-               "scheduler": ["diffusers", "DDIMScheduler"]}  # fmt: skip
-    index = {"_class_name": _PIPELINE.get(family, "StableDiffusionPipeline"), **{p: classes[p] for p in parts}}
+    classes = {
+        "unet": ["diffusers", _UNET_CLASS.get(family, "UNet2DConditionModel")],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+    }
+    index = {
+        "_class_name": _PIPELINE.get(family, "StableDiffusionPipeline"),
+        **{p: classes[p] for p in parts},
+    }
     if "_class_name" in index and index["_class_name"] == "StableDiffusionPipeline":
         index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
     return index

@@ -18,7 +18,8 @@ class Hit:
 
     Attributes:
         ours: they are our names.
-        others: beginnings of names that belong to other networks of the file, or to another copy of this one.
+        others: beginnings of names that belong to other networks of the file, or to another copy of
+            this one.
         ignored: patterns of keys that hold no weights of any network of the file.
         based: the kind of another family that these weights are meant for as a start.
     """
@@ -34,12 +35,16 @@ class Hit:
     def reason(self) -> str:
         """Why the file is taken for this."""
         marker = (self.kind.our_markers if self.ours else self.kind.markers)[0]
-        side, use = "ours of " if self.ours else "", f", as the start of {self.based.family}" if self.based else ""
+        side, use = (
+            "ours of " if self.ours else "",
+            f", as the start of {self.based.family}" if self.based else "",
+        )
         return f"{side}{self.kind.title}{use} (it has {self.prefix}{marker})"
 
 
 def find(names: Iterable[str], family: str | None = None, part: str | None = None) -> list[Hit]:
-    """Every network in a file, at most one kind behind a prefix for each part; the kind with most markers wins.
+    """Every network in a file, at most one kind behind a prefix for each part; the kind with most
+    markers wins.
 
     Args:
         family, part: only these; the networks that families share belong to each.
@@ -53,7 +58,9 @@ def find(names: Iterable[str], family: str | None = None, part: str | None = Non
         hits += [Hit(kind, prefix, False) for prefix in prefixes(names, kind.markers)]
         hits += [Hit(kind, prefix, True) for prefix in prefixes(names, kind.our_markers)]
     best: dict[tuple[str, str], Hit] = {}
-    for hit in sorted(hits, key=lambda hit: -len(hit.kind.our_markers if hit.ours else hit.kind.markers)):
+    for hit in sorted(
+        hits, key=lambda hit: -len(hit.kind.our_markers if hit.ours else hit.kind.markers)
+    ):
         best.setdefault((hit.kind.part, hit.prefix), hit)
     return list(best.values())
 
@@ -69,7 +76,10 @@ def kinds_of(family: str, part: str) -> list[Kind]:
 
 
 def _chosen(family: str | None, part: str | None) -> Sequence[Kind]:
-    for value, known, what in ((family, families(), "family"), (part, {k.part for k in KINDS}, "part")):
+    for value, known, what in (
+        (family, families(), "family"),
+        (part, {k.part for k in KINDS}, "part"),
+    ):
         if value is not None and value not in known:
             raise ConfigError(f"there is no {what} {value!r}.{did_you_mean(value, known)}")
     return [k for k in KINDS if (k.shared or family in (None, k.family)) and part in (None, k.part)]

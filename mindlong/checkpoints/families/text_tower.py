@@ -1,4 +1,6 @@
-"""The text towers of CLIP and OpenCLIP, which the latent families share, under the names of transformers and open_clip."""
+"""The text towers of CLIP and OpenCLIP, which the latent families share, under the names of
+transformers and open_clip.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,17 @@ from mindlong.spec.clip_text import IGNORED, ClipTextSpec, names
 FAMILY = "clip_text"
 HEAD = 64  # width of a head in every published tower
 _MARKERS = {
-    "transformers": ("embeddings.token_embedding.weight", "encoder.layers.0.self_attn.q_proj.weight", "final_layer_norm.weight"),
-    "open_clip": ("token_embedding.weight", "transformer.resblocks.0.attn.in_proj_weight", "ln_final.weight"),
-}  # fmt: skip
+    "transformers": (
+        "embeddings.token_embedding.weight",
+        "encoder.layers.0.self_attn.q_proj.weight",
+        "final_layer_norm.weight",
+    ),
+    "open_clip": (
+        "token_embedding.weight",
+        "transformer.resblocks.0.attn.in_proj_weight",
+        "ln_final.weight",
+    ),
+}
 _OURS = ("token_embedding.weight", "layers.0.attn.to_q.weight", "final_norm.weight")
 
 
@@ -48,15 +58,29 @@ def _infer(layout: str, shapes: Shapes, wishes: Mapping[str, Any]) -> Inferred:
     width, layers = size(shapes, token, 1), 0
     while f"{block.format(layers)}.{'mlp.fc1' if transformers else 'mlp.c_fc'}.weight" in shapes:
         layers += 1
-    hidden = size(shapes, f"{block.format(0)}.{'mlp.fc1' if transformers else 'mlp.c_fc'}.weight", 0)
+    hidden = size(
+        shapes, f"{block.format(0)}.{'mlp.fc1' if transformers else 'mlp.c_fc'}.weight", 0
+    )
     place = "embeddings.position_embedding.weight" if transformers else "positional_embedding"
     quick = transformers and width == 768
-    found = {"vocabulary": size(shapes, token, 0), "width": width, "layers": layers, "hidden": hidden,
-             "length": size(shapes, place, 0), "heads": max(width // HEAD, 1), "skip_last": 1 if layers == 24 else 0,
-             "activation": "quick_gelu" if quick else "gelu", "pad_id": 49407 if quick else 0}  # fmt: skip
+    found = {
+        "vocabulary": size(shapes, token, 0),
+        "width": width,
+        "layers": layers,
+        "hidden": hidden,
+        "length": size(shapes, place, 0),
+        "heads": max(width // HEAD, 1),
+        "skip_last": 1 if layers == 24 else 0,
+        "activation": "quick_gelu" if quick else "gelu",
+        "pad_id": 49407 if quick else 0,
+    }
     free = ("heads", "activation", "pad_id", "eps", "skip_last")
     spec = ClipTextSpec(**{**found, **{k: v for k, v in wishes.items() if k in free}})
-    notes = ("all 24 layers are kept, the last is not used (OpenCLIP's penultimate)",) if spec.skip_last else ()
+    notes = (
+        ("all 24 layers are kept, the last is not used (OpenCLIP's penultimate)",)
+        if spec.skip_last
+        else ()
+    )
     return Inferred(spec, notes)
 
 

@@ -18,32 +18,65 @@ STRATEGIES = ("exact", "video_infinity", "windows", "free_noise", "independent")
 class ClipParallelOptions:
     """A long video from clips that are denoised side by side, over one process or several."""
 
-    strategy: str = option("exact", "exact: any number of processes gives the video of one; video_infinity: as the original's "
-                           "released code; windows: overlapping windows, weighted; free_noise: the same on noise that repeats "
-                           "in a new order; independent: clips that know nothing of each other", choices=STRATEGIES)
-    clips: int = option(2, "clips that the video is made of; frames is the whole video's, 0: clips times as trained", minimum=1)
+    strategy: str = option(
+        "exact",
+        "exact: any number of processes gives the video of one; video_infinity: as the original's "
+        "released code; windows: overlapping windows, weighted; free_noise: the same on noise that repeats "
+        "in a new order; independent: clips that know nothing of each other",
+        choices=STRATEGIES,
+    )
+    clips: int = option(
+        2,
+        "clips that the video is made of; frames is the whole video's, 0: clips times as trained",
+        minimum=1,
+    )
     lengths: list[int] = option([], "exact: frames of each clip, where they differ", minimum=1)
-    local: str = option("window:17", "exact: the near frames that a frame reads, a key/value policy; all: the whole video")
-    spread: str = option("spread:16", "exact: the far frames that all frames read, a key/value policy; '': none")
+    local: str = option(
+        "window:17",
+        "exact: the near frames that a frame reads, a key/value policy; all: the whole video",
+    )
+    spread: str = option(
+        "spread:16", "exact: the far frames that all frames read, a key/value policy; '': none"
+    )
     padding: int = option(8, "video_infinity: near frames on each side", minimum=1)
     top_k: int = option(16, "video_infinity: far frames that all frames read")
-    conv_padding: int = option(4, "video_infinity: frames on each side of a clip for its convolutions", minimum=1)
+    conv_padding: int = option(
+        4, "video_infinity: frames on each side of a clip for its convolutions", minimum=1
+    )
     attn_scale: float = option(1.0, "factor on the scores of the attention over frames")
     token_scale: bool = option(False, "scores are multiplied by log(keys read) / log(16)")
-    early: list[float] = option([], "[t, near, far]: biases on the scores at timesteps from t on; empty: none")
-    late: list[float] = option([], "[t, near, far]: biases on the scores at timesteps below t; empty: none")
+    early: list[float] = option(
+        [], "[t, near, far]: biases on the scores at timesteps from t on; empty: none"
+    )
+    late: list[float] = option(
+        [], "[t, near, far]: biases on the scores at timesteps below t; empty: none"
+    )
     window: int = option(0, "windows, free_noise: frames of a window; 0: as trained", minimum=0)
     stride: int = option(4, "windows, free_noise: frames from one window to the next", minimum=1)
-    scene: dict[str, str] = option({}, "frame range to prompt, for example {0-31: a red circle, 32-63: a blue circle}; "
-                                   "without, prompts are spread over the clips")
+    scene: dict[str, str] = option(
+        {},
+        "frame range to prompt, for example {0-31: a red circle, 32-63: a blue circle}; "
+        "without, prompts are spread over the clips",
+    )
     blend: int = option(0, "frames over which one prompt turns into the next", minimum=0)
     negative: str = option("", "what the video should not show; guidance leads away from it")
-    two_passes: bool = option(False, "guidance asks the network twice a step: slower, about half the memory")
-    told_fps: int = option(0, "frames per second told to a network that wants to know (VideoCrafter2); 0: as fps", minimum=0)
-    save_every: int = option(5, "steps after which the latents are saved, for a run that is stopped to go on from; 0: never",
-                             minimum=0)
+    two_passes: bool = option(
+        False, "guidance asks the network twice a step: slower, about half the memory"
+    )
+    told_fps: int = option(
+        0,
+        "frames per second told to a network that wants to know (VideoCrafter2); 0: as fps",
+        minimum=0,
+    )
+    save_every: int = option(
+        5,
+        "steps after which the latents are saved, for a run that is stopped to go on from; 0: never",
+        minimum=0,
+    )
     name: str = option("video", "name of the files")
-    swaps: str = option("auto", "how frames travel between processes", choices=("auto", "gather", "pairs"))
+    swaps: str = option(
+        "auto", "how frames travel between processes", choices=("auto", "gather", "pairs")
+    )
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

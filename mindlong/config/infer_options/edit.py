@@ -14,28 +14,60 @@ from mindlong.utils.errors import did_you_mean
 
 @dataclass
 class EditOptions:
-    """A video changed by a prompt: inverted to noise under the model, and denoised again under the prompts (Tune-A-Video)."""
+    """A video changed by a prompt: inverted to noise under the model, and denoised again under the
+    prompts (Tune-A-Video).
+    """
 
     video: str = option("", "the video to edit (a file or a folder of frames)")
     start: int = option(0, "its first frame", minimum=0)
     stride: int = option(1, "take every stride-th frame", minimum=1)
-    fit: str = option("crop", "a video in other proportions than size: cut its edges off, stretch it, or refuse it", choices=FITS)
-    tuned: str = option("", "a tuned.safetensors, or the checkpoint folder that holds it, to be put over weights")
+    fit: str = option(
+        "crop",
+        "a video in other proportions than size: cut its edges off, stretch it, or refuse it",
+        choices=FITS,
+    )
+    tuned: str = option(
+        "", "a tuned.safetensors, or the checkpoint folder that holds it, to be put over weights"
+    )
     negative: str = option("", "what the videos should not show; guidance leads away from it")
-    invert: bool = option(True, "start from the video's own noise, shared by all prompts; else from fresh noise")
+    invert: bool = option(
+        True, "start from the video's own noise, shared by all prompts; else from fresh noise"
+    )
     invert_steps: int = option(50, "steps of the inversion", minimum=1)
-    strength: float = option(1.0, "share of the noise levels that the video goes up and down again: 1 is published; below 1 layout "
-                                  "and motion are kept where the prompt asks for other colours", minimum=0.01)
+    strength: float = option(
+        1.0,
+        "share of the noise levels that the video goes up and down again: 1 is published; below 1 layout "
+        "and motion are kept where the prompt asks for other colours",
+        minimum=0.01,
+    )
     invert_prompt: str = option("", "prompt of the inversion; published: none")
-    refine: int = option(0, "repeat each inversion step so often at the point just found: the way back comes out exact", minimum=0)
-    report: list[int] = option([], "step counts for which the video is inverted and made again, to compare", minimum=1)
-    encode: str = option("mean", "the video's latents: the autoencoder's mean, or a sample (as published)",
-                         choices=("mean", "sample"))
-    compat: str = option("", "tune_a_video: the inversion takes every network's output for noise, as the released code does; wrong "
-                             "for networks that predict v", choices=("", "tune_a_video"))
-    inject: dict[str, float] = option({}, "attention maps taken from the source in this share of the steps, from the first on, for "
-                                          "example {space: 0.5, time: 0.5, text: 0.4}; text fits prompts that agree word by word")
-    keep_latents: bool = option(True, "leave latents/ beside the videos: the source's, its noise, and each result's")
+    refine: int = option(
+        0,
+        "repeat each inversion step so often at the point just found: the way back comes out exact",
+        minimum=0,
+    )
+    report: list[int] = option(
+        [], "step counts for which the video is inverted and made again, to compare", minimum=1
+    )
+    encode: str = option(
+        "mean",
+        "the video's latents: the autoencoder's mean, or a sample (as published)",
+        choices=("mean", "sample"),
+    )
+    compat: str = option(
+        "",
+        "tune_a_video: the inversion takes every network's output for noise, as the released code does; wrong "
+        "for networks that predict v",
+        choices=("", "tune_a_video"),
+    )
+    inject: dict[str, float] = option(
+        {},
+        "attention maps taken from the source in this share of the steps, from the first on, for "
+        "example {space: 0.5, time: 0.5, text: 0.4}; text fits prompts that agree word by word",
+    )
+    keep_latents: bool = option(
+        True, "leave latents/ beside the videos: the source's, its noise, and each result's"
+    )
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
@@ -55,7 +87,13 @@ class EditOptions:
                 yield f"edit.inject has {kind!r}; attention maps are of {', '.join(ATTENTIONS)}.{did_you_mean(kind, ATTENTIONS)}"
             if not 0 <= share <= 1:
                 yield f"edit.inject says {share:g} of the steps for {kind}; it must be from 0 to 1"
-        if self.inject and not (self.invert and config.sample.sampler == "ddim" and config.sample.steps == self.invert_steps):
-            yield (f"edit.inject needs edit.invert, sample.sampler=ddim and as many steps both ways, so that source and edit meet "
-                   f"at each noise level; edit.invert is {str(self.invert).lower()}, the sampler {config.sample.sampler}, "
-                   f"edit.invert_steps {self.invert_steps} and sample.steps {config.sample.steps}")
+        if self.inject and not (
+            self.invert
+            and config.sample.sampler == "ddim"
+            and config.sample.steps == self.invert_steps
+        ):
+            yield (
+                f"edit.inject needs edit.invert, sample.sampler=ddim and as many steps both ways, so that source and edit meet "
+                f"at each noise level; edit.invert is {str(self.invert).lower()}, the sampler {config.sample.sampler}, "
+                f"edit.invert_steps {self.invert_steps} and sample.steps {config.sample.steps}"
+            )

@@ -12,20 +12,42 @@ from mindlong.config.option import option
 
 @dataclass
 class ExtendOptions:
-    """Frames after given ones, run after run, each told the last frames there are. `frames` is how many are added."""
+    """Frames after given ones, run after run, each told the last frames there are. `frames` is how
+    many are added.
+    """
 
     video: str = option("", "continue this video (a file or a folder of frames)")
     images: list[str] = option([], "continue these pictures, often one; all of one size")
-    run: int = option(0, "frames that the network makes or holds at a time; 0: as trained", minimum=0)
+    run: int = option(
+        0, "frames that the network makes or holds at a time; 0: as trained", minimum=0
+    )
     overlap: int = option(1, "given frames that a run is told", minimum=1)
-    given: str = option("auto", "inside: given frames are part of a run; before: a run is the frames after them (the published "
-                        "base model); auto: as trained", choices=("auto", "inside", "before"))
-    hint: str = option("", "given frame that a frame is told; empty: as trained", choices=("", *HINTS))
-    mask: str = option("", "zero or between, as for interpolation; empty: as trained", choices=("", *MASKS))
-    hint_noise: float = option(0.0, "deviation of noise mixed into frames that the network made itself, 0 to 1: 0.87 and 0.78 are "
-                               "the signal-to-noise ratios 0.33 and 0.66", minimum=0)
-    shared_noise: bool = option(False, "noise of eta above 0 is one picture for all frames, as published")
-    encode: str = option("mean", "given frames: the autoencoder's mean, or a sample (as published)", choices=("mean", "sample"))
+    given: str = option(
+        "auto",
+        "inside: given frames are part of a run; before: a run is the frames after them (the published "
+        "base model); auto: as trained",
+        choices=("auto", "inside", "before"),
+    )
+    hint: str = option(
+        "", "given frame that a frame is told; empty: as trained", choices=("", *HINTS)
+    )
+    mask: str = option(
+        "", "zero or between, as for interpolation; empty: as trained", choices=("", *MASKS)
+    )
+    hint_noise: float = option(
+        0.0,
+        "deviation of noise mixed into frames that the network made itself, 0 to 1: 0.87 and 0.78 are "
+        "the signal-to-noise ratios 0.33 and 0.66",
+        minimum=0,
+    )
+    shared_noise: bool = option(
+        False, "noise of eta above 0 is one picture for all frames, as published"
+    )
+    encode: str = option(
+        "mean",
+        "given frames: the autoencoder's mean, or a sample (as published)",
+        choices=("mean", "sample"),
+    )
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

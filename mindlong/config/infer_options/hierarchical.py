@@ -15,37 +15,88 @@ ORDERS = ("hierarchy", "autoregressive", "independent")
 
 @dataclass
 class HierarchicalOptions:
-    """A long video from coarse to fine: key frames first, then every gap between two neighbours filled, level by level."""
+    """A long video from coarse to fine: key frames first, then every gap between two neighbours
+    filled, level by level.
+    """
 
-    lengths: list[int] = option([], "frames of a run at each level: [16, 16, 16] makes 1 + 15*15*15 = 3376; empty: the fewest "
-                                "runs that reach frames, or two levels", minimum=2)
-    longest: int = option(0, "where lengths is empty: longest run in frames; 0: 16, as the networks are trained", minimum=0)
-    branch: str = option("", "weights of the control branch; empty: branch.safetensors in weights. Without any, known frames are "
-                         "held to at every step and the network is told nothing")
-    pin: str = option("each_step", "known frames stay and are seen at the right noise level at every step, or are put in their "
-                      "places at the end (final)", choices=("each_step", "final"))
-    level_guidance: list[float] = option([], "guidance of each level, for example [3, 1]; the last counts for all below it, and "
-                                         "at 1 a step costs half; empty: sample.guidance everywhere", minimum=0)
-    level_steps: list[int] = option([], "denoising steps of each level, likewise; empty: sample.steps everywhere", minimum=1)
-    level_strength: list[float] = option([], "at 1 a level's runs begin from nothing but noise, as in the paper; below 1 those "
-                                         "that know frames begin from a blend of these, noised to that share of the timesteps; "
-                                         "likewise", minimum=0.01)
-    level_prompts: dict[str, str] = option({}, "prompt of a level: {0: a street, 1: a car on a street}")
-    node_prompts: dict[str, str] = option({}, "prompt of one run and of what is made from it: {0/0: dawn, 1/3: a dog runs}, "
-                                          "level/number")
-    scenes: dict[str, str] = option({}, "prompt of a range of frames of the finished video: {0-99: a red circle, 100-225: ...}")
+    lengths: list[int] = option(
+        [],
+        "frames of a run at each level: [16, 16, 16] makes 1 + 15*15*15 = 3376; empty: the fewest "
+        "runs that reach frames, or two levels",
+        minimum=2,
+    )
+    longest: int = option(
+        0,
+        "where lengths is empty: longest run in frames; 0: 16, as the networks are trained",
+        minimum=0,
+    )
+    branch: str = option(
+        "",
+        "weights of the control branch; empty: branch.safetensors in weights. Without any, known frames are "
+        "held to at every step and the network is told nothing",
+    )
+    pin: str = option(
+        "each_step",
+        "known frames stay and are seen at the right noise level at every step, or are put in their "
+        "places at the end (final)",
+        choices=("each_step", "final"),
+    )
+    level_guidance: list[float] = option(
+        [],
+        "guidance of each level, for example [3, 1]; the last counts for all below it, and "
+        "at 1 a step costs half; empty: sample.guidance everywhere",
+        minimum=0,
+    )
+    level_steps: list[int] = option(
+        [], "denoising steps of each level, likewise; empty: sample.steps everywhere", minimum=1
+    )
+    level_strength: list[float] = option(
+        [],
+        "at 1 a level's runs begin from nothing but noise, as in the paper; below 1 those "
+        "that know frames begin from a blend of these, noised to that share of the timesteps; "
+        "likewise",
+        minimum=0.01,
+    )
+    level_prompts: dict[str, str] = option(
+        {}, "prompt of a level: {0: a street, 1: a car on a street}"
+    )
+    node_prompts: dict[str, str] = option(
+        {},
+        "prompt of one run and of what is made from it: {0/0: dawn, 1/3: a dog runs}, level/number",
+    )
+    scenes: dict[str, str] = option(
+        {}, "prompt of a range of frames of the finished video: {0-99: a red circle, 100-225: ...}"
+    )
     negative: str = option("", "what the video should not show; guidance leads away from it")
     first: str = option("", "a picture that the video starts with")
     last: str = option("", "a picture that the video ends with")
     video: str = option("", "a video that is continued; its last frames are the first key frames")
-    extend: str = option("after", "the new frames come after the video or before it", choices=("after", "before"))
-    overlap: int = option(2, "key frames taken from the video, as far as it is long enough; of autoregressive runs, the frames "
-                          "each takes from the one before", minimum=1)
-    order: str = option("hierarchy", "to compare with: runs of lengths[0] frames one after another, each told the end of the one "
-                        "before (autoregressive), or told nothing (independent), until frames are there", choices=ORDERS)
-    part: list[int] = option([], "make only the frames from one number to another, [100, 150], and what they need", minimum=0)
-    level_videos: bool = option(True, "write levels/...-level-0.mp4 and so on when a level is finished")
-    work: str = option("", "folder for the runs' latents and the journal; empty: in the folder of the results")
+    extend: str = option(
+        "after", "the new frames come after the video or before it", choices=("after", "before")
+    )
+    overlap: int = option(
+        2,
+        "key frames taken from the video, as far as it is long enough; of autoregressive runs, the frames "
+        "each takes from the one before",
+        minimum=1,
+    )
+    order: str = option(
+        "hierarchy",
+        "to compare with: runs of lengths[0] frames one after another, each told the end of the one "
+        "before (autoregressive), or told nothing (independent), until frames are there",
+        choices=ORDERS,
+    )
+    part: list[int] = option(
+        [],
+        "make only the frames from one number to another, [100, 150], and what they need",
+        minimum=0,
+    )
+    level_videos: bool = option(
+        True, "write levels/...-level-0.mp4 and so on when a level is finished"
+    )
+    work: str = option(
+        "", "folder for the runs' latents and the journal; empty: in the folder of the results"
+    )
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -9,42 +9,91 @@ from typing import Any
 from mindlong.config.option import option
 
 METHODS = ("diffusion", "flow", "blend", "repeat")
-HINTS, MASKS, PINS = ("previous", "nearest", "linear"), ("zero", "between"), ("none", "final", "each_step")
+HINTS, MASKS, PINS = (
+    ("previous", "nearest", "linear"),
+    ("zero", "between"),
+    ("none", "final", "each_step"),
+)
 
 
 @dataclass
 class InterpolateOptions:
-    """Frames between key frames: of a video whose frame rate is raised, of pictures, or of key frames made from prompts."""
+    """Frames between key frames: of a video whose frame rate is raised, of pictures, or of key
+    frames made from prompts.
+    """
 
-    method: str = option("diffusion", "diffusion: the networks in weights; flow: optical flow (OpenCV DIS), blend, repeat: no "
-                         "network at all", choices=METHODS)
+    method: str = option(
+        "diffusion",
+        "diffusion: the networks in weights; flow: optical flow (OpenCV DIS), blend, repeat: no "
+        "network at all",
+        choices=METHODS,
+    )
     video: str = option("", "raise the frame rate of this video (a file or a folder of frames)")
     images: list[str] = option([], "key frames as pictures, in order; all of one size")
-    key_latents: str = option("", "key frames as latents: an npz with latents (channels, key frames, height, width), such as "
-                              "other pipelines leave in latents/")
-    encode: str = option("mean", "key frames from files: the autoencoder's mean, or a sample (as published)",
-                         choices=("mean", "sample"))
-    key_weights: str = option("", "no video, images or latents: networks that make key frames from the prompts; empty: weights")
+    key_latents: str = option(
+        "",
+        "key frames as latents: an npz with latents (channels, key frames, height, width), such as "
+        "other pipelines leave in latents/",
+    )
+    encode: str = option(
+        "mean",
+        "key frames from files: the autoencoder's mean, or a sample (as published)",
+        choices=("mean", "sample"),
+    )
+    key_weights: str = option(
+        "",
+        "no video, images or latents: networks that make key frames from the prompts; empty: weights",
+    )
     keys: int = option(5, "no video, images or latents: number of key frames", minimum=0)
-    key_stride: int = option(1, "no video, images or latents: key frames are every n-th frame of the clip that is made for "
-                             "them, so that key_weights makes clips of the length and the speed that it knows", minimum=1)
+    key_stride: int = option(
+        1,
+        "no video, images or latents: key frames are every n-th frame of the clip that is made for "
+        "them, so that key_weights makes clips of the length and the speed that it knows",
+        minimum=1,
+    )
     factor: int = option(0, "a single stage with this factor; 0: as factors say", minimum=0)
-    factors: list[int] = option([4, 4], "every gap of stage k becomes factors[k] gaps: 5 key frames and [4, 4] give 17, then 65",
-                                minimum=1)
-    stage_weights: list[str] = option([], "networks of each stage; empty: weights serves all of them")
-    window: int = option(0, "longest run of a stage in frames, for videos of any length; 0: no limit", minimum=0)
-    hint: str = option("", "given frame that a frame is told: previous (as published), nearest, linear; empty: as trained",
-                       choices=("", *HINTS))
-    mask: str = option("", "zero: the mask says nothing (as published); between: it marks the frames to make; empty: as trained",
-                       choices=("", *MASKS))
-    pin: str = option("each_step", "given frames are made again (none, as published), stay (final), or stay and are seen at the "
-                      "right noise level (each_step)", choices=PINS)
+    factors: list[int] = option(
+        [4, 4],
+        "every gap of stage k becomes factors[k] gaps: 5 key frames and [4, 4] give 17, then 65",
+        minimum=1,
+    )
+    stage_weights: list[str] = option(
+        [], "networks of each stage; empty: weights serves all of them"
+    )
+    window: int = option(
+        0, "longest run of a stage in frames, for videos of any length; 0: no limit", minimum=0
+    )
+    hint: str = option(
+        "",
+        "given frame that a frame is told: previous (as published), nearest, linear; empty: as trained",
+        choices=("", *HINTS),
+    )
+    mask: str = option(
+        "",
+        "zero: the mask says nothing (as published); between: it marks the frames to make; empty: as trained",
+        choices=("", *MASKS),
+    )
+    pin: str = option(
+        "each_step",
+        "given frames are made again (none, as published), stay (final), or stay and are seen at the "
+        "right noise level (each_step)",
+        choices=PINS,
+    )
     hint_noise: float = option(0.0, "deviation of noise mixed into the hints, 0 to 1", minimum=0)
-    shared_noise: bool = option(False, "noise of eta above 0 is one picture for all frames, as published")
+    shared_noise: bool = option(
+        False, "noise of eta above 0 is one picture for all frames, as published"
+    )
     max_frames: int = option(0, "video: read only so many frames; 0: all", minimum=0)
-    rate: float = option(0.0, "frames per second of the result; 0: video: the factor times its own, else fps", minimum=0)
-    uneven: str = option("refuse", "video whose frames are not evenly spaced in time: refuse it, or take them as even",
-                         choices=("refuse", "even"))
+    rate: float = option(
+        0.0,
+        "frames per second of the result; 0: video: the factor times its own, else fps",
+        minimum=0,
+    )
+    uneven: str = option(
+        "refuse",
+        "video whose frames are not evenly spaced in time: refuse it, or take them as even",
+        choices=("refuse", "even"),
+    )
     chunk: int = option(32, "key frames encoded and kept as one job", minimum=1)
 
     def stages(self) -> tuple[int, ...]:
@@ -57,8 +106,10 @@ class InterpolateOptions:
         if len(given) > 1:
             yield f"interpolate.{given[0]} and interpolate.{given[1]} are both given; key frames come from one of them"
         if not self.stages() or min(self.stages()) < 2:
-            yield (f"interpolate.{'factor' if self.factor else 'factors'} is {self.factor or list(self.factors)}; a factor is at "
-                   "least 2, 1 would add nothing")
+            yield (
+                f"interpolate.{'factor' if self.factor else 'factors'} is {self.factor or list(self.factors)}; a factor is at "
+                "least 2, 1 would add nothing"
+            )
         if not given and self.keys < 2:
             yield f"interpolate.keys is {self.keys}; interpolation needs at least 2 key frames"
         if self.images and len(self.images) < 2:

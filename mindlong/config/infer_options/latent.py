@@ -1,4 +1,6 @@
-"""Where a latent pipeline's networks come from and how they are run; the section `latent` of every such pipeline."""
+"""Where a latent pipeline's networks come from and how they are run; the section `latent` of every
+such pipeline.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,40 @@ from mindlong.spec.families import FAMILIES
 
 @dataclass
 class LatentModelOptions:
-    """The networks of a latent pipeline; what is left empty is found in `weights` or has the family's published value."""
+    """The networks of a latent pipeline; what is left empty is found in `weights` or has the
+    family's published value.
+    """
 
-    family: str = option("", "read the UNet as this family; empty: as its names say. A family can start from its base's "
-                         "weights", choices=("", *FAMILIES))
+    family: str = option(
+        "",
+        "read the UNet as this family; empty: as its names say. A family can start from its base's "
+        "weights",
+        choices=("", *FAMILIES),
+    )
     vae: str = option("", "another autoencoder: a folder, a weights file, or shipped:NAME")
-    text_encoder: str = option("", "another text encoder: a folder, a weights file, or shipped:NAME")
-    tokenizer: str = option("", "folder with vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz")
+    text_encoder: str = option(
+        "", "another text encoder: a folder, a weights file, or shipped:NAME"
+    )
+    tokenizer: str = option(
+        "", "folder with vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz"
+    )
     scheduler: str = option("", "a scheduler_config.json, or its folder")
-    prediction: str = option("", "what the UNet predicts; empty: as scheduler_config.json says", choices=("", "eps", "v", "x0"))
-    dynamic_scale: str = option("auto", "VideoCrafter2's factor on the clean sample; auto: for videocrafter2",
-                                choices=("auto", "on", "off"))
-    reads: dict[str, str] = option({}, "which frames a frame reads, for example {space: sparse_causal, time: 'window:5'}")
-    dtype: str = option("float32", "of the UNet and the autoencoder; float16 is for NPUs", choices=("float32", "float16"))
+    prediction: str = option(
+        "",
+        "what the UNet predicts; empty: as scheduler_config.json says",
+        choices=("", "eps", "v", "x0"),
+    )
+    dynamic_scale: str = option(
+        "auto",
+        "VideoCrafter2's factor on the clean sample; auto: for videocrafter2",
+        choices=("auto", "on", "off"),
+    )
+    reads: dict[str, str] = option(
+        {}, "which frames a frame reads, for example {space: sparse_causal, time: 'window:5'}"
+    )
+    dtype: str = option(
+        "float32",
+        "of the UNet and the autoencoder; float16 is for NPUs",
+        choices=("float32", "float16"),
+    )
     chunk: int = option(4, "frames encoded or decoded at a time; fewer need less memory", minimum=1)

@@ -17,15 +17,29 @@ class TextToVideoOptions:
 
     negative: str = option("", "what the videos should not show; guidance leads away from it")
     scenes: list[dict[Any, str]] = option(
-        [], "videos whose prompt changes, after those of prompts: frame range to prompt, for example "
-        "[{0-7: a red circle, 8-15: a blue circle}]")
-    two_passes: bool = option(False, "guidance asks the network twice a step rather than once with twice the rows: "
-                              "slower, about half the memory")
-    told_fps: int = option(0, "frames per second told to a network that wants to know (VideoCrafter2); 0: as fps", minimum=0)
-    start: str = option("", "npz with x_T (videos, channels, frames, height, width): noise to start from, such as the "
-                        "latents/*.npz of a run")
+        [],
+        "videos whose prompt changes, after those of prompts: frame range to prompt, for example "
+        "[{0-7: a red circle, 8-15: a blue circle}]",
+    )
+    two_passes: bool = option(
+        False,
+        "guidance asks the network twice a step rather than once with twice the rows: "
+        "slower, about half the memory",
+    )
+    told_fps: int = option(
+        0,
+        "frames per second told to a network that wants to know (VideoCrafter2); 0: as fps",
+        minimum=0,
+    )
+    start: str = option(
+        "",
+        "npz with x_T (videos, channels, frames, height, width): noise to start from, such as the "
+        "latents/*.npz of a run",
+    )
     keep_latents: bool = option(True, "leave latents/NAME.npz (x_T and latents) beside the videos")
-    preview_every: int = option(0, "decode the predicted clean sample every so many steps to preview/; 0: never", minimum=0)
+    preview_every: int = option(
+        0, "decode the predicted clean sample every so many steps to preview/; 0: never", minimum=0
+    )
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

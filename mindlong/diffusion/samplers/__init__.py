@@ -1,15 +1,17 @@
 """Samplers: from noise to a sample, all with one signature.
 
-    sample_NAME(model, x_T, schedule, steps, ..., noise=None, callback=None, prediction="eps", clip=None, times=None)
+    sample_NAME(model, x_T, schedule, steps, ..., noise=None, callback=None, prediction="eps",
+    clip=None, times=None)
 
-- `model(x, t) -> prediction`: (B, ...) float32 and (B,) int32 timesteps in, (B, ...) out. Guidance wraps it
-  (diffusion/guidance.py).
+- `model(x, t) -> prediction`: (B, ...) float32 and (B,) int32 timesteps in, (B, ...) out. Guidance
+  wraps it (diffusion/guidance.py).
 - `x_T`: (B, ...) float32, standard normal (or whatever a `times` that starts later expects).
-- `noise(step_index) -> array`: broadcastable to x; index 0 is the first, noisiest step. Asked only where a step adds
-  noise, so a
-  tape of one array per step replays alike whether or not an original draws noise it then throws away.
-- `callback(step, total, x0) -> stop?`: after each model call, step from 1; true ends the run, which then returns this
-  x0.
+- `noise(step_index) -> array`: broadcastable to x; index 0 is the first, noisiest step. Asked only
+  where a step adds noise, so a
+  tape of one array per step replays alike whether or not an original draws noise it then throws
+  away.
+- `callback(step, total, x0) -> stop?`: after each model call, step from 1; true ends the run, which
+  then returns this x0.
 - `clip(x0) -> x0`: thresholding of each predicted clean sample (diffusion/thresholding.py).
 - `times`: timesteps to visit, descending, instead of the sampler's own.
 

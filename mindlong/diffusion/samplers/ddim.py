@@ -19,8 +19,8 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 class DdimFlavour:
     """What published DDIM samplers disagree on.
 
-    `previous`: a step leads to the next timestep of the list ("next") or T // steps below ("stride"; differs if steps
-    does not
+    `previous`: a step leads to the next timestep of the list ("next") or T // steps below
+    ("stride"; differs if steps does not
     divide T). `final`: the last step ends in the clean sample ("clean") or at timestep 0 ("first").
     """
 
@@ -71,30 +71,45 @@ def sample_ddim(
 ) -> np.ndarray:
     """A sample by DDIM; arguments and errors as in `mindlong.diffusion.samplers`.
 
-    Any number of steps from 1 to T. `eta` 0 is deterministic, 1 adds as much noise as DDPM. VideoCrafter2's dynamic
-    scale is a
+    Any number of steps from 1 to T. `eta` 0 is deterministic, 1 adds as much noise as DDPM.
+    VideoCrafter2's dynamic scale is a
     property of the schedule (`schedule.with_signal_scale(videocrafter_scale())`).
     """
     if not 0 <= eta <= 1:
         raise ConfigError(f"eta is {eta}; it must be between 0 (deterministic) and 1 (as DDPM).")
     flavour = flavour_of(flavour)
-    times = flavour.times(schedule.timesteps, steps) if times is None else check_times(times, schedule.timesteps)
+    times = (
+        flavour.times(schedule.timesteps, steps)
+        if times is None
+        else check_times(times, schedule.timesteps)
+    )
     levels, after = [schedule.level(t) for t in times], flavour.after(schedule, times, steps)
 
     def update(step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray) -> np.ndarray:
         spread = eta * spread_of(levels[step], after[step])
         return add(move(x0, eps, after[step], spread), spread, noise, step)
 
-    return walk(Denoiser(model, prediction, clip, flavour.rederive_eps), x_T, times, levels, update, callback)
+    return walk(
+        Denoiser(model, prediction, clip, flavour.rederive_eps),
+        x_T,
+        times,
+        levels,
+        update,
+        callback,
+    )
 
 
 def move(x0: np.ndarray, eps: np.ndarray, level: Level, spread: float = 0.0) -> np.ndarray:
-    """The sample at `level` on the line from x0 to eps, leaving room for fresh noise of deviation `spread`."""
+    """The sample at `level` on the line from x0 to eps, leaving room for fresh noise of deviation
+    `spread`.
+    """
     return level.signal * x0 + max(level.sigma**2 - spread**2, 0.0) ** 0.5 * eps
 
 
 def spread_of(level: Level, after: Level) -> float:
-    """The deviation of the noise that DDPM would add in the step from `level` to `after` (eq. 16 with eta 1)."""
+    """The deviation of the noise that DDPM would add in the step from `level` to `after` (eq. 16
+    with eta 1).
+    """
     kept = (level.alpha / after.alpha) ** 2
     return max((after.sigma / level.sigma) ** 2 * (1.0 - kept), 0.0) ** 0.5
 

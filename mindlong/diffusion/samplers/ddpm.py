@@ -1,4 +1,6 @@
-"""Ancestral sampling (DDPM, arXiv 2006.11239): each step draws from the posterior q(x_prev | x_t, x0)."""
+"""Ancestral sampling (DDPM, arXiv 2006.11239): each step draws from the posterior q(x_prev | x_t,
+x0).
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,14 @@ def sample_ddpm(
 ) -> np.ndarray:
     """A sample by ancestral sampling; arguments and errors as in `mindlong.diffusion.samplers`.
 
-    Without `steps` all T timesteps are visited, as Video Diffusion Models do. `variance` is the posterior's ("small")
-    or beta
+    Without `steps` all T timesteps are visited, as Video Diffusion Models do. `variance` is the
+    posterior's ("small") or beta
     ("large"). The last step adds no noise; with a clip the result is within its bounds.
     """
     if variance not in VARIANCES:
-        raise ConfigError(f"variance is {variance!r}; it must be small or large.{did_you_mean(variance, VARIANCES)}")
+        raise ConfigError(
+            f"variance is {variance!r}; it must be small or large.{did_you_mean(variance, VARIANCES)}"
+        )
     total = schedule.timesteps
     times = times_of(spacing, total, steps or total) if times is None else check_times(times, total)
     levels = [schedule.level(t) for t in times] + [CLEAN]
@@ -50,9 +54,15 @@ def sample_ddpm(
 
 
 def posterior(level: Level, previous: Level, variance: str = "small") -> tuple[float, float, float]:
-    """The posterior of the step from `level` to `previous`: factor of x0, factor of x, standard deviation."""
+    """The posterior of the step from `level` to `previous`: factor of x0, factor of x, standard
+    deviation.
+    """
     kept = (level.alpha / previous.alpha) ** 2  # 1 - beta of the (possibly longer) step
     of_x = kept**0.5 * previous.sigma**2 / level.sigma**2
     small = (1.0 - kept) * previous.sigma**2 / level.sigma**2
     large = 1.0 - kept if previous.sigma else 0.0
-    return previous.signal - of_x * level.signal, of_x, (small if variance == "small" else large) ** 0.5
+    return (
+        previous.signal - of_x * level.signal,
+        of_x,
+        (small if variance == "small" else large) ** 0.5,
+    )

@@ -1,5 +1,5 @@
-"""DPM-Solver++(2M), arXiv 2211.01095 algorithm 2, and its SDE form: second order from the last two predicted clean
-samples.
+"""DPM-Solver++(2M), arXiv 2211.01095 algorithm 2, and its SDE form: second order from the last two
+predicted clean samples.
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ def sample_dpm_solver(
     offset: int = 0,
     order: int = 2,
 ) -> np.ndarray:
-    """A sample by DPM-Solver++(2M), midpoint form; arguments and errors as in `mindlong.diffusion.samplers`.
+    """A sample by DPM-Solver++(2M), midpoint form; arguments and errors as in
+    `mindlong.diffusion.samplers`.
 
-    The first step and the last (to the clean sample) are of first order, as published. `noise` is not used.
+    The first step and the last (to the clean sample) are of first order, as published. `noise` is
+    not used.
     """
     solver = _Solver(schedule, _times(times, spacing, schedule, steps, offset), None, False, order)
-    return walk(Denoiser(model, prediction, clip), x_T, solver.times, solver.levels, solver, callback)
+    return walk(
+        Denoiser(model, prediction, clip), x_T, solver.times, solver.levels, solver, callback
+    )
 
 
 def sample_dpm_solver_sde(
@@ -54,14 +58,18 @@ def sample_dpm_solver_sde(
     offset: int = 0,
     order: int = 2,
 ) -> np.ndarray:
-    """The stochastic form, SDE-DPM-Solver++(2M): as `sample_dpm_solver`, with fresh noise at every step but the
-    last.
+    """The stochastic form, SDE-DPM-Solver++(2M): as `sample_dpm_solver`, with fresh noise at every
+    step but the last.
     """
     solver = _Solver(schedule, _times(times, spacing, schedule, steps, offset), noise, True, order)
-    return walk(Denoiser(model, prediction, clip), x_T, solver.times, solver.levels, solver, callback)
+    return walk(
+        Denoiser(model, prediction, clip), x_T, solver.times, solver.levels, solver, callback
+    )
 
 
-def _times(times: Sequence[int] | None, spacing: str, schedule: Schedule, steps: int, offset: int) -> list[int]:
+def _times(
+    times: Sequence[int] | None, spacing: str, schedule: Schedule, steps: int, offset: int
+) -> list[int]:
     if times is not None:
         return check_times(times, schedule.timesteps)
     return with_end_dropped(spacing, schedule.timesteps, steps, offset)
@@ -70,7 +78,14 @@ def _times(times: Sequence[int] | None, spacing: str, schedule: Schedule, steps:
 class _Solver:
     """The update rule with its memory of the last predicted clean sample."""
 
-    def __init__(self, schedule: Schedule, times: list[int], noise: Noise | None, stochastic: bool, order: int):
+    def __init__(
+        self,
+        schedule: Schedule,
+        times: list[int],
+        noise: Noise | None,
+        stochastic: bool,
+        order: int,
+    ):
         self.times, self.noise, self.stochastic, self.order = times, noise, stochastic, order
         self.levels = [floored(schedule.level(t)) for t in times] + [CLEAN]
         self.previous_x0: np.ndarray | None = None
@@ -91,7 +106,9 @@ class _Solver:
         )
 
     def _extrapolate(self, step: int, x0: np.ndarray) -> np.ndarray:
-        """x0 carried half a step on along the line through the last two (first order: x0 itself)."""
+        """x0 carried half a step on along the line through the last two (first order: x0
+        itself).
+        """
         if self.order == 1 or self.previous_x0 is None or step == len(self.times) - 1:
             return x0
         before, now, after = (log_snr(level) for level in self.levels[step - 1 : step + 2])
@@ -104,6 +121,8 @@ def log_snr(level: Level) -> float:
 
 
 def floored(level: Level) -> Level:
-    """`level` with alpha^2 at least 2^-24: solvers in log-SNR cannot start from no signal at all."""
+    """`level` with alpha^2 at least 2^-24: solvers in log-SNR cannot start from no signal at
+    all.
+    """
     squared = max(level.alpha**2, 2.0**-24)
     return Level(squared**0.5, (1.0 - squared) ** 0.5, level.signal_scale)

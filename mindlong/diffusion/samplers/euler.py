@@ -1,5 +1,5 @@
-"""Euler's method in the variance-exploding picture (EDM, arXiv 2206.00364): y = x / alpha = x0 + s eps, with s =
-sigma / alpha.
+"""Euler's method in the variance-exploding picture (EDM, arXiv 2206.00364): y = x / alpha = x0 + s
+eps, with s = sigma / alpha.
 """
 
 from __future__ import annotations
@@ -31,11 +31,15 @@ def sample_euler(
     spacing: str = "leading",
     offset: int = 1,
 ) -> np.ndarray:
-    """A sample by Euler steps; arguments and errors as in `mindlong.diffusion.samplers`. `noise` is not used.
+    """A sample by Euler steps; arguments and errors as in `mindlong.diffusion.samplers`. `noise` is
+    not used.
 
-    With spacing "linspace" the timesteps are not rounded: the model is then asked at fractional timesteps (float32).
+    With spacing "linspace" the timesteps are not rounded: the model is then asked at fractional
+    timesteps (float32).
     """
-    return _sample(model, x_T, schedule, steps, None, 0.0, callback, prediction, clip, times, spacing, offset)
+    return _sample(
+        model, x_T, schedule, steps, None, 0.0, callback, prediction, clip, times, spacing, offset
+    )
 
 
 def sample_euler_ancestral(
@@ -52,8 +56,12 @@ def sample_euler_ancestral(
     spacing: str = "leading",
     offset: int = 1,
 ) -> np.ndarray:
-    """Ancestral Euler: each step goes down further and returns with fresh noise. As `sample_euler`, with noise."""
-    return _sample(model, x_T, schedule, steps, noise, 1.0, callback, prediction, clip, times, spacing, offset)
+    """Ancestral Euler: each step goes down further and returns with fresh noise. As `sample_euler`,
+    with noise.
+    """
+    return _sample(
+        model, x_T, schedule, steps, noise, 1.0, callback, prediction, clip, times, spacing, offset
+    )
 
 
 def _sample(
@@ -74,8 +82,8 @@ def _sample(
         times = _times(spacing, schedule.timesteps, steps, offset)
     levels = [level_between(schedule, t) for t in times]
     spreads = [level.sigma / level.signal for level in levels] + [0.0]
-    # one denoising loop serves every sampler, in x; the published start is y = s x_T, or sqrt(s^2 + 1) x_T (= x_T in
-    # x) for leading
+    # one denoising loop serves every sampler, in x; the published start is y = s x_T, or sqrt(s^2 +
+    # 1) x_T (= x_T in x) for leading
     start = 1.0 if spacing == "leading" else levels[0].sigma
 
     def update(step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray) -> np.ndarray:
@@ -98,10 +106,17 @@ def _times(spacing: str, timesteps: int, steps: int, offset: int) -> list[float]
 
 
 def level_between(schedule: Schedule, t: float) -> Level:
-    """The level of a fractional timestep: s = sigma / alpha interpolated between its two neighbours."""
+    """The level of a fractional timestep: s = sigma / alpha interpolated between its two
+    neighbours.
+    """
     if not 0 <= t <= schedule.timesteps - 1:
-        raise ConfigError(f"Timestep {t} is out of range; this schedule has timesteps 0 to {schedule.timesteps - 1}.")
-    low, high = floored(schedule.level(int(t))), floored(schedule.level(min(int(t) + 1, schedule.timesteps - 1)))
+        raise ConfigError(
+            f"Timestep {t} is out of range; this schedule has timesteps 0 to {schedule.timesteps - 1}."
+        )
+    low, high = (
+        floored(schedule.level(int(t))),
+        floored(schedule.level(min(int(t) + 1, schedule.timesteps - 1))),
+    )
     part = t - int(t)
     s = (1 - part) * low.sigma / low.alpha + part * high.sigma / high.alpha
     alpha = 1.0 / (1.0 + s * s) ** 0.5

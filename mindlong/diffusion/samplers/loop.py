@@ -1,4 +1,6 @@
-"""What every sampler shares: asking the model for a clean sample, walking the timesteps, checking the noise."""
+"""What every sampler shares: asking the model for a clean sample, walking the timesteps, checking
+the noise.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from mindlong.utils.errors import ConfigError
 
 Noise = Callable[[int], np.ndarray]
 Callback = Callable[[int, int, np.ndarray], object]
-Update = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # (step, x, x0, eps) -> next x
+Update = Callable[
+    [int, np.ndarray, np.ndarray, np.ndarray], np.ndarray
+]  # (step, x, x0, eps) -> next x
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,9 @@ class Denoiser:
     model: Model
     prediction: str = "eps"
     clip: Clip | None = None
-    rederive_eps: bool = True  # after clipping, the noise that fits the clipped x0 rather than the one predicted
+    rederive_eps: bool = (
+        True  # after clipping, the noise that fits the clipped x0 rather than the one predicted
+    )
 
     def __post_init__(self) -> None:
         check_prediction(self.prediction)
@@ -41,7 +47,9 @@ class Denoiser:
             raise ConfigError(
                 f"The model returned shape {out.shape} for a sample of shape {x.shape}; a sampler needs them equal."
             )
-        x0 = to_x0(self.prediction, x, out, level.alpha, level.sigma) / np.float32(level.signal_scale)
+        x0 = to_x0(self.prediction, x, out, level.alpha, level.sigma) / np.float32(
+            level.signal_scale
+        )
         if self.clip is None:
             return x0, to_eps(self.prediction, x, out, level.alpha, level.sigma)
         x0 = self.clip(x0)
@@ -51,10 +59,11 @@ class Denoiser:
 
 
 class Keeper:
-    """A callback that can also save where a run is and take it up again: `after` is told what `found` has to give back.
+    """A callback that can also save where a run is and take it up again: `after` is told what
+    `found` has to give back.
 
-    `found` is (steps done, x, memory) of an earlier run or None; memory is the sampler's last predicted clean sample, if
-    it uses one.
+    `found` is (steps done, x, memory) of an earlier run or None; memory is the sampler's last
+    predicted clean sample, if it uses one.
     """
 
     found: tuple[int, np.ndarray, np.ndarray | None] | None = None
@@ -75,10 +84,15 @@ def walk(
     update: Update,
     callback: Callback | None = None,
 ) -> np.ndarray:
-    """Denoise `x` along `times`; `levels[i]` is the noise level at times[i]. Returns the last x, or x0 where the
-    callback stopped. A callback that is a `Keeper` is told of every step and may start the walk in the middle.
+    """Denoise `x` along `times`; `levels[i]` is the noise level at times[i]. Returns the last x, or
+    x0 where the callback stopped. A callback that is a `Keeper` is told of every step and may start
+    the walk in the middle.
     """
-    x, keeper, done = np.asarray(x, np.float32), callback if isinstance(callback, Keeper) else Keeper(), 0
+    x, keeper, done = (
+        np.asarray(x, np.float32),
+        callback if isinstance(callback, Keeper) else Keeper(),
+        0,
+    )
     if keeper.found is not None:
         done, x, update.previous_x0 = keeper.found
     for step, (t, level) in enumerate(zip(times, levels, strict=False)):

@@ -1,7 +1,9 @@
-"""The 910A kernels on the CPU twin: what they compute, whether their synchronisation holds, and what bounds them.
+"""The 910A kernels on the CPU twin: what they compute, whether their synchronisation holds, and
+what bounds them.
 
-The twin checks sizes and alignment of every instruction, that no core touches another's output, and that flags and
-barriers order every access to on-chip memory (a hazard is an error). Its clocks know each pipe's rate and nothing else.
+The twin checks sizes and alignment of every instruction, that no core touches another's output, and
+that flags and barriers order every access to on-chip memory (a hazard is an error). Its clocks know
+each pipe's rate and nothing else.
 
 Legend: R rows (batch * heads), S queries, T keys, D width of a head.
 """
@@ -34,7 +36,9 @@ class TwinError(Exception):
 
 @dataclass(frozen=True)
 class Rates:
-    """Bytes a cycle of the pipes, and cycles of what costs more; the defaults are the platform file's of the 910A."""
+    """Bytes a cycle of the pipes, and cycles of what costs more; the defaults are the platform
+    file's of the 910A.
+    """
 
     gm_read: float = 32
     gm_write: float = 32
@@ -51,7 +55,9 @@ class Rates:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run cost: cycles of the slowest core, cycles that each pipe of all cores was busy, bytes, products."""
+    """What a run cost: cycles of the slowest core, cycles that each pipe of all cores was busy,
+    bytes, products.
+    """
 
     span: float
     busy: dict[str, float]
@@ -65,7 +71,9 @@ class Report:
         return max(self.busy, key=self.busy.get)
 
     def of_peak(self, products: float) -> float:
-        """Share of the cube's peak that `products` useful multiplications reach if the busiest pipe never waits."""
+        """Share of the cube's peak that `products` useful multiplications reach if the busiest pipe
+        never waits.
+        """
         return products / 4096 / self.busy[self.bound]
 
 
@@ -80,13 +88,19 @@ class Gradients:
 
 
 def compile_twin(source: Path = SOURCE) -> Path:
-    """The shared library of the kernels and the twin, compiled if it is not in the cache. Raises BuildError."""
-    from mindlong.ops.native.build import build  # loads MindSpore, which running the twin does not need
+    """The shared library of the kernels and the twin, compiled if it is not in the cache. Raises
+    BuildError.
+    """
+    from mindlong.ops.native.build import (
+        build,
+    )  # loads MindSpore, which running the twin does not need
 
     root = source.parent.parent
     files = sorted(p for p in root.rglob("*") if p.suffix in (".h", ".cpp"))
     digest = hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()[:16]
-    return build(source, (*FLAGS, f"-I{source.parent}", f"-I{source.parent / 'host'}", f"-DKERNELS_{digest}"))
+    return build(
+        source, (*FLAGS, f"-I{source.parent}", f"-I{source.parent / 'host'}", f"-DKERNELS_{digest}")
+    )
 
 
 @functools.lru_cache(None)
@@ -95,10 +109,19 @@ def library(path: Path | None = None) -> ctypes.CDLL:
     return ctypes.CDLL(str(path or compile_twin()))
 
 
-def run(kernel: int, shape: tuple[int, ...], arrays: list[np.ndarray], cores: int = 2, rates: Rates | None = None,
-        watch: bool = True, limits: list[int] | None = None, twin: ctypes.CDLL | None = None) -> Report:
-    """One launch: kernel 0, 1 or 2 of `layout.OPERATORS` on (R, S, T, D, batch) and contiguous arrays, inputs first;
-    `limits`: their sizes in bytes where the kernel is to believe in a larger shape.
+def run(
+    kernel: int,
+    shape: tuple[int, ...],
+    arrays: list[np.ndarray],
+    cores: int = 2,
+    rates: Rates | None = None,
+    watch: bool = True,
+    limits: list[int] | None = None,
+    twin: ctypes.CDLL | None = None,
+) -> Report:
+    """One launch: kernel 0, 1 or 2 of `layout.OPERATORS` on (R, S, T, D, batch) and contiguous
+    arrays, inputs first; `limits`: their sizes in bytes where the kernel is to believe in a larger
+    shape.
 
     Raises TwinError.
     """
@@ -109,15 +132,28 @@ def run(kernel: int, shape: tuple[int, ...], arrays: list[np.ndarray], cores: in
     numbers = (ctypes.c_double * 11)(*vars(rates or Rates()).values())
     sizes = None if limits is None else (ctypes.c_int64 * len(limits))(*limits)
     message, out = ctypes.create_string_buffer(400), (ctypes.c_double * 11)()
-    done = (twin or library()).twin_run(kernel, (ctypes.c_int * 5)(*shape), cores, pointers, numbers, watch, sizes, message, out)
+    done = (twin or library()).twin_run(
+        kernel, (ctypes.c_int * 5)(*shape), cores, pointers, numbers, watch, sizes, message, out
+    )
     if done:
         raise TwinError(message.value.decode())
-    return Report(out[4], dict(zip(PIPES, out[5:], strict=True)), out[0] + out[1], out[2], int(out[3]))
+    return Report(
+        out[4], dict(zip(PIPES, out[5:], strict=True)), out[0] + out[1], out[2], int(out[3])
+    )
 
 
-def forward(q_RSD: np.ndarray, k_RTD: np.ndarray, v_RTD: np.ndarray, scale: float, heads: int = 1,
-            visible: Visible | None = None, **how) -> tuple[np.ndarray, np.ndarray, Report]:
-    """o (R, S, D), the tails of the log-sums, and what it cost, for float16 arrays; `how` as in `run`."""
+def forward(
+    q_RSD: np.ndarray,
+    k_RTD: np.ndarray,
+    v_RTD: np.ndarray,
+    scale: float,
+    heads: int = 1,
+    visible: Visible | None = None,
+    **how,
+) -> tuple[np.ndarray, np.ndarray, Report]:
+    """o (R, S, D), the tails of the log-sums, and what it cost, for float16 arrays; `how` as in
+    `run`.
+    """
     rows, queries, width = q_RSD.shape
     out, logsum = np.empty_like(q_RSD), np.empty(tails(rows, queries), np.float16)
     steer = control(rows // heads, heads, k_RTD.shape[1], scale, visible)
@@ -126,14 +162,26 @@ def forward(q_RSD: np.ndarray, k_RTD: np.ndarray, v_RTD: np.ndarray, scale: floa
     return out, logsum, report
 
 
-def backward(q_RSD: np.ndarray, k_RTD: np.ndarray, v_RTD: np.ndarray, o_RSD: np.ndarray, logsum: np.ndarray, do_RSD: np.ndarray,
-             scale: float, heads: int = 1, visible: Visible | None = None, **how) -> Gradients:
+def backward(
+    q_RSD: np.ndarray,
+    k_RTD: np.ndarray,
+    v_RTD: np.ndarray,
+    o_RSD: np.ndarray,
+    logsum: np.ndarray,
+    do_RSD: np.ndarray,
+    scale: float,
+    heads: int = 1,
+    visible: Visible | None = None,
+    **how,
+) -> Gradients:
     """Gradients from what `forward` gave and the gradient of o; `how` as in `run`."""
     rows, queries, width = q_RSD.shape
     shape = (rows, queries, k_RTD.shape[1], width, rows // heads)
     steer = control(rows // heads, heads, k_RTD.shape[1], scale, visible)
     delta, scaled, dq = np.empty_like(logsum), np.empty_like(q_RSD), np.empty_like(q_RSD)
-    first = run(1, shape, [q_RSD, k_RTD, v_RTD, steer, o_RSD, logsum, do_RSD, delta, scaled, dq], **how)
+    first = run(
+        1, shape, [q_RSD, k_RTD, v_RTD, steer, o_RSD, logsum, do_RSD, delta, scaled, dq], **how
+    )
     dk, dv = np.empty_like(k_RTD), np.empty_like(v_RTD)
     second = run(2, shape, [k_RTD, v_RTD, steer, logsum, do_RSD, delta, scaled, dk, dv], **how)
     return Gradients(dq, dk, dv, (first, second))

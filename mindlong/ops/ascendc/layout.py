@@ -1,7 +1,8 @@
-"""What the operators of the 910A take and give, beside the tensors: one array of control, and strips of tails.
+"""What the operators of the 910A take and give, beside the tensors: one array of control, and
+strips of tails.
 
-The kernels read int32 control = heads, scale (float32, its bits), frames back (-1: no window), frames ahead, tokens of a
-frame, three zeros, then for each batch row the number of keys that count.
+The kernels read int32 control = heads, scale (float32, its bits), frames back (-1: no window),
+frames ahead, tokens of a frame, three zeros, then for each batch row the number of keys that count.
 """
 
 from __future__ import annotations
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
 ROWS, LANES = 128, 16  # rows of a tile, and halves of a tail
 STEP, WIDEST = 16, 160  # widths of a head
 FORWARD, BACKWARD_QUERIES, BACKWARD_KEYS = OPERATORS = (
-    "MindlongAttentionForward", "MindlongAttentionBackwardQueries", "MindlongAttentionBackwardKeys")
+    "MindlongAttentionForward",
+    "MindlongAttentionBackwardQueries",
+    "MindlongAttentionBackwardKeys",
+)
 
 
-def control(batch: int, heads: int, keys: int, scale: float, visible: Visible | None = None) -> np.ndarray:
+def control(
+    batch: int, heads: int, keys: int, scale: float, visible: Visible | None = None
+) -> np.ndarray:
     """int32 (8 + batch,) for tensors of `batch` rows of `heads` heads and `keys` keys."""
     out = np.zeros(8 + batch, np.int32)
     out[:5] = heads, np.float32(scale).view(np.int32), -1, 0, 1
@@ -36,11 +42,15 @@ def padded(width: int) -> int:
 
 
 def tails(rows: int, queries: int) -> tuple[int, int, int, int]:
-    """Shape of the log-sums (and deltas) of `rows` = batch * heads rows of `queries` queries: a tail of float16 for each."""
+    """Shape of the log-sums (and deltas) of `rows` = batch * heads rows of `queries` queries: a
+    tail of float16 for each.
+    """
     return rows, -(-queries // ROWS), ROWS, LANES
 
 
 def from_tails(tails_RBQL: np.ndarray, queries: int) -> np.ndarray:
-    """float64 (rows, queries): the numbers that tails stand for, -(512 a + b + c / 4096) in three halves."""
+    """float64 (rows, queries): the numbers that tails stand for, -(512 a + b + c / 4096) in three
+    halves.
+    """
     t = tails_RBQL.astype(np.float64)
     return -(512 * t[..., 0] + t[..., 1] + t[..., 2] / 4096).reshape(len(t), -1)[:, :queries]

@@ -1,7 +1,8 @@
 """Compares the 910A operators with the plain form, and times both.
 
     python -m mindlong.ops.ascendc.verify           on a 910A, with the operators built
-    python -m mindlong.ops.ascendc.verify --twin    the kernels' source on the CPU twin: numbers and what bounds them
+    python -m mindlong.ops.ascendc.verify --twin    the kernels' source on the CPU twin: numbers and
+    what bounds them
 
 Exit code 0: all within the tolerance; 1: not, or no 910A is here.
 """
@@ -36,7 +37,10 @@ class Case:
         """q, k, v and the gradient of the output, float16 (batch, heads, length, width)."""
         rng = np.random.default_rng(0)
         lengths = (self.queries, self.keys, self.keys, self.queries)
-        return tuple(rng.standard_normal((self.batch, self.heads, n, self.width)).astype(np.float16) for n in lengths)
+        return tuple(
+            rng.standard_normal((self.batch, self.heads, n, self.width)).astype(np.float16)
+            for n in lengths
+        )
 
 
 CASES = (
@@ -56,7 +60,9 @@ def plain(case: Case, arrays: tuple[np.ndarray, ...]) -> list[np.ndarray]:
     """o, dq, dk and dv in float64."""
     q, k, v, do = (x.astype(np.float64) for x in arrays)
     scale = case.width**-0.5
-    scores = np.where(case.visible.seen(case.queries, case.keys)[:, None], q @ k.swapaxes(2, 3) * scale, -np.inf)
+    scores = np.where(
+        case.visible.seen(case.queries, case.keys)[:, None], q @ k.swapaxes(2, 3) * scale, -np.inf
+    )
     p = np.exp(scores - scores.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     o = p @ v
@@ -78,10 +84,16 @@ def on_twin(case: Case) -> tuple[list[np.ndarray], str]:
     o, logsum, first = emulate.forward(q, k, v, scale, case.heads, case.visible, cores=1)
     g = emulate.backward(q, k, v, o, logsum, do, scale, case.heads, case.visible, cores=1)
     products = case.visible.seen(case.queries, case.keys).sum() * len(q) * case.width
-    products = products / (1 if case.visible.key_counts else case.batch) if case.batch > 1 else products
-    words = [f"{n} {r.of_peak(m * products):.0%} of the cube, bound by {r.bound}"
-             for n, m, r in zip(("forward", "dq", "dk dv"), (2, 3, 4), (first, *g.reports), strict=True)]
-    return [x.reshape(case.batch, case.heads, *x.shape[1:]) for x in (o, g.dq, g.dk, g.dv)], "; ".join(words)
+    products = (
+        products / (1 if case.visible.key_counts else case.batch) if case.batch > 1 else products
+    )
+    words = [
+        f"{n} {r.of_peak(m * products):.0%} of the cube, bound by {r.bound}"
+        for n, m, r in zip(("forward", "dq", "dk dv"), (2, 3, 4), (first, *g.reports), strict=True)
+    ]
+    return [
+        x.reshape(case.batch, case.heads, *x.shape[1:]) for x in (o, g.dq, g.dk, g.dv)
+    ], "; ".join(words)
 
 
 class OnDevice:
@@ -115,7 +127,9 @@ class OnDevice:
         self.ms, self.ops, self.ours, self.plain = ms, ops, Ours, Plain
 
     def answers(self, case: Case) -> tuple[list[np.ndarray], str]:
-        """o, dq, dk, dv and the time of a forward pass, of forward and backward, and of the plain form's."""
+        """o, dq, dk, dv and the time of a forward pass, of forward and backward, and of the plain
+        form's.
+        """
         v = case.visible
         cell = self.ours(case.width**-0.5, (v.key_counts, v.back, v.ahead, v.unit))
         q, k, v, do = (self.ms.Tensor(x) for x in case.draw())
@@ -166,8 +180,12 @@ def compare(case: Case, answers) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m mindlong.ops.ascendc.verify", description=__doc__.splitlines()[0])
-    parser.add_argument("--twin", action="store_true", help="run the kernels' source on the CPU twin")
+    parser = argparse.ArgumentParser(
+        prog="python -m mindlong.ops.ascendc.verify", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--twin", action="store_true", help="run the kernels' source on the CPU twin"
+    )
     args = parser.parse_args(argv)
     reason = None if args.twin else no_device()
     if reason:

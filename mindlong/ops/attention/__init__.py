@@ -3,15 +3,18 @@
 Cells, made in `__init__` and called in `construct`:
 
     Attention(heads, scale)       q (B, N, S, D), k and v (B, N, T, D)[, mask]
-    TokenAttention(heads, scale)  q (R, S, N*D), k and v (R, T, N*D): heads side by side, as a projection leaves them
-    FrameAttention(heads, scale, policy, in_time)
-                                  q, k, v (B, F, P, N*D): a key/value policy says which frames a frame reads
+    TokenAttention(heads, scale)  q (R, S, N*D), k and v (R, T, N*D): heads side by side, as a
+    projection leaves them FrameAttention(heads, scale, policy, in_time)
+                                  q, k, v (B, F, P, N*D): a key/value policy says which frames a
+                                      frame reads
 
-Which backend computes them is decided by `mindlong.ops.attention.table` while the graph is compiled, when shapes and types are
-known, and logged once. `use("math")` forces one for the cells called from then on; one that cannot serve raises ConfigError with
-the limit it breaks. Masks are constants: they get no gradient, on any backend.
+Which backend computes them is decided by `mindlong.ops.attention.table` while the graph is
+compiled, when shapes and types are known, and logged once. `use("math")` forces one for the cells
+called from then on; one that cannot serve raises ConfigError with the limit it breaks. Masks are
+constants: they get no gradient, on any backend.
 
-Legend: B batch, N heads, S queries, T keys, D width of a head, R rows, F frames, P pixels of a frame, C = N*D.
+Legend: B batch, N heads, S queries, T keys, D width of a head, R rows, F frames, P pixels of a
+frame, C = N*D.
 """
 
 from __future__ import annotations
@@ -34,12 +37,15 @@ _forced = {"backend": "auto"}
 
 
 def use(backend: str) -> None:
-    """Force a backend by its name in the table, or "auto". For the configuration's `attention.backend`.
+    """Force a backend by its name in the table, or "auto". For the configuration's
+    `attention.backend`.
 
     Raises ConfigError for a name that is none.
     """
     if backend not in ("auto", *BACKENDS):
-        raise ConfigError(f"attention.backend is {backend!r}.{did_you_mean(backend, ('auto', *BACKENDS))}")
+        raise ConfigError(
+            f"attention.backend is {backend!r}.{did_you_mean(backend, ('auto', *BACKENDS))}"
+        )
     _forced["backend"] = backend
 
 
@@ -52,20 +58,34 @@ def _chosen(dtype, shape_BNSD, keys, mask_kind, train, native) -> str:
     absent = flash_910a.missing()
     if absent:
         missing["flash_910a"] = absent
-    choice = choose(device.chip(), name, width, mask_kind, direction, (queries, keys), heads=heads, rows=rows,
-                    forced=_forced["backend"], missing=missing)
-    log.once(f"attention of {name}, heads of width {width}, mask {mask_kind}, {direction}: {choice.backend} ({choice.reason})")
+    choice = choose(
+        device.chip(),
+        name,
+        width,
+        mask_kind,
+        direction,
+        (queries, keys),
+        heads=heads,
+        rows=rows,
+        forced=_forced["backend"],
+        missing=missing,
+    )
+    log.once(
+        f"attention of {name}, heads of width {width}, mask {mask_kind}, {direction}: {choice.backend} ({choice.reason})"
+    )
     return choice.backend
 
 
 class Attention(nn.Cell):
-    """softmax(q k^T * scale + mask) v: construct(q (B, N, S, D), k (B, N, T, D), v (B, N, T, D)[, mask]) -> (B, N, S, D).
+    """softmax(q k^T * scale + mask) v: construct(q (B, N, S, D), k (B, N, T, D), v (B, N, T, D)[,
+    mask]) -> (B, N, S, D).
 
     Args:
         heads: N.
         scale: factor on the scores, usually 1 / sqrt(D).
 
-    The mask is additive and constant, broadcastable to (B, N, S, T). Raises ConfigError where a forced backend cannot serve.
+    The mask is additive and constant, broadcastable to (B, N, S, T). Raises ConfigError where a
+    forced backend cannot serve.
     """
 
     float32 = True
@@ -73,19 +93,27 @@ class Attention(nn.Cell):
     def __init__(self, heads: int, scale: float) -> None:
         super().__init__()
         self.heads, self.scale, self.native = heads, scale, device.use_native()
-        self.float32 = device.chip() == "cpu"  # the NPUs' kernels take halves and sum in float32 themselves
+        self.float32 = (
+            device.chip() == "cpu"
+        )  # the NPUs' kernels take halves and sum in float32 themselves
         self.chunks, self.operator = ChunkedAttention(scale), None
         if self.native:
             self.kernel = NativeFlash(heads, scale)
         elif device.chip() == "910a" and flash_910a.missing() is None:
             self.operator = flash_910a.operator()
 
-    def construct(self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None = None) -> Tensor:
+    def construct(
+        self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         kind = "none" if mask is None else "bias"
-        backend = _chosen(q_BNSD.dtype, q_BNSD.shape, k_BNTD.shape[2], kind, self.training, self.native)
+        backend = _chosen(
+            q_BNSD.dtype, q_BNSD.shape, k_BNTD.shape[2], kind, self.training, self.native
+        )
         return self._by(backend, q_BNSD, k_BNTD, v_BNTD, mask)
 
-    def _by(self, backend: str, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None) -> Tensor:
+    def _by(
+        self, backend: str, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None
+    ) -> Tensor:
         if backend == "native":
             return self.kernel(q_BNSD, k_BNTD, v_BNTD, mask)
         if mask is not None:
@@ -100,7 +128,9 @@ class Attention(nn.Cell):
 
 
 class TokenAttention(Attention):
-    """The same for heads side by side: construct(q (R, S, C), k (R, T, C), v (R, T, C)) -> (R, S, C)."""
+    """The same for heads side by side: construct(q (R, S, C), k (R, T, C), v (R, T, C)) -> (R, S,
+    C).
+    """
 
     def construct(self, q_RSC: Tensor, k_RTC: Tensor, v_RTC: Tensor) -> Tensor:
         rows, queries, width = q_RSC.shape
@@ -113,7 +143,9 @@ class TokenAttention(Attention):
 
     def _split(self, x_RSC: Tensor) -> Tensor:
         rows, length, width = x_RSC.shape
-        return x_RSC.reshape((rows, length, self.heads, width // self.heads)).transpose((0, 2, 1, 3))
+        return x_RSC.reshape((rows, length, self.heads, width // self.heads)).transpose(
+            (0, 2, 1, 3)
+        )
 
 
 class FrameAttention(TokenAttention):
@@ -134,14 +166,20 @@ class FrameAttention(TokenAttention):
         missing = reading.padding(self.policy, self.in_time, frames)
         if not missing:
             return self._in_blocks(q_BFPC, k_BFPC, v_BFPC)
-        whole = ops.concat((q_BFPC, q_BFPC[:, -missing:]), 1)  # queries alone: no frame reads the copies
+        whole = ops.concat(
+            (q_BFPC, q_BFPC[:, -missing:]), 1
+        )  # queries alone: no frame reads the copies
         return self._in_blocks(whole, k_BFPC, v_BFPC)[:, :frames]
 
     def _in_blocks(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor) -> Tensor:
         """`construct` with queries in whole blocks of frames."""
         (batch, whole, pixels, width), frames = q_BFPC.shape, k_BFPC.shape[1]
         blocks, read, has_bias = reading.sizes(self.policy, self.in_time, frames)
-        rows = (batch * blocks * pixels, whole // blocks) if self.in_time else (batch * blocks, whole // blocks * pixels)
+        rows = (
+            (batch * blocks * pixels, whole // blocks)
+            if self.in_time
+            else (batch * blocks, whole // blocks * pixels)
+        )
         shape = (rows[0], self.heads, rows[1], width // self.heads)
         keys = read if self.in_time else read * pixels
         kind = "bias" if has_bias else "none"
@@ -152,7 +190,9 @@ class FrameAttention(TokenAttention):
             return self.kernel.frames(q_BFPC, k_BFPC, v_BFPC, self.in_time, index, gathers, bias)
         return self._in_rows(backend, q_BFPC, k_BFPC, v_BFPC, blocks)
 
-    def _in_rows(self, backend: str, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor, blocks: int) -> Tensor:
+    def _in_rows(
+        self, backend: str, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor, blocks: int
+    ) -> Tensor:
         """With the tokens of a row brought together in memory."""
         frames, pixels = k_BFPC.shape[1:3]
         index = reading.gathered(self.policy, self.in_time, frames)
@@ -173,15 +213,21 @@ class FrameAttention(TokenAttention):
         """(B, F, P, C) -> (rows, N, length, D)."""
         batch, frames, pixels, width = x_BFPC.shape
         if self.in_time:
-            x = x_BFPC.reshape((batch, blocks, frames // blocks, pixels, self.heads, width // self.heads))
-            return x.transpose((0, 3, 1, 4, 2, 5)).reshape((batch * pixels * blocks, self.heads, frames // blocks, -1))
+            x = x_BFPC.reshape(
+                (batch, blocks, frames // blocks, pixels, self.heads, width // self.heads)
+            )
+            return x.transpose((0, 3, 1, 4, 2, 5)).reshape(
+                (batch * pixels * blocks, self.heads, frames // blocks, -1)
+            )
         return self._split(x_BFPC.reshape((batch * blocks, frames // blocks * pixels, width)))
 
     def _tokens(self, x: Tensor, shape_BFPC: tuple[int, ...], blocks: int) -> Tensor:
         """The way back from `_rows`."""
         batch, frames, pixels, width = shape_BFPC
         if self.in_time:
-            x = x.reshape((batch, pixels, blocks, self.heads, frames // blocks, width // self.heads))
+            x = x.reshape(
+                (batch, pixels, blocks, self.heads, frames // blocks, width // self.heads)
+            )
             return x.transpose((0, 2, 4, 1, 3, 5)).reshape(shape_BFPC)
         x = x.reshape((batch * blocks, self.heads, frames // blocks * pixels, width // self.heads))
         return x.transpose((0, 2, 1, 3)).reshape(shape_BFPC)

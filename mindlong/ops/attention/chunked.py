@@ -1,4 +1,5 @@
-"""Attention by chunks of queries whose weights are computed again in the backward pass: the fallback for long sequences.
+"""Attention by chunks of queries whose weights are computed again in the backward pass: the
+fallback for long sequences.
 
 Legend: B batch, N heads, S queries, T keys, D width of a head.
 """
@@ -29,8 +30,9 @@ class ChunkedAttention(nn.Cell):
         scale: factor on the scores.
         chunk: queries of a part.
 
-    construct(q (B,N,S,D), k, v (B,N,T,D)[, mask additive, broadcastable to (B,N,S,T)]) -> (B,N,S,D). Of the scores and
-    weights only one part's are alive at a time on an NPU; the CPU's graph runtime keeps every intermediate.
+    construct(q (B,N,S,D), k, v (B,N,T,D)[, mask additive, broadcastable to (B,N,S,T)]) ->
+    (B,N,S,D). Of the scores and weights only one part's are alive at a time on an NPU; the CPU's
+    graph runtime keeps every intermediate.
     """
 
     def __init__(self, scale: float, chunk: int = 1024) -> None:
@@ -39,7 +41,9 @@ class ChunkedAttention(nn.Cell):
         if ms.get_context("mode") == ms.GRAPH_MODE:
             self.part.recompute()
 
-    def construct(self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None = None) -> Tensor:
+    def construct(
+        self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
         length, parts = q_BNSD.shape[2], ()
         for start in range(0, length, self.chunk):
             stop = min(start + self.chunk, length)

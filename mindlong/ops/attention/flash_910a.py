@@ -1,7 +1,9 @@
-"""Flash attention on a 910A: the Ascend C operators of `mindlong/ops/ascendc`, once the user has built them.
+"""Flash attention on a 910A: the Ascend C operators of `mindlong/ops/ascendc`, once the user has
+built them.
 
-Registered by `ops.Custom(func_type="aot")`; the backward pass is two operators of the same source. On a CPU the twin
-offers operators of the same names, so `attend_910a` is tested as a part of a graph.
+Registered by `ops.Custom(func_type="aot")`; the backward pass is two operators of the same source.
+On a CPU the twin offers operators of the same names, so `attend_910a` is tested as a part of a
+graph.
 
 Legend: B batch, N heads, S queries, T keys, D width of a head.
 """
@@ -21,8 +23,14 @@ from mindlong.ops.attention.visible import Visible
 _HEADER = "op_api/include/aclnn_mindlong_attention_forward.h"
 _PORTS = {
     layout.FORWARD: (("q", "k", "v", "control"), ("o", "logsum")),
-    layout.BACKWARD_QUERIES: (("q", "k", "v", "control", "o", "logsum", "dout"), ("delta", "scaled", "dq")),
-    layout.BACKWARD_KEYS: (("k", "v", "control", "logsum", "dout", "delta", "scaled"), ("dk", "dv")),
+    layout.BACKWARD_QUERIES: (
+        ("q", "k", "v", "control", "o", "logsum", "dout"),
+        ("delta", "scaled", "dq"),
+    ),
+    layout.BACKWARD_KEYS: (
+        ("k", "v", "control", "logsum", "dout", "delta", "scaled"),
+        ("dk", "dv"),
+    ),
 }
 
 
@@ -36,7 +44,9 @@ def missing() -> str | None:
 
 
 def _registration(name: str) -> dict:
-    """What MindSpore is told of an operator: names and types of its tensors, as op_host has them."""
+    """What MindSpore is told of an operator: names and types of its tensors, as op_host has
+    them.
+    """
     inputs, outputs = _PORTS[name]
     info = ops.CustomRegOp(name)
     for i, port in enumerate(inputs):
@@ -51,7 +61,9 @@ def _registration(name: str) -> dict:
 def _custom(library: str | None, name: str, shapes, bprop=None):
     count = len(_PORTS[name][1])
     if library is None:
-        return ops.Custom(name, shapes, (ms.float16,) * count, "aot", bprop=bprop, reg_info=_registration(name))
+        return ops.Custom(
+            name, shapes, (ms.float16,) * count, "aot", bprop=bprop, reg_info=_registration(name)
+        )
     return ops.Custom(f"{library}:{name}", shapes, (ms.float16,) * count, "aot", bprop=bprop)
 
 
@@ -61,10 +73,12 @@ def _tails(q: list[int]) -> list[int]:
 
 @functools.lru_cache(None)
 def operator(library: str | None = None):
-    """(q (B,N,S,D), k, v (B,N,T,D) float16, control int32) -> (o, tails of the log-sums), differentiable in q, k and v.
+    """(q (B,N,S,D), k, v (B,N,T,D) float16, control int32) -> (o, tails of the log-sums),
+    differentiable in q, k and v.
 
     Args:
-        library: a shared library with the operators for a CPU (the twin's); None: the ones built with CANN.
+        library: a shared library with the operators for a CPU (the twin's); None: the ones built
+            with CANN.
     """
     queries = _custom(library, layout.BACKWARD_QUERIES, lambda q, k, v, c, o, s, d: (s, q, q))
     keys = _custom(library, layout.BACKWARD_KEYS, lambda k, v, c, s, d, e, q: (k, v))
@@ -82,7 +96,9 @@ def _control(batch, heads, keys, scale, visible) -> Tensor:
     return Tensor(layout.control(batch, heads, keys, scale, Visible(*visible)))
 
 
-def attend_910a(kernel, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, scale: float, visible: tuple = ()) -> Tensor:
+def attend_910a(
+    kernel, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, scale: float, visible: tuple = ()
+) -> Tensor:
     """softmax(q k^T * scale) v over the keys that `visible` leaves, for use inside `construct`.
 
     Args:

@@ -1,8 +1,9 @@
-"""The vendor's flash attention on a 910B: `ops.flash_attention_score`, and how to say to it what is meant.
+"""The vendor's flash attention on a 910B: `ops.flash_attention_score`, and how to say to it what is
+meant.
 
-Sources: the operator's documentation in MindSpore 2.10, and CANN's pages on FlashAttentionScore and on its sparse modes.
-`plan` is a pure function of shapes and of masks known on the host; `attend_910b` does what it says. Gradients are the
-operator's own, through the padding.
+Sources: the operator's documentation in MindSpore 2.10, and CANN's pages on FlashAttentionScore and
+on its sparse modes. `plan` is a pure function of shapes and of masks known on the host;
+`attend_910b` does what it says. Gradients are the operator's own, through the padding.
 
 Legend: B rows, N heads, S queries, T keys, D width of a head.
 """
@@ -37,7 +38,8 @@ class Plan:
         width: D with its padding of zeros.
         scalar_value: the operator's factor on the scores.
         scale_queries: the factor that is on the queries already, or 1.
-        discard: uint8, 1 where a key is not seen, (S, T), (B, 1, S, T) or the compressed triangle; None: everything is seen.
+        discard: uint8, 1 where a key is not seen, (S, T), (B, 1, S, T) or the compressed triangle;
+            None: everything is seen.
     """
 
     rows: int
@@ -51,35 +53,57 @@ class Plan:
     discard: np.ndarray | None
 
 
-def plan(shape_BNSD: tuple[int, ...], keys: int, scale: float, visible: Visible | None = None, bias_rows: int = 0) -> Plan:
+def plan(
+    shape_BNSD: tuple[int, ...],
+    keys: int,
+    scale: float,
+    visible: Visible | None = None,
+    bias_rows: int = 0,
+) -> Plan:
     """Arguments for queries of `shape_BNSD` on `keys` keys.
 
     Args:
         bias_rows: rows of the additive bias, 1 or B; 0: there is none.
 
-    The rules: the width is padded to a multiple of 16 and the scale stays that of the true width. More rows than the
-    operator takes are moved into the heads, which are as independent. With an additive bias the scale goes onto the
-    queries and the operator gets 1, because the two documentations disagree whether the bias is scaled too.
+    The rules: the width is padded to a multiple of 16 and the scale stays that of the true width.
+    More rows than the operator takes are moved into the heads, which are as independent. With an
+    additive bias the scale goes onto the queries and the operator gets 1, because the two
+    documentations disagree whether the bias is scaled too.
 
     Raises:
         ConfigError: a limit of the operator is broken, or a query sees nothing.
     """
     batch, heads, queries, width = shape_BNSD
     if width > WIDEST or max(queries, keys) > LONGEST or min(*shape_BNSD, keys) < 1:
-        raise ConfigError(f"the 910B operator takes heads of width 1 to {WIDEST} and 1 to {LONGEST} tokens; "
-                          f"it got a width of {width}, {queries} queries and {keys} keys")
+        raise ConfigError(
+            f"the 910B operator takes heads of width 1 to {WIDEST} and 1 to {LONGEST} tokens; "
+            f"it got a width of {width}, {queries} queries and {keys} keys"
+        )
     visible = visible or Visible()
     per_row = bias_rows > 1 or visible.key_counts is not None and len(set(visible.key_counts)) > 1
     rows, heads = (batch, heads) if per_row else _folded(batch, heads)
     if rows > MOST_ROWS or heads > MOST_HEADS:
-        raise ConfigError(f"the 910B operator takes {MOST_ROWS} rows of {MOST_HEADS} heads; it got {rows} of {heads}")
+        raise ConfigError(
+            f"the 910B operator takes {MOST_ROWS} rows of {MOST_HEADS} heads; it got {rows} of {heads}"
+        )
     mode, before, after, discard = _masks(visible, queries, keys)
-    return Plan(rows, heads, -(-width // STEP) * STEP, 1.0 if bias_rows else scale, scale if bias_rows else 1.0, mode, before,
-                after, discard)
+    return Plan(
+        rows,
+        heads,
+        -(-width // STEP) * STEP,
+        1.0 if bias_rows else scale,
+        scale if bias_rows else 1.0,
+        mode,
+        before,
+        after,
+        discard,
+    )
 
 
 def _folded(batch: int, heads: int) -> tuple[int, int]:
-    """Rows and heads of the same product, with as few heads more as bring the rows within the limit."""
+    """Rows and heads of the same product, with as few heads more as bring the rows within the
+    limit.
+    """
     for factor in range(1, MOST_HEADS // heads + 1):
         if batch % factor == 0 and batch // factor <= MOST_ROWS:
             return batch // factor, heads * factor
@@ -92,13 +116,16 @@ def _masks(visible: Visible, queries: int, keys: int) -> tuple[int, int, int, np
     counted = visible.key_counts is not None and min(visible.key_counts) < keys
     if not visible.banded and not counted:
         return 0, OPEN, OPEN, None
-    # In mode 4 the tokens are counted from the lower right corner, which is the upper left one's diagonal only in a square.
+    # In mode 4 the tokens are counted from the lower right corner, which is the upper left one's
+    # diagonal only in a square.
     if visible.unit == 1 and not counted and queries == keys > COMPRESSED:
         return 4, min(visible.back, OPEN), min(visible.ahead, OPEN), _triangle()
     size = queries * keys * (len(visible.key_counts) if counted else 1)
     if size > LARGEST_MASK:
-        raise ConfigError(f"the mask of {queries} x {keys} tokens would take {size >> 20} MB on the 910B, "
-                          f"{LARGEST_MASK >> 20} at most; use fewer frames at once or attention.backend=chunked")
+        raise ConfigError(
+            f"the mask of {queries} x {keys} tokens would take {size >> 20} MB on the 910B, "
+            f"{LARGEST_MASK >> 20} at most; use fewer frames at once or attention.backend=chunked"
+        )
     discard = ~visible.seen(queries, keys)
     before, after = _reach(visible) if visible.banded else (OPEN, OPEN)
     same = discard[0] if len(discard) == 1 else discard[:, None]
@@ -108,7 +135,9 @@ def _masks(visible: Visible, queries: int, keys: int) -> tuple[int, int, int, np
 def _reach(visible: Visible) -> tuple[int, int]:
     """The tokens before and after that a window of whole frames reaches at most."""
     last = visible.unit - 1
-    return min(visible.back * visible.unit + last, OPEN), min(visible.ahead * visible.unit + last, OPEN)
+    return min(visible.back * visible.unit + last, OPEN), min(
+        visible.ahead * visible.unit + last, OPEN
+    )
 
 
 def _triangle() -> np.ndarray:
@@ -117,7 +146,9 @@ def _triangle() -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _cached(shape: tuple[int, ...], keys: int, scale: float, visible: Visible, bias_rows: int) -> Plan:
+def _cached(
+    shape: tuple[int, ...], keys: int, scale: float, visible: Visible, bias_rows: int
+) -> Plan:
     return plan(shape, keys, scale, visible, bias_rows)
 
 
@@ -126,7 +157,17 @@ def _planned(shape, keys, scale, visible, bias_rows):
     """The plan as constants of a graph: numbers, and the mask as a tensor."""
     p = _cached(tuple(shape), keys, scale, Visible(*visible), bias_rows)
     mask = None if p.discard is None else Tensor(p.discard)
-    return p.rows, p.heads, p.width, p.scalar_value, p.scale_queries, p.sparse_mode, p.pre_tokens, p.next_tokens, mask
+    return (
+        p.rows,
+        p.heads,
+        p.width,
+        p.scalar_value,
+        p.scale_queries,
+        p.sparse_mode,
+        p.pre_tokens,
+        p.next_tokens,
+        mask,
+    )
 
 
 def _widened(x: Tensor, width: int) -> Tensor:
@@ -136,22 +177,45 @@ def _widened(x: Tensor, width: int) -> Tensor:
     return ops.concat((x, ops.zeros((x.shape[0], x.shape[1], x.shape[2], more), x.dtype)), -1)
 
 
-def attend_910b(q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, scale: float, visible: tuple = (),
-               bias: Tensor | None = None) -> Tensor:
+def attend_910b(
+    q_BNSD: Tensor,
+    k_BNTD: Tensor,
+    v_BNTD: Tensor,
+    scale: float,
+    visible: tuple = (),
+    bias: Tensor | None = None,
+) -> Tensor:
     """softmax(q k^T * scale + mask) v by the vendor's operator, for use inside `construct`.
 
     Args:
         q_BNSD, k_BNTD, v_BNTD: float16 or bfloat16.
         visible: the fields of a `Visible`, in order; () for no such mask.
-        bias: added to the scores, (B or 1, N, S, T); one for all rows is repeated for the heads that rows become.
+        bias: added to the scores, (B or 1, N, S, T); one for all rows is repeated for the heads
+            that rows become.
     """
     rows, heads, width, scalar, on_queries, mode, before, after, mask = _planned(
-        q_BNSD.shape, k_BNTD.shape[2], scale, visible, 0 if bias is None else bias.shape[0])
+        q_BNSD.shape, k_BNTD.shape[2], scale, visible, 0 if bias is None else bias.shape[0]
+    )
     q = q_BNSD if bias is None else (q_BNSD.astype(ms.float32) * on_queries).astype(q_BNSD.dtype)
     q, k, v = _widened(q, width), _widened(k_BNTD, width), _widened(v_BNTD, width)
     q = q.reshape((rows, heads, q.shape[2], width))
     k, v = k.reshape((rows, heads, k.shape[2], width)), v.reshape((rows, heads, v.shape[2], width))
-    shift = None if bias is None else ops.concat((bias.astype(q.dtype),) * (heads // q_BNSD.shape[1]), 1)
-    out = vendor_operator(q, k, v, heads, real_shift=shift, attn_mask=mask, scalar_value=scalar, pre_tokens=before,
-                          next_tokens=after, input_layout="BNSD", sparse_mode=mode)
+    shift = (
+        None
+        if bias is None
+        else ops.concat((bias.astype(q.dtype),) * (heads // q_BNSD.shape[1]), 1)
+    )
+    out = vendor_operator(
+        q,
+        k,
+        v,
+        heads,
+        real_shift=shift,
+        attn_mask=mask,
+        scalar_value=scalar,
+        pre_tokens=before,
+        next_tokens=after,
+        input_layout="BNSD",
+        sparse_mode=mode,
+    )
     return out[..., : q_BNSD.shape[3]].reshape(q_BNSD.shape)

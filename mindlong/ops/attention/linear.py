@@ -1,4 +1,6 @@
-"""Attention of linear cost over the pixels of a frame (arXiv 1812.01243), on (R, 3*N*D, H, W) as a projection leaves it."""
+"""Attention of linear cost over the pixels of a frame (arXiv 1812.01243), on (R, 3*N*D, H, W) as a
+projection leaves it.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,18 @@ class LinearCore(nn.Cell):
     def __init__(self, heads: int, head_dim: int) -> None:
         super().__init__()
         self.heads, self.head_dim, self.scale = heads, head_dim, 1.0 / math.sqrt(head_dim)
-        self.context, self.read = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul(transpose_a=True)
+        self.context, self.read = (
+            ops.BatchMatMul(transpose_b=True),
+            ops.BatchMatMul(transpose_a=True),
+        )
         self.native = use_native()
         if self.native:
             from mindlong.ops.native import functions
 
-            self.kernel, self.constant = functions.linear_attention(), functions.constant([self.scale, head_dim])
+            self.kernel, self.constant = (
+                functions.linear_attention(),
+                functions.constant([self.scale, head_dim]),
+            )
 
     def construct(self, qkv: Tensor) -> Tensor:
         if self.native:

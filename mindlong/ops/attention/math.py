@@ -9,7 +9,9 @@ import mindspore as ms
 from mindspore import Tensor, ops
 
 
-def math_attention(q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, scale: float, mask: Tensor | None = None) -> Tensor:
+def math_attention(
+    q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, scale: float, mask: Tensor | None = None
+) -> Tensor:
     """softmax(q k^T * scale + mask) v; the softmax in float32, the answer in q's type."""
     scores = ops.BatchMatMul(transpose_b=True)(q_BNSD * scale, k_BNTD).astype(ms.float32)
     if mask is not None:

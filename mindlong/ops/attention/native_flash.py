@@ -1,8 +1,11 @@
-"""Attention on the CPU by the C++ operator of `mindlong/ops/native/flash.h`: forward and backward with memory of O(S).
+"""Attention on the CPU by the C++ operator of `mindlong/ops/native/flash.h`: forward and backward
+with memory of O(S).
 
-It reads heads and frames where they lie: nothing is transposed, gathered or repeated in memory. float32.
+It reads heads and frames where they lie: nothing is transposed, gathered or repeated in memory.
+float32.
 
-Legend: B videos, F frames, P pixels of a frame, R rows, N heads, D width of a head, S queries, T keys.
+Legend: B videos, F frames, P pixels of a frame, R rows, N heads, D width of a head, S queries, T
+keys.
 """
 
 from __future__ import annotations
@@ -48,22 +51,43 @@ class NativeFlash(nn.Cell):
         self.free, self.biased = functions.flash(), functions.flash(bias=True)
         self.flat, self.flat_biased = functions.flash(heads), functions.flash(heads, bias=True)
 
-    def construct(self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None = None,
-                  visible: tuple = ()) -> Tensor:
-        """(B, N, S, D) from (B, N, T, D); the mask is added to the scores and constant, `visible` a `Visible`'s fields."""
+    def construct(
+        self,
+        q_BNSD: Tensor,
+        k_BNTD: Tensor,
+        v_BNTD: Tensor,
+        mask: Tensor | None = None,
+        visible: tuple = (),
+    ) -> Tensor:
+        """(B, N, S, D) from (B, N, T, D); the mask is added to the scores and constant, `visible` a
+        `Visible`'s fields.
+        """
         cfg, index = _cfg(HEADS, q_BNSD.shape[1], False, visible), _index(None)
         if mask is None:
             return self.free(q_BNSD, k_BNTD, v_BNTD, index, self.scale, cfg)[0]
         mask = _four_axes(mask.astype(ms.float32), k_BNTD.shape[2])
-        return self.biased(q_BNSD, k_BNTD, v_BNTD, index, self.scale, cfg, ops.stop_gradient(mask))[0]
+        return self.biased(q_BNSD, k_BNTD, v_BNTD, index, self.scale, cfg, ops.stop_gradient(mask))[
+            0
+        ]
 
     def tokens(self, q_RSC: Tensor, k_RTC: Tensor, v_RTC: Tensor) -> Tensor:
         """(R, S, N*D) from (R, T, N*D)."""
-        return self.flat(q_RSC, k_RTC, v_RTC, _index(None), self.scale, _cfg(TOKENS, self.heads, False, ()))[0]
+        return self.flat(
+            q_RSC, k_RTC, v_RTC, _index(None), self.scale, _cfg(TOKENS, self.heads, False, ())
+        )[0]
 
-    def frames(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor, in_time: bool, index: tuple, gathers: bool,
-               bias: Tensor | None) -> Tensor:
-        """(B, F, P, N*D): block b of frames reads the frames index[b], at all pixels, or `in_time` at the pixel's own place.
+    def frames(
+        self,
+        q_BFPC: Tensor,
+        k_BFPC: Tensor,
+        v_BFPC: Tensor,
+        in_time: bool,
+        index: tuple,
+        gathers: bool,
+        bias: Tensor | None,
+    ) -> Tensor:
+        """(B, F, P, N*D): block b of frames reads the frames index[b], at all pixels, or `in_time`
+        at the pixel's own place.
 
         Keys and values may have another number of frames.
 
@@ -75,10 +99,16 @@ class NativeFlash(nn.Cell):
         cfg, rows = _cfg(TIME if in_time else SPACE, self.heads, gathers, ()), _index(index)
         if bias is None:
             return self.flat(q_BFPC, k_BFPC, v_BFPC, rows, self.scale, cfg)[0]
-        return self.flat_biased(q_BFPC, k_BFPC, v_BFPC, rows, self.scale, cfg, ops.stop_gradient(bias))[0]
+        return self.flat_biased(
+            q_BFPC, k_BFPC, v_BFPC, rows, self.scale, cfg, ops.stop_gradient(bias)
+        )[0]
 
 
 def _four_axes(mask: Tensor, keys: int) -> Tensor:
     """The mask with all four axes and every key in its last."""
     mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
-    return mask if mask.shape[3] == keys else mask.broadcast_to((mask.shape[0], mask.shape[1], mask.shape[2], keys))
+    return (
+        mask
+        if mask.shape[3] == keys
+        else mask.broadcast_to((mask.shape[0], mask.shape[1], mask.shape[2], keys))
+    )

@@ -1,4 +1,6 @@
-"""Key/value policies as what a graph needs of them: block sizes, indices and biases, all known while it is compiled."""
+"""Key/value policies as what a graph needs of them: block sizes, indices and biases, all known
+while it is compiled.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,16 @@ def padding(policy: str, in_time: bool, frames: int) -> int:
 def index(policy: str, in_time: bool, frames: int) -> tuple[tuple[tuple[int, ...], ...], bool]:
     """The frames that each block reads, and False where that is each frame once and in order."""
     rows = _reading(policy, in_time, frames).index
-    return tuple(tuple(map(int, row)) for row in rows), not np.array_equal(rows.reshape(-1), np.arange(frames))
+    return tuple(tuple(map(int, row)) for row in rows), not np.array_equal(
+        rows.reshape(-1), np.arange(frames)
+    )
 
 
 @ops.constexpr
 def gathered(policy: str, in_time: bool, frames: int) -> Tensor | None:
-    """int32 (blocks * keys,): the frames read, block after block; None where that is each frame once, in order."""
+    """int32 (blocks * keys,): the frames read, block after block; None where that is each frame
+    once, in order.
+    """
     rows = _reading(policy, in_time, frames).index.reshape(-1)
     return None if np.array_equal(rows, np.arange(frames)) else Tensor(rows)
 

@@ -8,7 +8,9 @@ from mindspore import Tensor, nn, ops
 
 
 class SpatialCore(nn.Cell):
-    """softmax(q k^T / sqrt(D)) v within each row and head: construct(qkv (R, 3*N*D, H, W)) -> (R, N*D, H, W)."""
+    """softmax(q k^T / sqrt(D)) v within each row and head: construct(qkv (R, 3*N*D, H, W)) -> (R,
+    N*D, H, W).
+    """
 
     float32 = True
 
@@ -22,4 +24,6 @@ class SpatialCore(nn.Cell):
         shape = (rows, self.heads, self.head_dim, height * width)
         q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)
         weights = ops.softmax(self.scores(q.reshape(shape) * self.scale, k.reshape(shape)), -1)
-        return self.mix(v.reshape(shape), weights).reshape((rows, self.heads * self.head_dim, height, width))
+        return self.mix(v.reshape(shape), weights).reshape(
+            (rows, self.heads * self.head_dim, height, width)
+        )

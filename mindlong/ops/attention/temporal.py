@@ -1,6 +1,8 @@
-"""Attention over the frames of each pixel, on activations that keep their channels before their pixels.
+"""Attention over the frames of each pixel, on activations that keep their channels before their
+pixels.
 
-Legend: B batch, F frames, R = B*F rows, N heads, D width of a head, P pixels, E = half the rotary features.
+Legend: B batch, F frames, R = B*F rows, N heads, D width of a head, P pixels, E = half the rotary
+features.
 """
 
 from __future__ import annotations
@@ -31,14 +33,15 @@ def _turn_all(x_BFNDP: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class TemporalCore(nn.Cell):
-    """softmax(turn(q) turn(k)^T / sqrt(D) + bias) v for every pixel, from one projection that holds q, k and v.
+    """softmax(turn(q) turn(k)^T / sqrt(D) + bias) v for every pixel, from one projection that holds
+    q, k and v.
 
     Args:
         heads, head_dim: N and D.
         rotary_dim: how many of the D features are turned.
 
-    construct(qkv (R, 3*N*D, H, W), cos (F, E), sin (F, E), bias (B or 1, N, F, F)) -> (R, N*D, H, W).
-    The angles get no gradient in the native form and are meant to be frozen.
+    construct(qkv (R, 3*N*D, H, W), cos (F, E), sin (F, E), bias (B or 1, N, F, F)) -> (R, N*D, H,
+    W). The angles get no gradient in the native form and are meant to be frozen.
     """
 
     float32 = True
@@ -56,7 +59,9 @@ class TemporalCore(nn.Cell):
 
     def construct(self, qkv: Tensor, cos_FE: Tensor, sin_FE: Tensor, bias_BNFF: Tensor) -> Tensor:
         if self.native:
-            return self.kernel(qkv.astype(ms.float32), cos_FE, sin_FE, bias_BNFF, self.constant).astype(qkv.dtype)
+            return self.kernel(
+                qkv.astype(ms.float32), cos_FE, sin_FE, bias_BNFF, self.constant
+            ).astype(qkv.dtype)
         rows, _, height, width = qkv.shape
         frames = cos_FE.shape[0]
         split = (rows // frames, frames, self.heads, self.head_dim, height * width)
@@ -68,4 +73,6 @@ class TemporalCore(nn.Cell):
         tokens = (0, 2, 4, 1, 3)
         scores = self.scores(q.transpose(tokens), k.transpose(tokens)) + bias_BNFF.expand_dims(2)
         out = self.mix(ops.softmax(scores, -1), v.reshape(split).transpose(tokens))
-        return out.transpose((0, 3, 1, 4, 2)).reshape((rows, self.heads * self.head_dim, height, width))
+        return out.transpose((0, 3, 1, 4, 2)).reshape(
+            (rows, self.heads * self.head_dim, height, width)
+        )

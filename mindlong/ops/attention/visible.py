@@ -1,7 +1,8 @@
 """Masks that the host knows in whole: how many keys of a row count, and a window of whole frames.
 
-Queries and keys are tokens of frames of `unit` tokens each, counted from the first. A query of frame f sees the frames
-f - back to f + ahead; `unit` 1 gives a band of tokens, and back = FAR, ahead = 0 the causal mask.
+Queries and keys are tokens of frames of `unit` tokens each, counted from the first. A query of
+frame f sees the frames f - back to f + ahead; `unit` 1 gives a band of tokens, and back = FAR,
+ahead = 0 the causal mask.
 """
 
 from __future__ import annotations
@@ -32,10 +33,14 @@ class Visible:
 
     def __post_init__(self) -> None:
         if self.unit < 1 or self.back < -1 or self.ahead < 0:
-            raise ConfigError(f"a window of {self.back} frames back and {self.ahead} ahead, of {self.unit} tokens each, is none; "
-                              "it needs 0 or more frames and 1 or more tokens")
+            raise ConfigError(
+                f"a window of {self.back} frames back and {self.ahead} ahead, of {self.unit} tokens each, is none; "
+                "it needs 0 or more frames and 1 or more tokens"
+            )
         if self.key_counts is not None and min(self.key_counts) < 1:
-            raise ConfigError(f"a batch row counts {min(self.key_counts)} keys; it needs at least 1")
+            raise ConfigError(
+                f"a batch row counts {min(self.key_counts)} keys; it needs at least 1"
+            )
 
     @property
     def banded(self) -> bool:
@@ -48,7 +53,9 @@ class Visible:
         return "band" if self.banded else "none" if self.key_counts is None else "keys"
 
     def spans(self, queries: int, keys: int) -> np.ndarray:
-        """int64 (batch or 1, queries, 2): the first key that each query sees, and the one after the last."""
+        """int64 (batch or 1, queries, 2): the first key that each query sees, and the one after the
+        last.
+        """
         counts = np.minimum(np.array(self.key_counts or (keys,)), keys)[:, None]
         frame = np.arange(queries)[None] // self.unit
         low = np.maximum(frame - self.back, 0) * self.unit if self.banded else np.zeros_like(frame)
@@ -65,5 +72,7 @@ class Visible:
         span = self.spans(queries, keys)
         blind = np.argwhere(span[..., 0] >= span[..., 1])
         if len(blind):
-            raise ConfigError(f"query {blind[0][1]} of batch row {blind[0][0]} sees none of the {keys} keys: "
-                              "the window and the number of keys that count leave it nothing")
+            raise ConfigError(
+                f"query {blind[0][1]} of batch row {blind[0][0]} sees none of the {keys} keys: "
+                "the window and the number of keys that count leave it nothing"
+            )

@@ -1,4 +1,6 @@
-"""Builds the C++ operators with the user's compiler, once for each source, flags, compiler and CPU."""
+"""Builds the C++ operators with the user's compiler, once for each source, flags, compiler and
+CPU.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,17 @@ from mindlong.utils import log
 HERE = Path(__file__).parent
 SOURCE = HERE / "kernels.cc"
 # No -ffast-math: in a shared library it changes the float mode of the whole process.
-FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-w")
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-std=c++17",
+    "-shared",
+    "-fPIC",
+    "-fopenmp-simd",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-w",
+)
 
 
 class BuildError(Exception):
@@ -28,13 +40,18 @@ class BuildError(Exception):
 
 def cache_folder() -> Path:
     """Where built libraries are kept: `MINDLONG_CACHE`, else the user's cache folder."""
-    root = os.environ.get("MINDLONG_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mindlong")
+    root = os.environ.get("MINDLONG_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mindlong"
+    )
     return Path(root).expanduser()
 
 
 def compiler() -> str | None:
     """Path of the C++ compiler: `CXX`, else g++, else clang++."""
-    return next((p for p in map(shutil.which, (os.environ.get("CXX") or "g++", "g++", "clang++")) if p), None)
+    return next(
+        (p for p in map(shutil.which, (os.environ.get("CXX") or "g++", "g++", "clang++")) if p),
+        None,
+    )
 
 
 def build(source: Path = SOURCE, flags: tuple[str, ...] = FLAGS) -> Path:
@@ -61,7 +78,9 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    found = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    found = next(
+        (line for line in lines if line.startswith(("flags", "Features"))), platform.processor()
+    )
     return " ".join(sorted(found.split(":", 1)[-1].split()))
 
 
@@ -70,7 +89,11 @@ def _compile(tool: str, source: Path, flags: tuple[str, ...], path: Path) -> Non
     handle, aside = tempfile.mkstemp(suffix=".so", dir=path.parent)
     os.close(handle)
     try:
-        done = subprocess.run([tool, *flags, "-o", aside, str(source), "-ldl", "-lpthread"], capture_output=True, text=True)
+        done = subprocess.run(
+            [tool, *flags, "-o", aside, str(source), "-ldl", "-lpthread"],
+            capture_output=True,
+            text=True,
+        )
         if done.returncode:
             raise BuildError(f"{tool} refused {source.name}: {done.stderr.strip()[-400:]}")
         os.chmod(aside, 0o755)
@@ -81,10 +104,13 @@ def _compile(tool: str, source: Path, flags: tuple[str, ...], path: Path) -> Non
 
 @functools.lru_cache(None)
 def library(threads: int = 0) -> str:
-    """Path of the library, set up for `threads` (0: the cores this process may use). Raises BuildError."""
+    """Path of the library, set up for `threads` (0: the cores this process may use). Raises
+    BuildError.
+    """
     path = str(build())
     dnnl = Path(mindspore.__file__).parent / "lib" / "libdnnl.so.3"
     count = threads or len(os.sched_getaffinity(0))
-    # MindSpore opens the same path: one copy in the process, so the state set here is the one its kernels see.
+    # MindSpore opens the same path: one copy in the process, so the state set here is the one its
+    # kernels see.
     ctypes.CDLL(path).nk_setup(str(dnnl).encode(), count, -1)
     return path

@@ -1,8 +1,9 @@
 """The C++ operators as differentiable MindSpore operators, for use inside `construct`.
 
-Each factory returns one cached `ops.Custom` object. MindSpore reads the source of a `bprop`, so those are plain functions, and the
-names of their last arguments (`out`, `dout`) are its convention. It keeps one backward graph for each function name, so forms with
-another number of inputs have names of their own.
+Each factory returns one cached `ops.Custom` object. MindSpore reads the source of a `bprop`, so
+those are plain functions, and the names of their last arguments (`out`, `dout`) are its convention.
+It keeps one backward graph for each function name, so forms with another number of inputs have
+names of their own.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from mindlong.ops.native.build import library
 
 
 def _custom(name, shape, count, bprop=None):
-    """The function `name` with `count` float32 outputs; `shape` maps input shapes to output shapes."""
+    """The function `name` with `count` float32 outputs; `shape` maps input shapes to output
+    shapes.
+    """
     from mindlong.ops.device import threads
 
     dtype = ms.float32 if count == 1 else (ms.float32,) * count
     made = ops.Custom(f"{library(threads())}:{name}", shape, dtype, "aot", bprop=bprop)
-    # PyNative remembers shapes by attributes: without this, strides 1 and 2 of the same inputs would share theirs
+    # PyNative remembers shapes by attributes: without this, strides 1 and 2 of the same inputs
+    # would share theirs
     made.add_prim_attr("instance", f"{name} {id(made)}")
     return made
 
@@ -76,10 +80,14 @@ def group_norm(groups, act=False, film=False):
         backward = _custom(name + "_bwd", lambda x, g, b, sc, sh, e, m, r, d: (x, g, b, sc, sh), 5)
 
         def bprop(x, gamma, beta, scale, shift, eps, out, dout):
-            dx, dg, db, dsc, dsh = backward(x, gamma, beta, scale, shift, eps, out[1], out[2], dout[0])
+            dx, dg, db, dsc, dsh = backward(
+                x, gamma, beta, scale, shift, eps, out[1], out[2], dout[0]
+            )
             return dx, dg, db, dsc, dsh, ops.zeros_like(eps)
 
-        return _custom(name, lambda x, g, b, sc, sh, e: (x, [x[0], groups], [x[0], groups]), 3, bprop)
+        return _custom(
+            name, lambda x, g, b, sc, sh, e: (x, [x[0], groups], [x[0], groups]), 3, bprop
+        )
     backward = _custom(name + "_bwd", lambda x, g, b, e, m, r, d: (x, g, b), 3)
 
     def bprop(x, gamma, beta, eps, out, dout):
@@ -134,11 +142,15 @@ def rms_norm(act=False, film=False):
 
 @functools.lru_cache(None)
 def conv(stride, pad, bias=True):
-    """(x, w[, b], cfg) -> y; stride and pad are tuples (symmetric padding), cfg their int64 constant."""
+    """(x, w[, b], cfg) -> y; stride and pad are tuples (symmetric padding), cfg their int64
+    constant.
+    """
     n = len(stride)
 
     def shape(x, w):
-        return [x[0], w[0]] + [(x[2 + i] + 2 * pad[i] - w[2 + i]) // stride[i] + 1 for i in range(n)]
+        return [x[0], w[0]] + [
+            (x[2 + i] + 2 * pad[i] - w[2 + i]) // stride[i] + 1 for i in range(n)
+        ]
 
     if bias:
         backward = _custom("nk_conv_bwd", lambda x, w, d, c: (x, w, [w[0]]), 3)
@@ -159,7 +171,9 @@ def conv(stride, pad, bias=True):
 
 @functools.lru_cache(None)
 def frames_conv():
-    """(x (B*F,I,..), w (O,I,3), b, int64 (frames)) -> (B*F,O,..): over the frames of folded rows; I and O multiples of 16."""
+    """(x (B*F,I,..), w (O,I,3), b, int64 (frames)) -> (B*F,O,..): over the frames of folded rows; I
+    and O multiples of 16.
+    """
     backward = _custom("nk_frames_conv_bwd", lambda x, w, d, c: (x, w, [w[0]]), 3)
 
     def bprop(x, w, b, cfg, out, dout):
@@ -210,7 +224,9 @@ def linear(bias=True):
 
 @functools.lru_cache(None)
 def temporal(heads):
-    """(qkv (B*F, 3*N*D, ..), cos (F,E), sin (F,E), bias (B|1,N,F,F), scale (1)) -> (B*F, N*D, ..)."""
+    """(qkv (B*F, 3*N*D, ..), cos (F,E), sin (F,E), bias (B|1,N,F,F), scale (1)) -> (B*F, N*D,
+    ..).
+    """
     backward = _custom("nk_temporal_bwd", lambda x, c, s, b, a, d: (x, b), 2)
 
     def bprop(qkv, cos, sin, bias, scale, out, dout):
@@ -233,11 +249,13 @@ def linear_attention():
 
 @functools.lru_cache(None)
 def flash(heads=0, bias=False):
-    """Attention in blocks: (q, k, v, index int32 (blocks, frames), scale (1), cfg int64[, bias]) -> (out, log-sums).
+    """Attention in blocks: (q, k, v, index int32 (blocks, frames), scale (1), cfg int64[, bias]) ->
+    (out, log-sums).
 
-    `heads` 0: tensors (B, N, S, D), else (.., N*D) with that many heads; cfg as in flash_layout.h. The bias, index, scale and
-    cfg get no gradient.
+    `heads` 0: tensors (B, N, S, D), else (.., N*D) with that many heads; cfg as in flash_layout.h.
+    The bias, index, scale and cfg get no gradient.
     """
+
     def shape(q, k, v, i, s, c, b=None):
         return q, [*q[:-1], heads] if heads else q[:-1]
 
@@ -246,7 +264,15 @@ def flash(heads=0, bias=False):
 
         def bprop(q, k, v, index, scale, cfg, bias, out, dout):
             dq, dk, dv = backward(q, k, v, index, scale, cfg, bias, out[0], out[1], dout[0])
-            return dq, dk, dv, ops.zeros_like(index), ops.zeros_like(scale), ops.zeros_like(cfg), ops.zeros_like(bias)
+            return (
+                dq,
+                dk,
+                dv,
+                ops.zeros_like(index),
+                ops.zeros_like(scale),
+                ops.zeros_like(cfg),
+                ops.zeros_like(bias),
+            )
 
         return _custom("nk_flash_bias", shape, 2, bprop)
     backward = _custom("nk_flash_bwd", lambda q, k, v, i, s, c, o, m, d: (q, k, v), 3)

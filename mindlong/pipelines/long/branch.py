@@ -1,7 +1,9 @@
-"""The branch by itself: a file of `control.*`, and of the UNet's tensors that were trained with it where some were.
+"""The branch by itself: a file of `control.*`, and of the UNet's tensors that were trained with it
+where some were.
 
-It attaches to the base that it was trained on; with nothing of the UNet in it, to any base of the same widths. The original's
-160 `infinet.*` tensors are read and written too (`mindlong.spec.control`).
+It attaches to the base that it was trained on; with nothing of the UNet in it, to any base of the
+same widths. The original's 160 `infinet.*` tensors are read and written too
+(`mindlong.spec.control`).
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ PREFIX, KEY = "control.", "control"
 STRIPPED = ("unet.", "network.", "module.")
 
 
-def read_branch(path: str | Path, control: ControlSpec | None = None, spec: UNetSpec | None = None) -> dict[str, np.ndarray]:
-    """The tensors in a branch's file, a run or a pipeline's folder: `control.*`, then those of the UNet that lie beside them.
+def read_branch(
+    path: str | Path, control: ControlSpec | None = None, spec: UNetSpec | None = None
+) -> dict[str, np.ndarray]:
+    """The tensors in a branch's file, a run or a pipeline's folder: `control.*`, then those of the
+    UNet that lie beside them.
 
     Args:
         control: what the file must hold; None takes any.
@@ -41,14 +46,21 @@ def read_branch(path: str | Path, control: ControlSpec | None = None, spec: UNet
     if any(name.startswith("infinet.") for name in named):
         return _original(held, named, spec)
     if not any(name.startswith(PREFIX) for name in named):
-        raise InputFileError(f"{path} holds no control branch; its tensors would be called control.*")
+        raise InputFileError(
+            f"{path} holds no control branch; its tensors would be called control.*"
+        )
     said = branch_spec(held)
     if control and said and said != control:
         ours, theirs = asdict(control), asdict(said)
         key = next(k for k in ours if ours[k] != theirs[k])
-        raise ConfigError(f"{path} holds a branch with {key} {theirs[key]!r}; {ours[key]!r} is asked for")
-    return {plain: np.asarray(held.read(name), np.float32) for plain, name in named.items()
-            if not plain.startswith(("text_encoder.", "vae."))}
+        raise ConfigError(
+            f"{path} holds a branch with {key} {theirs[key]!r}; {ours[key]!r} is asked for"
+        )
+    return {
+        plain: np.asarray(held.read(name), np.float32)
+        for plain, name in named.items()
+        if not plain.startswith(("text_encoder.", "vae."))
+    }
 
 
 def branch_spec(held: WeightFile) -> ControlSpec | None:
@@ -57,8 +69,13 @@ def branch_spec(held: WeightFile) -> ControlSpec | None:
     return ControlSpec(**json.loads(text)) if text else None
 
 
-def write_branch(path: str | Path, arrays: Mapping[str, np.ndarray], control: ControlSpec, base: Mapping[str, np.ndarray],
-                 dtype: str = "float16") -> list[str]:
+def write_branch(
+    path: str | Path,
+    arrays: Mapping[str, np.ndarray],
+    control: ControlSpec,
+    base: Mapping[str, np.ndarray],
+    dtype: str = "float16",
+) -> list[str]:
     """Write `control.*` and what differs from `base` in the UNet; returns the names of the latter.
 
     Args:
@@ -66,15 +83,22 @@ def write_branch(path: str | Path, arrays: Mapping[str, np.ndarray], control: Co
         base: of the UNet that the file is to be attached to.
         dtype: of the file.
     """
-    changed = sorted(name for name, array in arrays.items()
-                     if not name.startswith(PREFIX) and not np.array_equal(array, base.get(name)))
-    kept = {name: array for name, array in arrays.items() if name.startswith(PREFIX) or name in changed}
+    changed = sorted(
+        name
+        for name, array in arrays.items()
+        if not name.startswith(PREFIX) and not np.array_equal(array, base.get(name))
+    )
+    kept = {
+        name: array for name, array in arrays.items() if name.startswith(PREFIX) or name in changed
+    }
     write_safetensors(path, kept, {KEY: json.dumps(asdict(control))}, dtype)
     return changed
 
 
 def start_from(network: nn.Cell, arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """Give the network the arrays there are; returns the names that keep their first values, and logs how many."""
+    """Give the network the arrays there are; returns the names that keep their first values, and
+    logs how many.
+    """
     fresh = sorted({p.name for p in network.get_parameters()} - set(arrays))
     load_into(network, arrays, allow=tuple(fresh))
     if fresh and arrays:
@@ -82,14 +106,26 @@ def start_from(network: nn.Cell, arrays: Mapping[str, np.ndarray]) -> list[str]:
     return fresh
 
 
-def _original(held: WeightFile, named: Mapping[str, str], spec: UNetSpec | None) -> dict[str, np.ndarray]:
+def _original(
+    held: WeightFile, named: Mapping[str, str], spec: UNetSpec | None
+) -> dict[str, np.ndarray]:
     if spec is None:
-        raise ConfigError(f"{held.path} holds InfiNet's own tensors; they can be read for a known UNet only")
-    arrays = {plain: np.asarray(held.read(name), np.float32) for plain, name in named.items() if plain.startswith("infinet.")}
+        raise ConfigError(
+            f"{held.path} holds InfiNet's own tensors; they can be read for a known UNet only"
+        )
+    arrays = {
+        plain: np.asarray(held.read(name), np.float32)
+        for plain, name in named.items()
+        if plain.startswith("infinet.")
+    }
     ours, dead = from_original(spec, arrays)
     if dead:
-        get_logger().info("%d of the %d tensors of %s belong to units that InfiNet makes and never uses", len(dead), len(arrays),
-                          held.path)
+        get_logger().info(
+            "%d of the %d tensors of %s belong to units that InfiNet makes and never uses",
+            len(dead),
+            len(arrays),
+            held.path,
+        )
     return ours
 
 

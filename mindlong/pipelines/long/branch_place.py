@@ -10,7 +10,8 @@ FILE = "branch.safetensors"
 
 
 def find_branch(weights: str, branch: str) -> Path | None:
-    """The file of `branch` (a file, a folder with branch.safetensors, shipped:NAME), or the one beside `weights`, or None.
+    """The file of `branch` (a file, a folder with branch.safetensors, shipped:NAME), or the one
+    beside `weights`, or None.
 
     Raises:
         InputFileError: `branch` names nothing.

@@ -1,8 +1,9 @@
 """The plans of key-frame interpolation (5 -> 17 -> 65) and of extension, run by run.
 
-A stage may hold on to the frames it is given, or make them again as the published chain does. Made again, a frame has
-several versions, and a plan must make each of its frames once. So every version has a number of its own: version v of
-frame f of a video of N frames is v * N + f, and version 0 is the finished video. `place` takes the version off again.
+A stage may hold on to the frames it is given, or make them again as the published chain does. Made
+again, a frame has several versions, and a plan must make each of its frames once. So every version
+has a number of its own: version v of frame f of a video of N frames is v * N + f, and version 0 is
+the finished video. `place` takes the version off again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Chain:
     Attributes:
         keys: number of key frames.
         factors: every gap of stage k becomes factors[k] gaps.
-        frames: length of the finished video; 0: all of them. A stage makes no run that lies wholly past the end.
+        frames: length of the finished video; 0: all of them. A stage makes no run that lies wholly
+            past the end.
         window: longest run of a stage in frames, 0: no limit. Windows share their end key frames.
         redo: stages make the frames they are given again (the published way).
         chunk: key frames of a job of level 0, 0: all in one.
@@ -45,7 +47,9 @@ class Chain:
         return (self.keys - 1) * prod(self.factors) + 1
 
     def step(self, level: int) -> int:
-        """Distance, in frames of the finished video, of the frames that level 0 (the keys), 1, 2, ... makes."""
+        """Distance, in frames of the finished video, of the frames that level 0 (the keys), 1, 2,
+        ... makes.
+        """
         return prod(self.factors[level:])
 
     def version(self, level: int) -> int:
@@ -64,8 +68,10 @@ def _problems(chain: Chain) -> Iterator[str]:
     if chain.frames == 1:
         yield "frames is 1; a chain makes at least its first and its last key frame"
     if not 0 <= chain.frames <= chain.total:
-        yield (f"frames is {chain.frames}; {chain.keys} key frames and factors {list(chain.factors)} give "
-               f"{chain.total}; give more key frames or a larger factor")
+        yield (
+            f"frames is {chain.frames}; {chain.keys} key frames and factors {list(chain.factors)} give "
+            f"{chain.total}; give more key frames or a larger factor"
+        )
 
 
 def place(number: int, total: int) -> int:
@@ -76,8 +82,8 @@ def place(number: int, total: int) -> int:
 def plan_chain(chain: Chain) -> LongPlan:
     """The chain as a plan: level 0 makes the key frames, each further level a stage.
 
-    A run of a stage that makes its given frames again lists them first, as other versions, then the run; one that holds
-    on to them lists the run alone.
+    A run of a stage that makes its given frames again lists them first, as other versions, then the
+    run; one that holds on to them lists the run alone.
     """
     frames = chain.frames or chain.total
     jobs = [*_key_jobs(chain, frames)]
@@ -110,13 +116,17 @@ def _run(chain: Chain, level: int, node: int, run: Sequence[int], given: Sequenc
     if not chain.redo:
         return Job(name, level, node, tuple(run), tuple(given))
     before, now = (chain.version(k) * chain.total for k in (level - 1, level))
-    spare = (len(chain.factors) + level) * chain.total  # a window's first frame was made by the window before
+    spare = (
+        len(chain.factors) + level
+    ) * chain.total  # a window's first frame was made by the window before
     made = tuple((spare if node and f == run[0] else now) + f for f in run)
     known = tuple(before + f for f in given)
     return Job(name, level, node, known + made, known)
 
 
-def plan_extension(given: int, run: int, overlap: int, frames: int, inside: bool = True) -> LongPlan:
+def plan_extension(
+    given: int, run: int, overlap: int, frames: int, inside: bool = True
+) -> LongPlan:
     """A video that is continued run after run, each told the last `overlap` frames there are.
 
     Args:
@@ -124,13 +134,16 @@ def plan_extension(given: int, run: int, overlap: int, frames: int, inside: bool
         run: frames that the network makes at a time.
         overlap: frames that a run is told.
         frames: length of the finished video.
-        inside: the frames told are part of the run; else the run is the frames after them (the first-frame model).
+        inside: the frames told are part of the run; else the run is the frames after them (the
+            first-frame model).
 
     Raises:
         ConfigError: nothing to be told, or a run that adds nothing.
     """
     if not 1 <= overlap <= given:
-        raise ConfigError(f"overlap is {overlap}; it must be at least 1 and at most the {given} frames there are")
+        raise ConfigError(
+            f"overlap is {overlap}; it must be at least 1 and at most the {given} frames there are"
+        )
     gain = run - overlap if inside else run
     if gain < 1:
         raise ConfigError(f"run is {run} frames, {overlap} of them given; nothing would be added")
@@ -138,6 +151,8 @@ def plan_extension(given: int, run: int, overlap: int, frames: int, inside: bool
     while have < frames:
         known = tuple(range(have - overlap, have))
         level = len(jobs)
-        jobs.append(Job(f"run{level:06d}", level, 0, known + tuple(range(have, have + gain)), known))
+        jobs.append(
+            Job(f"run{level:06d}", level, 0, known + tuple(range(have, have + gain)), known)
+        )
         have += gain
     return LongPlan(frames, tuple(jobs), tuple(range(given)))

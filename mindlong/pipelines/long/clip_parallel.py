@@ -1,9 +1,11 @@
 """A long video denoised clip by clip in lock step, over one process or several: the network's part.
 
-Every process holds a run of consecutive frames, cut into clips that its device can hold one at a time. What layers need
-of other clips comes from this process's memory or from the other processes (mindlong.parallel.sync).
+Every process holds a run of consecutive frames, cut into clips that its device can hold one at a
+time. What layers need of other clips comes from this process's memory or from the other processes
+(mindlong.parallel.sync).
 
-Legend: B videos, C channels of a latent, F frames of this process, h w latent pixels, S tokens, D their width.
+Legend: B videos, C channels of a latent, F frames of this process, h w latent pixels, S tokens, D
+their width.
 """
 
 from __future__ import annotations
@@ -38,18 +40,26 @@ class ClipParallel:
         network: the UNet's layers. In the style of `layout`.
         layout: all clips of the video.
         comm: the processes; each holds its share of the clips, in order.
-        park: what keeps features between layers; by default host memory as soon as a process has more than one clip, so
-            that the device holds one clip at a time.
+        park: what keeps features between layers; by default host memory as soon as a process has
+            more than one clip, so that the device holds one clip at a time.
         traffic: counts what is sent.
 
     Raises:
         ConfigError: more processes than clips, or a network of the other style.
     """
 
-    def __init__(self, network: ShardedUNet, layout: ClipLayout, comm: Comm | None = None,
-                 park: Callable[[Tensor], Any] | None = None, traffic: Traffic | None = None) -> None:
+    def __init__(
+        self,
+        network: ShardedUNet,
+        layout: ClipLayout,
+        comm: Comm | None = None,
+        park: Callable[[Tensor], Any] | None = None,
+        traffic: Traffic | None = None,
+    ) -> None:
         if network.exact != layout.exact:
-            raise ConfigError("The network and the layout are of different styles; one is exact, the other as video_infinity.")
+            raise ConfigError(
+                "The network and the layout are of different styles; one is exact, the other as video_infinity."
+            )
         self.comm = comm or SerialComm()
         self.meeting = Meeting(layout, halo.deal(len(layout.clips), self.comm.size))
         self.held = self.meeting.held[self.comm.rank]
@@ -58,8 +68,11 @@ class ClipParallel:
         self.clips = [(layout.clips[i], ClipRun(network, layout, i, park)) for i in self.held]
         self.traffic = traffic
 
-    def predict(self, x_BCFHW: np.ndarray, t_B: np.ndarray, context: np.ndarray, fps: Any = None) -> np.ndarray:
-        """The network's prediction for this process's frames, float32 shaped like the latents; all processes call it together.
+    def predict(
+        self, x_BCFHW: np.ndarray, t_B: np.ndarray, context: np.ndarray, fps: Any = None
+    ) -> np.ndarray:
+        """The network's prediction for this process's frames, float32 shaped like the latents; all
+        processes call it together.
 
         Args:
             x_BCFHW: noisy latents of `self.frames`.
@@ -67,7 +80,11 @@ class ClipParallel:
             context: (B, S, D), or (B, F, S, D) with a prompt for each frame.
             fps: frames per second, one number or (B,), where the network wants to know.
         """
-        told = None if fps is None else np.broadcast_to(np.asarray(fps, np.float32), (len(x_BCFHW),)).copy()
+        told = (
+            None
+            if fps is None
+            else np.broadcast_to(np.asarray(fps, np.float32), (len(x_BCFHW),)).copy()
+        )
         first, runs = self.frames.start, []
         for frames, clip in self.clips:
             mine = slice(frames.start - first, frames.stop - first)

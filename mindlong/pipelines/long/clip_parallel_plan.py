@@ -1,4 +1,6 @@
-"""What a clip-parallel run will do: its clips, prompts, what is sent, and what it costs; without MindSpore."""
+"""What a clip-parallel run will do: its clips, prompts, what is sent, and what it costs; without
+MindSpore.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,15 @@ def clips_of(config: Any, usual_frames: int) -> tuple[range, ...]:
     own = config.clip_parallel
     if own.lengths:
         if config.frames and sum(own.lengths) != config.frames:
-            raise ConfigError(f"clip_parallel.lengths add up to {sum(own.lengths)} frames; frames is {config.frames}.")
+            raise ConfigError(
+                f"clip_parallel.lengths add up to {sum(own.lengths)} frames; frames is {config.frames}."
+            )
         return halo.split_by(own.lengths)
     frames = config.frames or own.clips * usual_frames
     if own.strategy in ("video_infinity", "independent") and frames % own.clips:
-        raise ConfigError(f"frames is {frames}; strategy {own.strategy} needs a multiple of the {own.clips} clips.")
+        raise ConfigError(
+            f"frames is {frames}; strategy {own.strategy} needs a multiple of the {own.clips} clips."
+        )
     return halo.split_frames(frames, own.clips)
 
 
@@ -51,8 +57,9 @@ def layout_of(config: Any, clips: Sequence[range]) -> ClipLayout:
 
 
 def prompt_of_clip(clip: int, clips: int, prompts: int, original: bool) -> int:
-    """Which of `prompts` prompts a clip shows. The original computes in floating point, which is one too low in a few
-    cases, the first of them clip 15 of 22 with 22 prompts; ours is the whole-number quotient.
+    """Which of `prompts` prompts a clip shows. The original computes in floating point, which is
+    one too low in a few cases, the first of them clip 15 of 22 with 22 prompts; ours is the
+    whole-number quotient.
     """
     return int(clip / clips * prompts) if original else clip * prompts // clips
 
@@ -66,12 +73,16 @@ def prompts_of(config: Any, clips: Sequence[range]) -> list[str]:
         except ConfigError as error:
             raise ConfigError(f"clip_parallel.scene: {error}") from None
     original = own.strategy == "video_infinity"
-    return [given[prompt_of_clip(i, len(clips), len(given), original)] for i, mine in enumerate(clips) for _ in mine]
+    return [
+        given[prompt_of_clip(i, len(clips), len(given), original)]
+        for i, mine in enumerate(clips)
+        for _ in mine
+    ]
 
 
 def mixture(prompts: Sequence[str], blend: int) -> list[list[tuple[str, float]]]:
-    """For each frame its prompts with their weights: where one prompt follows another, they are mixed over `blend` frames,
-    half on each side of the change.
+    """For each frame its prompts with their weights: where one prompt follows another, they are
+    mixed over `blend` frames, half on each side of the change.
     """
     made = [[(prompt, 1.0)] for prompt in prompts]
     for change in (f for f in range(1, len(prompts)) if prompts[f] != prompts[f - 1]):
@@ -85,7 +96,10 @@ def mixed(prompts: Sequence[str], blend: int, encoded: dict[str, np.ndarray]) ->
     """The vectors of every frame: (F, S, D), or (1, S, D) where all frames have one prompt."""
     if len(set(prompts)) == 1:
         return encoded[prompts[0]][None]
-    rows = [sum(np.float32(share) * encoded[prompt] for prompt, share in row) for row in mixture(prompts, blend)]
+    rows = [
+        sum(np.float32(share) * encoded[prompt] for prompt, share in row)
+        for row in mixture(prompts, blend)
+    ]
     return np.stack(rows).astype(np.float32)
 
 
@@ -98,21 +112,29 @@ def plan(loaded: Loaded) -> dict[str, str]:
     height, width = config.size or parts.size[1:]
     factor = parts.vae.spec.factor
     size, ranks, total = (height // factor, width // factor), world_size(), clips[-1].stop
-    rows, passes = (1, 2) if own.two_passes and s.guidance != 1 else (1 if s.guidance == 1 else 2, 1)
+    rows, passes = (
+        (1, 2) if own.two_passes and s.guidance != 1 else (1 if s.guidance == 1 else 2, 1)
+    )
     prompts = prompts_of(config, clips)
-    at_once = max(map(len, clips)) if own.strategy != "windows" and own.strategy != "free_noise" else own.window or parts.size[0]
-    cost = latent_cost.unet_cost(parts.unet.spec, rows, at_once, *size, parts.text_encoder.spec.length)
+    at_once = (
+        max(map(len, clips))
+        if own.strategy != "windows" and own.strategy != "free_noise"
+        else own.window or parts.size[0]
+    )
+    cost = latent_cost.unet_cost(
+        parts.unet.spec, rows, at_once, *size, parts.text_encoder.spec.length
+    )
     half = 0.5 if config.latent.dtype == "float16" else 1.0
     return {
         "weights": f"{parts.where} ({parts.unet.family})",
         "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once)}, "
-                f"{count_steps(s, parts.noising)} steps of {s.sampler}, guidance {s.guidance:g}",
+        f"{count_steps(s, parts.noising)} steps of {s.sampler}, guidance {s.guidance:g}",
         "prompts": f"{len(set(prompts))} over {total} frames, mixed over {own.blend} where they change",
         "processes": f"{ranks}; {_held(config, clips, ranks)}",
         **_sent(config, parts.unet.spec, clips, ranks, size, rows, passes, half),
         "a step of a clip": f"{count(passes * cost.flops)}FLOP",
         "peak memory": f"about {cost.bytes * half / 2**30:.2f} GiB on a device, whatever the length (estimate)",
-    }  # fmt: skip
+    }
 
 
 def _what(config: Any, clips: Sequence[range], at_once: int) -> str:
@@ -127,11 +149,23 @@ def _held(config: Any, clips: Sequence[range], ranks: int) -> str:
     if config.clip_parallel.strategy not in IN_LOCK_STEP:
         return "windows are dealt to them in turn"
     most = max(map(len, halo.deal(len(clips), ranks)))
-    return "a clip each" if most == 1 else f"up to {most} clips each, one after the other in every layer"
+    return (
+        "a clip each"
+        if most == 1
+        else f"up to {most} clips each, one after the other in every layer"
+    )
 
 
-def _sent(config: Any, spec: Any, clips: Sequence[range], ranks: int, size: tuple[int, int], rows: int, passes: int,
-          half: float) -> dict[str, str]:
+def _sent(
+    config: Any,
+    spec: Any,
+    clips: Sequence[range],
+    ranks: int,
+    size: tuple[int, int],
+    rows: int,
+    passes: int,
+    half: float,
+) -> dict[str, str]:
     """How much goes between processes; and, for clips in turn, what waits in host memory."""
     if config.clip_parallel.strategy not in IN_LOCK_STEP:
         return {}
@@ -139,9 +173,13 @@ def _sent(config: Any, spec: Any, clips: Sequence[range], ranks: int, size: tupl
     width, middle = (2 if half < 1 else 4), ranks // 2
     table = volume.table(spec, layout, held, middle, size, rows, width)
     sent, received = (sum(row[i] for row in table) * passes for i in (3, 4))
-    lines = {"sent a step": f"{sent / 1e6:.1f} MB from process {middle}, {received / 1e6:.1f} MB to it"}
+    lines = {
+        "sent a step": f"{sent / 1e6:.1f} MB from process {middle}, {received / 1e6:.1f} MB to it"
+    }
     if max(map(len, held)) > 1:
         frames = sum(len(clips[i]) for i in held[middle])
         waiting = volume.kept_bytes(spec, size, rows, width) * frames
-        lines["host memory"] = f"about {waiting / 2**30:.2f} GiB of features wait in process {middle}"
+        lines["host memory"] = (
+            f"about {waiting / 2**30:.2f} GiB of features wait in process {middle}"
+        )
     return lines

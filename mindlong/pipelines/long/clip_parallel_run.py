@@ -1,10 +1,13 @@
-"""The clip-parallel pipeline as a run: one long video over one process or several, all of which call `run`.
+"""The clip-parallel pipeline as a run: one long video over one process or several, all of which
+call `run`.
 
-Noise is keyed by (seed, stream, step, frame of the video): neither the clips nor the processes can be seen in it. A run
-that was stopped goes on after the last saved step, also on another number of processes; decoded frames wait in files of
-their own, from which the first process writes the video in order.
+Noise is keyed by (seed, stream, step, frame of the video): neither the clips nor the processes can
+be seen in it. A run that was stopped goes on after the last saved step, also on another number of
+processes; decoded frames wait in files of their own, from which the first process writes the video
+in order.
 
-Legend: B videos, C channels of a latent, F frames of this process, h w latent pixels, S tokens, D their width.
+Legend: B videos, C channels of a latent, F frames of this process, h w latent pixels, S tokens, D
+their width.
 """
 
 from __future__ import annotations
@@ -28,7 +31,13 @@ from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.latent_weights import find_latent_parts
 from mindlong.pipelines.long.clip_parallel import ClipParallel
-from mindlong.pipelines.long.clip_parallel_plan import IN_LOCK_STEP, clips_of, layout_of, mixed, prompts_of
+from mindlong.pipelines.long.clip_parallel_plan import (
+    IN_LOCK_STEP,
+    clips_of,
+    layout_of,
+    mixed,
+    prompts_of,
+)
 from mindlong.pipelines.long.step_folder import StepFolder
 from mindlong.pipelines.long.windows import Windows, shuffled
 from mindlong.pipelines.session import Session
@@ -36,7 +45,9 @@ from mindlong.utils import atomic, progress, rng
 from mindlong.utils.lines import opening_lines
 
 WORK = ".work"  # in the run's folder, until everything is done
-Ask = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # (x, t, context of those rows) -> prediction
+Ask = Callable[
+    [np.ndarray, np.ndarray, np.ndarray], np.ndarray
+]  # (x, t, context of those rows) -> prediction
 
 
 def run(session: Session) -> None:
@@ -45,25 +56,44 @@ def run(session: Session) -> None:
     parts = find_latent_parts(config.weights, config.latent)
     model, clips = from_parts(parts, config.latent), clips_of(config, parts.size[0])
     shape = model.latent_shape(clips[-1].stop, *(config.size or parts.size[1:]))
-    session.log.info("\n".join(opening_lines({
-        "weights": parts.where,
-        "parameters": ", ".join(f"{name} {n:,}" for name, n in parts.parameters().items()),
-        "plan": f"{shape[1]} frames in {len(clips)} clips by {config.clip_parallel.strategy} over {session.comm.size} processes, "
-                f"{count_steps(config.sample, model.noising)} steps of {config.sample.sampler}",
-    })))  # fmt: skip
+    session.log.info(
+        "\n".join(
+            opening_lines(
+                {
+                    "weights": parts.where,
+                    "parameters": ", ".join(
+                        f"{name} {n:,}" for name, n in parts.parameters().items()
+                    ),
+                    "plan": f"{shape[1]} frames in {len(clips)} clips by "
+                    f"{config.clip_parallel.strategy} over {session.comm.size} processes, "
+                    f"{count_steps(config.sample, model.noising)} steps of {config.sample.sampler}",
+                }
+            )
+        )
+    )
     video = LongVideo(model, config, clips, session)
     latents = video.sample()
     seconds = {"sample_s": round(time.monotonic() - clock, 2)}
     video.decode(latents)
     if session.comm.rank == 0:
         files = video.write()
-        session.write_record({
-            "files": [p.name for p in files], "strategy": config.clip_parallel.strategy, "frames": shape[1],
-            "clips": [len(c) for c in clips], "processes": session.comm.size, "prompts": sorted(set(video.prompts)),
-            "sent": {"parcels": video.traffic.parcels, "bytes": video.traffic.bytes},
-            "versions": {"mindspore": mindspore.__version__},
-            "timings": {**seconds, "all_s": round(time.monotonic() - clock, 2), "resumed": session.resumed},
-        })  # fmt: skip
+        session.write_record(
+            {
+                "files": [p.name for p in files],
+                "strategy": config.clip_parallel.strategy,
+                "frames": shape[1],
+                "clips": [len(c) for c in clips],
+                "processes": session.comm.size,
+                "prompts": sorted(set(video.prompts)),
+                "sent": {"parcels": video.traffic.parcels, "bytes": video.traffic.bytes},
+                "versions": {"mindspore": mindspore.__version__},
+                "timings": {
+                    **seconds,
+                    "all_s": round(time.monotonic() - clock, 2),
+                    "resumed": session.resumed,
+                },
+            }
+        )
         shutil.rmtree(session.folder / WORK)
         for path in files:
             session.log.info("  %s", path.resolve())
@@ -71,12 +101,26 @@ def run(session: Session) -> None:
 
 
 class LongVideo:
-    """One long video under way in this process. `networks` keeps what was compiled from one video to the next."""
+    """One long video under way in this process. `networks` keeps what was compiled from one video
+    to the next.
+    """
 
-    def __init__(self, model: LatentModel, config: Any, clips: tuple[range, ...], session: Session,
-                 networks: dict[tuple[bool, int], ShardedUNet] | None = None) -> None:
+    def __init__(
+        self,
+        model: LatentModel,
+        config: Any,
+        clips: tuple[range, ...],
+        session: Session,
+        networks: dict[tuple[bool, int], ShardedUNet] | None = None,
+    ) -> None:
         self.networks = {} if networks is None else networks
-        self.model, self.config, self.own, self.session, self.comm = model, config, config.clip_parallel, session, session.comm
+        self.model, self.config, self.own, self.session, self.comm = (
+            model,
+            config,
+            config.clip_parallel,
+            session,
+            session.comm,
+        )
         self.clips, self.total, self.traffic = clips, clips[-1].stop, Traffic()
         self.prompts = prompts_of(config, clips)
         height, width = config.size or model.size[1:]
@@ -91,14 +135,22 @@ class LongVideo:
         context = mixed(self.prompts, self.own.blend, encoded)[None]  # (1, F or 1, S, D)
         frames, asked = self._lock_step() if self.own.strategy in IN_LOCK_STEP else self._windows()
         context = context[:, frames.start : frames.stop] if context.shape[1] > 1 else context[:, 0]
-        model = self._guided(asked, context, np.array(np.broadcast_to(encoded[self.own.negative], context.shape)))
+        model = self._guided(
+            asked, context, np.array(np.broadcast_to(encoded[self.own.negative], context.shape))
+        )
         source = np.arange(self.total)
         if self.own.strategy == "free_noise":
             source = shuffled(self.total, self.window, self.own.stride, self.config.seed)
         steps = _Told(self, frames, count_steps(self.config.sample, self.model.noising))
         with steps:
-            out = denoise(self.config.sample, model, self._noise(source[frames.start : frames.stop], "sample", 0),
-                          self.model.noising, noise=lambda step: self._noise(np.array(frames), "sample-step", step), callback=steps)
+            out = denoise(
+                self.config.sample,
+                model,
+                self._noise(source[frames.start : frames.stop], "sample", 0),
+                self.model.noising,
+                noise=lambda step: self._noise(np.array(frames), "sample-step", step),
+                callback=steps,
+            )
         self.model.release("unet")
         mine = self.mine()
         return out[0][:, mine.start - frames.start : mine.stop - frames.start]
@@ -134,7 +186,9 @@ class LongVideo:
                 told = context if context.ndim == 3 else context[:, frames.start : frames.stop]
                 return self.model.predict(part, t_B, told, self.fps)
 
-            return Windows(one, self.total, self.window, stride, self.comm, flat=apart).predict(x, t)
+            return Windows(one, self.total, self.window, stride, self.comm, flat=apart).predict(
+                x, t
+            )
 
         return range(self.total), asked
 
@@ -143,26 +197,38 @@ class LongVideo:
         if s.guidance == 1:
             return lambda x, t: asked(x, t, context)
         if self.own.two_passes:
-            return guided(lambda x, t: asked(x, t, context), lambda x, t: asked(x, t, null), s.guidance, s.rescale)
+            return guided(
+                lambda x, t: asked(x, t, context),
+                lambda x, t: asked(x, t, null),
+                s.guidance,
+                s.rescale,
+            )
         both = np.concatenate([null, context])
         return guided_batched(lambda x, t: asked(x, t, both), s.guidance, s.rescale)
 
     def _noise(self, frames: np.ndarray, stream: str, step: int) -> np.ndarray:
         """(1, C, len(frames), h, w)."""
         channels, _, height, width = self.shape
-        rows = rng.normal_rows(frames.tolist(), (channels, height, width), self.config.seed, stream, step)
+        rows = rng.normal_rows(
+            frames.tolist(), (channels, height, width), self.config.seed, stream, step
+        )
         return np.ascontiguousarray(rows.transpose(1, 0, 2, 3)[None])
 
     def _raw(self, frames: range) -> Path:
         return self.session.folder / WORK / f"frames-{frames.start}-{frames.stop}.u8"
 
     def decode(self, latents: np.ndarray) -> None:
-        """This process's frames into a file of its own, as they are decoded; and the latents beside it."""
+        """This process's frames into a file of its own, as they are decoded; and the latents beside
+        it.
+        """
         mine, path = self.mine(), self._raw(self.mine())
         with atomic.replacing(path.with_suffix(".npy")) as aside:
             np.save(aside, latents)
-        with atomic.replacing(path) as aside, aside.open("wb") as out, \
-                progress.bar(len(mine), "decoding", rank=self.comm.rank, unit="frame") as bar:
+        with (
+            atomic.replacing(path) as aside,
+            aside.open("wb") as out,
+            progress.bar(len(mine), "decoding", rank=self.comm.rank, unit="frame") as bar,
+        ):
             for frame in self.model.decode(latents):
                 out.write(frame.tobytes())
                 bar.update(1)
@@ -171,11 +237,21 @@ class LongVideo:
     def write(self) -> list[Path]:
         """The video from all processes' files, frame by frame, and its contact sheet."""
         folder, kept = self.session.folder, []
-        files = write_files(folder, self.own.name, tapped(self._frames(), self.total, kept), self.config.formats, self.config.fps,
-                            self.config.scale)
+        files = write_files(
+            folder,
+            self.own.name,
+            tapped(self._frames(), self.total, kept),
+            self.config.formats,
+            self.config.fps,
+            self.config.scale,
+        )
         if "png" in self.config.formats:
             row = np.stack(kept).repeat(self.config.scale, 1).repeat(self.config.scale, 2)
-            files.append(write_contact_sheet(folder / "contact_sheet.png", [row], [" / ".join(dict.fromkeys(self.prompts))]))
+            files.append(
+                write_contact_sheet(
+                    folder / "contact_sheet.png", [row], [" / ".join(dict.fromkeys(self.prompts))]
+                )
+            )
         latents = [np.load(self._raw(part).with_suffix(".npy")) for part in self._parts()]
         with atomic.replacing(folder / "latents" / f"{self.own.name}.npz") as aside:
             np.savez(aside, latents=np.concatenate(latents, 1))
@@ -190,7 +266,9 @@ class LongVideo:
         for part in self._parts():
             with self._raw(part).open("rb") as raw:
                 for _ in part:
-                    yield np.frombuffer(raw.read(height * width * 3), np.uint8).reshape(height, width, 3)
+                    yield np.frombuffer(raw.read(height * width * 3), np.uint8).reshape(
+                        height, width, 3
+                    )
 
 
 class _Told(StepFolder):
@@ -199,8 +277,14 @@ class _Told(StepFolder):
     def __init__(self, video: LongVideo, frames: range, steps: int) -> None:
         own, comm = video.own, video.comm
         alike = own.strategy not in IN_LOCK_STEP
-        super().__init__(video.session.folder / WORK / "steps", frames, video.total, own.save_every, comm,
-                         writes=not alike or comm.rank == 0)
+        super().__init__(
+            video.session.folder / WORK / "steps",
+            frames,
+            video.total,
+            own.save_every,
+            comm,
+            writes=not alike or comm.rank == 0,
+        )
         self.traffic, self.waited, self.clock = video.traffic, 0.0, time.perf_counter()
         done = self.found[0] if self.found else 0
         self.bar = progress.bar(steps, "denoising", rank=comm.rank, initial=done)

@@ -36,28 +36,49 @@ class ControlledModel:
         self.latent, self.control = latent, control
         self._compiled: set[tuple[int, ...]] = set()
 
-    def denoiser(self, context: np.ndarray, fps: float, clean_BCFHW: np.ndarray, known_BF: np.ndarray, depth: int) -> Model:
+    def denoiser(
+        self,
+        context: np.ndarray,
+        fps: float,
+        clean_BCFHW: np.ndarray,
+        known_BF: np.ndarray,
+        depth: int,
+    ) -> Model:
         """A model for the samplers that knows the frames `known_BF` of `clean_BCFHW`."""
         if self.control is None or not known_BF.any():
             return self.latent.denoiser(context, fps)
         cond, mask = condition(clean_BCFHW, known_BF, self.control)
         depths = self.control.depths
-        inputs = [Tensor(cond), Tensor(mask), Tensor(np.full(len(cond), min(depth, depths - 1), np.int32)) if depths else None]
+        inputs = [
+            Tensor(cond),
+            Tensor(mask),
+            Tensor(np.full(len(cond), min(depth, depths - 1), np.int32)) if depths else None,
+        ]
         rate = Tensor(np.full(len(cond), fps, np.float32)) if self.latent.wants_fps else None
         text = Tensor(np.ascontiguousarray(context, np.float32))
-        return lambda x, t: self._told(Tensor(np.ascontiguousarray(x, np.float32)), Tensor(np.asarray(t, np.float32)), text, rate,
-                                       *inputs)
+        return lambda x, t: self._told(
+            Tensor(np.ascontiguousarray(x, np.float32)),
+            Tensor(np.asarray(t, np.float32)),
+            text,
+            rate,
+            *inputs,
+        )
 
     def _told(self, x: Tensor, *inputs: Tensor | None) -> np.ndarray:
         if x.shape in self._compiled or ms.get_context("mode") != ms.GRAPH_MODE:
             return self.latent.unet(x, *inputs).asnumpy()
         self._compiled.add(x.shape)
-        with announced(f"compiling the graph for latents {tuple(x.shape)} with known frames, and its first step"):
+        with announced(
+            f"compiling the graph for latents {tuple(x.shape)} with known frames, and its first step"
+        ):
             return self.latent.unet(x, *inputs).asnumpy()
 
 
-def load_controlled(weights: str, branch: str, options: LatentModelOptions | None = None) -> ControlledModel:
-    """The networks at `weights` (as `load_latent_model`), and the branch at `branch` or beside them where there is one.
+def load_controlled(
+    weights: str, branch: str, options: LatentModelOptions | None = None
+) -> ControlledModel:
+    """The networks at `weights` (as `load_latent_model`), and the branch at `branch` or beside them
+    where there is one.
 
     Raises:
         InputFileError: something is missing or damaged. ConfigError: parts do not go together.
@@ -73,7 +94,9 @@ def load_controlled(weights: str, branch: str, options: LatentModelOptions | Non
 
 
 def _spec_at(place: Path) -> ControlSpec:
-    """What a file says of its branch, or a checkpoint's run; InfiNet's own file says nothing and has no cascade."""
+    """What a file says of its branch, or a checkpoint's run; InfiNet's own file says nothing and
+    has no cascade.
+    """
     said = branch_spec(open_weights(place))
     if said is None and (place / manifest.NAME).is_file():
         return config_of(place).infinet.control()
@@ -82,16 +105,24 @@ def _spec_at(place: Path) -> ControlSpec:
 
 def _filled(parts: LatentParts, place: Path, control: ControlSpec, dtype: str) -> nn.Cell:
     """The UNet of the base, what the branch's file holds in its place, and the branch."""
-    cell, held = ControlledUNet(parts.unet.spec, control, dtype), read_branch(place, control, parts.unet.spec)
+    cell, held = (
+        ControlledUNet(parts.unet.spec, control, dtype),
+        read_branch(place, control, parts.unet.spec),
+    )
     if dtype != "float32":
         for parameter in cell.get_parameters():
             parameter.set_dtype(getattr(ms, dtype))
-    arrays = {name: held[name] if name in held else lazy.read() for name, lazy in parts.unet.arrays.items()}
+    arrays = {
+        name: held[name] if name in held else lazy.read()
+        for name, lazy in parts.unet.arrays.items()
+    }
     arrays |= {name: array for name, array in held.items() if name.startswith(PREFIX)}
     strange = sorted(set(held) - set(arrays))
     if strange:
-        raise InputFileError(f"{place} holds {strange[0]}, which the UNet in {parts.where} does not have; they do not belong "
-                             "together")
+        raise InputFileError(
+            f"{place} holds {strange[0]}, which the UNet in {parts.where} does not have; they do not belong "
+            "together"
+        )
     load_into(cell, arrays, what=f"the base with the branch in {place}")
     for parameter in cell.get_parameters():
         parameter.requires_grad = False

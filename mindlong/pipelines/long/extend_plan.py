@@ -28,7 +28,8 @@ class Work:
 
     Attributes:
         given: the frames that the first run is told, (overlap, H, W, 3) uint8.
-        video: what is continued, if it is a video; its frames before the given ones are passed on as they are.
+        video: what is continued, if it is a video; its frames before the given ones are passed on
+            as they are.
         inside: given frames are part of a run.
         plan: of the given frames and those added.
     """
@@ -44,10 +45,14 @@ def work_of(config: Any) -> Work:
     """Read the given frames and lay out the runs. Raises ConfigError, InputFileError."""
     o: ExtendOptions = config.extend
     trained = training_of(config.weights)
-    inside = o.given == "inside" or (o.given == "auto" and not (trained and trained.interpolation.first_frame))
+    inside = o.given == "inside" or (
+        o.given == "auto" and not (trained and trained.interpolation.first_frame)
+    )
     video = from_video(o.video) if o.video else None
     given = _last(video, o.overlap) if video else _pictures(o)
-    plan = plan_extension(len(given), o.run or _run(trained, inside), o.overlap, len(given) + config.frames, inside)
+    plan = plan_extension(
+        len(given), o.run or _run(trained, inside), o.overlap, len(given) + config.frames, inside
+    )
     return Work(given, video, inside, plan, video.fps if video else float(config.fps))
 
 
@@ -74,7 +79,9 @@ def _pictures(o: ExtendOptions) -> np.ndarray:
 def check_hints(work: Work, hinted: bool) -> None:
     """Raise ConfigError where the network could not know what it is to continue."""
     if not hinted and not work.inside:
-        raise ConfigError("the UNet reads no hints, so given frames must be part of a run: extend.given=inside")
+        raise ConfigError(
+            "the UNet reads no hints, so given frames must be part of a run: extend.given=inside"
+        )
 
 
 def plan(loaded: Loaded) -> dict[str, str]:

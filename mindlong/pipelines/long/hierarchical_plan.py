@@ -1,4 +1,6 @@
-"""A hierarchical configuration worked out, without MindSpore: lengths, what is given, which runs, which prompts."""
+"""A hierarchical configuration worked out, without MindSpore: lengths, what is given, which runs,
+which prompts.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ from mindlong.pipelines.latent_weights import find_latent_parts
 from mindlong.pipelines.long.branch_place import find_branch
 from mindlong.pipelines.long.jobs import count_batches
 from mindlong.pipelines.long.key_frames import KeyFrames, from_video, read_image
-from mindlong.pipelines.long.plan import LongPlan, hierarchy_frames, jobs_for, lengths_for, plan_given
+from mindlong.pipelines.long.plan import (
+    LongPlan,
+    hierarchy_frames,
+    jobs_for,
+    lengths_for,
+    plan_given,
+)
 from mindlong.pipelines.long.plan_compared import plan_autoregressive, plan_independent
 from mindlong.pipelines.long.prompts import Prompts
 from mindlong.utils.errors import ConfigError
@@ -72,15 +80,23 @@ def work_of(config: Any) -> Work:
     if not o.video:
         plan = plan_given(lengths, _pictured(o, lengths), frames)
         first, last = o.part or (0, plan.frames - 1)
-        return Work(lengths, plan, None, True, jobs_for(plan, first, last) if o.part else None, first, last)
+        return Work(
+            lengths, plan, None, True, jobs_for(plan, first, last) if o.part else None, first, last
+        )
     if o.part or config.frames:
-        raise ConfigError("hierarchical.video is continued by all frames of lengths; leave out frames and hierarchical.part")
+        raise ConfigError(
+            "hierarchical.video is continued by all frames of lengths; leave out frames and hierarchical.part"
+        )
     return _continued(o, lengths)
 
 
 def _compared(o: HierarchicalOptions, frames: int) -> Work:
     one_by_one = o.order == "autoregressive"
-    plan = plan_autoregressive(o.lengths[0], frames, o.overlap) if one_by_one else plan_independent(o.lengths[0], frames)
+    plan = (
+        plan_autoregressive(o.lengths[0], frames, o.overlap)
+        if one_by_one
+        else plan_independent(o.lengths[0], frames)
+    )
     return Work(tuple(o.lengths), plan, None, True, None, 0, frames - 1)
 
 
@@ -100,14 +116,26 @@ def _pictured(o: HierarchicalOptions, lengths: tuple[int, ...]) -> list[int]:
 
 
 def _continued(o: HierarchicalOptions, lengths: tuple[int, ...]) -> Work:
-    """The plan's timeline reaches back into the video by as many key frames as are asked for and there."""
+    """The plan's timeline reaches back into the video by as many key frames as are asked for and
+    there.
+    """
     source = from_video(o.video, uneven="even")
     stride, whole = prod(length - 1 for length in lengths[1:]), hierarchy_frames(lengths)
     keys = min(o.overlap, lengths[0] - 1, 1 + (source.count - 1) // stride)
     shared = (keys - 1) * stride + 1
     if o.extend == "after":
-        return Work(lengths, plan_given(lengths, range(shared)), source, True, None, shared, whole - 1)
-    return Work(lengths, plan_given(lengths, range(whole - shared, whole)), source, False, None, 0, whole - shared - 1)
+        return Work(
+            lengths, plan_given(lengths, range(shared)), source, True, None, shared, whole - 1
+        )
+    return Work(
+        lengths,
+        plan_given(lengths, range(whole - shared, whole)),
+        source,
+        False,
+        None,
+        0,
+        whole - shared - 1,
+    )
 
 
 def plan(loaded: Loaded) -> dict[str, str]:
@@ -130,10 +158,16 @@ def _networks(config: Any, work: Work) -> dict[str, str]:
     parts = find_latent_parts(config.weights, config.latent)
     place = find_branch(config.weights, config.hierarchical.branch)
     height, width = config.size or parts.size[1:]
-    numbers = parts.vae.spec.latent_channels * (height // parts.vae.spec.factor) * (width // parts.vae.spec.factor)
+    numbers = (
+        parts.vae.spec.latent_channels
+        * (height // parts.vae.spec.factor)
+        * (width // parts.vae.spec.factor)
+    )
     return {
         "weights": f"{parts.where}, {', '.join(f'{name} {count(n)}' for name, n in parts.parameters().items())}",
-        "branch": str(Path(place)) if place else "none: known frames are held to, the network is told nothing",
+        "branch": str(Path(place))
+        if place
+        else "none: known frames are held to, the network is told nothing",
         "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
     }
 
@@ -149,7 +183,9 @@ def _given(work: Work) -> str:
     if not given:
         return "nothing; all frames are made"
     if work.source:
-        return f"{work.source.count} frames of {work.source.where}, {len(given)} of them in the plan"
+        return (
+            f"{work.source.count} frames of {work.source.where}, {len(given)} of them in the plan"
+        )
     return ", ".join(f"frame {f}" for f in given)
 
 
@@ -161,7 +197,9 @@ def _runs(work: Work, rows: int) -> Iterator[str]:
 
 
 def _said(work: Work, config: Any) -> Iterator[str]:
-    """The prompts of the first video: for each level what its runs are told, as far as it is not the same for all."""
+    """The prompts of the first video: for each level what its runs are told, as far as it is not
+    the same for all.
+    """
     prompts = work.prompts(config, next(iter(config.wanted_prompts()), ""))
     for level, jobs in work.plan.levels():
         told: dict[str, int] = {}

@@ -1,8 +1,10 @@
-"""Running the stages of an interpolation chain, and of an extension, with a network that reads hints.
+"""Running the stages of an interpolation chain, and of an extension, with a network that reads
+hints.
 
-A stage's network reads latents, a mask and hints (see `mindlong.pipelines.long.hints`); a network of latents alone can
-serve too, if the given frames are pinned at each step. The noise of a frame is keyed by the frame's place, so how a
-stage is cut into windows, batches and processes changes no noise.
+A stage's network reads latents, a mask and hints (see `mindlong.pipelines.long.hints`); a network
+of latents alone can serve too, if the given frames are pinned at each step. The noise of a frame is
+keyed by the frame's place, so how a stage is cut into windows, batches and processes changes no
+noise.
 
 Legend: B videos or windows, F frames of a run, K given frames, C channels, h w latent pixels.
 """
@@ -30,7 +32,9 @@ from mindlong.pipelines.long.plan import Job, LongPlan
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
 
-Predict = Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # (x_BCFhw, t_B, frames per second) -> prediction
+Predict = Callable[
+    [np.ndarray, np.ndarray, float], np.ndarray
+]  # (x_BCFhw, t_B, frames per second) -> prediction
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,23 @@ class Stage:
 
     def __post_init__(self) -> None:
         if not self.hinted and self.rule.pin != "each_step":
-            raise ConfigError(f"pin is {self.rule.pin!r}, but the network reads no hints; it learns of the given frames only "
-                              "with pin=each_step")
+            raise ConfigError(
+                f"pin is {self.rule.pin!r}, but the network reads no hints; it learns of the given frames only "
+                "with pin=each_step"
+            )
 
-    def model(self, given_BCKhw: np.ndarray, given: Sequence[int], run: Sequence[int], fps: float,
-              noise: np.ndarray | None = None) -> Model:
-        """The network on the latents of the run `run` alone; `noise` is that of the hints, where there is any."""
+    def model(
+        self,
+        given_BCKhw: np.ndarray,
+        given: Sequence[int],
+        run: Sequence[int],
+        fps: float,
+        noise: np.ndarray | None = None,
+    ) -> Model:
+        """The network on the latents of the run `run` alone; `noise` is that of the hints, where
+        there is any.
+        """
+
         def plain(x: np.ndarray, t: np.ndarray) -> np.ndarray:
             return self.predict(x, t, fps)
 
@@ -67,12 +82,16 @@ class Stage:
         if self.hinted:
             told = hints.augment(given_BCKhw, noise, self.rule.hint_noise)
             spread = hints.fill(given, run, self.rule.hint).spread(told)
-            model = hints.with_hints(plain, hints.mask(given, run, spread.shape[-2:], self.rule.mask), spread)
+            model = hints.with_hints(
+                plain, hints.mask(given, run, spread.shape[-2:], self.rule.mask), spread
+            )
         if self.rule.pin != "each_step":
             return model
         inside = [(row, run.index(f)) for row, f in enumerate(given) if f in run]
         rows, places = [row for row, _ in inside], [at for _, at in inside]
-        return hints.pinned(model, given_BCKhw[:, :, rows], places, self.noising.schedule, self.noising.prediction)
+        return hints.pinned(
+            model, given_BCKhw[:, :, rows], places, self.noising.schedule, self.noising.prediction
+        )
 
 
 @dataclass(frozen=True)
@@ -94,34 +113,62 @@ class HintedRuns:
     number: int = 0
 
     def __call__(self, batch: Batch, known_BFCHW: np.ndarray) -> np.ndarray:
-        """The frames of every job, (B, frames of a job, C, h, w); zero where they are given and not part of the run."""
+        """The frames of every job, (B, frames of a job, C, h, w); zero where they are given and not
+        part of the run.
+        """
         stage, is_given = self.stage_of(batch.level), batch.known[0]
         rows = np.arange(len(is_given)) if self.inside else np.flatnonzero(~is_given)
-        given, run = ([place(batch.jobs[0].frames[i], self.total) for i in some] for some in (np.flatnonzero(is_given), rows))
+        given, run = (
+            [place(batch.jobs[0].frames[i], self.total) for i in some]
+            for some in (np.flatnonzero(is_given), rows)
+        )
         given_BCKhw = known_BFCHW[:, is_given].transpose(0, 2, 1, 3, 4)
         shape = given_BCKhw.shape[1], *given_BCKhw.shape[3:]
-        told_noise = self._noise(batch, np.flatnonzero(is_given), shape, "hint") if stage.rule.hint_noise else None
+        told_noise = (
+            self._noise(batch, np.flatnonzero(is_given), shape, "hint")
+            if stage.rule.hint_noise
+            else None
+        )
         model = stage.model(given_BCKhw, given, run, self.fps_of(batch.level), told_noise)
         start = self._noise(batch, rows, shape, "start")
         if stage.rule.pin == "each_step":
             inside = [run.index(f) for f in given if f in run]
             kept = given_BCKhw[:, :, [k for k, f in enumerate(given) if f in run]]
             start = hints.pinned_start(start, kept, inside, stage.noising.schedule)
-        made = denoise(stage.sample, model, start, stage.noising, callback=stage.callback,
-                       noise=lambda step: self._step_noise(stage, batch, rows, shape, step))
+        made = denoise(
+            stage.sample,
+            model,
+            start,
+            stage.noising,
+            callback=stage.callback,
+            noise=lambda step: self._step_noise(stage, batch, rows, shape, step),
+        )
         out = np.array(known_BFCHW, np.float32)
         out[:, rows] = made.transpose(0, 2, 1, 3, 4)
         return out
 
-    def _noise(self, batch: Batch, rows: np.ndarray, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
+    def _noise(
+        self, batch: Batch, rows: np.ndarray, shape: tuple[int, ...], *stream: str | int
+    ) -> np.ndarray:
         """float32 (B, C, rows, h, w), each picture of its own frame and level."""
-        return np.stack([np.stack([self._picture(batch.level, job, i, shape, *stream) for i in rows], 1) for job in batch.jobs])
+        return np.stack(
+            [
+                np.stack([self._picture(batch.level, job, i, shape, *stream) for i in rows], 1)
+                for job in batch.jobs
+            ]
+        )
 
-    def _picture(self, level: int, job: Job, row: int, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
+    def _picture(
+        self, level: int, job: Job, row: int, shape: tuple[int, ...], *stream: str | int
+    ) -> np.ndarray:
         frame = place(job.frames[row], self.total)
-        return rng.normal(shape, self.seed, f"interpolate-{stream[0]}", *stream[1:], self.number, level, frame)
+        return rng.normal(
+            shape, self.seed, f"interpolate-{stream[0]}", *stream[1:], self.number, level, frame
+        )
 
-    def _step_noise(self, stage: Stage, batch: Batch, rows: np.ndarray, shape: tuple[int, ...], step: int) -> np.ndarray:
+    def _step_noise(
+        self, stage: Stage, batch: Batch, rows: np.ndarray, shape: tuple[int, ...], step: int
+    ) -> np.ndarray:
         if not stage.rule.shared_noise:
             return self._noise(batch, rows, shape, "step", step)
         one = rng.normal(shape, self.seed, "interpolate-shared", step, self.number, batch.level)
@@ -132,32 +179,55 @@ def chain_of(chain: Chain, stages: Sequence[Stage]) -> tuple[Chain, LongPlan]:
     """The chain with `redo` as the stages' rules say, and its plan.
 
     Raises:
-        ConfigError: not one stage a factor, or stages of which some hold on to given frames and some do not.
+        ConfigError: not one stage a factor, or stages of which some hold on to given frames and
+            some do not.
     """
     if len(stages) != len(chain.factors):
-        raise ConfigError(f"{len(stages)} stages were given; factors {list(chain.factors)} need {len(chain.factors)}")
+        raise ConfigError(
+            f"{len(stages)} stages were given; factors {list(chain.factors)} need {len(chain.factors)}"
+        )
     again = {stage.rule.pin == "none" for stage in stages}
     if len(again) > 1:
-        raise ConfigError("pin must be none for all stages of a chain or for no one; a frame cannot be held to and made again")
+        raise ConfigError(
+            "pin must be none for all stages of a chain or for no one; a frame cannot be held to and made again"
+        )
     chain = replace(chain, redo=again == {True})
     return chain, plan_chain(chain)
 
 
-def run_chain(chain: Chain, stages: Sequence[Stage], keys: Work, folder: LatentFolder, shape_CHW: Sequence[int], *,
-              fps: float, seed: int = 0, number: int = 0, rows: int = 1, comm: Comm | None = None,
-              notice: Callable[[Batch, bool], Any] = lambda batch, fresh: None) -> Iterator[int]:
+def run_chain(
+    chain: Chain,
+    stages: Sequence[Stage],
+    keys: Work,
+    folder: LatentFolder,
+    shape_CHW: Sequence[int],
+    *,
+    fps: float,
+    seed: int = 0,
+    number: int = 0,
+    rows: int = 1,
+    comm: Comm | None = None,
+    notice: Callable[[Batch, bool], Any] = lambda batch, fresh: None,
+) -> Iterator[int]:
     """Do what is not done yet of a chain; yields the number of each level when it is there.
 
     Args:
         chain: as `chain_of` returned it.
         stages: one for each factor; the same one several times where weights are shared.
-        keys: makes the key frames: (batch of level 0, _) -> (B, F, C, h, w). Their places are `place(frame, chain.total)`.
+        keys: makes the key frames: (batch of level 0, _) -> (B, F, C, h, w). Their places are
+            `place(frame, chain.total)`.
         folder: of the plan that `chain_of` returned.
         fps: frames per second of the finished video.
         rows: windows that share a call of the network.
     """
-    runs = HintedRuns(lambda level: stages[level - 1], chain.total, lambda level: fps / chain.step(level), not chain.redo,
-                      seed, number)
+    runs = HintedRuns(
+        lambda level: stages[level - 1],
+        chain.total,
+        lambda level: fps / chain.step(level),
+        not chain.redo,
+        seed,
+        number,
+    )
 
     def work(batch: Batch, known: np.ndarray) -> np.ndarray:
         return runs(batch, known) if batch.level else keys(batch, known)

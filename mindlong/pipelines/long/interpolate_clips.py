@@ -27,13 +27,25 @@ def _model(weights: str, reads: str) -> LatentModel:
     return load_latent_model(weights, LatentModelOptions(reads={"time": reads} if reads else {}))
 
 
-def clip_filler(weights: str, stages: Sequence[int], *, hint: str = "", mask: str = "", pin: str = "each_step",
-                steps: int = 25, guidance: float = 1.0, seed: int = 0, reads: str = "",
-                window: int = 0) -> Callable[[np.ndarray, str, int], Iterator[np.ndarray]]:
-    """A function (kept frames (K, H, W, 3), caption, number of the clip) -> all frames, by the networks at `weights`.
+def clip_filler(
+    weights: str,
+    stages: Sequence[int],
+    *,
+    hint: str = "",
+    mask: str = "",
+    pin: str = "each_step",
+    steps: int = 25,
+    guidance: float = 1.0,
+    seed: int = 0,
+    reads: str = "",
+    window: int = 0,
+) -> Callable[[np.ndarray, str, int], Iterator[np.ndarray]]:
+    """A function (kept frames (K, H, W, 3), caption, number of the clip) -> all frames, by the
+    networks at `weights`.
 
     Args:
-        stages: factors of the chain. hint, mask: "" as trained. reads: key/value policy over time, "" as trained.
+        stages: factors of the chain. hint, mask: "" as trained. reads: key/value policy over time,
+            "" as trained.
     """
     model = _model(weights, reads)
     trained, sample = trained_rule(weights), SampleOptions(steps=steps, guidance=guidance)
@@ -46,12 +58,23 @@ def clip_filler(weights: str, stages: Sequence[int], *, hint: str = "", mask: st
         latents = model.encode(kept).transpose(1, 0, 2, 3)
 
         def keys(batch: Batch, known: np.ndarray) -> np.ndarray:
-            numbers = [[place(f, chain.total) // chain.step(0) for f in job.frames] for job in batch.jobs]
+            numbers = [
+                [place(f, chain.total) // chain.step(0) for f in job.frames] for job in batch.jobs
+            ]
             return np.stack([latents[row] for row in numbers])
 
         with tempfile.TemporaryDirectory() as room:
             folder = LatentFolder(room, plan, {})
-            for _ in run_chain(chain, [one] * len(stages), keys, folder, latents.shape[1:], fps=FPS, seed=seed, number=number):
+            for _ in run_chain(
+                chain,
+                [one] * len(stages),
+                keys,
+                folder,
+                latents.shape[1:],
+                fps=FPS,
+                seed=seed,
+                number=number,
+            ):
                 pass
             made = list(finished(folder))
         for part in made:

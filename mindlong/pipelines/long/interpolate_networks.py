@@ -20,7 +20,9 @@ from mindlong.pipelines.long.trained_rule import trained_rule
 
 @dataclass
 class Networks:
-    """The latent models of a run, each loaded once. `config` is an InferConfig with the section interpolate."""
+    """The latent models of a run, each loaded once. `config` is an InferConfig with the section
+    interpolate.
+    """
 
     config: Any
     models: dict[str, LatentModel] = field(default_factory=dict)
@@ -40,9 +42,18 @@ class Networks:
     def _stage(self, weights: str, prompt: str, callback: Callback | None) -> Stage:
         config, model, trained = self.config, self.model(weights), trained_rule(weights)
         o = config.interpolate
-        rule = Rule(o.hint or trained.hint, o.mask or trained.mask, o.pin, o.hint_noise, o.shared_noise)
+        rule = Rule(
+            o.hint or trained.hint, o.mask or trained.mask, o.pin, o.hint_noise, o.shared_noise
+        )
         hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
-        return Stage(predictor(model, prompt, config.sample), model.noising, rule, config.sample, hinted, callback)
+        return Stage(
+            predictor(model, prompt, config.sample),
+            model.noising,
+            rule,
+            config.sample,
+            hinted,
+            callback,
+        )
 
 
 def predictor(model: LatentModel, prompt: str, sample: Any) -> Predict:
@@ -54,7 +65,9 @@ def predictor(model: LatentModel, prompt: str, sample: Any) -> Predict:
         if sample.guidance == 1:
             return model.predict(x, t, text.repeat(len(x), 0), told)
         both = np.concatenate([null.repeat(len(x), 0), text.repeat(len(x), 0)])
-        without, with_text = np.split(model.predict(np.concatenate([x, x]), np.concatenate([t, t]), both, told), 2)
+        without, with_text = np.split(
+            model.predict(np.concatenate([x, x]), np.concatenate([t, t]), both, told), 2
+        )
         return combine(with_text, without, sample.guidance, sample.rescale)
 
     return predict

@@ -1,4 +1,6 @@
-"""What a run of the interpolation pipeline would do, without MindSpore: where key frames come from, the chain, the rates."""
+"""What a run of the interpolation pipeline would do, without MindSpore: where key frames come from,
+the chain, the rates.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class Work:
 
     Attributes:
         source: key frames from a file, or None.
-        latents: key frames as latents (C, K, h, w), or None; with neither they are made from prompts.
+        latents: key frames as latents (C, K, h, w), or None; with neither they are made from
+            prompts.
         chain: of the whole; `redo` as pin says.
         rate: frames per second of the result.
         natural: the rate at which the result lasts as long as its source; 0: it has none.
@@ -62,40 +65,57 @@ def _source(o: InterpolateOptions) -> KeyFrames | None:
 
 
 def read_key_latents(path: str) -> np.ndarray:
-    """(C, K, h, w) float32 from an npz with `latents`, as other pipelines leave them. Raises InputFileError."""
+    """(C, K, h, w) float32 from an npz with `latents`, as other pipelines leave them. Raises
+    InputFileError.
+    """
     if not Path(path).is_file():
         raise InputFileError(f"interpolate.key_latents: {path} does not exist")
     try:
         with np.load(path, allow_pickle=False) as held:
             latents = np.asarray(held["latents"], np.float32)
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise InputFileError(f"interpolate.key_latents: {path} is no npz with the array latents ({error})") from None
+        raise InputFileError(
+            f"interpolate.key_latents: {path} is no npz with the array latents ({error})"
+        ) from None
     latents = latents[0] if latents.ndim == 5 and len(latents) == 1 else latents
     if latents.ndim != 4 or latents.shape[1] < 2:
-        raise InputFileError(f"interpolate.key_latents: {path} holds latents of shape {latents.shape}; (channels, key frames, "
-                             "height, width) with at least 2 key frames is needed")
+        raise InputFileError(
+            f"interpolate.key_latents: {path} holds latents of shape {latents.shape}; (channels, key frames, "
+            "height, width) with at least 2 key frames is needed"
+        )
     return latents
 
 
 def is_hinted(parts: Any, vae_channels: int) -> bool:
-    """Whether a UNet reads mask and hints behind the latents. Raises ConfigError where it reads something else."""
+    """Whether a UNet reads mask and hints behind the latents. Raises ConfigError where it reads
+    something else.
+    """
     if parts.in_channels == 2 * vae_channels + 1:
         return True
     if parts.in_channels == vae_channels:
         return False
-    raise ConfigError(f"the UNet reads {parts.in_channels} channels; interpolation needs {2 * vae_channels + 1} (latents, mask, "
-                      f"hint) or {vae_channels} (latents alone, with interpolate.pin=each_step)")
+    raise ConfigError(
+        f"the UNet reads {parts.in_channels} channels; interpolation needs {2 * vae_channels + 1} (latents, mask, "
+        f"hint) or {vae_channels} (latents alone, with interpolate.pin=each_step)"
+    )
 
 
 def plan(loaded: Loaded) -> dict[str, str]:
     """Rows of the dry run."""
     config = loaded.values
     o, work = config.interpolate, work_of(config)
-    rows = {"key frames": _said(work, o), "result": f"{work.frames} frames at {work.rate:g} frames a second"}
+    rows = {
+        "key frames": _said(work, o),
+        "result": f"{work.frames} frames at {work.rate:g} frames a second",
+    }
     if o.method != "diffusion":
         return rows | {"method": f"{o.method}, no network"}
     parts: LatentParts = find_latent_parts(config.weights, config.latent)
-    told = "reads hints" if is_hinted(parts.unet.spec, parts.vae.spec.latent_channels) else "reads no hints"
+    told = (
+        "reads hints"
+        if is_hinted(parts.unet.spec, parts.vae.spec.latent_channels)
+        else "reads no hints"
+    )
     chained = plan_chain(work.chain)
     return rows | {
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
@@ -109,4 +129,8 @@ def _said(work: Work, o: InterpolateOptions) -> str:
         height, width = work.source.size
         rate = f" at {work.source.fps:g} frames a second" if work.source.fps else ""
         return f"{work.source.count} of {height}x{width}{rate} from {work.source.where}"
-    return f"{work.chain.keys} from {o.key_latents}" if o.key_latents else f"{work.chain.keys}, made from the prompts"
+    return (
+        f"{work.chain.keys} from {o.key_latents}"
+        if o.key_latents
+        else f"{work.chain.keys}, made from the prompts"
+    )

@@ -1,4 +1,5 @@
-"""The interpolation pipeline as a run: key frames from a video, pictures, latents or prompts; a longer, smoother video out.
+"""The interpolation pipeline as a run: key frames from a video, pictures, latents or prompts; a
+longer, smoother video out.
 
 Legend: B videos or windows, F frames, K key frames, C channels, h w latent pixels.
 """
@@ -37,7 +38,16 @@ from mindlong.utils import progress, rng
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import opening_lines
 
-UNRELATED = ("env", "formats", "output", "scale", "batch", "count", "prompts", "prompt")  # keys that change no latent
+UNRELATED = (
+    "env",
+    "formats",
+    "output",
+    "scale",
+    "batch",
+    "count",
+    "prompts",
+    "prompt",
+)  # keys that change no latent
 
 
 def run(session: Session) -> None:
@@ -46,7 +56,11 @@ def run(session: Session) -> None:
     for note in work.source.notes if work.source else ():
         session.log.warning("%s: %s", work.source.where, note)
     comm = getattr(session, "comm", None) or SerialComm()
-    videos = [_filled(session, work)] if config.interpolate.method != "diffusion" else _chains(session, work, comm)
+    videos = (
+        [_filled(session, work)]
+        if config.interpolate.method != "diffusion"
+        else _chains(session, work, comm)
+    )
     written, sounds, prompts = [], [], []
     for stem, prompt, frames in videos:
         prompts.append({"prompt": prompt})
@@ -61,13 +75,27 @@ def run(session: Session) -> None:
         _record(session, work, written, sounds, prompts, clock)
 
 
-def _record(session: Session, work: Work, written: list[Path], sounds: list[str], prompts: list[dict[str, str]],
-            clock: float) -> None:
-    session.write_record({
-        "prompts": prompts, "method": session.config.interpolate.method, "key_frames": work.chain.keys,
-        "factors": list(work.chain.factors), "frames": work.frames, "fps": work.rate,
-        "files": [p.name for p in written], "sound": sounds, "timings": {"seconds": round(time.monotonic() - clock, 2)},
-    })  # fmt: skip
+def _record(
+    session: Session,
+    work: Work,
+    written: list[Path],
+    sounds: list[str],
+    prompts: list[dict[str, str]],
+    clock: float,
+) -> None:
+    session.write_record(
+        {
+            "prompts": prompts,
+            "method": session.config.interpolate.method,
+            "key_frames": work.chain.keys,
+            "factors": list(work.chain.factors),
+            "frames": work.frames,
+            "fps": work.rate,
+            "files": [p.name for p in written],
+            "sound": sounds,
+            "timings": {"seconds": round(time.monotonic() - clock, 2)},
+        }
+    )
 
 
 Video = tuple[str, str, Iterator[np.ndarray]]  # name of the files, prompt, frames
@@ -76,8 +104,14 @@ Video = tuple[str, str, Iterator[np.ndarray]]  # name of the files, prompt, fram
 def _filled(session: Session, work: Work) -> Video:
     """Without a network: frames go from the reader to the writer, two key frames in memory."""
     o = session.config.interpolate
-    session.log.info("%d key frames of %dx%d from %s; %s puts %d between each two", work.chain.keys, *work.source.size,
-                     work.source.where, o.method, prod(o.stages()) - 1)
+    session.log.info(
+        "%d key frames of %dx%d from %s; %s puts %d between each two",
+        work.chain.keys,
+        *work.source.size,
+        work.source.where,
+        o.method,
+        prod(o.stages()) - 1,
+    )
     keys = _sized(work.source.all(), session.config.size)
     made = fill_between(keys, prod(o.stages()), method(o.method))
     return "video", "", _shown(itertools.islice(made, work.frames), work.frames)
@@ -100,9 +134,18 @@ def fitted(frame_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return crop(covering[None], size)[0]
 
 
-def _write(session: Session, work: Work, stem: str, prompt: str, frames: Iterator[np.ndarray]) -> tuple[list[Path], list[str]]:
+def _write(
+    session: Session, work: Work, stem: str, prompt: str, frames: Iterator[np.ndarray]
+) -> tuple[list[Path], list[str]]:
     config, kept = session.config, []
-    files = write_files(session.folder, stem, tapped(frames, work.frames, kept), config.formats, work.rate, config.scale)
+    files = write_files(
+        session.folder,
+        stem,
+        tapped(frames, work.frames, kept),
+        config.formats,
+        work.rate,
+        config.scale,
+    )
     said = _sound(work, files)
     for sentence in said:
         session.log.info("%s", sentence)
@@ -115,17 +158,24 @@ def _write(session: Session, work: Work, stem: str, prompt: str, frames: Iterato
 
 
 def _sound(work: Work, files: list[Path]) -> list[str]:
-    """Take the source's sound over; its length is right where the result runs at the source's own speed."""
+    """Take the source's sound over; its length is right where the result runs at the source's own
+    speed.
+    """
     if not work.source or not work.source.sound:
         return []
     seconds, natural = work.frames / work.rate, work.frames / work.natural
-    done = [keep_sound(path, work.source.sound, seconds, natural, 1 / work.source.fps) for path in files]
+    done = [
+        keep_sound(path, work.source.sound, seconds, natural, 1 / work.source.fps) for path in files
+    ]
     return [sound.sentence for sound in done if sound]
 
 
 def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
     config, networks = session.config, Networks(session.config)
-    o, model = config.interpolate, networks.model((config.interpolate.stage_weights or [config.weights])[-1])
+    o, model = (
+        config.interpolate,
+        networks.model((config.interpolate.stage_weights or [config.weights])[-1]),
+    )
     wanted = [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
     for number, prompt in enumerate(wanted):
         stem = f"video-{number:03d}" if len(wanted) > 1 else "video"
@@ -133,22 +183,43 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
             stages = networks.stages(prompt, bar.step)
             chain, plan = chain_of(work.chain, stages)
             shape = _latent_shape(config, work, model)
-            source = [work.source.where, work.source.count, *work.source.size] if work.source else []
+            source = (
+                [work.source.where, work.source.count, *work.source.size] if work.source else []
+            )
             if not number:
-                session.log.info("\n".join([*opening_lines({"weights": config.weights, "pin": o.pin}), *plan.describe()]))
+                session.log.info(
+                    "\n".join(
+                        [
+                            *opening_lines({"weights": config.weights, "pin": o.pin}),
+                            *plan.describe(),
+                        ]
+                    )
+                )
             belongs = identity(session.loaded.text, prompt, number, source)
             folder = LatentFolder(session.folder / "jobs" / stem, plan, belongs, comm.rank)
             keys = _keys(config, work, networks, prompt, number, shape, bar.step)
             bar.begin(_steps(plan, stages, config, work, folder) // comm.size)
-            levels = run_chain(chain, stages, keys, folder, (shape[0], *shape[2:]), fps=work.rate, seed=config.seed,
-                               number=number, rows=config.batch, comm=comm)
+            levels = run_chain(
+                chain,
+                stages,
+                keys,
+                folder,
+                (shape[0], *shape[2:]),
+                fps=work.rate,
+                seed=config.seed,
+                number=number,
+                rows=config.batch,
+                comm=comm,
+            )
             for _ in levels:
                 pass
         yield stem, prompt, decoded(model, folder)
 
 
 def identity(text: str, prompt: str, number: int, source: Sequence[Any] = ()) -> dict[str, Any]:
-    """What the latents of a video depend on: the configuration without the keys that only show or place them."""
+    """What the latents of a video depend on: the configuration without the keys that only show or
+    place them.
+    """
     tree = {key: value for key, value in yaml.safe_load(text).items() if key not in UNRELATED}
     digest = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
     return {"prompt": prompt, "number": number, "source": list(source), "configuration": digest}
@@ -162,7 +233,15 @@ def _latent_shape(config: Any, work: Work, model: LatentModel) -> tuple[int, ...
     return model.latent_shape(work.chain.keys, *size)
 
 
-def _keys(config: Any, work: Work, networks: Networks, prompt: str, number: int, shape: tuple[int, ...], callback: Callable):
+def _keys(
+    config: Any,
+    work: Work,
+    networks: Networks,
+    prompt: str,
+    number: int,
+    shape: tuple[int, ...],
+    callback: Callable,
+):
     """The work of level 0: (batch, _) -> (B, K, C, h, w)."""
     o, step, total = config.interpolate, work.chain.step(0), work.chain.total
     model = networks.model(o.key_weights or config.weights)
@@ -173,18 +252,34 @@ def _keys(config: Any, work: Work, networks: Networks, prompt: str, number: int,
     def encoded(which: list[int]) -> np.ndarray:
         size = tuple(config.size or work.source.size)
         frames = np.stack([fitted(f, size) for f in work.source.take(which[0], which[-1] + 1)])
-        noise = [rng.normal((shape[0], *shape[2:]), config.seed, "interpolate-encode", number, k) for k in which]
-        return model.encode(frames, np.stack(noise) if o.encode == "sample" else None).transpose(1, 0, 2, 3)
+        noise = [
+            rng.normal((shape[0], *shape[2:]), config.seed, "interpolate-encode", number, k)
+            for k in which
+        ]
+        return model.encode(frames, np.stack(noise) if o.encode == "sample" else None).transpose(
+            1, 0, 2, 3
+        )
 
     def made(which: list[int]) -> np.ndarray:
         if is_hinted(model.spec, shape[0]):
-            raise ConfigError("the networks in interpolate.key_weights read hints, so they cannot make key frames from a prompt "
-                              "alone; name a text-to-video model there, or give interpolate.video or interpolate.images")
+            raise ConfigError(
+                "the networks in interpolate.key_weights read hints, so they cannot make key frames from a prompt "
+                "alone; name a text-to-video model there, or give interpolate.video or interpolate.images"
+            )
         predict, rate = predictor(model, prompt, config.sample), work.rate / step * o.key_stride
         whole = (shape[0], (work.chain.keys - 1) * o.key_stride + 1, *shape[2:])
-        draw = lambda *stream: rng.normal(whole, config.seed, "interpolate-keys", *stream, number)[None]  # noqa: E731
-        latents = denoise(config.sample, lambda x, t: predict(x, t, rate), draw("start"), model.noising,
-                          noise=lambda i: draw("step", i), callback=callback)
+
+        def draw(*stream):
+            return rng.normal(whole, config.seed, "interpolate-keys", *stream, number)[None]
+
+        latents = denoise(
+            config.sample,
+            lambda x, t: predict(x, t, rate),
+            draw("start"),
+            model.noising,
+            noise=lambda i: draw("step", i),
+            callback=callback,
+        )
         return latents[0].transpose(1, 0, 2, 3)[:: o.key_stride][which]
 
     def made_of(which: list[int]) -> np.ndarray:
@@ -193,7 +288,9 @@ def _keys(config: Any, work: Work, networks: Networks, prompt: str, number: int,
         return (encoded if work.source else made)(which)
 
     def work_on(batch: Batch, known: np.ndarray) -> np.ndarray:
-        parts = {job.name: numbers(batch, row) for row, job in enumerate(batch.jobs)}  # rows that only fill up are no work
+        parts = {
+            job.name: numbers(batch, row) for row, job in enumerate(batch.jobs)
+        }  # rows that only fill up are no work
         ready = {name: made_of(which) for name, which in parts.items()}
         return np.stack([ready[job.name] for job in batch.jobs])
 
@@ -206,7 +303,9 @@ def _steps(plan: Any, stages: list[Stage], config: Any, work: Work, folder: Late
     for level, jobs in plan.levels():
         left = sum(not folder.has(job) for job in jobs)
         if level:
-            total += -(-left // config.batch) * count_steps(config.sample, stages[level - 1].noising)
+            total += -(-left // config.batch) * count_steps(
+                config.sample, stages[level - 1].noising
+            )
         elif not work.source and work.latents is None:
             total += left * count_steps(config.sample, stages[0].noising)
     return total

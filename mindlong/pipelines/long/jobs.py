@@ -1,8 +1,10 @@
-"""Running the jobs of a plan: batches of independent ones, spread over processes, each finished job noted.
+"""Running the jobs of a plan: batches of independent ones, spread over processes, each finished job
+noted.
 
-A job's batch and its row in that batch follow from the plan alone (node // rows, node % rows). What is done already, which
-range is wanted or how many processes take part only leaves batches out, so none of it can change a bit of the result.
-Legend: B rows of a batch, F frames of a run, C channels, H W of a latent.
+A job's batch and its row in that batch follow from the plan alone (node // rows, node % rows). What
+is done already, which range is wanted or how many processes take part only leaves batches out, so
+none of it can change a bit of the result. Legend: B rows of a batch, F frames of a run, C channels,
+H W of a latent.
 """
 
 from __future__ import annotations
@@ -37,11 +39,15 @@ class Batch:
         return np.array([job.known_mask for job in self.jobs])
 
 
-Work = Callable[[Batch, np.ndarray], np.ndarray]  # (batch, known frames BFCHW, zero elsewhere) -> all frames BFCHW
+Work = Callable[
+    [Batch, np.ndarray], np.ndarray
+]  # (batch, known frames BFCHW, zero elsewhere) -> all frames BFCHW
 
 
 def level_batches(jobs: Sequence[Job], rows: int) -> list[Batch]:
-    """The jobs of one level in batches of at most `rows`; all batches of one kind of run are equally large."""
+    """The jobs of one level in batches of at most `rows`; all batches of one kind of run are
+    equally large.
+    """
     if rows < 1:
         raise ConfigError(f"batch is {rows}; it must be at least 1")
     kinds: dict[tuple[bool, ...], list[Job]] = {}
@@ -58,7 +64,12 @@ def level_batches(jobs: Sequence[Job], rows: int) -> list[Batch]:
 
 def _filled(jobs: Sequence[Job], size: int, number: int) -> Batch:
     missing = size - len(jobs)
-    return Batch(jobs[0].level, number, (*jobs, *[jobs[0]] * missing), (True,) * len(jobs) + (False,) * missing)
+    return Batch(
+        jobs[0].level,
+        number,
+        (*jobs, *[jobs[0]] * missing),
+        (True,) * len(jobs) + (False,) * missing,
+    )
 
 
 def count_batches(plan: LongPlan, rows: int, only: Collection[str] | None = None) -> int:
@@ -76,7 +87,8 @@ def run_plan(
     only: Collection[str] | None = None,
     notice: Callable[[Batch, bool], None] = lambda batch, fresh: None,
 ) -> Iterator[int]:
-    """Do what is not done yet; yields each level's number when all its jobs are there, on all processes at once.
+    """Do what is not done yet; yields each level's number when all its jobs are there, on all
+    processes at once.
 
     Args:
         work: makes a batch; of what it returns only the frames that the jobs make are kept.
@@ -101,15 +113,21 @@ def run_plan(
 
 
 def of_interest(batches: Sequence[Batch], only: Collection[str] | None) -> list[Batch]:
-    """The batches that hold a wanted job; a row that holds another repeats the first wanted one in its place."""
+    """The batches that hold a wanted job; a row that holds another repeats the first wanted one in
+    its place.
+    """
     if only is None:
         return list(batches)
     found = []
     for batch in batches:
-        wanted = tuple(job.name in only and real for job, real in zip(batch.jobs, batch.wanted, strict=True))
+        wanted = tuple(
+            job.name in only and real for job, real in zip(batch.jobs, batch.wanted, strict=True)
+        )
         if any(wanted):
             stand_in = batch.jobs[wanted.index(True)]
-            jobs = tuple(job if keep else stand_in for job, keep in zip(batch.jobs, wanted, strict=True))
+            jobs = tuple(
+                job if keep else stand_in for job, keep in zip(batch.jobs, wanted, strict=True)
+            )
             found.append(Batch(batch.level, batch.number, jobs, wanted))
     return found
 

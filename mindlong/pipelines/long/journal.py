@@ -1,8 +1,9 @@
-"""Which jobs are done: a folder that belongs to one piece of work, and in it a line for every finished job.
+"""Which jobs are done: a folder that belongs to one piece of work, and in it a line for every
+finished job.
 
-`work.json` says what the folder is for, so that another video is refused; `journal-RANK.jsonl` grows by one synced line a
-job and has one writer, so processes need no lock. A line that a kill tore off is no line. The same command run again
-reads the lines and does the rest.
+`work.json` says what the folder is for, so that another video is refused; `journal-RANK.jsonl`
+grows by one synced line a job and has one writer, so processes need no lock. A line that a kill
+tore off is no line. The same command run again reads the lines and does the rest.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ class Journal:
 
     Args:
         folder: made if it is missing; shared by all processes of the job.
-        identity: what the results depend on (plan, seed, prompts, weights, steps), as plain JSON values.
+        identity: what the results depend on (plan, seed, prompts, weights, steps), as plain JSON
+            values.
         rank: of this process; each writes lines of its own and reads everybody's.
 
     Attributes:
-        done: for every finished job by its name the facts noted with it, one dictionary for each time it was finished;
-            `refresh` takes in what other processes have finished since.
+        done: for every finished job by its name the facts noted with it, one dictionary for each
+            time it was finished; `refresh` takes in what other processes have finished since.
 
     Raises:
         ConfigError: the folder belongs to other work; the sentence names the first difference.
@@ -74,11 +76,15 @@ class Journal:
         try:
             there = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputFileError(f"{path} cannot be read ({error}); remove the folder and start again") from None
+            raise InputFileError(
+                f"{path} cannot be read ({error}); remove the folder and start again"
+            ) from None
         for key in [*identity, *there]:
             if there.get(key) != identity.get(key):
-                raise ConfigError(f"{self.folder} holds the jobs of another video: {key} is {_short(there.get(key))} there and "
-                                  f"{_short(identity.get(key))} here; give another folder or remove it")
+                raise ConfigError(
+                    f"{self.folder} holds the jobs of another video: {key} is {_short(there.get(key))} there and "
+                    f"{_short(identity.get(key))} here; give another folder or remove it"
+                )
 
     def _mend(self) -> None:
         """End a torn last line, so that the next one stands by itself."""

@@ -1,4 +1,5 @@
-"""Key frames from a file: a video whose frame rate is to be raised, or pictures. Read forward, a few frames at a time.
+"""Key frames from a file: a video whose frame rate is to be raised, or pictures. Read forward, a
+few frames at a time.
 
 Legend: K key frames, H W pixels, C channels; frames uint8 RGB.
 """
@@ -50,7 +51,9 @@ class KeyFrames:
             yield from frames
 
     def take(self, start: int, stop: int) -> np.ndarray:
-        """Frames start to stop - 1, (K, H, W, C); goes forward from the last call, and begins anew only to go back."""
+        """Frames start to stop - 1, (K, H, W, C); goes forward from the last call, and begins anew
+        only to go back.
+        """
         if self._frames is None or start < self._next:
             self.close()
             self._frames, self._next = self._stack.enter_context(self.open()), 0
@@ -58,7 +61,9 @@ class KeyFrames:
         while self._next < stop:
             frame = next(self._frames, None)
             if frame is None:
-                raise InputFileError(f"{self.where} ends at frame {self._next}; it had {self.count} when it was read first")
+                raise InputFileError(
+                    f"{self.where} ends at frame {self._next}; it had {self.count} when it was read first"
+                )
             if self._next >= start:
                 found.append(frame)
             self._next += 1
@@ -71,7 +76,8 @@ class KeyFrames:
 
 
 def from_video(path: str | Path, max_frames: int = 0, uneven: str = "refuse") -> KeyFrames:
-    """The frames of a video; it is read once to its end to count them and to see how they are spaced in time.
+    """The frames of a video; it is read once to its end to count them and to see how they are
+    spaced in time.
 
     Args:
         max_frames: only the first so many; 0: all.
@@ -91,9 +97,13 @@ def from_video(path: str | Path, max_frames: int = 0, uneven: str = "refuse") ->
         raise InputFileError(f"{path} has {count} frame; interpolation needs at least 2 key frames")
     if variable and uneven == "refuse":
         said = next((n for n in notes if "ms" in n), "its frames are not evenly spaced")
-        raise InputFileError(f"{path} has a variable frame rate: {said.split(';')[0]}. Frames in between would come at the wrong "
-                             "times; convert it to a constant rate, or give interpolate.uneven=even to take them as even")
-    return KeyFrames(count, reader.size, reader.fps, str(path), lambda: _video(path, count), path, notes)
+        raise InputFileError(
+            f"{path} has a variable frame rate: {said.split(';')[0]}. Frames in between would come at the wrong "
+            "times; convert it to a constant rate, or give interpolate.uneven=even to take them as even"
+        )
+    return KeyFrames(
+        count, reader.size, reader.fps, str(path), lambda: _video(path, count), path, notes
+    )
 
 
 @contextlib.contextmanager
@@ -106,17 +116,26 @@ def from_images(paths: Sequence[str | Path]) -> KeyFrames:
     """Pictures as key frames, in the order given.
 
     Raises:
-        ConfigError: fewer than two. InputFileError: a file that is no picture, or pictures of different sizes.
+        ConfigError: fewer than two. InputFileError: a file that is no picture, or pictures of
+            different sizes.
     """
     if len(paths) < 2:
-        raise ConfigError(f"{len(paths)} pictures were given; interpolation needs at least 2 key frames")
+        raise ConfigError(
+            f"{len(paths)} pictures were given; interpolation needs at least 2 key frames"
+        )
     size, last = None, None
     for number, path in enumerate(paths):
         frame = read_image(Path(path))
         if last is not None:
             check_alike(last, frame, number)
         size, last = frame.shape[:2], frame
-    return KeyFrames(len(paths), size, 0.0, f"{len(paths)} pictures", lambda: contextlib.nullcontext(map(read_image, paths)))
+    return KeyFrames(
+        len(paths),
+        size,
+        0.0,
+        f"{len(paths)} pictures",
+        lambda: contextlib.nullcontext(map(read_image, paths)),
+    )
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -128,4 +147,6 @@ def read_image(path: str | Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputFileError(f"{path} cannot be decoded as a picture ({', '.join(IMAGE_SUFFIXES)}): {error}") from error
+        raise InputFileError(
+            f"{path} cannot be decoded as a picture ({', '.join(IMAGE_SUFFIXES)}): {error}"
+        ) from error

@@ -1,7 +1,9 @@
-"""The latents of a long video in a folder: one file a job, written aside and renamed, read where they are needed.
+"""The latents of a long video in a folder: one file a job, written aside and renamed, read where
+they are needed.
 
-Legend: F frames, C channels, H W of a latent. A frame lies in the file of the job that made it and nowhere else, so the
-end frames that segments share are the same bits by construction. Only a few files are held in memory at a time.
+Legend: F frames, C channels, H W of a latent. A frame lies in the file of the job that made it and
+nowhere else, so the end frames that segments share are the same bits by construction. Only a few
+files are held in memory at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +33,14 @@ class LatentFolder:
         held: files kept in memory after reading.
     """
 
-    def __init__(self, folder: str | Path, plan: LongPlan, identity: Mapping[str, Any], rank: int = 0, held: int = 8) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        plan: LongPlan,
+        identity: Mapping[str, Any],
+        rank: int = 0,
+        held: int = 8,
+    ) -> None:
         self.plan, self.held = plan, held
         self.journal = Journal(folder, identity, rank)
         self.folder = self.journal.folder
@@ -58,14 +67,20 @@ class LatentFolder:
     def give(self, latents_FCHW: np.ndarray) -> None:
         """The frames that exist before the first job, in the order of `plan.given`."""
         if len(latents_FCHW) != len(self.plan.given):
-            raise ConfigError(f"{len(latents_FCHW)} frames were given; the plan starts from {len(self.plan.given)}")
+            raise ConfigError(
+                f"{len(latents_FCHW)} frames were given; the plan starts from {len(self.plan.given)}"
+            )
         if not self._there(GIVEN):
             self._write(GIVEN, latents_FCHW)
 
     def put(self, job: Job, latents_FCHW: np.ndarray) -> None:
-        """The frames `job.makes`, (F, C, H, W) float32. Frames that were there already stay as they are."""
+        """The frames `job.makes`, (F, C, H, W) float32. Frames that were there already stay as they
+        are.
+        """
         if len(latents_FCHW) != len(job.makes):
-            raise ConfigError(f"{job.name} makes {len(job.makes)} frames; {len(latents_FCHW)} were given")
+            raise ConfigError(
+                f"{job.name} makes {len(job.makes)} frames; {len(latents_FCHW)} were given"
+            )
         if not self.has(job):
             self._write(job.name, latents_FCHW)
 
@@ -116,9 +131,15 @@ class LatentFolder:
         try:
             latents = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise InputFileError(f"{path} cannot be read ({error}); run the same command again") from None
-        if {"shape": list(latents.shape), "crc": zlib.crc32(latents)} not in self.journal.done[name]:
-            raise InputFileError(f"{path} is not what was written; run the same command again and it is made anew")
+            raise InputFileError(
+                f"{path} cannot be read ({error}); run the same command again"
+            ) from None
+        if {"shape": list(latents.shape), "crc": zlib.crc32(latents)} not in self.journal.done[
+            name
+        ]:
+            raise InputFileError(
+                f"{path} is not what was written; run the same command again and it is made anew"
+            )
         return latents
 
     def _whole(self, name: str) -> bool:

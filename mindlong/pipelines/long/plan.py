@@ -1,9 +1,11 @@
-"""A long video as a plan: which runs of the network make which frames, and from which frames known before.
+"""A long video as a plan: which runs of the network make which frames, and from which frames known
+before.
 
-Nothing here knows a network. A plan can be printed, tested and resumed job by job, and executors only run jobs. Frame
-indices are those of the finished video.
+Nothing here knows a network. A plan can be printed, tested and resumed job by job, and executors
+only run jobs. Frame indices are those of the finished video.
 
-Sources: NUWA-XL (Yin et al., 2023), section 3, for the hierarchy; the 5 -> 17 -> 65 chain of make-a-stable-diffusion-video.
+Sources: NUWA-XL (Yin et al., 2023), section 3, for the hierarchy; the 5 -> 17 -> 65 chain of
+make-a-stable-diffusion-video.
 """
 
 from __future__ import annotations
@@ -42,19 +44,24 @@ class Job:
 
 @dataclass(frozen=True)
 class LongPlan:
-    """Jobs in an order in which they can be run. `frames` is the length of the finished video, `given` what exists before."""
+    """Jobs in an order in which they can be run. `frames` is the length of the finished video,
+    `given` what exists before.
+    """
 
     frames: int
     jobs: tuple[Job, ...]
     given: tuple[int, ...] = ()
 
     def levels(self) -> Iterator[tuple[int, list[Job]]]:
-        """(level, its jobs); the jobs of a level do not need each other, so they can share a batch or be spread over ranks."""
+        """(level, its jobs); the jobs of a level do not need each other, so they can share a batch
+        or be spread over ranks.
+        """
         for level in range(max((job.level for job in self.jobs), default=-1) + 1):
             yield level, [job for job in self.jobs if job.level == level]
 
     def check(self) -> None:
-        """Go through the jobs and see that every frame is made exactly once and nothing is used before it exists.
+        """Go through the jobs and see that every frame is made exactly once and nothing is used
+        before it exists.
 
         Raises:
             ValueError: naming the first job or frame that breaks the rule.
@@ -72,10 +79,14 @@ class LongPlan:
             before |= set(made)
         wrong = [f for f in range(self.frames) if made[f] != 1]
         if wrong:
-            raise ValueError(f"frame {wrong[0]} is made {made[wrong[0]]} times; every frame must be made once")
+            raise ValueError(
+                f"frame {wrong[0]} is made {made[wrong[0]]} times; every frame must be made once"
+            )
 
     def kept(self, job: Job) -> tuple[int, ...]:
-        """The new frames of `job` that are part of the finished video (a truncated plan drops those past its end)."""
+        """The new frames of `job` that are part of the finished video (a truncated plan drops those
+        past its end).
+        """
         return tuple(f for f in job.makes if f < self.frames)
 
     def describe(self) -> list[str]:
@@ -90,9 +101,13 @@ class LongPlan:
 
 
 def jobs_for(plan: LongPlan, first: int, last: int) -> set[str]:
-    """Names of the jobs that frames `first` to `last` (both included) need: those that make them, and their ancestors."""
+    """Names of the jobs that frames `first` to `last` (both included) need: those that make them,
+    and their ancestors.
+    """
     if not 0 <= first <= last < plan.frames:
-        raise ConfigError(f"the range {first} to {last} does not lie in the video of {plan.frames} frames")
+        raise ConfigError(
+            f"the range {first} to {last} does not lie in the video of {plan.frames} frames"
+        )
     needed, names = set(range(first, last + 1)), set()
     for _, jobs in reversed(list(plan.levels())):
         for job in jobs:
@@ -108,9 +123,11 @@ def hierarchy_frames(lengths: Sequence[int]) -> int:
 
 
 def plan_hierarchical(lengths: Sequence[int], frames: int | None = None) -> LongPlan:
-    """Diffusion over diffusion: level 0 makes `lengths[0]` key frames, level k fills each gap with a run of `lengths[k]`.
+    """Diffusion over diffusion: level 0 makes `lengths[0]` key frames, level k fills each gap with
+    a run of `lengths[k]`.
 
-    Node j of level k starts at frame j * prod(L_i - 1 for i >= k); its first and last frame come from the level above.
+    Node j of level k starts at frame j * prod(L_i - 1 for i >= k); its first and last frame come
+    from the level above.
 
     Args:
         lengths: frames of a run at every level, each at least 2 (3 to add anything).
@@ -144,20 +161,25 @@ def _level(lengths: Sequence[int], level: int, wanted: int) -> Iterator[Job]:
 
 
 def plan_between(lengths: Sequence[int], given: Sequence[int] = (0, -1)) -> LongPlan:
-    """The hierarchy between frames that exist already: `given` are places of level 0's run that are known (0 first, -1 last).
+    """The hierarchy between frames that exist already: `given` are places of level 0's run that are
+    known (0 first, -1 last).
 
-    With `(0, -1)` a video is filled between two images, with `(0,)` an image or the last frame of a video is continued,
-    with `(-1,)` a video is extended at its beginning.
+    With `(0, -1)` a video is filled between two images, with `(0,)` an image or the last frame of a
+    video is continued, with `(-1,)` a video is extended at its beginning.
     """
     plan = plan_hierarchical(lengths)
     first = plan.jobs[0]
     known = tuple(sorted(first.frames[i] for i in given))
-    return LongPlan(plan.frames, (Job(first.name, 0, 0, first.frames, known), *plan.jobs[1:]), known)
+    return LongPlan(
+        plan.frames, (Job(first.name, 0, 0, first.frames, known), *plan.jobs[1:]), known
+    )
 
 
-def plan_given(lengths: Sequence[int], given: Collection[int], frames: int | None = None) -> LongPlan:
-    """The hierarchy where some frames exist already, at whatever places: runs know them, and those that would make nothing else
-    are left out.
+def plan_given(
+    lengths: Sequence[int], given: Collection[int], frames: int | None = None
+) -> LongPlan:
+    """The hierarchy where some frames exist already, at whatever places: runs know them, and those
+    that would make nothing else are left out.
 
     Args:
         lengths, frames: as for `plan_hierarchical`.
@@ -168,7 +190,9 @@ def plan_given(lengths: Sequence[int], given: Collection[int], frames: int | Non
     whole, there = plan_hierarchical(lengths, frames), frozenset(given)
     outside = sorted(f for f in there if not 0 <= f < hierarchy_frames(lengths))
     if outside:
-        raise ConfigError(f"frame {outside[0]} is given; lengths {list(lengths)} give frames 0 to {hierarchy_frames(lengths) - 1}")
+        raise ConfigError(
+            f"frame {outside[0]} is given; lengths {list(lengths)} give frames 0 to {hierarchy_frames(lengths) - 1}"
+        )
     jobs = []
     for job in whole.jobs:
         known = tuple(f for f in job.frames if f in there or f in job.known)
@@ -178,7 +202,8 @@ def plan_given(lengths: Sequence[int], given: Collection[int], frames: int | Non
 
 
 def lengths_for(frames: int, longest: int, levels: int = 8) -> tuple[int, ...]:
-    """The cheapest lengths, none above `longest`, whose hierarchy has at least `frames` frames; fewest runs, then fewest frames.
+    """The cheapest lengths, none above `longest`, whose hierarchy has at least `frames` frames;
+    fewest runs, then fewest frames.
 
     Raises:
         ConfigError: no more than `levels` levels of `longest` frames are enough.
@@ -192,9 +217,14 @@ def lengths_for(frames: int, longest: int, levels: int = 8) -> tuple[int, ...]:
 
 
 def _shorten(frames: int, lengths: list[int]) -> tuple[int, ...]:
-    """Take frames off one level at a time, the first level first, as long as the video stays long enough."""
+    """Take frames off one level at a time, the first level first, as long as the video stays long
+    enough.
+    """
     for k in range(len(lengths)):
-        while lengths[k] > 3 and hierarchy_frames([*lengths[:k], lengths[k] - 1, *lengths[k + 1 :]]) >= frames:
+        while (
+            lengths[k] > 3
+            and hierarchy_frames([*lengths[:k], lengths[k] - 1, *lengths[k + 1 :]]) >= frames
+        ):
             lengths[k] -= 1
     return tuple(lengths)
 
@@ -207,13 +237,17 @@ def chain_lengths(keys: int, factors: Sequence[int]) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def plan_interpolation(keys: int, factors: Sequence[int], window: int = 0, given_keys: bool = False) -> LongPlan:
-    """Key frames, then stages that each put `factor - 1` frames into every gap, over the whole length or in windows.
+def plan_interpolation(
+    keys: int, factors: Sequence[int], window: int = 0, given_keys: bool = False
+) -> LongPlan:
+    """Key frames, then stages that each put `factor - 1` frames into every gap, over the whole
+    length or in windows.
 
     Args:
         keys: key frames of stage 0, at least 2.
         factors: of the stages, each at least 2.
-        window: longest run of a stage in frames, 0 for no limit; windows share their end key frames.
+        window: longest run of a stage in frames, 0 for no limit; windows share their end key
+            frames.
         given_keys: the key frames exist already (images, or a video whose frame rate is raised).
     Raises:
         ConfigError: too few keys, a factor below 2, a window that holds no gap.
@@ -221,7 +255,9 @@ def plan_interpolation(keys: int, factors: Sequence[int], window: int = 0, given
     if keys < 2:
         raise ConfigError(f"keys is {keys}; interpolation needs at least 2 key frames")
     if any(f < 2 for f in factors):
-        raise ConfigError(f"factors is {list(factors)}; a factor is at least 2, 1 would add nothing")
+        raise ConfigError(
+            f"factors is {list(factors)}; a factor is at least 2, 1 would add nothing"
+        )
     steps = [prod(factors[k:]) for k in range(len(factors) + 1)]
     total = (keys - 1) * steps[0] + 1
     places = tuple(range(0, total, steps[0]))
@@ -233,7 +269,9 @@ def plan_interpolation(keys: int, factors: Sequence[int], window: int = 0, given
 
 def _stage_jobs(level: int, total: int, gap: int, factor: int, window: int) -> Iterator[Job]:
     if window and window < factor + 1:
-        raise ConfigError(f"window is {window}; one gap at factor {factor} already takes {factor + 1} frames")
+        raise ConfigError(
+            f"window is {window}; one gap at factor {factor} already takes {factor + 1} frames"
+        )
     gaps = (total - 1) // gap
     per_run = (window - 1) // factor if window else gaps
     for node, start in enumerate(range(0, gaps, per_run)):

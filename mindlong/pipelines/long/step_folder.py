@@ -1,4 +1,6 @@
-"""Latents saved between denoising steps, by frame range: a run can go on after a step, on another number of processes."""
+"""Latents saved between denoising steps, by frame range: a run can go on after a step, on another
+number of processes.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +28,25 @@ class StepFolder(Keeper):
         writes: whether this process's part is needed; others hold the same otherwise.
     """
 
-    def __init__(self, folder: Path, frames: range, total: int, every: int, comm: Comm, writes: bool = True) -> None:
+    def __init__(
+        self, folder: Path, frames: range, total: int, every: int, comm: Comm, writes: bool = True
+    ) -> None:
         self.folder, self.frames, self.total, self.every = folder, frames, total, every
         self.comm, self.writes = comm, writes
         self.found = self._newest()
         comm.all_gather_text("read")  # nobody saves while another is still looking
 
     def after(self, steps: int, total: int, x: np.ndarray, memory: np.ndarray | None) -> None:
-        """Save, if it is time. Steps before are removed once all processes have written this one."""
+        """Save, if it is time. Steps before are removed once all processes have written this
+        one.
+        """
         if not self.every or steps % self.every or steps == total:
             return
         here = self.folder / f"{steps:06d}"
         if self.writes:
-            with atomic.replacing(here / f"frames-{self.frames.start}-{self.frames.stop}.npz") as aside:
+            with atomic.replacing(
+                here / f"frames-{self.frames.start}-{self.frames.stop}.npz"
+            ) as aside:
                 np.savez(aside, x=x, **({} if memory is None else {"memory": memory}))
         self.comm.all_gather_text("saved")
         if self.comm.rank == 0:
@@ -51,7 +59,9 @@ class StepFolder(Keeper):
 
     def _newest(self) -> tuple[int, np.ndarray, np.ndarray | None] | None:
         for step in reversed(self._steps()):
-            parts = sorted((*map(int, m.groups()), p) for p in step.iterdir() if (m := PART.fullmatch(p.name)))
+            parts = sorted(
+                (*map(int, m.groups()), p) for p in step.iterdir() if (m := PART.fullmatch(p.name))
+            )
             if _cover(parts, self.total):
                 return int(step.name), self._cut(parts, "x"), self._cut(parts, "memory")
         return None

@@ -18,6 +18,8 @@ def training_of(weights: str) -> TrainConfig | None:
 
 
 def trained_rule(weights: str) -> Rule:
-    """Hint and mask as in the training that made `weights`; the published ones where nothing says it."""
+    """Hint and mask as in the training that made `weights`; the published ones where nothing says
+    it.
+    """
     trained = training_of(weights)
     return Rule(trained.interpolation.hint, trained.interpolation.mask) if trained else Rule()

@@ -1,4 +1,6 @@
-"""Training AutoencoderKL on frames: the first stage of the latent families (arXiv 2112.10752, without the adversarial part)."""
+"""Training AutoencoderKL on frames: the first stage of the latent families (arXiv 2112.10752,
+without the adversarial part).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,14 @@ from mindlong.data.source import Source, to_frames, to_network
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.models.init import initialise
 from mindlong.models.rows import fold
-from mindlong.models.vae import AutoencoderKL, Decode, Encode, decode_frames, encode_frames, kl_divergence
+from mindlong.models.vae import (
+    AutoencoderKL,
+    Decode,
+    Encode,
+    decode_frames,
+    encode_frames,
+    kl_divergence,
+)
 from mindlong.utils import rng
 
 HELD_OUT = 1 << 40  # sample numbers that no training reaches
@@ -21,7 +30,9 @@ PICTURES = 8  # in a preview
 
 
 class AutoencoderLoss(nn.Cell):
-    """Mean squared error of the reconstruction, and `kl` times the mean divergence of a latent number from N(0, 1)."""
+    """Mean squared error of the reconstruction, and `kl` times the mean divergence of a latent
+    number from N(0, 1).
+    """
 
     def __init__(self, network: AutoencoderKL, kl: float) -> None:
         super().__init__(auto_prefix=False)
@@ -32,11 +43,15 @@ class AutoencoderLoss(nn.Cell):
         x_NCHW = fold(x_BCFHW)
         again, mean, logvar = self.network(x_NCHW, fold(noise_BLFhw))
         numbers = mean.size // mean.shape[0]
-        return ops.square(again - x_NCHW).mean() + self.kl * kl_divergence(mean, logvar).mean() / numbers
+        return (
+            ops.square(again - x_NCHW).mean()
+            + self.kl * kl_divergence(mean, logvar).mean() / numbers
+        )
 
 
 class AutoencoderTask:
-    """What the trainer needs to know of an autoencoder; a sample is a clip, all its frames are pictures.
+    """What the trainer needs to know of an autoencoder; a sample is a clip, all its frames are
+    pictures.
 
     Attributes:
         network: the autoencoder.
@@ -53,7 +68,12 @@ class AutoencoderTask:
         """Frames (B, C, F, H, W) and the noise of their latents for `samples` (global numbers)."""
         video = to_network(np.stack([self.source.sample(index).frames_FHWC for index in samples]))
         frames, height, width = video.shape[2:]
-        latent = (self.spec.latent_channels, frames, height // self.spec.factor, width // self.spec.factor)
+        latent = (
+            self.spec.latent_channels,
+            frames,
+            height // self.spec.factor,
+            width // self.spec.factor,
+        )
         return video, rng.normal_rows(list(samples), latent, self.config.train.seed, "posterior")
 
     def preview(self, step: int, folder: Path) -> list[Path]:
@@ -69,7 +89,10 @@ class AutoencoderTask:
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
         s = self.spec
-        return [self.source.describe(), f"autoencoder: {s.factor} x {s.factor} pixels to {s.latent_channels} numbers"]
+        return [
+            self.source.describe(),
+            f"autoencoder: {s.factor} x {s.factor} pixels to {s.latent_channels} numbers",
+        ]
 
     def _held_out(self, count: int) -> np.ndarray:
         return np.stack([self.source.sample(HELD_OUT + i).frames_FHWC[:1] for i in range(count)])

@@ -1,4 +1,6 @@
-"""Training diffusion over diffusion: global and local levels of a hierarchy in one network (NUWA-XL, arXiv 2303.12346)."""
+"""Training diffusion over diffusion: global and local levels of a hierarchy in one network
+(NUWA-XL, arXiv 2303.12346).
+"""
 
 from __future__ import annotations
 
@@ -33,16 +35,20 @@ from mindlong.utils import rng
 
 
 class FrameWeightedLoss(DiffusionLoss):
-    """The diffusion loss with a weight for every frame: construct(x0, noise, t, weight (B, F), *conditions) -> scalar.
+    """The diffusion loss with a weight for every frame: construct(x0, noise, t, weight (B, F),
+    *conditions) -> scalar.
 
-    Weights have the mean 1 over the frames of a row; for the squared distance the caller gives their roots.
+    Weights have the mean 1 over the frames of a row; for the squared distance the caller gives
+    their roots.
     """
 
     def construct(self, x0, noise, t, weight, *conditions):
         axes = (-1,) + (1,) * (x0.ndim - 1)
         alpha, sigma = self.alpha[t].reshape(axes), self.sigma[t].reshape(axes)
         signal = x0 * self.scale[t].reshape(axes)
-        prediction = self.network(add_noise(signal, noise, alpha, sigma), t, *conditions).astype(mstype.float32)
+        prediction = self.network(add_noise(signal, noise, alpha, sigma), t, *conditions).astype(
+            mstype.float32
+        )
         goal = target(self.prediction, signal, noise, alpha, sigma)
         each = weight.reshape((weight.shape[0], 1, weight.shape[1], 1, 1)).broadcast_to(goal.shape)
         return (self.distance(prediction * each, goal * each) * self.weights[t]).mean()
@@ -52,31 +58,49 @@ class InfinetTask(LatentTask):
     """A latent UNet with a branch on the nodes of films.
 
     Attributes:
-        network: `unet.*`, `unet.control.*` and `text_encoder.*`; `train.train_only` says which of them learn.
+        network: `unet.*`, `unet.control.*` and `text_encoder.*`; `train.train_only` says which of
+            them learn.
         nodes: samples with their levels.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.options, self.control = config.infinet, config.infinet.control()
-        self.nodes = build_nodes(config.infinet, config.data, config.train.seed,
-                                 lambda frames: build_source(replace(config.data, frames=frames), config.train.seed))
+        self.nodes = build_nodes(
+            config.infinet,
+            config.data,
+            config.train.seed,
+            lambda frames: build_source(replace(config.data, frames=frames), config.train.seed),
+        )
         super().__init__(config, self.nodes)
         d = config.diffusion
-        self.loss = FrameWeightedLoss(self.network, self.schedule, prediction=d.prediction, loss=d.loss)
+        self.loss = FrameWeightedLoss(
+            self.network, self.schedule, prediction=d.prediction, loss=d.loss
+        )
 
     def build(self) -> nn.Cell:
-        """UNet and tower from the weights that the `latents` section names, else fresh; the branch fresh or as `infinet.branch`."""
+        """UNet and tower from the weights that the `latents` section names, else fresh; the branch
+        fresh or as `infinet.branch`.
+        """
         options, config = self.config.latents, self.config
-        text = read_part(open_weights(locate(options.text_weights)), "text_encoder") if options.text_weights else None
+        text = (
+            read_part(open_weights(locate(options.text_weights)), "text_encoder")
+            if options.text_weights
+            else None
+        )
         tower = TextEncoder(text.spec if text else load_model(options.text_encoder).spec())
         network = ControlledTextUNet(ControlledUNet(config.model.spec(), self.control), tower)
         initialise(network, config.train.seed)
         arrays = {}
         if options.unet_weights:
-            part = read_part(open_weights(locate(options.unet_weights)), "unet", config.model.family)
+            part = read_part(
+                open_weights(locate(options.unet_weights)), "unet", config.model.family
+            )
             arrays |= {f"unet.{name}": lazy.read() for name, lazy in part.arrays.items()}
         if self.options.branch:
-            arrays |= {f"unet.{name}": array for name, array in read_branch(locate(self.options.branch), self.control).items()}
+            arrays |= {
+                f"unet.{name}": array
+                for name, array in read_branch(locate(self.options.branch), self.control).items()
+            }
         if text:
             arrays |= {f"text_encoder.{name}": lazy.read() for name, lazy in text.arrays.items()}
             for parameter in tower.get_parameters():
@@ -87,25 +111,42 @@ class InfinetTask(LatentTask):
     def belongs(self) -> list[Any]:
         """The nodes are part of what the latents depend on."""
         names = ("lengths", "index", "shares")
-        return [*super().belongs(), {name: getattr(self.options, name) for name in names}, self.config.train.seed]
+        return [
+            *super().belongs(),
+            {name: getattr(self.options, name) for name in names},
+            self.config.train.seed,
+        ]
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
-        """Latents, noise, timesteps, weights of frames, token ids, condition, mask (, depth) (, frames per second)."""
+        """Latents, noise, timesteps, weights of frames, token ids, condition, mask (, depth) (,
+        frames per second).
+        """
         x0, noise, t, ids, *fps = super().inputs(step, samples)
         levels = [self.nodes.level(self.cache.row(i, self.config.train.seed)) for i in samples]
-        known_BF = np.stack([self._known(level, i) for level, i in zip(levels, samples, strict=True)])
+        known_BF = np.stack(
+            [self._known(level, i) for level, i in zip(levels, samples, strict=True)]
+        )
         cond, mask = condition(self._keys(x0, samples), known_BF, self.control)
         depth = [np.array(levels, np.int32)] if self.control.depths else []
         return x0, noise, t, self._weights(known_BF), ids, cond, mask, *depth, *fps
 
     def preview(self, step: int, folder: Path) -> list[Path]:
-        """For each prompt the key frames of level 0, and the run that fills the gap in their middle."""
+        """For each prompt the key frames of level 0, and the run that fills the gap in their
+        middle.
+        """
         options = self.config.preview
         if not options.prompts:
             return []
         prompts, middle = list(options.prompts), self.cache.shape[1] // 2
-        noise = [np.stack([rng.normal(self.cache.shape, options.seed, "sample", level, i) for i in range(len(prompts))])
-                 for level in range(2)]
+        noise = [
+            np.stack(
+                [
+                    rng.normal(self.cache.shape, options.seed, "sample", level, i)
+                    for i in range(len(prompts))
+                ]
+            )
+            for level in range(2)
+        ]
         keys = self._run(prompts, noise[0], np.zeros_like(noise[0]), False)
         given = np.zeros_like(keys)
         given[:, :, 0], given[:, :, -1] = keys[:, :, middle - 1], keys[:, :, middle]
@@ -119,9 +160,14 @@ class InfinetTask(LatentTask):
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
         branch = {k: v for k, v in asdict(self.control).items() if k != "mode"}
-        return [*super().describe(), f"branch: {branch}, starting from {self.options.branch or 'zero convolutions'}"]
+        return [
+            *super().describe(),
+            f"branch: {branch}, starting from {self.options.branch or 'zero convolutions'}",
+        ]
 
-    def _run(self, prompts: list[str], noise: np.ndarray, given: np.ndarray, ends: bool) -> np.ndarray:
+    def _run(
+        self, prompts: list[str], noise: np.ndarray, given: np.ndarray, ends: bool
+    ) -> np.ndarray:
         known_BF = np.zeros((len(prompts), noise.shape[2]), bool)
         known_BF[:, [0, -1]] = ends
         cond, mask = condition(given, known_BF, self.control)
@@ -144,11 +190,16 @@ class InfinetTask(LatentTask):
             return x0
         seed = self.config.train.seed
         noise = rng.normal_rows(list(samples), x0.shape[1:], seed, "key-noise")
-        strength = [rng.generator(seed, "key-strength", i).random() * self.options.key_noise for i in samples]
+        strength = [
+            rng.generator(seed, "key-strength", i).random() * self.options.key_noise
+            for i in samples
+        ]
         return x0 + noise * np.array(strength, np.float32).reshape(-1, 1, 1, 1, 1)
 
     def _weights(self, known_BF: np.ndarray) -> np.ndarray:
         """float32 (B, F) of mean 1 a row, their roots for the squared distance."""
         counted = ~known_BF if self.options.unknown_only else np.ones_like(known_BF)
         weights = counted / counted.mean(1, keepdims=True)
-        return (np.sqrt(weights) if self.config.diffusion.loss == "l2" else weights).astype(np.float32)
+        return (np.sqrt(weights) if self.config.diffusion.loss == "l2" else weights).astype(
+            np.float32
+        )

@@ -1,4 +1,5 @@
-"""Training a latent UNet to make the frames between given ones, or after a first one (make-a-stable-diffusion-video).
+"""Training a latent UNet to make the frames between given ones, or after a first one
+(make-a-stable-diffusion-video).
 
 Legend: B samples, C channels of a latent, F frames of a run, h w latent pixels.
 """
@@ -49,28 +50,50 @@ class InterpolationTask(LatentTask):
         self.loss = DiffusionLoss(self.hinted, self.schedule, prediction=d.prediction, loss=d.loss)
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
-        """Latents of runs, noise, timesteps, mask and hints, token ids (and frames per second) of `samples`."""
+        """Latents of runs, noise, timesteps, mask and hints, token ids (and frames per second) of
+        `samples`.
+        """
         clips, _, t, ids, *_ = super().inputs(step, samples)
-        seed, runs = self.config.train.seed, [self._run(i, clip.shape[1]) for i, clip in zip(samples, clips, strict=True)]
+        seed, runs = (
+            self.config.train.seed,
+            [self._run(i, clip.shape[1]) for i, clip in zip(samples, clips, strict=True)],
+        )
         clips = np.stack([clip[:, frames] for clip, (frames, _) in zip(clips, runs, strict=True)])
-        level = [rng.generator(seed, "hint-level", i).random() * self.options.hint_noise for i in samples]
+        level = [
+            rng.generator(seed, "hint-level", i).random() * self.options.hint_noise for i in samples
+        ]
         extra = rng.normal_rows(list(samples), clips.shape[1:], seed, "hint-noise")
         x0, told = self.told(clips, extra, level)
         noise = rng.normal_rows(list(samples), x0.shape[1:], seed, "run-noise")
         return x0, noise, t, told, ids, *self._rates([stride for _, stride in runs])
 
-    def told(self, clips_BCFhw: np.ndarray, noise: np.ndarray, level: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-        """What is learnt of the runs, and mask and hints beside it; `level` of `noise` for each is mixed into the hints."""
+    def told(
+        self, clips_BCFhw: np.ndarray, noise: np.ndarray, level: Sequence[float]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What is learnt of the runs, and mask and hints beside it; `level` of `noise` for each is
+        mixed into the hints.
+        """
         frames, size, o = clips_BCFhw.shape[2], clips_BCFhw.shape[-2:], self.options
-        given, run = ([0], range(1, frames)) if o.first_frame else (range(0, frames, o.factor), range(frames))
+        given, run = (
+            ([0], range(1, frames))
+            if o.first_frame
+            else (range(0, frames, o.factor), range(frames))
+        )
         rows = zip(clips_BCFhw[:, :, given], noise[:, :, given], level, strict=True)
         kept = np.stack([hints.augment(*row) for row in rows])
-        spread, mask = hints.fill(given, run, o.hint).spread(kept), hints.mask(given, run, size, o.mask)
-        told = np.concatenate([np.broadcast_to(mask, (len(clips_BCFhw), *mask.shape[1:])), spread], 1)
+        spread, mask = (
+            hints.fill(given, run, o.hint).spread(kept),
+            hints.mask(given, run, size, o.mask),
+        )
+        told = np.concatenate(
+            [np.broadcast_to(mask, (len(clips_BCFhw), *mask.shape[1:])), spread], 1
+        )
         return np.ascontiguousarray(clips_BCFhw[:, :, run]), told
 
     def preview(self, step: int, folder: Path) -> list[Path]:
-        """The first clips, their given frames kept and the others made anew, beside the clips themselves."""
+        """The first clips, their given frames kept and the others made anew, beside the clips
+        themselves.
+        """
         options, o = self.config.preview, self.options
         rows = list(range(min(PREVIEWS, self.cache.count)))
         zeros = np.zeros(self.cache.shape, np.float32)
@@ -81,18 +104,35 @@ class InterpolationTask(LatentTask):
         noise = np.stack([rng.normal(x0.shape[1:], options.seed, "sample", 0, row) for row in rows])
         captions = [self.cache.captions[row] for row in rows]
         self.network.set_train(False)
-        made = sampler("ddim")(self._model(told, captions), noise, self.schedule, steps=options.sample.steps,
-                               prediction=self.config.diffusion.prediction)
+        made = sampler("ddim")(
+            self._model(told, captions),
+            noise,
+            self.schedule,
+            steps=options.sample.steps,
+            prediction=self.config.diffusion.prediction,
+        )
         videos = to_frames(self.decoded(np.concatenate([x0, made])))
         self.network.set_train(True)
-        return write_preview(folder, step, videos, [*captions, *(f"made: {c}" for c in captions)], options.fps, len(rows))
+        return write_preview(
+            folder,
+            step,
+            videos,
+            [*captions, *(f"made: {c}" for c in captions)],
+            options.fps,
+            len(rows),
+        )
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
         o = self.options
-        what = "the frames after a first one" if o.first_frame else f"every {o.factor}th frame given"
-        return [*super().describe(), f"interpolation: runs of {o.run_frames(self.config)} frames at strides {list(o.strides)}, "
-                f"{what}, hint {o.hint}, mask {o.mask}"]
+        what = (
+            "the frames after a first one" if o.first_frame else f"every {o.factor}th frame given"
+        )
+        return [
+            *super().describe(),
+            f"interpolation: runs of {o.run_frames(self.config)} frames at strides {list(o.strides)}, "
+            f"{what}, hint {o.hint}, mask {o.mask}",
+        ]
 
     def _model(self, told: np.ndarray, captions: Sequence[str]):
         fps = self._rates([min(self.options.strides)] * len(captions))
@@ -115,6 +155,10 @@ class InterpolationTask(LatentTask):
         """Take over a UNet of pictures, of videos without hints, or of the same kind."""
         part = read_part(open_weights(locate(weights)), "unet")
         mine = {n.removeprefix("unet."): a for n, a in arrays_of(self.network.unet).items()}
-        found = inflate({name: lazy.read() for name, lazy in part.arrays.items()}, mine, self.options.identity)
-        load_into(self.network.unet, {f"unet.{name}": array for name, array in found.arrays.items()})
+        found = inflate(
+            {name: lazy.read() for name, lazy in part.arrays.items()}, mine, self.options.identity
+        )
+        load_into(
+            self.network.unet, {f"unet.{name}": array for name, array in found.arrays.items()}
+        )
         get_logger().info("%s: %s", weights, found.describe())

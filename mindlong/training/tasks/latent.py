@@ -1,4 +1,6 @@
-"""Training a latent video UNet, its text tower beside it or as it is, on the latents of clips (arXiv 2112.10752, 2308.06571)."""
+"""Training a latent video UNet, its text tower beside it or as it is, on the latents of clips
+(arXiv 2112.10752, 2308.06571).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ from mindlong.utils.log import get_logger
 
 
 class LatentTask:
-    """What the trainer needs to know of a latent family: the network, its loss, the inputs of a step, previews.
+    """What the trainer needs to know of a latent family: the network, its loss, the inputs of a
+    step, previews.
 
     Attributes:
         network: `unet.*` and `text_encoder.*`.
@@ -66,41 +69,78 @@ class LatentTask:
     def belongs(self) -> list[Any]:
         """What the kept latents depend on beside the autoencoder."""
         data = asdict(self.config.data)
-        return [{key: value for key, value in data.items() if key != "speed" or value}]  # latents from before the key stay good
+        return [
+            {key: value for key, value in data.items() if key != "speed" or value}
+        ]  # latents from before the key stay good
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
-        """Latents, noise, timesteps, token ids (and frames per second) of `samples` (global numbers)."""
-        seed, rows = self.config.train.seed, [self.cache.row(i, self.config.train.seed) for i in samples]
+        """Latents, noise, timesteps, token ids (and frames per second) of `samples` (global
+        numbers).
+        """
+        seed, rows = (
+            self.config.train.seed,
+            [self.cache.row(i, self.config.train.seed) for i in samples],
+        )
         posterior = rng.normal_rows(list(samples), self.cache.shape, seed, "posterior")
-        x0 = np.stack([self.cache.latent(row, noise) for row, noise in zip(rows, posterior, strict=True)])
+        x0 = np.stack(
+            [self.cache.latent(row, noise) for row, noise in zip(rows, posterior, strict=True)]
+        )
         noise = rng.normal_rows(list(samples), x0.shape[1:], seed, "noise")
         x0, at_end = self._averaged(x0, samples, rows)
         count, shift = self.schedule.timesteps, self.config.diffusion.shift
-        t = np.array([draw_timestep(rng.generator(seed, "timestep", i), count, shift) for i in samples], np.int32)
+        t = np.array(
+            [draw_timestep(rng.generator(seed, "timestep", i), count, shift) for i in samples],
+            np.int32,
+        )
         t = np.where(at_end, np.int32(count - 1), t)
-        dropped = [rng.generator(seed, "cond-drop", i).random() < self.config.diffusion.cond_drop for i in samples]
-        captions = ["" if drop else self.cache.captions[row] for drop, row in zip(dropped, rows, strict=True)]
-        return x0 * np.float32(self.scaling), noise, t, self.tokenizer(captions), *self._fps(len(samples))
+        dropped = [
+            rng.generator(seed, "cond-drop", i).random() < self.config.diffusion.cond_drop
+            for i in samples
+        ]
+        captions = [
+            "" if drop else self.cache.captions[row]
+            for drop, row in zip(dropped, rows, strict=True)
+        ]
+        return (
+            x0 * np.float32(self.scaling),
+            noise,
+            t,
+            self.tokenizer(captions),
+            *self._fps(len(samples)),
+        )
 
-    def _averaged(self, x0: np.ndarray, samples: Sequence[int], rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """`x0` with the mean over clips of the same caption for some samples, and which ones these are.
+    def _averaged(
+        self, x0: np.ndarray, samples: Sequence[int], rows: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`x0` with the mean over clips of the same caption for some samples, and which ones these
+        are.
 
-        At the last timestep x_t is noise, and what minimises the loss is the mean of x0 given the caption. Taking that mean as the
-        target changes no optimum and leaves out most of the noise of the gradient (arXiv 2302.00670, with the whole cache as the
-        reference batch). It is what teaches a network to ask the caption about what is seen in every frame.
+        At the last timestep x_t is noise, and what minimises the loss is the mean of x0 given the
+        caption. Taking that mean as the target changes no optimum and leaves out most of the noise
+        of the gradient (arXiv 2302.00670, with the whole cache as the reference batch). It is what
+        teaches a network to ask the caption about what is seen in every frame.
         """
         share, seed = self.config.diffusion.terminal_mean, self.config.train.seed
-        chosen = np.array([share > 0 and rng.generator(seed, "terminal", i).random() < share for i in samples])
+        chosen = np.array(
+            [share > 0 and rng.generator(seed, "terminal", i).random() < share for i in samples]
+        )
         for place in np.flatnonzero(chosen):
             x0[place] = self.cache.mean_of_caption(self.cache.captions[rows[place]])
         return x0, chosen
 
     def preview(self, step: int, folder: Path) -> list[Path]:
-        """Draw the preview prompts from their fixed noise; returns the GIF and the contact sheet."""
+        """Draw the preview prompts from their fixed noise; returns the GIF and the contact
+        sheet.
+        """
         options = self.config.preview
         if not options.prompts:
             return []
-        noise = np.stack([rng.normal(self.cache.shape, options.seed, "sample", 0, i) for i in range(len(options.prompts))])
+        noise = np.stack(
+            [
+                rng.normal(self.cache.shape, options.seed, "sample", 0, i)
+                for i in range(len(options.prompts))
+            ]
+        )
         videos = to_frames(self._sample(options.prompts, noise))
         self.network.set_train(True)
         return write_preview(folder, step, videos, options.prompts, options.fps)
@@ -108,27 +148,40 @@ class LatentTask:
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
         channels, frames, height, width = self.cache.shape
-        return [self.source.describe(),
-                f"latents: {self.cache.count} clips of {channels} x {frames} x {height} x {width}, deviation "
-                f"{self.cache.deviation() * self.scaling:.3f} after the scaling by {self.scaling:g} (1 is right)"]
+        return [
+            self.source.describe(),
+            f"latents: {self.cache.count} clips of {channels} x {frames} x {height} x {width}, deviation "
+            f"{self.cache.deviation() * self.scaling:.3f} after the scaling by {self.scaling:g} (1 is right)",
+        ]
 
     def _sample(self, prompts: Sequence[str], noise: np.ndarray) -> np.ndarray:
         """Videos (B, C, F, H, W) about -1 to 1."""
-        return self.decoded(self.denoised(self._with(prompts), self._with([""] * len(prompts)), noise))
+        return self.decoded(
+            self.denoised(self._with(prompts), self._with([""] * len(prompts)), noise)
+        )
 
     def denoised(self, model: Model, null: Model, noise: np.ndarray) -> np.ndarray:
         """Scaled latents (B, C, F, h, w) drawn from `noise` as the preview section says."""
         self.network.set_train(False)
         s = self.config.preview.sample
         arguments = {} if s.sampler == "ddpm" else {"steps": s.steps}
-        return sampler(s.sampler)(guided(model, null, s.guidance), noise, self.schedule,
-                                  prediction=self.config.diffusion.prediction, **arguments)
+        return sampler(s.sampler)(
+            guided(model, null, s.guidance),
+            noise,
+            self.schedule,
+            prediction=self.config.diffusion.prediction,
+            **arguments,
+        )
 
     def decoded(self, z: np.ndarray) -> np.ndarray:
         """Scaled latents (B, C, F, h, w) -> videos (B, 3, F, H, W) about -1 to 1."""
         batch, channels, frames, height, width = z.shape
-        rows = z.transpose(0, 2, 1, 3, 4).reshape(-1, channels, height, width) * (self.vae.spec.scaling / self.scaling)
-        pictures = np.concatenate(list(decode_frames(self._decode, rows, chunk=self.config.latents.chunk)))
+        rows = z.transpose(0, 2, 1, 3, 4).reshape(-1, channels, height, width) * (
+            self.vae.spec.scaling / self.scaling
+        )
+        pictures = np.concatenate(
+            list(decode_frames(self._decode, rows, chunk=self.config.latents.chunk))
+        )
         return pictures.reshape(batch, frames, *pictures.shape[1:]).transpose(0, 2, 1, 3, 4)
 
     def _with(self, prompts: Sequence[str]):
@@ -136,7 +189,11 @@ class LatentTask:
         return lambda x, t: self.network(Tensor(x), Tensor(t), ids, *fps).asnumpy()
 
     def _fps(self, count: int) -> tuple[np.ndarray, ...]:
-        return (np.full(count, self.config.latents.fps, np.float32),) if "fps" in self.spec.conditions else ()
+        return (
+            (np.full(count, self.config.latents.fps, np.float32),)
+            if "fps" in self.spec.conditions
+            else ()
+        )
 
     def _cache(self, vae_key: str) -> LatentCache:
         options = self.config.latents
@@ -152,14 +209,19 @@ class LatentTask:
 
 
 def build_network(config: TrainConfig) -> nn.Cell:
-    """UNet and text tower, fresh from the seed or from the weights that the `latents` section names."""
+    """UNet and text tower, fresh from the seed or from the weights that the `latents` section
+    names.
+    """
     options = config.latents
     text = read_text_encoder(options.text_weights) if options.text_weights else None
     tower = TextEncoder(text.spec if text else load_model(options.text_encoder).spec())
     network = TextConditionedUNet(UNet(config.model.spec()), tower)
     initialise(network, config.train.seed)
     if options.unet_weights:
-        _start_from(network.unet, read_part(open_weights(locate(options.unet_weights)), "unet", config.model.family))
+        _start_from(
+            network.unet,
+            read_part(open_weights(locate(options.unet_weights)), "unet", config.model.family),
+        )
     if text:
         _start_from(network.text_encoder, text)
         for parameter in network.text_encoder.get_parameters():
@@ -170,15 +232,27 @@ def build_network(config: TrainConfig) -> nn.Cell:
 def _start_from(cell: nn.Cell, part: Part) -> None:
     prefix = next(cell.get_parameters()).name.split(".")[0]
     fresh = {p.name for p in cell.get_parameters()} - {f"{prefix}.{name}" for name in part.arrays}
-    load_into(cell, {f"{prefix}.{name}": lazy.read() for name, lazy in part.arrays.items()}, allow=tuple(fresh))
+    load_into(
+        cell,
+        {f"{prefix}.{name}": lazy.read() for name, lazy in part.arrays.items()},
+        allow=tuple(fresh),
+    )
     if fresh:
-        get_logger().info("%d tensors of %s start fresh, for instance %s", len(fresh), prefix, sorted(fresh)[0])
+        get_logger().info(
+            "%d tensors of %s start fresh, for instance %s", len(fresh), prefix, sorted(fresh)[0]
+        )
 
 
 def build_tokenizer(config: TrainConfig):
-    """The tokenizer for the text tower of the `latents` section: its length and padding are the tower's."""
+    """The tokenizer for the text tower of the `latents` section: its length and padding are the
+    tower's.
+    """
     options = config.latents
-    spec = read_text_encoder(options.text_weights).spec if options.text_weights else load_model(options.text_encoder).spec()
+    spec = (
+        read_text_encoder(options.text_weights).spec
+        if options.text_weights
+        else load_model(options.text_encoder).spec()
+    )
     return load_tokenizer(options.tokenizer, spec.length, spec.pad_id)
 
 

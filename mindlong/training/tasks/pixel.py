@@ -20,7 +20,8 @@ from mindlong.utils import rng
 
 
 class PixelTask:
-    """What the trainer needs to know: the network, its loss, the inputs of a step, and how to draw a preview.
+    """What the trainer needs to know: the network, its loss, the inputs of a step, and how to draw
+    a preview.
 
     Attributes:
         network: the network whose parameters are trained.
@@ -33,20 +34,30 @@ class PixelTask:
         self.network = ConditionedUnet3D(config.model)
         initialise(self.network, config.train.seed)
         self.loss = DiffusionLoss(
-            self.network, self.schedule, prediction=config.diffusion.prediction, loss=config.diffusion.loss
+            self.network,
+            self.schedule,
+            prediction=config.diffusion.prediction,
+            loss=config.diffusion.loss,
         )
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
-        """Arrays for `samples` (global numbers): video, noise, timestep, conditions. The same for equal arguments."""
+        """Arrays for `samples` (global numbers): video, noise, timestep, conditions. The same for
+        equal arguments.
+        """
         clips = [self.source.sample(index) for index in samples]
         video = to_network(np.stack([clip.frames_FHWC for clip in clips]))
         seed = self.config.train.seed
         noise = rng.normal_rows(list(samples), video.shape[1:], seed, "noise")
         count, shift = self.schedule.timesteps, self.config.diffusion.shift
-        t = np.array([draw_timestep(rng.generator(seed, "timestep", i), count, shift) for i in samples], np.int32)
+        t = np.array(
+            [draw_timestep(rng.generator(seed, "timestep", i), count, shift) for i in samples],
+            np.int32,
+        )
         return video, noise, t, *self._conditions(clips, samples)
 
-    def _conditions(self, clips: Sequence[Sample], samples: Sequence[int]) -> tuple[np.ndarray, ...]:
+    def _conditions(
+        self, clips: Sequence[Sample], samples: Sequence[int]
+    ) -> tuple[np.ndarray, ...]:
         seed, share = self.config.train.seed, self.config.diffusion.cond_drop
         dropped = np.array([rng.generator(seed, "cond-drop", i).random() < share for i in samples])
         if self.config.model.text.encoder == "embedding":
@@ -54,7 +65,9 @@ class PixelTask:
         return self.network.conditions([clip.caption for clip in clips], dropped)
 
     def preview(self, step: int, folder: Path) -> list[Path]:
-        """Draw the preview prompts from their fixed noise; returns the GIF and the contact sheet."""
+        """Draw the preview prompts from their fixed noise; returns the GIF and the contact
+        sheet.
+        """
         options = self.config.preview
         if not options.prompts:
             return []

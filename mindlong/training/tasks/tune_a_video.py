@@ -1,4 +1,5 @@
-"""Tuning an image model on a single video: queries and temporal attention of the inflated UNet learn, the rest stays.
+"""Tuning an image model on a single video: queries and temporal attention of the inflated UNet
+learn, the rest stays.
 
 Tune-A-Video, arXiv 2212.11565; the released code's choices with `tune.compat=tune_a_video`.
 """
@@ -39,24 +40,41 @@ class TuneTask(LatentTask):
     """As LatentTask, on the clips that the section `tune` names.
 
     Attributes:
-        noising: how previews are inverted and sampled: the scheduler_config.json beside the UNet's weights, else the
-            `diffusion` section with Stable Diffusion's timesteps.
+        noising: how previews are inverted and sampled: the scheduler_config.json beside the UNet's
+            weights, else the `diffusion` section with Stable Diffusion's timesteps.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.options, data = config.tune, config.data
-        own = Noising(schedules.of_options(config.diffusion), config.diffusion.prediction, FLAVOURS["diffusers"])
+        own = Noising(
+            schedules.of_options(config.diffusion),
+            config.diffusion.prediction,
+            FLAVOURS["diffusers"],
+        )
         self.noising = check_noising(config, own)  # before large files are read
-        clips = OneShot(self.options.pairs(), data.frames, tuple(data.size), start=self.options.start, stride=data.stride,
-                        windows=self.options.windows, fit=self.options.fit)
+        clips = OneShot(
+            self.options.pairs(),
+            data.frames,
+            tuple(data.size),
+            start=self.options.start,
+            stride=data.stride,
+            windows=self.options.windows,
+            fit=self.options.fit,
+        )
         super().__init__(replace(config, latents=replace(config.latents, clips=len(clips))), clips)
         for prompt in {clip.caption for clip in clips.clips}:
             warn_overlong(self.tokenizer, prompt)
-        arrays = {n.removeprefix(changed.PREFIX): a for n, a in arrays_of(self.network.unet).items()}
-        self.base = changed.fingerprint(arrays, set(arrays) - {n.removeprefix(changed.PREFIX) for n in self._changed()})
+        arrays = {
+            n.removeprefix(changed.PREFIX): a for n, a in arrays_of(self.network.unet).items()
+        }
+        self.base = changed.fingerprint(
+            arrays, set(arrays) - {n.removeprefix(changed.PREFIX) for n in self._changed()}
+        )
 
     def build(self) -> nn.Cell:
-        """The image model's UNet with temporal attention, only the chosen parameters set to learn."""
+        """The image model's UNet with temporal attention, only the chosen parameters set to
+        learn.
+        """
         network = build_network(self.config)
         if self.options.compat:
             random_biases(network, self.config.train.seed)
@@ -68,55 +86,82 @@ class TuneTask(LatentTask):
         return [self.source.digest()]
 
     def extra_files(self) -> dict[str, dict[str, np.ndarray]]:
-        """Beside the whole network a checkpoint gets the tensors that are not the image model's, a few per cent of it."""
+        """Beside the whole network a checkpoint gets the tensors that are not the image model's, a
+        few per cent of it.
+        """
         chosen = self._changed()
         kept = {p.name: p.asnumpy() for p in self.network.get_parameters() if p.name in chosen}
         return {changed.FILE: {**kept, changed.BASE: self.base}}
 
     def denoised(self, model: Model, null: Model, noise: np.ndarray) -> np.ndarray:
-        """Scaled latents drawn for the previews: from the inverted noise of the first clip, or from `noise`."""
+        """Scaled latents drawn for the previews: from the inverted noise of the first clip, or from
+        `noise`.
+        """
         self.network.set_train(False)
         s = self.config.preview.sample
         x_T = self._inverted(len(noise)) if self.options.inverted else noise
         extra = {} if s.sampler == "ddpm" else {"steps": s.steps}
         extra |= {"flavour": self.noising.flavour} if s.sampler == "ddim" else {}
-        return sampler(s.sampler)(guided(model, null, s.guidance), x_T, self.schedule,
-                                  prediction=self.config.diffusion.prediction, **extra)
+        return sampler(s.sampler)(
+            guided(model, null, s.guidance),
+            x_T,
+            self.schedule,
+            prediction=self.config.diffusion.prediction,
+            **extra,
+        )
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
         chosen = self._learning()
         count = sum(p.size for p in self.network.get_parameters() if p.name in chosen)
-        return [*super().describe(), f"tuning: {len(chosen)} tensors of {count:,} numbers learn"
-                + (", the blocks on the way down stay (compat)" if self.options.compat else "")]
+        return [
+            *super().describe(),
+            f"tuning: {len(chosen)} tensors of {count:,} numbers learn"
+            + (", the blocks on the way down stay (compat)" if self.options.compat else ""),
+        ]
 
     def _learning(self) -> set[str]:
         return {p.name for p in self.network.get_parameters() if p.requires_grad}
 
     def _changed(self) -> set[str]:
-        return self._learning() | {p.name for p in self.network.get_parameters() if matches(p.name, FRESH)}
+        return self._learning() | {
+            p.name for p in self.network.get_parameters() if matches(p.name, FRESH)
+        }
 
     def _inverted(self, count: int) -> np.ndarray:
-        z = self.cache.latent(0, np.zeros(self.cache.shape, np.float32))[None] * np.float32(self.scaling)
-        path = invert_ddim(self._with([""]), z, self.schedule, self.options.inversion_steps,
-                           prediction=self.config.diffusion.prediction, flavour=self.noising.flavour,
-                           compat=bool(self.options.compat))
+        z = self.cache.latent(0, np.zeros(self.cache.shape, np.float32))[None] * np.float32(
+            self.scaling
+        )
+        path = invert_ddim(
+            self._with([""]),
+            z,
+            self.schedule,
+            self.options.inversion_steps,
+            prediction=self.config.diffusion.prediction,
+            flavour=self.noising.flavour,
+            compat=bool(self.options.compat),
+        )
         return path[-1].repeat(count, 0)
 
 
 def choose(network: nn.Cell, options: TuneOptions) -> None:
-    """Set `requires_grad` of exactly the parameters that learn. Raises ConfigError for a pattern that matches none."""
+    """Set `requires_grad` of exactly the parameters that learn. Raises ConfigError for a pattern
+    that matches none.
+    """
     names = [p.name for p in network.get_parameters()]
     for pattern in options.trainable:
         if not any(matches(name, [pattern]) for name in names):
-            raise ConfigError(f"tune.trainable: the pattern {pattern!r} matches no parameter, such as {names[-1]}")
+            raise ConfigError(
+                f"tune.trainable: the pattern {pattern!r} matches no parameter, such as {names[-1]}"
+            )
     for p in network.get_parameters():
         p.requires_grad = options.chooses(p.name)
 
 
 def random_biases(network: nn.Cell, seed: int) -> None:
-    """Start the biases behind the temporal attention as torch starts a Linear's; only the weights are zero in the released
-    code, so that its first video is not the image model's. A network that was tuned before keeps its own.
+    """Start the biases behind the temporal attention as torch starts a Linear's; only the weights
+    are zero in the released code, so that its first video is not the image model's. A network that
+    was tuned before keeps its own.
     """
     found = {p.name: p for p in network.get_parameters()}
     for name, bias in found.items():
@@ -129,19 +174,29 @@ def random_biases(network: nn.Cell, seed: int) -> None:
 
 
 def check_noising(config: TrainConfig, own: Noising) -> Noising:
-    """The noising process beside the weights, if there is one, else `own`. Raises ConfigError where they contradict each other."""
+    """The noising process beside the weights, if there is one, else `own`. Raises ConfigError where
+    they contradict each other.
+    """
     weights = config.latents.unet_weights
-    file = open_weights(locate(weights, "latents.unet_weights")).beside.get(SCHEDULER) if weights else None
+    file = (
+        open_weights(locate(weights, "latents.unet_weights")).beside.get(SCHEDULER)
+        if weights
+        else None
+    )
     if file is None:
         return own
     found = read(json.loads(file.read_text(encoding="utf-8")), str(file))
     if found.prediction != own.prediction:
-        raise ConfigError(f"diffusion.prediction is {own.prediction}, but {file} says that the network predicts "
-                          f"{found.prediction}; give diffusion.prediction={found.prediction}")
+        raise ConfigError(
+            f"diffusion.prediction is {own.prediction}, but {file} says that the network predicts "
+            f"{found.prediction}; give diffusion.prediction={found.prediction}"
+        )
     same = found.schedule.timesteps == own.schedule.timesteps
     if not same or not np.allclose(found.schedule.betas, own.schedule.betas, rtol=1e-3):
-        raise ConfigError(f"the diffusion section describes another noising process than {file}: timesteps, schedule, beta_start "
-                          "and beta_end must agree with it")
+        raise ConfigError(
+            f"the diffusion section describes another noising process than {file}: timesteps, schedule, beta_start "
+            "and beta_end must agree with it"
+        )
     return found
 
 
@@ -149,5 +204,9 @@ def warn_overlong(tokenizer: Any, prompt: str) -> None:
     """Say how much of a prompt is cut off."""
     cut = tokenizer.overlong(prompt)
     if cut:
-        get_logger().warning("the last %d tokens of the prompt %r are cut off; there is room for %d", cut, prompt,
-                             tokenizer.length - 2)
+        get_logger().warning(
+            "the last %d tokens of the prompt %r are cut off; there is room for %d",
+            cut,
+            prompt,
+            tokenizer.length - 2,
+        )
