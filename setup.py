@@ -43,7 +43,7 @@ setup(
         "mindlong": [
             "version.txt",
             "weights/**/*",
-            "spec/*.txt",
+            "networks/caption/*.txt",
             "ops/native/*.cc",
             "ops/native/*.h",
             "ops/ascendc/**/*",

@@ -28,13 +28,15 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mindlong.checkpoints.families.registry import kinds_of  # noqa: E402
 from mindlong.checkpoints.files import open_weights, write_safetensors  # noqa: E402
 from mindlong.checkpoints.lazy import Lazy  # noqa: E402
 from mindlong.checkpoints.torch_writer import write_torch  # noqa: E402
-from mindlong.spec import clip_text, unet_names, vae  # noqa: E402
-from mindlong.spec.families import FAMILIES, family  # noqa: E402
-from mindlong.spec.names import Entry  # noqa: E402
+from mindlong.networks.clip import text_spec as clip_text
+from mindlong.networks.names import Entry  # noqa: E402
+from mindlong.networks.registry import kinds_of  # noqa: E402
+from mindlong.networks.unet import names as unet_names
+from mindlong.networks.unet.families import FAMILIES, family  # noqa: E402
+from mindlong.networks.vae import spec as vae
 
 CONVERT = """
 import sys
@@ -70,7 +72,7 @@ def _filled(block: np.ndarray, shape: tuple[int, ...], number: int, name: str) -
 
 def weights(args: argparse.Namespace) -> None:
     """A folder of ours with networks of the published sizes and a vocabulary of single letters."""
-    from mindlong.models.tokenizer import END, START, WORD_END, byte_letters
+    from mindlong.networks.clip.tokenizer import END, START, WORD_END, byte_letters
 
     spec, where = family(args.family).spec(), Path(args.folder)
     tower = clip_text.VIT_L if spec.context_dim == clip_text.VIT_L.width else clip_text.VIT_H
@@ -147,7 +149,7 @@ def video(args: argparse.Namespace) -> None:
     from mindlong.ops import device
     from mindlong.pipelines.clips import Clip
     from mindlong.pipelines.latent_model import load_latent_model
-    from mindlong.pipelines.text_to_video import TextToVideo, first_noise
+    from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
 
     device.setup("CPU", "graph")
     say = _Clock()

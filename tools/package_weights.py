@@ -22,11 +22,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mindlong.checkpoints.branch_package import package_branch  # noqa: E402
 from mindlong.checkpoints.files import write_safetensors  # noqa: E402
+from mindlong.checkpoints.find import Trained, find_trained  # noqa: E402
+from mindlong.checkpoints.package import RECORDS, package  # noqa: E402
 from mindlong.cli.common import guarded  # noqa: E402
-from mindlong.pipelines.long.branch_package import package_branch  # noqa: E402
-from mindlong.pipelines.package import RECORDS, package  # noqa: E402
-from mindlong.pipelines.weights import Trained, find_trained  # noqa: E402
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -44,15 +44,15 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
 
     import numpy as np
 
-    from mindlong.models.frame_sharding import ShardedUNet
-    from mindlong.models.init import initialise
-    from mindlong.models.unet import UNet
+    from mindlong.networks.init import initialise
+    from mindlong.networks.unet.cell import UNet
+    from mindlong.networks.unet.families import family
+    from mindlong.networks.unet.sharded import ShardedUNet
     from mindlong.ops import device
     from mindlong.parallel import halo, volume
     from mindlong.parallel.sync import Traffic
-    from mindlong.pipelines.long.clip_parallel import ClipParallel
-    from mindlong.spec.clip_layout import exact_layout
-    from mindlong.spec.families import family
+    from mindlong.pipelines.clip_parallel.make import ClipParallel
+    from mindlong.plans.clip_layout import exact_layout
     from mindlong.utils import rng
 
     device.setup("CPU", threads=1)

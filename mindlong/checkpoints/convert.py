@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from mindlong.checkpoints.dtypes import cast_target
-from mindlong.checkpoints.families.kind import BESIDE, Kind, is_ignored, under
-from mindlong.checkpoints.families.registry import Hit, kinds_of
 from mindlong.checkpoints.lazy import Lazy, as_lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.report import Report, compare
 from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.spec.names import Entry, by_source, our_array, source_array
+from mindlong.networks.kind import BESIDE, Kind, is_ignored, under
+from mindlong.networks.names import Entry, by_source, our_array, source_array
+from mindlong.networks.registry import Hit, kinds_of
 from mindlong.utils.errors import ConfigError, InputFileError
 
 Shape = tuple[int, ...]

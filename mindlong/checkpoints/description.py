@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints.convert import Plan
-from mindlong.checkpoints.families.registry import KINDS
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.checkpoints.folders import PARTS
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.load import read_yaml
+from mindlong.networks.registry import KINDS
 from mindlong.utils.errors import ConfigError
 
 MODEL, SOURCE = "mindlong_model", "mindlong_source"  # in the metadata of converted files

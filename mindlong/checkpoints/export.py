@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints.convert import Plan
-from mindlong.checkpoints.families import hf_config
-from mindlong.checkpoints.families.kind import Kind
-from mindlong.checkpoints.families.registry import kinds_of
 from mindlong.checkpoints.files import write_safetensors, write_torch
 from mindlong.checkpoints.folders import MODELSCOPE
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.networks import hf_config
+from mindlong.networks.kind import Kind
+from mindlong.networks.registry import kinds_of
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, did_you_mean
 

@@ -13,8 +13,6 @@ from math import prod
 from pathlib import Path
 
 from mindlong.checkpoints.convert import to_ours
-from mindlong.checkpoints.families import strangers
-from mindlong.checkpoints.families.registry import Hit, find
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.kinds import ZIP, kind_of
 from mindlong.checkpoints.pickle_build import is_known
@@ -22,6 +20,8 @@ from mindlong.checkpoints.pickle_scan import MAX_BYTES, Scan, scan, split
 from mindlong.checkpoints.recognise import with_others
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.checkpoints.zip_layout import read_layout, read_record
+from mindlong.networks import strangers
+from mindlong.networks.registry import Hit, find
 from mindlong.utils.errors import ConfigError, InputFileError
 
 RUNS_PROGRAMS = frozenset(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mindlong.checkpoints.families import strangers
-from mindlong.checkpoints.families.registry import Hit, find, kinds_of
 from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.networks import strangers
+from mindlong.networks.registry import Hit, find, kinds_of
 from mindlong.utils.errors import ConfigError, InputFileError
 
 AVERAGES = ("ema", "model_ema", "unet_ema")  # what trainers call the averaged weights

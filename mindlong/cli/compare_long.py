@@ -19,7 +19,7 @@ import numpy as np
 from mindlong.cli.common import guarded
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
-from mindlong.data.long_metrics import coherence
+from mindlong.scores.long_metrics import coherence
 from mindlong.utils.atomic import write_text
 from mindlong.utils.progress import bar
 
@@ -139,8 +139,8 @@ class _Maker:
     def make(self, place: Path, pairs: list[str]) -> None:
         """A video's frames, as frames.npz and a GIF."""
         from mindlong.media.write import write_video
-        from mindlong.pipelines.long.clip_parallel_plan import clips_of
-        from mindlong.pipelines.long.clip_parallel_run import LongVideo
+        from mindlong.pipelines.clip_parallel.plan import clips_of
+        from mindlong.pipelines.clip_parallel.run import LongVideo
         from mindlong.pipelines.session import open_session
 
         config = load(None, pairs, InferConfig)

@@ -18,13 +18,13 @@ import yaml
 from mindlong.checkpoints import convert, description, export
 from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.dtypes import CASTS
-from mindlong.checkpoints.families.registry import Hit, families
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.lazy import counted
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli.common import guarded
 from mindlong.config.load import parse_overrides
+from mindlong.networks.registry import Hit, families
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count

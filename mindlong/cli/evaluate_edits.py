@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.cli.common import guarded
-from mindlong.data.edit_scores import EditScore, score_edit, summary
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_reader import read
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
+from mindlong.scores.edits import EditScore, score_edit, summary
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from mindlong.cli.common import guarded
 from mindlong.config.infer_options.interpolate import HINTS, MASKS, PINS
-from mindlong.data import interpolation_scores as scores
 from mindlong.data.flow import METHODS, fill_between
 from mindlong.data.shapes import Clip, ShapesWorld
 from mindlong.media.read import open_reader, probe
+from mindlong.scores import interpolation as scores
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.progress import bar
@@ -161,7 +161,7 @@ def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
         )
     if args.weights:
         from mindlong.ops import device
-        from mindlong.pipelines.long.interpolate_clips import clip_filler
+        from mindlong.pipelines.interpolate.clips import clip_filler
 
         device.setup(threads=args.threads)
         stages = args.stages or [args.every]

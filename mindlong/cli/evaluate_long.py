@@ -14,10 +14,10 @@ import numpy as np
 
 from mindlong.cli.common import guarded
 from mindlong.cli.evaluate_shapes import read_prompts, sample_files
-from mindlong.data.long_plot import plot
-from mindlong.data.long_score import LongScore, score, table
 from mindlong.data.shapes import SHAPES
 from mindlong.media.read import read_video
+from mindlong.scores.long_plot import plot
+from mindlong.scores.long_score import LongScore, score, table
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.progress import bar

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.cli.common import guarded
-from mindlong.data.evaluate import Scores, score
 from mindlong.data.shapes import COLOURS, MOTIONS, SHAPES, parse_caption
 from mindlong.data.shapes_reader import FOUR
 from mindlong.media.read import is_video, read_video
 from mindlong.media.write import write_contact_sheet
+from mindlong.scores.shapes import Scores, score
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
 from mindlong.utils.progress import bar

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from mindlong.cli.common import guarded
-from mindlong.data.interpolation_scores import psnr, ssim
 from mindlong.data.transforms import resize
 from mindlong.media.read import read_video
-from mindlong.spec.clip_text import ACTIVATIONS
+from mindlong.networks.clip.text_spec import ACTIVATIONS
+from mindlong.scores.interpolation import psnr, ssim
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError
 
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _scorer(args: argparse.Namespace) -> Any:
     from mindlong.ops import device
-    from mindlong.pipelines.video_scores import load_clip
+    from mindlong.scores.video import load_clip
 
     device.setup("auto", "graph")
     return load_clip(args.clip, args.tokenizer or "", activation=args.activation or "")

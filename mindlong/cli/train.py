@@ -60,8 +60,8 @@ def _factor(config: TrainConfig) -> int:
     where it is not there yet.
     """
     from mindlong.checkpoints.files import open_weights
+    from mindlong.checkpoints.find import locate
     from mindlong.checkpoints.parts import read_part
-    from mindlong.pipelines.weights import locate
 
     try:
         return (

@@ -12,7 +12,7 @@ from pathlib import Path
 from mindlong.cli.common import guarded
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_draw import SHAPES
-from mindlong.models.tokenizer_training import learn
+from mindlong.networks.clip.tokenizer_training import learn
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, InputFileError
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mindlong.config.load import load_model
-from mindlong.spec import clip_text, latent_cost
-from mindlong.spec.cost import unet3d_cost
-from mindlong.spec.families import FAMILIES
+from mindlong.networks.clip import text_spec as clip_text
+from mindlong.networks.unet import cost as latent_cost
+from mindlong.networks.unet.families import FAMILIES
+from mindlong.networks.unet3d.cost import unet3d_cost
 
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
@@ -90,6 +91,6 @@ def _groups(model: object, unet: int) -> dict[str, int]:
 
 def caption_parameters(text: object, cond_dim: int) -> int:
     """Parameters of the caption encoder."""
-    from mindlong.spec.caption import parameter_count
+    from mindlong.networks.caption.spec import parameter_count
 
     return parameter_count(text.width, text.layers, text.length, cond_dim)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.option import option
-from mindlong.spec.control import FILLS, TOLD, ControlSpec
+from mindlong.networks.unet.control_spec import FILLS, TOLD, ControlSpec
 
 
 @dataclass

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from mindlong.config.option import option
-from mindlong.spec.clip_text import ACTIVATIONS, ClipTextSpec
-from mindlong.spec.families import FAMILIES, family
-from mindlong.spec.vae import VaeSpec
+from mindlong.networks.clip.text_spec import ACTIVATIONS, ClipTextSpec
+from mindlong.networks.unet.families import FAMILIES, family
+from mindlong.networks.vae.spec import VaeSpec
 from mindlong.utils.errors import ConfigError
 
 
@@ -57,7 +57,7 @@ class UNetModel:
     )
 
     def spec(self) -> Any:
-        """The network's frozen spec (`mindlong.spec.unet.UNetSpec`)."""
+        """The network's frozen spec (`mindlong.networks.unet.spec.UNetSpec`)."""
         given = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("family", "reads")
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 from mindlong.config.latent_models import AutoencoderModel, ClipTextModel, UNetModel
 from mindlong.config.option import option
-from mindlong.spec.families import FAMILIES
+from mindlong.networks.unet.families import FAMILIES
 
 
 @dataclass
@@ -53,8 +53,8 @@ class VdmModel:
     text: TextModel = field(default_factory=TextModel, metadata={"help": ""})
 
     def spec(self) -> Any:
-        """The network's frozen spec (`mindlong.spec.vdm.Unet3DSpec`)."""
-        from mindlong.spec.vdm import Unet3DSpec
+        """The network's frozen spec (`mindlong.networks.unet3d.spec.Unet3DSpec`)."""
+        from mindlong.networks.unet3d.spec import Unet3DSpec
 
         return Unet3DSpec(
             dim=self.dim,

@@ -11,8 +11,8 @@ from math import prod
 from typing import Any
 
 from mindlong.config.option import option
-from mindlong.spec.unet import UNetSpec
-from mindlong.spec.unet_names import names
+from mindlong.networks.unet.names import names
+from mindlong.networks.unet.spec import UNetSpec
 
 FITS = ("crop", "stretch", "refuse")
 PUBLISHED = (

@@ -2,7 +2,7 @@
 other frames.
 
 A clip is a generator that yields what it gives and wants (`Ask` and `Answer` of
-mindlong.models.frame_sharding, taken here for what they hold). `rank_program` turns the clips of a
+mindlong.networks.unet.sharded, taken here for what they hold). `rank_program` turns the clips of a
 rank into one generator that yields a `Parcel` for the other ranks; `drive` passes parcels through a
 Comm, `simulated.run` through memory.
 """
@@ -19,8 +19,8 @@ import numpy as np
 
 from mindlong.parallel import halo
 from mindlong.parallel.halo import HaloPlan
-from mindlong.spec.clip_layout import KINDS, ClipLayout
-from mindlong.spec.dual_scope import ZERO
+from mindlong.plans.clip_layout import KINDS, ClipLayout
+from mindlong.plans.dual_scope import ZERO
 
 
 @dataclass(frozen=True)

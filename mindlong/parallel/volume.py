@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mindlong.networks.unet.spec import Level, TemporalConv, Transformer, UNetSpec
 from mindlong.parallel.halo import HaloPlan
 from mindlong.parallel.sync import Meeting
-from mindlong.spec.clip_layout import ClipLayout
-from mindlong.spec.unet import Level, TemporalConv, Transformer, UNetSpec
+from mindlong.plans.clip_layout import ClipLayout
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Site:
 
     Attributes:
         where: "entry", "down 0", "mid", "up 2".
-        kind: of `mindlong.spec.clip_layout.KINDS`.
+        kind: of `mindlong.plans.clip_layout.KINDS`.
         frame: numbers in one frame of what is sent (0: none).
         numbers: float32 numbers that go to everybody for each frame.
     """

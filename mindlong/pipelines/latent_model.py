@@ -13,20 +13,20 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.parts import Part
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.scheduler_config import Noising
-from mindlong.models.init import initialise
-from mindlong.models.text_encoder import TextEncoder
-from mindlong.models.tokenizer import ClipTokenizer, load_tokenizer
-from mindlong.models.unet import UNet
-from mindlong.models.vae import AutoencoderKL, Decode, Encode, decode_frames, encode_frames
-from mindlong.pipelines.latent_weights import LatentParts, find_latent_parts
-from mindlong.spec.unet import UNetSpec
-from mindlong.spec.vae import VaeSpec
+from mindlong.networks.clip.text_cell import TextEncoder
+from mindlong.networks.clip.tokenizer import ClipTokenizer, load_tokenizer
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.spec import UNetSpec
+from mindlong.networks.vae.cell import AutoencoderKL, Decode, Encode, decode_frames, encode_frames
+from mindlong.networks.vae.spec import VaeSpec
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced

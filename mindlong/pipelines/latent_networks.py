@@ -9,14 +9,15 @@ from typing import Any
 
 from mindspore import nn
 
-from mindlong.models.text_encoder import TextEncoder
-from mindlong.models.unet import UNet
-from mindlong.models.vae import AutoencoderKL, Decode, Encode
+from mindlong.networks.clip import text_spec as clip_text
+from mindlong.networks.clip.text_cell import TextEncoder
+from mindlong.networks.names import Entry
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.families import FAMILIES, family
+from mindlong.networks.unet.names import names
+from mindlong.networks.vae import spec as vae
+from mindlong.networks.vae.cell import AutoencoderKL, Decode, Encode
 from mindlong.pipelines.lone_network import Arrays, Input, Network
-from mindlong.spec import clip_text, vae
-from mindlong.spec.families import FAMILIES, family
-from mindlong.spec.names import Entry
-from mindlong.spec.unet_names import names
 from mindlong.utils.errors import ConfigError, InputFileError
 
 INPUTS = (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-from mindlong.spec.names import Entry
+from mindlong.networks.names import Entry
 
 Arrays = Mapping[str, np.ndarray]
 KINDS = {"float": np.float32, "int": np.int32, "bool": np.bool_, "number": np.float64}

@@ -17,11 +17,11 @@ from mindspore import Tensor, nn
 
 from mindlong.checkpoints.convert import our_weights, recognise
 from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.parts import read_part
+from mindlong.networks.names import Entry, by_source, source_array
 from mindlong.pipelines import latent_networks, vdm_networks
 from mindlong.pipelines.lone_network import KINDS, Arrays, Input, Network
-from mindlong.pipelines.weights import locate
-from mindlong.spec.names import Entry, by_source, source_array
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from mindspore import nn
 
-from mindlong.models.vdm_unet import GuidedUnet3D, Unet3D
+from mindlong.networks.unet3d.cell import GuidedUnet3D, Unet3D
+from mindlong.networks.unet3d.spec import names
 from mindlong.pipelines.lone_network import Arrays, Input, Network
-from mindlong.spec.vdm import names
 from mindlong.utils.errors import InputFileError
 
 INPUTS = (

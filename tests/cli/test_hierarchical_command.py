@@ -21,7 +21,8 @@ import latent_toys  # noqa: E402
 from mindlong.checkpoints.files import open_weights, write_safetensors  # noqa: E402
 from mindlong.cli.infer import command, main  # noqa: E402
 from mindlong.media.read import probe, read_video  # noqa: E402
-from mindlong.spec import control, families  # noqa: E402
+from mindlong.networks.unet import control_spec as control  # noqa: E402
+from mindlong.networks.unet import families  # noqa: E402
 
 BRANCH = control.ControlSpec(hidden=4, fill="blend", told="place")
 
@@ -121,7 +122,7 @@ def test_pictures_are_the_ends_of_a_video_and_a_video_goes_on(toy, tmp_path):
 RUN = """
 import os, sys
 sys.path.insert(0, {root!r})
-from mindlong.pipelines.long import latents_on_disk
+from mindlong.pipelines import latents_on_disk
 put, left = latents_on_disk.LatentFolder.put, [3]
 def dying(self, job, latents):
     put(self, job, latents)

@@ -23,10 +23,10 @@ from clip_toys import FRAMES, inputs, layout, tiny_unet  # noqa: E402
 
 from mindlong.diffusion.samplers import sample_dpm_solver_sde  # noqa: E402
 from mindlong.diffusion.schedules import scaled_linear  # noqa: E402
-from mindlong.models.frame_sharding import ShardedUNet  # noqa: E402
+from mindlong.networks.unet.sharded import ShardedUNet  # noqa: E402
 from mindlong.ops import device  # noqa: E402
 from mindlong.parallel.sync import Traffic  # noqa: E402
-from mindlong.pipelines.long.clip_parallel import ClipParallel  # noqa: E402
+from mindlong.pipelines.clip_parallel.make import ClipParallel  # noqa: E402
 from mindlong.utils import rng  # noqa: E402
 
 device.configure(native="off")

@@ -14,7 +14,7 @@ from jobs import launcher, listening, start, survivors
 
 from mindlong.diffusion.samplers import sample_dpm_solver_sde
 from mindlong.diffusion.schedules import scaled_linear
-from mindlong.models.frame_sharding import ShardedUNet
+from mindlong.networks.unet.sharded import ShardedUNet
 from mindlong.parallel import halo
 from mindlong.parallel.volume import rank_bytes
 from mindlong.utils import rng

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mindlong.spec.dual_scope import ZERO, Reads, Tuning
+from mindlong.plans.dual_scope import ZERO, Reads, Tuning
 
 PLAIN = Tuning()
 

@@ -12,9 +12,10 @@ from functools import cached_property
 import numpy as np
 import unet_cases
 
-from mindlong.spec import control, unet_names
-from mindlong.spec.families import family
-from mindlong.spec.unet import UNetSpec
+from mindlong.networks.unet import control_spec as control
+from mindlong.networks.unet import names as unet_names
+from mindlong.networks.unet.families import family
+from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils import rng
 
 SEED = 20230422

@@ -6,8 +6,8 @@ import clip_parallel_reference as ref
 import numpy as np
 import pytest
 
-from mindlong.spec import dual_scope
-from mindlong.spec.dual_scope import Phase, Tuning
+from mindlong.plans import dual_scope
+from mindlong.plans.dual_scope import Phase, Tuning
 
 WEIGHTS = [ref.seeded(i, 4, 4) for i in (1, 2, 3, 4)] + [ref.seeded(5, 4)]
 X = ref.seeded(0, 1, 12, 4)

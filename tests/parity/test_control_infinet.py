@@ -14,8 +14,9 @@ import pytest
 import unet_cases
 from mindspore import Tensor, nn
 
-from mindlong.models.control import AsCodedUNet, ZeroUnit
-from mindlong.spec import control, unet_names
+from mindlong.networks.unet import control_spec as control
+from mindlong.networks.unet import names as unet_names
+from mindlong.networks.unet.control import AsCodedUNet, ZeroUnit
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -15,17 +15,17 @@ from mindspore import Tensor, nn
 
 from mindlong.checkpoints.inflate import deflate
 from mindlong.checkpoints.load import arrays_of, load_into
+from mindlong.diffusion import hints
 from mindlong.diffusion.guidance import guided
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.parameterise import add_noise
 from mindlong.diffusion.samplers import FLAVOURS, sample_ddim
 from mindlong.diffusion.samplers.ddim import move, spread_of
 from mindlong.diffusion.schedules import scaled_linear
-from mindlong.models.blocks import Res, Transformer
-from mindlong.models.rows import JointNorm, Parts, PseudoConv, fold, unfold
-from mindlong.models.unet import UNet
-from mindlong.pipelines.long import hints
-from mindlong.spec.families import family
+from mindlong.networks.unet.blocks import Res, Transformer
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.families import family
+from mindlong.networks.unet.rows import JointNorm, Parts, PseudoConv, fold, unfold
 from mindlong.training.task import matches
 
 GOLDEN = Path(__file__).parents[1] / "golden"

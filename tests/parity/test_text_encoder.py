@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindlong.models.init import initialise
-from mindlong.models.text_encoder import TextEncoder
-from mindlong.spec.clip_text import (
+from mindlong.networks.clip.text_cell import TextEncoder
+from mindlong.networks.clip.text_spec import (
     VIT_H,
     VIT_H_ALL_LAYERS,
     VIT_L,
@@ -21,7 +20,8 @@ from mindlong.spec.clip_text import (
     parameter_count,
     unused,
 )
-from mindlong.spec.names import by_source, our_array, source_array
+from mindlong.networks.init import initialise
+from mindlong.networks.names import by_source, our_array, source_array
 from mindlong.utils.errors import ConfigError
 
 FOLDER = Path(__file__).parents[1] / "golden"

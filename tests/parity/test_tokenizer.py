@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindlong.models.tokenizer import load_tokenizer
+from mindlong.networks.clip.tokenizer import load_tokenizer
 from mindlong.utils.errors import InputFileError
 
 FOLDER = Path(__file__).parents[1] / "golden" / "clip_tokenizer"

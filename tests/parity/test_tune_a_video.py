@@ -19,7 +19,7 @@ from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sample_ddim
 from mindlong.diffusion.schedules import scaled_linear
-from mindlong.spec.names import Entry
+from mindlong.networks.names import Entry
 from mindlong.training.prepare import prepare
 from mindlong.training.step import Stepper
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindlong.models.init import initialise
-from mindlong.models.vae import (
+from mindlong.networks.init import initialise
+from mindlong.networks.names import our_array
+from mindlong.networks.vae.cell import (
     AutoencoderKL,
     Decode,
     Encode,
@@ -19,8 +20,7 @@ from mindlong.models.vae import (
     encode_frames,
     kl_divergence,
 )
-from mindlong.spec.names import our_array
-from mindlong.spec.vae import LAYOUTS, VaeSpec, decode_peak_bytes, names, parameter_count
+from mindlong.networks.vae.spec import LAYOUTS, VaeSpec, decode_peak_bytes, names, parameter_count
 from mindlong.utils.errors import ConfigError
 
 FOLDER = Path(__file__).parents[1] / "golden"

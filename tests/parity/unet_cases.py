@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mindlong.spec.families import family
-from mindlong.spec.names import Entry
-from mindlong.spec.unet import UNetSpec
-from mindlong.spec.unet_names import names
+from mindlong.networks.names import Entry
+from mindlong.networks.unet.families import family
+from mindlong.networks.unet.names import names
+from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils import rng
 
 SEED, TOKENS, ENTRIES = 20230328, 5, 24

@@ -13,7 +13,7 @@ import numpy as np
 import unet_cases as cases
 from mindspore import Tensor, nn
 
-from mindlong.models.unet import UNet
+from mindlong.networks.unet.cell import UNet
 
 FOLDER = Path(__file__).parents[1] / "golden"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mindlong.spec.vdm import Unet3DSpec, names
+from mindlong.networks.unet3d.spec import Unet3DSpec, names
 from mindlong.utils import rng
 
 SEED = 20220407

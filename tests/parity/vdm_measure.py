@@ -21,10 +21,10 @@ from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sample_ddpm
 from mindlong.diffusion.schedules import cosine
 from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
-from mindlong.models.vdm_positions import focus_bias
-from mindlong.models.vdm_unet import GuidedUnet3D, Unet3D
+from mindlong.networks.unet3d.cell import GuidedUnet3D, Unet3D
+from mindlong.networks.unet3d.positions import focus_bias
+from mindlong.networks.unet3d.spec import Unet3DSpec, names
 from mindlong.ops import device
-from mindlong.spec.vdm import Unet3DSpec, names
 
 FOLDER = Path(__file__).parents[1] / "golden"
 Arrays = dict[str, np.ndarray]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindlong.models.frame_sharding import Answer, ClipRun, ShardedUNet
-from mindlong.models.unet import UNet
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.families import family
+from mindlong.networks.unet.sharded import Answer, ClipRun, ShardedUNet
 from mindlong.ops import device
 from mindlong.parallel import halo, simulated, sync
-from mindlong.spec.clip_layout import ClipLayout, exact_layout
-from mindlong.spec.families import family
+from mindlong.plans.clip_layout import ClipLayout, exact_layout
 from mindlong.utils import rng
 
 SIZES = {

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from mindlong.checkpoints.families.registry import kinds_of
 from mindlong.checkpoints.files import write_safetensors
-from mindlong.spec import clip_text, unet_names, vae
-from mindlong.spec.families import FAMILIES
+from mindlong.networks.clip import text_spec as clip_text
+from mindlong.networks.registry import kinds_of
+from mindlong.networks.unet import names as unet_names
+from mindlong.networks.unet.families import FAMILIES
+from mindlong.networks.vae import spec as vae
 from mindlong.utils import rng
 
 SIZES = {
@@ -66,7 +68,7 @@ def drawn(part: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def tokenizer(where: Path) -> None:
     """A vocabulary of single letters with no merges."""
-    from mindlong.models.tokenizer import END, START, WORD_END, byte_letters
+    from mindlong.networks.clip.tokenizer import END, START, WORD_END, byte_letters
 
     letters = byte_letters()[:140]
     tokens = [*letters, *(letter + WORD_END for letter in letters), START, END]

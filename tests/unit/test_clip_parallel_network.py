@@ -7,14 +7,14 @@ import pytest
 from clip_toys import FRAMES, SIZES, eager, fill, inputs, layout, run, tiny_unet  # noqa: F401
 from mindspore import Tensor
 
-from mindlong.models.frame_sharding import ShardedUNet, check_shardable
-from mindlong.models.unet import UNet
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.families import family
+from mindlong.networks.unet.sharded import ShardedUNet, check_shardable
 from mindlong.parallel import halo
 from mindlong.parallel.sync import Traffic
 from mindlong.parallel.volume import kept_bytes, rank_bytes
-from mindlong.spec.clip_layout import video_infinity_layout
-from mindlong.spec.dual_scope import Phase, Tuning
-from mindlong.spec.families import family
+from mindlong.plans.clip_layout import video_infinity_layout
+from mindlong.plans.dual_scope import Phase, Tuning
 from mindlong.utils.errors import ConfigError
 
 pytestmark = [pytest.mark.usefixtures("eager"), pytest.mark.slow]  # a network compiled for each

@@ -13,8 +13,8 @@ from latent_toys import folder
 from mindlong.cli.infer import main
 from mindlong.media.read import read_video
 from mindlong.ops import device
-from mindlong.pipelines.long import clip_parallel_run
-from mindlong.pipelines.long.clip_parallel_plan import mixed
+from mindlong.pipelines.clip_parallel import run as clip_parallel_run
+from mindlong.pipelines.clip_parallel.plan import mixed
 
 COMMON = [
     "pipeline=clip_parallel",

@@ -5,7 +5,7 @@ reordering.
 import numpy as np
 import pytest
 
-from mindlong.pipelines.long.windows import Windows, shuffled, weights, windows
+from mindlong.pipelines.clip_parallel.windows import Windows, shuffled, weights, windows
 from mindlong.utils.errors import ConfigError
 
 

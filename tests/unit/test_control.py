@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor, ops
 
-from mindlong.models.control import AsCodedUNet, ControlledUNet
-from mindlong.models.init import initialise
-from mindlong.models.unet import UNet
-from mindlong.spec.control import (
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.control import AsCodedUNet, ControlledUNet
+from mindlong.networks.unet.control_spec import (
     AS_CODED,
     ControlSpec,
     condition,
@@ -22,7 +22,7 @@ from mindlong.spec.control import (
     unit_of_block,
     units,
 )
-from mindlong.spec.families import family
+from mindlong.networks.unet.families import family
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
 

@@ -5,11 +5,11 @@ something once trained.
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.models.control_vdm import ControlledUnet3D, pixel_units
-from mindlong.models.init import initialise
-from mindlong.models.vdm_unet import Unet3D
-from mindlong.spec.control import ControlSpec, condition
-from mindlong.spec.vdm import Unet3DSpec
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.control_spec import ControlSpec, condition
+from mindlong.networks.unet3d.cell import Unet3D
+from mindlong.networks.unet3d.control import ControlledUnet3D, pixel_units
+from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.utils import rng
 
 SPEC = Unet3DSpec(dim=8, dim_mults=(1, 2), attn_heads=2, attn_dim_head=4)

@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from mindlong.checkpoints import convert, store
-from mindlong.checkpoints.families import vdm
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
 from mindlong.checkpoints.recognise import recognise
 from mindlong.cli.convert import command
 from mindlong.config.load import load_model
-from mindlong.spec.vdm import Unet3DSpec, names
+from mindlong.networks.unet3d import files as vdm
+from mindlong.networks.unet3d.spec import Unet3DSpec, names
 from mindlong.utils.errors import ConfigError, InputFileError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoints"

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 
 from mindlong.checkpoints import convert
-from mindlong.checkpoints.families.registry import KINDS, kinds_of
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli.convert import command
 from mindlong.config.load import load_model
-from mindlong.spec import clip_text, unet_names, vae
-from mindlong.spec.families import FAMILIES
+from mindlong.networks.clip import text_spec as clip_text
+from mindlong.networks.registry import KINDS, kinds_of
+from mindlong.networks.unet import names as unet_names
+from mindlong.networks.unet.families import FAMILIES
+from mindlong.networks.vae import spec as vae
 from mindlong.utils.errors import InputFileError
 
 TINY = {

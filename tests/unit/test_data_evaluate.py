@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mindlong.cli.evaluate_shapes import command
-from mindlong.data.evaluate import Rate, score
 from mindlong.data.shapes import COLOURS, ShapesWorld
 from mindlong.data.shapes_draw import paint
 from mindlong.media.write import write_frames, write_video
+from mindlong.scores.shapes import Rate, score
 from mindlong.utils.errors import ConfigError
 
 WORLD = ShapesWorld((24, 24), seed=77)

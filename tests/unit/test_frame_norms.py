@@ -3,11 +3,11 @@
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.checkpoints.families.registry import kinds_of
 from mindlong.config.latent_models import UNetModel
-from mindlong.models.init import initialise
-from mindlong.models.unet import UNet
-from mindlong.spec.families import family
+from mindlong.networks.init import initialise
+from mindlong.networks.registry import kinds_of
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.families import family
 
 SIZES = {
     "channels": (8,),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mindlong.parallel import halo
-from mindlong.spec import dual_scope
+from mindlong.plans import dual_scope
 from mindlong.utils.errors import ConfigError
 
 

@@ -14,13 +14,13 @@ from mindlong.config.load import load
 from mindlong.diffusion import schedules
 from mindlong.diffusion.parameterise import target
 from mindlong.diffusion.scheduler_config import Noising
-from mindlong.pipelines.long.hierarchical import Runs, samples_of
-from mindlong.pipelines.long.hierarchical_plan import work_of
-from mindlong.pipelines.long.jobs import run_plan
-from mindlong.pipelines.long.journal import Journal
-from mindlong.pipelines.long.latents_on_disk import LatentFolder
-from mindlong.pipelines.long.plan import jobs_for, plan_given, plan_hierarchical
-from mindlong.pipelines.long.prompts import Prompts
+from mindlong.pipelines.hierarchical.make import Runs, samples_of
+from mindlong.pipelines.hierarchical.plan import work_of
+from mindlong.pipelines.jobs import run_plan
+from mindlong.pipelines.journal import Journal
+from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.prompts import Prompts
+from mindlong.plans.hierarchy import jobs_for, plan_given, plan_hierarchical
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
 

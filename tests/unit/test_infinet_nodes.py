@@ -19,7 +19,7 @@ from mindlong.data.nodes import (
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
-from mindlong.pipelines.long.plan import plan_hierarchical
+from mindlong.plans.hierarchy import plan_hierarchical
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 from mindlong.utils.rng import generator
 

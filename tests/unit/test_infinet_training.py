@@ -9,15 +9,15 @@ import pytest
 from latent_toys import SIZES, folder
 from mindspore import Tensor
 
+from mindlong.checkpoints.branch import read_branch, write_branch
 from mindlong.checkpoints.files import write_safetensors
 from mindlong.checkpoints.load import arrays_of
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
-from mindlong.models.control import ControlledUNet
-from mindlong.models.init import initialise
-from mindlong.pipelines.long.branch import read_branch, write_branch
-from mindlong.spec.control import ControlSpec, names, original_shapes
-from mindlong.spec.families import family
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.control import ControlledUNet
+from mindlong.networks.unet.control_spec import ControlSpec, names, original_shapes
+from mindlong.networks.unet.families import family
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError, InputFileError

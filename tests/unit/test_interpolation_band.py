@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from mindspore import Tensor, jit, value_and_grad
 
-from mindlong.models.attention import PolicyAttention
-from mindlong.models.init import initialise
-from mindlong.spec import kv_policy
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.attention import PolicyAttention
+from mindlong.plans import kv_policy
 from mindlong.utils.errors import ConfigError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindlong.pipelines.long.chain import Chain, place, plan_chain, plan_extension
+from mindlong.plans.chain import Chain, place, plan_chain, plan_extension
 from mindlong.utils.errors import ConfigError
 
 FACTORS = st.lists(st.integers(2, 5), min_size=1, max_size=3).map(tuple)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from mindlong.checkpoints.families.registry import kinds_of
+from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load, load_model
 from mindlong.config.schema import TrainConfig
-from mindlong.pipelines.latent_weights import find_latent_parts
-from mindlong.pipelines.long.hints import Rule
-from mindlong.pipelines.long.interpolate_plan import is_hinted
-from mindlong.pipelines.long.trained_rule import trained_rule
-from mindlong.spec.unet_names import parameter_count
+from mindlong.diffusion.hints import Rule
+from mindlong.networks.registry import kinds_of
+from mindlong.networks.unet.names import parameter_count
+from mindlong.pipelines.interpolate.plan import is_hinted
+from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.utils.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs"

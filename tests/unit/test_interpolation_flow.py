@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mindlong.data.flow import METHODS, blend, dis_flow, fill_between, method, warp_flow
-from mindlong.data.interpolation_scores import mean_shapes, psnr, score, score_shapes, ssim, usable
 from mindlong.data.shapes import ShapesWorld
+from mindlong.scores.interpolation import mean_shapes, psnr, score, score_shapes, ssim, usable
 from mindlong.utils.errors import ConfigError, InputFileError
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from mindlong.diffusion import hints
 from mindlong.diffusion.samplers import sample_ddim, sample_ddpm
 from mindlong.diffusion.schedules import scaled_linear
-from mindlong.pipelines.long import hints
 from mindlong.utils.errors import ConfigError
 
 LENGTHS = [1, 2, 4, 5, 6, 16, 17, 18, 24, 65]

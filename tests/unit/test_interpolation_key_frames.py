@@ -10,7 +10,7 @@ from PIL import Image
 from mindlong.media.audio import keep_sound, sound_of
 from mindlong.media.read import probe
 from mindlong.media.write import write_frames, write_video
-from mindlong.pipelines.long.key_frames import from_images, from_video
+from mindlong.pipelines.interpolate.key_frames import from_images, from_video
 from mindlong.utils.errors import ConfigError, InputFileError
 
 

@@ -8,8 +8,7 @@ import pytest
 from mindlong.config.sample import SampleOptions
 from mindlong.diffusion.scheduler_config import Noising
 from mindlong.diffusion.schedules import scaled_linear
-from mindlong.pipelines.long.chain import Chain, place, plan_extension
-from mindlong.pipelines.long.interpolate import (
+from mindlong.pipelines.interpolate.make import (
     HintedRuns,
     Rule,
     Stage,
@@ -17,8 +16,9 @@ from mindlong.pipelines.long.interpolate import (
     finished,
     run_chain,
 )
-from mindlong.pipelines.long.jobs import level_batches, run_plan
-from mindlong.pipelines.long.latents_on_disk import LatentFolder
+from mindlong.pipelines.jobs import level_batches, run_plan
+from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.plans.chain import Chain, place, plan_extension
 from mindlong.utils.errors import ConfigError
 
 SHAPE = (2, 3, 4)

@@ -14,10 +14,10 @@ from mindlong.checkpoints.load import arrays_of, load_into
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
-from mindlong.models.init import initialise
-from mindlong.models.unet import UNet
-from mindlong.spec.families import family
-from mindlong.spec.unet_names import names, parameter_count
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.families import family
+from mindlong.networks.unet.names import names, parameter_count
 from mindlong.training.task import select
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer

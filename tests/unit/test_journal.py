@@ -12,10 +12,10 @@ import threading
 import numpy as np
 import pytest
 
-from mindlong.pipelines.long.jobs import count_batches, level_batches, run_plan
-from mindlong.pipelines.long.journal import Journal
-from mindlong.pipelines.long.latents_on_disk import LatentFolder
-from mindlong.pipelines.long.plan import (
+from mindlong.pipelines.jobs import count_batches, level_batches, run_plan
+from mindlong.pipelines.journal import Journal
+from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.plans.hierarchy import (
     jobs_for,
     plan_between,
     plan_hierarchical,

@@ -9,7 +9,7 @@ from mindspore import Tensor, nn, ops
 
 from mindlong.ops import device
 from mindlong.ops.attention import FrameAttention
-from mindlong.spec import kv_policy
+from mindlong.plans import kv_policy
 
 POLICIES = (
     "first,prev,frame",

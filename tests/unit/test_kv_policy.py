@@ -5,7 +5,7 @@ with a bias.
 import numpy as np
 import pytest
 
-from mindlong.spec import kv_policy
+from mindlong.plans import kv_policy
 from mindlong.utils.errors import ConfigError
 
 POLICIES = [

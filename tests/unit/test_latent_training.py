@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from mindlong.checkpoints.files import write_safetensors
+from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.config.compare import check_same_run
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
 from mindlong.data.latent_cache import LatentCache
 from mindlong.data.shapes import ShapesWorld
-from mindlong.models.tokenizer import load_tokenizer
-from mindlong.models.tokenizer_training import learn
-from mindlong.pipelines.latent_weights import read_text_encoder
+from mindlong.networks.clip.tokenizer import load_tokenizer
+from mindlong.networks.clip.tokenizer_training import learn
 from mindlong.training.task import select
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer

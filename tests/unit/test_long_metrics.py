@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mindlong.cli import compare_long
-from mindlong.data.long_metrics import coherence, seam_ratio
 from mindlong.data.shapes import ShapesWorld
+from mindlong.scores.long_metrics import coherence, seam_ratio
 
 
 def moving(index, frames=32):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mindlong.pipelines.long.plan import (
+from mindlong.plans.hierarchy import (
     chain_lengths,
     hierarchy_frames,
     lengths_for,

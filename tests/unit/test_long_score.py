@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from mindlong.cli.evaluate_long import main
-from mindlong.data.long_score import score, table
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.write import write_frames
-from mindlong.pipelines.long.key_frames import read_image
+from mindlong.pipelines.interpolate.key_frames import read_image
+from mindlong.scores.long_score import score, table
 from mindlong.utils.errors import ConfigError
 
 SHAPES, COLOURS = ("circle", "square", "triangle"), ("red", "green", "blue", "yellow")

@@ -11,7 +11,7 @@ from weighted import Weighted
 
 from mindlong.ops import attention, device
 from mindlong.ops.attention import Attention, FrameAttention, TokenAttention
-from mindlong.spec import kv_policy
+from mindlong.plans import kv_policy
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.rng import normal
 

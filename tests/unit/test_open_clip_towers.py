@@ -12,11 +12,12 @@ from mindspore import Tensor
 
 from mindlong.checkpoints.files import write_safetensors, write_torch
 from mindlong.cli.evaluate_video import main
-from mindlong.models.image_encoder import prepared
-from mindlong.pipelines.clip_towers import load_towers
-from mindlong.pipelines.video_scores import load_clip
-from mindlong.spec import clip_text, clip_vision
-from mindlong.spec.names import by_source, our_array, source_array
+from mindlong.networks.clip import text_spec as clip_text
+from mindlong.networks.clip import vision_spec as clip_vision
+from mindlong.networks.clip.vision_cell import prepared
+from mindlong.networks.names import by_source, our_array, source_array
+from mindlong.scores.clip import load_towers
+from mindlong.scores.video import load_clip
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError, InputFileError
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mindlong.parallel.comm import SerialComm
-from mindlong.pipelines.long.step_folder import StepFolder
+from mindlong.pipelines.clip_parallel.step_folder import StepFolder
 
 
 class Rank(SerialComm):

@@ -4,8 +4,8 @@ docs/tune_a_video.md.
 
 import pytest
 
+from mindlong.networks.unet.families import family
 from mindlong.ops.attention.table import choose
-from mindlong.spec.families import family
 
 SPACE = [(4096, 0), (1024, 1), (256, 2), (64, 3)]  # pixels of a frame, level
 

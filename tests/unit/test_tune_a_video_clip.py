@@ -10,9 +10,9 @@ from mindspore import Tensor
 
 from mindlong.checkpoints.files import write_safetensors
 from mindlong.cli.evaluate_video import flicker, likeness, main, measure
-from mindlong.models.image_encoder import ImageEncoder, prepared
-from mindlong.pipelines.video_scores import consistency, load_clip
-from mindlong.spec.clip_vision import ClipVisionSpec, names
+from mindlong.networks.clip.vision_cell import ImageEncoder, prepared
+from mindlong.networks.clip.vision_spec import ClipVisionSpec, names
+from mindlong.scores.video import consistency, load_clip
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError, InputFileError
 
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 def weights():
     """Random numbers for every tensor of both towers, by transformers' names."""
-    from mindlong.spec import clip_text
+    from mindlong.networks.clip import text_spec as clip_text
 
     text = clip_text.ClipTextSpec(vocabulary=300, width=64, layers=2, heads=1, hidden=96, length=8)
     entries = [*names(SPEC), *clip_text.names(text)]

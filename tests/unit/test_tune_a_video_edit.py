@@ -13,13 +13,13 @@ from mindlong.config.load import load
 from mindlong.config.pipelines import function, pipeline
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
-from mindlong.models.injection import Gate, Injected
+from mindlong.networks.unet.injection import Gate, Injected
 from mindlong.ops.attention import TokenAttention
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.edit_plan import work_of
-from mindlong.pipelines.editor import Editor
+from mindlong.pipelines.edit.make import Editor
+from mindlong.pipelines.edit.plan import work_of
 from mindlong.pipelines.latent_model import from_parts
-from mindlong.pipelines.text_to_video import first_noise
+from mindlong.pipelines.text_to_video.make import first_noise
 from mindlong.utils.errors import ConfigError, InputFileError
 
 
@@ -109,7 +109,7 @@ def test_more_steps_and_refinement_bring_the_way_back_closer(editor):
 
 
 def test_the_inverted_noise_is_shared_and_fresh_noise_is_not(where, editor):
-    from mindlong.pipelines.edit import _clips
+    from mindlong.pipelines.edit.run import _clips
 
     tool, frames = editor
     clips = _clips(loaded(where).values)
@@ -191,7 +191,7 @@ def test_a_v_network_is_inverted_as_one_unless_compat_asks_for_the_originals_mis
 def test_the_plan_says_what_would_be_done(where):
     text = "\n".join(plan(loaded(where)))
     assert "2 prompts, ddim 2 steps each, guidance 2, v predicted" in text and "not tuned" in text
-    assert function(pipeline("edit").run).__module__ == "mindlong.pipelines.edit"
+    assert function(pipeline("edit").run).__module__ == "mindlong.pipelines.edit.run"
 
 
 @pytest.mark.parametrize(

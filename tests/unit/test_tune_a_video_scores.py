@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mindlong.cli.evaluate_edits import edits_of, main
-from mindlong.data.edit_scores import path_likeness, score_edit, summary
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_reader import read
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
+from mindlong.scores.edits import path_likeness, score_edit, summary
 from mindlong.utils.errors import ConfigError, InputFileError
 
 WORLD = ShapesWorld((48, 48), 12)

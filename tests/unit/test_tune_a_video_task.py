@@ -12,8 +12,8 @@ from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
 from mindlong.data.one_shot import OneShot, read_clip, window_starts
 from mindlong.media.write import write_frames
-from mindlong.spec.families import family
-from mindlong.spec.unet_names import names
+from mindlong.networks.unet.families import family
+from mindlong.networks.unet.names import names
 from mindlong.training.task import select
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer

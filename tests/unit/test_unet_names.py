@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindlong.spec.families import FAMILIES, family
-from mindlong.spec.names import by_source, our_array, source_array
-from mindlong.spec.unet_names import LAYOUTS, names, parameter_count
+from mindlong.networks.names import by_source, our_array, source_array
+from mindlong.networks.unet.families import FAMILIES, family
+from mindlong.networks.unet.names import LAYOUTS, names, parameter_count
 from mindlong.utils.errors import ConfigError
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -6,10 +6,10 @@ from mindspore import Tensor
 from mindlong.checkpoints.convert import to_ours
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.recognise import recognise
-from mindlong.models.init import initialise
-from mindlong.models.unet import UNet
-from mindlong.spec.families import family
-from mindlong.spec.unet_names import names
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.families import family
+from mindlong.networks.unet.names import names
 
 SIZES = {
     "channels": (8,),

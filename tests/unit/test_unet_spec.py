@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mindlong.config.load import load_model
-from mindlong.spec.families import FAMILIES, family
-from mindlong.spec.unet import Branch, Res, Transformer, UNetSpec
-from mindlong.spec.unet_names import parameter_count
+from mindlong.networks.unet.families import FAMILIES, family
+from mindlong.networks.unet.names import parameter_count
+from mindlong.networks.unet.spec import Branch, Res, Transformer, UNetSpec
 from mindlong.utils.errors import ConfigError
 
 MODELS = Path(__file__).parents[2] / "configs" / "model"

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindlong.models.caption import CaptionEncoder, caption_ids
-from mindlong.models.init import initialise
-from mindlong.spec import caption
+from mindlong.networks.caption import spec as caption
+from mindlong.networks.caption.cell import CaptionEncoder, caption_ids
+from mindlong.networks.init import initialise
 from mindlong.utils.errors import ConfigError
 
 LENGTH = 12

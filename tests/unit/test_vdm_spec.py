@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindlong.spec.vdm import Unet3DSpec, names, parameter_count
+from mindlong.networks.unet3d.spec import Unet3DSpec, names, parameter_count
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL = {"dim": 8, "dim_mults": (1, 2), "attn_heads": 2, "attn_dim_head": 16}

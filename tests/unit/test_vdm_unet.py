@@ -8,10 +8,10 @@ import pytest
 from mindspore import Tensor
 
 from mindlong.config.train_options import TrainOptions
-from mindlong.models.init import initialise
-from mindlong.models.vdm_positions import relative_buckets
-from mindlong.models.vdm_unet import GuidedUnet3D, Unet3D
-from mindlong.spec.vdm import Unet3DSpec, names
+from mindlong.networks.init import initialise
+from mindlong.networks.unet3d.cell import GuidedUnet3D, Unet3D
+from mindlong.networks.unet3d.positions import relative_buckets
+from mindlong.networks.unet3d.spec import Unet3DSpec, names
 from mindlong.training.prepare import prepare
 
 SMALL = {"dim": 8, "dim_mults": (1, 2), "attn_heads": 2, "attn_dim_head": 16}

@@ -9,7 +9,7 @@ import pytest
 
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
-from mindlong.pipelines.long.clip_parallel_plan import (
+from mindlong.pipelines.clip_parallel.plan import (
     clips_of,
     layout_of,
     mixture,

@@ -12,15 +12,15 @@ from bench.works import FORWARD, MODELSCOPE, TOKENS, Work
 from mindlong.config.train_options import TrainOptions
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.schedules import cosine, scaled_linear
-from mindlong.models.init import initialise
-from mindlong.models.unet import UNet
-from mindlong.models.vdm_unet import Unet3D
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.families import family
+from mindlong.networks.unet3d.cell import Unet3D
+from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.ops import activation, device, norm
 from mindlong.ops.attention import Attention, FrameAttention
 from mindlong.ops.conv import Conv2d, TemporalConv, upsample_nearest2x
 from mindlong.ops.linear import Linear
-from mindlong.spec.families import family
-from mindlong.spec.vdm import Unet3DSpec
 from mindlong.training.step import Stepper
 from mindlong.utils.rng import normal
 

@@ -72,8 +72,8 @@ def measure(policy: str, frames: int, native: str, repeats: int = 5) -> dict[str
     import mindspore as ms
     import numpy as np
 
-    from mindlong.models.attention import PolicyAttention
-    from mindlong.models.init import initialise
+    from mindlong.networks.init import initialise
+    from mindlong.networks.unet.attention import PolicyAttention
     from mindlong.ops import device
 
     device.setup("CPU", native=native)

@@ -60,7 +60,7 @@ def _ids() -> np.ndarray:
 
     from latent_toys import tokenizer
 
-    from mindlong.models.tokenizer import load_tokenizer
+    from mindlong.networks.clip.tokenizer import load_tokenizer
 
     with tempfile.TemporaryDirectory() as where:
         tokenizer(Path(where) / "tokenizer")

@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[1] / "tests" /
 import infinet_cases as cases  # noqa: E402
 import unet_cases  # noqa: E402
 
-from mindlong.spec import control  # noqa: E402
+from mindlong.networks.unet import control_spec as control  # noqa: E402
 
 VARIABLE = "INFINET_SOURCE"
 

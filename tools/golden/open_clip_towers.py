@@ -36,7 +36,7 @@ def make(folder: Path) -> list[Path]:
     from clip_vision import _ids
     from open_clip.model import CLIP
 
-    from mindlong.models.image_encoder import prepared
+    from mindlong.networks.clip.vision_cell import prepared
 
     pixels, ids, found = prepared(cases.pictures(), 32), _ids(), {}
     for quick in (False, True):

@@ -16,7 +16,7 @@ from mindlong.config.load import load, model_node, read_yaml
 from mindlong.config.schema import TrainConfig
 from mindlong.config.train_options import TrainOptions
 from mindlong.data.build import open_source
-from mindlong.models.init import initialise
+from mindlong.networks.init import initialise
 from mindlong.training.prepare import prepare
 from mindlong.training.step import Gradients
 from mindlong.training.tasks import build_task
@@ -79,12 +79,12 @@ def _from_model(
     spec = model.spec()
     frames, height, width = shape
     if model.family == "vdm":
-        from mindlong.models.vdm_unet import Unet3D
+        from mindlong.networks.unet3d.cell import Unet3D
 
         network, channels, out = Unet3D(spec), spec.channels, spec.out_dim or spec.channels
         more = [np.zeros((batch, spec.cond_dim), np.float32)] if spec.cond_dim else []
     elif hasattr(spec, "context_dim"):
-        from mindlong.models.unet import UNet
+        from mindlong.networks.unet.cell import UNet
 
         network, channels, out = (
             UNet(spec, "float16" if half else "float32"),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.option import option
-from mindlong.spec import kv_policy
-from mindlong.spec.frame_prompts import parse
+from mindlong.plans import kv_policy
+from mindlong.plans.frame_prompts import parse
 from mindlong.utils.errors import ConfigError
 
 STRATEGIES = ("exact", "video_infinity", "windows", "free_noise", "independent")

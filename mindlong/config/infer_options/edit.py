@@ -8,7 +8,7 @@ from typing import Any
 
 from mindlong.config.option import option
 from mindlong.config.tune_options import FITS
-from mindlong.spec.unet import ATTENTIONS
+from mindlong.networks.unet.spec import ATTENTIONS
 from mindlong.utils.errors import did_you_mean
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.option import option
-from mindlong.spec.frame_prompts import parse
+from mindlong.plans.frame_prompts import parse
 from mindlong.utils.errors import ConfigError
 
 ORDERS = ("hierarchy", "autoregressive", "independent")

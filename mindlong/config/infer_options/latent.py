@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mindlong.config.option import option
-from mindlong.spec.families import FAMILIES
+from mindlong.networks.unet.families import FAMILIES
 
 
 @dataclass

@@ -153,7 +153,7 @@ class FrameAttention(TokenAttention):
 
     Args:
         heads, scale: as before.
-        policy: which frames a frame reads (`mindlong.spec.kv_policy`).
+        policy: which frames a frame reads (`mindlong.plans.kv_policy`).
         in_time: a pixel reads only its own place in those frames, else all their pixels.
     """
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from mindspore import Tensor, ops
 
-from mindlong.spec import kv_policy
+from mindlong.plans import kv_policy
 
 
 @lru_cache(maxsize=256)

@@ -13,9 +13,9 @@ from mindspore import Tensor, nn, ops
 from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames, to_network
 from mindlong.media.sheet import write_contact_sheet
-from mindlong.models.init import initialise
-from mindlong.models.rows import fold
-from mindlong.models.vae import (
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.rows import fold
+from mindlong.networks.vae.cell import (
     AutoencoderKL,
     Decode,
     Encode,

@@ -13,7 +13,9 @@ import numpy as np
 from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
+from mindlong.checkpoints.branch import read_branch, start_from
 from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.load import load_model
 from mindlong.config.schema import TrainConfig
@@ -22,13 +24,11 @@ from mindlong.data.nodes import build_nodes, known_frames
 from mindlong.data.source import to_frames
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.parameterise import add_noise, target
-from mindlong.models.control import ControlledUNet
-from mindlong.models.controlled_text import ControlledTextUNet
-from mindlong.models.init import initialise
-from mindlong.models.text_encoder import TextEncoder
-from mindlong.pipelines.long.branch import read_branch, start_from
-from mindlong.pipelines.weights import locate
-from mindlong.spec.control import condition
+from mindlong.networks.clip.text_cell import TextEncoder
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.control import ControlledUNet
+from mindlong.networks.unet.control_spec import condition
+from mindlong.networks.unet.controlled_text import ControlledTextUNet
 from mindlong.training.tasks.latent import LatentTask
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng

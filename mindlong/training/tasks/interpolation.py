@@ -14,16 +14,16 @@ import numpy as np
 from mindspore import Tensor
 
 from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.inflate import inflate
 from mindlong.checkpoints.load import arrays_of, load_into
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames
+from mindlong.diffusion import hints
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sampler
-from mindlong.models.hinted import Hinted
-from mindlong.pipelines.long import hints
-from mindlong.pipelines.weights import locate
+from mindlong.networks.unet.hinted import Hinted
 from mindlong.training.tasks.latent import LatentTask
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng

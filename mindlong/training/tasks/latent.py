@@ -15,6 +15,8 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.config.load import load_model
@@ -26,14 +28,12 @@ from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sampler
 from mindlong.diffusion.timesteps import draw_timestep
-from mindlong.models.init import initialise
-from mindlong.models.text_conditioned import TextConditionedUNet
-from mindlong.models.text_encoder import TextEncoder
-from mindlong.models.tokenizer import load_tokenizer
-from mindlong.models.unet import UNet
-from mindlong.models.vae import AutoencoderKL, Decode, Encode, decode_frames
-from mindlong.pipelines.latent_weights import read_text_encoder
-from mindlong.pipelines.weights import locate
+from mindlong.networks.clip.text_cell import TextEncoder
+from mindlong.networks.clip.tokenizer import load_tokenizer
+from mindlong.networks.init import initialise
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet.text_conditioned import TextConditionedUNet
+from mindlong.networks.vae.cell import AutoencoderKL, Decode, Encode, decode_frames
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger

@@ -12,9 +12,9 @@ from mindlong.data.source import Sample, Source, to_network
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.schedules import Schedule, cosine
 from mindlong.diffusion.timesteps import draw_timestep
-from mindlong.models.conditioned import ConditionedUnet3D
-from mindlong.models.init import initialise
-from mindlong.pipelines.pixel_video import PixelVideo, Plan, Request
+from mindlong.networks.init import initialise
+from mindlong.networks.unet3d.conditioned import ConditionedUnet3D
+from mindlong.pipelines.pixel.make import PixelVideo, Plan, Request
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 

@@ -15,6 +15,8 @@ from mindspore import Tensor, nn
 
 from mindlong.checkpoints import changed
 from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.latent_parts import SCHEDULER
 from mindlong.checkpoints.load import arrays_of
 from mindlong.config.schema import TrainConfig
 from mindlong.config.tune_options import TuneOptions
@@ -24,8 +26,6 @@ from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.samplers import FLAVOURS, sampler
 from mindlong.diffusion.scheduler_config import Noising, read
-from mindlong.pipelines.latent_weights import SCHEDULER
-from mindlong.pipelines.weights import locate
 from mindlong.training.task import matches
 from mindlong.training.tasks.latent import LatentTask, build_network
 from mindlong.utils import rng

@@ -1,0 +1,50 @@
+"""A trained branch as a folder to share: branch.safetensors, the training's configuration, metrics
+and loss plot.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from mindlong.checkpoints.branch import write_branch
+from mindlong.checkpoints.branch_place import FILE
+from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.find import Trained, locate
+from mindlong.checkpoints.package import RECORDS
+from mindlong.checkpoints.parts import read_part
+from mindlong.utils.errors import InputFileError
+
+
+def package_branch(trained: Trained, run: Path, out: Path, dtype: str) -> list[Path]:
+    """Write the folder `out`; of the UNet only what differs from the base that the training started
+    from. Returns the file.
+
+    Raises:
+        InputFileError: the run did not start from a base.
+    """
+    config = trained.config
+    if not config.latents.unet_weights:
+        raise InputFileError(
+            f"{run} trained its UNet from nothing; a branch is shared with the base that it belongs to"
+        )
+    base = read_part(open_weights(locate(config.latents.unet_weights)), "unet", config.model.family)
+    arrays = {
+        name.removeprefix("unet."): np.asarray(a, np.float32)
+        for name, a in trained.arrays.items()
+        if name.startswith("unet.")
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_branch(
+        out / FILE,
+        arrays,
+        config.infinet.control(),
+        {name: np.asarray(lazy.read(), np.float32) for name, lazy in base.arrays.items()},
+        dtype,
+    )
+    for name in RECORDS:
+        if (run / name).exists():
+            shutil.copyfile(run / name, out / name)
+    return [out / FILE]

@@ -1,1 +1,0 @@
-"""The families of networks as files hold them."""

@@ -1,0 +1,215 @@
+"""Where the parts of a latent pipeline stand, without MindSpore: networks, tokenizer, noising
+process, usual sizes.
+
+They come from one place, a folder of ours, a diffusers folder, an original's file, or a training
+run of ours (whose configuration says where its autoencoder and tokenizer are), and the section
+`latent` of a configuration can name another for each.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.find import config_of, locate
+from mindlong.checkpoints.folders import parts_in
+from mindlong.checkpoints.parts import Part, read_part
+from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.config.infer_options.latent import LatentModelOptions
+from mindlong.config.schema import TrainConfig
+from mindlong.diffusion import schedules
+from mindlong.diffusion.scheduler_config import Noising, read, usual
+from mindlong.utils.errors import ConfigError, InputFileError
+
+SIZES = {
+    "videocrafter2": (16, 320, 512),
+    "modelscope": (16, 256, 256),
+}  # frames, height, width as published
+SIZE = (16, 512, 512)  # of Stable Diffusion's relatives
+SCHEDULER = "scheduler/scheduler_config.json"
+
+
+@dataclass(frozen=True)
+class LatentParts:
+    """Everything a latent pipeline is made of, still to be read.
+
+    Attributes:
+        where: what `weights` meant.
+        unet, vae, text_encoder: networks with their specs.
+        tokenizer: a folder or a file of a tokenizer.
+        noising: the process that the UNet was trained on.
+        size: frames, height and width (pixels) that the network is used at where the user says
+            nothing.
+    """
+
+    where: Path
+    unet: Part
+    vae: Part
+    text_encoder: Part
+    tokenizer: Path
+    noising: Noising
+    size: tuple[int, int, int]
+
+    def parameters(self) -> dict[str, int]:
+        """Numbers in each network."""
+        return {
+            name: part.size()
+            for name, part in (
+                ("unet", self.unet),
+                ("vae", self.vae),
+                ("text encoder", self.text_encoder),
+            )
+        }
+
+
+def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
+    """The parts that `weights` and `options` name.
+
+    Raises:
+        InputFileError: nothing there, a part missing or damaged; the sentence says which key names
+            another place for it.
+        ConfigError: parts that do not go together.
+    """
+    where = locate(weights)
+    held, run = open_weights(where), _run(where)
+    unet = read_part(held, "unet", options.family or None)
+    if options.reads:
+        unet = replace(unet, spec=_reading(unet.spec, options.reads))
+    vae = _other("vae", options.vae, held, run.latents.vae if run else "")
+    if run and run.latents.scaling:
+        vae = replace(vae, spec=replace(vae.spec, scaling=run.latents.scaling))
+    text = _text(options.text_encoder, held, run)
+    if text.spec.width != unet.spec.context_dim:
+        raise ConfigError(
+            f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the UNet wants "
+            f"{unet.spec.context_dim}; latent.text_encoder can name another"
+        )
+    size = (run.data.frames, *run.data.size) if run else SIZES.get(unet.family, SIZE)
+    return LatentParts(
+        where,
+        unet,
+        vae,
+        text,
+        _tokenizer(held, options, run),
+        _noising(held, unet, options, run),
+        size,
+    )
+
+
+def _run(where: Path) -> TrainConfig | None:
+    """The configuration of the training that made the weights, where it is one of a latent
+    family.
+    """
+    whole = where.is_dir() and any(parts_in(where))
+    if (
+        whole and not (where / "config.yaml").is_file()
+    ):  # what lies above a whole pipeline is not its own
+        return None
+    try:
+        config = config_of(where / "file" if where.is_dir() else where)
+    except (InputFileError, ConfigError):
+        return None
+    return config if config.latents.vae else None
+
+
+def _reading(spec: Any, reads: dict[str, str]) -> Any:
+    for branch, policy in reads.items():
+        spec = spec.reading(branch, policy)
+    return spec
+
+
+def _other(part: str, named: str, held: WeightFile, from_run: str) -> Part:
+    """A network from the place that the user names, from `weights`, or from where the training
+    found it.
+    """
+    if named:
+        return read_part(open_weights(locate(named, f"latent.{part}")), part)
+    try:
+        return read_part(held, part)
+    except InputFileError as error:
+        if "holds no" not in str(error):
+            raise
+    if from_run:
+        return read_part(open_weights(locate(from_run)), part)
+    raise InputFileError(f"{held.path} has no {part}; name one with latent.{part}")
+
+
+def _text(named: str, held: WeightFile, run: TrainConfig | None) -> Part:
+    """The text encoder from the place that the user names, or the one that `held` was trained
+    with.
+    """
+    if named or run is None or not run.latents.text_weights:
+        return _other("text_encoder", named, held, "")
+    return _trained_with(held, run)
+
+
+def read_text_encoder(named: str) -> Part:
+    """The text encoder of whatever `weights=` can name.
+
+    Raises:
+        InputFileError: it has none, or a damaged one. ConfigError: nothing says its sizes.
+    """
+    where = locate(named)
+    return _trained_with(open_weights(where), _run(where))
+
+
+def _trained_with(held: WeightFile, run: TrainConfig | None) -> Part:
+    """A run that began with a given text encoder has the weights of it, and the sizes where that
+    one came from.
+    """
+    try:
+        return read_part(held, "text_encoder")
+    except (InputFileError, ConfigError):
+        if run is None or not run.latents.text_weights:
+            raise
+    given = read_text_encoder(run.latents.text_weights)
+    own = {
+        n.removeprefix("text_encoder."): held.lazy(n) for n in held if n.startswith("text_encoder.")
+    }
+    return replace(given, arrays=own or given.arrays)
+
+
+def _tokenizer(held: WeightFile, options: LatentModelOptions, run: TrainConfig | None) -> Path:
+    if options.tokenizer:
+        return Path(options.tokenizer)
+    if "tokenizer/vocab.json" in held.beside:
+        return held.beside["tokenizer/vocab.json"].parent
+    if run and run.latents.tokenizer:
+        return Path(run.latents.tokenizer)
+    raise InputFileError(
+        f"{held.path} has no tokenizer; name a folder with vocab.json and merges.txt with latent.tokenizer"
+    )
+
+
+def _noising(
+    held: WeightFile, unet: Part, options: LatentModelOptions, run: TrainConfig | None
+) -> Noising:
+    path = Path(options.scheduler) if options.scheduler else held.beside.get(SCHEDULER)
+    if path is not None:
+        found = read(_json(path / "scheduler_config.json" if path.is_dir() else path), str(path))
+    elif run:
+        found = Noising(schedules.of_options(run.diffusion), run.diffusion.prediction)
+    else:
+        found = usual(unet.family)
+    if options.dynamic_scale == "on" or (
+        options.dynamic_scale == "auto" and unet.family == "videocrafter2"
+    ):
+        found = found.with_dynamic_scale()
+    elif options.dynamic_scale == "off":
+        found = replace(found, schedule=replace(found.schedule, signal_scale=None))
+    return replace(found, prediction=options.prediction or found.prediction)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputFileError(f"{path} is not a readable scheduler_config.json ({error})") from None
+    if not isinstance(content, dict):
+        raise InputFileError(
+            f"{path} holds a {type(content).__name__}; a scheduler_config.json is a table"
+        )
+    return content

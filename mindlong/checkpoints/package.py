@@ -1,0 +1,124 @@
+"""A trained latent model as a folder to share: a file for each network, their model files,
+tokenizer and noising process.
+
+It has the form of a converted pipeline, so that `infer.py weights=FOLDER` and the converter take
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mindlong.checkpoints import description
+from mindlong.checkpoints.files import open_weights, write_safetensors
+from mindlong.checkpoints.find import Trained, locate
+from mindlong.checkpoints.parts import read_part
+from mindlong.config.load import load_model
+from mindlong.config.schema import TrainConfig
+from mindlong.networks.registry import kinds_of
+from mindlong.utils import atomic
+
+PREDICTIONS = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
+BETAS = {"cosine": "squaredcos_cap_v2", "linear": "linear", "scaled_linear": "scaled_linear"}
+RECORDS = ("config.yaml", "metrics.csv", "loss.png")
+
+
+def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = True) -> list[Path]:
+    """Write the folder `out` from a run of a latent family; returns the weight files.
+
+    Args:
+        trained: its averaged weights, `unet.*` and `text_encoder.*`, and its configuration.
+        run: its folder, for config.yaml, metrics.csv and loss.png.
+        own_vae: write the autoencoder too; without it the folder's config.yaml says where it is.
+    """
+    config = trained.config
+    parts = {
+        "unet": (config.model.family, config.model.spec(), _under(trained.arrays, "unet")),
+        "text_encoder": ("clip_text", _text_spec(config), _under(trained.arrays, "text_encoder")),
+    }
+    parts |= {"vae": _vae(config)} if own_vae else {}
+    sections = {
+        part: kinds_of(family, part)[0].section(spec) for part, (family, spec, _) in parts.items()
+    }
+    model = {
+        **sections["unet"],
+        **{part: section for part, section in sections.items() if part != "unet"},
+    }  # unet at the top
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for part, (_, _, arrays) in parts.items():
+        written.append(out / f"{part}.safetensors")
+        write_safetensors(
+            written[-1],
+            {f"{part}.{name}": a for name, a in arrays.items()},
+            description.metadata(model, {}),
+            dtype,
+        )
+        head = f"# The {part} in {part}.safetensors: a file for model=\n"
+        atomic.write_text(
+            out / f"{part}.yaml",
+            head + yaml.safe_dump(sections[part], sort_keys=False, default_flow_style=None),
+        )
+    _beside(config, out)
+    for name in RECORDS:
+        shutil.copyfile(run / name, out / name)
+    return written
+
+
+def _under(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, np.ndarray]:
+    return {
+        name.removeprefix(f"{part}."): a
+        for name, a in arrays.items()
+        if name.startswith(f"{part}.")
+    }
+
+
+def _vae(config: TrainConfig) -> tuple[str, Any, dict[str, np.ndarray]]:
+    part = read_part(open_weights(locate(config.latents.vae)), "vae")
+    scaling = config.latents.scaling or part.spec.scaling
+    return (
+        part.family,
+        replace(part.spec, scaling=scaling),
+        {name: lazy.read() for name, lazy in part.arrays.items()},
+    )
+
+
+def _text_spec(config: TrainConfig) -> Any:
+    if config.latents.text_weights:
+        return read_part(open_weights(locate(config.latents.text_weights)), "text_encoder").spec
+    return load_model(config.latents.text_encoder).spec()
+
+
+def _beside(config: TrainConfig, out: Path) -> None:
+    """Tokenizer and noising process, in diffusers' form."""
+    (out / "tokenizer").mkdir(exist_ok=True)
+    for name in ("vocab.json", "merges.txt"):
+        source, target = Path(config.latents.tokenizer) / name, out / "tokenizer" / name
+        if not (target.exists() and target.samefile(source)):
+            shutil.copyfile(source, target)
+    d = config.diffusion
+    scheduler = {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": d.timesteps,
+        "beta_start": d.beta_start,
+        "beta_end": d.beta_end,
+        "beta_schedule": BETAS[d.schedule],
+        "prediction_type": PREDICTIONS[d.prediction],
+        "rescale_betas_zero_snr": d.zero_terminal_snr,
+        "clip_sample": False,
+        "set_alpha_to_one": True,
+        "steps_offset": 0,
+        "timestep_spacing": "trailing",
+    }
+    (out / "scheduler").mkdir(exist_ok=True)
+    atomic.write_text(
+        out / "scheduler/scheduler_config.json", json.dumps(scheduler, indent=2) + "\n"
+    )

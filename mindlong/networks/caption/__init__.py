@@ -1,0 +1,1 @@
+"""The small caption encoder that is trained jointly with a pixel network."""

@@ -1,0 +1,1 @@
+"""CLIP and OpenCLIP: text encoder, image encoder, tokenizer."""

@@ -1,0 +1,104 @@
+"""The picture tower of CLIP: pictures to the embedding that texts share (arXiv 2103.00020); names
+in networks/clip/vision_spec.py.
+
+Legend: N pictures, S tokens of a picture (one for the whole, then its patches), D channels, P
+numbers of the embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from PIL import Image
+
+from mindlong.networks.clip.text_cell import CausalAttention, Layer
+from mindlong.networks.clip.vision_spec import DEVIATION, MEAN, ClipVisionSpec
+from mindlong.ops.conv import Conv2d
+from mindlong.ops.linear import Linear
+from mindlong.ops.norm import LayerNorm
+
+
+class PatchAttention(CausalAttention):
+    """Every patch attends to all."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads, 1)
+
+    def construct(self, x_BSD: Tensor) -> Tensor:
+        """(B, S, D) -> (B, S, D)."""
+        q, k, v = (
+            self._split(self.to_q(x_BSD)),
+            self._split(self.to_k(x_BSD)),
+            self._split(self.to_v(x_BSD)),
+        )
+        return self.to_out(self.attend(q, k, v).transpose((0, 2, 1, 3)).reshape(x_BSD.shape))
+
+
+class PatchLayer(Layer):
+    """A layer of the text tower with attention in all directions."""
+
+    def __init__(self, spec: ClipVisionSpec) -> None:
+        super().__init__(spec)
+        self.attn = PatchAttention(spec.width, spec.heads)
+
+
+class ImageEncoder(nn.Cell):
+    """Prepared pictures to embeddings that are not yet of length one."""
+
+    def __init__(self, spec: ClipVisionSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.class_embedding = Parameter(ops.zeros((spec.width,)))
+        self.patch_embedding = Conv2d(3, spec.width, spec.patch, stride=spec.patch, bias=False)
+        self.position_embedding = Parameter(ops.zeros((spec.length, spec.width)))
+        self.norm_in, self.final_norm = (
+            LayerNorm(spec.width, spec.eps),
+            LayerNorm(spec.width, spec.eps),
+        )
+        self.layers = nn.CellList([PatchLayer(spec) for _ in range(spec.layers)])
+        self.projection = Linear(spec.width, spec.projection, bias=False)
+        self.text_projection = Linear(spec.text_width, spec.projection, bias=False)
+
+    def init_weights(self, draw) -> None:
+        """The embeddings start as N(0, 1 / width), as in CLIP."""
+        for name in ("class_embedding", "position_embedding"):
+            parameter = getattr(self, name)
+            drawn = draw(name).standard_normal(parameter.shape, "float32") * self.spec.width**-0.5
+            parameter.set_data(Tensor(drawn))
+
+    def construct(self, x_NCHW: Tensor) -> Tensor:
+        """float32 (N, 3, size, size), see `prepared` -> (N, P)."""
+        x = self.patch_embedding(x_NCHW)
+        rows, width = x.shape[:2]
+        x = x.reshape((rows, width, -1)).transpose((0, 2, 1))
+        whole = self.class_embedding.reshape((1, 1, -1)).broadcast_to((rows, 1, width))
+        x = self.norm_in(ops.concat((whole, x), 1) + self.position_embedding)
+        for layer in self.layers:
+            x = layer(x)
+        return self.projection(self.final_norm(x[:, 0]))
+
+
+def prepared(
+    frames_FHWC: np.ndarray,
+    size: int,
+    mean: Sequence[float] = MEAN,
+    deviation: Sequence[float] = DEVIATION,
+) -> np.ndarray:
+    """uint8 frames as the tower takes them, float32 (F, 3, size, size): short side resized
+    (bicubic), middle cut, normalised.
+    """
+    height, width = frames_FHWC.shape[1:3]
+    short = min(height, width)
+    target = (int(size * width / short), int(size * height / short))  # PIL has width first
+    left, top = (target[0] - size) // 2, (target[1] - size) // 2
+    pictures = [
+        Image.fromarray(f)
+        .resize(target, Image.Resampling.BICUBIC)
+        .crop((left, top, left + size, top + size))
+        for f in frames_FHWC
+    ]
+    scaled = np.stack([np.asarray(p) for p in pictures]).astype(np.float32) / 255.0
+    normal = (scaled - np.array(mean, np.float32)) / np.array(deviation, np.float32)
+    return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))

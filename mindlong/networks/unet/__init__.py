@@ -1,0 +1,1 @@
+"""The UNet of the latent families: sizes, names, costs, and its cells."""

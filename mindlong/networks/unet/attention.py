@@ -1,0 +1,121 @@
+"""Attention and transformer blocks of the latent video UNets.
+
+Legend: B videos, F frames, R = B*F rows, S pixels of a frame, D channels, N heads, T tokens of a
+prompt. Tokens stay x_BFSD through a whole block.
+
+Which frames a frame reads is a key/value policy (mindlong.plans.kv_policy), which `FrameAttention`
+turns into indices.
+"""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import Tensor, nn
+
+from mindlong.networks.unet.rows import start_at_zero
+from mindlong.networks.unet.spec import Branch, UNetSpec
+from mindlong.ops.activation import GEGLU
+from mindlong.ops.attention import FrameAttention, TokenAttention
+from mindlong.ops.linear import Linear
+from mindlong.ops.norm import LayerNorm
+
+
+class Projections(nn.Cell):
+    """What every attention here has: projections to queries, keys and values without bias, and one
+    back with bias.
+
+    `attend` is the attention itself; with `upcast` it gets float32 whatever the network's type.
+    """
+
+    def __init__(self, width: int, read: int, attend: nn.Cell, zero: bool, upcast: bool) -> None:
+        super().__init__()
+        self.attend, self.upcast = attend, upcast
+        self.to_q, self.to_k, self.to_v = (
+            Linear(cin, width, bias=False) for cin in (width, read, read)
+        )
+        self.to_out = start_at_zero(Linear(width, width)) if zero else Linear(width, width)
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The attention, in float32 if `upcast`."""
+        if self.upcast:
+            return self.attend(
+                q.astype(ms.float32), k.astype(ms.float32), v.astype(ms.float32)
+            ).astype(q.dtype)
+        return self.attend(q, k, v)
+
+
+class TextAttention(Projections):
+    """Every pixel reads the prompt: one for the whole video, or one for each frame."""
+
+    def __init__(self, width: int, read: int, heads: int, zero: bool, upcast: bool) -> None:
+        super().__init__(width, read, TokenAttention(heads, (width // heads) ** -0.5), zero, upcast)
+
+    def construct(self, x_BFSD: Tensor, context: Tensor) -> Tensor:
+        """(B, F, S, D) and (B, T, K) or (B, F, T, K) -> (B, F, S, D)."""
+        rows = x_BFSD.shape[0] if context.ndim == 3 else x_BFSD.shape[0] * x_BFSD.shape[1]
+        shape = (rows, -1, x_BFSD.shape[3])
+        q, k, v = (
+            self.to_q(x_BFSD).reshape(shape),
+            self.to_k(context).reshape(shape),
+            self.to_v(context).reshape(shape),
+        )
+        return self.to_out(self.mix(q, k, v).reshape(x_BFSD.shape))
+
+
+class PolicyAttention(Projections):
+    """Every pixel reads pixels of the frames that the policy names: all of them ("space") or the
+    one at its own place ("time").
+    """
+
+    def __init__(
+        self, width: int, heads: int, kind: str, policy: str, zero: bool, upcast: bool
+    ) -> None:
+        attend = FrameAttention(heads, (width // heads) ** -0.5, policy, kind == "time")
+        super().__init__(width, width, attend, zero, upcast)
+
+    def construct(self, x_BFSD: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, F, S, D) -> (B, F, S, D)."""
+        return self.to_out(self.mix(self.to_q(x_BFSD), self.to_k(x_BFSD), self.to_v(x_BFSD)))
+
+
+class FeedForward(nn.Cell):
+    """GEGLU feed-forward, four times as wide inside (arXiv 2002.05202)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj_in, self.act, self.proj_out = (
+            Linear(width, 8 * width),
+            GEGLU(),
+            Linear(4 * width, width),
+        )
+
+    def construct(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """(.., D) -> (.., D)."""
+        return self.proj_out(self.act(self.proj_in(x)))
+
+
+def _branch(spec: UNetSpec, branch: Branch, width: int, heads: int) -> nn.Cell:
+    if branch.kind == "ff":
+        return FeedForward(width)
+    if branch.kind == "text":
+        return TextAttention(width, spec.context_dim, heads, branch.zero, spec.upcast)
+    return PolicyAttention(width, heads, branch.kind, branch.reads, branch.zero, spec.upcast)
+
+
+class TransformerBlock(nn.Cell):
+    """The branches one after the other, each behind its LayerNorm and beside a skip."""
+
+    def __init__(
+        self, spec: UNetSpec, branches: tuple[Branch, ...], width: int, heads: int
+    ) -> None:
+        super().__init__()
+        self.steps = tuple((b.norm, b.name) for b in branches)
+        for branch in branches:
+            setattr(self, branch.norm, LayerNorm(width))
+            setattr(self, branch.name, _branch(spec, branch, width, heads))
+
+    def construct(self, x_BFSD: Tensor, context: Tensor) -> Tensor:
+        """(B, F, S, D) -> (B, F, S, D)."""
+        for norm, branch in self.steps:
+            x_BFSD = x_BFSD + getattr(self, branch)(getattr(self, norm)(x_BFSD), context)
+        return x_BFSD

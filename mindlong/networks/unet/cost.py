@@ -1,0 +1,221 @@
+"""What the networks of a latent pipeline cost, read off their specs: operations and memory, before
+anything is allocated.
+
+Operations are those of matrix products and convolutions, counted from the tensors' shapes and the
+place where each is used; memory is a model: that of decoding was fitted to measurements at full
+size (mindlong/networks/vae/spec.py), that of a training step to tiny networks on a CPU
+(docs/tune_a_video.md), that of one forward of the UNet was not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+
+from mindlong.networks.names import Entry
+from mindlong.networks.unet import names as unet_names
+from mindlong.networks.unet.spec import FRAMES, Branch, Transformer, UNetSpec
+from mindlong.networks.unet3d.cost import RUNTIME_BYTES
+from mindlong.networks.vae import spec as vae
+from mindlong.networks.vae.spec import VaeSpec
+from mindlong.plans import kv_policy
+
+ALIVE = 14  # features as wide as the first level that are held at the widest place: a feed-forward's 8 + 4, and its input twice
+
+# A training step, fitted to nine peaks of tiny networks on a CPU: the encoder's graph and the
+# compiler itself, each tensor's share of the compiled forward and backward, each number that a
+# layer gives out (4 bytes, nearly twice), what recomputation leaves of it
+COMPILER_BYTES, TENSOR_BYTES, MADE_BYTES, RECOMPUTED = 150e6, 1.5e6, 7.0, 0.57
+
+
+@dataclass(frozen=True)
+class LatentCost:
+    """Of one forward: multiplications and additions, peak memory in bytes (weights and the runtime
+    included).
+
+    `train_bytes` is that of a training step: the compiled graph, weights, gradients, moments and
+    averages, and the activations.
+    """
+
+    parameters: int
+    flops: float
+    bytes: float
+    train_bytes: float
+
+
+def unet_cost(
+    spec: UNetSpec,
+    videos: int,
+    frames: int,
+    height: int,
+    width: int,
+    tokens: int,
+    recompute: bool = False,
+) -> LatentCost:
+    """One forward of the UNet on `videos` latents of `frames` x `height` x `width`, prompts of
+    `tokens` tokens, in float32.
+
+    `recompute`: in training the blocks' activations are computed again rather than kept.
+    """
+    areas = _areas(spec, height, width)
+    entries = unet_names.names(spec)
+    parameters, flops, made = _totals(
+        entries, lambda entry: _rows(spec, entry, areas, frames, tokens)
+    )
+    flops += sum(_attention(spec, areas, frames, tokens))
+    kept = sum(
+        width * area for width, area in zip(spec.skips(), _skip_areas(spec, areas), strict=True)
+    )
+    widest = ALIVE * max(w * a for w, a in zip(spec.channels, areas, strict=True))
+    return LatentCost(
+        parameters,
+        videos * flops,
+        RUNTIME_BYTES + 4.0 * parameters + 4.0 * videos * frames * (kept + widest),
+        _train_bytes(len(entries), parameters, videos * made * (RECOMPUTED if recompute else 1.0)),
+    )
+
+
+def decoder_cost(spec: VaeSpec, frames: int, height: int, width: int) -> LatentCost:
+    """Decoding `frames` pictures of `height` x `width` pixels at once, in float32; the whole
+    autoencoder is in memory.
+    """
+    decoding = [e for e in vae.names(spec) if not e.ours.startswith(("encoder", "quant"))]
+    _, flops, _ = _totals(decoding, lambda entry: _area(spec, entry.ours, height, width))
+    flops += _middle_attention(spec, height, width)
+    parameters = vae.parameter_count(spec)
+    peak = RUNTIME_BYTES + 4.0 * parameters + vae.decode_peak_bytes(spec, height, width, frames)
+    return LatentCost(parameters, frames * flops, peak, 0.0)
+
+
+def autoencoder_cost(spec: VaeSpec, frames: int, height: int, width: int) -> LatentCost:
+    """Encoding and decoding `frames` pictures at once, as a training step does."""
+    entries = vae.names(spec)
+    parameters, flops, made = _totals(entries, lambda entry: _area(spec, entry.ours, height, width))
+    flops += 2 * _middle_attention(spec, height, width)
+    peak = RUNTIME_BYTES + 4.0 * parameters + vae.decode_peak_bytes(spec, height, width, frames)
+    return LatentCost(
+        parameters, frames * flops, peak, _train_bytes(len(entries), parameters, frames * made)
+    )
+
+
+def _totals(entries: Iterable[Entry], rows: Callable[[Entry], float]) -> tuple[int, float, float]:
+    """Parameters, operations of the products and convolutions, and numbers that layers and norms
+    give out.
+    """
+    parameters, flops, made = 0, 0.0, 0.0
+    for entry in entries:
+        shape = entry.our_shape
+        parameters += prod(shape)
+        if len(shape) > 1:
+            flops += 2.0 * prod(shape) * rows(entry)
+        if len(shape) > 1 or entry.ours.endswith("weight"):
+            made += shape[0] * rows(entry)
+    return parameters, flops, made
+
+
+def _train_bytes(tensors: int, parameters: int, made: float) -> float:
+    return (
+        RUNTIME_BYTES
+        + COMPILER_BYTES
+        + TENSOR_BYTES * tensors
+        + 5 * 4.0 * parameters
+        + MADE_BYTES * made
+    )
+
+
+def _middle_attention(spec: VaeSpec, height: int, width: int) -> float:
+    return 4.0 * spec.block_channels[-1] * ((height // spec.factor) * (width // spec.factor)) ** 2
+
+
+def _areas(spec: UNetSpec, height: int, width: int) -> list[int]:
+    """Pixels of a frame on each level; a size that does not divide is rounded up."""
+    found = []
+    for _ in spec.channels:
+        found.append(height * width)
+        height, width = -(-height // 2), -(-width // 2)
+    return found
+
+
+def _skip_areas(spec: UNetSpec, areas: list[int]) -> Iterator[int]:
+    yield areas[0]
+    for i, level in enumerate(spec.down()):
+        yield from (areas[i],) * spec.layers
+        if level.resample:
+            yield areas[i + 1]
+
+
+def _rows(spec: UNetSpec, entry: Entry, areas: list[int], frames: int, tokens: int) -> float:
+    """How often a tensor is applied to one video."""
+    name = entry.ours
+    if "_embedding." in name:
+        return 1
+    if ".time_proj." in name:
+        return frames
+    if _reads_text(spec, name):
+        return tokens
+    return frames * areas[_level(spec, name)]
+
+
+def _level(spec: UNetSpec, name: str) -> int:
+    """The level whose pixels a tensor is applied to; what changes the size is applied to the new
+    one's.
+    """
+    side, number = name.split(".")[:2]
+    if side not in ("down", "mid", "up"):
+        return 0
+    last = len(spec.channels) - 1
+    if side == "mid":
+        return last
+    place, moved = int(number) // (spec.layers + 1), ".resample." in name
+    return place + moved if side == "down" else last - place - moved
+
+
+def _reads_text(spec: UNetSpec, name: str) -> bool:
+    if not name.endswith((".to_k.weight", ".to_v.weight")):
+        return False
+    parts = name.split(".")
+    stage = next((s for s in spec.stages if s.name in parts), spec.entry)
+    return isinstance(stage, Transformer) and any(
+        b.kind == "text" and b.name in parts for b in stage.branches
+    )
+
+
+def _attention(spec: UNetSpec, areas: list[int], frames: int, tokens: int) -> Iterator[float]:
+    """Scores and sums of every attention of one video: 4 operations for each query, key and
+    channel.
+    """
+    stages = [s for s in spec.stages if isinstance(s, Transformer)]
+    places = [(i, level.width, sum(level.attends)) for i, level in enumerate(spec.down())]
+    places += [
+        (len(spec.channels) - 1 - i, level.width, sum(level.attends))
+        for i, level in enumerate(spec.up())
+    ]
+    places.append((len(spec.channels) - 1, spec.channels[-1], 1))
+    for level, width, layers in places:
+        for branch in (branch for stage in stages for branch in stage.branches):
+            yield 4.0 * layers * width * _pairs(branch, areas[level], frames, tokens)
+    if spec.entry:
+        for branch in spec.entry.branches:
+            yield 4.0 * spec.entry_dim * _pairs(branch, areas[0], frames, tokens)
+
+
+def _pairs(branch: Branch, area: int, frames: int, tokens: int) -> float:
+    """(query, key) pairs of one attention."""
+    if branch.kind in FRAMES:
+        reads = kv_policy.pairs(kv_policy.table(branch.reads, frames))
+        return reads * area * (area if branch.kind == "space" else 1)
+    return frames * area * tokens if branch.kind == "text" else 0
+
+
+def _area(spec: VaeSpec, name: str, height: int, width: int) -> int:
+    """Pixels that a tensor of the autoencoder is applied to."""
+    side, part, *rest = name.split(".")
+    scale = spec.factor
+    if part == "levels" and side == "encoder":
+        scale = 1 << (int(rest[0]) + (rest[1] == "downsample"))
+    elif part == "levels":
+        scale >>= int(rest[0]) + (rest[1] == "upsample")
+    elif (side, part) in (("encoder", "conv_in"), ("decoder", "norm_out"), ("decoder", "conv_out")):
+        scale = 1
+    return (height // scale) * (width // scale)

@@ -1,0 +1,325 @@
+"""The UNet of the latent video families as a spec: ordered stages in a layer, ordered branches in a
+transformer block.
+
+`mindlong.networks.unet.cell.UNet` is built from it, `mindlong.networks.unet.names` walks it,
+`mindlong.networks.unet.families` holds the published ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mindlong.plans import kv_policy
+from mindlong.utils.errors import ConfigError, did_you_mean
+
+ATTENTIONS = ("space", "time", "text")
+KINDS = (*ATTENTIONS, "ff")
+FRAMES = ("space", "time")  # the kinds that read other frames
+ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame")
+CONDITIONS = ("time", "fps", "frame")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One residual branch of a transformer block, behind its own LayerNorm.
+
+    Attributes:
+        name: what its tensors are called, here and in the originals ("attn1", "attn2", "attn_temp",
+            "ff").
+        norm: what its LayerNorm is called.
+        kind: "space": attention over all pixels of the frames read; "time": over one pixel of the
+            frames read; "text": over the prompt; "ff": the GEGLU feed-forward.
+        reads: the key/value policy of a "space" or "time" attention (see
+            `mindlong.plans.kv_policy`).
+        zero: the weight of the output projection starts at zero.
+    """
+
+    name: str
+    norm: str
+    kind: str
+    reads: str = "frame"
+    zero: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(
+                f"Branch {self.name!r} is of kind {self.kind!r}.{did_you_mean(self.kind, KINDS)}"
+            )
+        kv_policy.check(self.reads)
+
+
+@dataclass(frozen=True)
+class Res:
+    """Stage: two convolutions with the time embedding added in between."""
+
+    name: str = "res"
+
+
+@dataclass(frozen=True)
+class TemporalConv:
+    """Stage: four convolutions over frames with their norms, beside a skip."""
+
+    name: str = "tconv"
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """Stage: norm, projection, a block of branches, projection, beside a skip. Only on levels that
+    attend.
+
+    Attributes:
+        joint: the norm takes its statistics over all frames together, not frame by frame.
+        eps: of the norm.
+    """
+
+    name: str
+    branches: tuple[Branch, ...]
+    joint: bool = False
+    eps: float = 1e-6
+
+
+Stage = Res | TemporalConv | Transformer
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution, on the way down, in the middle or on the way up.
+
+    Attributes:
+        layers: channels in and out of each layer.
+        attends: for each layer, whether it has its transformers.
+        heads, head_dim: of the transformers.
+        resample: height and width change after the last layer.
+    """
+
+    layers: tuple[tuple[int, int], ...]
+    attends: tuple[bool, ...]
+    heads: int
+    head_dim: int
+    resample: bool
+
+    @property
+    def width(self) -> int:
+        """Channels that leave the level."""
+        return self.layers[-1][1]
+
+
+@dataclass(frozen=True)
+class UNetSpec:
+    """What the network is made of.
+
+    Attributes:
+        stages: what a layer consists of, in order.
+        entry: a transformer behind the first convolution, or None.
+        in_channels, out_channels: of the latents (9 in: latents, mask, masked latents).
+        channels: of each level; all but the last halve height and width.
+        layers: layers of a level on the way down (one more on the way up).
+        attends: whether each level has transformers; the middle always has.
+        head_dim: width of a head; None: `heads` rules.
+        heads: number of heads, one number or one for each level; None: `head_dim` rules.
+        entry_heads: heads of `entry`, each `head_dim` wide.
+        context_dim: width of a prompt's vectors.
+        groups, eps: of the GroupNorms of residual blocks and the exit.
+        joint: those norms take their statistics over all frames together, not frame by frame.
+        pseudo3d: every 2-D convolution is followed by one over frames.
+        conditions: what is embedded and added up, of CONDITIONS: "time", "fps" where the frame rate
+            is told, "frame" where every frame is told its place in the video (no published network
+            is).
+        linear_projection: files store the projections of spatial transformers as linear layers,
+            else as 1 x 1 convolutions (the numbers are the same).
+        upcast: attention scores are computed in float32 in half precision too (Stable Diffusion 2.1
+            overflows without).
+        zero: which last layers start at zero, so that a fresh block is the identity: of ZEROS.
+
+    Raises:
+        ConfigError: a field out of its range; the sentence names it.
+    """
+
+    stages: tuple[Stage, ...]
+    entry: Transformer | None = None
+    in_channels: int = 4
+    out_channels: int = 4
+    channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    layers: int = 2
+    attends: tuple[bool, ...] = (True, True, True, False)
+    head_dim: int | None = 64
+    heads: int | tuple[int, ...] | None = None
+    entry_heads: int = 8
+    context_dim: int = 1024
+    groups: int = 32
+    eps: float = 1e-5
+    joint: bool = False
+    pseudo3d: bool = False
+    conditions: tuple[str, ...] = ("time",)
+    linear_projection: bool = True
+    upcast: bool = False
+    zero: tuple[str, ...] = ZEROS
+
+    def __post_init__(self) -> None:
+        for sentence in _problems(self):
+            raise ConfigError(sentence)
+
+    @property
+    def emb_dim(self) -> int:
+        """Width of the embedding that every residual block is told."""
+        return 4 * self.channels[0]
+
+    @property
+    def entry_dim(self) -> int:
+        """Inner width of the entry transformer."""
+        return self.entry_heads * self.head_of(0)[1]
+
+    def head_of(self, level: int) -> tuple[int, int]:
+        """Number and width of the heads on a level."""
+        width = self.channels[level]
+        if self.head_dim:
+            return width // self.head_dim, self.head_dim
+        heads = self.heads[level] if isinstance(self.heads, tuple) else self.heads
+        return heads, width // heads
+
+    def down(self) -> list[Level]:
+        """The levels on the way down, the largest picture first."""
+        last, cin, levels = len(self.channels) - 1, self.channels[0], []
+        for i, cout in enumerate(self.channels):
+            layers = tuple((cin if j == 0 else cout, cout) for j in range(self.layers))
+            levels.append(
+                Level(layers, (self.attends[i],) * self.layers, *self.head_of(i), i < last)
+            )
+            cin = cout
+        return levels
+
+    def mid(self) -> Level:
+        """The middle: a layer with transformers and one without."""
+        width = self.channels[-1]
+        return Level(
+            ((width, width),) * 2, (True, False), *self.head_of(len(self.channels) - 1), False
+        )
+
+    def skips(self) -> list[int]:
+        """Channels of the features kept for the way up, in the order in which they are made."""
+        kept = [self.channels[0]]
+        for level in self.down():
+            kept += [level.width] * (self.layers + level.resample)
+        return kept
+
+    def up(self) -> list[Level]:
+        """The levels on the way up, the smallest picture first; widths in include the skip."""
+        skips, cin, levels = self.skips(), self.channels[-1], []
+        for i in reversed(range(len(self.channels))):
+            layers, cout = [], self.channels[i]
+            for _ in range(self.layers + 1):
+                layers.append((cin + skips.pop(), cout))
+                cin = cout
+            levels.append(
+                Level(tuple(layers), (self.attends[i],) * len(layers), *self.head_of(i), i > 0)
+            )
+        return levels
+
+    def check_inputs(
+        self, x: tuple[int, ...], t: tuple[int, ...], context: tuple[int, ...], fps: bool
+    ) -> None:
+        """Raise ConfigError where inputs of these shapes do not fit: x (B, C, F, h, w), t (B,),
+        context, fps given.
+        """
+        for sentence in _misfits(self, x, t, context, fps):
+            raise ConfigError(sentence)
+
+    def reading(self, which: str, policy: str) -> UNetSpec:
+        """This spec with another key/value policy.
+
+        Args:
+            which: "space" or "time" for all attentions of that kind, or the name of one
+                ("attn_temp").
+            policy: see `mindlong.plans.kv_policy`.
+
+        Raises:
+            ConfigError: no attention between frames is called so, or it is of both kinds, or the
+                policy cannot be read.
+        """
+        transformers = [s for s in (*self.stages, self.entry) if isinstance(s, Transformer)]
+        found = {b.name: b.kind for s in transformers for b in s.branches if b.kind in FRAMES}
+        kinds = {
+            b.kind
+            for s in transformers
+            for b in s.branches
+            if b.kind in FRAMES and which in (b.name, b.kind)
+        }
+        if not kinds:
+            known = [*dict.fromkeys(found.values()), *found]
+            raise ConfigError(
+                f"No attention between frames is called {which!r}.{did_you_mean(which, known)}"
+            )
+        if len(kinds) > 1:
+            raise ConfigError(
+                f"{which!r} is the name of attentions in space and in time; say 'space' or 'time'."
+            )
+        stages = tuple(_reread(stage, which, policy) for stage in self.stages)
+        return replace(self, stages=stages, entry=_reread(self.entry, which, policy))
+
+
+def _reread(stage: Stage | None, which: str, policy: str) -> Stage | None:
+    if not isinstance(stage, Transformer):
+        return stage
+    chosen = [b.kind in FRAMES and which in (b.name, b.kind) for b in stage.branches]
+    branches = zip(stage.branches, chosen, strict=True)
+    return replace(
+        stage, branches=tuple(replace(b, reads=policy) if wanted else b for b, wanted in branches)
+    )
+
+
+def _problems(spec: UNetSpec) -> Iterator[str]:
+    if not spec.channels or spec.layers < 1:
+        yield "The UNet needs at least one level in channels, and layers of at least 1."
+    if len(spec.attends) != len(spec.channels):
+        yield f"attends has {len(spec.attends)} entries; channels has {len(spec.channels)} levels, one entry for each."
+    if spec.channels[0] % 2:
+        yield f"channels starts with {spec.channels[0]}; it must be even (half of the time embedding is sine)."
+    for width in spec.channels:
+        if width % spec.groups:
+            yield f"channels holds {width}; each must be a multiple of groups ({spec.groups})."
+    for word, known in (
+        *((z, ZEROS) for z in spec.zero),
+        *((c, CONDITIONS) for c in spec.conditions),
+    ):
+        if word not in known:
+            yield f"{word!r} is not known here; it must be of {', '.join(known)}."
+    yield from _head_problems(spec)
+
+
+def _head_problems(spec: UNetSpec) -> Iterator[str]:
+    if (spec.head_dim is None) == (spec.heads is None):
+        yield f"Exactly one of head_dim ({spec.head_dim}) and heads ({spec.heads}) must be given."
+        return
+    if isinstance(spec.heads, tuple) and len(spec.heads) != len(spec.channels):
+        yield f"heads has {len(spec.heads)} entries; channels has {len(spec.channels)} levels, one entry for each."
+        return
+    for i, width in enumerate(spec.channels):
+        part = spec.head_dim or (spec.heads[i] if isinstance(spec.heads, tuple) else spec.heads)
+        if part < 1 or width % part:
+            word = "head_dim" if spec.head_dim else "heads"
+            yield f"{word} is {part}; it must divide the channels of every level, and one has {width}."
+
+
+def _misfits(
+    spec: UNetSpec, x: tuple[int, ...], t: tuple[int, ...], context: tuple[int, ...], fps: bool
+) -> Iterator[str]:
+    if len(x) != 5:
+        yield f"Latents are (batch, channels, frames, height, width); these have the shape {x}."
+        return
+    if x[1] != spec.in_channels:
+        yield f"The latents have {x[1]} channels; the network takes {spec.in_channels}."
+    if t != (x[0],):
+        yield f"t has the shape {t}; it must hold one timestep for each of the {x[0]} videos."
+    rows = {3: x[:1], 4: (x[0], x[2])}.get(len(context))
+    if rows is None or context[:-2] != rows or context[-1] != spec.context_dim:
+        yield (
+            f"The context has the shape {context}; it must be ({x[0]}, tokens, {spec.context_dim}), or "
+            f"({x[0]}, {x[2]}, tokens, {spec.context_dim}) with a prompt for each frame."
+        )
+    if fps != ("fps" in spec.conditions):
+        yield (
+            "The network is told the frame rate; fps is missing."
+            if not fps
+            else "fps was given, but the network has no embedding of the frame rate."
+        )

@@ -1,0 +1,1 @@
+"""Unet3D, the pixel-space network of Video Diffusion Models."""

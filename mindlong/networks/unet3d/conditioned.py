@@ -1,0 +1,77 @@
+"""Unet3D together with what turns a caption into its condition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindlong.networks.caption.cell import CaptionEncoder, caption_ids
+from mindlong.networks.unet3d.cell import Unet3D
+
+
+class ConditionedUnet3D(nn.Cell):
+    """Unet3D whose condition comes from nowhere, from a caption encoder trained with it, or from
+    given embeddings.
+
+    Args:
+        model: the typed model section (`mindlong.config.models.VdmModel` or anything with its
+            attributes).
+
+    `construct(x_BCFHW, t_B, *conditions)` with the arrays of `conditions` or
+    `embedding_conditions`: float32 (B, C, F, H, W), int32 (B,), then either nothing, or (ids int32
+    (B, L), dropped bool (B,)), or (embedding float32 (B, D), dropped bool (B,)).
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        text = model.text
+        self.encoder, self.length, self.cond_dim = text.encoder, text.length, model.cond_dim
+        self.unet = Unet3D(model.spec())
+        self.text = (
+            CaptionEncoder(text.width, text.layers, text.heads, text.length, model.cond_dim)
+            if text.encoder == "caption"
+            else None
+        )
+        self.with_text = self.text is not None
+
+    def construct(
+        self,
+        x_BCFHW: Tensor,
+        t_B: Tensor,
+        words: Tensor | None = None,
+        dropped_B: Tensor | None = None,
+    ) -> Tensor:
+        """The network's prediction, shaped like `x_BCFHW`."""
+        if words is None:
+            return self.unet(x_BCFHW, t_B)
+        if self.with_text:
+            return self.unet(x_BCFHW, t_B, self.text(words), dropped_B)
+        return self.unet(x_BCFHW, t_B, words, dropped_B)
+
+    def conditions(
+        self, captions: Sequence[str], dropped: np.ndarray | bool = False
+    ) -> tuple[np.ndarray, ...]:
+        """Host arrays for `captions`. An empty caption counts as dropped. Unconditional networks
+        have none.
+        """
+        if self.encoder == "none":
+            return ()
+        dropped_B = np.broadcast_to(np.asarray(dropped), len(captions)) | np.array(
+            [not c for c in captions]
+        )
+        ids = np.stack([caption_ids(c, self.length) for c in captions])
+        return ids, dropped_B
+
+    def embedding_conditions(
+        self, embeddings: Sequence[np.ndarray | None], dropped: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """Host arrays for given embeddings (D,); a missing one counts as dropped."""
+        absent = np.array([e is None for e in embeddings])
+        filled = [
+            np.zeros(self.cond_dim, np.float32) if e is None else np.asarray(e, np.float32)
+            for e in embeddings
+        ]
+        return np.stack(filled), np.asarray(dropped) | absent

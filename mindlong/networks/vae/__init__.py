@@ -1,0 +1,1 @@
+"""AutoencoderKL, between pixels and latents."""

@@ -1,0 +1,234 @@
+"""AutoencoderKL: pictures to latents and back (Stable Diffusion's first stage, arXiv 2112.10752);
+names in networks/vae/spec.py.
+
+Legend: N pictures (frames folded behind the batch), C channels, H W pixels, h w latent pixels, L
+latent channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
+
+from mindlong.networks.unet.resnet import Downsample, ResBlock, Upsample
+from mindlong.networks.vae.spec import VaeSpec
+from mindlong.ops.attention import TokenAttention
+from mindlong.ops.conv import Conv2d
+from mindlong.ops.linear import Linear
+from mindlong.ops.norm import GroupNorm
+from mindlong.utils.errors import ConfigError
+
+
+class PixelAttention(nn.Cell):
+    """Every pixel of a picture attends to every other: one head as wide as the picture has
+    channels, residual.
+    """
+
+    def __init__(self, channels: int, groups: int, eps: float) -> None:
+        super().__init__()
+        self.norm = GroupNorm(groups, channels, eps)
+        self.to_q, self.to_k, self.to_v, self.to_out = (
+            Linear(channels, channels) for _ in range(4)
+        )
+        self.attend = TokenAttention(1, channels**-0.5)
+
+    def construct(self, x_NCHW: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        count, channels, height, width = x_NCHW.shape
+        tokens = self.norm(x_NCHW).reshape((count, channels, -1)).transpose((0, 2, 1))
+        mixed = self.to_out(self.attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)))
+        return x_NCHW + mixed.transpose((0, 2, 1)).reshape((count, channels, height, width))
+
+
+class Middle(nn.Cell):
+    """Residual block, attention, residual block at the smallest size."""
+
+    def __init__(self, spec: VaeSpec) -> None:
+        super().__init__()
+        width = spec.block_channels[-1]
+        self.res1, self.res2 = (ResBlock(width, width, spec.groups, spec.eps) for _ in range(2))
+        self.attn = PixelAttention(width, spec.groups, spec.eps)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> the same shape."""
+        return self.res2(self.attn(self.res1(x)))
+
+
+class Level(nn.Cell):
+    """Residual blocks of one width, then the change to the next level's size."""
+
+    def __init__(
+        self, spec: VaeSpec, cin: int, cout: int, blocks: int, downsample: bool, upsample: bool
+    ) -> None:
+        super().__init__()
+        widths = (cin, *(cout,) * blocks)
+        self.blocks = nn.CellList(
+            [ResBlock(a, cout, spec.groups, spec.eps) for a in widths[:blocks]]
+        )
+        self.goes_down, self.goes_up = downsample, upsample
+        if downsample:
+            self.downsample = Downsample(cout, asymmetric=True)
+        if upsample:
+            self.upsample = Upsample(cout)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N, cin, H, W) -> (N, cout, H', W')."""
+        for block in self.blocks:
+            x = block(x)
+        if self.goes_down:
+            x = self.downsample(x)
+        return self.upsample(x) if self.goes_up else x
+
+
+class Encoder(nn.Cell):
+    """Pictures to the moments of their latents."""
+
+    def __init__(self, spec: VaeSpec) -> None:
+        super().__init__()
+        last = len(spec.levels) - 1
+        self.conv_in = Conv2d(spec.channels, spec.block_channels[0], 3, padding=1)
+        self.levels = nn.CellList(
+            [Level(spec, *io, spec.layers, i < last, False) for i, io in enumerate(spec.levels)]
+        )
+        self.mid = Middle(spec)
+        self.norm_out = GroupNorm(spec.groups, spec.block_channels[-1], spec.eps, act=True)
+        self.conv_out = Conv2d(spec.block_channels[-1], 2 * spec.latent_channels, 3, padding=1)
+
+    def construct(self, x_NCHW: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 2L, h, w)."""
+        x = self.conv_in(x_NCHW)
+        for level in self.levels:
+            x = level(x)
+        return self.conv_out(self.norm_out(self.mid(x)))
+
+
+class Decoder(nn.Cell):
+    """Latents to pictures."""
+
+    def __init__(self, spec: VaeSpec) -> None:
+        super().__init__()
+        last, blocks = len(spec.levels) - 1, spec.layers + 1
+        self.conv_in = Conv2d(spec.latent_channels, spec.block_channels[-1], 3, padding=1)
+        self.mid = Middle(spec)
+        self.levels = nn.CellList(
+            [Level(spec, *io, blocks, False, i < last) for i, io in enumerate(spec.up_levels)]
+        )
+        self.norm_out = GroupNorm(spec.groups, spec.block_channels[0], spec.eps, act=True)
+        self.conv_out = Conv2d(spec.block_channels[0], spec.channels, 3, padding=1)
+
+    def construct(self, z_NLhw: Tensor) -> Tensor:
+        """(N, L, h, w) -> (N, C, H, W)."""
+        x = self.mid(self.conv_in(z_NLhw))
+        for level in self.levels:
+            x = level(x)
+        return self.conv_out(self.norm_out(x))
+
+
+class AutoencoderKL(nn.Cell):
+    """The whole autoencoder; construct is what training needs, `Encode` and `Decode` are its two
+    halves.
+
+    Latents here are the network's own; the pipelines multiply them by `spec.scaling` on the way to
+    a UNet.
+    """
+
+    def __init__(self, spec: VaeSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.encoder, self.decoder = Encoder(spec), Decoder(spec)
+        self.quant_conv = Conv2d(2 * spec.latent_channels, 2 * spec.latent_channels, 1)
+        self.post_quant_conv = Conv2d(spec.latent_channels, spec.latent_channels, 1)
+
+    def moments(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) in [-1, 1] -> mean and log variance (-30 to 20), each (N, L, h, w)."""
+        mean, logvar = ops.chunk(self.quant_conv(self.encoder(x_NCHW)), 2, 1)
+        return mean, ops.clamp(logvar, -30.0, 20.0)
+
+    def decode(self, z_NLhw: Tensor) -> Tensor:
+        """(N, L, h, w) -> (N, C, H, W), about -1 to 1."""
+        return self.decoder(self.post_quant_conv(z_NLhw))
+
+    def construct(self, x_NCHW: Tensor, noise_NLhw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures -> (reconstruction from a latent drawn with `noise`, mean, log variance)."""
+        mean, logvar = self.moments(x_NCHW)
+        return self.decode(draw(mean, logvar, noise_NLhw)), mean, logvar
+
+
+class Encode(nn.Cell):
+    """The encoding half as a cell of its own; it shares the autoencoder's parameters and leaves
+    their names alone.
+
+    It computes in `dtype` (norms and softmax in float32 all the same).
+    """
+
+    def __init__(self, vae: AutoencoderKL, dtype: mstype.Type = mstype.float32) -> None:
+        super().__init__(auto_prefix=False)
+        self.vae, self.dtype = vae, dtype
+
+    def construct(self, x_NCHW: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> mean, then log variance, stacked on channels: float32 (N, 2L,
+        h, w).
+        """
+        return ops.concat(self.vae.moments(x_NCHW.astype(self.dtype)), 1).astype(mstype.float32)
+
+
+class Decode(nn.Cell):
+    """The decoding half as a cell of its own; `dtype` as in `Encode`."""
+
+    def __init__(self, vae: AutoencoderKL, dtype: mstype.Type = mstype.float32) -> None:
+        super().__init__(auto_prefix=False)
+        self.vae, self.dtype = vae, dtype
+
+    def construct(self, z_NLhw: Tensor) -> Tensor:
+        """(N, L, h, w) -> float32 (N, C, H, W)."""
+        return self.vae.decode(z_NLhw.astype(self.dtype)).astype(mstype.float32)
+
+
+def draw(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """A sample of the posterior: mean + exp(logvar / 2) noise. With zero noise its mode."""
+    return mean + ops.exp(0.5 * logvar) * noise
+
+
+def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
+    """Divergence of each picture's posterior from N(0, 1) in nats, (N,) float32."""
+    terms = ops.square(mean) + ops.exp(logvar) - 1.0 - logvar
+    return 0.5 * terms.reshape((mean.shape[0], -1)).sum(-1)
+
+
+def encode_frames(
+    encode: Encode, x_NCHW: np.ndarray, noise_NLhw: np.ndarray | None = None, *, chunk: int = 1
+) -> np.ndarray:
+    """Latents of pictures in [-1, 1], scaled for a UNet: float32 (N, L, h, w). The mode, or a
+    sample if noise is given.
+
+    `chunk` pictures run at a time; the last chunk is filled up, so that one compiled graph serves
+    all.
+    """
+    latents = []
+    for start, moments in _chunks(encode, x_NCHW, chunk):
+        mean, logvar = np.split(moments, 2, axis=1)
+        if noise_NLhw is not None:
+            mean = mean + np.exp(0.5 * logvar) * noise_NLhw[start : start + len(mean)]
+        latents.append(mean * np.float32(encode.vae.spec.scaling))
+    return np.concatenate(latents)
+
+
+def decode_frames(decode: Decode, z_NLhw: np.ndarray, *, chunk: int = 1) -> Iterator[np.ndarray]:
+    """Pictures (n, C, H, W) float32 of a UNet's latents, `chunk` at a time, so that the whole video
+    is never held.
+    """
+    for _, pictures in _chunks(decode, z_NLhw / np.float32(decode.vae.spec.scaling), chunk):
+        yield pictures
+
+
+def _chunks(cell: nn.Cell, rows: np.ndarray, chunk: int) -> Iterator[tuple[int, np.ndarray]]:
+    if chunk < 1:
+        raise ConfigError(f"chunk is {chunk}; it must be at least 1 frame.")
+    size = min(chunk, len(rows))
+    for start in range(0, len(rows), size):
+        part = np.asarray(rows[start : start + size], np.float32)
+        whole = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
+        yield start, cell(Tensor(whole)).asnumpy()[: len(part)]

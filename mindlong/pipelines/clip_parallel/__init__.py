@@ -1,0 +1,1 @@
+"""One long video from clips denoised side by side (Video-Infinity)."""

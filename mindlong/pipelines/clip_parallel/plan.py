@@ -1,0 +1,185 @@
+"""What a clip-parallel run will do: its clips, prompts, what is sent, and what it costs; without
+MindSpore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.config.load import Loaded
+from mindlong.networks.unet import cost as latent_cost
+from mindlong.parallel import halo, volume
+from mindlong.parallel.launch import world_size
+from mindlong.pipelines.clip_parallel.windows import windows
+from mindlong.pipelines.denoise import count_steps
+from mindlong.plans.clip_layout import ClipLayout, exact_layout, video_infinity_layout
+from mindlong.plans.dual_scope import Phase, Tuning
+from mindlong.plans.frame_prompts import of_frames
+from mindlong.utils.errors import ConfigError
+from mindlong.utils.lines import count
+
+IN_LOCK_STEP = ("exact", "video_infinity")
+
+
+def clips_of(config: Any, usual_frames: int) -> tuple[range, ...]:
+    """The frames of each clip.
+
+    Raises:
+        ConfigError: lengths, clips and frames that do not go together.
+    """
+    own = config.clip_parallel
+    if own.lengths:
+        if config.frames and sum(own.lengths) != config.frames:
+            raise ConfigError(
+                f"clip_parallel.lengths add up to {sum(own.lengths)} frames; frames is {config.frames}."
+            )
+        return halo.split_by(own.lengths)
+    frames = config.frames or own.clips * usual_frames
+    if own.strategy in ("video_infinity", "independent") and frames % own.clips:
+        raise ConfigError(
+            f"frames is {frames}; strategy {own.strategy} needs a multiple of the {own.clips} clips."
+        )
+    return halo.split_frames(frames, own.clips)
+
+
+def layout_of(config: Any, clips: Sequence[range]) -> ClipLayout:
+    """The layout of a strategy in lock step. Raises ConfigError."""
+    own = config.clip_parallel
+    phases = [Phase(int(p[0]), p[1], p[2]) if p else None for p in (own.early, own.late)]
+    tuning = Tuning(*phases, own.attn_scale, own.token_scale)
+    if own.strategy == "exact":
+        return exact_layout(clips, own.local, own.spread, tuning)
+    return video_infinity_layout(clips, own.padding, own.top_k, tuning, own.conv_padding)
+
+
+def prompt_of_clip(clip: int, clips: int, prompts: int, original: bool) -> int:
+    """Which of `prompts` prompts a clip shows. The original computes in floating point, which is
+    one too low in a few cases, the first of them clip 15 of 22 with 22 prompts; ours is the
+    whole-number quotient.
+    """
+    return int(clip / clips * prompts) if original else clip * prompts // clips
+
+
+def prompts_of(config: Any, clips: Sequence[range]) -> list[str]:
+    """The prompt of each frame. Raises ConfigError where a scene does not fit the frames."""
+    own, given = config.clip_parallel, config.wanted_prompts()
+    if own.scene:
+        try:
+            return of_frames(own.scene, clips[-1].stop)
+        except ConfigError as error:
+            raise ConfigError(f"clip_parallel.scene: {error}") from None
+    original = own.strategy == "video_infinity"
+    return [
+        given[prompt_of_clip(i, len(clips), len(given), original)]
+        for i, mine in enumerate(clips)
+        for _ in mine
+    ]
+
+
+def mixture(prompts: Sequence[str], blend: int) -> list[list[tuple[str, float]]]:
+    """For each frame its prompts with their weights: where one prompt follows another, they are
+    mixed over `blend` frames, half on each side of the change.
+    """
+    made = [[(prompt, 1.0)] for prompt in prompts]
+    for change in (f for f in range(1, len(prompts)) if prompts[f] != prompts[f - 1]):
+        for f in range(max(change - blend // 2, 0), min(change + (blend + 1) // 2, len(prompts))):
+            share = (f - (change - blend // 2) + 1) / (blend + 1)
+            made[f] = [(prompts[change - 1], 1 - share), (prompts[change], share)]
+    return made
+
+
+def mixed(prompts: Sequence[str], blend: int, encoded: dict[str, np.ndarray]) -> np.ndarray:
+    """The vectors of every frame: (F, S, D), or (1, S, D) where all frames have one prompt."""
+    if len(set(prompts)) == 1:
+        return encoded[prompts[0]][None]
+    rows = [
+        sum(np.float32(share) * encoded[prompt] for prompt, share in row)
+        for row in mixture(prompts, blend)
+    ]
+    return np.stack(rows).astype(np.float32)
+
+
+def plan(loaded: Loaded) -> dict[str, str]:
+    """Rows of the dry run."""
+    config = loaded.values
+    own, s = config.clip_parallel, config.sample
+    parts = find_latent_parts(config.weights, config.latent)
+    clips = clips_of(config, parts.size[0])
+    height, width = config.size or parts.size[1:]
+    factor = parts.vae.spec.factor
+    size, ranks, total = (height // factor, width // factor), world_size(), clips[-1].stop
+    rows, passes = (
+        (1, 2) if own.two_passes and s.guidance != 1 else (1 if s.guidance == 1 else 2, 1)
+    )
+    prompts = prompts_of(config, clips)
+    at_once = (
+        max(map(len, clips))
+        if own.strategy != "windows" and own.strategy != "free_noise"
+        else own.window or parts.size[0]
+    )
+    cost = latent_cost.unet_cost(
+        parts.unet.spec, rows, at_once, *size, parts.text_encoder.spec.length
+    )
+    half = 0.5 if config.latent.dtype == "float16" else 1.0
+    return {
+        "weights": f"{parts.where} ({parts.unet.family})",
+        "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once)}, "
+        f"{count_steps(s, parts.noising)} steps of {s.sampler}, guidance {s.guidance:g}",
+        "prompts": f"{len(set(prompts))} over {total} frames, mixed over {own.blend} where they change",
+        "processes": f"{ranks}; {_held(config, clips, ranks)}",
+        **_sent(config, parts.unet.spec, clips, ranks, size, rows, passes, half),
+        "a step of a clip": f"{count(passes * cost.flops)}FLOP",
+        "peak memory": f"about {cost.bytes * half / 2**30:.2f} GiB on a device, whatever the length (estimate)",
+    }
+
+
+def _what(config: Any, clips: Sequence[range], at_once: int) -> str:
+    own = config.clip_parallel
+    if own.strategy in ("windows", "free_noise"):
+        return f"{len(windows(clips[-1].stop, at_once, own.stride))} windows of {at_once} frames, {own.stride} apart"
+    lengths = sorted(set(map(len, clips)))
+    return f"{len(clips)} clips of {' or '.join(map(str, lengths))} frames"
+
+
+def _held(config: Any, clips: Sequence[range], ranks: int) -> str:
+    if config.clip_parallel.strategy not in IN_LOCK_STEP:
+        return "windows are dealt to them in turn"
+    most = max(map(len, halo.deal(len(clips), ranks)))
+    return (
+        "a clip each"
+        if most == 1
+        else f"up to {most} clips each, one after the other in every layer"
+    )
+
+
+def _sent(
+    config: Any,
+    spec: Any,
+    clips: Sequence[range],
+    ranks: int,
+    size: tuple[int, int],
+    rows: int,
+    passes: int,
+    half: float,
+) -> dict[str, str]:
+    """How much goes between processes; and, for clips in turn, what waits in host memory."""
+    if config.clip_parallel.strategy not in IN_LOCK_STEP:
+        return {}
+    layout, held = layout_of(config, clips), halo.deal(len(clips), ranks)
+    width, middle = (2 if half < 1 else 4), ranks // 2
+    table = volume.table(spec, layout, held, middle, size, rows, width)
+    sent, received = (sum(row[i] for row in table) * passes for i in (3, 4))
+    lines = {
+        "sent a step": f"{sent / 1e6:.1f} MB from process {middle}, {received / 1e6:.1f} MB to it"
+    }
+    if max(map(len, held)) > 1:
+        frames = sum(len(clips[i]) for i in held[middle])
+        waiting = volume.kept_bytes(spec, size, rows, width) * frames
+        lines["host memory"] = (
+            f"about {waiting / 2**30:.2f} GiB of features wait in process {middle}"
+        )
+    return lines

@@ -1,0 +1,1 @@
+"""A video changed by prompts (Tune-A-Video)."""

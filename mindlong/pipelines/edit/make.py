@@ -1,0 +1,184 @@
+"""What editing does with a latent model: DDIM inversion, sampling from what it finds, and how good
+the way back is.
+
+Legend: B videos, C channels of a latent, F frames, h w latent pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mindlong.diffusion.guidance import Model, guided_batched
+from mindlong.diffusion.inversion import invert_ddim
+from mindlong.diffusion.samplers import sample_ddim
+from mindlong.diffusion.samplers.loop import Callback
+from mindlong.networks.unet.injection import Gate, inject
+from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
+from mindlong.scores.interpolation import psnr, ssim
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A video inverted in `steps` steps and made again in as many, under the prompt of the
+    inversion and without guidance.
+
+    Attributes:
+        latent: PSNR of the latents in dB, their largest value as the peak.
+        pixels, similarity: PSNR and SSIM of the frames against the autoencoder's own
+            reconstruction.
+        total: PSNR against the source; `ceiling` is what the autoencoder alone reaches.
+    """
+
+    steps: int
+    refine: int
+    latent: float
+    pixels: float
+    similarity: float
+    total: float
+    ceiling: float
+
+    def row(self) -> str:
+        """A line of the report."""
+        return (
+            f"{self.steps:5d} steps, {self.refine} repetitions: latents {self.latent:6.2f} dB, frames {self.pixels:6.2f} dB "
+            f"and SSIM {self.similarity:.4f} against the autoencoder's, {self.total:6.2f} dB against the source "
+            f"({self.ceiling:.2f} by the autoencoder alone)"
+        )
+
+
+class Editor:
+    """A latent model with what editing needs.
+
+    Args:
+        model: the networks.
+        sample: the `sample` section of a configuration.
+        edit: the `edit` section. With `strength` below 1 the video is noised up to that share of
+            the timesteps only, and denoised from there (the encoding ratio of DiffEdit, arXiv
+            2210.11427).
+        fps: told to a UNet that wants to know.
+    """
+
+    def __init__(self, model: LatentModel, sample: Any, edit: Any, fps: float = 8) -> None:
+        self.model, self.sample, self.edit, self.fps = model, sample, edit, fps
+        self.noising = model.noising.below(edit.strength)
+        self.texts = TextToVideo(
+            model, sample, negative=edit.negative, fps=fps, noising=self.noising
+        )
+
+    def path(
+        self, z_CFhw: np.ndarray, steps: int, refine: int = 0, callback: Callback | None = None
+    ) -> list[np.ndarray]:
+        """Inversion without guidance: steps + 1 samples (C, F, h, w), from `z_CFhw` to the noise
+        from which DDIM leads back.
+        """
+        noising, compat = self.noising, self.edit.compat == "tune_a_video"
+        found = invert_ddim(
+            self._plain(),
+            z_CFhw[None],
+            noising.schedule,
+            steps,
+            prediction=noising.prediction,
+            flavour=noising.flavour,
+            refine=refine,
+            callback=callback,
+            compat=compat,
+        )
+        return [x[0] for x in found]
+
+    def invert(
+        self, z_CFhw: np.ndarray, steps: int, refine: int = 0, callback: Callback | None = None
+    ) -> np.ndarray:
+        """The end of `path`: the noise."""
+        return self.path(z_CFhw, steps, refine, callback)[-1]
+
+    def noised(self, clip: Clip, z_CFhw: np.ndarray) -> np.ndarray:
+        """`z_CFhw` under fresh noise of the clip, at the level where sampling starts; at strength 1
+        nothing but noise.
+        """
+        noise, schedule = first_noise([clip], z_CFhw.shape)[0], self.noising.schedule
+        if self.edit.strength >= 1:
+            return noise
+        level = schedule.level(self.noising.flavour.times(schedule.timesteps, self.sample.steps)[0])
+        return level.signal * z_CFhw + level.sigma * noise
+
+    def make(
+        self, clip: Clip, path: list[np.ndarray], callback: Callback | None = None
+    ) -> np.ndarray:
+        """Latents (C, F, h, w) of a clip under its prompt, from the noise at the end of `path`.
+
+        With `edit.inject` the source runs along from level to level of the path, which must have as
+        many steps as sampling takes; the UNet takes batches of source, unguided and guided video
+        from then on.
+        """
+        model = self._along(clip, path) if self.edit.inject else None
+        return self.texts.latents([clip], path[-1][None], callback, model)[0]
+
+    def again(self, x_T: np.ndarray, steps: int, callback: Callback | None = None) -> np.ndarray:
+        """The way back of `invert`: the same prompt, no guidance."""
+        noising = self.noising
+        return sample_ddim(
+            self._plain(),
+            x_T[None],
+            noising.schedule,
+            steps,
+            callback=callback,
+            prediction=noising.prediction,
+            flavour=noising.flavour,
+        )[0]
+
+    def compare(
+        self,
+        frames_FHWC: np.ndarray,
+        z: np.ndarray,
+        steps: int,
+        refine: int,
+        callback: Callback | None = None,
+    ) -> Reconstruction:
+        """Invert in `steps` steps, make the video again in as many, and measure."""
+        back = self.again(self.invert(z, steps, refine, callback), steps, callback)
+        coded, made = (np.stack(list(self.model.decode(latents))) for latents in (z, back))
+        peak = float(np.abs(z).max())
+        error = max(float(np.square(back - z).mean()), 1e-20)
+        return Reconstruction(
+            steps,
+            refine,
+            10 * np.log10(peak**2 / error),
+            psnr(coded, made),
+            _ssim(coded, made),
+            psnr(frames_FHWC, made),
+            psnr(frames_FHWC, coded),
+        )
+
+    def _plain(self) -> Model:
+        return self.model.denoiser(self.model.encode_text([self.edit.invert_prompt]), self.fps)
+
+    def _along(self, clip: Clip, path: list[np.ndarray]) -> Model:
+        """The guided network, asked together with the source at the same level."""
+        o, steps = self.sample, iter(range(self.sample.steps))
+        told = self.model.denoiser(
+            self.model.encode_text([self.edit.invert_prompt, self.edit.negative, clip.prompts[0]]),
+            self.fps,
+        )
+
+        def both(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+            step = next(steps)
+            for kind, gate in self._gates.items():
+                gate.set(step < self.edit.inject.get(kind, 0) * o.steps)
+            return told(np.concatenate([path[-1 - step][None], x]), np.append(t[:1], t))[1:]
+
+        return guided_batched(both, o.guidance, o.rescale)
+
+    @cached_property
+    def _gates(self) -> Mapping[str, Gate]:
+        return inject(self.model.unet, 3)
+
+
+def _ssim(a_FHWC: np.ndarray, b_FHWC: np.ndarray) -> float:
+    return float(np.mean([ssim(a, b) for a, b in zip(a_FHWC, b_FHWC, strict=True)]))

@@ -1,0 +1,99 @@
+"""Which edits a configuration asks for, and what they would cost; without MindSpore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mindlong.checkpoints.changed import tuned_over
+from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.config.load import Loaded
+from mindlong.data.one_shot import read_clip
+from mindlong.diffusion.samplers.ddim import FLAVOURS
+from mindlong.networks.unet import cost as latent_cost
+from mindlong.networks.unet.families import FAMILIES
+from mindlong.utils.errors import ConfigError
+from mindlong.utils.lines import count
+
+
+@dataclass(frozen=True)
+class EditWork:
+    """A configuration worked out.
+
+    Attributes:
+        parts: the networks, the tuned tensors over them; the noising process without clipping, with
+            Stable Diffusion's timesteps where nothing says others.
+        frames_FHWC: the source's frames at the size of the result.
+        fresh: tensors of the UNet that no file holds: it is an image model that was never tuned.
+    """
+
+    parts: LatentParts
+    frames_FHWC: np.ndarray
+    fresh: bool
+
+
+def work_of(config: Any) -> EditWork:
+    """Find the weights and read the video. Raises ConfigError, InputFileError."""
+    o, options = config.edit, config.latent
+    parts = find_latent_parts(config.weights, options)
+    if parts.unet.family == "stable_diffusion":  # an image model is made a video model
+        parts = find_latent_parts(config.weights, replace(options, family="tune_a_video"))
+    held = set(parts.unet.arrays)
+    if o.tuned:
+        parts = replace(parts, unet=tuned_over(parts.unet, _tuned(o.tuned)))
+    noising = replace(parts.noising, bound=None)
+    if noising.flavour == FLAVOURS["mindlong"] and not config.sample.flavour:
+        noising = replace(noising, flavour=FLAVOURS["diffusers"])
+    if config.sample.flavour:
+        noising = replace(noising, flavour=FLAVOURS[config.sample.flavour])
+    frames, height, width = (config.frames or parts.size[0], *(config.size or parts.size[1:]))
+    factor = parts.vae.spec.factor
+    if height % factor or width % factor:
+        raise ConfigError(
+            f"size is [{height}, {width}]; both must be multiples of {factor}, the pixels of a latent"
+        )
+    clip = read_clip(o.video, frames, (height, width), start=o.start, stride=o.stride, fit=o.fit)
+    fresh = parts.unet.family == "tune_a_video" and not any(
+        "attn_temp" in name for name in {*held, *parts.unet.arrays}
+    )
+    return EditWork(replace(parts, noising=noising), clip, fresh)
+
+
+def _tuned(named: str) -> Path:
+    path = Path(named)
+    return path if path.is_file() else locate(named, "edit.tuned")
+
+
+def plan(loaded: Loaded) -> dict[str, str]:
+    """Rows of the dry run."""
+    config = loaded.values
+    o, s, work = config.edit, config.sample, work_of(config)
+    parts, (frames, height, width, _) = work.parts, work.frames_FHWC.shape
+    factor, tokens = parts.vae.spec.factor, parts.text_encoder.spec.length
+    videos = (
+        3 if o.inject else 1 if s.guidance == 1 else 2
+    )  # the source runs along for its attention maps
+    step = latent_cost.unet_cost(
+        parts.unet.spec, videos, frames, height // factor, width // factor, tokens
+    )
+    inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(
+        o.refine
+    )
+    prompts = config.wanted_prompts()
+    return {
+        "weights": f"{parts.where} ({FAMILIES[parts.unet.family].about})"
+        + ", not tuned: temporal layers do nothing" * work.fresh,
+        "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
+        "source": f"{o.video}: {frames} frames {height}x{width}, "
+        + (inversion if o.invert else "noise is fresh"),
+        "plan": f"{len(prompts)} prompts, {s.sampler} {s.steps} steps each, guidance {s.guidance:g}, "
+        f"{parts.noising.prediction} predicted"
+        + f"; reconstructions in {list(o.report)} steps"
+        * bool(o.report),
+        "a step": f"{count(step.flops)}FLOP",
+        "peak memory": f"about {step.bytes / 2**30:.2f} GiB (estimate)",
+    }

@@ -1,0 +1,164 @@
+"""A video edited by prompts: DDIM inversion under the model, then sampling from the shared noise
+(Tune-A-Video, arXiv 2212.11565).
+
+`edit.strength` and `edit.inject` keep more of the source than the published way; see
+mindlong.pipelines.edit.make and mindlong.networks.unet.injection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mindlong.media.sheet import write_contact_sheet
+from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.edit.make import Editor, Reconstruction
+from mindlong.pipelines.edit.plan import EditWork, work_of
+from mindlong.pipelines.files import write_files
+from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.pipelines.session import Session
+from mindlong.utils import atomic, progress, rng
+from mindlong.utils.lines import opening_lines
+
+
+def run(session: Session) -> None:
+    """Edit as configured."""
+    config, work, clock = session.config, work_of(session.config), time.monotonic()
+    model = from_parts(work.parts, config.latent, config.seed if work.fresh else None)
+    editor = Editor(model, config.sample, config.edit, config.fps)
+    clips = _clips(config)
+    session.log.info("\n".join(opening_lines(_facts(config, work, clips))))
+    z = _encoded(model, work.frames_FHWC, config)
+    rows = _report(session, editor, work, z)
+    written, videos = _edits(session, editor, clips, z, _starts(session, editor, z, clips), work)
+    if "png" in config.formats:
+        sheet = [
+            v.repeat(config.scale, 1).repeat(config.scale, 2) for v in (work.frames_FHWC, *videos)
+        ]
+        path = session.folder / "contact_sheet.png"
+        written.append(write_contact_sheet(path, sheet, ["source", *(c.title for c in clips)]))
+    for path in written:
+        session.log.info("  %s", path.resolve())
+    session.write_record(
+        {
+            "source": config.edit.video,
+            "prompts": [{"prompt": c.title, "negative": config.edit.negative} for c in clips],
+            "inverted": config.edit.invert,
+            "strength": config.edit.strength,
+            "inject": dict(config.edit.inject),
+            "reconstructions": [vars(row) for row in rows],
+            "tuned": not work.fresh,
+            "files": [path.name for path in written],
+            "timings": {"seconds": round(time.monotonic() - clock, 2)},
+        }
+    )
+
+
+def _facts(config: Any, work: EditWork, clips: Sequence[Clip]) -> dict[str, Any]:
+    parts, o = work.parts, config.edit
+    return {
+        "weights": f"{parts.where}"
+        + (" not tuned: an image model whose temporal layers do nothing yet" if work.fresh else ""),
+        "parameters": ", ".join(f"{name} {n:,}" for name, n in parts.parameters().items()),
+        "source": f"{o.video}, {len(work.frames_FHWC)} frames "
+        + "x".join(map(str, work.frames_FHWC.shape[1:3])),
+        "plan": f"{len(clips)} edits, {config.sample.sampler} {config.sample.steps} steps, guidance {config.sample.guidance:g}, "
+        f"{parts.noising.prediction} predicted, "
+        + (f"inverted in {o.invert_steps} steps" if o.invert else "fresh noise")
+        + f", {o.strength:g} of the noise levels" * (o.strength < 1)
+        + "".join(
+            f", {kind} maps of the source in {share:g} of the steps"
+            for kind, share in o.inject.items()
+        ),
+    }
+
+
+def _clips(config: Any) -> list[Clip]:
+    prompts = [prompt for prompt in config.wanted_prompts() for _ in range(config.count)]
+    return [
+        Clip(f"edit-{i:03d}", (prompt,), prompt, config.seed, i) for i, prompt in enumerate(prompts)
+    ]
+
+
+def _encoded(model: LatentModel, frames_FHWC: np.ndarray, config: Any) -> np.ndarray:
+    channels, count, *area = model.latent_shape(*frames_FHWC.shape[:3])
+    drawn = (
+        rng.normal((count, channels, *area), config.seed, "posterior")
+        if config.edit.encode == "sample"
+        else None
+    )
+    return model.encode(frames_FHWC, drawn)
+
+
+def _report(
+    session: Session, editor: Editor, work: EditWork, z: np.ndarray
+) -> list[Reconstruction]:
+    o = session.config.edit
+    refines, rows = ([0, o.refine] if o.refine else [0]), []
+    with progress.bar(sum(o.report) * 2 * len(refines), "comparing inversions") as bar:
+        for steps in o.report:
+            for refine in refines:
+                rows.append(
+                    editor.compare(
+                        work.frames_FHWC, z, steps, refine, lambda *_: bar.update(1) and None
+                    )
+                )
+    for row in rows:
+        session.log.info("%s", row.row())
+    if rows:
+        names = list(vars(rows[0]))
+        lines = [",".join(names), *(",".join(f"{vars(row)[n]:.6g}" for n in names) for row in rows)]
+        atomic.write_text(session.folder / "inversion.csv", "\n".join(lines) + "\n")
+    return rows
+
+
+def _starts(
+    session: Session, editor: Editor, z: np.ndarray, clips: Sequence[Clip]
+) -> list[list[np.ndarray]]:
+    """For each clip the samples (C, F, h, w) on the way to the noise that it starts from; of fresh
+    noise only that.
+    """
+    o = session.config.edit
+    if not clips or not o.invert:
+        return [[editor.noised(clip, z)] for clip in clips]
+    with progress.bar(o.invert_steps, "inverting") as bar:
+        path = editor.path(z, o.invert_steps, o.refine, lambda *_: bar.update(1) and None)
+    session.log.info(
+        "the inverted noise has mean %.3f and deviation %.3f%s",
+        path[-1].mean(),
+        path[-1].std(),
+        " (0 and 1 are right)" if o.strength == 1 else f" (at {o.strength:g} of the noise levels)",
+    )
+    return [path] * len(clips)
+
+
+def _edits(
+    session: Session,
+    editor: Editor,
+    clips: Sequence[Clip],
+    z: np.ndarray,
+    starts: Sequence[list[np.ndarray]],
+    work: EditWork,
+) -> tuple[list[Path], list[np.ndarray]]:
+    config, written, videos, kept = session.config, [], [], {"source": z}
+    for clip, path in zip(clips, starts, strict=True):
+        with progress.bar(config.sample.steps, clip.title[:40]) as bar:
+            latents = editor.make(clip, path, lambda *_: bar.update(1) and None)
+        kept |= {clip.name: latents, "x_T": path[-1]}
+        videos.append(np.stack(list(editor.model.decode(latents))))
+        written += _written(session, clip.name, videos[-1])
+    written += _written(session, "source", work.frames_FHWC)
+    if config.edit.keep_latents:
+        path = session.folder / "latents" / "edit.npz"
+        with atomic.replacing(path) as aside:
+            np.savez(aside, **kept)
+    return written, videos
+
+
+def _written(session: Session, stem: str, frames_FHWC: np.ndarray) -> list[Path]:
+    config = session.config
+    return write_files(session.folder, stem, frames_FHWC, config.formats, config.fps, config.scale)

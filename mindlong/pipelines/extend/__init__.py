@@ -1,0 +1,1 @@
+"""An image or a video continued, run after run."""

@@ -1,0 +1,96 @@
+"""What a run of the extension pipeline would do, without MindSpore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.config.infer_options.extend import ExtendOptions
+from mindlong.config.load import Loaded
+from mindlong.config.schema import TrainConfig
+from mindlong.data.flow import check_alike
+from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
+from mindlong.pipelines.interpolate.plan import is_hinted
+from mindlong.pipelines.interpolate.trained_rule import training_of
+from mindlong.plans.chain import plan_extension
+from mindlong.plans.hierarchy import LongPlan
+from mindlong.utils.errors import ConfigError
+
+USUAL_RUN = 16
+
+
+@dataclass(frozen=True)
+class Work:
+    """A configuration worked out.
+
+    Attributes:
+        given: the frames that the first run is told, (overlap, H, W, 3) uint8.
+        video: what is continued, if it is a video; its frames before the given ones are passed on
+            as they are.
+        inside: given frames are part of a run.
+        plan: of the given frames and those added.
+    """
+
+    given: np.ndarray
+    video: KeyFrames | None
+    inside: bool
+    plan: LongPlan
+    fps: float
+
+
+def work_of(config: Any) -> Work:
+    """Read the given frames and lay out the runs. Raises ConfigError, InputFileError."""
+    o: ExtendOptions = config.extend
+    trained = training_of(config.weights)
+    inside = o.given == "inside" or (
+        o.given == "auto" and not (trained and trained.interpolation.first_frame)
+    )
+    video = from_video(o.video) if o.video else None
+    given = _last(video, o.overlap) if video else _pictures(o)
+    plan = plan_extension(
+        len(given), o.run or _run(trained, inside), o.overlap, len(given) + config.frames, inside
+    )
+    return Work(given, video, inside, plan, video.fps if video else float(config.fps))
+
+
+def _run(trained: TrainConfig | None, inside: bool) -> int:
+    if trained is None:
+        return USUAL_RUN
+    frames = trained.interpolation.run_frames(trained)
+    return frames if inside else frames - 1
+
+
+def _last(video: KeyFrames, count: int) -> np.ndarray:
+    if video.count < count:
+        raise ConfigError(f"extend.overlap is {count}; {video.where} has {video.count} frames")
+    return video.take(video.count - count, video.count)
+
+
+def _pictures(o: ExtendOptions) -> np.ndarray:
+    frames = [read_image(path) for path in o.images]
+    for number, (a, b) in enumerate(zip(frames, frames[1:], strict=False), 1):
+        check_alike(a, b, number)
+    return np.stack(frames)
+
+
+def check_hints(work: Work, hinted: bool) -> None:
+    """Raise ConfigError where the network could not know what it is to continue."""
+    if not hinted and not work.inside:
+        raise ConfigError(
+            "the UNet reads no hints, so given frames must be part of a run: extend.given=inside"
+        )
+
+
+def plan(loaded: Loaded) -> dict[str, str]:
+    """Rows of the dry run."""
+    config = loaded.values
+    work, parts = work_of(config), find_latent_parts(config.weights, config.latent)
+    check_hints(work, is_hinted(parts.unet.spec, parts.vae.spec.latent_channels))
+    jobs = work.plan.jobs
+    return {
+        "given": f"{len(work.given)} frames of {work.given.shape[1]}x{work.given.shape[2]}",
+        "plan": f"{config.frames} frames added in {len(jobs)} runs of {len(jobs[0].makes)} new frames",
+    }

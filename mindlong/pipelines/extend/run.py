@@ -1,0 +1,140 @@
+"""The extension pipeline as a run: a picture or a video in, more of it out.
+
+Legend: F frames, C channels, h w latent pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mindlong.diffusion.hints import Rule
+from mindlong.diffusion.samplers.loop import Callback
+from mindlong.media.sheet import write_contact_sheet
+from mindlong.pipelines.denoise import count_steps
+from mindlong.pipelines.extend.plan import Work, check_hints, work_of
+from mindlong.pipelines.files import tapped, write_files
+from mindlong.pipelines.interpolate.make import HintedRuns, Stage
+from mindlong.pipelines.interpolate.networks import predictor
+from mindlong.pipelines.interpolate.plan import is_hinted
+from mindlong.pipelines.interpolate.run import decoded, fitted, identity
+from mindlong.pipelines.interpolate.trained_rule import trained_rule
+from mindlong.pipelines.jobs import run_plan
+from mindlong.pipelines.latent_model import LatentModel, load_latent_model
+from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.session import Session
+from mindlong.utils import progress, rng
+
+
+def run(session: Session) -> None:
+    """Make the videos of a configuration, one for each prompt."""
+    config, work, clock = session.config, work_of(session.config), time.monotonic()
+    model = load_latent_model(config.weights, config.latent)
+    check_hints(work, is_hinted(model.spec, model.vae_spec.latent_channels))
+    session.log.info(
+        "%d frames, continued by %d in %d runs", len(work.given), config.frames, len(work.plan.jobs)
+    )
+    wanted, files = (
+        [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)],
+        [],
+    )
+    for number, prompt in enumerate(wanted):
+        stem = f"video-{number:03d}" if len(wanted) > 1 else "video"
+        folder = _made(session, work, model, prompt, number, stem)
+        before = work.video.count - len(work.given) if work.video else 0
+        kept: list[np.ndarray] = []
+        frames = tapped(
+            _film(session.config, work, model, folder, before), before + work.plan.frames, kept
+        )
+        files += write_files(session.folder, stem, frames, config.formats, work.fps, config.scale)
+        if "png" in config.formats:
+            large = np.stack(kept).repeat(config.scale, axis=1).repeat(config.scale, axis=2)
+            files.append(
+                write_contact_sheet(session.folder / f"{stem}.png", [large], [prompt or stem])
+            )
+    for path in files:
+        session.log.info("  %s", path.resolve())
+    session.write_record(
+        {
+            "given": len(work.given),
+            "added": config.frames,
+            "fps": work.fps,
+            "files": [p.name for p in files],
+            "timings": {"seconds": round(time.monotonic() - clock, 2)},
+        }
+    )
+
+
+def _made(
+    session: Session, work: Work, model: LatentModel, prompt: str, number: int, stem: str
+) -> LatentFolder:
+    config, o = session.config, session.config.extend
+    size = tuple(config.size or work.given.shape[1:3])
+    channels, _, *rest = model.latent_shape(1, *size)
+    folder = LatentFolder(
+        session.folder / "jobs" / stem, work.plan, identity(session.loaded.text, prompt, number)
+    )
+    noise = [
+        rng.normal((channels, *rest), config.seed, "extend-encode", number, k)
+        for k in range(len(work.given))
+    ]
+    given = np.stack([fitted(frame, size) for frame in work.given])
+    folder.give(
+        model.encode(given, np.stack(noise) if o.encode == "sample" else None).transpose(1, 0, 2, 3)
+    )
+    left = sum(not folder.has(job) for job in work.plan.jobs)
+    with progress.bar(left * count_steps(config.sample, model.noising), "denoising") as bar:
+        stages = [
+            _stage(config, work, model, prompt, level, lambda *_: bar.update(1) and None)
+            for level in (0, 1)
+        ]
+        runs = HintedRuns(
+            lambda level: stages[min(level, 1)],
+            10**9,
+            lambda level: work.fps,
+            work.inside,
+            config.seed,
+            number,
+        )
+        for _ in run_plan(work.plan, folder, runs, (channels, *rest)):
+            pass
+    return folder
+
+
+def _stage(
+    config: Any, work: Work, model: LatentModel, prompt: str, level: int, callback: Callback
+) -> Stage:
+    """The first run is told real frames; later ones frames that the network made, which may get
+    noise.
+    """
+    o, trained = config.extend, trained_rule(config.weights)
+    rule = Rule(
+        o.hint or trained.hint,
+        o.mask or trained.mask,
+        "each_step" if work.inside else "none",
+        o.hint_noise if level else 0.0,
+        o.shared_noise,
+    )
+    hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
+    return Stage(
+        predictor(model, prompt, config.sample),
+        model.noising,
+        rule,
+        config.sample,
+        hinted,
+        callback,
+    )
+
+
+def _film(
+    config: Any, work: Work, model: LatentModel, folder: LatentFolder, before: int
+) -> Iterator[np.ndarray]:
+    """The video's own frames as they are, then the given ones and those added."""
+    if work.video:
+        size = tuple(config.size or work.given.shape[1:3])
+        yield from (fitted(frame, size) for frame in itertools.islice(work.video.all(), before))
+    yield from decoded(model, folder)

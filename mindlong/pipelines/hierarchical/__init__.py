@@ -1,0 +1,1 @@
+"""Long video from coarse to fine, diffusion over diffusion (NUWA-XL)."""

@@ -1,0 +1,129 @@
+"""A latent model whose UNet can be told known frames, where a branch goes with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindlong.checkpoints import manifest
+from mindlong.checkpoints.branch import PREFIX, branch_spec, read_branch
+from mindlong.checkpoints.branch_place import find_branch
+from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.find import config_of
+from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints.load import load_into
+from mindlong.config.infer_options.latent import LatentModelOptions
+from mindlong.diffusion.guidance import Model
+from mindlong.networks.unet.control import ControlledUNet
+from mindlong.networks.unet.control_spec import ControlSpec, condition
+from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.utils.errors import InputFileError
+from mindlong.utils.progress import announced
+
+
+class ControlledModel:
+    """What a hierarchical run asks of networks.
+
+    Args:
+        latent: the networks; its UNet is a ControlledUNet where `control` is given.
+        control: of the branch; None: there is none, and the UNet is told nothing.
+    """
+
+    def __init__(self, latent: LatentModel, control: ControlSpec | None) -> None:
+        self.latent, self.control = latent, control
+        self._compiled: set[tuple[int, ...]] = set()
+
+    def denoiser(
+        self,
+        context: np.ndarray,
+        fps: float,
+        clean_BCFHW: np.ndarray,
+        known_BF: np.ndarray,
+        depth: int,
+    ) -> Model:
+        """A model for the samplers that knows the frames `known_BF` of `clean_BCFHW`."""
+        if self.control is None or not known_BF.any():
+            return self.latent.denoiser(context, fps)
+        cond, mask = condition(clean_BCFHW, known_BF, self.control)
+        depths = self.control.depths
+        inputs = [
+            Tensor(cond),
+            Tensor(mask),
+            Tensor(np.full(len(cond), min(depth, depths - 1), np.int32)) if depths else None,
+        ]
+        rate = Tensor(np.full(len(cond), fps, np.float32)) if self.latent.wants_fps else None
+        text = Tensor(np.ascontiguousarray(context, np.float32))
+        return lambda x, t: self._told(
+            Tensor(np.ascontiguousarray(x, np.float32)),
+            Tensor(np.asarray(t, np.float32)),
+            text,
+            rate,
+            *inputs,
+        )
+
+    def _told(self, x: Tensor, *inputs: Tensor | None) -> np.ndarray:
+        if x.shape in self._compiled or ms.get_context("mode") != ms.GRAPH_MODE:
+            return self.latent.unet(x, *inputs).asnumpy()
+        self._compiled.add(x.shape)
+        with announced(
+            f"compiling the graph for latents {tuple(x.shape)} with known frames, and its first step"
+        ):
+            return self.latent.unet(x, *inputs).asnumpy()
+
+
+def load_controlled(
+    weights: str, branch: str, options: LatentModelOptions | None = None
+) -> ControlledModel:
+    """The networks at `weights` (as `load_latent_model`), and the branch at `branch` or beside them
+    where there is one.
+
+    Raises:
+        InputFileError: something is missing or damaged. ConfigError: parts do not go together.
+    """
+    options = options or LatentModelOptions()
+    parts = find_latent_parts(weights, options)
+    model, place = from_parts(parts, options), find_branch(weights, branch)
+    if place is None:
+        return ControlledModel(model, None)
+    control = _spec_at(place)
+    model.builders["unet"] = lambda: _filled(parts, place, control, options.dtype)
+    return ControlledModel(model, control)
+
+
+def _spec_at(place: Path) -> ControlSpec:
+    """What a file says of its branch, or a checkpoint's run; InfiNet's own file says nothing and
+    has no cascade.
+    """
+    said = branch_spec(open_weights(place))
+    if said is None and (place / manifest.NAME).is_file():
+        return config_of(place).infinet.control()
+    return said or ControlSpec(hidden=0)
+
+
+def _filled(parts: LatentParts, place: Path, control: ControlSpec, dtype: str) -> nn.Cell:
+    """The UNet of the base, what the branch's file holds in its place, and the branch."""
+    cell, held = (
+        ControlledUNet(parts.unet.spec, control, dtype),
+        read_branch(place, control, parts.unet.spec),
+    )
+    if dtype != "float32":
+        for parameter in cell.get_parameters():
+            parameter.set_dtype(getattr(ms, dtype))
+    arrays = {
+        name: held[name] if name in held else lazy.read()
+        for name, lazy in parts.unet.arrays.items()
+    }
+    arrays |= {name: array for name, array in held.items() if name.startswith(PREFIX)}
+    strange = sorted(set(held) - set(arrays))
+    if strange:
+        raise InputFileError(
+            f"{place} holds {strange[0]}, which the UNet in {parts.where} does not have; they do not belong "
+            "together"
+        )
+    load_into(cell, arrays, what=f"the base with the branch in {place}")
+    for parameter in cell.get_parameters():
+        parameter.requires_grad = False
+    return cell

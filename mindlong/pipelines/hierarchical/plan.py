@@ -1,0 +1,210 @@
+"""A hierarchical configuration worked out, without MindSpore: lengths, what is given, which runs,
+which prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from mindlong.checkpoints.branch_place import find_branch
+from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.config.infer_options.hierarchical import HierarchicalOptions
+from mindlong.config.load import Loaded
+from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
+from mindlong.pipelines.jobs import count_batches
+from mindlong.pipelines.prompts import Prompts
+from mindlong.plans.compared import plan_autoregressive, plan_independent
+from mindlong.plans.hierarchy import (
+    LongPlan,
+    hierarchy_frames,
+    jobs_for,
+    lengths_for,
+    plan_given,
+)
+from mindlong.utils.errors import ConfigError
+from mindlong.utils.lines import count
+
+LONGEST = 16
+
+
+@dataclass(frozen=True)
+class Work:
+    """A configuration worked out.
+
+    Attributes:
+        lengths: frames of a run at every level.
+        plan: of the frames that the hierarchy covers; some of them may exist already.
+        source: the video that is continued, or None.
+        before: the video's frames come first, then the plan's new ones; else the other way round.
+        only: names of the runs wanted, None for all.
+        first, last: frames of the plan that are written, both included.
+    """
+
+    lengths: tuple[int, ...]
+    plan: LongPlan
+    source: KeyFrames | None
+    before: bool
+    only: set[str] | None
+    first: int
+    last: int
+
+    def prompts(self, config: Any, prompt: str) -> Prompts:
+        """The prompts of a video."""
+        o: HierarchicalOptions = config.hierarchical
+        return Prompts(self.plan, prompt, o.level_prompts, o.node_prompts, o.scenes)
+
+    def source_frames(self) -> list[int]:
+        """Which frames of the source the plan's given ones are, in the order of `plan.given`."""
+        given = len(self.plan.given)
+        start = self.source.count - given if self.before else 0
+        return list(range(start, start + given))
+
+    @property
+    def frames(self) -> int:
+        """Of what is written: the new frames, and the video that they continue."""
+        return self.last - self.first + 1 + (self.source.count if self.source else 0)
+
+
+def work_of(config: Any) -> Work:
+    """Lay out the runs of a configuration. Raises ConfigError, InputFileError."""
+    o: HierarchicalOptions = config.hierarchical
+    if o.order != "hierarchy":
+        return _compared(o, config.frames)
+    lengths = lengths_of(config)
+    whole = hierarchy_frames(lengths)
+    frames = config.frames or whole
+    if not o.video:
+        plan = plan_given(lengths, _pictured(o, lengths), frames)
+        first, last = o.part or (0, plan.frames - 1)
+        return Work(
+            lengths, plan, None, True, jobs_for(plan, first, last) if o.part else None, first, last
+        )
+    if o.part or config.frames:
+        raise ConfigError(
+            "hierarchical.video is continued by all frames of lengths; leave out frames and hierarchical.part"
+        )
+    return _continued(o, lengths)
+
+
+def _compared(o: HierarchicalOptions, frames: int) -> Work:
+    one_by_one = o.order == "autoregressive"
+    plan = (
+        plan_autoregressive(o.lengths[0], frames, o.overlap)
+        if one_by_one
+        else plan_independent(o.lengths[0], frames)
+    )
+    return Work(tuple(o.lengths), plan, None, True, None, 0, frames - 1)
+
+
+def lengths_of(config: Any) -> tuple[int, ...]:
+    """The lengths given, or the cheapest that reach `frames`."""
+    o: HierarchicalOptions = config.hierarchical
+    if o.lengths:
+        return tuple(o.lengths)
+    longest = o.longest or LONGEST
+    return lengths_for(config.frames, longest) if config.frames else (longest, longest)
+
+
+def _pictured(o: HierarchicalOptions, lengths: tuple[int, ...]) -> list[int]:
+    for place in filter(None, (o.first, o.last)):
+        read_image(place)
+    return [0] * bool(o.first) + [hierarchy_frames(lengths) - 1] * bool(o.last)
+
+
+def _continued(o: HierarchicalOptions, lengths: tuple[int, ...]) -> Work:
+    """The plan's timeline reaches back into the video by as many key frames as are asked for and
+    there.
+    """
+    source = from_video(o.video, uneven="even")
+    stride, whole = prod(length - 1 for length in lengths[1:]), hierarchy_frames(lengths)
+    keys = min(o.overlap, lengths[0] - 1, 1 + (source.count - 1) // stride)
+    shared = (keys - 1) * stride + 1
+    if o.extend == "after":
+        return Work(
+            lengths, plan_given(lengths, range(shared)), source, True, None, shared, whole - 1
+        )
+    return Work(
+        lengths,
+        plan_given(lengths, range(whole - shared, whole)),
+        source,
+        False,
+        None,
+        0,
+        whole - shared - 1,
+    )
+
+
+def plan(loaded: Loaded) -> dict[str, str]:
+    """Rows of the dry run."""
+    config = loaded.values
+    work = work_of(config)
+    work.plan.check()
+    videos = max(len(config.wanted_prompts()), 1) * config.count
+    rows = {
+        "videos": f"{videos} of {work.frames} frames, {work.frames / config.fps:.1f} s at {config.fps} frames a second",
+        "lengths": _lengths(config, work),
+        "given": _given(work),
+        "plan": "\n".join(_runs(work, config.batch)),
+        "prompts": "\n".join(_said(work, config)),
+    }
+    return rows | _networks(config, work)
+
+
+def _networks(config: Any, work: Work) -> dict[str, str]:
+    parts = find_latent_parts(config.weights, config.latent)
+    place = find_branch(config.weights, config.hierarchical.branch)
+    height, width = config.size or parts.size[1:]
+    numbers = (
+        parts.vae.spec.latent_channels
+        * (height // parts.vae.spec.factor)
+        * (width // parts.vae.spec.factor)
+    )
+    return {
+        "weights": f"{parts.where}, {', '.join(f'{name} {count(n)}' for name, n in parts.parameters().items())}",
+        "branch": str(Path(place))
+        if place
+        else "none: known frames are held to, the network is told nothing",
+        "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
+    }
+
+
+def _lengths(config: Any, work: Work) -> str:
+    if config.hierarchical.order != "hierarchy":
+        return f"runs of {work.lengths[0]} frames, {config.hierarchical.order}"
+    return f"{list(work.lengths)}, 1 + {' * '.join(str(n - 1) for n in work.lengths)} = {hierarchy_frames(work.lengths)}"
+
+
+def _given(work: Work) -> str:
+    given = work.plan.given
+    if not given:
+        return "nothing; all frames are made"
+    if work.source:
+        return (
+            f"{work.source.count} frames of {work.source.where}, {len(given)} of them in the plan"
+        )
+    return ", ".join(f"frame {f}" for f in given)
+
+
+def _runs(work: Work, rows: int) -> Iterator[str]:
+    lines = work.plan.describe()
+    wanted = f"; {len(work.only)} of them wanted" if work.only is not None else ""
+    yield f"{lines[0]}, {count_batches(work.plan, rows, work.only)} batches of up to {rows}{wanted}"
+    yield from lines[1:]
+
+
+def _said(work: Work, config: Any) -> Iterator[str]:
+    """The prompts of the first video: for each level what its runs are told, as far as it is not
+    the same for all.
+    """
+    prompts = work.prompts(config, next(iter(config.wanted_prompts()), ""))
+    for level, jobs in work.plan.levels():
+        told: dict[str, int] = {}
+        for job in jobs:
+            text = " / ".join(dict.fromkeys(prompts.of(job)))
+            told[text] = told.get(text, 0) + 1
+        listed = "; ".join(f"{text!r} ({number})" for text, number in list(told.items())[:4])
+        yield f"  level {level}: {listed}{'; ...' if len(told) > 4 else ''}"

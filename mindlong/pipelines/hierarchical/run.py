@@ -1,0 +1,311 @@
+"""The hierarchical pipeline as a run: prompts, pictures or a video in, a long video out. Level by
+level; a rerun goes on.
+
+Legend: F frames, C channels, h w latent pixels, H W pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mindlong.media.sheet import write_contact_sheet
+from mindlong.media.write import write_video
+from mindlong.parallel.comm import Comm
+from mindlong.pipelines.denoise import count_steps
+from mindlong.pipelines.files import tapped, write_files
+from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, load_controlled
+from mindlong.pipelines.hierarchical.make import Runs, samples_of
+from mindlong.pipelines.hierarchical.plan import Work, work_of
+from mindlong.pipelines.interpolate.key_frames import read_image
+from mindlong.pipelines.interpolate.run import fitted
+from mindlong.pipelines.jobs import level_batches, of_interest, run_plan
+from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.session import Session
+from mindlong.utils import progress
+from mindlong.utils.errors import UserError
+from mindlong.utils.lines import opening_lines
+
+UNRELATED = (
+    "env",
+    "formats",
+    "output",
+    "scale",
+    "fps",
+    "batch",
+    "count",
+    "prompts",
+    "prompt",
+)  # keys that change no latent
+
+
+def run(session: Session) -> None:
+    """Make the videos of a configuration."""
+    config, clock, comm = session.config, time.monotonic(), session.comm
+    work, model = (
+        work_of(config),
+        load_controlled(config.weights, config.hierarchical.branch, config.latent),
+    )
+    session.log.info("\n".join([*opening_lines(_opening(config, model)), *work.plan.describe()]))
+    wanted = [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
+    files, timings = [], []
+    for number, prompt in enumerate(wanted):
+        stem, start = f"video-{number:03d}" if len(wanted) > 1 else "video", time.monotonic()
+        folder = _made(session, work, model, prompt, number, stem, comm)
+        timings.append(round(time.monotonic() - start, 2))
+        if comm.rank == 0:
+            files += _written(session, work, model.latent, folder, stem, prompt)
+    if work.source:
+        work.source.close()
+    if comm.rank == 0:
+        _record(session, work, wanted, files, timings, clock)
+
+
+def _made(
+    session: Session,
+    work: Work,
+    model: ControlledModel,
+    prompt: str,
+    number: int,
+    stem: str,
+    comm: Comm,
+) -> LatentFolder:
+    """Every run of one video that is not done yet."""
+    config, o = session.config, session.config.hierarchical
+    channels, _, *size = model.latent.latent_shape(1, *_size(config, model.latent))
+    place = Path(o.work) / stem if o.work else session.folder / "jobs" / stem
+    folder = LatentFolder(
+        place, work.plan, identity(session.loaded.text, prompt, number), comm.rank
+    )
+    if work.plan.given and comm.rank == 0:
+        folder.give(_given(config, work, model.latent))
+    comm.all_gather_text("")
+    folder.refresh()
+    with progress.bar(
+        _steps(work, config, model, folder, comm), "denoising", rank=comm.rank
+    ) as bar:
+        runs = Runs(
+            model,
+            lambda prompts: model.latent.encode_text(prompts),
+            samples_of(config),
+            model.latent.noising,
+            work.prompts(config, prompt),
+            config.fps,
+            o.negative,
+            o.pin,
+            o.level_strength,
+            config.seed,
+            number,
+            callback=lambda *_: bar.update(1) and None,
+        )
+        try:
+            for level in run_plan(
+                work.plan, folder, runs, (channels, *size), config.batch, comm, work.only
+            ):
+                if _shown(o, work, level) and comm.rank == 0:
+                    _level_video(session, work, model.latent, folder, level, stem)
+        except (KeyboardInterrupt, UserError):
+            if comm.rank == 0:
+                _keep_what_there_is(session, model.latent, folder, stem)
+            raise
+    return folder
+
+
+def _shown(o: Any, work: Work, level: int) -> bool:
+    """Whether a level that is done gets a video: not the last, not of a part, and not where runs
+    only follow one another.
+    """
+    last = max(job.level for job in work.plan.jobs)
+    return o.level_videos and o.order == "hierarchy" and level < last and work.only is None
+
+
+def identity(text: str, prompt: str, number: int) -> dict[str, Any]:
+    """What the latents of a video depend on: the configuration without the keys that only show or
+    place them.
+    """
+    tree = {key: value for key, value in yaml.safe_load(text).items() if key not in UNRELATED}
+    for key in ("level_videos", "work", "part"):
+        tree.get("hierarchical", {}).pop(key, None)
+    digest = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+    return {
+        "prompt": prompt,
+        "number": number,
+        "seed": tree.get("seed"),
+        "frames": tree.get("frames"),
+        "lengths": tree.get("hierarchical", {}).get("lengths"),
+        "configuration": digest,
+    }
+
+
+def _size(config: Any, model: LatentModel) -> tuple[int, int]:
+    return tuple(config.size or model.size[1:])
+
+
+def _given(config: Any, work: Work, model: LatentModel) -> np.ndarray:
+    """Latents of the frames that exist already, (F, C, h, w), in the order of the plan."""
+    size, o = _size(config, model), config.hierarchical
+    if work.source is None:
+        pictures = [read_image(place) for place in (o.first, o.last) if place]
+        return model.encode(np.stack([fitted(picture, size) for picture in pictures])).transpose(
+            1, 0, 2, 3
+        )
+    numbers, parts = work.source_frames(), []
+    for start in range(0, len(numbers), 32):
+        some = numbers[start : start + 32]
+        frames = np.stack(
+            [fitted(frame, size) for frame in work.source.take(some[0], some[-1] + 1)]
+        )
+        parts.append(model.encode(frames).transpose(1, 0, 2, 3))
+    return np.concatenate(parts)
+
+
+def _steps(
+    work: Work, config: Any, model: ControlledModel, folder: LatentFolder, comm: Comm
+) -> int:
+    """Denoising steps that this process still has to do."""
+    left, samples = 0, samples_of(config)
+    for level, jobs in work.plan.levels():
+        batches = of_interest(level_batches(jobs, config.batch), work.only)[comm.rank :: comm.size]
+        steps = count_steps(samples[min(level, len(samples) - 1)], model.latent.noising)
+        left += steps * sum(not all(folder.has(job) for job in batch.jobs) for batch in batches)
+    return left
+
+
+def decoded(model: LatentModel, folder: LatentFolder, numbers: range) -> Iterator[np.ndarray]:
+    """Frames (H, W, 3) uint8 of the plan, `model.chunk` latents in memory at a time."""
+    for start in range(0, len(numbers), model.chunk):
+        latents = folder.frames(numbers[start : start + model.chunk])
+        yield from model.decode(latents.transpose(1, 0, 2, 3))
+
+
+def _film(
+    config: Any, work: Work, model: LatentModel, folder: LatentFolder
+) -> Iterator[np.ndarray]:
+    """What is written: the new frames, with the frames of the video that they continue as they were
+    before or behind them.
+    """
+    new = decoded(model, folder, range(work.first, work.last + 1))
+    if work.source is None:
+        yield from new
+        return
+    old = (fitted(frame, _size(config, model)) for frame in work.source.all())
+    for part in (old, new) if work.before else (new, old):
+        yield from part
+
+
+def _written(
+    session: Session, work: Work, model: LatentModel, folder: LatentFolder, stem: str, prompt: str
+) -> list[Path]:
+    config, kept = session.config, []
+    with progress.bar(work.frames, "decoding", unit="frame") as bar:
+        frames = _counted(tapped(_film(config, work, model, folder), work.frames, kept), bar)
+        files = write_files(session.folder, stem, frames, config.formats, config.fps, config.scale)
+        for _ in frames:
+            pass
+    if "png" in config.formats:
+        large = np.stack(kept).repeat(config.scale, axis=1).repeat(config.scale, axis=2)
+        files.append(write_contact_sheet(session.folder / f"{stem}.png", [large], [prompt or stem]))
+    (session.folder / f"{stem}-partial.mp4").unlink(missing_ok=True)
+    for path in files:
+        session.log.info("  %s", path.resolve())
+    return files
+
+
+def _counted(frames: Iterator[np.ndarray], bar: Any) -> Iterator[np.ndarray]:
+    for frame in frames:
+        yield frame
+        bar.update(1)
+
+
+def _level_video(
+    session: Session, work: Work, model: LatentModel, folder: LatentFolder, level: int, stem: str
+) -> None:
+    """The frames that are there after a level, at the speed of the finished video."""
+    path = session.folder / "levels" / f"{stem}-level-{level}.mp4"
+    if path.exists():
+        return
+    step = min(
+        b - a
+        for job in work.plan.jobs
+        if job.level == level
+        for a, b in zip(job.frames, job.frames[1:], strict=False)
+    )
+    numbers = range(0, work.plan.frames, step)
+    write_video(
+        path,
+        _Frames(decoded(model, folder, numbers), len(numbers)),
+        max(session.config.fps / step, 1.0),
+    )
+    session.log.info(
+        "level %d is done: %d of %d frames, %s", level, len(numbers), work.plan.frames, path
+    )
+
+
+def _keep_what_there_is(
+    session: Session, model: LatentModel, folder: LatentFolder, stem: str
+) -> None:
+    """The frames from the first to the one before the first that is missing, as a video, where
+    there are some.
+    """
+    count = next(
+        (f for f in range(folder.plan.frames) if not folder.has_frame(f)), folder.plan.frames
+    )
+    if count > 1:
+        path = session.folder / f"{stem}-partial.mp4"
+        write_video(path, _Frames(decoded(model, folder, range(count)), count), session.config.fps)
+        session.log.info(
+            "stopped; the first %d frames are in %s, and the same command goes on", count, path
+        )
+
+
+class _Frames:
+    """Frames that come one by one but whose number is known."""
+
+    def __init__(self, frames: Iterator[np.ndarray], count: int) -> None:
+        self.frames, self.count = frames, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self.frames
+
+
+def _opening(config: Any, model: ControlledModel) -> dict[str, object]:
+    return {
+        "weights": config.weights,
+        "branch": model.control or "none: known frames are held to, the network is told nothing",
+        "sampling": "; then ".join(
+            f"{s.sampler} {s.steps} steps, guidance {s.guidance:g}" for s in samples_of(config)
+        )
+        + f"; pin {config.hierarchical.pin}",
+    }
+
+
+def _record(
+    session: Session,
+    work: Work,
+    wanted: list[str],
+    files: list[Path],
+    timings: list[float],
+    clock: float,
+) -> None:
+    session.write_record(
+        {
+            "prompts": wanted,
+            "lengths": list(work.lengths),
+            "frames": work.frames,
+            "runs": len(work.plan.jobs),
+            "given": len(work.plan.given),
+            "files": [p.name for p in files],
+            "timings": {"runs_s": timings, "seconds": round(time.monotonic() - clock, 2)},
+        }
+    )

@@ -1,1 +1,0 @@
-"""Long videos as plans."""

@@ -1,0 +1,1 @@
+"""Text to video with Unet3D, in pixels."""

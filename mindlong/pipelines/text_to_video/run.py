@@ -1,0 +1,217 @@
+"""The text-to-video pipeline as a run: a stopped run goes on clip by clip, and within a clip after
+its latents.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import mindspore
+import numpy as np
+
+from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.config.infer_options.text_to_video import TextToVideoOptions
+from mindlong.media.sheet import write_contact_sheet
+from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.denoise import count_steps
+from mindlong.pipelines.files import tapped, write_files
+from mindlong.pipelines.journal import Journal
+from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.pipelines.session import Session
+from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise, read_start
+from mindlong.pipelines.text_to_video.plan import clips_of, size_of
+from mindlong.utils import atomic, progress
+from mindlong.utils.lines import opening_lines
+
+WORK = ".work"  # in the run's folder, until everything is done
+
+
+def run(session: Session) -> None:
+    """Make the videos of a configuration."""
+    config = session.config
+    parts = find_latent_parts(config.weights, config.latent)
+    frames, height, width = size_of(config, parts.size)
+    model = from_parts(parts, config.latent)
+    shape = model.latent_shape(frames, height, width)
+    clips = clips_of(config, frames)
+    session.log.info(
+        "\n".join(
+            opening_lines(
+                {
+                    "weights": parts.where,
+                    "parameters": ", ".join(
+                        f"{name} {n:,}" for name, n in parts.parameters().items()
+                    ),
+                    "plan": f"{len(clips)} videos, {frames} frames {height}x{width}, latents {'x'.join(map(str, shape))}, "
+                    f"{config.sample.sampler} {count_steps(config.sample, model.noising)} steps, "
+                    f"guidance {config.sample.guidance:g}, {model.noising.prediction} predicted",
+                }
+            )
+        )
+    )
+    work = _Work(session, model, shape)
+    work.sample(clips)
+    work.decode(clips)
+    work.finish(clips, parts.where)
+
+
+class _Work:
+    """What is done of a run, and the doing of the rest."""
+
+    def __init__(self, session: Session, model: LatentModel, shape: tuple[int, ...]) -> None:
+        self.session, self.config, self.model, self.shape = session, session.config, model, shape
+        self.own: TextToVideoOptions = self.config.text_to_video
+        self.journal = Journal(session.folder / WORK, {"config": session.loaded.text})
+        self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
+
+    def sample(self, clips: Sequence[Clip]) -> None:
+        """Latents of the clips that have none yet, a batch at a time."""
+        clock = time.monotonic()
+        open_clips = [
+            c for c in clips if c.name not in self.journal and not self._latents(c).exists()
+        ]
+        if not open_clips:
+            return
+        pipeline = TextToVideo(
+            self.model,
+            self.config.sample,
+            negative=self.own.negative,
+            two_passes=self.own.two_passes,
+            fps=self.own.told_fps or self.config.fps,
+        )
+        for clip in open_clips:
+            self.model.encode_text([*clip.prompts, self.own.negative])
+        self.model.release("text_encoder")
+        size = min(self.config.batch, len(clips))
+        starts = self._starts(clips)
+        with progress.bar(
+            -(-len(open_clips) // size) * count_steps(self.config.sample, self.model.noising),
+            "denoising",
+        ) as bar:
+            for part in _batches(open_clips, size):
+                self._sample_batch(pipeline, part, np.stack([starts[c.number] for c in part]), bar)
+        self.model.release("unet")
+        self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
+
+    def decode(self, clips: Sequence[Clip]) -> None:
+        """Files of the clips that have none yet; frames go to the writers as they are decoded."""
+        clock = time.monotonic()
+        todo = [clip for clip in clips if clip.name not in self.journal]
+        with progress.bar(len(todo) * self.shape[1], "decoding", unit="frame") as bar:
+            for clip in todo:
+                with np.load(self._latents(clip), allow_pickle=False) as held:
+                    latents = held["latents"]
+                kept: list[np.ndarray] = []
+                frames = tapped(_told(self.model.decode(latents), bar), self.shape[1], kept)
+                files = write_files(
+                    self.session.folder,
+                    clip.name,
+                    frames,
+                    self.config.formats,
+                    self.config.fps,
+                    self.config.scale,
+                )
+                self._save(self._sheet(clip), frames=np.stack(kept))
+                self.journal.add(clip.name, files=[path.name for path in files])
+        self.seconds["decode_s"] = round(time.monotonic() - clock, 2)
+
+    def finish(self, clips: Sequence[Clip], where: Path) -> None:
+        """The contact sheet and the record; what was only for going on is removed."""
+        files = [name for clip in clips for name in self.journal.done[clip.name][-1]["files"]]
+        if "png" in self.config.formats:
+            rows = [
+                np.load(self._sheet(c), allow_pickle=False)["frames"]
+                .repeat(self.config.scale, 1)
+                .repeat(self.config.scale, 2)
+                for c in clips
+            ]
+            files.append(
+                write_contact_sheet(
+                    self.session.folder / "contact_sheet.png", rows, [c.title for c in clips]
+                ).name
+            )
+        self.session.write_record(self._record(clips, where, files))
+        shutil.rmtree(self.session.folder / WORK)
+        if not self.own.keep_latents:
+            shutil.rmtree(self.session.folder / "latents", ignore_errors=True)
+        for name in files:
+            self.session.log.info("  %s", (self.session.folder / name).resolve())
+
+    def _sample_batch(
+        self, pipeline: TextToVideo, part: Sequence[Clip], x_T: np.ndarray, bar: Any
+    ) -> None:
+        name, every = part[0].name, self.own.preview_every
+
+        def told(step: int, total: int, x0: np.ndarray) -> None:
+            bar.update(1)
+            if every and (step % every == 0 or step == total):
+                videos = [np.stack(list(self.model.decode(latents))) for latents in x0]
+                path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
+                write_contact_sheet(path, videos, [clip.title for clip in part])
+
+        for clip, noise, latents in zip(part, x_T, pipeline.latents(part, x_T, told), strict=True):
+            self._save(self._latents(clip), latents=latents, x_T=noise)
+
+    def _starts(self, clips: Sequence[Clip]) -> np.ndarray:
+        if self.own.start:
+            return read_start(self.own.start, len(clips), self.shape)
+        return first_noise(clips, self.shape)
+
+    def _latents(self, clip: Clip) -> Path:
+        return self.session.folder / "latents" / f"{clip.name}.npz"
+
+    def _sheet(self, clip: Clip) -> Path:
+        return self.session.folder / WORK / f"{clip.name}.npz"
+
+    @staticmethod
+    def _save(path: Path, **arrays: np.ndarray) -> None:
+        with atomic.replacing(path) as aside:
+            np.savez(aside, **arrays)
+
+    def _record(self, clips: Sequence[Clip], where: Path, files: Sequence[str]) -> dict[str, Any]:
+        s, config = self.config.sample, self.config
+        return {
+            "prompts": [
+                {
+                    "prompt": c.title,
+                    "frame_prompts": list(c.prompts) if len(c.prompts) > 1 else [],
+                    "seed": c.seed,
+                    "number": c.number,
+                    "negative": self.own.negative,
+                }
+                for c in clips
+            ],
+            "plan": {
+                "latents_CFHW": list(self.shape),
+                "sampler": s.sampler,
+                "steps": count_steps(s, self.model.noising),
+                "eta": s.eta,
+                "guidance": s.guidance,
+                "prediction": self.model.noising.prediction,
+                "fps": self.own.told_fps or config.fps,
+                "dtype": config.latent.dtype,
+            },
+            "weights": {"asked": config.weights, "found": where.name, "family": self.model.family},
+            "files": list(files),
+            "versions": {"mindspore": mindspore.__version__},
+            "timings": {"resumed": self.session.resumed, **self.seconds},
+        }
+
+
+def _batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:
+    """Batches of one size, so that one graph serves all: the last is filled up with its last
+    clip.
+    """
+    for start in range(0, len(clips), size):
+        part = list(clips[start : start + size])
+        yield part + [part[-1]] * (size - len(part))
+
+
+def _told(frames: Iterator[np.ndarray], bar: Any) -> Iterator[np.ndarray]:
+    for frame in frames:
+        yield frame
+        bar.update(1)

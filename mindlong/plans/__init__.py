@@ -1,0 +1,1 @@
+"""Which run makes which frames, and which frames a frame reads: pure tables. No MindSpore."""

@@ -1,1 +1,0 @@
-"""What a network is, as data: sizes, stages, names. No MindSpore."""
