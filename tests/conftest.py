@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import zlib
 
 import pytest
 
@@ -34,3 +35,23 @@ def _renew(logger):
     logger.filters.clear()
     logger.setLevel(logging.NOTSET)
     logger.propagate = True
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--share",
+        default=None,
+        metavar="K/N",
+        help="run only the K-th of N shares of the tests chosen (K from 0), by the digest of their names",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keeps one share: N runs with K = 0 .. N - 1 run every test once."""
+    if config.getoption("--share") is None:
+        return
+    k, n = map(int, config.getoption("--share").split("/"))
+    assert 0 <= k < n, "--share is K/N with 0 <= K < N"
+    mine = [item for item in items if zlib.crc32(item.nodeid.encode()) % n == k]
+    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    items[:] = mine

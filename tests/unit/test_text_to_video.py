@@ -18,8 +18,8 @@ from mindlong.diffusion.samplers import spacing
 from mindlong.media.read import read_video
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import load_latent_model
+from mindlong.pipelines.text_to_video import run as text_to_video_run
 from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
-from mindlong.pipelines.text_to_video.make import run as text_to_video_run
 
 SHAPE = (4, 4, 6, 6)
 
