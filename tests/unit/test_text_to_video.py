@@ -16,9 +16,9 @@ from mindlong.config.sample import FLAVOURS, SAMPLERS, SPACINGS, SampleOptions
 from mindlong.diffusion import samplers
 from mindlong.diffusion.samplers import spacing
 from mindlong.media.read import read_video
+from mindlong.pipelines import results
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import load_latent_model
-from mindlong.pipelines.text_to_video import run as text_to_video_run
 from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
 
 SHAPE = (4, 4, 6, 6)
@@ -159,7 +159,7 @@ def test_a_stopped_run_goes_on_where_it_stopped(where, tmp_path, monkeypatch):
         where, tmp_path / "out", "prompts=[a cat, a dog, a fox]", "batch=1", "formats=[gif,png]"
     )
     assert command([*args[:2], f"output={tmp_path / 'whole'}", *args[3:]]) == 0
-    real, calls = text_to_video_run.write_files, []
+    real, calls = results.write_files, []
 
     def stops(folder, stem, *rest):
         if len(calls) == 1:
@@ -167,10 +167,10 @@ def test_a_stopped_run_goes_on_where_it_stopped(where, tmp_path, monkeypatch):
         calls.append(stem)
         return real(folder, stem, *rest)
 
-    monkeypatch.setattr(text_to_video_run, "write_files", stops)
+    monkeypatch.setattr(results, "write_files", stops)
     with pytest.raises(Killed):
         command(args)
-    monkeypatch.setattr(text_to_video_run, "write_files", real)
+    monkeypatch.setattr(results, "write_files", real)
     run = tmp_path / "out/0001"
     assert (
         (run / "video-000.gif").exists()

@@ -23,7 +23,6 @@ import numpy as np
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.diffusion.guidance import Model, guided, guided_batched
-from mindlong.media.sheet import write_contact_sheet
 from mindlong.networks.unet.sharded import ShardedUNet
 from mindlong.parallel import halo
 from mindlong.parallel.sync import Traffic
@@ -38,8 +37,8 @@ from mindlong.pipelines.clip_parallel.plan import (
 from mindlong.pipelines.clip_parallel.step_folder import StepFolder
 from mindlong.pipelines.clip_parallel.windows import Windows, shuffled
 from mindlong.pipelines.denoise import count_steps, denoise
-from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.pipelines.results import Results
 from mindlong.pipelines.session import Session
 from mindlong.utils import atomic, progress, rng
 from mindlong.utils.lines import opening_lines
@@ -52,7 +51,7 @@ Ask = Callable[
 
 def run(session: Session) -> None:
     """Make the video of a configuration."""
-    config, clock = session.config, time.monotonic()
+    config, results = session.config, Results(session)
     parts = find_latent_parts(config.weights, config.latent)
     model, clips = from_parts(parts, config.latent), clips_of(config, parts.size[0])
     shape = model.latent_shape(clips[-1].stop, *(config.size or parts.size[1:]))
@@ -73,13 +72,12 @@ def run(session: Session) -> None:
     )
     video = LongVideo(model, config, clips, session)
     latents = video.sample()
-    seconds = {"sample_s": round(time.monotonic() - clock, 2)}
+    seconds = {"sample_s": round(time.monotonic() - results.clock, 2)}
     video.decode(latents)
     if session.comm.rank == 0:
-        files = video.write()
-        session.write_record(
+        video.write(results)
+        results.finish(
             {
-                "files": [p.name for p in files],
                 "strategy": config.clip_parallel.strategy,
                 "frames": shape[1],
                 "clips": [len(c) for c in clips],
@@ -87,16 +85,10 @@ def run(session: Session) -> None:
                 "prompts": sorted(set(video.prompts)),
                 "sent": {"parcels": video.traffic.parcels, "bytes": video.traffic.bytes},
                 "versions": {"mindspore": mindspore.__version__},
-                "timings": {
-                    **seconds,
-                    "all_s": round(time.monotonic() - clock, 2),
-                    "resumed": session.resumed,
-                },
+                "timings": {**seconds, "resumed": session.resumed},
             }
         )
         shutil.rmtree(session.folder / WORK)
-        for path in files:
-            session.log.info("  %s", path.resolve())
     session.comm.all_gather_text("written")
 
 
@@ -234,28 +226,14 @@ class LongVideo:
                 bar.update(1)
         self.comm.all_gather_text("decoded")
 
-    def write(self) -> list[Path]:
+    def write(self, results: Results) -> None:
         """The video from all processes' files, frame by frame, and its contact sheet."""
-        folder, kept = self.session.folder, []
-        files = write_files(
-            folder,
-            self.own.name,
-            tapped(self._frames(), self.total, kept),
-            self.config.formats,
-            self.config.fps,
-            self.config.scale,
-        )
-        if "png" in self.config.formats:
-            row = np.stack(kept).repeat(self.config.scale, 1).repeat(self.config.scale, 2)
-            files.append(
-                write_contact_sheet(
-                    folder / "contact_sheet.png", [row], [" / ".join(dict.fromkeys(self.prompts))]
-                )
-            )
+        kept = results.video(self.own.name, self._frames(), self.total)
+        results.sheet([kept], [" / ".join(dict.fromkeys(self.prompts))])
         latents = [np.load(self._raw(part).with_suffix(".npy")) for part in self._parts()]
-        with atomic.replacing(folder / "latents" / f"{self.own.name}.npz") as aside:
+        kept_latents = self.session.folder / "latents" / f"{self.own.name}.npz"
+        with atomic.replacing(kept_latents) as aside:
             np.savez(aside, latents=np.concatenate(latents, 1))
-        return files
 
     def _parts(self) -> list[range]:
         held = halo.deal(len(self.clips), self.comm.size)

@@ -7,19 +7,16 @@ mindlong.pipelines.edit.make and mindlong.networks.unet.injection.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.edit.make import Editor, Reconstruction
 from mindlong.pipelines.edit.plan import EditWork, work_of
-from mindlong.pipelines.files import write_files
 from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.pipelines.results import Results
 from mindlong.pipelines.session import Session
 from mindlong.utils import atomic, progress, rng
 from mindlong.utils.lines import opening_lines
@@ -27,23 +24,16 @@ from mindlong.utils.lines import opening_lines
 
 def run(session: Session) -> None:
     """Edit as configured."""
-    config, work, clock = session.config, work_of(session.config), time.monotonic()
+    config, work, results = session.config, work_of(session.config), Results(session)
     model = from_parts(work.parts, config.latent, config.seed if work.fresh else None)
     editor = Editor(model, config.sample, config.edit, config.fps)
     clips = _clips(config)
     session.log.info("\n".join(opening_lines(_facts(config, work, clips))))
     z = _encoded(model, work.frames_FHWC, config)
     rows = _report(session, editor, work, z)
-    written, videos = _edits(session, editor, clips, z, _starts(session, editor, z, clips), work)
-    if "png" in config.formats:
-        sheet = [
-            v.repeat(config.scale, 1).repeat(config.scale, 2) for v in (work.frames_FHWC, *videos)
-        ]
-        path = session.folder / "contact_sheet.png"
-        written.append(write_contact_sheet(path, sheet, ["source", *(c.title for c in clips)]))
-    for path in written:
-        session.log.info("  %s", path.resolve())
-    session.write_record(
+    rows_shown = _edits(results, editor, clips, z, _starts(session, editor, z, clips), work)
+    results.sheet(rows_shown, ["source", *(c.title for c in clips)])
+    results.finish(
         {
             "source": config.edit.video,
             "prompts": [{"prompt": c.title, "negative": config.edit.negative} for c in clips],
@@ -52,8 +42,6 @@ def run(session: Session) -> None:
             "inject": dict(config.edit.inject),
             "reconstructions": [vars(row) for row in rows],
             "tuned": not work.fresh,
-            "files": [path.name for path in written],
-            "timings": {"seconds": round(time.monotonic() - clock, 2)},
         }
     )
 
@@ -137,28 +125,25 @@ def _starts(
 
 
 def _edits(
-    session: Session,
+    results: Results,
     editor: Editor,
     clips: Sequence[Clip],
     z: np.ndarray,
     starts: Sequence[list[np.ndarray]],
     work: EditWork,
-) -> tuple[list[Path], list[np.ndarray]]:
-    config, written, videos, kept = session.config, [], [], {"source": z}
+) -> list[np.ndarray]:
+    """The files of every edit and of the source; returns the contact sheet's rows, the source's
+    first.
+    """
+    config, rows, kept = results.config, [], {"source": z}
     for clip, path in zip(clips, starts, strict=True):
         with progress.bar(config.sample.steps, clip.title[:40]) as bar:
             latents = editor.make(clip, path, lambda *_: bar.update(1) and None)
         kept |= {clip.name: latents, "x_T": path[-1]}
-        videos.append(np.stack(list(editor.model.decode(latents))))
-        written += _written(session, clip.name, videos[-1])
-    written += _written(session, "source", work.frames_FHWC)
+        rows.append(results.video(clip.name, editor.model.decode(latents), len(work.frames_FHWC)))
+    source = results.video("source", work.frames_FHWC, len(work.frames_FHWC))
     if config.edit.keep_latents:
-        path = session.folder / "latents" / "edit.npz"
+        path = results.session.folder / "latents" / "edit.npz"
         with atomic.replacing(path) as aside:
             np.savez(aside, **kept)
-    return written, videos
-
-
-def _written(session: Session, stem: str, frames_FHWC: np.ndarray) -> list[Path]:
-    config = session.config
-    return write_files(session.folder, stem, frames_FHWC, config.formats, config.fps, config.scale)
+    return [source, *rows]

@@ -6,7 +6,6 @@ Legend: F frames, C channels, h w latent pixels.
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,10 +13,8 @@ import numpy as np
 
 from mindlong.diffusion.hints import Rule
 from mindlong.diffusion.samplers.loop import Callback
-from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.denoise import count_steps
 from mindlong.pipelines.extend.plan import Work, check_hints, work_of
-from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.interpolate.make import HintedRuns, Stage
 from mindlong.pipelines.interpolate.networks import predictor
 from mindlong.pipelines.interpolate.plan import is_hinted
@@ -26,47 +23,28 @@ from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.pipelines.jobs import run_plan
 from mindlong.pipelines.latent_model import LatentModel, load_latent_model
 from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress, rng
 
 
 def run(session: Session) -> None:
     """Make the videos of a configuration, one for each prompt."""
-    config, work, clock = session.config, work_of(session.config), time.monotonic()
+    config, work = session.config, work_of(session.config)
     model = load_latent_model(config.weights, config.latent)
     check_hints(work, is_hinted(model.spec, model.vae_spec.latent_channels))
     session.log.info(
         "%d frames, continued by %d in %d runs", len(work.given), config.frames, len(work.plan.jobs)
     )
-    wanted, files = (
-        [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)],
-        [],
-    )
-    for number, prompt in enumerate(wanted):
-        stem = f"video-{number:03d}" if len(wanted) > 1 else "video"
-        folder = _made(session, work, model, prompt, number, stem)
+    prompts, results = wanted(config), Results(session, work.fps)
+    for number, prompt in enumerate(prompts):
+        name = stem(number, len(prompts))
+        folder = _made(session, work, model, prompt, number, name)
         before = work.video.count - len(work.given) if work.video else 0
-        kept: list[np.ndarray] = []
-        frames = tapped(
-            _film(session.config, work, model, folder, before), before + work.plan.frames, kept
-        )
-        files += write_files(session.folder, stem, frames, config.formats, work.fps, config.scale)
-        if "png" in config.formats:
-            large = np.stack(kept).repeat(config.scale, axis=1).repeat(config.scale, axis=2)
-            files.append(
-                write_contact_sheet(session.folder / f"{stem}.png", [large], [prompt or stem])
-            )
-    for path in files:
-        session.log.info("  %s", path.resolve())
-    session.write_record(
-        {
-            "given": len(work.given),
-            "added": config.frames,
-            "fps": work.fps,
-            "files": [p.name for p in files],
-            "timings": {"seconds": round(time.monotonic() - clock, 2)},
-        }
-    )
+        film = _film(session.config, work, model, folder, before)
+        kept = results.video(name, film, before + work.plan.frames)
+        results.sheet([kept], [prompt or name], name)
+    results.finish({"given": len(work.given), "added": config.frames, "fps": work.fps})
 
 
 def _made(

@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from mindlong.media.sheet import write_contact_sheet
 from mindlong.media.write import write_video
 from mindlong.parallel.comm import Comm
 from mindlong.pipelines.denoise import count_steps
-from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, load_controlled
 from mindlong.pipelines.hierarchical.make import Runs, samples_of
 from mindlong.pipelines.hierarchical.plan import Work, work_of
@@ -29,6 +27,7 @@ from mindlong.pipelines.interpolate.run import fitted
 from mindlong.pipelines.jobs import level_batches, of_interest, run_plan
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
 from mindlong.utils.errors import UserError
@@ -49,24 +48,26 @@ UNRELATED = (
 
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
-    config, clock, comm = session.config, time.monotonic(), session.comm
+    config, comm = session.config, session.comm
     work, model = (
         work_of(config),
         load_controlled(config.weights, config.hierarchical.branch, config.latent),
     )
     session.log.info("\n".join([*opening_lines(_opening(config, model)), *work.plan.describe()]))
-    wanted = [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
-    files, timings = [], []
-    for number, prompt in enumerate(wanted):
-        stem, start = f"video-{number:03d}" if len(wanted) > 1 else "video", time.monotonic()
-        folder = _made(session, work, model, prompt, number, stem, comm)
+    prompts, results, timings = wanted(config), Results(session), []
+    for number, prompt in enumerate(prompts):
+        name, start = stem(number, len(prompts)), time.monotonic()
+        folder = _made(session, work, model, prompt, number, name, comm)
         timings.append(round(time.monotonic() - start, 2))
-        if comm.rank == 0:
-            files += _written(session, work, model.latent, folder, stem, prompt)
+        if comm.rank == 0:  # every process makes latents, the first one writes
+            film = _film(config, work, model.latent, folder)
+            kept = results.video(name, film, work.frames, bar="decoding")
+            results.sheet([kept], [prompt or name], name)
+            (session.folder / f"{name}-partial.mp4").unlink(missing_ok=True)
     if work.source:
         work.source.close()
     if comm.rank == 0:
-        _record(session, work, wanted, files, timings, clock)
+        results.finish(_facts(work, prompts) | {"timings": {"runs_s": timings}})
 
 
 def _made(
@@ -201,30 +202,6 @@ def _film(
         yield from part
 
 
-def _written(
-    session: Session, work: Work, model: LatentModel, folder: LatentFolder, stem: str, prompt: str
-) -> list[Path]:
-    config, kept = session.config, []
-    with progress.bar(work.frames, "decoding", unit="frame") as bar:
-        frames = _counted(tapped(_film(config, work, model, folder), work.frames, kept), bar)
-        files = write_files(session.folder, stem, frames, config.formats, config.fps, config.scale)
-        for _ in frames:
-            pass
-    if "png" in config.formats:
-        large = np.stack(kept).repeat(config.scale, axis=1).repeat(config.scale, axis=2)
-        files.append(write_contact_sheet(session.folder / f"{stem}.png", [large], [prompt or stem]))
-    (session.folder / f"{stem}-partial.mp4").unlink(missing_ok=True)
-    for path in files:
-        session.log.info("  %s", path.resolve())
-    return files
-
-
-def _counted(frames: Iterator[np.ndarray], bar: Any) -> Iterator[np.ndarray]:
-    for frame in frames:
-        yield frame
-        bar.update(1)
-
-
 def _level_video(
     session: Session, work: Work, model: LatentModel, folder: LatentFolder, level: int, stem: str
 ) -> None:
@@ -290,22 +267,11 @@ def _opening(config: Any, model: ControlledModel) -> dict[str, object]:
     }
 
 
-def _record(
-    session: Session,
-    work: Work,
-    wanted: list[str],
-    files: list[Path],
-    timings: list[float],
-    clock: float,
-) -> None:
-    session.write_record(
-        {
-            "prompts": wanted,
-            "lengths": list(work.lengths),
-            "frames": work.frames,
-            "runs": len(work.plan.jobs),
-            "given": len(work.plan.given),
-            "files": [p.name for p in files],
-            "timings": {"runs_s": timings, "seconds": round(time.monotonic() - clock, 2)},
-        }
-    )
+def _facts(work: Work, prompts: list[str]) -> dict[str, Any]:
+    return {
+        "prompts": prompts,
+        "lengths": list(work.lengths),
+        "frames": work.frames,
+        "runs": len(work.plan.jobs),
+        "given": len(work.plan.given),
+    }

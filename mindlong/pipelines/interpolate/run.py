@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from math import prod
@@ -22,16 +21,15 @@ import yaml
 from mindlong.data.flow import fill_between, method
 from mindlong.data.transforms import covering_size, crop, resize
 from mindlong.media.audio import keep_sound
-from mindlong.media.sheet import write_contact_sheet
 from mindlong.parallel.comm import Comm, SerialComm
 from mindlong.pipelines.denoise import count_steps, denoise
-from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.interpolate.make import Stage, chain_of, finished, run_chain
 from mindlong.pipelines.interpolate.networks import Networks, predictor
 from mindlong.pipelines.interpolate.plan import Work, is_hinted, work_of
 from mindlong.pipelines.jobs import Batch
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
 from mindlong.plans.chain import place
 from mindlong.utils import progress, rng
@@ -52,7 +50,7 @@ UNRELATED = (
 
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
-    config, work, clock = session.config, work_of(session.config), time.monotonic()
+    config, work = session.config, work_of(session.config)
     for note in work.source.notes if work.source else ():
         session.log.warning("%s: %s", work.source.where, note)
     comm = getattr(session, "comm", None) or SerialComm()
@@ -61,41 +59,26 @@ def run(session: Session) -> None:
         if config.interpolate.method != "diffusion"
         else _chains(session, work, comm)
     )
-    written, sounds, prompts = [], [], []
-    for stem, prompt, frames in videos:
+    results, sounds, prompts = Results(session, work.rate), [], []
+    for name, prompt, frames in videos:
         prompts.append({"prompt": prompt})
-        if comm.rank:  # every process makes latents, the first one writes
-            continue
-        files, said = _write(session, work, stem, prompt, frames)
-        written += files
-        sounds += said
+        if comm.rank == 0:  # every process makes latents, the first one writes
+            sounds += _write(results, work, name, prompt, frames)
     if work.source:
         work.source.close()
     if comm.rank == 0:
-        _record(session, work, written, sounds, prompts, clock)
+        results.finish(_facts(session.config, work, prompts) | {"sound": sounds})
 
 
-def _record(
-    session: Session,
-    work: Work,
-    written: list[Path],
-    sounds: list[str],
-    prompts: list[dict[str, str]],
-    clock: float,
-) -> None:
-    session.write_record(
-        {
-            "prompts": prompts,
-            "method": session.config.interpolate.method,
-            "key_frames": work.chain.keys,
-            "factors": list(work.chain.factors),
-            "frames": work.frames,
-            "fps": work.rate,
-            "files": [p.name for p in written],
-            "sound": sounds,
-            "timings": {"seconds": round(time.monotonic() - clock, 2)},
-        }
-    )
+def _facts(config: Any, work: Work, prompts: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "prompts": prompts,
+        "method": config.interpolate.method,
+        "key_frames": work.chain.keys,
+        "factors": list(work.chain.factors),
+        "frames": work.frames,
+        "fps": work.rate,
+    }
 
 
 Video = tuple[str, str, Iterator[np.ndarray]]  # name of the files, prompt, frames
@@ -135,26 +118,16 @@ def fitted(frame_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _write(
-    session: Session, work: Work, stem: str, prompt: str, frames: Iterator[np.ndarray]
-) -> tuple[list[Path], list[str]]:
-    config, kept = session.config, []
-    files = write_files(
-        session.folder,
-        stem,
-        tapped(frames, work.frames, kept),
-        config.formats,
-        work.rate,
-        config.scale,
-    )
-    said = _sound(work, files)
+    results: Results, work: Work, name: str, prompt: str, frames: Iterator[np.ndarray]
+) -> list[str]:
+    """The files of one video; returns sentences on its sound."""
+    before = len(results.files)
+    kept = results.video(name, frames, work.frames)
+    said = _sound(work, results.files[before:])
     for sentence in said:
-        session.log.info("%s", sentence)
-    if "png" in config.formats:
-        large = np.stack(kept).repeat(config.scale, axis=1).repeat(config.scale, axis=2)
-        files.append(write_contact_sheet(session.folder / f"{stem}.png", [large], [prompt or stem]))
-    for path in files:
-        session.log.info("  %s", path.resolve())
-    return files, said
+        results.session.log.info("%s", sentence)
+    results.sheet([kept], [prompt or name], name)
+    return said
 
 
 def _sound(work: Work, files: list[Path]) -> list[str]:
@@ -176,9 +149,9 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
         config.interpolate,
         networks.model((config.interpolate.stage_weights or [config.weights])[-1]),
     )
-    wanted = [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
-    for number, prompt in enumerate(wanted):
-        stem = f"video-{number:03d}" if len(wanted) > 1 else "video"
+    prompts = wanted(config)
+    for number, prompt in enumerate(prompts):
+        name = stem(number, len(prompts))
         with _Bar(comm.rank) as bar:
             stages = networks.stages(prompt, bar.step)
             chain, plan = chain_of(work.chain, stages)
@@ -196,7 +169,7 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
                     )
                 )
             belongs = identity(session.loaded.text, prompt, number, source)
-            folder = LatentFolder(session.folder / "jobs" / stem, plan, belongs, comm.rank)
+            folder = LatentFolder(session.folder / "jobs" / name, plan, belongs, comm.rank)
             keys = _keys(config, work, networks, prompt, number, shape, bar.step)
             bar.begin(_steps(plan, stages, config, work, folder) // comm.size)
             levels = run_chain(
@@ -213,7 +186,7 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
             )
             for _ in levels:
                 pass
-        yield stem, prompt, decoded(model, folder)
+        yield name, prompt, decoded(model, folder)
 
 
 def identity(text: str, prompt: str, number: int, source: Sequence[Any] = ()) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,9 @@ from mindlong.checkpoints.load import load_into
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.schema import TrainConfig
 from mindlong.diffusion.schedules import cosine
-from mindlong.media.sheet import write_contact_sheet
 from mindlong.networks.unet3d.conditioned import ConditionedUnet3D
-from mindlong.pipelines.files import write_files
 from mindlong.pipelines.pixel.make import PixelVideo, Plan, Request
+from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
 from mindlong.utils.lines import opening_lines
@@ -25,19 +24,19 @@ def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config: InferConfig = session.config
     trained = find_trained(config.weights)
-    wanted = [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
-    requests = [Request(prompt, config.seed, number) for number, prompt in enumerate(wanted)]
+    prompts, results = wanted(config), Results(session)
+    requests = [Request(prompt, config.seed, number) for number, prompt in enumerate(prompts)]
     plan = _plan(config, trained.config)
     session.log.info("\n".join(_opening(trained, plan, len(requests))))
-    clock = time.monotonic()
     videos = _sample(_pipeline(trained), requests, plan, min(config.batch, len(requests)))
-    sampled = time.monotonic() - clock
-    files = _write(session.folder, videos, requests, config)
-    session.write_record(
-        _record(config, trained, plan, requests, files, {"load_and_sample_s": round(sampled, 2)})
-    )
-    for path in files:
-        session.log.info("  %s", path.resolve())
+    sampled = time.monotonic() - results.clock
+    rows = [
+        results.video(stem(number, len(videos)), video, len(video))
+        for number, video in enumerate(videos)
+    ]
+    results.sheet(rows, prompts)
+    facts = _facts(config, trained, plan, requests)
+    results.finish(facts | {"timings": {"load_and_sample_s": round(sampled, 2)}})
 
 
 def _plan(config: InferConfig, trained: TrainConfig) -> Plan:
@@ -85,31 +84,9 @@ def _sample(
     return videos
 
 
-def _write(
-    folder: Path, videos: list[np.ndarray], requests: list[Request], config: InferConfig
-) -> list[Path]:
-    files: list[Path] = []
-    for i, video in enumerate(videos):
-        stem = f"video-{i:03d}" if len(videos) > 1 else "video"
-        files += write_files(folder, stem, video, config.formats, config.fps, config.scale)
-    if "png" in config.formats:
-        enlarged = [v.repeat(config.scale, axis=1).repeat(config.scale, axis=2) for v in videos]
-        files.append(
-            write_contact_sheet(
-                folder / "contact_sheet.png", enlarged, [r.prompt for r in requests]
-            )
-        )
-    return files
-
-
-def _record(
-    config: InferConfig,
-    trained: Trained,
-    plan: Plan,
-    requests: list[Request],
-    files: list[Path],
-    timings: dict[str, float],
-) -> dict[str, object]:
+def _facts(
+    config: InferConfig, trained: Trained, plan: Plan, requests: list[Request]
+) -> dict[str, Any]:
     return {
         "prompts": [{"prompt": r.prompt, "seed": r.seed, "number": r.number} for r in requests],
         "plan": {
@@ -121,6 +98,4 @@ def _record(
             "prediction": plan.prediction,
         },
         "weights": {"asked": config.weights, "found": trained.where.name},
-        "files": [p.name for p in files],
-        "timings": timings,
     }

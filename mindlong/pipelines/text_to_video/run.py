@@ -18,9 +18,9 @@ from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.denoise import count_steps
-from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.pipelines.results import Results, counted
 from mindlong.pipelines.session import Session
 from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise, read_start
 from mindlong.pipelines.text_to_video.plan import clips_of, size_of
@@ -66,6 +66,7 @@ class _Work:
         self.session, self.config, self.model, self.shape = session, session.config, model, shape
         self.own: TextToVideoOptions = self.config.text_to_video
         self.journal = Journal(session.folder / WORK, {"config": session.loaded.text})
+        self.results = Results(session)
         self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
 
     def sample(self, clips: Sequence[Clip]) -> None:
@@ -105,41 +106,26 @@ class _Work:
             for clip in todo:
                 with np.load(self._latents(clip), allow_pickle=False) as held:
                     latents = held["latents"]
-                kept: list[np.ndarray] = []
-                frames = tapped(_told(self.model.decode(latents), bar), self.shape[1], kept)
-                files = write_files(
-                    self.session.folder,
-                    clip.name,
-                    frames,
-                    self.config.formats,
-                    self.config.fps,
-                    self.config.scale,
+                before = len(self.results.files)
+                frames = counted(self.model.decode(latents), bar)
+                self._save(
+                    self._sheet(clip),
+                    frames=self.results.video(clip.name, frames, self.shape[1]),
                 )
-                self._save(self._sheet(clip), frames=np.stack(kept))
-                self.journal.add(clip.name, files=[path.name for path in files])
+                written = self.results.files[before:]
+                self.journal.add(clip.name, files=[path.name for path in written])
         self.seconds["decode_s"] = round(time.monotonic() - clock, 2)
 
     def finish(self, clips: Sequence[Clip], where: Path) -> None:
         """The contact sheet and the record; what was only for going on is removed."""
-        files = [name for clip in clips for name in self.journal.done[clip.name][-1]["files"]]
-        if "png" in self.config.formats:
-            rows = [
-                np.load(self._sheet(c), allow_pickle=False)["frames"]
-                .repeat(self.config.scale, 1)
-                .repeat(self.config.scale, 2)
-                for c in clips
-            ]
-            files.append(
-                write_contact_sheet(
-                    self.session.folder / "contact_sheet.png", rows, [c.title for c in clips]
-                ).name
-            )
-        self.session.write_record(self._record(clips, where, files))
+        done = [name for clip in clips for name in self.journal.done[clip.name][-1]["files"]]
+        self.results.files = [self.session.folder / name for name in done]
+        rows = [np.load(self._sheet(c), allow_pickle=False)["frames"] for c in clips]
+        self.results.sheet(rows, [c.title for c in clips])
+        self.results.finish(self._facts(clips, where))
         shutil.rmtree(self.session.folder / WORK)
         if not self.own.keep_latents:
             shutil.rmtree(self.session.folder / "latents", ignore_errors=True)
-        for name in files:
-            self.session.log.info("  %s", (self.session.folder / name).resolve())
 
     def _sample_batch(
         self, pipeline: TextToVideo, part: Sequence[Clip], x_T: np.ndarray, bar: Any
@@ -172,7 +158,7 @@ class _Work:
         with atomic.replacing(path) as aside:
             np.savez(aside, **arrays)
 
-    def _record(self, clips: Sequence[Clip], where: Path, files: Sequence[str]) -> dict[str, Any]:
+    def _facts(self, clips: Sequence[Clip], where: Path) -> dict[str, Any]:
         s, config = self.config.sample, self.config
         return {
             "prompts": [
@@ -196,7 +182,6 @@ class _Work:
                 "dtype": config.latent.dtype,
             },
             "weights": {"asked": config.weights, "found": where.name, "family": self.model.family},
-            "files": list(files),
             "versions": {"mindspore": mindspore.__version__},
             "timings": {"resumed": self.session.resumed, **self.seconds},
         }
@@ -209,9 +194,3 @@ def _batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:
     for start in range(0, len(clips), size):
         part = list(clips[start : start + size])
         yield part + [part[-1]] * (size - len(part))
-
-
-def _told(frames: Iterator[np.ndarray], bar: Any) -> Iterator[np.ndarray]:
-    for frame in frames:
-        yield frame
-        bar.update(1)

@@ -1,0 +1,95 @@
+"""What a run leaves behind: files of every video as its frames come, contact sheets, the record.
+
+All pipelines write through `Results`, so that names, formats, sheets and records are alike.
+
+Legend: F frames, H W pixels, C colours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mindlong.media.sheet import write_contact_sheet
+from mindlong.pipelines.files import tapped, write_files
+from mindlong.pipelines.session import Session
+from mindlong.utils import progress
+
+SHEET = "contact_sheet"
+
+
+def wanted(config: Any) -> list[str]:
+    """One prompt for each video of a run: each of the configuration's, `count` times."""
+    return [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
+
+
+def stem(number: int, videos: int) -> str:
+    """The name of the files of video `number` of so many, without suffix."""
+    return f"video-{number:03d}" if videos > 1 else "video"
+
+
+class Results:
+    """The writer of a run's results.
+
+    Args:
+        session: whose folder, formats and record they are.
+        fps: frames per second of the files; None: as the configuration says.
+
+    Attributes:
+        files: what was written, in order.
+    """
+
+    def __init__(self, session: Session, fps: float | None = None) -> None:
+        self.session, self.config = session, session.config
+        self.fps = self.config.fps if fps is None else fps
+        self.files: list[Path] = []
+        self.clock = time.monotonic()
+
+    def video(
+        self, name: str, frames: Iterable[np.ndarray], count: int, bar: str = ""
+    ) -> np.ndarray:
+        """Stream `count` uint8 frames (H, W, 3) into one file for each format.
+
+        Args:
+            name: of the files, without suffix.
+            bar: label of a progress bar over the frames; empty: none.
+
+        Returns:
+            The frames (f, H, W, 3) that a contact sheet shows of them.
+        """
+        if bar:
+            with progress.bar(count, bar, unit="frame") as shown:
+                return self.video(name, counted(frames, shown), count)
+        kept: list[np.ndarray] = []
+        rest = tapped(frames, count, kept)
+        folder, config = self.session.folder, self.config
+        self.files += write_files(folder, name, rest, config.formats, self.fps, config.scale)
+        return np.stack(kept)
+
+    def sheet(self, rows: Sequence[np.ndarray], titles: Sequence[str], name: str = SHEET) -> None:
+        """A contact sheet, if asked for: of each video its frames (f, H, W, 3) and its title."""
+        if "png" not in self.config.formats:
+            return
+        scale = self.config.scale
+        large = [row.repeat(scale, axis=1).repeat(scale, axis=2) for row in rows]
+        path = self.session.folder / f"{name}.png"
+        self.files.append(write_contact_sheet(path, large, titles))
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Write the record, with which the run is finished, and say where the files are."""
+        timings = {"seconds": round(time.monotonic() - self.clock, 2), **facts.get("timings", {})}
+        files = [path.name for path in self.files]
+        self.session.write_record({**facts, "files": files, "timings": timings})
+        for path in self.files:
+            self.session.log.info("  %s", path.resolve())
+
+
+def counted(frames: Iterable[np.ndarray], bar: Any) -> Iterator[np.ndarray]:
+    """The same frames; `bar` moves by one with each."""
+    for frame in frames:
+        yield frame
+        bar.update(1)
