@@ -11,6 +11,7 @@ import unet_cases as cases
 import unet_measure as measure
 
 FORWARD, GRADIENT = 1e-4, 1e-3
+NOISE = 1e-6  # of the network's largest gradient: what a gradient that is zero may hold
 DEFAULT = {"modelscope", "tuned_sd15", "pseudo3d"}  # the others take minutes together
 
 
@@ -31,6 +32,9 @@ def _marked(wanted: bool) -> list:
 def test_output_and_every_gradient_equal_the_originals(case):
     found = measure.differences(case)
     assert found.pop("out") <= FORWARD
+    zero = cases.still({e.source for e in case.entries()}, measure.golden(case))
+    assert zero == case.still_names()
+    assert max([found.pop(name) for name in zero], default=0.0) <= NOISE
     assert max(found.values()) <= GRADIENT, sorted(found.items(), key=lambda item: -item[1])[:5]
 
 
