@@ -20,10 +20,11 @@ from mindlong.utils import log
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "kernels.cc"
+ARM = platform.machine() in ("aarch64", "arm64")
 # No -ffast-math: in a shared library it changes the float mode of the whole process.
 FLAGS = (
     "-O3",
-    "-march=native",
+    "-mcpu=native" if ARM else "-march=native",  # on Arm -march=native is not known to clang
     "-std=c++17",
     "-shared",
     "-fPIC",
@@ -74,14 +75,14 @@ def _key(source: Path, flags: tuple[str, ...], tool: str) -> str:
 
 
 def _cpu() -> str:
+    """What the compiler's `native` depends on: the features of x86 and Arm, and Arm's models."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    found = next(
-        (line for line in lines if line.startswith(("flags", "Features"))), platform.processor()
-    )
-    return " ".join(sorted(found.split(":", 1)[-1].split()))
+    telling = ("flags", "Features", "CPU implementer", "CPU part")
+    found = {" ".join(sorted(line.split())) for line in lines if line.startswith(telling)}
+    return "\n".join(sorted(found)) or platform.processor()
 
 
 def _compile(tool: str, source: Path, flags: tuple[str, ...], path: Path) -> None:

@@ -1,104 +1,159 @@
-// Attention in blocks of queries and keys with a running softmax (arXiv 2205.14135): memory grows with the length only.
-// Scores are kept as exponents of two: the factor log2(e) is on the queries.
+// Attention in blocks of queries and keys with a running softmax (arXiv 2205.14135): memory grows
+// with the length only. Scores are kept as exponents of two: the factor log2(e) is on the queries.
 #pragma once
 #include "flash_layout.h"
 
-static const int64_t BQ = 48, BK = 256;  // queries and keys of a block: the scores and the keys stay in the second cache
+// Queries and keys of a block: the scores and the keys stay in the second cache.
+static const int64_t BQ = 48;
+static const int64_t BK = 256;
 static const float LOG2E = 1.44269504088896f;
 static const f16x LOWEST = f16x{} - __builtin_inff();
 
-// What lies behind the last key of a block, outside the band, or is shifted by the bias. s is a row of scores.
-static inline void adjust(const Flash &a, const float *bias, int64_t row, int64_t k0, int64_t width, float *s) {
+// What lies behind the last key of a block, outside the band, or is shifted by the bias. s is a row
+// of scores.
+static inline void adjust(const Flash& a, const float* bias, int64_t row, int64_t k0, int64_t width,
+                          float* s) {
   if (bias) {
-    const float *b = bias + row * a.bias_q + k0;
+    const float* b = bias + row * a.bias_q + k0;
 #pragma omp simd
-    for (int64_t j = 0; j < width; ++j) s[j] += b[j] * LOG2E;
+    for (int64_t j = 0; j < width; ++j)
+      s[j] += b[j] * LOG2E;
   }
-  int64_t low = std::min(width, a.first_key(row) - k0), high = std::max<int64_t>(0, a.last_key(row) - k0);
-  for (int64_t j = 0; j < low; ++j) s[j] = -__builtin_inff();
-  for (int64_t j = std::min(high, width); j < up16(width); ++j) s[j] = -__builtin_inff();
+  int64_t low = std::min(width, a.first_key(row) - k0);
+  int64_t high = std::max<int64_t>(0, a.last_key(row) - k0);
+  for (int64_t j = 0; j < low; ++j)
+    s[j] = -__builtin_inff();
+  for (int64_t j = std::min(high, width); j < up16(width); ++j)
+    s[j] = -__builtin_inff();
 }
 // Whether a row needs `adjust`.
-static inline bool plain(const Flash &a, int64_t width) { return !a.bias && !a.unit && width % LANES == 0; }
+static inline bool plain(const Flash& a, int64_t width) {
+  return !a.bias && !a.unit && width % LANES == 0;
+}
 
-static inline float largest(f16x v) { float m = v[0]; for (int i = 1; i < LANES; ++i) m = std::max(m, v[i]); return m; }
 // Scores to weights 2^(s - top) in place; returns their sum and moves `top` to the larger maximum.
-static inline float weigh(float *s, int64_t width, float &top) {
+static inline float weigh(float* s, int64_t width, float& top) {
   f16x m0 = LOWEST, m1 = LOWEST, s0 = {}, s1 = {};
-  int64_t n = up16(width), j = 0;
-  for (; j + 2 * LANES <= n; j += 2 * LANES) m0 = vmax(m0, ld(s + j)), m1 = vmax(m1, ld(s + j + LANES));
-  if (j < n) m0 = vmax(m0, ld(s + j));
-  top = std::max(top, largest(vmax(m0, m1)));
+  int64_t n = up16(width);
+  int64_t j = 0;
+  for (; j + 2 * LANES <= n; j += 2 * LANES) {
+    m0 = vmax(m0, ld(s + j));
+    m1 = vmax(m1, ld(s + j + LANES));
+  }
+  if (j < n)
+    m0 = vmax(m0, ld(s + j));
+  top = std::max(top, lanes_max(vmax(m0, m1)));
   const float ref = top == -__builtin_inff() ? 0.f : top;
   for (j = 0; j + 2 * LANES <= n; j += 2 * LANES) {
-    f16x a = vexp2(ld(s + j) - ref), b = vexp2(ld(s + j + LANES) - ref);
-    st(s + j, a), st(s + j + LANES, b), s0 += a, s1 += b;
+    f16x a = vexp2(ld(s + j) - ref);
+    f16x b = vexp2(ld(s + j + LANES) - ref);
+    st(s + j, a);
+    st(s + j + LANES, b);
+    s0 += a;
+    s1 += b;
   }
-  if (j < n) { f16x a = vexp2(ld(s + j) - ref); st(s + j, a), s0 += a; }
+  if (j < n) {
+    f16x a = vexp2(ld(s + j) - ref);
+    st(s + j, a);
+    s0 += a;
+  }
   return lanes_sum(s0 + s1);
 }
 struct FlashRow {  // one row's packed keys and values, and the state of a block of queries
   float *keys, *values, *q, *s, *o, *top, *sum;
-  static size_t size(const Flash &a) { return size_t(up16(a.T) * (a.D + a.Dp) + BQ * (a.Dp * 2 + BK + 2)); }
-  FlashRow(const Flash &a, float *p) {
-    keys = p, values = keys + up16(a.T) * a.D, q = values + up16(a.T) * a.Dp, s = q + BQ * a.Dp, o = s + BQ * BK;
-    top = o + BQ * a.Dp, sum = top + BQ;
+  static size_t size(const Flash& a) {
+    return size_t(up16(a.T) * (a.D + a.Dp) + BQ * (a.Dp * 2 + BK + 2));
+  }
+  FlashRow(const Flash& a, float* p) {
+    keys = p;
+    values = keys + up16(a.T) * a.D;
+    q = values + up16(a.T) * a.Dp;
+    s = q + BQ * a.Dp;
+    o = s + BQ * BK;
+    top = o + BQ * a.Dp;
+    sum = top + BQ;
   }
 };
-static void flash_block(const Flash &a, const Row &r, FlashRow &w, int64_t s0, int64_t n, float *out, float *lse) {
-  const float *bias = a.bias_of(r);
+static void flash_block(const Flash& a, const Row& r, FlashRow& w, int64_t s0, int64_t n,
+                        float* out, float* lse) {
+  const float* bias = a.bias_of(r);
   pack_rows(a, a.from, r, a.q, s0, s0 + n, a.scale * LOG2E, w.q);
-  for (int64_t i = 0; i < n; ++i) w.top[i] = -__builtin_inff(), w.sum[i] = 0;
-  int64_t low = a.first_key(s0) / BK * BK, high = a.last_key(s0 + n - 1);
+  for (int64_t i = 0; i < n; ++i) {
+    w.top[i] = -__builtin_inff();
+    w.sum[i] = 0;
+  }
+  int64_t low = a.first_key(s0) / BK * BK;
+  int64_t high = a.last_key(s0 + n - 1);
   bool first = true;
   for (int64_t k0 = low; k0 < high; k0 += BK, first = false) {
-    int64_t width = std::min(BK, high - k0), vectors = up16(width) / LANES;
-    product(n, vectors, a.D, {w.q, a.Dp, 1}, {w.keys + k0 * a.D, LANES, a.D * LANES}, w.s, BK, false);
+    int64_t width = std::min(BK, high - k0);
+    int64_t vectors = up16(width) / LANES;
+    product(n, vectors, a.D, {w.q, a.Dp, 1}, {w.keys + k0 * a.D, LANES, a.D * LANES}, w.s, BK,
+            false);
     for (int64_t i = 0; i < n; ++i) {
-      float *s = w.s + i * BK, before = w.top[i];
-      if (!plain(a, width)) adjust(a, bias, s0 + i, k0, width, s);
+      float* s = w.s + i * BK;
+      float before = w.top[i];
+      if (!plain(a, width))
+        adjust(a, bias, s0 + i, k0, width, s);
       float sum = weigh(s, width, w.top[i]);
-      if (first) { w.sum[i] = sum; continue; }
+      if (first) {
+        w.sum[i] = sum;
+        continue;
+      }
       float keep = before == w.top[i] ? 1.f : std::exp2(before - w.top[i]);
       w.sum[i] = w.sum[i] * keep + sum;
       if (keep != 1.f)
-        for (int64_t d = 0; d < a.Dp; d += LANES) st(w.o + i * a.Dp + d, ld(w.o + i * a.Dp + d) * keep);
+        for (int64_t d = 0; d < a.Dp; d += LANES)
+          st(w.o + i * a.Dp + d, ld(w.o + i * a.Dp + d) * keep);
     }
-    product(n, a.Dp / LANES, width, {w.s, BK, 1}, {w.values + k0 * a.Dp, a.Dp, LANES}, w.o, a.Dp, !first);
+    product(n, a.Dp / LANES, width, {w.s, BK, 1}, {w.values + k0 * a.Dp, a.Dp, LANES}, w.o, a.Dp,
+            !first);
   }
   each_token(a.from, r, s0, s0 + n, [&](int64_t s, int64_t at) {
     int64_t i = s - s0;
     float inverse = w.sum[i] == 0.f ? 0.f : 1.f / w.sum[i];
-    const float *o = w.o + i * a.Dp; float *y = out + at;
+    const float* o = w.o + i * a.Dp;
+    float* y = out + at;
     int64_t d = 0;
-    for (; d + LANES <= a.D; d += LANES) st(y + d, ld(o + d) * inverse);
-    if (d < a.D) st_part(y + d, ld(o + d) * inverse, a.D - d);
+    for (; d + LANES <= a.D; d += LANES)
+      st(y + d, ld(o + d) * inverse);
+    if (d < a.D)
+      st_part(y + d, ld(o + d) * inverse, a.D - d);
     lse[at / a.D] = w.sum[i] == 0.f ? __builtin_inff() : w.top[i] + std::log2(w.sum[i]);
   });
 }
-static int flash_forward(const Flash &a, float *out, float *lse) {
-  int64_t rows = a.rows(), steps = (a.S + BQ - 1) / BQ, want = int64_t(pool().threads()) * 8;
-  int64_t parts = std::max<int64_t>(1, std::min(steps, want / rows));  // of a row's queries: does not change the numbers
+static int flash_forward(const Flash& a, float* out, float* lse) {
+  int64_t rows = a.rows();
+  int64_t steps = (a.S + BQ - 1) / BQ;
+  int64_t want = int64_t(pool().threads()) * 8;
+  // Parts of a row's queries: their number does not change the numbers.
+  int64_t parts = std::max<int64_t>(1, std::min(steps, want / rows));
   int64_t pieces = std::min(rows * parts, rows > want ? want : rows * parts);
   tasks(int(pieces), [&](int piece) {
-    float *scratch = tl_flash.get(FlashRow::size(a));
+    float* scratch = tl_flash.get(FlashRow::size(a));
     for (int64_t u = rows * parts * piece / pieces; u < rows * parts * (piece + 1) / pieces; ++u) {
       Row r = a.row(u / parts);
       FlashRow w(a, scratch);
-      int64_t b0 = steps * (u % parts) / parts, b1 = steps * (u % parts + 1) / parts;
-      int64_t low = a.first_key(b0 * BQ) / BK * BK, high = a.last_key(std::min(a.S, b1 * BQ) - 1);
+      int64_t b0 = steps * (u % parts) / parts;
+      int64_t b1 = steps * (u % parts + 1) / parts;
+      int64_t low = a.first_key(b0 * BQ) / BK * BK;
+      int64_t high = a.last_key(std::min(a.S, b1 * BQ) - 1);
       pack_panels(a, a.to, r, a.k, low, high, w.keys + low * a.D);
       pack_rows(a, a.to, r, a.v, low, high, 1.f, w.values + low * a.Dp);
-      for (int64_t b = b0; b < b1; ++b) flash_block(a, r, w, b * BQ, std::min(BQ, a.S - b * BQ), out, lse);
-    } });
+      for (int64_t b = b0; b < b1; ++b)
+        flash_block(a, r, w, b * BQ, std::min(BQ, a.S - b * BQ), out, lse);
+    }
+  });
   return OK;
 }
-static int flash_run(bool bias, int np, void **P, int *nd, int64_t **sh, const char **dt) {
+static int flash_run(bool bias, int np, void** P, int* nd, int64_t** sh, const char** dt) {
   REQUIRE(np == 8 + bias, BAD_ARITY);
   Flash a{};
-  if (int e = flash_args(a, bias, P, nd, sh, dt)) return e;
+  if (int e = flash_args(a, bias, P, nd, sh, dt))
+    return e;
   return flash_forward(a, F(P[6 + bias]), F(P[7 + bias]));
 }
-// q k v index scale cfg [bias] -> out (q's shape), log2 of the sum of exponentials (a number for each query and head)
+// q k v index scale cfg [bias] -> out (q's shape), log2 of the sum of exponentials: a number for
+// each query and head.
 NK nk_flash(SIG) { return flash_run(false, np, P, nd, sh, dt); }
 NK nk_flash_bias(SIG) { return flash_run(true, np, P, nd, sh, dt); }

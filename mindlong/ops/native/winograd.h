@@ -1,190 +1,204 @@
-// Convolution with 3 x 3 or 3 x 1 kernels and stride 1 by minimal filtering (Winograd; arXiv 1509.09308): a tile of m x m
-// outputs costs (m + 2)^2 products instead of 9 m^2. Sixteen channels are sixteen lanes; products run over tiles x channels.
+// Convolution with 3 x 3 or 3 x 1 kernels and stride 1 by minimal filtering (Winograd; arXiv
+// 1509.09308): a tile of m x m outputs costs (m + 2)^2 products instead of 9 m^2. Sixteen channels
+// are sixteen lanes; products run over tiles x channels.
 #pragma once
-#include "tile_product.h"
 #include "scratch.h"
+#include "tile_product.h"
+#include "winograd_tiles.h"
 
-// One axis: A numbers from M + K - 1 inputs, K taps, M outputs. `in` B^T d, `tap` G g, `out` A^T m; `out_back` and `tap_back`
-// are the transposes of the last two.
-struct Tile2 {  // F(2, 3): points 0, 1, -1
-  static constexpr int M = 2, A = 4, K = 3;
-  static inline void in(const f16x *d, f16x *v) { v[0] = d[0] - d[2], v[1] = d[1] + d[2], v[2] = d[2] - d[1], v[3] = d[1] - d[3]; }
-  static inline void out(const f16x *m, f16x *y) { y[0] = m[0] + m[1] + m[2], y[1] = m[1] - m[2] - m[3]; }
-  static inline void tap(const f16x *g, f16x *u) {
-    f16x s = (g[0] + g[2]) * 0.5f, h = g[1] * 0.5f;
-    u[0] = g[0], u[1] = s + h, u[2] = s - h, u[3] = g[2];
-  }
-  static inline void out_back(const f16x *y, f16x *m) { m[0] = y[0], m[1] = y[0] + y[1], m[2] = y[0] - y[1], m[3] = -y[1]; }
-  static inline void tap_back(const f16x *u, f16x *g) {
-    f16x s = (u[1] + u[2]) * 0.5f;
-    g[0] = u[0] + s, g[1] = (u[1] - u[2]) * 0.5f, g[2] = s + u[3];
-  }
+// Images: (row r, channel c, line h, column w) is at p + r * row + c * channel + h * line + w.
+struct Plane {
+  float* p;
+  int64_t row, channel, line;
 };
-struct Tile4 {  // F(4, 3): points 0, 1, -1, 2, -2
-  static constexpr int M = 4, A = 6, K = 3;
-  static inline void in(const f16x *d, f16x *v) {
-    f16x a = d[4] - d[2] * 4.f, b = d[3] - d[1] * 4.f, c = d[4] - d[2], e = (d[3] - d[1]) * 2.f;
-    v[0] = d[0] * 4.f - d[2] * 5.f + d[4], v[1] = a + b, v[2] = a - b, v[3] = c + e, v[4] = c - e;
-    v[5] = d[1] * 4.f - d[3] * 5.f + d[5];
-  }
-  static inline void out(const f16x *m, f16x *y) {
-    f16x a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], e = m[3] - m[4];
-    y[0] = m[0] + a + c, y[1] = b + e * 2.f, y[2] = a + c * 4.f, y[3] = b + e * 8.f + m[5];
-  }
-  static inline void tap(const f16x *g, f16x *u) {
-    f16x a = (g[0] + g[2]) * (-1.f / 6), b = g[1] * (1.f / 6), c = g[0] * (1.f / 24) + g[2] * (1.f / 6), e = g[1] * (1.f / 12);
-    u[0] = g[0] * 0.25f, u[1] = a - b, u[2] = a + b, u[3] = c + e, u[4] = c - e, u[5] = g[2];
-  }
-  static inline void out_back(const f16x *y, f16x *m) {
-    f16x a = y[0] + y[2], b = y[1] + y[3], c = y[0] + y[2] * 4.f, e = y[1] * 2.f + y[3] * 8.f;
-    m[0] = y[0], m[1] = a + b, m[2] = a - b, m[3] = c + e, m[4] = c - e, m[5] = y[3];
-  }
-  static inline void tap_back(const f16x *u, f16x *g) {
-    f16x a = (u[1] + u[2]) * (-1.f / 6), b = (u[2] - u[1]) * (1.f / 6), c = u[3] + u[4], e = u[3] - u[4];
-    g[0] = u[0] * 0.25f + a + c * (1.f / 24), g[1] = b + e * (1.f / 12), g[2] = a + c * (1.f / 6) + u[5];
-  }
-};
-struct Tile1 {  // an axis without taps
-  static constexpr int M = 1, A = 1, K = 1;
-  static inline void in(const f16x *d, f16x *v) { v[0] = d[0]; }
-  static inline void out(const f16x *m, f16x *y) { y[0] = m[0]; }
-  static inline void tap(const f16x *g, f16x *u) { u[0] = g[0]; }
-  static inline void out_back(const f16x *y, f16x *m) { m[0] = y[0]; }
-  static inline void tap_back(const f16x *u, f16x *g) { g[0] = u[0]; }
+struct Shape {
+  int64_t R, H, W, cin, cout;
 };
 
-// Pictures: number (row r, channel c, line h, column w) at p + r * row + c * channel + h * line + w.
-struct Plane { float *p; int64_t row, channel, line; };
-struct Shape { int64_t R, H, W, cin, cout; };
-
-template <class TH, class TW>
-struct Winograd {
-  static constexpr int A = TH::A * TW::A, TAPS = TH::K * TW::K, DEEP = TH::M + TH::K - 1;
+template <class TH, class TW> struct Winograd {
+  static constexpr int A = TH::A * TW::A;
+  static constexpr int TAPS = TH::K * TW::K;
+  static constexpr int DEEP = TH::M + TH::K - 1;
   // Tiles in runs of at most 48 along a line; a block is some runs.
   struct Grid {
     int64_t lines, across, segments, run, runs, block;
-    explicit Grid(const Shape &s) {
-      lines = (s.H + TH::M - 1) / TH::M, across = (s.W + TW::M - 1) / TW::M, segments = (across + 47) / 48;
-      run = (across + segments - 1) / segments, runs = s.R * lines * segments, block = std::max<int64_t>(1, 48 / run);
+    explicit Grid(const Shape& s) {
+      lines = (s.H + TH::M - 1) / TH::M;
+      across = (s.W + TW::M - 1) / TW::M;
+      segments = (across + 47) / 48;
+      run = (across + segments - 1) / segments;
+      runs = s.R * lines * segments;
+      block = std::max<int64_t>(1, 48 / run);
     }
     int64_t blocks() const { return (runs + block - 1) / block; }
   };
-  struct Run { int64_t row, line, first, tiles; };
-  static Run run_of(const Grid &g, int64_t i) {
-    int64_t s = i % g.segments, l = i / g.segments % g.lines, first = s * g.run;
+  struct Run {
+    int64_t row, line, first, tiles;
+  };
+  static Run run_of(const Grid& g, int64_t i) {
+    int64_t s = i % g.segments;
+    int64_t l = i / g.segments % g.lines;
+    int64_t first = s * g.run;
     return {i / g.segments / g.lines, l, first, std::min(g.run, g.across - first)};
   }
-  static int64_t width(const Grid &g) { return g.run * TW::M + TW::K - 1; }
-  // Lines [h0, h0 + count) and columns [w0, w0 + n) of sixteen channels as [line][column][channel], zeros outside the picture.
-  static void fetch(const Shape &s, const Plane &x, int64_t row, int64_t c, int64_t h0, int count, int64_t w0, int64_t n, float *out) {
-    int64_t a = std::max<int64_t>(0, -w0), b = std::min(n, s.W - w0);
+  static int64_t width(const Grid& g) { return g.run * TW::M + TW::K - 1; }
+  // Lines [h0, h0 + count) and columns [w0, w0 + n) of sixteen channels as [line][column][channel],
+  // zeros outside the image.
+  static void fetch(const Shape& s, const Plane& x, int64_t row, int64_t c, int64_t h0, int count,
+                    int64_t w0, int64_t n, float* out) {
+    int64_t a = std::max<int64_t>(0, -w0);
+    int64_t b = std::min(n, s.W - w0);
     for (int i = 0; i < count; ++i, out += n * LANES) {
       int64_t h = h0 + i;
-      if (h < 0 || h >= s.H || b <= a) { std::memset(out, 0, size_t(n * LANES) * 4); continue; }
+      if (h < 0 || h >= s.H || b <= a) {
+        std::memset(out, 0, size_t(n * LANES) * 4);
+        continue;
+      }
       std::memset(out, 0, size_t(a * LANES) * 4);
       std::memset(out + b * LANES, 0, size_t((n - b) * LANES) * 4);
-      const float *p = x.p + row * x.row + c * x.channel + h * x.line + w0 + a;
+      const float* p = x.p + row * x.row + c * x.channel + h * x.line + w0 + a;
       for (int k = 0; k < LANES; k += 4)
-        turn_rows(p + k * x.channel, p + (k + 1) * x.channel, p + (k + 2) * x.channel, p + (k + 3) * x.channel, b - a,
-                  out + a * LANES + k);
+        turn_rows(p + k * x.channel, p + (k + 1) * x.channel, p + (k + 2) * x.channel,
+                  p + (k + 3) * x.channel, b - a, out + a * LANES + k);
     }
   }
   // v[xi * plane + tile * step] of one tile from [line][column][channel].
   template <bool BACK>
-  static inline void tile_in(const float *pix, int64_t n, float *v, int64_t plane) {
-    constexpr int NH = BACK ? TH::M : DEEP, NW = BACK ? TW::M : TW::M + TW::K - 1;
+  static inline void tile_in(const float* pix, int64_t n, float* v, int64_t plane) {
+    constexpr int NH = BACK ? TH::M : DEEP;
+    constexpr int NW = BACK ? TW::M : TW::M + TW::K - 1;
     f16x d[NW][NH], t[NW][TH::A], e[NW];
     for (int j = 0; j < NW; ++j) {
-      for (int i = 0; i < NH; ++i) d[j][i] = ld(pix + (i * n + j) * LANES);
-      if (BACK) TH::out_back(d[j], t[j]); else TH::in(d[j], t[j]);
+      for (int i = 0; i < NH; ++i)
+        d[j][i] = ld(pix + (i * n + j) * LANES);
+      if (BACK)
+        TH::out_back(d[j], t[j]);
+      else
+        TH::in(d[j], t[j]);
     }
     for (int i = 0; i < TH::A; ++i) {
       f16x o[TW::A];
-      for (int j = 0; j < NW; ++j) e[j] = t[j][i];
-      if (BACK) TW::out_back(e, o); else TW::in(e, o);
-      for (int j = 0; j < TW::A; ++j) st(v + (i * TW::A + j) * plane, o[j]);
+      for (int j = 0; j < NW; ++j)
+        e[j] = t[j][i];
+      if (BACK)
+        TW::out_back(e, o);
+      else
+        TW::in(e, o);
+      for (int j = 0; j < TW::A; ++j)
+        st(v + (i * TW::A + j) * plane, o[j]);
     }
   }
-  // The transformed tiles of a run: channel c of tile k at v + xi * plane + k * tile + (c / 16) * group + c % 16.
+  // The transformed tiles of a run: channel c of tile k is at
+  // v + xi * plane + k * tile + (c / 16) * group + c % 16.
   template <bool BACK>
-  static void run_in(const Shape &s, const Grid &g, const Plane &x, int64_t channels, const Run &r, float *pix, float *v, int64_t plane,
-                     int64_t tile, int64_t group) {
-    int64_t halo_h = BACK ? 0 : TH::K / 2, halo_w = BACK ? 0 : TW::K / 2, n = r.tiles * TW::M + 2 * halo_w;
+  static void run_in(const Shape& s, const Grid& g, const Plane& x, int64_t channels, const Run& r,
+                     float* pix, float* v, int64_t plane, int64_t tile, int64_t group) {
+    int64_t halo_h = BACK ? 0 : TH::K / 2;
+    int64_t halo_w = BACK ? 0 : TW::K / 2;
+    int64_t n = r.tiles * TW::M + 2 * halo_w;
     for (int64_t c = 0; c < channels; c += LANES) {
-      fetch(s, x, r.row, c, r.line * TH::M - halo_h, BACK ? TH::M : DEEP, r.first * TW::M - halo_w, n, pix);
+      fetch(s, x, r.row, c, r.line * TH::M - halo_h, BACK ? TH::M : DEEP, r.first * TW::M - halo_w,
+            n, pix);
       for (int64_t k = 0; k < r.tiles; ++k)
         tile_in<BACK>(pix + k * TW::M * LANES, n, v + k * tile + c / LANES * group, plane);
     }
   }
   // The outputs of a run from the products m[xi * plane + k * channels + c], with the bias added.
-  static void run_out(const Shape &s, const Plane &y, int64_t channels, const Run &r, const float *bias, const float *m, int64_t plane,
-                      float *pix) {
-    int64_t n = r.tiles * TW::M, wide = std::min(n, s.W - r.first * TW::M), high = std::min<int64_t>(TH::M, s.H - r.line * TH::M);
+  static void run_out(const Shape& s, const Plane& y, int64_t channels, const Run& r,
+                      const float* bias, const float* m, int64_t plane, float* pix) {
+    int64_t n = r.tiles * TW::M;
+    int64_t wide = std::min(n, s.W - r.first * TW::M);
+    int64_t high = std::min<int64_t>(TH::M, s.H - r.line * TH::M);
     for (int64_t c = 0; c < channels; c += LANES) {
       f16x b = bias ? ld(bias + c) : f16x{};
       for (int64_t k = 0; k < r.tiles; ++k) {
         f16x t[TH::M][TW::A], a[TH::A], o[TH::M], y2[TW::M];
         for (int j = 0; j < TW::A; ++j) {
-          for (int i = 0; i < TH::A; ++i) a[i] = ld(m + (i * TW::A + j) * plane + k * channels + c);
+          for (int i = 0; i < TH::A; ++i)
+            a[i] = ld(m + (i * TW::A + j) * plane + k * channels + c);
           TH::out(a, o);
-          for (int i = 0; i < TH::M; ++i) t[i][j] = o[i];
+          for (int i = 0; i < TH::M; ++i)
+            t[i][j] = o[i];
         }
         for (int i = 0; i < TH::M; ++i) {
           TW::out(t[i], y2);
-          for (int j = 0; j < TW::M; ++j) st(pix + (i * n + k * TW::M + j) * LANES, y2[j] + b);
+          for (int j = 0; j < TW::M; ++j)
+            st(pix + (i * n + k * TW::M + j) * LANES, y2[j] + b);
         }
       }
       for (int64_t i = 0; i < high; ++i)
-        unturn(pix + i * n * LANES, wide, y.p + r.row * y.row + c * y.channel + (r.line * TH::M + i) * y.line + r.first * TW::M, y.channel);
+        unturn(
+            pix + i * n * LANES, wide,
+            y.p + r.row * y.row + c * y.channel + (r.line * TH::M + i) * y.line + r.first * TW::M,
+            y.channel);
     }
   }
   // [column][channel] back to sixteen rows `step` apart.
-  static inline void unturn(const float *pix, int64_t n, float *out, int64_t step) {
+  static inline void unturn(const float* pix, int64_t n, float* out, int64_t step) {
     for (int k = 0; k < LANES; k += 4) {
-      float *o0 = out + k * step, *o1 = o0 + step, *o2 = o1 + step, *o3 = o2 + step;
+      float* o0 = out + k * step;
+      float* o1 = o0 + step;
+      float* o2 = o1 + step;
+      float* o3 = o2 + step;
       int64_t w = 0;
       for (; w + 4 <= n; w += 4) {
-        const float *p = pix + w * LANES + k;
-        __m128 a = _mm_loadu_ps(p), b = _mm_loadu_ps(p + LANES), c = _mm_loadu_ps(p + 2 * LANES), d = _mm_loadu_ps(p + 3 * LANES);
-        _MM_TRANSPOSE4_PS(a, b, c, d);
-        _mm_storeu_ps(o0 + w, a), _mm_storeu_ps(o1 + w, b), _mm_storeu_ps(o2 + w, c), _mm_storeu_ps(o3 + w, d);
+        const float* p = pix + w * LANES + k;
+        turn4(p, p + LANES, p + 2 * LANES, p + 3 * LANES, o0 + w, o1 + w, o2 + w, o3 + w);
       }
-      for (; w < n; ++w) o0[w] = pix[w * LANES + k], o1[w] = pix[w * LANES + k + 1], o2[w] = pix[w * LANES + k + 2], o3[w] = pix[w * LANES + k + 3];
+      for (; w < n; ++w) {
+        o0[w] = pix[w * LANES + k];
+        o1[w] = pix[w * LANES + k + 1];
+        o2[w] = pix[w * LANES + k + 2];
+        o3[w] = pix[w * LANES + k + 3];
+      }
     }
   }
-  // u[xi][out / 16][in][out % 16] of weights whose tap t of (out o, in i) is at w + o * ostep + i * istep + t, or flipped.
-  static void taps(const float *w, int64_t in, int64_t out, int64_t ostep, int64_t istep, bool flip, float *u) {
+  // u[xi][out / 16][in][out % 16] of weights whose tap t of (out o, in i) is at
+  // w + o * ostep + i * istep + t, or flipped.
+  static void taps(const float* w, int64_t in, int64_t out, int64_t ostep, int64_t istep, bool flip,
+                   float* u) {
     tasks(int(out / LANES), [=](int p) {
       for (int64_t i = 0; i < in; ++i) {
         f16x g[TW::K][TH::K], t[TW::K][TH::A], e[TW::K], o[TW::A];
         for (int k = 0; k < TAPS; ++k)
-          for (int l = 0; l < LANES; ++l) g[k % TW::K][k / TW::K][l] = w[(p * LANES + l) * ostep + i * istep + (flip ? TAPS - 1 - k : k)];
-        for (int j = 0; j < TW::K; ++j) TH::tap(g[j], t[j]);
+          g[k % TW::K][k / TW::K] =
+              ld_every(w + p * LANES * ostep + i * istep + (flip ? TAPS - 1 - k : k), ostep);
+        for (int j = 0; j < TW::K; ++j)
+          TH::tap(g[j], t[j]);
         for (int a = 0; a < TH::A; ++a) {
-          for (int j = 0; j < TW::K; ++j) e[j] = t[j][a];
+          for (int j = 0; j < TW::K; ++j)
+            e[j] = t[j][a];
           TW::tap(e, o);
-          for (int b = 0; b < TW::A; ++b) st(u + ((a * TW::A + b) * out + p * LANES) * in + i * LANES, o[b]);
+          for (int b = 0; b < TW::A; ++b)
+            st(u + ((a * TW::A + b) * out + p * LANES) * in + i * LANES, o[b]);
         }
-      } });
+      }
+    });
   }
   // y (cout) = x (cin) * w + bias.
-  static void run_all(const Shape &s, Plane x, Plane y, const float *w, int64_t ostep, int64_t istep, bool flip, const float *bias) {
+  static void run_all(const Shape& s, Plane x, Plane y, const float* w, int64_t ostep,
+                      int64_t istep, bool flip, const float* bias) {
     Grid g(s);
-    float *u = tl_taps.get(size_t(A * s.cin * s.cout));
+    float* u = tl_taps.get(size_t(A * s.cin * s.cout));
     taps(w, s.cin, s.cout, ostep, istep, flip, u);
-    int64_t most = g.block * g.run, in_plane = most * s.cin + LANES, out_plane = most * s.cout + LANES;
+    int64_t most = g.block * g.run;
+    int64_t in_plane = most * s.cin + LANES;
+    int64_t out_plane = most * s.cout + LANES;
     tasks(int(g.blocks()), [=](int b) {
-      float *v = tl_tiles.get(size_t(A * (in_plane + out_plane) + DEEP * width(g) * LANES));
-      float *m = v + A * in_plane, *pix = m + A * out_plane;
-      int64_t first = b * g.block, last = std::min(g.runs, first + g.block), n = 0;
+      float* v = tl_tiles.get(size_t(A * (in_plane + out_plane) + DEEP * width(g) * LANES));
+      float* m = v + A * in_plane;
+      float* pix = m + A * out_plane;
+      int64_t first = b * g.block;
+      int64_t last = std::min(g.runs, first + g.block);
+      int64_t n = 0;
       for (int64_t i = first; i < last; ++i) {
         Run r = run_of(g, i);
         run_in<false>(s, g, x, s.cin, r, pix, v + n * s.cin, in_plane, s.cin, LANES);
         n += r.tiles;
       }
       for (int xi = 0; xi < A; ++xi)
-        product(n, s.cout / LANES, s.cin, {v + xi * in_plane, s.cin, 1}, {u + xi * s.cin * s.cout, LANES, s.cin * LANES}, m + xi * out_plane,
-                s.cout, false);
+        product(n, s.cout / LANES, s.cin, {v + xi * in_plane, s.cin, 1},
+                {u + xi * s.cin * s.cout, LANES, s.cin * LANES}, m + xi * out_plane, s.cout, false);
       n = 0;
       for (int64_t i = first; i < last; ++i) {
         Run r = run_of(g, i);
