@@ -7,8 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import imageio_ffmpeg
-
+from mindlong.media import ffmpeg
 from mindlong.utils.atomic import replacing
 from mindlong.utils.errors import UserError
 
@@ -33,7 +32,7 @@ def sound_of(path: Path) -> str | None:
     """
     if not path.is_file():
         return None
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path)]
+    command = [ffmpeg.executable(), "-nostdin", "-hide_banner", *ffmpeg.source(path)]
     told = subprocess.run(
         command, capture_output=True, text=True, errors="replace", check=False
     ).stderr
@@ -70,10 +69,8 @@ def keep_sound(
     with replacing(video) as aside:
         _run(
             [
-                "-i",
-                str(video),
-                "-i",
-                str(source),
+                *ffmpeg.source(video),
+                *ffmpeg.source(source),
                 "-map",
                 "0:v:0",
                 "-map",
@@ -85,16 +82,17 @@ def keep_sound(
                 "-t",
                 f"{seconds:.6f}",
                 *(("-movflags", "+faststart") if video.suffix == ".mp4" else ()),
-                str(aside),
+                ffmpeg.target(aside),
             ]
         )
     return Sound(True, f"{video.name} has the sound of {source.name}")
 
 
-def _run(arguments: list[str]) -> None:
+def _run(arguments: list[str | bytes]) -> None:
     command = [
-        imageio_ffmpeg.get_ffmpeg_exe(),
+        ffmpeg.executable(),
         "-y",
+        "-nostdin",
         "-hide_banner",
         "-loglevel",
         "error",

@@ -9,9 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 
+from mindlong.media import ffmpeg
 from mindlong.utils.errors import UserError
 
 _SAME_BYTES = (
@@ -63,7 +63,7 @@ class FfmpegWriter:
         height, width = size
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 closed in close()
         command = [
-            imageio_ffmpeg.get_ffmpeg_exe(),
+            ffmpeg.executable(),
             "-y",
             "-hide_banner",
             "-loglevel",
@@ -81,10 +81,14 @@ class FfmpegWriter:
             "-an",
             *CODECS[path.suffix],
             *_SAME_BYTES,
-            str(path),
+            ffmpeg.target(path),
         ]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.log
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self.log,
+            start_new_session=True,  # Ctrl-C at the terminal is for us: we decide what becomes of it
         )
 
     def append(self, frame_HWC: np.ndarray) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -25,15 +25,39 @@ from mindlong.utils.errors import ConfigError, UserError, did_you_mean
 from mindlong.utils.log import once
 
 SUFFIXES = (*CODECS, ".gif")
+LONGEST_NAME = 160  # bytes: a number, a suffix and a temporary name are put around it
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 
 
 def safe_name(text: str, longest: int = 60) -> str:
-    """`text` (a prompt, say) as a file name without suffix that every system accepts: letters,
-    digits, `-` and `_`.
+    """`text` (a prompt, say) as a file name without suffix that every system accepts: letters and
+    digits of all scripts, `-` and `_`; at most `longest` letters and LONGEST_NAME bytes.
     """
-    name = re.sub(r"[^\w-]+", "_", text, flags=re.ASCII).strip("_-.")[:longest].rstrip("_-")
+    whole = unicodedata.normalize("NFC", text)
+    name = "".join(c if c in "-_" or unicodedata.category(c)[0] in "LNM" else " " for c in whole)
+    name = _cut("_".join(name.split()).strip("_-.")[:longest]).rstrip("_-")
     return f"{name}_" if name.lower() in _RESERVED else name or "video"
+
+
+def distinct_names(texts: Sequence[str], longest: int = 60) -> list[str]:
+    """`safe_name` of each text; the second of equal ones ends in _2, and so on. Names that differ
+    in upper and lower case only count as equal: some systems hold them for one file.
+    """
+    found: list[str] = []
+    taken: set[str] = set()
+    for text in texts:
+        name = base = safe_name(text, longest)
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{base}_{number}"
+        taken.add(name.casefold())
+        found.append(name)
+    return found
+
+
+def _cut(name: str) -> str:
+    return name.encode("utf-8", "ignore")[:LONGEST_NAME].decode("utf-8", "ignore")
 
 
 def write_video(

@@ -17,12 +17,14 @@ from mindlong.utils.errors import ConfigError, InputFileError
 CLIP = ShapesWorld((32, 48), 9).clip(0).frames_FHWC
 
 
-def pillow_frames(path):
+def pillow_frames(path, ground="white"):
     with Image.open(path) as image:
         frames = []
         for i in range(image.n_frames):
             image.seek(i)
-            frames.append(np.array(image.convert("RGB")))
+            frame = Image.new("RGBA", image.size, ground)
+            frame.alpha_composite(image.convert("RGBA"))
+            frames.append(np.array(frame.convert("RGB")))
     return np.stack(frames)
 
 

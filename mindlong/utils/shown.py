@@ -1,0 +1,29 @@
+"""Names and texts of strangers as they may be printed: what would move the cursor, forge a line or
+break the output is escaped.
+"""
+
+from __future__ import annotations
+
+import os
+
+_JOINERS = "\u200c\u200d"  # parts of words in several scripts
+
+
+def shown(name: object) -> str:
+    r"""`name` (a path, a text, an error) on one line, fit for a terminal, a log and a JSON file.
+
+    Control characters, marks that reverse the direction of writing and lone surrogates are escaped;
+    a byte of a path that is not UTF-8 becomes `\xff`. Letters of every script stay.
+    """
+    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
+    text = os.fsdecode(text) if isinstance(text, bytes) else text
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(letter: str) -> str:
+    if letter.isprintable() or letter in _JOINERS:
+        return letter
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that Python could not decode
+        return f"\\x{code - 0xDC00:02x}"
+    return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
