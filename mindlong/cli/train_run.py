@@ -10,6 +10,7 @@ from mindlong import __version__
 from mindlong.config.load import Loaded
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import open_source
+from mindlong.data.needs import needs_of
 from mindlong.ops import attention, device
 from mindlong.parallel import launch
 from mindlong.training.tasks import build_task
@@ -36,7 +37,8 @@ def run(loaded: Loaded) -> int:
     run_dir = Path(config.run_dir)
     logger = log.setup(comm.rank, run_dir / "log.txt" if comm.rank == 0 else None)
     logger.info("\n".join(_opening(loaded, comm.size)))
-    with open_source(config.data, config.train.seed, config.train.workers) as source:
+    needs = needs_of(config)
+    with open_source(config.data, config.train.seed, config.train.workers, needs) as source:
         trainer = Trainer(
             build_task(config, source), config.train, run_dir, comm, config_text=loaded.text
         )

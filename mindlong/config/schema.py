@@ -64,7 +64,7 @@ class DataOptions:
         choices=("shapes", "clips"),
     )
     folder: str = option(
-        "", "clips: folder of GIF, MP4, AVI, WebM files or frame folders, searched recursively"
+        "", "clips: folder of videos (every usual format, GIF too) or frame folders, at any depth"
     )
     frames: int = option(8, "frames of a clip", minimum=1)
     size: list[int] = option([32, 32], "height and width in pixels", minimum=2)
@@ -80,6 +80,9 @@ class DataOptions:
     flip: bool = option(False, "clips: mirror half of the clips, whole clips at a time")
     max_bad: int = option(
         10, "clips: how many unreadable files are skipped before it is an error", minimum=0
+    )
+    alpha_background: str = option(
+        "white", "clips: the colour seen where a clip is transparent: a name, or '#rrggbb'"
     )
     shapes: list[str] = option(["circle", "square", "triangle"], "shapes world: which shapes")
     colours: list[str] = option(["red", "green", "blue", "yellow"], "shapes world: which colours")

@@ -6,12 +6,22 @@ import contextlib
 from collections.abc import Iterator
 
 from mindlong.config.schema import DataOptions
+from mindlong.data.needs import Needs
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.source import Source
+from mindlong.media.colours import parse_colour
+from mindlong.utils.log import get_logger
+
+ANY = Needs()
 
 
-def build_source(options: DataOptions, seed: int) -> Source:
-    """The shapes world, or a folder of clips shuffled by `seed`."""
+def build_source(options: DataOptions, seed: int, needs: Needs = ANY) -> Source:
+    """The shapes world, or a folder of clips shuffled by `seed`; captions are cut to what `needs`
+    holds.
+
+    Raises:
+        ConfigError, InputFileError: no such folder, no clip that can be used, no such colour.
+    """
     if options.kind == "shapes":
         return ShapesWorld(
             tuple(options.size),
@@ -37,17 +47,36 @@ def build_source(options: DataOptions, seed: int) -> Source:
         flip=options.flip,
         max_bad=options.max_bad,
         seed=seed,
+        background=parse_colour(options.alpha_background, "data.alpha_background"),
+        longest=needs.longest,
+        width=needs.width,
+        isolated=True,
     )
 
 
 @contextlib.contextmanager
-def open_source(options: DataOptions, seed: int, workers: int) -> Iterator[Source]:
-    """`build_source`, clips decoded ahead by `workers` processes, which end with the context."""
-    source = build_source(options, seed)
+def open_source(
+    options: DataOptions, seed: int, workers: int, needs: Needs = ANY
+) -> Iterator[Source]:
+    """`build_source`, clips decoded ahead by `workers` processes, which end with the context. What
+    the clips have to no purpose is said.
+
+    Raises:
+        ConfigError, InputFileError: as `build_source`, and where the model cannot take the clips.
+    """
+    from mindlong.data.check import Report, refuse, remarks
+
+    refuse(needs, Report())
+    source = build_source(options, seed, needs)
     if options.kind == "shapes":  # drawn in less time than sending takes
         yield source
         return
     from mindlong.data.loader import Loader
+
+    found = remarks(source, needs)
+    refuse(needs, found)
+    for note in found.notes:
+        get_logger().warning("%s", note)
 
     with Loader(source, workers) as loader:
         yield loader

@@ -1,5 +1,5 @@
-"""A folder of videos as a source of clips: GIF, MP4, AVI, WebM, MOV, MKV files and folders of
-frames, at any depth.
+"""A folder of videos as a source of clips: files of every container that ffmpeg knows, GIF,
+animated PNG and WebP, and folders of frames, at any depth.
 
 Beside `x.mp4` (or the frame folder `x`) may lie `x.txt`, its caption, and `x.npy`, its embedding.
 What clip a global sample number means, where it starts, how it is cropped and mirrored follow from
@@ -8,57 +8,30 @@ What clip a global sample number means, where it starts, how it is cropped and m
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from mindlong.data.captions import cut, read_caption, read_embedding
 from mindlong.data.decoded import Decoder
+from mindlong.data.found import find_clips, search, summary
 from mindlong.data.index import item_of, window
+from mindlong.data.inspection import Look, inspect
 from mindlong.data.source import Sample
 from mindlong.data.transforms import crop
-from mindlong.media.read import VIDEO_SUFFIXES, is_video, open_reader
+from mindlong.media.colours import WHITE, Colour
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import get_logger
-from mindlong.utils.progress import bar
 from mindlong.utils.rng import generator
+from mindlong.utils.shown import shown
 
+__all__ = ["ClipFolder", "find_clips", "several"]
 SHORT = ("repeat_last", "loop", "refuse")
 CROPS = ("center", "random")
-
-
-def find_clips(folder: str | Path) -> list[Path]:
-    """Every video file and frame folder below `folder`, sorted by path; hidden ones are left out.
-
-    A folder is a clip of frames if it holds images, no video file and no folder with clips. Raises
-    InputFileError if `folder` is missing or holds no clip.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise InputFileError(
-            f"data.folder {root} {'is not a folder' if root.exists() else 'does not exist'}"
-        )
-    found = _below(root, set())
-    if not found:
-        raise InputFileError(
-            f"data.folder {root} holds no clip; {', '.join(VIDEO_SUFFIXES)} files or folders of "
-            "frames are looked for at any depth"
-        )
-    return sorted(found, key=lambda p: p.relative_to(root).as_posix())
-
-
-def _below(folder: Path, seen: set[Path]) -> list[Path]:
-    real = folder.resolve()
-    if real in seen:  # a link back up
-        return []
-    seen.add(real)
-    with os.scandir(folder) as entries:
-        visible = [Path(e.path) for e in entries if not e.name.startswith(".")]
-    found = [p for p in visible if p.is_file() and is_video(p)]
-    for sub in sorted(p for p in visible if p.is_dir()):
-        found += _below(sub, seen)
-    return found or ([folder] if is_video(folder) else [])
+NAMED = 5  # files that a sentence on many names
 
 
 class ClipFolder:
@@ -75,6 +48,16 @@ class ClipFolder:
         flip: mirror half of the clips.
         max_bad: how many unreadable files are skipped, each named once; one more is an error.
         cache_mb: decoded, resized frames kept by each process.
+        background: what shows where a clip is transparent.
+        longest: tokens of the caption encoder; longer captions are cut to whole words. 0: any.
+        width: numbers of an embedding, where they are used; others make a clip bad.
+        isolated: look at the clips in processes of their own first, so that one on which a decoder
+            crashes or hangs is a bad one.
+
+    Attributes:
+        paths: of the clips that can be used. looks: what the first look found, in their order.
+        left_out: files that are no clips, with reasons. bad: clips that cannot be used, with
+            reasons. sentences: what was said of the clips.
 
     Raises:
         ConfigError, InputFileError: impossible options; a missing or empty folder; more than
@@ -95,6 +78,10 @@ class ClipFolder:
         max_bad: int = 10,
         seed: int = 0,
         cache_mb: int = 256,
+        background: Colour = WHITE,
+        longest: int = 0,
+        width: int | None = None,
+        isolated: bool = False,
     ) -> None:
         for name, value, valid in (("short", short, SHORT), ("crop", crop, CROPS)):
             if value not in valid:
@@ -105,17 +92,32 @@ class ClipFolder:
                 "all must be positive"
             )
         self.folder, self.frames, self.size, self.seed = Path(folder), frames, tuple(size), seed
-        self.stride, self.fps, self.short, self.crop, self.flip, self.max_bad = (
-            stride,
-            fps,
-            short,
-            crop,
-            flip,
-            max_bad,
-        )
+        self.stride, self.fps, self.short = stride, fps, short
+        self.crop, self.flip, self.max_bad = crop, flip, max_bad
+        self.longest, self.width = longest, width
         self.bad: dict[str, str] = {}
-        self._decoder = Decoder(self.size, cache_mb)
-        self.paths = self._readable(find_clips(folder))
+        self.noted: dict[str, list[str]] = {}  # of late, for the process that can say it
+        self.sentences: list[str] = []
+        self._said: dict[str, set[str]] = defaultdict(set)
+        self._decoder = Decoder(self.size, cache_mb, background)
+        found = search(folder)
+        self.left_out = found.left_out
+        looks = inspect(found.clips, background, width, isolated)
+        self.paths, self.looks = self._usable(found.clips, looks)
+        self._say_what_was_seen()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A process that decodes needs no looks, and says nothing itself."""
+        return self.__dict__ | {"looks": [], "left_out": (), "noted": {}, "sentences": []}
+
+    @property
+    def progress(self) -> Callable[[str], None] | None:
+        """Called with a file's path while it is read."""
+        return self._decoder.progress
+
+    @progress.setter
+    def progress(self, call: Callable[[str], None] | None) -> None:
+        self._decoder.progress = call
 
     def sample(self, index: int) -> Sample:
         """The clip of global sample number `index`. A file found to be bad only now gives its turn
@@ -136,7 +138,8 @@ class ClipFolder:
             except InputFileError as error:
                 self.report_bad(path, str(error))
         raise InputFileError(
-            f"no clip of {self.folder} can be used any more; {len(self.bad)} are bad"
+            f"no clip of {shown(self.folder)} can be used any more; {len(self.bad)} are bad, the last: "
+            f"{list(self.bad.values())[-1]}"
         )
 
     def home(self, index: int) -> int:
@@ -148,91 +151,105 @@ class ClipFolder:
         if str(path) in self.bad:
             return
         self.bad[str(path)] = reason
-        get_logger().warning("skipped: %s", reason)
+        self._say(logging.WARNING, f"skipped: {reason}")
         if len(self.bad) > self.max_bad:
             raise InputFileError(
-                f"{len(self.bad)} files of {self.folder} cannot be used, more than data.max_bad="
+                f"{len(self.bad)} files of {shown(self.folder)} cannot be used, more than data.max_bad="
                 f"{self.max_bad}; the last: {reason}"
             )
 
+    def report_note(self, path: str | Path, note: str) -> None:
+        """Say what is odd about a clip, once; of an oddity that many have, for the first few."""
+        files = self._said[_kind(note)]
+        if str(path) in files:
+            return
+        files.add(str(path))
+        self.noted.setdefault(str(path), []).append(note)
+        if len(files) <= NAMED:
+            last = "; further clips of which this is true are not named" * (len(files) == NAMED)
+            get_logger().info("%s: %s%s", shown(path), note, last)
+
     def describe(self) -> str:
         """One line for the opening of a run."""
-        captions = sum(1 for p in self.paths if sidecar(p, ".txt").exists())
+        captions = sum(1 for look in self.looks if look.caption)
         rate = f"{self.fps:g} a second" if self.fps else f"stride {self.stride}"
         return (
-            f"{self.folder}: {len(self.paths)} clips, {captions} captioned, {len(self.bad)} bad; {self.frames} "
-            f"frames of {self.size[0]}x{self.size[1]}, {rate}, {self.crop} crop{', mirrored' * self.flip}"
+            f"{shown(self.folder)}: {len(self.paths)} clips, {captions} captioned, {len(self.bad)} bad"
+            f"{summary(self.left_out)}; {self.frames} frames of {self.size[0]}x{self.size[1]}, {rate}, "
+            f"{self.crop} crop{', mirrored' * self.flip}"
         )
 
-    def _readable(self, paths: list[Path]) -> list[Path]:
-        """The paths whose first frame and sidecars can be read; the others are reported."""
-        few = len(paths) < 100  # no bar for them
-        with (
-            ThreadPoolExecutor(4) as pool,
-            bar(len(paths), "checking clips", unit="file", rank=int(few)) as progress,
-        ):
-            reasons = []
-            for reason in pool.map(_fault, paths):
-                reasons.append(reason)
-                progress.update()
-        for path, reason in zip(paths, reasons, strict=True):
-            if reason:
-                self.report_bad(path, reason)
-        good = [p for p, reason in zip(paths, reasons, strict=True) if not reason]
+    def _usable(self, paths: tuple[Path, ...], looks: list[Look]) -> tuple[list[Path], list[Look]]:
+        """The clips that can be used, and what was seen of them; the others are reported."""
+        good = [(p, look) for p, look in zip(paths, looks, strict=True) if not look.reason]
         if not good:
             raise InputFileError(
-                f"no clip of {self.folder} can be read: {len(paths)} are bad, as {reasons[0]}"
+                f"no clip of {shown(self.folder)} can be read: {len(paths)} are bad, as {looks[0].reason}"
             )
-        return good
+        for path, look in zip(paths, looks, strict=True):
+            if look.reason:
+                self.report_bad(path, look.reason)
+        return [p for p, _ in good], [look for _, look in good]
+
+    def _say_what_was_seen(self) -> None:
+        """Oddities of the clips, equal ones in one line, and captions that are cut."""
+        alike: dict[str, list[Path]] = defaultdict(list)
+        for path, look in zip(self.paths, self.looks, strict=True):
+            for note in look.notes:
+                alike[note].append(path)
+        for note, paths in alike.items():
+            for path in paths:
+                self._said[_kind(note)].add(str(path))
+            self._say(logging.INFO, f"{several(paths)}: {note}")
+        if self.longest:
+            self._say_what_is_cut()
+
+    def _say_what_is_cut(self) -> None:
+        needed = {
+            p: cut(k.caption, self.longest)[1] for p, k in zip(self.paths, self.looks, strict=True)
+        }
+        over = [p for p, count in needed.items() if count > self.longest]
+        if over:
+            most = max(needed[p] for p in over)
+            self._say(
+                logging.WARNING,
+                f"the caption of {several(over)} is longer than the {self.longest} tokens that the caption "
+                f"encoder takes, and is cut; model.text.length={most} takes all (a word that it does not "
+                "know costs a token a letter)",
+            )
+
+    def _say(self, level: int, sentence: str) -> None:
+        self.sentences.append(sentence)
+        get_logger().log(level, "%s", sentence)
 
     def _clip(
         self, path: Path, start: float, place: tuple[float, float] | None, flip: bool
     ) -> Sample:
         count, rate = self._decoder.length(path)
+        for note in self._decoder.notes.pop(str(path), ()):
+            self.report_note(path, note)
         stride = rate / self.fps if self.fps else self.stride
         try:
             numbers = window(count, self.frames, stride, self.short, start)
         except ConfigError as error:
-            raise InputFileError(f"{path} is too short: {error} (data.short=refuse)") from error
+            raise InputFileError(
+                f"{shown(path)} is too short: {error} (data.short=refuse)"
+            ) from error
         frames = crop(self._decoder.frames(path, numbers), self.size, place, flip)
-        return Sample(frames, _caption(path), _embedding(path))
+        caption = read_caption(path)
+        if self.longest:
+            caption = cut(caption, self.longest)[0]
+        return Sample(frames, caption, read_embedding(path, self.width))
 
 
-def sidecar(path: Path, suffix: str) -> Path:
-    """The file beside a clip that has its name and `suffix`."""
-    return path.with_name((path.name if path.is_dir() else path.stem) + suffix)
+def _kind(note: str) -> str:
+    """What a note is about, whatever its numbers."""
+    return re.sub(r"[0-9]+", "#", note)[:40]
 
 
-def _fault(path: Path) -> str:
-    """Why a clip cannot be used, or nothing."""
-    try:
-        with open_reader(path) as reader:
-            next(iter(reader))
-        _caption(path), _embedding(path)
-    except InputFileError as error:
-        return str(error)
-    return ""
-
-
-def _caption(path: Path) -> str:
-    file = sidecar(path, ".txt")
-    try:
-        return " ".join(file.read_text(encoding="utf-8-sig").split()) if file.exists() else ""
-    except (UnicodeDecodeError, OSError) as error:
-        raise InputFileError(f"{file} is not a text in UTF-8: {error}") from error
-
-
-def _embedding(path: Path) -> np.ndarray | None:
-    file = sidecar(path, ".npy")
-    if not file.exists():
-        return None
-    try:
-        values = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputFileError(f"{file} cannot be read as an array: {error}") from error
-    flat = values.reshape(-1) if values.ndim == 2 and values.shape[0] == 1 else values
-    if flat.ndim != 1 or not np.issubdtype(flat.dtype, np.floating) or not np.isfinite(flat).all():
-        raise InputFileError(
-            f"{file} has shape {values.shape}, {values.dtype}; an embedding is (D,) finite floats"
-        )
-    return flat.astype(np.float32)
+def several(paths: list[Path]) -> str:
+    """ "a.mp4", or "7 clips (a.mp4, b.mp4, ...)"."""
+    names = ", ".join(shown(p.name) for p in paths[:NAMED])
+    if len(paths) == 1:
+        return names
+    return f"{len(paths)} clips ({names}{', ...' if len(paths) > NAMED else ''})"

@@ -5,12 +5,19 @@ what is asked for.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from mindlong.data.transforms import covering_size, resize
-from mindlong.media.read import open_reader
+from mindlong.media.colours import Colour
+from mindlong.media.limits import LIMITS
+from mindlong.media.read import VideoReader, open_reader
+from mindlong.utils.errors import InputFileError
+from mindlong.utils.shown import shown
+
+Heard = Callable[[str], None]
 
 
 class Decoder:
@@ -19,17 +26,26 @@ class Decoder:
 
     Args:
         cache_mb: memory for whole decoded files; one file takes at most a quarter of it.
+        background: what shows where a file is transparent; None: as everywhere.
+
+    Attributes:
+        progress: called with a file's path for every frame read of it.
+        notes: what was said of each file read to its end.
     """
 
-    def __init__(self, wanted: tuple[int, int], cache_mb: int) -> None:
-        self.wanted, self.room = wanted, cache_mb * 2**20
+    def __init__(
+        self, wanted: tuple[int, int], cache_mb: int, background: Colour | None = None
+    ) -> None:
+        self.wanted, self.room, self.background = wanted, cache_mb * 2**20, background
+        self.progress: Heard | None = None
+        self.notes: dict[str, tuple[str, ...]] = {}
         self._lengths: dict[str, tuple[int, float]] = {}
         self._fits: dict[str, bool] = {}
         self._kept: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def __getstate__(self) -> dict:
         """Another process starts with an empty memory."""
-        return self.__dict__ | {"_kept": OrderedDict()}
+        return self.__dict__ | {"_kept": OrderedDict(), "progress": None}
 
     def length(self, path: Path) -> tuple[int, float]:
         """(frames, frames a second) by reading to the end; raises InputFileError if that fails."""
@@ -53,14 +69,15 @@ class Decoder:
     def _read_all(self, path: Path) -> np.ndarray | None:
         """Count, and keep what is read if it is not too much."""
         kept, count = [], 0
-        with open_reader(path) as reader:
-            size = covering_size(reader.size, self.wanted)
+        with open_reader(path, background=self.background) as reader:
+            size = self._size(reader)
             most = self.room // 4 // (3 * size[0] * size[1])
-            for frame in reader:
+            for frame in self._heard(reader):
                 count += 1
                 if count <= most:
                     kept.append(resize(frame, size))
             self._lengths[str(path)] = count, reader.fps
+            self.notes[str(path)] = tuple(reader.notes)
         self._fits[str(path)] = count <= most
         if count > most:
             return None
@@ -73,11 +90,33 @@ class Decoder:
 
     def _read_some(self, path: Path, numbers: np.ndarray) -> np.ndarray:
         wanted, found = set(numbers.tolist()), {}
-        with open_reader(path) as reader:
-            size = covering_size(reader.size, self.wanted)
-            for number, frame in enumerate(reader):
+        with open_reader(path, background=self.background) as reader:
+            size = self._size(reader)
+            for number, frame in enumerate(self._heard(reader)):
                 if number in wanted:
                     found[number] = resize(frame, size)
                 if number >= max(wanted):
                     break
+        if len(found) < len(wanted):
+            raise InputFileError(
+                f"{shown(path)} ends before frame {max(wanted)}; it was longer when it was read first"
+            )
         return np.stack([found[n] for n in numbers.tolist()])
+
+    def _heard(self, reader: VideoReader) -> Iterator[np.ndarray]:
+        """The frames, each a sign of life."""
+        if self.progress:
+            self.progress(str(reader.path))
+        for frame in reader:
+            if self.progress:
+                self.progress(str(reader.path))
+            yield frame
+
+    def _size(self, reader: VideoReader) -> tuple[int, int]:
+        size = covering_size(reader.size, self.wanted)
+        if max(size) > max(LIMITS.side, *self.wanted):
+            raise InputFileError(
+                f"{shown(reader.path)} has frames of {reader.size[0]}x{reader.size[1]}; to cover "
+                f"{self.wanted[0]}x{self.wanted[1]} they would be {size[0]}x{size[1]}"
+            )
+        return size

@@ -1,5 +1,5 @@
 """A process that decodes: reads sample numbers from its standard input, writes samples to its
-standard output.
+standard output, and now and then the name of the file it is reading.
 
 It is a plain child with two pipes. When its parent goes, however it goes, the input ends and so
 does the process: nothing is left behind. Signals of the terminal are left to the parent.
@@ -15,6 +15,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 import traceback
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ from mindlong.utils.errors import UserError
 from mindlong.utils.log import get_logger
 
 _HEAD = struct.Struct("<Q")
+EVERY = 1.0  # seconds between two signs of life
 
 
 def send(stream: BinaryIO, thing: object) -> None:
@@ -43,6 +45,19 @@ def receive(stream: BinaryIO) -> object:
     return pickle.loads(data)  # written by our own child or parent
 
 
+class Pulse:
+    """Tells the parent which file is being read: at once for a new one, else every second."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream, self.path, self.time = stream, "", 0.0
+
+    def __call__(self, path: str) -> None:
+        now = time.monotonic()
+        if path != self.path or now - self.time > EVERY:
+            self.path, self.time = path, now
+            send(self.stream, path)
+
+
 def main() -> None:
     """Serve until the input ends."""
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -52,6 +67,8 @@ def main() -> None:
     asked: queue.SimpleQueue[int] = queue.SimpleQueue()
     get_logger().addHandler(logging.NullHandler())  # the parent names bad files, once
     source = receive(sys.stdin.buffer)
+    if hasattr(source, "progress"):
+        source.progress = Pulse(answers)
     threading.Thread(target=_listen, args=(asked,), daemon=True).start()
     while True:
         index = asked.get()
@@ -72,15 +89,23 @@ def _listen(asked: queue.SimpleQueue[int]) -> None:
             os._exit(0)
 
 
-def _answer(source: object, index: int) -> tuple[object, object, dict[str, str]]:
-    """(sample or None, error or None, the bad files known to this process)."""
+def _answer(source: object, index: int) -> tuple[object, object, dict[str, str], dict]:
+    """(sample or None, error or None, the bad files and the notes known to this process)."""
     try:
         sample, error = source.sample(index), None
     except UserError as caught:
         sample, error = None, caught
     except Exception:
         sample, error = None, RuntimeError(traceback.format_exc())
-    return sample, error, dict(getattr(source, "bad", {}))
+    return sample, error, dict(getattr(source, "bad", {})), _new_notes(source)
+
+
+def _new_notes(source: object) -> dict[str, list[str]]:
+    """The notes on clips since the last answer."""
+    noted = getattr(source, "noted", {})
+    new = dict(noted)
+    noted.clear()
+    return new
 
 
 if __name__ == "__main__":

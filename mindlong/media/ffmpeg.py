@@ -25,7 +25,12 @@ DEMUXERS = (
 ONLY_ITSELF = ("-protocol_whitelist", "file", "-format_whitelist", ",".join(DEMUXERS))
 _TAGS = re.compile(r"^(\[[^\]]*\]\s*)+")
 _VAGUE = (
-    *("Error opening input", "Error opening output", "Error parsing options", "Failed to set value"),
+    *(
+        "Error opening input",
+        "Error opening output",
+        "Error parsing options",
+        "Failed to set value",
+    ),
     *("Conversion failed", "Task finished", "Stream map", "To ignore this"),
 )
 

@@ -16,9 +16,7 @@ _DURATION = re.compile(r"^\[info\]   Duration: (\d+):(\d+):(\d+\.?\d*)")
 _TURN = re.compile(r"^\[info\] +(?:displaymatrix|Display Matrix): rotation of (-?[\d.]+) degrees")
 _ALPHA = re.compile(r"^\[info\] +alpha_mode +: 1")
 _CONFIG = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
-_FRAME = re.compile(
-    r"\bn: *(\d+) pts: *(NOPTS|-?\d+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(.)"
-)
+_FRAME = re.compile(r"\bn: *(\d+) pts: *(NOPTS|-?\d+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(.)")
 
 
 @dataclass

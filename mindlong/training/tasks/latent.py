@@ -69,9 +69,8 @@ class LatentTask:
     def belongs(self) -> list[Any]:
         """What the kept latents depend on beside the autoencoder."""
         data = asdict(self.config.data)
-        return [
-            {key: value for key, value in data.items() if key != "speed" or value}
-        ]  # latents from before the key stay good
+        late = {"speed": [], "alpha_background": "white"}  # latents from before these stay good
+        return [{key: value for key, value in data.items() if late.get(key, ...) != value}]
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
         """Latents, noise, timesteps, token ids (and frames per second) of `samples` (global

@@ -1,0 +1,89 @@
+"""What a training takes of its clips: channels, captions that its encoder holds, embeddings of one
+width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mindlong.data.captions import cut
+from mindlong.utils.errors import UserError
+
+CHANNELS = 3  # of every clip: red, green, blue
+ROOM = 77  # tokens of CLIP's text encoders
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model takes of a clip.
+
+    Attributes:
+        channels: of its input in pixels; None: any, or unknown.
+        captions: "words" for the caption encoder trained with the network, "prompt" for a text
+            encoder with a tokenizer, "" where captions are not used.
+        embeddings: whether `NAME.npy` is used, and `width`, its numbers.
+        longest: tokens that the caption encoder holds, 0: any.
+        overlong: tokens of a prompt that a tokenizer cuts off; None where there is no tokenizer.
+        remedy: keys with which captions would be used.
+        prompts: of the previews.
+    """
+
+    channels: int | None = None
+    captions: str = "prompt"
+    embeddings: bool = False
+    width: int | None = None
+    longest: int = 0
+    overlong: Callable[[str], int] | None = field(default=None, compare=False)
+    remedy: str = ""
+    prompts: tuple[str, ...] = ()
+
+    def problems(self) -> list[str]:
+        """Sentences on what no clip can mend."""
+        found = []
+        if self.channels not in (None, CHANNELS):
+            found.append(
+                f"model.channels is {self.channels}; videos have {CHANNELS} channels: red, green and blue"
+            )
+        for prompt in self.prompts if self.longest else ():
+            needed = cut(prompt, self.longest)[1]
+            if needed > self.longest:
+                found.append(
+                    f"preview.prompts has {prompt!r}, {needed} tokens long; the caption encoder takes "
+                    f"{self.longest}: shorten it, or raise model.text.length"
+                )
+        return found
+
+
+def needs_of(config: Any) -> Needs:
+    """What the training that `config` (a `TrainConfig`) describes takes of its clips."""
+    model, prompts = config.model, tuple(config.preview.prompts)
+    if model.family == "vdm":
+        encoder = model.text.encoder
+        return Needs(
+            model.channels,
+            "words" if encoder == "caption" else "",
+            encoder == "embedding",
+            model.cond_dim if encoder == "embedding" else None,
+            model.text.length if encoder == "caption" else 0,
+            remedy=f"model.text.encoder=caption model.cond_dim={model.cond_dim or 64}",
+            prompts=prompts,
+        )
+    if model.family == "autoencoder_kl":
+        return Needs(model.channels, "")
+    return Needs(overlong=_overlong(config.latents), prompts=prompts)
+
+
+def _overlong(latents: Any) -> Callable[[str], int] | None:
+    """How many tokens of a caption the text encoder's tokenizer cuts off. What is wrong with the
+    files is said by those who need them.
+    """
+    from mindlong.config.load import load_model
+    from mindlong.models.tokenizer import load_tokenizer
+
+    try:
+        length = load_model(latents.text_encoder).spec().length if latents.text_encoder else ROOM
+        return load_tokenizer(latents.tokenizer, length).overlong if latents.tokenizer else None
+    except (UserError, OSError):
+        return None
