@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.media.formats import why_unreadable
-from mindlong.spec.caption import tokens
+from mindlong.networks.caption.spec import tokens
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
 

@@ -80,7 +80,7 @@ def _overlong(latents: Any) -> Callable[[str], int] | None:
     files is said by those who need them.
     """
     from mindlong.config.load import load_model
-    from mindlong.models.tokenizer import load_tokenizer
+    from mindlong.networks.clip.tokenizer import load_tokenizer
 
     try:
         length = load_model(latents.text_encoder).spec().length if latents.text_encoder else ROOM
