@@ -9,6 +9,7 @@ from mindlong.cli.common import guarded, parser
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import Loaded, load
 from mindlong.config.pipelines import function, pipeline
+from mindlong.media.colours import parse_colour, shown_on
 from mindlong.parallel import launch
 from mindlong.utils.lines import opening_lines
 
@@ -21,11 +22,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or make the videos."""
     args = parser("infer.py", __doc__, InferConfig, EXAMPLES).parse_args(argv)
     loaded = load(args.config, args.overrides, InferConfig)
-    if args.dry_run:
-        lines = [loaded.text, *plan(loaded)]
-        if launch.world()[0] == 0:
-            print("\n".join(lines))
-        return 0
+    section = getattr(loaded.values, loaded.values.pipeline, None)
+    with shown_on(parse_colour(getattr(section, "alpha_background", "white"))):
+        return _dry_run(loaded) if args.dry_run else _run(loaded)
+
+
+def _dry_run(loaded: Loaded) -> int:
+    lines = [loaded.text, *plan(loaded)]
+    if launch.world()[0] == 0:
+        print("\n".join(lines))
+    return 0
+
+
+def _run(loaded: Loaded) -> int:
     launch.join()  # before anything imports MindSpore
     from mindlong.cli.infer_run import run
 

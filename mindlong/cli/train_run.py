@@ -11,6 +11,7 @@ from mindlong.config.load import Loaded
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import open_source
 from mindlong.data.needs import needs_of
+from mindlong.media.colours import parse_colour, shown_on
 from mindlong.ops import attention, device
 from mindlong.parallel import launch
 from mindlong.training.tasks import build_task
@@ -37,10 +38,13 @@ def run(loaded: Loaded) -> int:
     run_dir = Path(config.run_dir)
     logger = log.setup(comm.rank, run_dir / "log.txt" if comm.rank == 0 else None)
     logger.info("\n".join(_opening(loaded, comm.size)))
-    needs = needs_of(config)
-    with open_source(config.data, config.train.seed, config.train.workers, needs) as source:
+    data, options = config.data, config.train
+    with (
+        shown_on(parse_colour(data.alpha_background, "data.alpha_background")),
+        open_source(data, options.seed, options.workers, needs_of(config)) as source,
+    ):
         trainer = Trainer(
-            build_task(config, source), config.train, run_dir, comm, config_text=loaded.text
+            build_task(config, source), options, run_dir, comm, config_text=loaded.text
         )
         logger.info("\n".join(trainer.describe()))
         trainer.run()

@@ -12,6 +12,8 @@ from mindlong.config.option import option
 from mindlong.config.sample import SampleOptions
 from mindlong.config.train_options import TrainOptions
 from mindlong.config.tune_options import TuneOptions
+from mindlong.media.colours import parse_colour
+from mindlong.utils.errors import ConfigError
 
 
 def _section(kind: type) -> Any:
@@ -227,6 +229,10 @@ class TrainConfig:
         yield from self.infinet.problems(self)
         yield from self.interpolation.problems(self)
         yield from self.tune.problems(self)
+        try:
+            parse_colour(self.data.alpha_background, "data.alpha_background")
+        except ConfigError as error:
+            yield str(error)
         if self.data.kind == "clips" and not self.data.folder:
             yield "data.folder is empty; data.kind=clips needs a folder of videos"
         if self.diffusion.terminal_mean and not self.diffusion.zero_terminal_snr:

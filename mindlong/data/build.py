@@ -57,9 +57,9 @@ def build_source(options: DataOptions, seed: int, needs: Needs = ANY) -> Source:
 @contextlib.contextmanager
 def open_source(
     options: DataOptions, seed: int, workers: int, needs: Needs = ANY
-) -> Iterator[Source]:
+) -> Iterator[Source | None]:
     """`build_source`, clips decoded ahead by `workers` processes, which end with the context. What
-    the clips have to no purpose is said.
+    the clips have to no purpose is said. None where the training reads no folder of clips.
 
     Raises:
         ConfigError, InputFileError: as `build_source`, and where the model cannot take the clips.
@@ -67,6 +67,9 @@ def open_source(
     from mindlong.data.check import Report, refuse, remarks
 
     refuse(needs, Report())
+    if not needs.clips:  # the task reads its own
+        yield None
+        return
     source = build_source(options, seed, needs)
     if options.kind == "shapes":  # drawn in less time than sending takes
         yield source

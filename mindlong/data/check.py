@@ -19,8 +19,10 @@ import numpy as np
 from mindlong.config.schema import DataOptions
 from mindlong.data.build import ANY, build_source
 from mindlong.data.clips import ClipFolder, several
-from mindlong.data.inspection import Look
+from mindlong.data.inspection import Look, inspect
 from mindlong.data.needs import Needs
+from mindlong.data.nodes import read_index
+from mindlong.media.colours import parse_colour
 from mindlong.utils.errors import ConfigError, UserError
 from mindlong.utils.log import get_logger
 
@@ -46,7 +48,9 @@ def check(data: DataOptions, needs: Needs = ANY, seed: int = 0) -> Report:
         seed: of the training.
     """
     report = Report(needs.problems())
-    if data.kind != "clips":
+    if needs.videos or needs.index:
+        report.problems += _of_files(data, needs)
+    if data.kind != "clips" or not needs.clips:
         return report
     try:
         with _silent():
@@ -73,6 +77,19 @@ def refuse(needs: Needs, found: Report) -> None:
     """Raise ConfigError with the first problem, if there is one."""
     for problem in (*needs.problems(), *found.problems):
         raise ConfigError(problem)
+
+
+def _of_files(data: DataOptions, needs: Needs) -> list[str]:
+    """Why videos that are named one by one cannot be read."""
+    paths = [Path(video) for video in needs.videos]
+    try:
+        if needs.index:
+            path = Path(needs.index)
+            paths += [path.parent / film["video"] for film in read_index(path)[1]]
+        background = parse_colour(data.alpha_background, "data.alpha_background")
+        return [look.reason for look in inspect(paths, background) if look.reason]
+    except UserError as error:
+        return [str(error)]
 
 
 def _of_captions(source: ClipFolder, needs: Needs, report: Report) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +20,15 @@ import cv2
 import numpy as np
 
 from mindlong.data.transforms import covering_size, resize
-from mindlong.media.read import open_reader
+from mindlong.media.colours import Colour
+from mindlong.media.read import VideoReader, open_reader
 from mindlong.media.write import open_writer, safe_name
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
+from mindlong.utils.shown import shown
 
 MOST_OPEN = 16  # overlapping clips are encoded side by side, each by a process of its own
+ROUNDED = 0.0006  # seconds: containers round times to a thousandth
 LEAST_CUT = 18.0  # mean change of a pixel, of 255, below which nothing is a cut
 Notice = Callable[[int], None]
 
@@ -34,7 +39,8 @@ class ChopOptions:
     never made up).
 
     A clip shorter than `length` is kept if it has `least` frames (0: never). `side` is the shorter
-    side in pixels (0: as it is). `kind` is mp4, gif, webm, avi or frames.
+    side in pixels (0: as it is). `kind` is mp4, gif, webm, avi or frames. `background` is seen
+    where the video is transparent (None: white).
     """
 
     length: int = 48
@@ -44,6 +50,7 @@ class ChopOptions:
     fps: float = 0.0
     side: int = 0
     kind: str = "mp4"
+    background: Colour | None = None
 
     def __post_init__(self):
         if self.length < 1 or self.stride < 0 or self.least < 0 or self.fps < 0 or self.side < 0:
@@ -79,36 +86,46 @@ class Survey:
     scenes: tuple[int, ...]
     notes: tuple[str, ...] = ()
     read: int = 0  # frames of the file, before any were left out
+    times: tuple[float, ...] = ()  # of the kept frames, in seconds; () where they are even
 
 
 def survey(path: Path, options: ChopOptions, notice: Notice = lambda n: None) -> Survey:
     """Read `path` to its end; `notice` is called with 1 for every frame. Raises InputFileError if
     it cannot be read.
     """
-    changes, read = [], 0
-
-    def count(frames: int) -> None:
-        nonlocal read
-        read += frames
-        notice(frames)
-
-    with open_reader(path) as reader:
+    changes: list[float] = []
+    times: list[float] = []
+    with open_reader(path, background=options.background, say=False) as reader:
         before = None
-        for frame in _kept(reader, reader.fps, options.fps, count):
+        for time, frame in _kept(reader, options.fps, notice):
             small = cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
             changes.append(0.0 if before is None else float(np.abs(small - before).mean()))
+            times.append(time)
             before = small
-        fps, notes, size = reader.fps, reader.notes, reader.size
-    kept_rate = min(fps, options.fps) if options.fps else fps
-    if options.fps > fps:
-        notes = [
-            *notes,
-            f"it has {fps:g} frames a second; {options.fps:g} cannot be reached by leaving frames out",
-        ]
     cuts = scene_cuts(np.array(changes)) if options.scenes else []
     return Survey(
-        len(changes), kept_rate, _written_size(size, options.side), (0, *cuts), tuple(notes), read
+        len(changes),
+        _kept_rate(reader, len(changes), options.fps),
+        _written_size(reader.size, options.side),
+        (0, *cuts),
+        (*reader.notes, *_unreachable(reader.fps, options.fps)),
+        reader.count,
+        tuple(times) if reader.variable_rate else (),
     )
+
+
+def _kept_rate(reader: VideoReader, kept: int, fps: float) -> float:
+    """Frames a second of the kept frames: the rate asked for, or what keeps the length of an uneven
+    video.
+    """
+    if not fps or kept == reader.count:
+        return reader.fps
+    return kept * reader.fps / reader.count if reader.variable_rate else fps
+
+
+def _unreachable(native: float, fps: float) -> tuple[str, ...]:
+    said = f"it has {native:g} frames a second; {fps:g} cannot be reached by leaving frames out"
+    return (said,) if fps > native else ()
 
 
 def scene_cuts(changes: np.ndarray) -> list[int]:
@@ -152,19 +169,43 @@ def _kept_piece(start: int, end: int, first: int, options: ChopOptions) -> bool:
     return bool(options.least) and end - start >= options.least and not overlapping
 
 
-def names(path: Path, pieces: Sequence[Piece], options: ChopOptions) -> list[str]:
-    """File (or, for `frames`, folder) names of the pieces."""
+def stem_of(path: Path) -> str:
+    """What a video is called: a file's name without suffix, a folder's whole name."""
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def names(name: str, pieces: Sequence[Piece], options: ChopOptions) -> list[str]:
+    """File (or, for `frames`, folder) names of the pieces of a video whose clips are to be called
+    `name`.
+    """
     suffix = "" if options.kind == "frames" else f".{options.kind}"
-    return [f"{safe_name(path.stem)}_{i:05d}{suffix}" for i in range(len(pieces))]
+    return [f"{name}_{i:05d}{suffix}" for i in range(len(pieces))]
+
+
+def outputs(name: str, pieces: Sequence[Piece], options: ChopOptions, captioned: bool) -> list[str]:
+    """Everything that `write_pieces` writes: clips, their captions, the table."""
+    clips = names(name, pieces, options)
+    captions = [caption_name(clip) for clip in clips] if captioned else []
+    return [*clips, *captions, f"{name}_clips.csv"]
+
+
+def caption_name(clip: str) -> str:
+    """The name of the file with the caption of a clip."""
+    return Path(clip).stem + ".txt"
 
 
 def refuse_existing(folder: Path, wanted: Sequence[str]) -> None:
-    """Raise UserError if one of the files to be written is there already."""
+    """Raise UserError if one of the files to be written is there already, or is named twice."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{shown(folder)} is no folder; give another --out")
     for name in wanted:
-        if (folder / name).exists():
+        if os.path.lexists(folder / name):
             raise UserError(
-                f"{folder / name} exists, and nothing is overwritten; give another --out or remove it"
+                f"{shown(folder / name)} exists, and nothing is overwritten; give another --out or remove it"
             )
+    twice = [name for name, count in Counter(w.casefold() for w in wanted).items() if count > 1]
+    if twice:
+        raise ConfigError(f"two files would be called {twice[0]!r}; chop into different folders")
 
 
 def write_pieces(
@@ -175,15 +216,19 @@ def write_pieces(
     options: ChopOptions,
     caption: str = "",
     notice: Notice = lambda n: None,
+    name: str = "",
 ) -> list[Path]:
     """Write the pieces of `path` to `folder`, beside them their captions and a table
     `<name>_clips.csv`; returns the clips.
 
+    Args:
+        name: what the clips are called; empty: as the video.
+
     Raises UserError if a file exists, InputFileError if the video changed since the survey.
     """
-    targets = [folder / name for name in names(path, pieces, options)]
-    table = folder / f"{safe_name(path.stem)}_clips.csv"
-    refuse_existing(folder, [t.name for t in targets] + [table.name])
+    name = name or safe_name(stem_of(path))
+    targets = [folder / clip for clip in names(name, pieces, options)]
+    refuse_existing(folder, outputs(name, pieces, options, bool(caption)))
     folder.mkdir(parents=True, exist_ok=True)
     begin = {p.first: [] for p in pieces}
     for piece, target in zip(pieces, targets, strict=True):
@@ -192,8 +237,8 @@ def write_pieces(
         _stream(path, found, begin, options, stack, notice)
     if caption:
         for target in targets:
-            write_text(target.with_name(target.stem + ".txt"), caption + "\n")
-    write_text(table, _table(pieces, targets, found))
+            write_text(target.with_name(caption_name(target.name)), caption + "\n")
+    write_text(folder / f"{name}_clips.csv", _table(pieces, targets, found))
     return targets
 
 
@@ -209,8 +254,8 @@ def _stream(
     last.
     """
     running: list[tuple[Piece, contextlib.ExitStack, object]] = []
-    with open_reader(path) as reader:
-        for number, frame in enumerate(_kept(reader, reader.fps, options.fps, notice)):
+    with open_reader(path, background=options.background, say=False) as reader:
+        for number, (_, frame) in enumerate(_kept(reader, options.fps, notice)):
             for piece, target in begin.get(number, ()):
                 mine = stack.enter_context(contextlib.ExitStack())
                 running.append((piece, mine, mine.enter_context(open_writer(target, found.fps))))
@@ -223,17 +268,21 @@ def _stream(
             running = [r for r in running if r[0].end > number + 1]
         if running:
             raise InputFileError(
-                f"{path} ends before frame {running[0][0].end}; it has changed since it was surveyed"
+                f"{shown(path)} ends before frame {running[0][0].end}; it has changed since it was surveyed"
             )
 
 
-def _kept(frames, native: float, fps: float, notice: Notice) -> Iterator[np.ndarray]:
-    """The frames that remain at `fps`: of each 1/fps seconds the first."""
-    share = min(fps / native, 1.0) if fps else 1.0
-    for number, frame in enumerate(frames):
+def _kept(reader: VideoReader, fps: float, notice: Notice) -> Iterator[tuple[float, np.ndarray]]:
+    """When it is shown, and the frame, of those that remain at `fps`: of each 1/fps seconds the
+    first.
+    """
+    part = -1
+    for number, frame in enumerate(reader):
         notice(1)
-        if number == 0 or int(number * share + 1e-9) > int((number - 1) * share + 1e-9):
-            yield frame
+        time = reader.clock.time(number)
+        before, part = part, int((time + ROUNDED) * fps) if fps else number
+        if part > before:
+            yield time, frame
 
 
 def _written_size(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -245,6 +294,6 @@ def _table(pieces: Sequence[Piece], targets: Sequence[Path], found: Survey) -> s
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["clip", "scene", "first_frame", "frames", "start_s"])
     for piece, target in zip(pieces, targets, strict=True):
-        start = f"{piece.first / found.fps:.3f}"
+        start = f"{found.times[piece.first] if found.times else piece.first / found.fps:.3f}"
         rows.writerow([target.name, piece.scene, piece.first, piece.end - piece.first, start])
     return text.getvalue()

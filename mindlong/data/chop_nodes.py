@@ -16,9 +16,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from mindlong.data.nodes import node_count, node_frames
+from mindlong.data.captions import read_caption, sidecar
+from mindlong.data.nodes import node_count, node_frames, read_index
 from mindlong.utils import atomic
-from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.errors import ConfigError, InputFileError, UserError
+from mindlong.utils.shown import shown
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,13 @@ def index_of(
         starts = starts_of(film.frames, lengths)
         if not starts:
             short.append(
-                f"{film.path} has {film.frames} frames; {needed} are needed, so it is left out"
+                f"{shown(film.path)} has {film.frames} frames; {needed} are needed, so it is left out"
             )
             continue
         listed.append(
             {
                 "video": os.path.relpath(film.path, beside),
-                "caption": _caption(film.path),
+                "caption": read_caption(film.path),
                 "nodes": list(_nodes(starts, lengths, _node_captions(film.path))),
             }
         )
@@ -73,7 +75,20 @@ def index_of(
 
 def write_index(path: Path, index: dict[str, Any]) -> None:
     """Write the index; the same films give the same bytes, so a second run changes nothing."""
+    refuse_foreign(path)
     atomic.write_text(path, json.dumps(index, indent=None, separators=(",", ":")) + "\n")
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise UserError where `path` is anything but an index, which may be made anew."""
+    if not os.path.lexists(path):
+        return
+    try:
+        read_index(path)
+    except InputFileError:
+        raise UserError(
+            f"{shown(path)} exists and is no index of nodes; nothing is overwritten, give another --index"
+        ) from None
 
 
 def _nodes(starts: range, lengths: Sequence[int], captions: dict[str, str]):
@@ -90,13 +105,8 @@ def _nodes(starts: range, lengths: Sequence[int], captions: dict[str, str]):
                 yield entry | ({"caption": caption} if caption else {})
 
 
-def _caption(film: Path) -> str:
-    text = film.with_suffix(".txt")
-    return text.read_text(encoding="utf-8").strip() if text.is_file() else ""
-
-
 def _node_captions(film: Path) -> dict[str, str]:
-    path = film.with_suffix(".nodes.json")
+    path = sidecar(film, ".nodes.json")
     if not path.is_file():
         return {}
     try:
@@ -104,7 +114,7 @@ def _node_captions(film: Path) -> dict[str, str]:
             str(key): str(value)
             for key, value in json.loads(path.read_text(encoding="utf-8")).items()
         }
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputFileError(
-            f"{path} is no table of captions such as {{'1/3': 'a dog runs'}} ({error})"
+            f"{shown(path)} is no table of captions such as {{'1/3': 'a dog runs'}} ({error})"
         ) from None

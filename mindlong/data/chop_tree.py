@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mindlong.media.colours import Colour
 from mindlong.media.read import open_reader
 from mindlong.media.write import open_writer, safe_name
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
+from mindlong.utils.shown import shown
 
 
 @dataclass(frozen=True)
@@ -69,25 +71,43 @@ def write_tree(
     kind: str = "mp4",
     caption: str = "",
     notice: Callable[[int], None] = lambda n: None,
+    name: str = "",
+    fps: float = 0.0,
+    background: Colour | None = None,
 ) -> list[Path]:
-    """Write the clips to out/STEM/scenario_0, beside each its caption (an empty file without one);
+    """Write the clips to out/NAME/scenario_0, beside each its caption (an empty file without one);
     returns the clips.
+
+    Args:
+        name: empty: as the film. fps: of the clips; 0: as the film's header has it.
 
     Raises:
         InputFileError: too short, or unreadable. UserError: the folder has files already; nothing
             is overwritten.
     """
-    root = out / safe_name(film.stem) / "scenario_0"
-    if root.exists() and any(root.iterdir()):
-        raise UserError(
-            f"{root} exists, and nothing is overwritten; give another --out or remove it"
-        )
+    root = root_of(out, name or safe_name(film.stem))
     clips = plan_tree(frames, length)
-    with contextlib.ExitStack() as stack, open_reader(film) as reader:
-        _stream(reader, reader.fps, root, clips, kind, stack, notice)
+    with (
+        contextlib.ExitStack() as stack,
+        open_reader(film, background=background, say=False) as reader,
+    ):
+        _stream(reader, fps or reader.fps, root, clips, kind, stack, notice)
     for clip in clips:
         write_text(root / clip.place.with_suffix(".txt"), caption + "\n" if caption else "")
     return [root / clip.place.with_suffix(f".{kind}") for clip in clips]
+
+
+def root_of(out: Path, name: str) -> Path:
+    """Where the tree of a film goes. Raises UserError where something is there already."""
+    root = out / name / "scenario_0"
+    for folder in (out, out / name):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{shown(folder)} is no folder; give another --out")
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UserError(
+            f"{shown(root)} exists, and nothing is overwritten; give another --out or remove it"
+        )
+    return root
 
 
 def _stream(

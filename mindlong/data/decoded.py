@@ -57,7 +57,11 @@ class Decoder:
         """(len(numbers), H, W, 3) uint8; raises InputFileError if the file breaks before the last
         of them.
         """
-        self.length(path)
+        count, _ = self.length(path)
+        if numbers.max() >= count:
+            raise InputFileError(
+                f"{shown(path)} has {count} frames; frame {numbers.max()} is asked for"
+            )
         whole = self._kept.get(str(path))
         if whole is None and self._fits[str(path)]:
             whole = self._read_all(path)
@@ -69,7 +73,7 @@ class Decoder:
     def _read_all(self, path: Path) -> np.ndarray | None:
         """Count, and keep what is read if it is not too much."""
         kept, count = [], 0
-        with open_reader(path, background=self.background) as reader:
+        with open_reader(path, background=self.background, say=False) as reader:
             size = self._size(reader)
             most = self.room // 4 // (3 * size[0] * size[1])
             for frame in self._heard(reader):
@@ -90,7 +94,7 @@ class Decoder:
 
     def _read_some(self, path: Path, numbers: np.ndarray) -> np.ndarray:
         wanted, found = set(numbers.tolist()), {}
-        with open_reader(path, background=self.background) as reader:
+        with open_reader(path, background=self.background, say=False) as reader:
             size = self._size(reader)
             for number, frame in enumerate(self._heard(reader)):
                 if number in wanted:

@@ -77,7 +77,7 @@ def look_at(path: Path, background: Colour, width: int | None = None) -> Look:
     file.
     """
     try:
-        with open_reader(path, background=background) as reader:
+        with open_reader(path, background=background, say=False) as reader:
             next(iter(reader))
             size, frames, notes = reader.size, reader.promised, tuple(reader.said)
         caption, embedding = read_caption(path), read_embedding(path, width)

@@ -28,6 +28,7 @@ class Needs:
         overlong: tokens of a prompt that a tokenizer cuts off; None where there is no tokenizer.
         remedy: keys with which captions would be used.
         prompts: of the previews.
+        clips: whether data.folder is read; else `videos`, files named one by one, or an `index`.
     """
 
     channels: int | None = None
@@ -38,6 +39,9 @@ class Needs:
     overlong: Callable[[str], int] | None = field(default=None, compare=False)
     remedy: str = ""
     prompts: tuple[str, ...] = ()
+    clips: bool = True
+    videos: tuple[str, ...] = ()
+    index: str = ""
 
     def problems(self) -> list[str]:
         """Sentences on what no clip can mend."""
@@ -72,7 +76,13 @@ def needs_of(config: Any) -> Needs:
         )
     if model.family == "autoencoder_kl":
         return Needs(model.channels, "")
-    return Needs(overlong=_overlong(config.latents), prompts=prompts)
+    return Needs(
+        overlong=_overlong(config.latents),
+        prompts=prompts,
+        clips=not (config.infinet.index or config.tune.wanted),
+        videos=tuple(video for video, _ in config.tune.pairs()),
+        index=config.infinet.index,
+    )
 
 
 def _overlong(latents: Any) -> Callable[[str], int] | None:

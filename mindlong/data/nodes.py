@@ -20,6 +20,7 @@ from mindlong.data.source import Sample, Source
 from mindlong.data.transforms import crop
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.rng import generator
+from mindlong.utils.shown import shown
 
 
 def node_frames(lengths: Sequence[int], level: int, node: int) -> range:
@@ -147,6 +148,8 @@ def read_index(path: Path) -> tuple[list[int], list[dict]]:
         content = json.loads(path.read_text(encoding="utf-8"))
         lengths, films = [int(n) for n in content["lengths"]], list(content["films"])
         for film in films:
+            if not isinstance(film["video"], str):
+                raise ValueError(f"{film['video']!r} is no path of a video")
             for node in film["nodes"]:
                 if len(node["frames"]) != lengths[node["level"]]:
                     raise ValueError(
@@ -154,7 +157,7 @@ def read_index(path: Path) -> tuple[list[int], list[dict]]:
                     )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputFileError(
-            f"{path} is no index of nodes ({error!r}); tools/chop_video.py --index makes one"
+            f"{shown(path)} is no index of nodes ({shown(repr(error))}); tools/chop_video.py --index makes one"
         ) from None
     if not films:
         raise InputFileError(f"{path} lists no film")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from contextvars import ContextVar
 
 import numpy as np
 from PIL import ImageColor
@@ -17,7 +16,7 @@ from mindlong.utils.errors import ConfigError
 
 Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
-_chosen: ContextVar[Colour] = ContextVar("alpha background", default=WHITE)
+_chosen: list[Colour] = [WHITE]  # the last counts, in all threads
 
 
 def parse_colour(text: str, key: str = "alpha_background") -> Colour:
@@ -36,17 +35,17 @@ def parse_colour(text: str, key: str = "alpha_background") -> Colour:
 
 def background() -> Colour:
     """The colour that is shown through where nobody names another."""
-    return _chosen.get()
+    return _chosen[-1]
 
 
 @contextlib.contextmanager
 def shown_on(colour: Colour) -> Iterator[None]:
     """Inside, transparent parts are shown on `colour`."""
-    token = _chosen.set(colour)
+    _chosen.append(colour)
     try:
         yield
     finally:
-        _chosen.reset(token)
+        _chosen.pop()
 
 
 def named(colour: Colour) -> str:

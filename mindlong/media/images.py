@@ -8,6 +8,7 @@ transparent parts shown on a colour, turned as the camera noted.
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from mindlong.media import colours
 from mindlong.media.formats import IMAGE_SUFFIXES, head_of, webp_size
 from mindlong.media.limits import LIMITS, Limits, check_side
 from mindlong.utils.errors import InputFileError, UserError
+from mindlong.utils.log import once
 from mindlong.utils.shown import shown
 
 FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "TIFF", "GIF")  # none that runs other programs
@@ -39,10 +41,13 @@ class Still:
 def read_image(
     path: str | Path, limits: Limits = LIMITS, background: colours.Colour | None = None
 ) -> np.ndarray:
-    """A picture as uint8 (H, W, 3). Raises InputFileError where it is missing, no picture, damaged
-    or too large.
+    """A picture as uint8 (H, W, 3); what is done to it is logged, once. Raises InputFileError where
+    it is missing, no picture, damaged or too large.
     """
-    return read_still(Path(path), limits, background).frame
+    still = read_still(Path(path), limits, background)
+    for note in still.notes:
+        once(f"{shown(path)}: {note}", logging.WARNING)
+    return still.frame
 
 
 def read_still(
@@ -50,7 +55,7 @@ def read_still(
 ) -> Still:
     """As `read_image`, with notes."""
     check_head(path, limits)
-    with decoding(path, "an image"), Image.open(path, formats=FORMATS) as image:
+    with decoding(path, "a picture"), Image.open(path, formats=FORMATS) as image:
         check_side(path, (image.height, image.width), limits)
         return _still(image, colours.background() if background is None else background)
 
@@ -60,7 +65,7 @@ def image_size(path: Path, limits: Limits = LIMITS) -> tuple[int, int]:
     InputFileError.
     """
     check_head(path, limits)
-    with decoding(path, "an image"), Image.open(path, formats=FORMATS) as image:
+    with decoding(path, "a picture"), Image.open(path, formats=FORMATS) as image:
         check_side(path, (image.height, image.width), limits)
         size = image.height, image.width
         return size[::-1] if image.getexif().get(TURNED, 1) in (5, 6, 7, 8) else size

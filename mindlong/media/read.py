@@ -10,6 +10,7 @@ Axes: F frames, H, W pixels, C channels.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from mindlong.media.images import read_image
 from mindlong.media.limits import LIMITS, Limits, check_side
 from mindlong.media.reader import VideoReader
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.log import once
 from mindlong.utils.shown import shown
 
 __all__ = [
@@ -100,13 +102,17 @@ def probe(path: str | Path, limits: Limits = LIMITS) -> VideoInfo:
 
 @contextlib.contextmanager
 def open_reader(
-    path: str | Path, limits: Limits = LIMITS, background: colours.Colour | None = None
+    path: str | Path,
+    limits: Limits = LIMITS,
+    background: colours.Colour | None = None,
+    say: bool = True,
 ) -> Iterator[VideoReader]:
     """A streaming reader: `with open_reader(path) as r: for frame_HWC in r: ...`.
 
     Args:
         background: what shows where the video is transparent; None: what
             `mindlong.media.colours.shown_on` has chosen, white without it.
+        say: log the reader's notes at the end, each once for a file; else the caller says them.
 
     Raises:
         InputFileError: as it meets trouble.
@@ -118,6 +124,8 @@ def open_reader(
         check_side(path, reader.size, limits)
         reader._frames = reader.guarded(limits, reader._frames)
         yield reader
+        for note in reader.notes if say else ():
+            once(f"{shown(path)}: {note}", logging.WARNING)
 
 
 def _opened(

@@ -50,8 +50,8 @@ def setup(rank: int = 0, file: Path | None = None) -> logging.Logger:
 _said: set[str] = set()
 
 
-def once(message: str) -> None:
+def once(message: str, level: int = logging.INFO) -> None:
     """Log `message` the first time it is asked for in this process."""
     if message not in _said:
         _said.add(message)
-        get_logger().info(message)
+        get_logger().log(level, "%s", message)

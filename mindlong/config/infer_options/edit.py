@@ -19,6 +19,9 @@ class EditOptions:
     """
 
     video: str = option("", "the video to edit (a file or a folder of frames)")
+    alpha_background: str = option(
+        "white", "the colour seen where what is given is transparent: a name, or '#rrggbb'"
+    )
     start: int = option(0, "its first frame", minimum=0)
     stride: int = option(1, "take every stride-th frame", minimum=1)
     fit: str = option(

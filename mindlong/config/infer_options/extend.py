@@ -18,6 +18,9 @@ class ExtendOptions:
 
     video: str = option("", "continue this video (a file or a folder of frames)")
     images: list[str] = option([], "continue these pictures, often one; all of one size")
+    alpha_background: str = option(
+        "white", "the colour seen where what is given is transparent: a name, or '#rrggbb'"
+    )
     run: int = option(
         0, "frames that the network makes or holds at a time; 0: as trained", minimum=0
     )

@@ -71,6 +71,9 @@ class HierarchicalOptions:
     first: str = option("", "a picture that the video starts with")
     last: str = option("", "a picture that the video ends with")
     video: str = option("", "a video that is continued; its last frames are the first key frames")
+    alpha_background: str = option(
+        "white", "the colour seen where what is given is transparent: a name, or '#rrggbb'"
+    )
     extend: str = option(
         "after", "the new frames come after the video or before it", choices=("after", "before")
     )

@@ -30,6 +30,9 @@ class InterpolateOptions:
     )
     video: str = option("", "raise the frame rate of this video (a file or a folder of frames)")
     images: list[str] = option([], "key frames as pictures, in order; all of one size")
+    alpha_background: str = option(
+        "white", "the colour seen where what is given is transparent: a name, or '#rrggbb'"
+    )
     key_latents: str = option(
         "",
         "key frames as latents: an npz with latents (channels, key frames, height, width), such as "

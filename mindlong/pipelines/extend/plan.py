@@ -48,7 +48,7 @@ def work_of(config: Any) -> Work:
     inside = o.given == "inside" or (
         o.given == "auto" and not (trained and trained.interpolation.first_frame)
     )
-    video = from_video(o.video) if o.video else None
+    video = from_video(o.video, uneven="even") if o.video else None
     given = _last(video, o.overlap) if video else _pictures(o)
     plan = plan_extension(
         len(given), o.run or _run(trained, inside), o.overlap, len(given) + config.frames, inside

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mindlong.data.flow import check_alike
-from mindlong.media.read import IMAGE_SUFFIXES, open_reader
+from mindlong.media.read import open_reader, read_image
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.log import get_logger
+from mindlong.utils.shown import shown
 
 Open = Callable[[], AbstractContextManager[Iterator[np.ndarray]]]
 
@@ -87,28 +88,31 @@ def from_video(path: str | Path, max_frames: int = 0, uneven: str = "refuse") ->
         InputFileError: no video, fewer than two frames, or a variable frame rate.
     """
     path, count, variable = Path(path), 0, False
-    with open_reader(path) as reader:
+    with open_reader(path, say=False) as reader:
         for _ in reader:
             count += 1
             if count == max_frames:
                 break
         variable, notes = reader.variable_rate, tuple(reader.notes)
+        fps = reader.fps
     if count < 2:
-        raise InputFileError(f"{path} has {count} frame; interpolation needs at least 2 key frames")
+        raise InputFileError(
+            f"{shown(path)} has {count} frame; interpolation needs at least 2 key frames"
+        )
     if variable and uneven == "refuse":
         said = next((n for n in notes if "ms" in n), "its frames are not evenly spaced")
         raise InputFileError(
-            f"{path} has a variable frame rate: {said.split(';')[0]}. Frames in between would come at the wrong "
+            f"{shown(path)} has a variable frame rate: {said.split(';')[0]}. Frames in between would come at the wrong "
             "times; convert it to a constant rate, or give interpolate.uneven=even to take them as even"
         )
-    return KeyFrames(
-        count, reader.size, reader.fps, str(path), lambda: _video(path, count), path, notes
-    )
+    for note in notes:
+        get_logger().warning("%s: %s", shown(path), note)
+    return KeyFrames(count, reader.size, fps, shown(path), lambda: _video(path, count), path, notes)
 
 
 @contextlib.contextmanager
 def _video(path: Path, count: int) -> Iterator[Iterator[np.ndarray]]:
-    with open_reader(path) as reader:
+    with open_reader(path, say=False) as reader:
         yield (frame for _, frame in zip(range(count), reader, strict=False))
 
 
@@ -136,17 +140,3 @@ def from_images(paths: Sequence[str | Path]) -> KeyFrames:
         f"{len(paths)} pictures",
         lambda: contextlib.nullcontext(map(read_image, paths)),
     )
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """A picture as uint8 (H, W, 3). Raises InputFileError."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputFileError(f"{path} does not exist")
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputFileError(
-            f"{path} cannot be decoded as a picture ({', '.join(IMAGE_SUFFIXES)}): {error}"
-        ) from error

@@ -51,8 +51,6 @@ UNRELATED = (
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config, work = session.config, work_of(session.config)
-    for note in work.source.notes if work.source else ():
-        session.log.warning("%s: %s", work.source.where, note)
     comm = getattr(session, "comm", None) or SerialComm()
     videos = (
         [_filled(session, work)]
