@@ -31,11 +31,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from mindlong.checkpoints.files import open_weights, write_safetensors  # noqa: E402
 from mindlong.checkpoints.lazy import Lazy  # noqa: E402
 from mindlong.checkpoints.torch_writer import write_torch  # noqa: E402
+from mindlong.networks import table  # noqa: E402
+from mindlong.networks.clip import text_names as clip_names
 from mindlong.networks.clip import text_spec as clip_text
 from mindlong.networks.names import Entry  # noqa: E402
-from mindlong.networks.registry import kinds_of  # noqa: E402
 from mindlong.networks.unet import names as unet_names
 from mindlong.networks.unet.families import FAMILIES, family  # noqa: E402
+from mindlong.networks.vae import names as vae_names
 from mindlong.networks.vae import spec as vae
 
 CONVERT = """
@@ -79,12 +81,12 @@ def weights(args: argparse.Namespace) -> None:
     first_stage = vae.VaeSpec()
     parts = {
         "unet": (args.family, spec, unet_names.names(spec)),
-        "vae": ("autoencoder_kl", first_stage, vae.names(first_stage)),
-        "text_encoder": ("clip_text", tower, clip_text.names(tower)),
+        "vae": ("autoencoder_kl", first_stage, vae_names.names(first_stage)),
+        "text_encoder": ("clip_text", tower, clip_names.names(tower)),
     }
     for part, (name, sizes, entries) in parts.items():
         write_safetensors(where / f"{part}.safetensors", random_arrays(entries, False, f"{part}."))
-        (where / f"{part}.yaml").write_text(yaml.safe_dump(kinds_of(name, part)[0].section(sizes)))
+        (where / f"{part}.yaml").write_text(yaml.safe_dump(table.get(name).section(sizes)))
     letters = byte_letters()
     tokens = [*letters, *(letter + WORD_END for letter in letters), START, END]
     (where / "tokenizer").mkdir(exist_ok=True)
@@ -158,7 +160,7 @@ def video(args: argparse.Namespace) -> None:
     model.encode_text(["a cat", ""])
     model.release("text_encoder")
     say("both prompts encoded")
-    say(f"UNet of {sum(p.size for p in model.unet.get_parameters()):,} numbers filled")
+    say(f"UNet of {sum(p.size for p in model.network.get_parameters()):,} numbers filled")
     pipeline = TextToVideo(
         model, SampleOptions(steps=args.steps, guidance=args.guidance), two_passes=True
     )
@@ -166,7 +168,7 @@ def video(args: argparse.Namespace) -> None:
     latents = pipeline.latents(
         clips, start, lambda step, total, x0: say(f"step {step} of {total}")
     )[0]
-    model.release("unet")
+    model.release("network")
     for number, _ in enumerate(model.decode(latents)):
         say(f"frame {number + 1} of {args.frames} decoded")
 

@@ -47,7 +47,8 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
     from mindlong.networks.init import initialise
     from mindlong.networks.unet.cell import UNet
     from mindlong.networks.unet.families import family
-    from mindlong.networks.unet.sharded import ShardedUNet
+    from mindlong.networks.unet.sharded_cell import ShardedUNet
+    from mindlong.networks.unet.traffic import sites
     from mindlong.ops import device
     from mindlong.parallel import halo, volume
     from mindlong.parallel.sync import Traffic
@@ -70,7 +71,7 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
         video.predict(x, t, context, fps)
         seconds.append(time.perf_counter() - clock)
         passing.append(traffic.seconds - waited)
-    planned = volume.rank_bytes(spec, layout, video.meeting.held, number, (side, side))
+    planned = volume.rank_bytes(sites(spec, (side, side)), layout, video.meeting.held, number)
     found = {
         "seconds": statistics.median(seconds),
         "passing": statistics.median(passing),

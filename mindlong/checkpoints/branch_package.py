@@ -30,7 +30,8 @@ def package_branch(trained: Trained, run: Path, out: Path, dtype: str) -> list[P
         raise InputFileError(
             f"{run} trained its UNet from nothing; a branch is shared with the base that it belongs to"
         )
-    base = read_part(open_weights(locate(config.latents.unet_weights)), "unet", config.model.family)
+    weights = open_weights(locate(config.latents.unet_weights))
+    base = read_part(weights, "network", config.model.family)
     arrays = {
         name.removeprefix("unet."): np.asarray(a, np.float32)
         for name, a in trained.arrays.items()

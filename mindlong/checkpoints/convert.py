@@ -17,10 +17,12 @@ from mindlong.checkpoints.lazy import Lazy, as_lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.report import Report, compare
 from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.networks.kind import BESIDE, Kind, is_ignored, under
+from mindlong.config.section import spec_of
+from mindlong.networks.format import BESIDE, Format, is_ignored, under
 from mindlong.networks.names import Entry, by_source, our_array, source_array
-from mindlong.networks.registry import Hit, kinds_of
-from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.networks.network import Network
+from mindlong.networks.table import Match
+from mindlong.utils.errors import InputFileError
 
 Shape = tuple[int, ...]
 
@@ -30,8 +32,8 @@ class Plan:
     """A conversion that has been worked out and not yet done.
 
     Attributes:
-        hit: which network it is and why.
-        kind: the network and the naming on the other side.
+        match: which network it is and why.
+        format: the network and the naming on the other side.
         spec: its sizes.
         report: which tensors are mapped, missing, left over, misshaped.
         arrays: name on the other side -> tensor still to be read.
@@ -40,8 +42,8 @@ class Plan:
         notes: remarks for the user.
     """
 
-    hit: Hit
-    kind: Kind
+    match: Match
+    format: Format
     spec: Any
     report: Report
     arrays: dict[str, Lazy]
@@ -53,23 +55,23 @@ class Plan:
         if not self.report.fits:
             lines = "\n".join(self.report.lines())
             raise InputFileError(
-                f"{what} is not a whole {self.hit.kind.title}: {lines}\n"
+                f"{what} is not a whole {self.match.format.title}: {lines}\n"
                 "--allow_partial 'PATTERN' lets names pass that may be missing or left over"
             )
 
 
 def to_ours(
     weights: WeightFile,
-    hit: Hit,
+    match: Match,
     *,
-    wishes: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     spec: Any = None,
     allow: Sequence[str] = (),
 ) -> Plan:
     """Plan the way from an original's file to our names (without the part before them).
 
     Args:
-        wishes: fields of the spec that rule over what the shapes and the config.json beside them
+        overrides: fields of the spec that rule over what the shapes and the config.json beside them
             say.
         spec: the whole spec, where it is known already.
         allow: patterns of source keys that may be missing or left over.
@@ -77,64 +79,81 @@ def to_ours(
     Raises:
         InputFileError: a version that is not supported, or tied tensors that differ.
     """
-    if hit.based:
-        return _from_base(weights, hit, wishes, spec, allow)
+    if match.based:
+        return _from_base(weights, match, overrides, spec, allow)
     shapes = {name: weights.shape(name) for name in weights}
-    spec, notes = (spec, ()) if spec is not None else _inferred(weights, hit, shapes, wishes or {})
-    entries = _with_present_tie(hit.kind.named(hit.prefix, spec), shapes)
+    spec, notes = (
+        (spec, ()) if spec is not None else _inferred(weights, match, shapes, overrides or {})
+    )
+    entries = _with_present_tie(match.format.named(match.prefix, spec), shapes)
     shapes, axes = _without_idle_axes(entries, shapes)
-    given = {hit.prefix + key: value for key, value in hit.kind.defaults(spec).items()}
-    report, beside = _report(hit, entries, shapes, given, allow)
+    given = {match.prefix + key: value for key, value in match.format.defaults(spec).items()}
+    report, beside = _report(match, entries, shapes, given, allow)
     mapped = set(report.mapped)
     arrays = {
         e.ours: _ours(weights, e, given) for e in entries if e.source in mapped or e.source in given
     }
     return Plan(
-        hit, hit.kind, spec, report, arrays, beside, (*notes, *axes, *_tie_notes(weights, entries))
+        match,
+        match.format,
+        spec,
+        report,
+        arrays,
+        beside,
+        (*notes, *axes, *_tie_notes(weights, entries)),
     )
 
 
 def _inferred(
-    weights: WeightFile, hit: Hit, shapes: Mapping[str, Shape], wishes: Mapping[str, Any]
+    weights: WeightFile, match: Match, shapes: Mapping[str, Shape], overrides: Mapping[str, Any]
 ) -> tuple[Any, tuple[str, ...]]:
-    wishes = {**hit.kind.config(weights.config_of(hit.prefix)), **wishes}
+    overrides = {**match.format.config(weights.config_of(match.prefix)), **overrides}
     try:
-        inferred = hit.kind.infer(under(shapes, hit.prefix), wishes)
+        inferred = match.format.infer(under(shapes, match.prefix), overrides)
     except InputFileError as error:
         raise InputFileError(f"{weights.path}: {error}") from None
     return inferred.spec, inferred.notes
 
 
 def _from_base(
-    weights: WeightFile, hit: Hit, wishes: Mapping[str, Any] | None, spec: Any, allow: Sequence[str]
+    weights: WeightFile,
+    match: Match,
+    overrides: Mapping[str, Any] | None,
+    spec: Any,
+    allow: Sequence[str],
 ) -> Plan:
     """The tensors that a network starts from, out of a file of its base family; the others start
     fresh.
     """
-    wanted = hit.based
-    inner = replace(hit, based=None)
+    wanted = match.based
+    inner = replace(match, based=None)
     if spec is None:
-        plain = to_ours(weights, inner, wishes=wishes, allow=allow)
-        spec = wanted.from_section(
+        plain = to_ours(weights, inner, overrides=overrides, allow=allow)
+        spec = spec_of(
             wanted.section(plain.spec)
         )  # what differs from the published sizes of `wanted`
     else:
-        plain = to_ours(
-            weights, inner, spec=hit.kind.from_section(hit.kind.section(spec)), allow=allow
-        )
+        plain = to_ours(weights, inner, spec=spec_of(match.network.section(spec)), allow=allow)
     arrays, fresh = started(wanted, spec, plain.arrays)
     note = f"{len(fresh)} tensors of {wanted.family} are not in such a file and start fresh, for instance {fresh[0]}"
     return replace(
-        plain, hit=hit, kind=wanted, spec=spec, arrays=arrays, notes=(*plain.notes, note)
+        plain,
+        match=match,
+        format=wanted.formats[0],
+        spec=spec,
+        arrays=arrays,
+        notes=(*plain.notes, note),
     )
 
 
-def started(wanted: Kind, spec: Any, base: Mapping[str, Lazy]) -> tuple[dict[str, Lazy], list[str]]:
+def started(
+    wanted: Network, spec: Any, base: Mapping[str, Lazy]
+) -> tuple[dict[str, Lazy], list[str]]:
     """What a network takes over from one of its base family, both under our names, and the names
     that start fresh.
     """
     arrays, fresh = {}, []
-    for entry in wanted.entries(spec):
+    for entry in wanted.formats[0].entries(spec):
         name = wanted.base_name(entry.ours)
         if name is None:
             fresh.append(entry.ours)
@@ -177,7 +196,7 @@ def _trimmed(shape: Shape) -> Shape:
 
 
 def _report(
-    hit: Hit,
+    match: Match,
     entries: list[Entry],
     shapes: Mapping[str, Shape],
     given: Mapping[str, Any],
@@ -186,7 +205,9 @@ def _report(
     needed = {e.source: e.source_shape for e in entries}
     ties = {tie for e in entries for tie in e.ties}
     beside = {
-        name for name in shapes if name not in needed and name not in ties and _is_beside(name, hit)
+        name
+        for name in shapes
+        if name not in needed and name not in ties and _is_beside(name, match)
     }
     found = {
         name: shape for name, shape in shapes.items() if name not in ties and name not in beside
@@ -195,12 +216,12 @@ def _report(
     return compare({n: s for n, s in needed.items() if n not in absent}, found, allow), len(beside)
 
 
-def _is_beside(name: str, hit: Hit) -> bool:
+def _is_beside(name: str, match: Match) -> bool:
     """True for what is no part of the network: buffers, a trainer's own things, another copy or
     another network.
     """
-    return is_ignored(name, (*hit.kind.ignored, *hit.ignored, *BESIDE)) or name.startswith(
-        hit.others
+    return is_ignored(name, (*match.format.ignored, *match.ignored, *BESIDE)) or name.startswith(
+        match.others
     )
 
 
@@ -229,10 +250,10 @@ def _tie_notes(weights: WeightFile, entries: list[Entry]) -> list[str]:
 
 def to_original(
     arrays: Mapping[str, np.ndarray | Lazy],
-    hit: Hit,
+    match: Match,
     spec: Any,
     *,
-    kind: Kind | None = None,
+    form: Format | None = None,
     target: str | None = None,
     dtype: str | None = None,
     allow: Sequence[str] = (),
@@ -240,19 +261,19 @@ def to_original(
     """Plan the way from our names to an original's.
 
     Args:
-        arrays: our names, each behind `hit.prefix`; an open WeightFile is read tensor by tensor.
-        kind: the naming wanted; None: that of `hit`.
-        target: what stands before the source keys; None: the kind's own.
+        arrays: our names, each behind `match.prefix`; an open WeightFile is read tensor by tensor.
+        form: the naming wanted; None: that of `match`.
+        target: what stands before the source keys; None: the naming's own.
         dtype: floating tensors are cast to it; None keeps each as it is.
         allow: patterns of our names that may be missing or left over.
     """
-    kind, prefix = kind or hit.kind, hit.prefix
-    names = [name for name in arrays if not (hit.others and name.startswith(hit.others))]
+    form, prefix = form or match.format, match.prefix
+    names = [name for name in arrays if not (match.others and name.startswith(match.others))]
     lazies = {
         name: arrays.lazy(name) if isinstance(arrays, WeightFile) else as_lazy(arrays[name])
         for name in names
     }
-    entries = kind.named(kind.prefix if target is None else target, spec)
+    entries = form.named(form.prefix if target is None else target, spec)
     report = compare(
         {prefix + e.ours: e.our_shape for e in entries},
         {n: a.shape for n, a in lazies.items()},
@@ -263,7 +284,7 @@ def to_original(
         if all(prefix + e.ours in mapped for e in group):
             lazy = _source(group, {e.ours: lazies[prefix + e.ours] for e in group}, dtype)
             tree |= dict.fromkeys((source, *group[0].ties), lazy)
-    return Plan(hit, kind, spec, report, tree, len(arrays) - len(lazies))
+    return Plan(match, form, spec, report, tree, len(arrays) - len(lazies))
 
 
 def _source(group: list[Entry], parts: Mapping[str, Lazy], dtype: str | None) -> Lazy:
@@ -282,40 +303,38 @@ def _source(group: list[Entry], parts: Mapping[str, Lazy], dtype: str | None) ->
 
 def our_weights(
     weights: WeightFile,
-    kind_of: tuple[str, str],
+    network: tuple[str, str],
     entries: Sequence[Entry],
     which: str | None = None,
     allow: Sequence[str] = (),
-    wishes: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> dict[str, Lazy]:
     """The tensors of one network under our names, from a file of ours or of the original, whichever
     it is.
 
     Args:
-        kind_of: (family, part).
+        network: its (family, part).
         entries: what the network needs, from its spec; only their `ours` and `our_shape` matter.
         allow: patterns of our names that may be missing or left over; a network that starts from
             another family's weights takes them where the fresh tensors are let pass.
-        wishes: fields of the spec that the shapes do not tell and that change no shape.
+        overrides: fields of the spec that the shapes do not tell and that change no shape.
 
     Raises:
         InputFileError: not such a file, or it does not fit the entries.
         ConfigError: an unknown family or part.
     """
-    if not kinds_of(*kind_of):
-        raise ConfigError(f"there is no {kind_of[1]!r} of the family {kind_of[0]!r}")
-    hit = recognise(weights, which, *kind_of)[0]
-    if hit.ours:
+    match = recognise(weights, which, *network)[0]
+    if match.ours:
         held = {
-            name.removeprefix(hit.prefix): weights.lazy(name)
+            name.removeprefix(match.prefix): weights.lazy(name)
             for name in weights
-            if name.startswith(hit.prefix)
+            if name.startswith(match.prefix)
         }
-        if hit.based:
-            started = {e.ours: hit.based.base_name(e.ours) for e in entries}
+        if match.based:
+            started = {e.ours: match.based.base_name(e.ours) for e in entries}
             held = {ours: held[name] for ours, name in started.items() if name in held}
     else:
-        plan = to_ours(weights, hit, wishes=wishes)
+        plan = to_ours(weights, match, overrides=overrides)
         plan.check(str(weights.path))
         held = plan.arrays
     report = compare(

@@ -11,30 +11,28 @@ from typing import Any
 
 from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.faults import CorruptCheckpoint
-from mindlong.checkpoints.folders import PARTS
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.load import read_yaml
-from mindlong.networks.registry import KINDS
+from mindlong.networks import table
 from mindlong.utils.errors import ConfigError
 
 MODEL, SOURCE = "mindlong_model", "mindlong_source"  # in the metadata of converted files
 
 
 def model_of(plans: Sequence[Plan]) -> dict[str, Any]:
-    """The sizes of converted networks: the UNet's keys at the top, other parts under their
-    names.
+    """The sizes of converted networks: the keys of what denoises at the top, other parts under
+    their names.
     """
     found: dict[str, Any] = {}
     for plan in plans:
-        found |= (
-            section_of(plan) if plan.kind.part == "unet" else {plan.kind.part: section_of(plan)}
-        )
+        top = plan.format.network.role == "network"
+        found |= section_of(plan) if top else {plan.format.part: section_of(plan)}
     return found
 
 
 def section_of(plan: Plan) -> dict[str, Any]:
     """The `model` section of one network, as a configuration has it."""
-    return plan.kind.section(plan.spec)
+    return plan.format.network.section(plan.spec)
 
 
 def source_of(
@@ -43,14 +41,14 @@ def source_of(
     """For each part what an export needs to give back the original's file, and remarks."""
     found, remarks = {}, []
     for plan in plans:
-        kind = plan.hit.kind
-        facts, notes = kind.facts(weights, plan.hit.prefix)
+        form = plan.match.format
+        facts, notes = form.facts(weights, plan.match.prefix)
         prefix = (
-            plan.hit.prefix.removeprefix(f"{kind.part}.")
+            plan.match.prefix.removeprefix(f"{form.part}.")
             if weights.path.is_dir()
-            else plan.hit.prefix
+            else plan.match.prefix
         )
-        found[kind.part] = {"layout": kind.layout, "prefix": prefix, **facts}
+        found[form.part] = {"layout": form.layout, "prefix": prefix, **facts}
         remarks += notes
     return found, remarks
 
@@ -72,11 +70,12 @@ def read_model(weights: WeightFile, model: str | None) -> dict[str, Any]:
     where = weights.path.absolute()
     beside = {
         part: read_yaml(where / f"{part}.yaml")
-        for part in PARTS
+        for part in table.parts()
         if (where / f"{part}.yaml").is_file()
     }
     if beside:
-        return {**beside.pop("unet", {}), **beside}
+        top = [part for part in beside if table.role_of(part) == "network"]
+        return {**(beside.pop(top[0]) if top else {}), **beside}
     if MODEL in weights.metadata:
         return _table(weights, MODEL)
     for path in (
@@ -108,8 +107,9 @@ def read_source(weights: WeightFile) -> dict[str, dict[str, str]]:
 
 def part_of(model: Mapping[str, Any], part: str, where: str) -> Mapping[str, Any]:
     """The keys of one part. Raises ConfigError where the description does not have it."""
-    if any(kind.part == part and kind.family == model.get("family") for kind in KINDS):
-        return {key: value for key, value in model.items() if key not in PARTS}
+    family, parts = model.get("family"), table.parts()
+    if family in table.families() and table.get(family).part == part:
+        return {key: value for key, value in model.items() if key not in parts}
     if isinstance(model.get(part), Mapping):
         return model[part]
     raise ConfigError(f"the description of {where} has no {part!r}; give --model YAML that has")

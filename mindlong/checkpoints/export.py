@@ -6,61 +6,51 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.files import write_safetensors, write_torch
-from mindlong.checkpoints.folders import MODELSCOPE
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.networks import hf_config
-from mindlong.networks.kind import Kind
-from mindlong.networks.registry import kinds_of
+from mindlong.networks import table
+from mindlong.networks.customs import layout_for
+from mindlong.networks.format import Format
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
-CUSTOMS = {  # a whole pipeline's naming -> that of its parts; two where the text tower decides
-    "diffusers": {"unet": "diffusers", "vae": "diffusers", "text_encoder": "transformers"},
-    "modelscope": {"unet": "modelscope", "vae": "ldm", "text_encoder": "open_clip"},
-    "lvdm": {"unet": "lvdm", "vae": "ldm", "text_encoder": "open_clip"},
-    "ldm": {"unet": "ldm", "vae": "ldm", "text_encoder": "transformers"},
-}
-_TOGETHER = {
-    "ldm": "first_stage_model.",
-    "transformers": "cond_stage_model.transformer.text_model.",
-    "open_clip": "cond_stage_model.model.",
-    "lvdm": "model.diffusion_model.",
-}
 _WRAPPER = "state_dict."
 
 
-def naming(family: str, part: str, wanted: str | None, source: Mapping[str, str]) -> Kind:
-    """The kind that names the tensors of an export: as wanted, as the source's, or the usual one.
+def naming(family: str, part: str, wanted: str | None, source: Mapping[str, str]) -> Format:
+    """How the tensors of an export are named: as wanted, as in the source, or the usual way.
 
     Raises:
         ConfigError: the family has no such naming.
     """
-    kinds = {kind.layout: kind for kind in kinds_of(family, part)}
-    if not kinds:
+    network = table.get(family)
+    if part not in (network.part, network.role):
         raise ConfigError(f"there is no {part!r} of the family {family!r}")
+    formats = {form.layout: form for form in network.formats}
     if wanted is None:
-        return kinds.get(source.get("layout", ""), next(iter(kinds.values())))
-    layout = wanted if wanted in kinds else CUSTOMS.get(wanted, {}).get(part)
-    if layout not in kinds:
+        return formats.get(source.get("layout", ""), network.formats[0])
+    layout = wanted if wanted in formats else layout_for(wanted, network.role)
+    if layout not in formats:
         raise ConfigError(
-            f"--layout is {wanted!r}, which a {family} {part} does not have.{did_you_mean(wanted, kinds)}"
+            f"--layout is {wanted!r}, which a {family} {part} does not have.{did_you_mean(wanted, formats)}"
         )
-    return kinds[layout]
+    return formats[layout]
 
 
-def beginning(kind: Kind, source: Mapping[str, str], together: bool) -> str:
+def beginning(form: Format, source: Mapping[str, str], together: bool) -> str:
     """What stands before the source keys of a part in one file; `together`: with other parts."""
-    if source.get("layout") == kind.layout and "prefix" in source and not source.get("form"):
+    if source.get("layout") == form.layout and "prefix" in source and not source.get("form"):
         return source["prefix"]
-    return _TOGETHER.get(kind.layout, kind.prefix or f"{kind.part}.") if together else kind.prefix
+    if not together:
+        return form.prefix
+    return form.together or form.prefix or f"{form.part}."
 
 
 def write_file(
@@ -69,7 +59,7 @@ def write_file(
     """One file, PyTorch's or safetensors by its suffix."""
     tree: dict[str, Any] = {}
     for plan in plans:
-        tree |= plan.kind.pack(plan.arrays, source.get(plan.kind.part, {}))
+        tree |= plan.format.pack(plan.arrays, source.get(plan.format.part, {}))
     if path.suffix in TORCH_SUFFIXES:
         write_torch(path, _wrapped(tree))
     else:
@@ -78,29 +68,49 @@ def write_file(
 
 
 def write_folder(folder: Path, plans: Sequence[Plan], weights: WeightFile) -> list[Path]:
-    """A folder of parts: diffusers', or the three files of ModelScope where the UNet has their
-    names.
+    """A folder of parts: diffusers', or the original's plain files where it has such a folder and
+    the network its names.
     """
-    layouts = {plan.kind.part: plan.kind.layout for plan in plans}
-    if layouts.get("unet") in ("modelscope", "lvdm", "ldm"):
-        return _write_modelscope(folder, plans)
-    written = []
-    for plan in plans:
-        file = (
-            "model.safetensors"
-            if plan.kind.part == "text_encoder"
-            else "diffusion_pytorch_model.safetensors"
-        )
-        written += [folder / plan.kind.part / file, folder / plan.kind.part / "config.json"]
-        write_safetensors(written[-2], plan.arrays)
-        atomic.write_text(written[-1], _text(_config(plan)))
+    network = next((plan.format for plan in plans if plan.format.network.denoiser), None)
+    if network is not None and network.file:
+        return _write_files(folder, plans)
+    written = [path for plan in plans for path in _write_part(folder, plan)]
     written += copy_beside(weights, folder)
-    parts = [*layouts, *dict.fromkeys(name.split("/")[0] for name in weights.beside)]
-    family = next((plan.kind.family for plan in plans if plan.kind.part == "unet"), None)
-    if family:
+    if network is not None and network.network.hub is not None:
         written.append(folder / "model_index.json")
-        atomic.write_text(written[-1], _text(hf_config.pipeline_index(family, parts)))
+        beside = dict.fromkeys(name.split("/")[0] for name in weights.beside)
+        atomic.write_text(written[-1], _text(_index(plans, beside)))
     return written
+
+
+def _write_part(folder: Path, plan: Plan) -> list[Path]:
+    network = plan.format.network
+    hub = network.hub
+    if hub is None:
+        raise ConfigError(
+            f"{network.family} has no form in a folder of parts; name a file as --dst, not a folder"
+        )
+    inside = folder / (hub.folder or network.part)
+    write_safetensors(inside / hub.file, plan.arrays)
+    atomic.write_text(inside / "config.json", _text(hub.config(plan.spec)))
+    return [inside / hub.file, inside / "config.json"]
+
+
+def _index(plans: Sequence[Plan], beside: Iterable[str]) -> dict[str, Any]:
+    """The model_index.json of a folder with all parts."""
+    networks = [plan.format.network for plan in plans]
+    whole = next(network.hub for network in networks if network.denoiser)
+    tokenizers = [n.hub.tokenizer for n in networks if n.hub.tokenizer] or ["CLIPTokenizer"]
+    others = {
+        "tokenizer": ["transformers", tokenizers[0]],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+    }
+    return {
+        "_class_name": whole.pipeline,
+        **{n.hub.folder or n.part: [n.hub.library, n.hub.name] for n in networks},
+        **{name: others[name] for name in beside},
+        **whole.index,
+    }
 
 
 def copy_beside(weights: WeightFile, folder: Path) -> list[Path]:
@@ -113,24 +123,13 @@ def copy_beside(weights: WeightFile, folder: Path) -> list[Path]:
     return written
 
 
-def _write_modelscope(folder: Path, plans: Sequence[Plan]) -> list[Path]:
+def _write_files(folder: Path, plans: Sequence[Plan]) -> list[Path]:
     written = []
     for plan in plans:
-        written.append(folder / MODELSCOPE[plan.kind.part])
-        write_torch(
-            written[-1], {"state_dict": plan.arrays} if plan.kind.part == "vae" else plan.arrays
-        )
+        form = plan.format
+        written.append(folder / (form.file or f"{form.part}.pth"))
+        write_torch(written[-1], {form.table: plan.arrays} if form.table else plan.arrays)
     return written
-
-
-def _config(plan: Plan) -> dict[str, Any]:
-    if plan.kind.part == "unet":
-        return hf_config.unet_config(plan.kind.family, plan.spec)
-    return (
-        hf_config.vae_config(plan.spec)
-        if plan.kind.part == "vae"
-        else hf_config.text_config(plan.spec)
-    )
 
 
 def _text(config: Mapping[str, Any]) -> str:

@@ -12,21 +12,11 @@ from typing import Any
 
 from mindlong.checkpoints import manifest, store
 from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.networks import table
 from mindlong.utils.errors import InputFileError
 
-PARTS = ("unet", "vae", "text_encoder")
-MODELSCOPE = {
-    "unet": "text2video_pytorch_model.pth",
-    "vae": "VQGAN_autoencoder.pth",
-    "text_encoder": "open_clip_pytorch_model.bin",
-}
-BESIDE = (
-    "tokenizer/vocab.json",
-    "tokenizer/merges.txt",
-    "tokenizer/tokenizer_config.json",
-    "tokenizer/special_tokens_map.json",
-    "scheduler/scheduler_config.json",
-)
+SCHEDULER = "scheduler/scheduler_config.json"
+_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json")
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
 MAX_CONFIG = 1 << 20  # bytes
 _ONE_NETWORK = (
@@ -65,24 +55,45 @@ def config_beside(path: Path) -> dict[str, Any]:
 
 
 def parts_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The parts of a whole pipeline: ours, a diffusers folder, or ModelScope's three files."""
+    """The parts of a whole pipeline: ours, a diffusers folder, or an original's plain files."""
     if (folder / manifest.NAME).is_file():
         return
-    for part in PARTS:
-        ours, theirs, third = (
-            folder / f"{part}.safetensors",
-            folder / part,
-            folder / MODELSCOPE[part],
-        )
+    index, plain = (folder / "model_index.json").is_file(), _plain_files(folder)
+    for part in table.parts():
+        ours = folder / f"{part}.safetensors"
+        theirs = [folder / name for name in _folders_of(part) if (folder / name).is_dir()]
         if ours.is_file():
             yield part, ours
-        elif (
-            theirs.is_dir()
-            and (folder / "model_index.json").is_file() | (theirs / "config.json").is_file()
-        ):
-            yield part, theirs
-        elif third.is_file() and (folder / MODELSCOPE["unet"]).is_file():
-            yield part, third
+        elif theirs and (index or (theirs[0] / "config.json").is_file()):
+            yield part, theirs[0]
+        elif part in plain:
+            yield part, plain[part]
+
+
+def _folders_of(part: str) -> list[str]:
+    """How the folder of a part is called in diffusers' layout."""
+    hubs = [network.hub for network in table.networks() if network.part == part and network.hub]
+    return list(dict.fromkeys(hub.folder or part for hub in hubs))
+
+
+def _plain_files(folder: Path) -> dict[str, Path]:
+    """Part -> file, where an original has each network as one plain file; nothing without the one
+    that denoises.
+    """
+    networks = [(network, form) for network in table.networks() for form in network.formats]
+    found = {
+        network.part: folder / form.file
+        for network, form in networks
+        if form.file and (folder / form.file).is_file()
+    }
+    return found if any(table.role_of(part) == "network" for part in found) else {}
+
+
+def _carried() -> list[str]:
+    """Files of a pipeline's folder that belong to its weights and hold none."""
+    text = [name for network in table.networks("text_encoder") for name in network.text.files]
+    names = dict.fromkeys((*text, *_TOKENIZER))
+    return [*(f"tokenizer/{name}" for name in names), SCHEDULER]
 
 
 def _merged(folder: Path, parts: dict[str, WeightFile]) -> WeightFile:
@@ -93,7 +104,7 @@ def _merged(folder: Path, parts: dict[str, WeightFile]) -> WeightFile:
         configs |= {beginning + key: config for key, config in weights.configs.items()}
         metadata |= {beginning + name: value for name, value in weights.metadata.items()}
         notes += weights.notes
-    beside = {name: folder / name for name in BESIDE if (folder / name).is_file()}
+    beside = {name: folder / name for name in _carried() if (folder / name).is_file()}
     kinds = ", ".join(f"{part} {weights.kind}" for part, weights in parts.items())
     return WeightFile(
         folder, f"a pipeline ({kinds})", rows, metadata, tuple(notes), configs, beside

@@ -21,7 +21,7 @@ from mindlong.checkpoints.recognise import with_others
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.checkpoints.zip_layout import read_layout, read_record
 from mindlong.networks import strangers
-from mindlong.networks.registry import Hit, find
+from mindlong.networks.table import Match, find
 from mindlong.utils.errors import ConfigError, InputFileError
 
 RUNS_PROGRAMS = frozenset(
@@ -132,24 +132,24 @@ def _about(weights: WeightFile) -> Iterator[str]:
 
 
 def _networks(weights: WeightFile) -> Iterator[str]:
-    hits = find(weights.names())
-    if not hits:
+    matches = find(weights.names())
+    if not matches:
         yield f"network    {strangers.describe(weights)}"
-    for hit in hits:
-        yield f"network    {hit.reason}"
-        yield from _sizes(weights, hit)
+    for match in matches:
+        yield f"network    {match.reason}"
+        yield from _sizes(weights, match)
 
 
-def _sizes(weights: WeightFile, hit: Hit) -> Iterator[str]:
+def _sizes(weights: WeightFile, match: Match) -> Iterator[str]:
     """The sizes read off the shapes, and whether every tensor is there."""
-    if hit.ours:
+    if match.ours:
         return
     try:
-        plan = to_ours(weights, with_others(hit, find(weights.names())))
+        plan = to_ours(weights, with_others(match, find(weights.names(), extras=True)))
     except (InputFileError, ConfigError) as error:
         yield f"           {error}"
         return
-    shown = {k: v for k, v in plan.kind.section(plan.spec).items() if k != "family"}
+    shown = {k: v for k, v in plan.format.network.section(plan.spec).items() if k != "family"}
     yield f"           {shown or 'the published sizes'}"
     yield from (f"           {line}" for line in (*plan.report.lines(4), *plan.notes))
 

@@ -15,21 +15,15 @@ from typing import Any
 
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of, locate
-from mindlong.checkpoints.folders import parts_in
+from mindlong.checkpoints.folders import SCHEDULER, parts_in
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.schema import TrainConfig
 from mindlong.diffusion import schedules
-from mindlong.diffusion.scheduler_config import Noising, read, usual
+from mindlong.diffusion.scheduler_config import Noising, read
 from mindlong.utils.errors import ConfigError, InputFileError
-
-SIZES = {
-    "videocrafter2": (16, 320, 512),
-    "modelscope": (16, 256, 256),
-}  # frames, height, width as published
-SIZE = (16, 512, 512)  # of Stable Diffusion's relatives
-SCHEDULER = "scheduler/scheduler_config.json"
+from mindlong.utils.log import once
 
 
 @dataclass(frozen=True)
@@ -38,15 +32,15 @@ class LatentParts:
 
     Attributes:
         where: what `weights` meant.
-        unet, vae, text_encoder: networks with their specs.
+        network, vae, text_encoder: networks with their specs.
         tokenizer: a folder or a file of a tokenizer.
-        noising: the process that the UNet was trained on.
+        noising: the process that the network was trained on.
         size: frames, height and width (pixels) that the network is used at where the user says
             nothing.
     """
 
     where: Path
-    unet: Part
+    network: Part
     vae: Part
     text_encoder: Part
     tokenizer: Path
@@ -58,7 +52,7 @@ class LatentParts:
         return {
             name: part.size()
             for name, part in (
-                ("unet", self.unet),
+                (self.network.network.part, self.network),
                 ("vae", self.vae),
                 ("text encoder", self.text_encoder),
             )
@@ -75,26 +69,27 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     """
     where = locate(weights)
     held, run = open_weights(where), _run(where)
-    unet = read_part(held, "unet", options.family or None)
+    network = _latent(read_part(held, "network", options.family or None), where)
     if options.reads:
-        unet = replace(unet, spec=_reading(unet.spec, options.reads))
+        network = replace(network, spec=_reading(network, options.reads))
     vae = _other("vae", options.vae, held, run.latents.vae if run else "")
     if run and run.latents.scaling:
         vae = replace(vae, spec=replace(vae.spec, scaling=run.latents.scaling))
     text = _text(options.text_encoder, held, run)
-    if text.spec.width != unet.spec.context_dim:
+    denoiser = network.network.denoiser
+    if text.spec.width != denoiser.width(network.spec):
         raise ConfigError(
-            f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the UNet wants "
-            f"{unet.spec.context_dim}; latent.text_encoder can name another"
+            f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the {network.network.part} "
+            f"wants {denoiser.width(network.spec)}; latent.text_encoder can name another"
         )
-    size = (run.data.frames, *run.data.size) if run else SIZES.get(unet.family, SIZE)
+    size = (run.data.frames, *run.data.size) if run else denoiser.size
     return LatentParts(
         where,
-        unet,
+        network,
         vae,
         text,
-        _tokenizer(held, options, run),
-        _noising(held, unet, options, run),
+        _tokenizer(held, text, options, run),
+        _noising(held, network, options, run),
         size,
     )
 
@@ -115,7 +110,20 @@ def _run(where: Path) -> TrainConfig | None:
     return config if config.latents.vae else None
 
 
-def _reading(spec: Any, reads: dict[str, str]) -> Any:
+def _latent(part: Part, where: Path) -> Part:
+    if part.network.denoiser.space != "latent":
+        raise ConfigError(
+            f"{where} is {part.network.about}, which makes videos in pixels; this pipeline needs one in latents"
+        )
+    return part
+
+
+def _reading(part: Part, reads: dict[str, str]) -> Any:
+    spec = part.spec
+    if not hasattr(spec, "reading"):
+        raise ConfigError(
+            f"latent.reads: {part.network.about} has no attentions that can be told which frames to read"
+        )
     for branch, policy in reads.items():
         spec = spec.reading(branch, policy)
     return spec
@@ -172,34 +180,45 @@ def _trained_with(held: WeightFile, run: TrainConfig | None) -> Part:
     return replace(given, arrays=own or given.arrays)
 
 
-def _tokenizer(held: WeightFile, options: LatentModelOptions, run: TrainConfig | None) -> Path:
+def _tokenizer(
+    held: WeightFile, text: Part, options: LatentModelOptions, run: TrainConfig | None
+) -> Path:
+    files = text.network.text.files
     if options.tokenizer:
         return Path(options.tokenizer)
-    if "tokenizer/vocab.json" in held.beside:
-        return held.beside["tokenizer/vocab.json"].parent
+    for name in files:
+        if f"tokenizer/{name}" in held.beside:
+            return held.beside[f"tokenizer/{name}"].parent
     if run and run.latents.tokenizer:
         return Path(run.latents.tokenizer)
     raise InputFileError(
-        f"{held.path} has no tokenizer; name a folder with vocab.json and merges.txt with latent.tokenizer"
+        f"{held.path} has no tokenizer; name a folder with {' and '.join(files)} with latent.tokenizer"
     )
 
 
 def _noising(
-    held: WeightFile, unet: Part, options: LatentModelOptions, run: TrainConfig | None
+    held: WeightFile, network: Part, options: LatentModelOptions, run: TrainConfig | None
 ) -> Noising:
-    path = Path(options.scheduler) if options.scheduler else held.beside.get(SCHEDULER)
+    denoiser, facts = network.network.denoiser, network.facts
+    beside = None if denoiser.owns_noising else held.beside.get(SCHEDULER)
+    path = Path(options.scheduler) if options.scheduler else beside
     if path is not None:
         found = read(_json(path / "scheduler_config.json" if path.is_dir() else path), str(path))
+        source = str(path)
     elif run:
         found = Noising(schedules.of_options(run.diffusion), run.diffusion.prediction)
+        source = "the training's configuration"
     else:
-        found = usual(unet.family)
-    if options.dynamic_scale == "on" or (
-        options.dynamic_scale == "auto" and unet.family == "videocrafter2"
-    ):
-        found = found.with_dynamic_scale()
-    elif options.dynamic_scale == "off":
+        found = denoiser.noising(network.spec, facts)
+        source = f"as published for {network.family}"
+    once(f"the noising process: {source}")
+    scale = denoiser.signal_scale(network.spec, facts)
+    if options.dynamic_scale == "on" and scale is None:
+        scale = schedules.videocrafter_scale()
+    if options.dynamic_scale == "off":
         found = replace(found, schedule=replace(found.schedule, signal_scale=None))
+    elif scale is not None:
+        found = replace(found, schedule=found.schedule.with_signal_scale(scale))
     return replace(found, prediction=options.prediction or found.prediction)
 
 

@@ -23,7 +23,8 @@ from mindlong.checkpoints.find import Trained, locate
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.load import load_model
 from mindlong.config.schema import TrainConfig
-from mindlong.networks.registry import kinds_of
+from mindlong.networks import table
+from mindlong.networks.network import Network
 from mindlong.utils import atomic
 
 PREDICTIONS = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
@@ -39,19 +40,18 @@ def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = 
         run: its folder, for config.yaml, metrics.csv and loss.png.
         own_vae: write the autoencoder too; without it the folder's config.yaml says where it is.
     """
-    config = trained.config
+    config, entry = trained.config, table.get(trained.config.model.family)
+    text, text_spec = _text(config)
     parts = {
-        "unet": (config.model.family, config.model.spec(), _under(trained.arrays, "unet")),
-        "text_encoder": ("clip_text", _text_spec(config), _under(trained.arrays, "text_encoder")),
+        entry.part: (entry, config.model.spec(), _under(trained.arrays, entry.part)),
+        text.part: (text, text_spec, _under(trained.arrays, text.part)),
     }
     parts |= {"vae": _vae(config)} if own_vae else {}
-    sections = {
-        part: kinds_of(family, part)[0].section(spec) for part, (family, spec, _) in parts.items()
-    }
+    sections = {part: network.section(spec) for part, (network, spec, _) in parts.items()}
     model = {
-        **sections["unet"],
-        **{part: section for part, section in sections.items() if part != "unet"},
-    }  # unet at the top
+        **sections[entry.part],
+        **{part: section for part, section in sections.items() if part != entry.part},
+    }  # what denoises at the top
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for part, (_, _, arrays) in parts.items():
@@ -67,7 +67,7 @@ def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = 
             out / f"{part}.yaml",
             head + yaml.safe_dump(sections[part], sort_keys=False, default_flow_style=None),
         )
-    _beside(config, out)
+    _beside(config, text, out)
     for name in RECORDS:
         shutil.copyfile(run / name, out / name)
     return written
@@ -81,26 +81,29 @@ def _under(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, np.ndarray]
     }
 
 
-def _vae(config: TrainConfig) -> tuple[str, Any, dict[str, np.ndarray]]:
+def _vae(config: TrainConfig) -> tuple[Network, Any, dict[str, np.ndarray]]:
     part = read_part(open_weights(locate(config.latents.vae)), "vae")
     scaling = config.latents.scaling or part.spec.scaling
     return (
-        part.family,
+        part.network,
         replace(part.spec, scaling=scaling),
         {name: lazy.read() for name, lazy in part.arrays.items()},
     )
 
 
-def _text_spec(config: TrainConfig) -> Any:
+def _text(config: TrainConfig) -> tuple[Network, Any]:
     if config.latents.text_weights:
-        return read_part(open_weights(locate(config.latents.text_weights)), "text_encoder").spec
-    return load_model(config.latents.text_encoder).spec()
+        part = read_part(open_weights(locate(config.latents.text_weights)), "text_encoder")
+        return part.network, part.spec
+    section = load_model(config.latents.text_encoder)
+    return table.get(section.family), section.spec()
 
 
-def _beside(config: TrainConfig, out: Path) -> None:
+def _beside(config: TrainConfig, text: Network, out: Path) -> None:
     """Tokenizer and noising process, in diffusers' form."""
     (out / "tokenizer").mkdir(exist_ok=True)
-    for name in ("vocab.json", "merges.txt"):
+    held = [name for name in text.text.files if (Path(config.latents.tokenizer) / name).is_file()]
+    for name in held:
         source, target = Path(config.latents.tokenizer) / name, out / "tokenizer" / name
         if not (target.exists() and target.samefile(source)):
             shutil.copyfile(source, target)

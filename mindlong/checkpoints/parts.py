@@ -5,7 +5,7 @@ whatever naming it lies there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -13,17 +13,30 @@ from mindlong.checkpoints import convert, description
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.config.section import spec_of
+from mindlong.networks.network import Network
 
 
 @dataclass(frozen=True)
 class Part:
-    """A network that can be built: its family, its frozen spec, and its tensors under our names,
-    still to be read.
+    """A network that can be built.
+
+    Attributes:
+        network: its entry in the table.
+        spec: frozen.
+        arrays: its tensors under our names, still to be read.
+        facts: what its file says beside them (`Format.facts`).
     """
 
-    family: str
+    network: Network
     spec: Any
     arrays: dict[str, Lazy]
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def family(self) -> str:
+        """The name of the network's family."""
+        return self.network.family
 
     def size(self) -> int:
         """How many numbers there are."""
@@ -34,33 +47,36 @@ def read_part(
     weights: WeightFile,
     part: str,
     family: str | None = None,
-    wishes: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Part:
-    """The network `part` (unet, vae, text_encoder) of an open file.
+    """The network `part` of an open file: a role (network, vae, text_encoder, ...) or what our
+    files call it (unet).
 
     Args:
         family: where the tensors alone do not tell, or to start one family from the weights of
             another.
 
-        wishes: keys of its model section that rule over what the file says.
+        overrides: keys of its model section that rule over what the file says.
 
     Raises:
         InputFileError: the file holds no such network, or a damaged one. ConfigError: nothing says
             its sizes.
     """
-    hit = recognise(weights, None, family, part)[0]
-    if not hit.ours:
-        plan = convert.to_ours(weights, hit, wishes=wishes)
+    match = recognise(weights, None, family, part)[0]
+    if not match.ours:
+        plan = convert.to_ours(weights, match, overrides=overrides)
         plan.check(str(weights.path))
-        return Part(plan.kind.family, plan.spec, plan.arrays)
-    section = description.part_of(description.read_model(weights, None), part, str(weights.path))
-    spec = hit.kind.from_section({**section, **(wishes or {})})
+        facts, _ = match.format.facts(weights, match.prefix)
+        return Part(plan.format.network, plan.spec, plan.arrays, facts)
+    name, model = match.network.part, description.read_model(weights, None)
+    section = {**description.part_of(model, name, str(weights.path)), **(overrides or {})}
+    spec, facts = spec_of(section), description.read_source(weights).get(name, {})
     held = {
-        name.removeprefix(hit.prefix): weights.lazy(name)
+        name.removeprefix(match.prefix): weights.lazy(name)
         for name in weights
-        if name.startswith(hit.prefix)
+        if name.startswith(match.prefix)
     }
-    if hit.based:
-        spec = hit.based.from_section(hit.based.section(spec))
-        return Part(hit.based.family, spec, convert.started(hit.based, spec, held)[0])
-    return Part(hit.kind.family, spec, held)
+    if match.based:
+        spec = spec_of(match.based.section(spec))
+        return Part(match.based, spec, convert.started(match.based, spec, held)[0], facts)
+    return Part(match.network, spec, held, facts)

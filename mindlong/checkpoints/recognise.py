@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.networks import strangers
-from mindlong.networks.registry import Hit, find, kinds_of
+from mindlong.networks import strangers, table
+from mindlong.networks.table import Match, find
 from mindlong.utils.errors import ConfigError, InputFileError
 
 AVERAGES = ("ema", "model_ema", "unet_ema")  # what trainers call the averaged weights
@@ -18,14 +18,14 @@ def recognise(
     which: str | None = None,
     family: str | None = None,
     part: str | None = None,
-) -> list[Hit]:
+) -> list[Match]:
     """The networks in a file, one for each part.
 
     Args:
         which: "ema" or "model" where a trainer's file holds both; None takes the averages where
             there are some.
         family, part: only these. A family that starts from another's weights finds those too
-            (`Hit.based`).
+            (`Match.based`).
 
     Raises:
         InputFileError: no known network (the sentence says what the file seems to be), or not the
@@ -35,52 +35,57 @@ def recognise(
     known = find(weights.names())
     if not known:
         raise InputFileError(f"{weights.path}: {strangers.describe(weights)}")
-    hits = find(weights.names(), family, part) if family or part else known
-    if family and not any(hit.kind.family == family for hit in hits):
-        hits = [*_bases(known, family, part), *hits]
-    if not hits:
+    matches = find(weights.names(), family, part) if family or part else known
+    if family and not any(match.network.family == family for match in matches):
+        matches = [*_bases(known, family, part), *matches]
+    if not matches:
         wanted = " ".join(word for word in (family, part) if word)
         raise InputFileError(
-            f"{weights.path}: holds no {wanted}; it is {'; '.join(hit.reason for hit in known)}"
+            f"{weights.path}: holds no {wanted}; it is {'; '.join(match.reason for match in known)}"
         )
-    parts = dict.fromkeys(hit.kind.part for hit in hits)
+    parts = dict.fromkeys(match.network.part for match in matches)
     chosen = [
-        _copy([hit for hit in hits if hit.kind.part == part], which, weights) for part in parts
+        _copy([match for match in matches if match.network.part == part], which, weights)
+        for part in parts
     ]
-    return [with_others(hit, known) for hit in chosen]
+    everything = find(weights.names(), extras=True)
+    return [with_others(match, everything) for match in chosen]
 
 
-def with_others(hit: Hit, known: Iterable[Hit]) -> Hit:
-    """The hit, told which names of the file belong to the other networks and copies that were found
-    in it.
+def with_others(match: Match, known: Iterable[Match]) -> Match:
+    """The match with the names of the file that belong to the other networks and copies found in
+    it.
     """
     known = list(known)
-    others = {other.prefix for other in known} - {hit.prefix, ""}
+    others = {other.prefix for other in known} - {match.prefix, ""}
     sections = {prefix.split(".")[0] + "." for prefix in others}
-    copies = {s for s in sections if hit.prefix and not hit.prefix.startswith(s)}
-    ignored = dict.fromkeys(pattern for each in (hit, *known) for pattern in each.kind.ignored)
-    return replace(hit, others=tuple(sorted((others | copies) - {""})), ignored=tuple(ignored))
+    copies = {s for s in sections if match.prefix and not match.prefix.startswith(s)}
+    alike = [m for m in known if m.network.asked_for == match.network.asked_for]
+    ignored = dict.fromkeys(pattern for each in (match, *alike) for pattern in each.format.ignored)
+    return replace(match, others=tuple(sorted((others | copies) - {""})), ignored=tuple(ignored))
 
 
-def _bases(known: Iterable[Hit], family: str, part: str | None) -> list[Hit]:
+def _bases(known: Iterable[Match], family: str, part: str | None) -> list[Match]:
     """Networks of the family that `family` starts from, meant for it."""
-    found = []
-    for hit in known:
-        for kind in kinds_of(family, hit.kind.part)[:1]:
-            if kind.base == hit.kind.family and part in (None, kind.part):
-                found.append(replace(hit, based=kind))
-    return found
+    wanted = table.get(family)
+    return [
+        replace(match, based=wanted)
+        for match in known
+        if wanted.base == match.network.family and part in (None, wanted.part, wanted.role)
+    ]
 
 
-def _copy(hits: list[Hit], which: str | None, weights: WeightFile) -> Hit:
+def _copy(matches: list[Match], which: str | None, weights: WeightFile) -> Match:
     """The one of several copies of a network that is wanted."""
-    averaged = [hit for hit in hits if any(word in hit.prefix.split(".") for word in AVERAGES)]
-    plain = [hit for hit in hits if hit not in averaged]
+    averaged = [
+        match for match in matches if any(word in match.prefix.split(".") for word in AVERAGES)
+    ]
+    plain = [match for match in matches if match not in averaged]
     if which not in (None, "ema", "model"):
         raise ConfigError(f"--which is {which!r}; it must be ema or model")
     wanted = {None: averaged or plain, "ema": averaged, "model": plain}[which]
     if not wanted:
-        held = ", ".join(repr(hit.prefix) for hit in hits)
+        held = ", ".join(repr(match.prefix) for match in matches)
         raise InputFileError(
             f"{weights.path}: has no copy of the weights called {which!r}; there are {held}"
         )

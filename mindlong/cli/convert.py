@@ -24,24 +24,26 @@ from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli.common import guarded
 from mindlong.config.load import parse_overrides
-from mindlong.networks.registry import Hit, families
+from mindlong.config.section import spec_of
+from mindlong.networks.customs import CUSTOMS
+from mindlong.networks.table import Match, families, parts, with_feature
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 from mindlong.utils.progress import bar
 
-EXAMPLES = """examples:
+EXAMPLES = f"""examples:
   python tools/convert_checkpoint.py --src model-10.pt --dst mine.safetensors
       a trainer's file of video-diffusion-pytorch to ours (its averages; --which model for the others)
   python tools/convert_checkpoint.py --src mine.safetensors --dst back.pt
       and back, with the original's names, for torch.load(weights_only=True)
   python tools/convert_checkpoint.py --src runs/mine --dst mine.pt --allow_partial 'text.*'
       a run of ours to the original's names, without its caption encoder
-  python tools/convert_checkpoint.py --src text-to-video-ms-1.7b/ --dst modelscope/
+  python tools/convert_checkpoint.py --src text-to-video-ms-1.7b/ --dst t2v/
       a whole diffusers folder (or ModelScope's three files, or a single .ckpt) to a folder of ours
-  python tools/convert_checkpoint.py --src modelscope/ --dst again/ --layout diffusers --dtype float16
+  python tools/convert_checkpoint.py --src t2v/ --dst again/ --layout diffusers --dtype float16
       and back, to a folder that diffusers loads
-  python tools/convert_checkpoint.py --src v1-5-pruned.ckpt --dst tune.safetensors --part unet --family tune_a_video
+  python tools/convert_checkpoint.py --src v1-5-pruned.ckpt --dst tune.safetensors --part unet --family {with_feature("tuning")[0]}
       an image model as the start of a video model
   python tools/convert_checkpoint.py --src model-10.pt --dst x.safetensors --dry_run
       what would be mapped, what is missing, left over or of another shape
@@ -73,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "--family", metavar="NAME", help=f"one of {', '.join(families())}; without: by the names"
     )
     made.add_argument(
-        "--part", metavar="NAME", help="only this network of the file: unet, vae, text_encoder"
+        "--part", metavar="NAME", help=f"only this network of the file: {', '.join(parts())}"
     )
     made.add_argument(
         "--which",
@@ -87,10 +89,12 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="YAML", help="to the original: the model file, if the source has none"
     )
     made.add_argument(
-        "--layout", metavar="NAME", help="to the original: diffusers, modelscope, lvdm or ldm names"
+        "--layout", metavar="NAME", help=f"to the original: the names of {', '.join(CUSTOMS)}"
     )
     made.add_argument(
-        "--form", metavar="NAME", help="to the original, vdm: trainer, diffusion or network"
+        "--form",
+        metavar="NAME",
+        help="to the original, where its files have several: trainer, diffusion or network",
     )
     made.add_argument(
         "--allow_partial",
@@ -119,13 +123,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_intermixed_args(argv)
     _check_destination(args)
     weights = open_weights(args.src, args.inert)
-    hits = recognise(weights, args.which, args.family, args.part)
-    if len({hit.ours for hit in hits}) > 1:
+    matches = recognise(weights, args.which, args.family, args.part)
+    if len({match.ours for match in matches}) > 1:
         raise InputFileError(
             f"{weights.path} holds our names and an original's; name one network with --part"
         )
-    outwards = hits[0].ours
-    plans = _export_plans(weights, hits, args) if outwards else _import_plans(weights, hits, args)
+    outwards = matches[0].ours
+    plans = (
+        _export_plans(weights, matches, args) if outwards else _import_plans(weights, matches, args)
+    )
     _check_free(args, outwards)
     _describe(weights, plans, outwards)
     for plan in plans:
@@ -182,12 +188,14 @@ def _describe(weights: WeightFile, plans: Sequence[Plan], outwards: bool) -> Non
     for note in weights.notes:
         print(f"note       {note}")
     for plan in plans:
-        numbers = sum(prod(entry.our_shape) for entry in plan.kind.entries(plan.spec))
+        numbers = sum(prod(entry.our_shape) for entry in plan.format.entries(plan.spec))
         sizes = ", ".join(
-            f"{k} {v}" for k, v in plan.kind.section(plan.spec).items() if k != "family"
+            f"{k} {v}" for k, v in plan.format.network.section(plan.spec).items() if k != "family"
         )
-        print(f"network    {plan.hit.reason}")
-        print(f"direction  {f'ours -> {plan.kind.title}' if outwards else 'the original -> ours'}")
+        print(f"network    {plan.match.reason}")
+        print(
+            f"direction  {f'ours -> {plan.format.title}' if outwards else 'the original -> ours'}"
+        )
         print(f"sizes      {count(numbers)} parameters; {sizes or 'as published'}")
         print(
             f"tensors    {plan.report.summary()}; {plan.beside} more stepped over (buffers, copies, other parts)"
@@ -209,7 +217,9 @@ def _changes(args: argparse.Namespace, part: str, first: bool) -> dict[str, Any]
     return {key: tuple(v) if isinstance(v, list) else v for key, v in found.items()}
 
 
-def _import_plans(weights: WeightFile, hits: Sequence[Hit], args: argparse.Namespace) -> list[Plan]:
+def _import_plans(
+    weights: WeightFile, matches: Sequence[Match], args: argparse.Namespace
+) -> list[Plan]:
     if Path(args.dst).suffix in export.TORCH_SUFFIXES:
         raise ConfigError(
             f"--dst is {args.dst}, but {weights.path.name} has the original's names already; "
@@ -218,11 +228,11 @@ def _import_plans(weights: WeightFile, hits: Sequence[Hit], args: argparse.Names
     return [
         convert.to_ours(
             weights,
-            hit,
-            wishes=_changes(args, hit.kind.part, hit is hits[0]),
+            match,
+            overrides=_changes(args, match.network.part, match is matches[0]),
             allow=args.allow_partial,
         )
-        for hit in hits
+        for match in matches
     ]
 
 
@@ -232,7 +242,7 @@ def _import(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace
         print(f"note       {remark}")
     dst, about = Path(args.dst), description.metadata(model, source)
     named = [
-        {f"{plan.kind.part}.{name}": lazy for name, lazy in plan.arrays.items()} for plan in plans
+        {f"{plan.format.part}.{name}": lazy for name, lazy in plan.arrays.items()} for plan in plans
     ]
     if not _is_folder(dst):
         write_safetensors(
@@ -244,14 +254,14 @@ def _import(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace
         return [dst, _write_model(dst.with_suffix(".yaml"), weights, plans[0])]
     written = export.copy_beside(weights, dst)
     for plan, arrays in zip(plans, named, strict=True):
-        path = dst / f"{plan.kind.part}.safetensors"
+        path = dst / f"{plan.format.part}.safetensors"
         write_safetensors(path, arrays, about, args.dtype)
         written += [path, _write_model(path.with_suffix(".yaml"), weights, plan)]
     return written
 
 
 def _write_model(path: Path, weights: WeightFile, plan: Plan) -> Path:
-    head = f"# The {plan.kind.part} in {path.stem}.safetensors, as read off {weights.path.name}: a file for model=\n"
+    head = f"# The {plan.format.part} in {path.stem}.safetensors, as read off {weights.path.name}: a file for model=\n"
     section = description.section_of(plan)
     atomic.write_text(
         path, head + yaml.safe_dump(section, sort_keys=False, default_flow_style=None)
@@ -259,19 +269,25 @@ def _write_model(path: Path, weights: WeightFile, plan: Plan) -> Path:
     return path
 
 
-def _export_plans(weights: WeightFile, hits: Sequence[Hit], args: argparse.Namespace) -> list[Plan]:
+def _export_plans(
+    weights: WeightFile, matches: Sequence[Match], args: argparse.Namespace
+) -> list[Plan]:
     model, source = description.read_model(weights, args.model), description.read_source(weights)
-    together = len(hits) > 1 and not _is_folder(Path(args.dst))
-    layout = args.layout or ("diffusers" if _is_folder(Path(args.dst)) and len(hits) > 1 else None)
+    together = len(matches) > 1 and not _is_folder(Path(args.dst))
+    layout = args.layout or (
+        "diffusers" if _is_folder(Path(args.dst)) and len(matches) > 1 else None
+    )
     return [
-        _export_plan(weights, hit, args, layout, together, model, source.get(hit.kind.part, {}))
-        for hit in hits
+        _export_plan(
+            weights, match, args, layout, together, model, source.get(match.network.part, {})
+        )
+        for match in matches
     ]
 
 
 def _export_plan(
     weights: WeightFile,
-    hit: Hit,
+    match: Match,
     args: argparse.Namespace,
     layout: str | None,
     together: bool,
@@ -279,19 +295,21 @@ def _export_plan(
     source: Mapping[str, str],
 ) -> Plan:
     section = {
-        **description.part_of(model, hit.kind.part, str(weights.path)),
-        **_changes(args, hit.kind.part, not together),
+        **description.part_of(model, match.network.part, str(weights.path)),
+        **_changes(args, match.network.part, not together),
     }
-    kind = export.naming(section.get("family", hit.kind.family), hit.kind.part, layout, source)
-    spec, left = kind.from_section(section), ()
-    if kind.layout != source.get("layout"):
-        spec, left = kind.trim(spec)
-    target = kind.prefix if _is_folder(Path(args.dst)) else export.beginning(kind, source, together)
+    form = export.naming(
+        section.get("family", match.network.family), match.network.part, layout, source
+    )
+    spec, left = spec_of(section), ()
+    if form.layout != source.get("layout"):
+        spec, left = form.trim(spec)
+    target = form.prefix if _is_folder(Path(args.dst)) else export.beginning(form, source, together)
     return convert.to_original(
         weights,
-        hit,
+        match,
         spec,
-        kind=kind,
+        form=form,
         target=target,
         dtype=args.dtype,
         allow=(*args.allow_partial, *left),
@@ -304,7 +322,8 @@ def _export(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace
     source = description.read_source(weights)
     if args.form:
         source = {
-            plan.kind.part: {**source.get(plan.kind.part, {}), "form": args.form} for plan in plans
+            plan.format.part: {**source.get(plan.format.part, {}), "form": args.form}
+            for plan in plans
         }
     return export.write_file(Path(args.dst), plans, source)
 

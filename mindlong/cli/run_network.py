@@ -7,24 +7,14 @@
 The weights are a folder or file of ours, or an original's file as it is (.pt, .pth, .bin,
 .safetensors, .ckpt).
 
-Family vdm, network unet: `x` (B,C,F,H,W) float, `t` (B,) int, and where wanted `cond` (B,D) float,
-`focus_present_mask` (B,) bool, `cond_scale` one number. `out` is written. With --grad and an array
-`probe` shaped like the output, d(sum(out * probe)) too: `grad_x`, and `grad/NAME` for every trained
-parameter, NAME and shape as in the state dict of the original's network itself (for vdm that of
-Unet3D: `downs.0.0.block1.proj.weight`, without `denoise_fn.`). The frozen rotary frequencies have
-none. `compat=vdm` reproduces the original where it is wrong (docs/vdm.md).
+`out` is written. With --grad and an array `probe` shaped like the output, d(sum(out * probe)) too:
+`grad_x`, and `grad/NAME` for every trained parameter, NAME and shape as in the file the weights
+came from, without what stands before the network's own names there (for ours: the original's usual
+names). Frozen tensors have none.
 
-Families modelscope, videocrafter2, tune_a_video, pseudo3d, stable_diffusion, network unet: `x`
-(B,C,F,h,w) float, `t` (B,), `context` (B,T,D) or with a prompt for each frame (B,F,T,D), for
-videocrafter2 `fps` (B,). Gradients are named as in the file the weights came from (ModelScope's own
-names, lvdm's, or diffusers').
-
-The other networks of those families, whose sizes are read off the weights, a folder or a file that
-holds them: --network vae_encode: `x` (N,C,H,W) pictures in [-1, 1]; `out` (N,2L,h,w) is mean and
-log variance stacked on channels. --network vae_decode: `x` (N,L,h,w) latents, not scaled; `out`
-(N,C,H,W). --network text_encoder: `x` (B,S) token ids; `out` (B,S,D) is the hidden state that the
-family's UNet reads. What shapes do not tell can be given, in the model file or as key=value:
-vae.groups=8, text_encoder.heads=2. A model file of family autoencoder_kl or clip_text serves too.
+The networks beside the one of the model file have their sizes read off the weights, a folder or a
+file that holds them. What shapes do not tell can be given, in the model file or as key=value:
+vae.groups=8, text_encoder.heads=2. A model file of their own family serves too.
 """
 
 from __future__ import annotations
@@ -41,19 +31,34 @@ from omegaconf import OmegaConf
 from mindlong.cli.common import guarded
 from mindlong.config.load import model_node, parse_overrides, read_yaml
 from mindlong.config.rules import check
+from mindlong.networks import table
+from mindlong.networks.lone import Lone
+from mindlong.networks.network import ROLES, Network
 from mindlong.utils.atomic import replacing
 from mindlong.utils.errors import ConfigError, InputFileError
 
-PARTS = {
-    "vae": "autoencoder_kl",
-    "text_encoder": "clip_text",
-}  # networks beside a UNet, and the family of their model files
+
+def _networks() -> str:
+    """What can be run, which arrays it takes, and what `out` is: off the table."""
+    shown: dict[Lone, list[str]] = {}
+    for network in table.networks():
+        for lone in network.lone:
+            shown.setdefault(lone, []).append(network.family)
+    lines = ["networks, by the family of the model file:"]
+    for lone, families in shown.items():
+        lines.append(f"  --network {lone.name}, of {', '.join(families)}")
+        for i in lone.inputs:
+            needed = "" if i.needed else "; may be left out"
+            lines.append(f"      {i.name}: {i.kind}, {i.about}{needed}")
+        lines.append(f"      out: {lone.about}")
+    return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="run_network.py",
         description=__doc__,
+        epilog=_networks(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--model", required=True, metavar="YAML", help="a file of configs/model")
@@ -97,18 +102,22 @@ def write_outputs(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(aside, **arrays)
 
 
-def _models(args: argparse.Namespace) -> tuple[Any, dict[str, dict[str, Any]]]:
-    """The typed model, and what file and command line say of the networks beside it."""
+def _models(args: argparse.Namespace) -> tuple[Any, dict[str, Network], dict[str, dict[str, Any]]]:
+    """The typed model, the networks beside it by role, and what file and command line say of
+    them.
+    """
     tree, overrides = read_yaml(args.model), parse_overrides(args.overrides)
-    parts = {}
-    for part, family in PARTS.items():
-        parts[part] = {**(tree.pop(part, None) or {}), **(overrides.pop(part, None) or {})}
-        model_node(
-            {"family": family, **parts[part]}, {}, f"{args.model}, {part}"
-        )  # checks the keys
+    sections = {}
+    for role in ROLES[1:]:
+        given = {**(tree.pop(role, None) or {}), **(overrides.pop(role, None) or {})}
+        sections |= {role: given} if given else {}
     model = OmegaConf.to_object(model_node(tree, overrides, args.model))
     check(model, args.model)
-    return model, parts
+    others = table.beside(model.family, sections)
+    for role, network in others.items():
+        section = {"family": network.family, **sections.get(role, {})}
+        model_node(section, {}, f"{args.model}, {role}")  # checks the keys
+    return model, others, sections
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,25 +125,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_intermixed_args(argv)
     if Path(args.out).suffix != ".npz":
         raise ConfigError(f"--out is {args.out}; it must end in .npz")
-    (model, parts), given = _models(args), read_inputs(args.inputs)
+    (model, others, sections), given = _models(args), read_inputs(args.inputs)
     from mindlong.ops import device
-    from mindlong.pipelines import networks
+    from mindlong.pipelines import run_alone
 
     device.setup(args.device_target, args.mode, native=args.native)
-    network = networks.find(model.family, args.network)
-    if network.part in parts and model.family != PARTS[network.part]:
-        model = networks.model_of_part(network, args.weights, parts[network.part])
-    networks.checked(
-        network, model, given, args.grad
-    )  # before the weights are read: they may be large
-    weights = networks.read_weights(network, model, args.weights)
+    alone = run_alone.find(model.family, args.network, others)
+    if alone.network.family == model.family:
+        spec = model.spec()
+    else:
+        alone, spec = run_alone.at(alone, args.weights, sections.get(alone.network.role, {}))
+    run_alone.checked(alone.lone, spec, given, args.grad)  # before large weights are read
+    weights = run_alone.read_weights(alone, spec, args.weights)
     began = time.monotonic()
-    found = networks.run(
-        network, model, weights, given, args.grad, networks.layout_of(network, args.weights)
-    )
+    naming = run_alone.naming_at(alone, args.weights)
+    found = run_alone.run(alone, spec, weights, given, args.grad, naming)
     write_outputs(args.out, found)
     print(
-        f"{network.family} {network.name}: out {found['out'].shape}, {len(found)} arrays in {args.out}, "
+        f"{model.family} {alone.lone.name}: out {found['out'].shape}, {len(found)} arrays in {args.out}, "
         f"{time.monotonic() - began:.1f} s with compiling"
     )
     return 0

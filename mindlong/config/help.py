@@ -7,8 +7,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from mindlong.config.models import SCHEMAS
 from mindlong.config.pipelines import PIPELINES
+from mindlong.networks.table import networks
 
 
 def keys_of(schema: type, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
@@ -56,8 +56,9 @@ def table(schema: type) -> str:
             if entry.options
         ]
         return "\n\n".join(blocks)
-    for model in dict.fromkeys(SCHEMAS.values()):
-        names = ", ".join(family for family, schema in SCHEMAS.items() if schema is model)
+    entries = networks()
+    for model in dict.fromkeys(entry.keys for entry in entries):
+        names = ", ".join(entry.family for entry in entries if entry.keys is model)
         blocks.append(
             f"keys of a model of family {names}:\n" + _aligned(list(keys_of(model, "model.")))
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.option import option
+from mindlong.networks.table import has_feature
 from mindlong.networks.unet.control_spec import FILLS, TOLD, ControlSpec
 
 
@@ -68,11 +69,7 @@ class InfinetOptions:
         """Sentences on fields that do not fit together."""
         if not self.lengths:
             return
-        if not hasattr(config.model, "spec") or config.model.family in (
-            "vdm",
-            "autoencoder_kl",
-            "clip_text",
-        ):
+        if not has_feature(config.model.family, "branch"):
             yield f"infinet.lengths is given; the family {config.model.family} is not trained on latents of runs"
         if len(set(self.lengths)) > 1 or self.lengths[0] != config.data.frames:
             yield (

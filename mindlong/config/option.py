@@ -1,26 +1,5 @@
-"""A configuration key: a typed default, one line of help, and the values allowed."""
+"""The keys of configurations are written with `option`, which networks' own keys use too."""
 
-from __future__ import annotations
+from mindlong.utils.option import option
 
-import copy
-from dataclasses import field
-from typing import Any
-
-
-def option(
-    default: Any, text: str, *, choices: tuple[str, ...] | None = None, minimum: float | None = None
-) -> Any:
-    """A dataclass field whose help `text` is shown by `--help` and whose value is checked by
-    `config.rules`.
-
-    Args:
-        default: the value where the user gives none. Lists and mappings are copied for every
-            instance.
-        text: one line, for the user.
-        choices: the words allowed.
-        minimum: the smallest number allowed.
-    """
-    metadata = {"help": text, "choices": choices, "minimum": minimum}
-    if isinstance(default, list | dict):
-        return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+__all__ = ["option"]

@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 from mindlong.config.option import option
+from mindlong.networks.table import has_feature, with_feature
 from mindlong.networks.unet.names import names
 from mindlong.networks.unet.spec import UNetSpec
 
@@ -86,8 +87,9 @@ class TuneOptions:
         """Sentences on fields that do not fit together."""
         if not self.wanted:
             return
-        if config.model.family != "tune_a_video":
-            yield f"tune.video is given; the family {config.model.family} is not tuned on a video, tune_a_video is"
+        if not has_feature(config.model.family, "tuning"):
+            others = ", ".join(with_feature("tuning"))
+            yield f"tune.video is given; the family {config.model.family} is not tuned on a video, {others} is"
         if len(self.videos) != len(self.prompts):
             yield f"tune.videos names {len(self.videos)} videos and tune.prompts {len(self.prompts)} prompts; each needs one"
             return

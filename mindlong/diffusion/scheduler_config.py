@@ -15,7 +15,6 @@ from mindlong.diffusion.schedules import (
     cosine,
     linear,
     scaled_linear,
-    videocrafter_scale,
     zero_terminal_snr,
 )
 from mindlong.utils.errors import InputFileError, did_you_mean
@@ -43,21 +42,6 @@ class Noising:
     def below(self, share: float) -> Noising:
         """The same up to that share of the timesteps; from 1 on all of it."""
         return self if share >= 1 else replace(self, schedule=self.schedule.below(share))
-
-    def with_dynamic_scale(self) -> Noising:
-        """The same with VideoCrafter2's factor on the clean sample."""
-        return replace(self, schedule=self.schedule.with_signal_scale(videocrafter_scale()))
-
-
-def usual(family: str) -> Noising:
-    """The published noising process of a latent family, for weights without a
-    scheduler_config.json.
-    """
-    if family == "videocrafter2":
-        return Noising(scaled_linear(), "eps", FLAVOURS["videocrafter"]).with_dynamic_scale()
-    return Noising(
-        scaled_linear(), "eps", FLAVOURS["modelscope" if family == "modelscope" else "diffusers"]
-    )
 
 
 def read(config: Mapping[str, Any], where: str) -> Noising:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -30,6 +31,24 @@ class Entry:
         None  # first and last + 1 row of the source that are ours; None: all
     )
     transposed: bool = False  # a matrix with its axes exchanged; such an entry has no rows
+
+
+def same(ours: str, source: str, *shape: int) -> Entry:
+    """A tensor of one shape on both sides."""
+    return Entry(ours, source, shape, shape)
+
+
+def pair(ours: str, source: str, *shape: int) -> list[Entry]:
+    """A weight of `shape` and the bias of its rows; of one axis, those of a norm."""
+    return [
+        same(f"{ours}.weight", f"{source}.weight", *shape),
+        same(f"{ours}.bias", f"{source}.bias", shape[0]),
+    ]
+
+
+def count(entries: Iterable[Entry]) -> int:
+    """Numbers in the tensors; nothing is allocated."""
+    return sum(prod(entry.our_shape) for entry in entries)
 
 
 def our_array(entry: Entry, source: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 other frames.
 
 A clip is a generator that yields what it gives and wants (`Ask` and `Answer` of
-mindlong.networks.unet.sharded, taken here for what they hold). `rank_program` turns the clips of a
+mindlong.networks.sharded, taken here for what they hold). `rank_program` turns the clips of a
 rank into one generator that yields a `Parcel` for the other ranks; `drive` passes parcels through a
 Comm, `simulated.run` through memory.
 """

@@ -7,7 +7,9 @@ width.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -20,13 +22,9 @@ from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.scheduler_config import Noising
-from mindlong.networks.clip.text_cell import TextEncoder
-from mindlong.networks.clip.tokenizer import ClipTokenizer, load_tokenizer
 from mindlong.networks.init import initialise
-from mindlong.networks.unet.cell import UNet
-from mindlong.networks.unet.spec import UNetSpec
-from mindlong.networks.vae.cell import AutoencoderKL, Decode, Encode, decode_frames, encode_frames
-from mindlong.networks.vae.spec import VaeSpec
+from mindlong.networks.network import Network, made
+from mindlong.networks.streams import Streams, decode_frames, encode_frames
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
@@ -35,67 +33,75 @@ Builder = Callable[[], nn.Cell]
 
 
 class LatentModel:
-    """A UNet with its autoencoder, text encoder, tokenizer and noising process.
+    """A network that denoises latents, with its autoencoder, text encoder, tokenizer and noising
+    process.
 
     Each network is built when it is first used and can be let go again (`release`), so that they
     need not all be in memory.
 
     Args:
-        builders: how "unet", "vae" and "text_encoder" are made and filled.
-        spec, vae_spec: of the UNet and the autoencoder.
+        builders: role -> how that network is made and filled.
+        parts: role -> the network's entry in the table and its frozen spec: network, vae,
+            text_encoder.
         tokenizer: prompts to ids of the text encoder.
-        noising: the process that the UNet was trained on.
+        noising: the process that the network was trained on.
         size: frames, height and width (pixels) where the user says nothing.
-        family: of the UNet.
         chunk: frames encoded or decoded at a time.
-        dtype: of the UNet and the autoencoder.
+        dtype: of the network and the autoencoder.
     """
 
     def __init__(
         self,
         builders: Mapping[str, Builder],
-        spec: UNetSpec,
-        vae_spec: VaeSpec,
-        tokenizer: ClipTokenizer,
+        parts: Mapping[str, tuple[Network, Any]],
+        tokenizer: Any,
         noising: Noising,
         *,
         size: tuple[int, int, int] = (16, 256, 256),
-        family: str = "modelscope",
         chunk: int = 4,
         dtype: str = "float32",
     ) -> None:
-        self.builders, self.spec, self.vae_spec = dict(builders), spec, vae_spec
+        self.builders, self.parts = dict(builders), dict(parts)
         self.tokenizer, self.noising = tokenizer, noising
-        self.size, self.family, self.chunk, self.dtype = size, family, chunk, dtype
+        self.size, self.chunk, self.dtype = size, chunk, dtype
+        entry, self.spec = self.parts["network"]
+        self.family, self.denoises, self.vae_spec = (
+            entry.family,
+            entry.denoiser,
+            self.parts["vae"][1],
+        )
+        self.takes = self.denoises.takes(self.spec)
         self._cells: dict[str, nn.Cell] = {}
+        self._streams: Streams | None = None
         self._texts: dict[str, np.ndarray] = {}
         self._compiled: set[tuple] = set()
 
     @property
-    def unet(self) -> UNet:
-        """The UNet, built at the first use."""
-        return self._cell("unet")
+    def network(self) -> nn.Cell:
+        """What denoises, built at the first use."""
+        return self._cell("network")
 
     @property
-    def vae(self) -> AutoencoderKL:
+    def vae(self) -> nn.Cell:
         """The autoencoder, built at the first use."""
         return self._cell("vae")
 
     @property
-    def text_encoder(self) -> TextEncoder:
+    def text_encoder(self) -> nn.Cell:
         """The text encoder, built at the first use."""
         return self._cell("text_encoder")
 
     @property
     def wants_fps(self) -> bool:
-        """Whether the UNet is told the frame rate."""
-        return "fps" in self.spec.conditions
+        """Whether the network is conditioned on the frame rate."""
+        return "fps" in self.takes
 
-    def release(self, name: str) -> None:
+    def release(self, role: str) -> None:
         """Let a network go; it is built again when it is used again. Texts already encoded stay."""
-        for held in (name, *(("encode", "decode") if name == "vae" else ())):
-            self._cells.pop(held, None)
-        self._compiled = {key for key in self._compiled if key[0] != name}
+        self._cells.pop(role, None)
+        if role == "vae":
+            self._streams = None
+        self._compiled = {key for key in self._compiled if key[0] != role}
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         """(C, F, h, w) of a video of that many frames and pixels. Raises ConfigError where the
@@ -106,10 +112,11 @@ class LatentModel:
             raise ConfigError(
                 f"size is [{height}, {width}]; both must be multiples of {vae.factor}, the pixels of a latent"
             )
-        return vae.latent_channels, frames, height // vae.factor, width // vae.factor
+        latents = vae.latents_of(frames)
+        return vae.latent_channels, latents, height // vae.factor, width // vae.factor
 
     def encode_text(self, prompts: Sequence[str]) -> np.ndarray:
-        """(len(prompts), S, D) float32, the hidden states that the UNet reads. Equal prompts are
+        """(len(prompts), S, D) float32, the hidden states that the network reads. Equal prompts are
         encoded once.
         """
         for prompt in prompts:
@@ -117,44 +124,63 @@ class LatentModel:
                 self._texts[prompt] = self._encode_one(prompt)
         return np.stack([self._texts[prompt] for prompt in prompts])
 
+    def null_text(self, negative: str, context: np.ndarray) -> np.ndarray:
+        """What the unconditional call of guidance has in the place of `context`, shaped like it:
+        the states of the negative prompt, or zeros where the network was trained so.
+        """
+        rule = self.denoises.null.get("context", "same")
+        if rule == "zeros":
+            return np.zeros_like(context)
+        if rule == "same":
+            return context
+        return np.broadcast_to(self.encode_text([negative])[0], context.shape)
+
     def predict(
         self,
         x_BCFHW: np.ndarray,
         t_B: np.ndarray,
         context: np.ndarray,
         fps: np.ndarray | float | None = None,
+        **more: np.ndarray,
     ) -> np.ndarray:
-        """The UNet's prediction, float32 shaped like the latents.
+        """The network's prediction, float32 shaped like the latents.
 
         Args:
             x_BCFHW: noisy latents.
             t_B: timesteps.
             context: (B, S, D), or (B, F, S, D) with a prompt for each frame.
-            fps: frames per second, one number or (B,), where the UNet wants to know.
+            fps: frames per second, one number or (B,), where the network takes it.
+            more: what else the network takes, by name.
+
+        Raises:
+            ConfigError: not what the network takes.
         """
-        inputs = [x_BCFHW, t_B, context]
+        given: dict[str, Any] = {"context": context, **more}
         if fps is not None:
-            inputs.append(np.broadcast_to(np.asarray(fps, np.float32), (len(x_BCFHW),)))
+            given["fps"] = np.broadcast_to(np.asarray(fps, np.float32), (len(x_BCFHW),))
+        if set(given) != set(self.takes):
+            raise ConfigError(
+                f"the network of the family {self.family} takes {', '.join(self.takes)}; given were {', '.join(given)}"
+            )
+        inputs = [x_BCFHW, t_B, *(given[name] for name in self.takes)]
         tensors = [Tensor(np.ascontiguousarray(array, np.float32)) for array in inputs]
-        return self._run("unet", self.unet, *tensors)
+        return self._run("network", self.network, *tensors)
 
     def denoiser(self, context: np.ndarray, fps: np.ndarray | float | None = None) -> Model:
         """`predict` with its conditions inside: a model for `mindlong.diffusion.samplers`.
 
-        `fps` is passed on only to a UNet that wants to know.
+        `fps` is passed on only to a network that takes it.
         """
-        told = fps if self.wants_fps else None
-        return lambda x, t: self.predict(x, t, context, told)
+        rate = fps if self.wants_fps else None
+        return lambda x, t: self.predict(x, t, context, rate)
 
     def encode(self, frames_FHWC: np.ndarray, noise_FChw: np.ndarray | None = None) -> np.ndarray:
         """Latents (C, F, h, w) of uint8 frames: the mode of the posterior, or a sample where noise
         is given.
         """
         self.latent_shape(*frames_FHWC.shape[:3])
-        pictures = to_network(frames_FHWC[None])[0].transpose(1, 0, 2, 3)
-        latents = encode_frames(
-            self._half("encode", Encode), pictures, noise_FChw, chunk=self.chunk
-        )
+        images = to_network(frames_FHWC[None])[0].transpose(1, 0, 2, 3)
+        latents = encode_frames(self.streams, images, self.vae_spec.scaling, noise_FChw)
         return np.ascontiguousarray(latents.transpose(1, 0, 2, 3))
 
     def decode(self, latents_CFhw: np.ndarray) -> Iterator[np.ndarray]:
@@ -162,20 +188,21 @@ class LatentModel:
         time.
         """
         rows = latents_CFhw.transpose(1, 0, 2, 3)
-        for pictures in decode_frames(self._half("decode", Decode), rows, chunk=self.chunk):
-            yield from to_frames(pictures[:, :, None])[:, 0]
+        for images in decode_frames(self.streams, rows, self.vae_spec.scaling):
+            yield from to_frames(images[:, :, None])[:, 0]
 
-    def _cell(self, name: str) -> nn.Cell:
-        if name not in self._cells:
-            self._cells[name] = self.builders[name]().set_train(False)
-        return self._cells[name]
+    @property
+    def streams(self) -> Streams:
+        """The autoencoder's halves, kept for their compiled graphs."""
+        if self._streams is None:
+            codec = self.parts["vae"][0].codec
+            self._streams = made(codec.streams)(self.vae, self.dtype, self.chunk)
+        return self._streams
 
-    def _half(self, name: str, half: type[Encode] | type[Decode]) -> nn.Cell:
-        """The encoding or the decoding half of the autoencoder, kept for its compiled graph."""
-        vae = self.vae
-        if name not in self._cells:
-            self._cells[name] = half(vae, getattr(ms, self.dtype)).set_train(False)
-        return self._cells[name]
+    def _cell(self, role: str) -> nn.Cell:
+        if role not in self._cells:
+            self._cells[role] = self.builders[role]().set_train(False)
+        return self._cells[role]
 
     def _encode_one(self, prompt: str) -> np.ndarray:
         cut = self.tokenizer.overlong(prompt)
@@ -184,16 +211,16 @@ class LatentModel:
                 "the last %d tokens of the prompt %r are cut off; there is room for %d",
                 cut,
                 prompt,
-                self.tokenizer.length - 2,
+                self.tokenizer.room,
             )
         return self._run("text_encoder", self.text_encoder, Tensor(self.tokenizer([prompt])))[0]
 
-    def _run(self, name: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
-        key = (name, *(tensor.shape for tensor in inputs))
+    def _run(self, role: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
+        key = (role, *(tensor.shape for tensor in inputs))
         if key in self._compiled:
             return cell(*inputs).asnumpy()
         self._compiled.add(key)
-        if name != "unet" or ms.get_context("mode") != ms.GRAPH_MODE:
+        if role != "network" or ms.get_context("mode") != ms.GRAPH_MODE:
             return cell(*inputs).asnumpy()
         with announced(
             f"compiling the graph for latents {tuple(inputs[0].shape)}, and its first step"
@@ -209,7 +236,7 @@ def load_latent_model(
 
     Args:
         options: other places for parts, and how to run them.
-        fresh_seed: a UNet whose family starts from its base's weights (Tune-A-Video from Stable
+        fresh_seed: a network whose family starts from its base's weights (Tune-A-Video from Stable
             Diffusion) gets the first values of its own tensors from this seed; None: all tensors
             must be there.
 
@@ -224,35 +251,33 @@ def from_parts(
     parts: LatentParts, options: LatentModelOptions, fresh_seed: int | None = None
 ) -> LatentModel:
     """The model of parts that were found; nothing is read yet but the tokenizer."""
-    text = parts.text_encoder.spec
-    tokenizer = load_tokenizer(parts.tokenizer, text.length, text.pad_id)
-    if tokenizer.vocabulary > text.vocabulary:
+    held = {"network": parts.network, "vae": parts.vae, "text_encoder": parts.text_encoder}
+    text = parts.text_encoder
+    tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
+    if tokenizer.vocabulary > text.spec.vocabulary:
         raise ConfigError(
-            f"{parts.tokenizer} has {tokenizer.vocabulary} tokens and the text encoder {text.vocabulary}; they do "
+            f"{parts.tokenizer} has {tokenizer.vocabulary} tokens and the text encoder {text.spec.vocabulary}; they do "
             "not belong together"
         )
-    builders = {
-        "unet": lambda: _filled(
-            UNet(parts.unet.spec, options.dtype), parts.unet, options.dtype, fresh_seed
-        ),
-        "vae": lambda: _filled(AutoencoderKL(parts.vae.spec), parts.vae, options.dtype),
-        "text_encoder": lambda: _filled(TextEncoder(text), parts.text_encoder, "float32"),
-    }
+    kinds = {"network": options.dtype, "vae": options.dtype, "text_encoder": "float32"}
+    seeds = {"network": fresh_seed}
     return LatentModel(
-        builders,
-        parts.unet.spec,
-        parts.vae.spec,
+        {
+            role: functools.partial(_filled, part, kinds[role], seeds.get(role))
+            for role, part in held.items()
+        },
+        {role: (part.network, part.spec) for role, part in held.items()},
         tokenizer,
         parts.noising,
         size=parts.size,
-        family=parts.unet.family,
         chunk=options.chunk,
         dtype=options.dtype,
     )
 
 
-def _filled(cell: nn.Cell, part: Part, dtype: str, fresh_seed: int | None = None) -> nn.Cell:
-    """The cell with the part's numbers, stored as `dtype`."""
+def _filled(part: Part, dtype: str, fresh_seed: int | None = None) -> nn.Cell:
+    """The network with the part's numbers, stored as `dtype`."""
+    cell = part.network.cell(part.spec, dtype)
     allow: tuple[str, ...] = ()
     if fresh_seed is not None:
         initialise(cell, fresh_seed)

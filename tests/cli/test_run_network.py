@@ -17,7 +17,7 @@ import vdm_measure as measure  # noqa: E402
 from mindlong.checkpoints.files import write_safetensors  # noqa: E402
 from mindlong.checkpoints.torch_writer import write_torch  # noqa: E402
 from mindlong.cli.run_network import command  # noqa: E402
-from mindlong.networks.unet3d.spec import names  # noqa: E402
+from mindlong.networks.unet3d.names import names  # noqa: E402
 
 MODEL = "family: vdm\ndim: 8\ndim_mults: [1, 2]\nattn_heads: 2\nattn_dim_head: 16\ncond_dim: 6\n"
 CASE = cases.NET["guided_2"]

@@ -23,7 +23,7 @@ from clip_toys import FRAMES, inputs, layout, tiny_unet  # noqa: E402
 
 from mindlong.diffusion.samplers import sample_dpm_solver_sde  # noqa: E402
 from mindlong.diffusion.schedules import scaled_linear  # noqa: E402
-from mindlong.networks.unet.sharded import ShardedUNet  # noqa: E402
+from mindlong.networks.unet.sharded_cell import ShardedUNet  # noqa: E402
 from mindlong.ops import device  # noqa: E402
 from mindlong.parallel.sync import Traffic  # noqa: E402
 from mindlong.pipelines.clip_parallel.make import ClipParallel  # noqa: E402

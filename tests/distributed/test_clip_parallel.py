@@ -14,7 +14,8 @@ from jobs import launcher, listening, start, survivors
 
 from mindlong.diffusion.samplers import sample_dpm_solver_sde
 from mindlong.diffusion.schedules import scaled_linear
-from mindlong.networks.unet.sharded import ShardedUNet
+from mindlong.networks.unet.sharded_cell import ShardedUNet
+from mindlong.networks.unet.traffic import sites
 from mindlong.parallel import halo
 from mindlong.parallel.volume import rank_bytes
 from mindlong.utils import rng
@@ -75,7 +76,9 @@ def test_a_whole_run_is_that_of_one_clip(want, lengths):
 def test_bytes_sent_are_those_of_the_plan(job):
     spec, held = tiny_unet().spec, halo.deal(3, 2)
     for rank, found in enumerate(read(job, "gather")):
-        assert int(found["sent"]) == STEPS * rank_bytes(spec, layout(LENGTHS), held, rank, (4, 6))
+        assert int(found["sent"]) == STEPS * rank_bytes(
+            sites(spec, (4, 6)), layout(LENGTHS), held, rank
+        )
 
 
 def test_both_ways_to_swap_were_timed(job):

@@ -15,7 +15,7 @@ from test_clip_parallel_golden import FRAMES, SWITCH, WEIGHTS, X, conv_parameter
 from mindlong.networks.unet import sharded_stages as cells
 from mindlong.networks.unet.attention import PolicyAttention
 from mindlong.networks.unet.blocks import TemporalConvs
-from mindlong.networks.unet.sharded import Answer, Ask, ClipRun
+from mindlong.networks.unet.sharded_cell import Answer, Ask, ClipRun
 from mindlong.ops.norm import GroupNorm
 from mindlong.parallel import halo, simulated, sync
 from mindlong.plans.clip_layout import exact_layout, video_infinity_layout
@@ -179,7 +179,7 @@ def test_norm_over_all_frames_with_a_large_mean(dtype):
     """Split norms equal GroupNorm over the whole clip where squares would overflow half
     precision.
     """
-    from mindlong.networks.unet.sharded import _moments
+    from mindlong.networks.unet.sharded_cell import _moments
 
     x = (1000 + 4 * ref.seeded(1, 12, 8, 3, 5)).astype(dtype)
     gamma, beta = ref.seeded(2, 8), ref.seeded(3, 8)

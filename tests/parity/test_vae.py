@@ -12,15 +12,17 @@ from mindspore import nn
 
 from mindlong.networks.init import initialise
 from mindlong.networks.names import our_array
+from mindlong.networks.streams import decode_frames, encode_frames
 from mindlong.networks.vae.cell import (
     AutoencoderKL,
     Decode,
     Encode,
-    decode_frames,
-    encode_frames,
     kl_divergence,
 )
-from mindlong.networks.vae.spec import LAYOUTS, VaeSpec, decode_peak_bytes, names, parameter_count
+from mindlong.networks.vae.cost import decode_peak_bytes
+from mindlong.networks.vae.names import WORDS, names, parameter_count
+from mindlong.networks.vae.spec import VaeSpec
+from mindlong.networks.vae.streams_cell import FrameStreams
 from mindlong.utils.errors import ConfigError
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -59,6 +61,7 @@ class Case:
     def __init__(self, name):
         self.golden, self.vae, self.entries = load(name)
         self.encode, self.decode = Encode(self.vae), Decode(self.vae)
+        self.streams = FrameStreams(self.vae, chunk=2)
         self.sample = (
             self.golden["mean"] + np.exp(0.5 * self.golden["logvar"]) * self.golden["noise"]
         )
@@ -119,21 +122,21 @@ def test_gradients_of_every_parameter_and_of_the_picture(case):
 
 def test_a_last_chunk_that_is_not_full_equals_the_whole_batch(case):
     order = [0, 1, 0]
-    latents = encode_frames(case.encode, case.golden["x"][order], chunk=2)
+    latents = encode_frames(case.streams, case.golden["x"][order], 0.18215)
     close(latents, case.golden["mean"][order] * 0.18215, 1e-4)
-    pieces = list(decode_frames(case.decode, case.sample[order] * np.float32(0.18215), chunk=2))
+    pieces = list(decode_frames(case.streams, case.sample[order] * np.float32(0.18215), 0.18215))
     assert [len(p) for p in pieces] == [2, 1]
     close(np.concatenate(pieces), case.golden["decoded"][order], 1e-4)
 
 
 def test_a_sampled_latent_uses_the_noise_given(case):
     close(
-        encode_frames(case.encode, case.golden["x"], case.golden["noise"], chunk=2),
+        encode_frames(case.streams, case.golden["x"], 0.18215, case.golden["noise"]),
         case.sample * 0.18215,
         1e-4,
     )
     with pytest.raises(ConfigError, match="chunk"):
-        encode_frames(case.encode, case.golden["x"], chunk=0)
+        FrameStreams(case.vae, chunk=0)
 
 
 def test_divergence_from_the_prior_is_the_textbooks():
@@ -154,7 +157,7 @@ def test_full_size_names_are_those_of_diffusers_converter():
     assert parameter_count(spec) == 83_653_863
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", WORDS)
 def test_names_are_a_bijection_in_every_layout(layout):
     entries = names(VaeSpec(), layout)
     assert len({e.source for e in entries}) == len({e.ours for e in entries}) == len(entries) == 248

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mindlong.networks.unet3d.spec import Unet3DSpec, names
+from mindlong.networks.unet3d.names import names
+from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.utils import rng
 
 SEED = 20220407

@@ -22,8 +22,9 @@ from mindlong.diffusion.samplers import sample_ddpm
 from mindlong.diffusion.schedules import cosine
 from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
 from mindlong.networks.unet3d.cell import GuidedUnet3D, Unet3D
+from mindlong.networks.unet3d.names import names
 from mindlong.networks.unet3d.positions import focus_bias
-from mindlong.networks.unet3d.spec import Unet3DSpec, names
+from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.ops import device
 
 FOLDER = Path(__file__).parents[1] / "golden"

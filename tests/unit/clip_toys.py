@@ -11,7 +11,7 @@ from mindspore import Tensor
 
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.families import family
-from mindlong.networks.unet.sharded import Answer, ClipRun, ShardedUNet
+from mindlong.networks.unet.sharded_cell import Answer, ClipRun, ShardedUNet
 from mindlong.ops import device
 from mindlong.parallel import halo, simulated, sync
 from mindlong.plans.clip_layout import ClipLayout, exact_layout

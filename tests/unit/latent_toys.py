@@ -7,10 +7,12 @@ import numpy as np
 import yaml
 
 from mindlong.checkpoints.files import write_safetensors
+from mindlong.networks import table
+from mindlong.networks.clip import text_names as clip_names
 from mindlong.networks.clip import text_spec as clip_text
-from mindlong.networks.registry import kinds_of
 from mindlong.networks.unet import names as unet_names
 from mindlong.networks.unet.families import FAMILIES
+from mindlong.networks.vae import names as vae_names
 from mindlong.networks.vae import spec as vae
 from mindlong.utils import rng
 
@@ -46,13 +48,13 @@ def folder(where: Path, family: str = "modelscope") -> Path:
     )
     parts = {
         "unet": (family, spec, unet_names.names(spec)),
-        "vae": ("autoencoder_kl", VAE, vae.names(VAE)),
-        "text_encoder": ("clip_text", TEXT, clip_text.names(TEXT)),
+        "vae": ("autoencoder_kl", VAE, vae_names.names(VAE)),
+        "text_encoder": ("clip_text", TEXT, clip_names.names(TEXT)),
     }
     for part, (name, sizes, entries) in parts.items():
         arrays = {f"{part}.{e.ours}": drawn(part, e.ours, e.our_shape) for e in entries}
         write_safetensors(where / f"{part}.safetensors", arrays)
-        (where / f"{part}.yaml").write_text(yaml.safe_dump(kinds_of(name, part)[0].section(sizes)))
+        (where / f"{part}.yaml").write_text(yaml.safe_dump(table.get(name).section(sizes)))
     tokenizer(where / "tokenizer")
     (where / "scheduler").mkdir()
     (where / "scheduler/scheduler_config.json").write_text(json.dumps(SCHEDULER))

@@ -9,10 +9,11 @@ from mindspore import Tensor
 
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.families import family
-from mindlong.networks.unet.sharded import ShardedUNet, check_shardable
+from mindlong.networks.unet.sharded_cell import ShardedUNet, check_shardable
+from mindlong.networks.unet.traffic import kept_bytes, sites
 from mindlong.parallel import halo
 from mindlong.parallel.sync import Traffic
-from mindlong.parallel.volume import kept_bytes, rank_bytes
+from mindlong.parallel.volume import rank_bytes
 from mindlong.plans.clip_layout import video_infinity_layout
 from mindlong.plans.dual_scope import Phase, Tuning
 from mindlong.utils.errors import ConfigError
@@ -139,7 +140,7 @@ def test_bytes_sent_are_those_of_the_plan(network):
     clips, traffic = layout([5, 3, 4]), [Traffic() for _ in range(3)]
     run(network, clips, 3, *inputs(), traffic=traffic)
     spec = network.unet.spec
-    want = [rank_bytes(spec, clips, halo.deal(3, 3), rank, (4, 6)) for rank in range(3)]
+    want = [rank_bytes(sites(spec, (4, 6)), clips, halo.deal(3, 3), rank) for rank in range(3)]
     assert [t.bytes for t in traffic] == want and min(want) > 0
 
 

@@ -17,7 +17,8 @@ from mindlong.checkpoints.recognise import recognise
 from mindlong.cli.convert import command
 from mindlong.config.load import load_model
 from mindlong.networks.unet3d import files as vdm
-from mindlong.networks.unet3d.spec import Unet3DSpec, names
+from mindlong.networks.unet3d.names import names
+from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.utils.errors import ConfigError, InputFileError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoints"
@@ -69,8 +70,8 @@ def bits(path):
 @pytest.mark.parametrize("name", SPECS)
 def test_the_sizes_are_read_off_the_shapes(tmp_path, name):
     weights = open_weights(write_original(tmp_path / "a.pt", SPECS[name]))
-    (hit,) = recognise(weights)
-    plan = convert.to_ours(weights, hit)
+    (match,) = recognise(weights)
+    plan = convert.to_ours(weights, match)
     assert plan.spec == SPECS[name] and plan.report.fits
     assert set(plan.arrays) == {entry.ours for entry in names(SPECS[name])}
 
@@ -176,8 +177,8 @@ def test_averages_by_default_and_the_other_copy_on_demand(tmp_path):
     write_torch(tmp_path / "one.pt", {"model": model})
     for which, wanted in ((None, ema), ("ema", ema), ("model", model)):
         weights = open_weights(tmp_path / "both.pt")
-        (hit,) = recognise(weights, which)
-        plan = convert.to_ours(weights, hit)
+        (match,) = recognise(weights, which)
+        plan = convert.to_ours(weights, match)
         array = plan.arrays["init_conv.weight"].read()
         assert (
             array.tobytes() == wanted["denoise_fn.init_conv.weight"].tobytes() and plan.report.fits
@@ -191,9 +192,10 @@ def test_averages_by_default_and_the_other_copy_on_demand(tmp_path):
 @pytest.mark.parametrize("prefix", ["module.", "state_dict.", "state_dict.model.module."])
 def test_any_prefix_is_found(tmp_path, prefix):
     write_torch(tmp_path / "a.pt", {prefix + k: v for k, v in state_dict(SMALL).items()})
-    (hit,) = recognise(open_weights(tmp_path / "a.pt"))
+    (match,) = recognise(open_weights(tmp_path / "a.pt"))
     assert (
-        hit.prefix == prefix and convert.to_ours(open_weights(tmp_path / "a.pt"), hit).report.fits
+        match.prefix == prefix
+        and convert.to_ours(open_weights(tmp_path / "a.pt"), match).report.fits
     )
 
 
@@ -462,5 +464,5 @@ def test_one_network_from_a_file_of_either_side(tmp_path):
         convert.our_weights(
             open_weights(tmp_path / "b.safetensors"), ("vdm", "unet"), names(SPECS["conditional"])
         )
-    with pytest.raises(ConfigError, match="no 'vea' of the family 'vdm'"):
+    with pytest.raises(ConfigError, match="no part 'vea'. Did you mean 'vae'"):
         convert.our_weights(open_weights(tmp_path / "b.safetensors"), ("vdm", "vea"), entries)

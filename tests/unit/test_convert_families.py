@@ -19,10 +19,12 @@ from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli.convert import command
 from mindlong.config.load import load_model
+from mindlong.networks import table
+from mindlong.networks.clip import text_names as clip_names
 from mindlong.networks.clip import text_spec as clip_text
-from mindlong.networks.registry import KINDS, kinds_of
 from mindlong.networks.unet import names as unet_names
 from mindlong.networks.unet.families import FAMILIES
+from mindlong.networks.vae import names as vae_names
 from mindlong.networks.vae import spec as vae
 from mindlong.utils.errors import InputFileError
 
@@ -86,13 +88,13 @@ def test_every_name_of_the_published_size_is_found_both_ways(family, layout):
     spec = FAMILIES[family].spec()
     entries = unet_names.names(spec, layout, "model.diffusion_model.")
     weights = pretended(entries)
-    (hit,) = recognise(weights)
-    assert (hit.kind.family, hit.kind.layout, hit.prefix) == (
+    (match,) = recognise(weights)
+    assert (match.format.family, match.format.layout, match.prefix) == (
         family,
         layout,
         "model.diffusion_model.",
     )
-    plan = convert.to_ours(weights, hit)
+    plan = convert.to_ours(weights, match)
     tensors, numbers = PUBLISHED[family]
     assert (
         plan.spec == spec
@@ -103,10 +105,10 @@ def test_every_name_of_the_published_size_is_found_both_ways(family, layout):
         assert sum(prod(lazy.shape) for lazy in plan.arrays.values()) == numbers
     ours = {f"unet.{name}": lazy for name, lazy in plan.arrays.items()}
     back = WeightFile(Path("ours.safetensors"), "safetensors", ours)
-    (hit,) = recognise(back)
-    assert hit.ours and hit.kind.family == family
-    kind = next(k for k in kinds_of(family, "unet") if k.layout == layout)
-    again = convert.to_original(back, hit, spec, kind=kind, target="model.diffusion_model.")
+    (match,) = recognise(back)
+    assert match.ours and match.network.family == family
+    form = table.get(family).format(layout)
+    again = convert.to_original(back, match, spec, form=form, target="model.diffusion_model.")
     assert {n: lazy.shape for n, lazy in again.arrays.items()} == {
         e.source: e.source_shape for e in entries
     }
@@ -173,10 +175,10 @@ def test_one_naming_becomes_the_other_through_ours(tmp_path, family):
         assert theirs.read(other.source).tobytes() == state[entry.source].tobytes()
 
 
-@pytest.mark.parametrize("layout", vae.LAYOUTS)
+@pytest.mark.parametrize("layout", vae_names.WORDS)
 def test_the_autoencoder_in_every_naming(tmp_path, layout):
     prefix = "first_stage_model." if layout == "ldm" else ""
-    state = values(vae.names(VAE, layout, prefix))
+    state = values(vae_names.names(VAE, layout, prefix))
     write_torch(
         tmp_path / "a.ckpt",
         {**state, f"{prefix}loss.logvar": np.ones(1), f"{prefix}loss.discriminator.w": np.ones(2)},
@@ -189,7 +191,7 @@ def test_the_autoencoder_in_every_naming(tmp_path, layout):
 
 
 def test_attention_of_the_autoencoder_may_be_stored_with_two_axes_or_four(tmp_path, capsys):
-    state = values(vae.names(VAE, "diffusers"))
+    state = values(vae_names.names(VAE, "diffusers"))
     square = {
         n: a[..., None, None] for n, a in state.items() if ".attentions." in n and a.ndim == 2
     }
@@ -210,9 +212,9 @@ def test_attention_of_the_autoencoder_may_be_stored_with_two_axes_or_four(tmp_pa
     assert bits(tmp_path / "a_ours.safetensors") == bits(tmp_path / "b_ours.safetensors")
 
 
-@pytest.mark.parametrize("layout", clip_text.LAYOUTS)
+@pytest.mark.parametrize("layout", clip_names.LAYOUTS)
 def test_the_text_tower_in_both_namings_with_what_else_its_files_hold(tmp_path, layout):
-    state = values(clip_text.names(TEXT, layout))
+    state = values(clip_names.names(TEXT, layout))
     own = "text_model." if layout == "transformers" else ""
     more = {
         f"{own}embeddings.position_ids": np.arange(12)[None],
@@ -232,7 +234,7 @@ def test_openclips_unused_layer_is_kept_and_left_out_for_transformers(tmp_path, 
     whole = replace(
         clip_text.VIT_H_ALL_LAYERS, vocabulary=30, width=64, heads=1, hidden=96, length=5
     )
-    state = values(clip_text.names(whole, "open_clip"))
+    state = values(clip_names.names(whole, "open_clip"))
     write_torch(tmp_path / "a.bin", state)
     assert run("--src", tmp_path / "a.bin", "--dst", tmp_path / "a.safetensors") == 0
     assert "all 24 layers are kept, the last is not used" in capsys.readouterr().out
@@ -251,7 +253,7 @@ def test_openclips_unused_layer_is_kept_and_left_out_for_transformers(tmp_path, 
     )
     used = replace(whole, layers=23, skip_last=0)
     assert set(open_weights(tmp_path / "c.safetensors")) == {
-        e.source for e in clip_text.names(used, "transformers")
+        e.source for e in clip_names.names(used, "transformers")
     }
 
 
@@ -259,8 +261,8 @@ def diffusers_folder(folder, family="modelscope", kind="float16", shards=False):
     """A pipeline as diffusers saves it."""
     parts = {
         "unet": unet_names.names(tiny(family), "diffusers"),
-        "vae": vae.names(VAE, "diffusers"),
-        "text_encoder": clip_text.names(TEXT, "transformers"),
+        "vae": vae_names.names(VAE, "diffusers"),
+        "text_encoder": clip_names.names(TEXT, "transformers"),
     }
     for part, entries in parts.items():
         state = values(entries, kind=kind)
@@ -323,8 +325,8 @@ def test_a_pipeline_in_one_file_with_the_lineages_prefixes(tmp_path):
     spec = tiny("videocrafter2")
     tower = replace(TEXT, layers=24, skip_last=1)
     state = values(unet_names.names(spec, "lvdm", "model.diffusion_model."))
-    state |= values(vae.names(VAE, "ldm", "first_stage_model."))
-    state |= values(clip_text.names(tower, "open_clip", "cond_stage_model.model."))
+    state |= values(vae_names.names(VAE, "ldm", "first_stage_model."))
+    state |= values(clip_names.names(tower, "open_clip", "cond_stage_model.model."))
     more = {
         "betas": np.ones(9),
         "scale_arr": np.ones(14),
@@ -428,10 +430,10 @@ def test_a_video_model_starts_from_an_image_model(tmp_path, capsys, family, layo
     given = {"head_dim": 8, "heads": None, "groups": 8}
     weights = open_weights(tmp_path / "sd.ckpt")
     with pytest.raises(InputFileError, match="does not fit the network: .* missing"):
-        convert.our_weights(weights, (family, "unet"), entries, wishes=given)
+        convert.our_weights(weights, (family, "unet"), entries, overrides=given)
     fresh = ["*_temp*", "*.temporal.weight", "*.temporal.bias"]
     assert len(
-        convert.our_weights(weights, (family, "unet"), entries, wishes=given, allow=fresh)
+        convert.our_weights(weights, (family, "unet"), entries, overrides=given, allow=fresh)
     ) == len(state)
 
 
@@ -453,9 +455,11 @@ def test_parts_that_families_share_are_found_for_each(tmp_path):
     weights = open_weights(source)
     for family in ("modelscope", "tune_a_video"):
         assert len(
-            convert.our_weights(weights, (family, "vae"), vae.names(VAE), wishes={"groups": 8})
-        ) == len(vae.names(VAE))
-        assert convert.our_weights(weights, (family, "text_encoder"), clip_text.names(TEXT))
+            convert.our_weights(
+                weights, (family, "vae"), vae_names.names(VAE), overrides={"groups": 8}
+            )
+        ) == len(vae_names.names(VAE))
+        assert convert.our_weights(weights, (family, "text_encoder"), clip_names.names(TEXT))
 
 
 def test_unknown_keys_are_refused_and_a_wrong_family_is_named(tmp_path, capsys):
@@ -498,11 +502,11 @@ def test_unknown_keys_are_refused_and_a_wrong_family_is_named(tmp_path, capsys):
     )
 
 
-def test_no_two_kinds_can_be_mistaken_for_each_other():
+def test_no_two_formats_can_be_mistaken_for_each_other():
     seen = {}
-    for kind in KINDS:
-        assert kind.markers and kind.our_markers
-        assert seen.setdefault((kind.part, frozenset(kind.markers)), kind) is kind, kind.title
+    for form in (form for network in table.networks() for form in network.formats):
+        assert form.markers and form.network.our_markers
+        assert seen.setdefault((form.part, frozenset(form.markers)), form) is form, form.title
 
 
 PEAK = """

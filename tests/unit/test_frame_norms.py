@@ -3,11 +3,11 @@
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.config.latent_models import UNetModel
+from mindlong.networks import table
 from mindlong.networks.init import initialise
-from mindlong.networks.registry import kinds_of
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.families import family
+from mindlong.networks.unet.keys import UNetModel
 
 SIZES = {
     "channels": (8,),
@@ -46,5 +46,5 @@ def test_frame_by_frame_an_inflated_network_leaves_frames_alone():
 def test_a_checkpoint_says_how_its_norms_look_at_frames():
     for joint in (True, False):
         spec = family("tune_a_video").spec(**SIZES, joint=joint)
-        section = kinds_of("tune_a_video", "unet")[0].section(spec)
+        section = table.get("tune_a_video").section(spec)
         assert section.get("joint", True) is joint and UNetModel(**section).spec() == spec

@@ -49,7 +49,8 @@ def test_every_tensor_is_listed_on_demand(capsys, tmp_path):
 
 
 def test_what_does_not_fit_its_network_is_shown(capsys, tmp_path):
-    from mindlong.networks.unet3d.spec import Unet3DSpec, names
+    from mindlong.networks.unet3d.names import names
+    from mindlong.networks.unet3d.spec import Unet3DSpec
 
     state = {
         e.source: np.zeros(e.source_shape, np.float32)
@@ -62,7 +63,8 @@ def test_what_does_not_fit_its_network_is_shown(capsys, tmp_path):
 
 
 def test_a_file_of_ours_is_recognised(capsys, tmp_path):
-    from mindlong.networks.unet3d.spec import Unet3DSpec, names
+    from mindlong.networks.unet3d.names import names
+    from mindlong.networks.unet3d.spec import Unet3DSpec
 
     state = {
         f"unet.{e.ours}": np.zeros(e.our_shape, np.float32)

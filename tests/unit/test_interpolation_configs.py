@@ -11,8 +11,9 @@ from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load, load_model
 from mindlong.config.schema import TrainConfig
+from mindlong.config.section import spec_of
 from mindlong.diffusion.hints import Rule
-from mindlong.networks.registry import kinds_of
+from mindlong.networks import table
 from mindlong.networks.unet.names import parameter_count
 from mindlong.pipelines.interpolate.plan import is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
@@ -48,9 +49,9 @@ def test_the_shipped_network_has_all_its_parts_and_says_how_it_was_told():
     weights = load(CONFIGS / "infer/interpolate_shapes.yaml", [], InferConfig).values.weights
     parts = find_latent_parts(weights, LatentModelOptions())
     assert is_hinted(
-        parts.unet.spec, parts.vae.spec.latent_channels
-    ) and parts.unet.spec.conditions == ("time", "fps")
-    assert parts.unet.spec == load_model(CONFIGS / "model/interpolate_shapes.yaml").spec()
+        parts.network.spec, parts.vae.spec.latent_channels
+    ) and parts.network.spec.conditions == ("time", "fps")
+    assert parts.network.spec == load_model(CONFIGS / "model/interpolate_shapes.yaml").spec()
     assert trained_rule(weights) == Rule("linear", "between")
 
 
@@ -83,5 +84,5 @@ def test_keys_of_the_section_may_go_unnamed_on_the_command_line_alone():
 )
 def test_a_packed_network_keeps_what_its_frames_read_and_what_it_is_told(path, keys):
     model = load_model(CONFIGS / f"model/{path}.yaml", keys)
-    kind = kinds_of(model.family, "unet")[0]
-    assert kind.from_section(kind.section(model.spec())) == model.spec()
+    section = table.get(model.family).section(model.spec())
+    assert spec_of(section) == model.spec()

@@ -125,6 +125,6 @@ def test_options_rule_over_what_the_weights_say(where):
     parts = find_latent_parts(str(where), options)
     assert parts.noising.prediction == "eps" and parts.noising.schedule.signal_scale is not None
     assert {
-        b.reads for s in parts.unet.spec.stages[2:] for b in s.branches if b.kind == "time"
+        b.reads for s in parts.network.spec.stages[2:] for b in s.branches if b.kind == "time"
     } == {"window:3"}
     assert set(parts.parameters()) == {"unet", "vae", "text encoder"} and Path(where) == parts.where

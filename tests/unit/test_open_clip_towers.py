@@ -12,6 +12,7 @@ from mindspore import Tensor
 
 from mindlong.checkpoints.files import write_safetensors, write_torch
 from mindlong.cli.evaluate_video import main
+from mindlong.networks.clip import text_names as clip_names
 from mindlong.networks.clip import text_spec as clip_text
 from mindlong.networks.clip import vision_spec as clip_vision
 from mindlong.networks.clip.vision_cell import prepared
@@ -58,7 +59,7 @@ FUSED = "visual.transformer.resblocks.1.attn.in_proj_weight"
 
 def weights():
     """Random numbers for every tensor of both towers, by open_clip's names."""
-    entries = [*clip_vision.names(IMAGE, "open_clip"), *clip_text.names(TEXT, "open_clip")]
+    entries = [*clip_vision.names(IMAGE, "open_clip"), *clip_names.names(TEXT, "open_clip")]
     made = {
         e.source: rng.normal(e.source_shape, 7, "open_clip", e.source) * np.float32(0.15)
         for e in entries
@@ -246,7 +247,7 @@ def test_every_layer_of_the_text_tower_is_used(tmp_path):
     """The latent families stop before the 24th; embeddings do not."""
     text = clip_text.ClipTextSpec(vocabulary=300, width=64, layers=24, heads=1, hidden=8, length=8)
     image = clip_vision.ClipVisionSpec(16, 8, 512, 1, 8, 8, 8, 64, "gelu")
-    entries = [*clip_vision.names(image, "open_clip"), *clip_text.names(text, "open_clip")]
+    entries = [*clip_vision.names(image, "open_clip"), *clip_names.names(text, "open_clip")]
     write_safetensors(
         tmp_path / "a.safetensors",
         {e.source: np.zeros(e.source_shape, np.float32) for e in entries},

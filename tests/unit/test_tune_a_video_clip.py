@@ -41,10 +41,11 @@ def folder(tmp_path_factory):
 
 def weights():
     """Random numbers for every tensor of both towers, by transformers' names."""
+    from mindlong.networks.clip import text_names as clip_names
     from mindlong.networks.clip import text_spec as clip_text
 
     text = clip_text.ClipTextSpec(vocabulary=300, width=64, layers=2, heads=1, hidden=96, length=8)
-    entries = [*names(SPEC), *clip_text.names(text)]
+    entries = [*names(SPEC), *clip_names.names(text)]
     made = {
         e.source: rng.normal(e.source_shape, 5, "clip", e.source) * np.float32(0.15)
         for e in entries

@@ -59,7 +59,7 @@ def loaded(where, **more):
 def editor(where):
     config = loaded(where).values
     work = work_of(config)
-    assert work.fresh and work.parts.unet.family == "tune_a_video"
+    assert work.fresh and work.parts.network.family == "tune_a_video"
     return Editor(
         from_parts(work.parts, config.latent, 0), config.sample, config.edit
     ), work.frames_FHWC

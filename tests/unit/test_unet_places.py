@@ -56,6 +56,8 @@ def test_places_survive_the_way_to_other_names_and_back(tmp_path):
         assert any(name.startswith("frame_embedding.") for name in arrays)
         write_safetensors(tmp_path / f"{layout}.safetensors", arrays)
         weights = open_weights(tmp_path / f"{layout}.safetensors")
-        plan = to_ours(weights, recognise(weights, family="modelscope")[0], wishes={"head_dim": 4})
+        plan = to_ours(
+            weights, recognise(weights, family="modelscope")[0], overrides={"head_dim": 4}
+        )
         assert plan.report.fits and plan.spec.conditions == ("time", "frame")
         assert set(plan.arrays) == {e.ours for e in entries}

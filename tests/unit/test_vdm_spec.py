@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindlong.networks.unet3d.spec import Unet3DSpec, names, parameter_count
+from mindlong.networks.unet3d.names import names, parameter_count
+from mindlong.networks.unet3d.spec import Unet3DSpec
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SMALL = {"dim": 8, "dim_mults": (1, 2), "attn_heads": 2, "attn_dim_head": 16}

@@ -10,8 +10,9 @@ from mindspore import Tensor
 from mindlong.config.train_options import TrainOptions
 from mindlong.networks.init import initialise
 from mindlong.networks.unet3d.cell import GuidedUnet3D, Unet3D
+from mindlong.networks.unet3d.names import names
 from mindlong.networks.unet3d.positions import relative_buckets
-from mindlong.networks.unet3d.spec import Unet3DSpec, names
+from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.training.prepare import prepare
 
 SMALL = {"dim": 8, "dim_mults": (1, 2), "attn_heads": 2, "attn_dim_head": 16}

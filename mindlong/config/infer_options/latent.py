@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mindlong.config.option import option
-from mindlong.networks.unet.families import FAMILIES
+from mindlong.networks.choices import Families
 
 
 @dataclass
@@ -18,9 +18,9 @@ class LatentModelOptions:
 
     family: str = option(
         "",
-        "read the UNet as this family; empty: as its names say. A family can start from its base's "
+        "read the network as this family; empty: as its names say. A family can start from its base's "
         "weights",
-        choices=("", *FAMILIES),
+        choices=Families("network", first=("",), only=lambda n: n.denoiser.space == "latent"),
     )
     vae: str = option("", "another autoencoder: a folder, a weights file, or shipped:NAME")
     text_encoder: str = option(
@@ -37,7 +37,7 @@ class LatentModelOptions:
     )
     dynamic_scale: str = option(
         "auto",
-        "VideoCrafter2's factor on the clean sample; auto: for videocrafter2",
+        "VideoCrafter2's factor on the clean sample; auto: for families that were trained with one",
         choices=("auto", "on", "off"),
     )
     reads: dict[str, str] = option(

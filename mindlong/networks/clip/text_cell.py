@@ -1,10 +1,12 @@
-"""The text tower of CLIP and OpenCLIP: token ids to one vector a token (arXiv 2103.00020); names in
-networks/clip/text_spec.py.
+"""The text encoder of CLIP and OpenCLIP: token ids to one vector a token (arXiv 2103.00020); names
+in networks/clip/text_names.py.
 
 Legend: B prompts, S tokens of a prompt, D channels, N heads.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -96,3 +98,13 @@ class TextEncoder(nn.Cell):
         for i in range(self.used):
             x = self.layers[i](x)
         return self.final_norm(x)
+
+
+def build(spec: ClipTextSpec, dtype: str = "float32") -> TextEncoder:
+    """The text encoder; it computes in float32 whatever the network beside it does."""
+    return TextEncoder(spec)
+
+
+def alone(spec: ClipTextSpec, arrays: Mapping[str, np.ndarray]) -> TextEncoder:
+    """The text encoder, to be run alone."""
+    return TextEncoder(spec)

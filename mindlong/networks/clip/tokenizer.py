@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
+from mindlong.networks.clip.text_spec import ClipTextSpec
 from mindlong.utils.errors import InputFileError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -65,9 +66,14 @@ class ClipTokenizer:
         """The ids of a prompt of any length, without start, end and padding."""
         return self._tokenizer.encode(prompt, add_special_tokens=False).ids
 
+    @property
+    def room(self) -> int:
+        """How many tokens of a prompt fit."""
+        return self.length - 2
+
     def overlong(self, prompt: str) -> int:
         """How many tokens of the prompt are cut off."""
-        return max(len(self.tokens(prompt)) - (self.length - 2), 0)
+        return max(len(self.tokens(prompt)) - self.room, 0)
 
 
 def load_tokenizer(path: str | Path, length: int = 77, pad_id: int | None = None) -> ClipTokenizer:
@@ -85,6 +91,11 @@ def load_tokenizer(path: str | Path, length: int = 77, pad_id: int | None = None
     if not vocabulary:
         raise InputFileError(f"{path}: the vocabulary is empty.")
     return ClipTokenizer(vocabulary, merges, length, pad_id)
+
+
+def for_spec(path: str | Path, spec: ClipTextSpec) -> ClipTokenizer:
+    """The tokenizer of a text encoder: its length and padding. Raises as `load_tokenizer`."""
+    return load_tokenizer(path, spec.length, spec.pad_id)
 
 
 def _read(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -7,7 +7,7 @@ numbers of the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -102,3 +102,20 @@ def prepared(
     scaled = np.stack([np.asarray(p) for p in pictures]).astype(np.float32) / 255.0
     normal = (scaled - np.array(mean, np.float32)) / np.array(deviation, np.float32)
     return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
+
+
+def prepared_for(frames_FHWC: np.ndarray, spec: ClipVisionSpec) -> np.ndarray:
+    """`prepared` as the spec has it."""
+    return prepared(frames_FHWC, spec.size, spec.mean, spec.deviation)
+
+
+def build(spec: ClipVisionSpec, dtype: str = "float32") -> ImageEncoder:
+    """The image encoder; it computes in float32 whatever the network beside it does."""
+    return ImageEncoder(spec)
+
+
+def alone(spec: ClipVisionSpec, arrays: Mapping[str, np.ndarray]) -> ImageEncoder:
+    """The image encoder, to be run alone; the text's projection stays out of the gradients."""
+    cell = ImageEncoder(spec)
+    cell.text_projection.weight.requires_grad = False
+    return cell

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from mindlong.networks.clip.text_spec import ACTIVATIONS, LAYOUTS, fused
-from mindlong.networks.names import Entry
+from mindlong.networks.clip.text_names import LAYOUTS, fused
+from mindlong.networks.clip.text_spec import ACTIVATIONS
+from mindlong.networks.names import Entry, pair
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 MEAN, DEVIATION = (
@@ -219,14 +220,6 @@ def _check_fused(
                 )
 
 
-def _pair(ours: str, source: str, *shape: int) -> list[Entry]:
-    rows = shape[:1]
-    return [
-        Entry(f"{ours}.weight", f"{source}.weight", shape, shape),
-        Entry(f"{ours}.bias", f"{source}.bias", rows, rows),
-    ]
-
-
 def _embeddings(spec: ClipVisionSpec, whole: str, patches: str, places: str) -> Iterator[Entry]:
     for ours, source, shape in (
         ("class_embedding", whole, (spec.width,)),
@@ -244,7 +237,7 @@ def _rest(spec: ClipVisionSpec, ours: str, source: str, words: tuple[str, ...]) 
         "fc2": (spec.width, spec.hidden),
     }
     for (word, shape), theirs in zip(shapes.items(), words, strict=True):
-        yield from _pair(f"{ours}.{word}", f"{source}.{theirs}", *shape)
+        yield from pair(f"{ours}.{word}", f"{source}.{theirs}", *shape)
 
 
 def _transformers(spec: ClipVisionSpec) -> Iterator[Entry]:
@@ -255,16 +248,16 @@ def _transformers(spec: ClipVisionSpec) -> Iterator[Entry]:
         PATCHES["transformers"],
         f"{base}.embeddings.position_embedding.weight",
     )
-    yield from _pair("norm_in", f"{base}.pre_layrnorm", width)  # spelled so
+    yield from pair("norm_in", f"{base}.pre_layrnorm", width)  # spelled so
     for i in range(spec.layers):
         ours, source = f"layers.{i}", f"{base}.encoder.layers.{i}"
         for leaf in "qkv":
-            yield from _pair(
+            yield from pair(
                 f"{ours}.attn.to_{leaf}", f"{source}.self_attn.{leaf}_proj", width, width
             )
-        yield from _pair(f"{ours}.attn.to_out", f"{source}.self_attn.out_proj", width, width)
+        yield from pair(f"{ours}.attn.to_out", f"{source}.self_attn.out_proj", width, width)
         yield from _rest(spec, ours, source, _WORDS["transformers"])
-    yield from _pair("final_norm", f"{base}.post_layernorm", width)
+    yield from pair("final_norm", f"{base}.post_layernorm", width)
     for ours, source, read in (
         ("projection", "visual_projection", width),
         ("text_projection", "text_projection", spec.text_width),
@@ -279,14 +272,14 @@ def _open_clip(spec: ClipVisionSpec) -> Iterator[Entry]:
     yield from _embeddings(
         spec, f"{base}.class_embedding", PATCHES["open_clip"], f"{base}.positional_embedding"
     )
-    yield from _pair("norm_in", f"{base}.ln_pre", width)
+    yield from pair("norm_in", f"{base}.ln_pre", width)
     for i in range(spec.layers):
         ours, source = f"layers.{i}", f"{base}.transformer.resblocks.{i}"
         yield from fused(f"{ours}.attn", f"{source}.attn.in_proj_weight", "weight", width, (width,))
         yield from fused(f"{ours}.attn", f"{source}.attn.in_proj_bias", "bias", width, ())
-        yield from _pair(f"{ours}.attn.to_out", f"{source}.attn.out_proj", width, width)
+        yield from pair(f"{ours}.attn.to_out", f"{source}.attn.out_proj", width, width)
         yield from _rest(spec, ours, source, _WORDS["open_clip"])
-    yield from _pair("final_norm", f"{base}.ln_post", width)
+    yield from pair("final_norm", f"{base}.ln_post", width)
     for ours, source, read in (
         ("projection", "visual.proj", width),
         ("text_projection", "text_projection", spec.text_width),

@@ -6,6 +6,8 @@ their width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -147,3 +149,8 @@ class UNet(nn.Cell):
         else:
             emb_BFE = self.act(emb_BE).expand_dims(1).broadcast_to((batch, frames, width))
         return emb_BFE.astype(self.dtype).reshape((batch * frames, width))
+
+
+def alone(spec: UNetSpec, arrays: Mapping[str, np.ndarray]) -> UNet:
+    """The network, to be run alone."""
+    return UNet(spec)

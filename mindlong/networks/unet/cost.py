@@ -1,24 +1,19 @@
-"""What the networks of a latent pipeline cost, read off their specs: operations and memory, before
-anything is allocated.
+"""What a latent UNet costs, read off its spec: operations and memory, before anything is allocated.
 
 Operations are those of matrix products and convolutions, counted from the tensors' shapes and the
-place where each is used; memory is a model: that of decoding was fitted to measurements at full
-size (mindlong/networks/vae/spec.py), that of a training step to tiny networks on a CPU
-(docs/tune_a_video.md), that of one forward of the UNet was not measured.
+place where each is used; memory is a model: that of a training step was fitted to tiny networks on
+a CPU (docs/tune_a_video.md), that of one forward was not measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from math import prod
 
+from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load
 from mindlong.networks.names import Entry
 from mindlong.networks.unet import names as unet_names
 from mindlong.networks.unet.spec import FRAMES, Branch, Transformer, UNetSpec
-from mindlong.networks.unet3d.cost import RUNTIME_BYTES
-from mindlong.networks.vae import spec as vae
-from mindlong.networks.vae.spec import VaeSpec
 from mindlong.plans import kv_policy
 
 ALIVE = 14  # features as wide as the first level that are held at the widest place: a feed-forward's 8 + 4, and its input twice
@@ -29,38 +24,11 @@ ALIVE = 14  # features as wide as the first level that are held at the widest pl
 COMPILER_BYTES, TENSOR_BYTES, MADE_BYTES, RECOMPUTED = 150e6, 1.5e6, 7.0, 0.57
 
 
-@dataclass(frozen=True)
-class LatentCost:
-    """Of one forward: multiplications and additions, peak memory in bytes (weights and the runtime
-    included).
-
-    `train_bytes` is that of a training step: the compiled graph, weights, gradients, moments and
-    averages, and the activations.
-    """
-
-    parameters: int
-    flops: float
-    bytes: float
-    train_bytes: float
-
-
-def unet_cost(
-    spec: UNetSpec,
-    videos: int,
-    frames: int,
-    height: int,
-    width: int,
-    tokens: int,
-    recompute: bool = False,
-) -> LatentCost:
-    """One forward of the UNet on `videos` latents of `frames` x `height` x `width`, prompts of
-    `tokens` tokens, in float32.
-
-    `recompute`: in training the blocks' activations are computed again rather than kept.
-    """
-    areas = _areas(spec, height, width)
-    entries = unet_names.names(spec)
-    parameters, flops, made = _totals(
+def cost(spec: UNetSpec, load: Load) -> Cost:
+    """One call of the UNet on latents and prompts, in float32."""
+    areas, frames, tokens = _areas(spec, load.height, load.width), load.frames, load.tokens
+    entries, videos = unet_names.names(spec), load.videos
+    parameters, flops, made = totals(
         entries, lambda entry: _rows(spec, entry, areas, frames, tokens)
     )
     flops += sum(_attention(spec, areas, frames, tokens))
@@ -68,38 +36,16 @@ def unet_cost(
         width * area for width, area in zip(spec.skips(), _skip_areas(spec, areas), strict=True)
     )
     widest = ALIVE * max(w * a for w, a in zip(spec.channels, areas, strict=True))
-    return LatentCost(
+    share = RECOMPUTED if load.recompute else 1.0
+    return Cost(
         parameters,
         videos * flops,
         RUNTIME_BYTES + 4.0 * parameters + 4.0 * videos * frames * (kept + widest),
-        _train_bytes(len(entries), parameters, videos * made * (RECOMPUTED if recompute else 1.0)),
+        train_bytes(len(entries), parameters, videos * made * share),
     )
 
 
-def decoder_cost(spec: VaeSpec, frames: int, height: int, width: int) -> LatentCost:
-    """Decoding `frames` pictures of `height` x `width` pixels at once, in float32; the whole
-    autoencoder is in memory.
-    """
-    decoding = [e for e in vae.names(spec) if not e.ours.startswith(("encoder", "quant"))]
-    _, flops, _ = _totals(decoding, lambda entry: _area(spec, entry.ours, height, width))
-    flops += _middle_attention(spec, height, width)
-    parameters = vae.parameter_count(spec)
-    peak = RUNTIME_BYTES + 4.0 * parameters + vae.decode_peak_bytes(spec, height, width, frames)
-    return LatentCost(parameters, frames * flops, peak, 0.0)
-
-
-def autoencoder_cost(spec: VaeSpec, frames: int, height: int, width: int) -> LatentCost:
-    """Encoding and decoding `frames` pictures at once, as a training step does."""
-    entries = vae.names(spec)
-    parameters, flops, made = _totals(entries, lambda entry: _area(spec, entry.ours, height, width))
-    flops += 2 * _middle_attention(spec, height, width)
-    peak = RUNTIME_BYTES + 4.0 * parameters + vae.decode_peak_bytes(spec, height, width, frames)
-    return LatentCost(
-        parameters, frames * flops, peak, _train_bytes(len(entries), parameters, frames * made)
-    )
-
-
-def _totals(entries: Iterable[Entry], rows: Callable[[Entry], float]) -> tuple[int, float, float]:
+def totals(entries: Iterable[Entry], rows: Callable[[Entry], float]) -> tuple[int, float, float]:
     """Parameters, operations of the products and convolutions, and numbers that layers and norms
     give out.
     """
@@ -114,7 +60,10 @@ def _totals(entries: Iterable[Entry], rows: Callable[[Entry], float]) -> tuple[i
     return parameters, flops, made
 
 
-def _train_bytes(tensors: int, parameters: int, made: float) -> float:
+def train_bytes(tensors: int, parameters: int, made: float) -> float:
+    """Peak memory of a training step: of a network with so many tensors and numbers whose layers
+    give out `made` numbers.
+    """
     return (
         RUNTIME_BYTES
         + COMPILER_BYTES
@@ -122,10 +71,6 @@ def _train_bytes(tensors: int, parameters: int, made: float) -> float:
         + 5 * 4.0 * parameters
         + MADE_BYTES * made
     )
-
-
-def _middle_attention(spec: VaeSpec, height: int, width: int) -> float:
-    return 4.0 * spec.block_channels[-1] * ((height // spec.factor) * (width // spec.factor)) ** 2
 
 
 def _areas(spec: UNetSpec, height: int, width: int) -> list[int]:
@@ -206,16 +151,3 @@ def _pairs(branch: Branch, area: int, frames: int, tokens: int) -> float:
         reads = kv_policy.pairs(kv_policy.table(branch.reads, frames))
         return reads * area * (area if branch.kind == "space" else 1)
     return frames * area * tokens if branch.kind == "text" else 0
-
-
-def _area(spec: VaeSpec, name: str, height: int, width: int) -> int:
-    """Pixels that a tensor of the autoencoder is applied to."""
-    side, part, *rest = name.split(".")
-    scale = spec.factor
-    if part == "levels" and side == "encoder":
-        scale = 1 << (int(rest[0]) + (rest[1] == "downsample"))
-    elif part == "levels":
-        scale >>= int(rest[0]) + (rest[1] == "upsample")
-    elif (side, part) in (("encoder", "conv_in"), ("decoder", "norm_out"), ("decoder", "conv_out")):
-        scale = 1
-    return (height // scale) * (width // scale)

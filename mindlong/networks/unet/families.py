@@ -1,10 +1,10 @@
-"""The published UNets as specs: how their layers are put together, and the sizes they were released
-in.
+"""The published UNets: how their layers are put together, the sizes they were released in, and what
+is to be known of each.
 
 Sources: ModelScope text-to-video 1.7B and zeroscope (unet_sd.py of modelscope; diffusers'
 UNet3DConditionModel), VideoCrafter2 (openaimodel3d.py of lvdm), Tune-A-Video (arXiv 2212.11565),
 make-a-stable-diffusion-video's pseudo-3D inpainting UNet, and Stable Diffusion 1.x and 2.x
-themselves, which read each frame as a picture.
+themselves, which read each frame as an image.
 """
 
 from __future__ import annotations
@@ -42,21 +42,53 @@ _PSEUDO = Transformer(
 
 
 @dataclass(frozen=True)
+class Classes:
+    """What a family is called in diffusers.
+
+    Attributes:
+        network: the class of the UNet. pipeline: that of the whole folder.
+        wide: attention_head_dim in its config is the width of a head, not the number of heads.
+        sample_size: latent pixels of a side, as its config says.
+    """
+
+    network: str = "UNet2DConditionModel"
+    pipeline: str = "StableDiffusionPipeline"
+    wide: bool = False
+    sample_size: int = 64
+
+
+@dataclass(frozen=True)
 class Family:
     """One way of putting the network together.
 
     Attributes:
         about: one line for people.
         fixed: the fields of UNetSpec that make the family.
-        sizes: the other fields, as published.
         layouts: the ways in which files of this family name their tensors
             (mindlong.networks.unet.names), the usual first.
+        own: markers that only files of the family have, by layout; "": our names.
+        sizes: the other fields, as published.
+        classes: its names in diffusers.
+        size: frames, height and width in pixels that it is used at.
+        flavour: of DDIM, of mindlong.diffusion.samplers.ddim.FLAVOURS.
+        scaled: the clean sample is scaled by timestep (arXiv 2401.09047), also where a
+            scheduler_config.json says nothing of it.
+        base: the family whose weights it starts from, or "".
+        features: see `Denoiser.features`. tuned_as: see there.
     """
 
     about: str
     fixed: Mapping[str, Any]
     layouts: tuple[str, ...]
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     sizes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    classes: Classes = Classes()
+    size: tuple[int, int, int] = (16, 512, 512)
+    flavour: str = "diffusers"
+    scaled: bool = False
+    base: str = ""
+    features: frozenset[str] = frozenset(("branch", "maps"))
+    tuned_as: str = ""
 
     def spec(self, **sizes: Any) -> UNetSpec:
         """The spec at the published sizes, with the given fields changed."""
@@ -65,31 +97,83 @@ class Family:
 
 _VIDEO = {"stages": (Res(), TemporalConv(), _SPATIAL, _TEMPORAL), "entry": _TEMPORAL}
 _SD15 = {"head_dim": None, "heads": 8, "context_dim": 768, "linear_projection": False}
+_THREE = Classes("UNet3DConditionModel", "TextToVideoSDPipeline", True, 32)
+_BLOCK = "transformer_blocks.0"
 
 FAMILIES: dict[str, Family] = {
     "modelscope": Family(
-        "ModelScope text-to-video 1.7B, zeroscope", _VIDEO, ("diffusers", "modelscope")
+        "ModelScope text-to-video 1.7B, zeroscope",
+        _VIDEO,
+        ("diffusers", "modelscope"),
+        {
+            "diffusers": (
+                "transformer_in.proj_in.weight",
+                "mid_block.temp_convs.0.conv1.0.weight",
+            ),
+            "modelscope": (
+                "input_blocks.0.1.proj_in.weight",
+                "middle_block.0.temopral_conv.conv1.0.weight",
+            ),
+            "": ("entry.proj_in.weight", "mid.0.tconv.convs.0.weight"),
+        },
+        classes=_THREE,
+        size=(16, 256, 256),
+        flavour="modelscope",
     ),
     "videocrafter2": Family(
-        "VideoCrafter2", _VIDEO | {"conditions": ("time", "fps")}, ("lvdm", "diffusers")
+        "VideoCrafter2",
+        _VIDEO | {"conditions": ("time", "fps")},
+        ("lvdm", "diffusers"),
+        {
+            "diffusers": (
+                "fps_embedding.linear_1.weight",
+                "transformer_in.proj_in.weight",
+                "mid_block.temp_convs.0.conv1.0.weight",
+            ),
+            "lvdm": (
+                "fps_embedding.0.weight",
+                "init_attn.0.proj_in.weight",
+                "middle_block.0.temopral_conv.conv1.0.weight",
+            ),
+            "": ("fps_embedding.fc1.weight", "entry.proj_in.weight", "mid.0.tconv.convs.0.weight"),
+        },
+        classes=Classes("UNet3DConditionModel", "TextToVideoSDPipeline", True),
+        size=(16, 320, 512),
+        flavour="videocrafter",
+        scaled=True,
     ),
     "tune_a_video": Family(
         "Tune-A-Video on Stable Diffusion",
         {"stages": (Res(), _TUNED), "joint": True},
         ("diffusers", "ldm"),
+        {
+            "diffusers": (f"mid_block.attentions.0.{_BLOCK}.attn_temp.to_q.weight",),
+            "ldm": (f"middle_block.1.{_BLOCK}.attn_temp.to_q.weight",),
+            "": ("mid.0.spatial.block.attn_temp.to_q.weight",),
+        },
         _SD15,
+        Classes("UNet3DConditionModel", "TuneAVideoPipeline"),
+        base="stable_diffusion",
+        features=frozenset(("branch", "maps", "tuning")),
     ),
     "pseudo3d": Family(
         "pseudo-3D Stable Diffusion inpainting (make-a-stable-diffusion-video)",
         {"stages": (Res(), _PSEUDO), "joint": True, "pseudo3d": True},
         ("diffusers",),
+        {
+            "diffusers": (f"mid_block.attentions.0.{_BLOCK}.attn_temporal.to_q.weight",),
+            "": ("mid.0.spatial.block.attn_temporal.to_q.weight",),
+        },
         _SD15 | {"in_channels": 9},
+        Classes("UNetPseudo3DConditionModel", "StableDiffusionVideoInpaintPipeline"),
+        base="stable_diffusion",
     ),
     "stable_diffusion": Family(
         "Stable Diffusion 1.x and 2.x, frame by frame",
         {"stages": (Res(), _SPATIAL)},
         ("diffusers", "ldm"),
-        _SD15,
+        sizes=_SD15,
+        tuned_as="tune_a_video",
     ),
 }
 

@@ -106,9 +106,3 @@ LAYOUTS: dict[str, Layout] = {
     "lvdm": Ldm("init_attn.0"),
     "ldm": Ldm(),
 }
-PREFIXES = (
-    "",
-    "model.diffusion_model.",
-    "unet.",
-    "module.",
-)  # that files put before every key of the UNet

@@ -5,9 +5,8 @@ on both sides.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 
-from mindlong.networks.names import Entry
+from mindlong.networks.names import Entry, count, pair, same
 from mindlong.networks.unet.layouts import LAYOUTS, Layout
 from mindlong.networks.unet.spec import (
     Branch,
@@ -47,15 +46,7 @@ def names(spec: UNetSpec, layout: str = "diffusers", prefix: str = "") -> list[E
 
 def parameter_count(spec: UNetSpec) -> int:
     """Numbers in the network; nothing is allocated."""
-    return sum(prod(entry.our_shape) for entry in names(spec))
-
-
-def _same(ours: str, source: str, *shape: int) -> Entry:
-    return Entry(ours, source, shape, shape)
-
-
-def _norm(ours: str, source: str, width: int) -> list[Entry]:
-    return [_same(f"{ours}.{leaf}", f"{source}.{leaf}", width) for leaf in ("weight", "bias")]
+    return count(names(spec))
 
 
 def _linear(
@@ -64,7 +55,16 @@ def _linear(
     """A linear layer that the file may store as a convolution of size 1, with `rank` axes."""
     shape = (cout, cin)
     weight = Entry(f"{ours}.weight", f"{source}.weight", shape, shape + (1,) * (rank - 2))
-    return [weight, _same(f"{ours}.bias", f"{source}.bias", cout)] if bias else [weight]
+    return [weight, same(f"{ours}.bias", f"{source}.bias", cout)] if bias else [weight]
+
+
+def convs_of(spec: UNetSpec) -> tuple[tuple[str, str], ...]:
+    """What the parts of a 2-D convolution are called behind its name, here and in files; the one
+    over pixels first.
+    """
+    if spec.pseudo3d:
+        return (".spatial", ".spatial_conv"), (".temporal", ".temporal_conv")
+    return (("", ""),)
 
 
 class _Walk:
@@ -86,7 +86,7 @@ class _Walk:
         for side, levels in (("down", spec.down()), ("mid", [spec.mid()]), ("up", spec.up())):
             for i, level in enumerate(levels):
                 yield from self.level(side, i, level)
-        yield from _norm("norm_out", layout.norm_out, spec.channels[0])
+        yield from pair("norm_out", layout.norm_out, spec.channels[0])
         yield from self.conv("conv_out", layout.conv_out, spec.channels[0], spec.out_channels, 3)
 
     def embedding(self, condition: str) -> list[Entry]:
@@ -122,16 +122,9 @@ class _Walk:
         )
 
     def conv(self, ours: str, source: str, cin: int, cout: int, kernel: int) -> list[Entry]:
-        kinds = (
-            [(".spatial", ".spatial_conv"), (".temporal", ".temporal_conv")]
-            if self.spec.pseudo3d
-            else [("", "")]
-        )
-        shapes = [(cout, cin, kernel, kernel), (cout, cout, 3)]
-        entries = []
-        for (ours_tail, tail), shape in zip(kinds, shapes, strict=False):
-            entries.append(_same(f"{ours}{ours_tail}.weight", f"{source}{tail}.weight", *shape))
-            entries.append(_same(f"{ours}{ours_tail}.bias", f"{source}{tail}.bias", cout))
+        shapes, entries = [(cout, cin, kernel, kernel), (cout, cout, 3)], []
+        for (ours_tail, tail), shape in zip(convs_of(self.spec), shapes, strict=False):
+            entries += pair(f"{ours}{ours_tail}", f"{source}{tail}", *shape)
         return entries
 
     def res(self, ours: str, source: str, cin: int, cout: int) -> Iterator[Entry]:
@@ -139,10 +132,10 @@ class _Walk:
             leaf: f"{source}.{self.layout.res.get(leaf, leaf)}"
             for leaf in ("norm1", "conv1", "time_proj", "norm2", "conv2", "skip")
         }
-        yield from _norm(f"{ours}.norm1", theirs["norm1"], cin)
+        yield from pair(f"{ours}.norm1", theirs["norm1"], cin)
         yield from self.conv(f"{ours}.conv1", theirs["conv1"], cin, cout, 3)
         yield from _linear(f"{ours}.time_proj", theirs["time_proj"], self.spec.emb_dim, cout)
-        yield from _norm(f"{ours}.norm2", theirs["norm2"], cout)
+        yield from pair(f"{ours}.norm2", theirs["norm2"], cout)
         yield from self.conv(f"{ours}.conv2", theirs["conv2"], cout, cout, 3)
         if cin != cout:
             yield from self.conv(f"{ours}.skip", theirs["skip"], cin, cout, 1)
@@ -150,22 +143,22 @@ class _Walk:
     def temporal_conv(self, ours: str, source: str, width: int) -> Iterator[Entry]:
         kernel = (width, width, 3)
         for i, (norm, conv) in enumerate(TEMPORAL_CONVS):
-            yield from _norm(f"{ours}.norms.{i}", f"{source}.conv{i + 1}.{norm}", width)
+            yield from pair(f"{ours}.norms.{i}", f"{source}.conv{i + 1}.{norm}", width)
             theirs = f"{source}.conv{i + 1}.{conv}"
             yield Entry(f"{ours}.convs.{i}.weight", f"{theirs}.weight", kernel, (*kernel, 1, 1))
-            yield _same(f"{ours}.convs.{i}.bias", f"{theirs}.bias", width)
+            yield same(f"{ours}.convs.{i}.bias", f"{theirs}.bias", width)
 
     def transformer(
         self, ours: str, source: str, stage: Transformer, width: int, inner: int, rank: int
     ) -> Iterator[Entry]:
-        yield from _norm(f"{ours}.norm", f"{source}.norm", width)
+        yield from pair(f"{ours}.norm", f"{source}.norm", width)
         yield from _linear(f"{ours}.proj_in", f"{source}.proj_in", width, inner, rank)
         for branch in stage.branches:
             yield from self.branch(f"{ours}.block", f"{source}.transformer_blocks.0", branch, inner)
         yield from _linear(f"{ours}.proj_out", f"{source}.proj_out", inner, width, rank)
 
     def branch(self, ours: str, source: str, branch: Branch, inner: int) -> Iterator[Entry]:
-        yield from _norm(f"{ours}.{branch.norm}", f"{source}.{branch.norm}", inner)
+        yield from pair(f"{ours}.{branch.norm}", f"{source}.{branch.norm}", inner)
         ours, source = f"{ours}.{branch.name}", f"{source}.{branch.name}"
         if branch.kind == "ff":
             yield from _linear(f"{ours}.proj_in", f"{source}.net.0.proj", inner, 8 * inner)

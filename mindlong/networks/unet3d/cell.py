@@ -2,7 +2,7 @@
 2204.03458).
 
 Numbers and state dict of video-diffusion-pytorch 0.7.0 (`Unet3D`); names in
-`mindlong.networks.unet3d.spec.names`.
+`mindlong.networks.unet3d.names`.
 
 Legend: B batch, C channels, F frames, H W pixels, R = B*F rows, D width of the condition, E width
 of the embedding that the residual blocks are told. Frames are folded behind the batch once at the
@@ -12,8 +12,10 @@ frames.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.networks.layers import TimeMLP
@@ -309,3 +311,14 @@ class GuidedUnet3D(nn.Cell):
             return wanted
         absent = self.network(x_BCFHW, t_B, cond_BD, t_B > -1, focus_mask_B)
         return absent + (wanted - absent) * self.scale
+
+
+def build(spec: Unet3DSpec, dtype: str = "float32") -> Unet3D:
+    """The network; it computes in the type of what it is given."""
+    return Unet3D(spec)
+
+
+def alone(spec: Unet3DSpec, arrays: Mapping[str, np.ndarray]) -> GuidedUnet3D:
+    """The network, to be run alone under the guidance scale of `arrays`."""
+    scale = float(arrays["cond_scale"]) if "cond_scale" in arrays else 1.0
+    return GuidedUnet3D(Unet3D(spec), scale)

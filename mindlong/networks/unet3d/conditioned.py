@@ -10,6 +10,7 @@ from mindspore import Tensor, nn
 
 from mindlong.networks.caption.cell import CaptionEncoder, caption_ids
 from mindlong.networks.unet3d.cell import Unet3D
+from mindlong.networks.unet3d.spec import TextSpec, Unet3DSpec
 
 
 class ConditionedUnet3D(nn.Cell):
@@ -17,21 +18,19 @@ class ConditionedUnet3D(nn.Cell):
     given embeddings.
 
     Args:
-        model: the typed model section (`mindlong.config.models.VdmModel` or anything with its
-            attributes).
+        spec: of the network. text: what makes its condition.
 
     `construct(x_BCFHW, t_B, *conditions)` with the arrays of `conditions` or
     `embedding_conditions`: float32 (B, C, F, H, W), int32 (B,), then either nothing, or (ids int32
     (B, L), dropped bool (B,)), or (embedding float32 (B, D), dropped bool (B,)).
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, spec: Unet3DSpec, text: TextSpec) -> None:
         super().__init__()
-        text = model.text
-        self.encoder, self.length, self.cond_dim = text.encoder, text.length, model.cond_dim
-        self.unet = Unet3D(model.spec())
+        self.encoder, self.length, self.cond_dim = text.encoder, text.length, spec.cond_dim
+        self.unet = Unet3D(spec)
         self.text = (
-            CaptionEncoder(text.width, text.layers, text.heads, text.length, model.cond_dim)
+            CaptionEncoder(text.width, text.layers, text.heads, text.length, spec.cond_dim)
             if text.encoder == "caption"
             else None
         )
@@ -75,3 +74,8 @@ class ConditionedUnet3D(nn.Cell):
             for e in embeddings
         ]
         return np.stack(filled), np.asarray(dropped) | absent
+
+
+def of_model(model: Any) -> ConditionedUnet3D:
+    """The cell that a `model` section describes (`mindlong.networks.unet3d.keys.VdmModel`)."""
+    return ConditionedUnet3D(model.spec(), model.text.spec())

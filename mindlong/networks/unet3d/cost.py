@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
-from mindlong.networks.unet3d.spec import Unet3DSpec, names
-
-RUNTIME_BYTES = 420e6  # an idle MindSpore process on the CPU
+from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load
+from mindlong.networks.names import count
+from mindlong.networks.unet3d.names import names
+from mindlong.networks.unet3d.spec import Unet3DSpec
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,6 @@ class Piece:
     name: str
     multiply_adds: float
     elements: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Totals for a batch. `forward_flops` and `train_flops` in operations, memory in bytes."""
-
-    parameters: int
-    forward_flops: float
-    train_flops: float
-    forward_bytes: float
-    train_bytes: float
 
 
 def unet3d_pieces(spec: Unet3DSpec, frames: int, height: int, width: int) -> Iterator[Piece]:
@@ -118,17 +107,15 @@ def _temporal(spec: Unet3DSpec, name: str, width: int, frames: int, area: int) -
     )
 
 
-def unet3d_cost(spec: Unet3DSpec, batch: int, frames: int, height: int, width: int) -> Cost:
-    """What one forward and one training step of `batch` videos take, in fp32."""
-    pieces = list(unet3d_pieces(spec, frames, height, width))
-    parameters = sum(prod(entry.our_shape) for entry in names(spec))
-    flops = 2.0 * batch * sum(p.multiply_adds for p in pieces)
-    kept = 4.0 * batch * sum(p.elements for p in pieces)
-    widest = 4.0 * batch * max(p.elements for p in pieces)
+def cost(spec: Unet3DSpec, load: Load) -> Cost:
+    """What one call on a batch of videos takes, in float32."""
+    pieces = list(unet3d_pieces(spec, load.frames, load.height, load.width))
+    parameters = count(names(spec))
+    kept = 4.0 * load.videos * sum(p.elements for p in pieces)
+    widest = 4.0 * load.videos * max(p.elements for p in pieces)
     return Cost(
         parameters,
-        flops,
-        3 * flops,
+        2.0 * load.videos * sum(p.multiply_adds for p in pieces),
         RUNTIME_BYTES + 4 * parameters + kept,
         RUNTIME_BYTES + 5 * 4 * parameters + 2 * kept + widest,
     )

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from mindlong.diffusion.schedules import cosine
-from mindlong.networks.kind import Inferred, Kind, Shapes, size, spec_of
-from mindlong.networks.unet3d.spec import PREFIX, Unet3DSpec, names
+from mindlong.networks.format import Format, Inferred, Shapes, size
+from mindlong.networks.unet3d.keys import FAMILY, RELEASES
+from mindlong.networks.unet3d.names import PREFIX, names
+from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.utils.errors import ConfigError, InputFileError
 
 BUFFERS = tuple(cosine(1).tables)  # the twelve that GaussianDiffusion keeps
@@ -39,7 +41,7 @@ _ODD_SCHEDULE = (
 _REFUSED = "written by video-diffusion-pytorch before {}, whose network is another one ({}); it is not read"
 
 
-def infer(shapes: Shapes, wishes: Mapping[str, Any]) -> Inferred:
+def infer(shapes: Shapes, overrides: Mapping[str, Any]) -> Inferred:
     """The spec from the shapes of a bare Unet3D.
 
     Raises:
@@ -49,14 +51,14 @@ def infer(shapes: Shapes, wishes: Mapping[str, Any]) -> Inferred:
     for sentence in _too_old(shapes):
         raise InputFileError(sentence)
     try:
-        spec = Unet3DSpec(**{**_fields(shapes), **wishes})
+        spec = Unet3DSpec(**{**_fields(shapes), **overrides})
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise ConfigError(f"the network cannot be built so: {error}") from None
-    return Inferred(spec, tuple(_notes(spec, wishes)))
+    return Inferred(spec, tuple(_notes(spec, overrides)))
 
 
 def _fields(shapes: Shapes) -> dict[str, Any]:
-    dim, heads = size(shapes, "time_mlp.1.weight", 1), size(shapes, KIND.markers[0], 1)
+    dim, heads = size(shapes, "time_mlp.1.weight", 1), size(shapes, FORMAT.markers[0], 1)
     first, channels = size(shapes, "init_conv.weight", 0), size(shapes, "init_conv.weight", 1)
     rows, out = (
         size(shapes, "init_temporal_attn.fn.fn.fn.to_qkv.weight", 0),
@@ -77,13 +79,13 @@ def _fields(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def _notes(spec: Unet3DSpec, wishes: Mapping[str, Any]) -> Iterator[str]:
+def _notes(spec: Unet3DSpec, overrides: Mapping[str, Any]) -> Iterator[str]:
     if spec.block_norm == "group":
         yield _GROUPNORM
         yield _SKIP.format(
             spec.long_skip,
             ""
-            if "long_skip" in wishes
+            if "long_skip" in overrides
             else " is taken; give long_skip=before_attn for the older ones",
         )
 
@@ -119,10 +121,10 @@ def section(spec: Unet3DSpec) -> dict[str, Any]:
     changed = {f: getattr(spec, f) for f in _KEYS if getattr(spec, f) != getattr(usual, f)}
     changed |= {"dim_mults": list(spec.dim_mults)}
     if spec.block_norm == "group":
-        changed["compat"] = "vdm_0.5" if spec.long_skip == "before_attn" else "vdm_0.6"
+        changed["compat"] = RELEASES[spec.long_skip == "before_attn"]
     if spec.cond_dim:
         changed["text"] = {"encoder": "embedding"}
-    return {"family": "vdm", "dim": spec.dim, **changed}
+    return {"family": FAMILY, "dim": spec.dim, **changed}
 
 
 def rotary_freqs(spec: Unet3DSpec) -> dict[str, np.ndarray]:
@@ -179,11 +181,8 @@ def pack(network: dict[str, Any], facts: Mapping[str, str]) -> dict[str, Any]:
     return {"step": int(facts.get("step", 0)), "model": tree, "ema": tree, "scaler": {}}
 
 
-KIND = Kind(
-    family="vdm",
-    part="unet",
+FORMAT = Format(
     layout="",
-    about="Unet3D of video-diffusion-pytorch",
     markers=(
         "time_rel_pos_bias.relative_attention_bias.weight",
         "init_conv.weight",
@@ -191,11 +190,8 @@ KIND = Kind(
     ),
     infer=infer,
     entries=names,
-    section=section,
-    from_section=spec_of,
     ignored=(rf"(.*\.)?({'|'.join(BUFFERS)})", r".*\.rotary_emb\..*"),
     defaults=rotary_freqs,
     facts=facts,
     pack=pack,
-    our_markers=("time_bias.weight", "init_temporal.to_qkv.weight", "mid.spatial.to_qkv.weight"),
 )

@@ -1,13 +1,13 @@
-"""AutoencoderKL: pictures to latents and back (Stable Diffusion's first stage, arXiv 2112.10752);
-names in networks/vae/spec.py.
+"""AutoencoderKL: images to latents and back (Stable Diffusion's first stage, arXiv 2112.10752);
+names in networks/vae/names.py.
 
-Legend: N pictures (frames folded behind the batch), C channels, H W pixels, h w latent pixels, L
+Legend: N images (frames folded behind the batch), C channels, H W pixels, h w latent pixels, L
 latent channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -19,11 +19,10 @@ from mindlong.ops.attention import TokenAttention
 from mindlong.ops.conv import Conv2d
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import GroupNorm
-from mindlong.utils.errors import ConfigError
 
 
 class PixelAttention(nn.Cell):
-    """Every pixel of a picture attends to every other: one head as wide as the picture has
+    """Every pixel of an image attends to every other: one head as wide as the image has
     channels, residual.
     """
 
@@ -152,7 +151,7 @@ class AutoencoderKL(nn.Cell):
         return self.decoder(self.post_quant_conv(z_NLhw))
 
     def construct(self, x_NCHW: Tensor, noise_NLhw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures -> (reconstruction from a latent drawn with `noise`, mean, log variance)."""
+        """Images -> (reconstruction from a latent drawn with `noise`, mean, log variance)."""
         mean, logvar = self.moments(x_NCHW)
         return self.decode(draw(mean, logvar, noise_NLhw)), mean, logvar
 
@@ -193,42 +192,27 @@ def draw(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
 
 
 def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
-    """Divergence of each picture's posterior from N(0, 1) in nats, (N,) float32."""
+    """Divergence of each image's posterior from N(0, 1) in nats, (N,) float32."""
     terms = ops.square(mean) + ops.exp(logvar) - 1.0 - logvar
     return 0.5 * terms.reshape((mean.shape[0], -1)).sum(-1)
 
 
-def encode_frames(
-    encode: Encode, x_NCHW: np.ndarray, noise_NLhw: np.ndarray | None = None, *, chunk: int = 1
-) -> np.ndarray:
-    """Latents of pictures in [-1, 1], scaled for a UNet: float32 (N, L, h, w). The mode, or a
-    sample if noise is given.
-
-    `chunk` pictures run at a time; the last chunk is filled up, so that one compiled graph serves
-    all.
-    """
-    latents = []
-    for start, moments in _chunks(encode, x_NCHW, chunk):
-        mean, logvar = np.split(moments, 2, axis=1)
-        if noise_NLhw is not None:
-            mean = mean + np.exp(0.5 * logvar) * noise_NLhw[start : start + len(mean)]
-        latents.append(mean * np.float32(encode.vae.spec.scaling))
-    return np.concatenate(latents)
+def build(spec: VaeSpec, dtype: str = "float32") -> AutoencoderKL:
+    """The autoencoder; the type of its activations is that of what it is given."""
+    return AutoencoderKL(spec)
 
 
-def decode_frames(decode: Decode, z_NLhw: np.ndarray, *, chunk: int = 1) -> Iterator[np.ndarray]:
-    """Pictures (n, C, H, W) float32 of a UNet's latents, `chunk` at a time, so that the whole video
-    is never held.
-    """
-    for _, pictures in _chunks(decode, z_NLhw / np.float32(decode.vae.spec.scaling), chunk):
-        yield pictures
+def encoder_alone(spec: VaeSpec, arrays: Mapping[str, np.ndarray]) -> nn.Cell:
+    """The encoding half, only its own parameters in the gradients."""
+    return _half(Encode(AutoencoderKL(spec)), ("decoder", "post_quant_conv"))
 
 
-def _chunks(cell: nn.Cell, rows: np.ndarray, chunk: int) -> Iterator[tuple[int, np.ndarray]]:
-    if chunk < 1:
-        raise ConfigError(f"chunk is {chunk}; it must be at least 1 frame.")
-    size = min(chunk, len(rows))
-    for start in range(0, len(rows), size):
-        part = np.asarray(rows[start : start + size], np.float32)
-        whole = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
-        yield start, cell(Tensor(whole)).asnumpy()[: len(part)]
+def decoder_alone(spec: VaeSpec, arrays: Mapping[str, np.ndarray]) -> nn.Cell:
+    """The decoding half, only its own parameters in the gradients."""
+    return _half(Decode(AutoencoderKL(spec)), ("encoder", "quant_conv"))
+
+
+def _half(cell: nn.Cell, other: tuple[str, ...]) -> nn.Cell:
+    for parameter in cell.get_parameters():
+        parameter.requires_grad = parameter.name.split(".")[0] not in other
+    return cell

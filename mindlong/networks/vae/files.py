@@ -1,79 +1,54 @@
-"""AutoencoderKL, which the latent families share, under diffusers' names (new and old) and those of
-the original.
-"""
+"""Files of AutoencoderKL: how they are recognised, and its sizes read off them."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from mindlong.networks.kind import (
-    Inferred,
-    Kind,
-    Shapes,
-    largest_divisor,
-    size,
-    spec_of,
-)
-from mindlong.networks.vae.spec import IGNORED, LAYOUTS, VaeSpec, names
+from mindlong.networks.format import Format, Inferred, Shapes, largest_divisor, layers_of, size
+from mindlong.networks.vae.keys import FAMILY
+from mindlong.networks.vae.names import WORDS, Words, names
+from mindlong.networks.vae.spec import VaeSpec
 
-FAMILY = "autoencoder_kl"
-_MID = {
-    "diffusers": "decoder.mid_block.attentions.0.to_q.weight",
-    "diffusers_old": "decoder.mid_block.attentions.0.query.weight",
-    "ldm": "decoder.mid.attn_1.q.weight",
-}
+IGNORED = (
+    r"loss\..*",
+    r"model_ema\..*",
+    r"(en|de)coder\..*num_batches_tracked",
+)  # in files, not in the network
 
 
-def kinds() -> Iterator[Kind]:
-    """One kind for each way of naming the tensors."""
-    for layout in LAYOUTS:
-        yield Kind(
-            family=FAMILY,
-            part="vae",
-            layout=layout,
-            about="the autoencoder of Stable Diffusion",
-            markers=("post_quant_conv.weight", "encoder.conv_in.weight", _MID[layout]),
-            infer=functools.partial(
-                _infer, "down.{}.block.{}" if layout == "ldm" else "down_blocks.{}.resnets.{}"
-            ),
-            entries=functools.partial(names, layout=layout),
-            section=section,
-            from_section=spec_of,
-            config=_config,
-            prefix="first_stage_model." if layout == "ldm" else "",
-            ignored=tuple(rf"(.*\.)?{pattern}" for pattern in IGNORED),
-            our_markers=(
-                "post_quant_conv.weight",
-                "decoder.mid.attn.to_q.weight",
-                "encoder.levels.0.blocks.0.conv1.weight",
-            ),
-            shared=True,
-        )
+def format_of(layout: str, **facts: Any) -> Format:
+    """One way of naming the tensors; `facts` are further fields of Format."""
+    words = WORDS[layout]
+    query = f"decoder.{words.attention}.{words.attention_leaves[1]}.weight"
+    return Format(
+        layout=layout,
+        markers=("post_quant_conv.weight", "encoder.conv_in.weight", query),
+        infer=functools.partial(_infer, words),
+        entries=functools.partial(names, layout=layout),
+        config=_config,
+        ignored=tuple(rf"(.*\.)?{pattern}" for pattern in IGNORED),
+        **facts,
+    )
 
 
-def _infer(block: str, shapes: Shapes, wishes: Mapping[str, Any]) -> Inferred:
-    channels, layers, i = [], 0, 0
-    while (key := f"encoder.{block.format(i, 0)}.conv1.weight") in shapes:
-        channels.append(size(shapes, key, 0))
-        i += 1
-    while f"encoder.{block.format(0, layers)}.conv1.weight" in shapes:
-        layers += 1
+def _infer(words: Words, shapes: Shapes, overrides: Mapping[str, Any]) -> Inferred:
+    def first_conv(level: str, block: str) -> str:
+        return f"encoder.{words.block('encoder', level, 0, block)}.conv1.weight"
+
+    levels = layers_of(shapes, first_conv("{}", "0"))
+    channels = [size(shapes, first_conv(str(i), "0"), 0) for i in range(levels)]
     found = {
         "channels": size(shapes, "encoder.conv_in.weight", 1),
         "latent_channels": size(shapes, "post_quant_conv.weight", 0),
         "block_channels": tuple(channels),
-        "layers": layers,
+        "layers": layers_of(shapes, first_conv("0", "{}")),
         "groups": largest_divisor(channels, 32),
     }
-    known = {f.name for f in fields(VaeSpec)}
-    return Inferred(
-        VaeSpec(
-            **{**found, **{k: v for k, v in wishes.items() if k in known - set(found) | {"groups"}}}
-        )
-    )
+    free = {f.name for f in fields(VaeSpec)} - set(found) | {"groups"}
+    return Inferred(VaeSpec(**{**found, **{k: v for k, v in overrides.items() if k in free}}))
 
 
 def section(spec: VaeSpec) -> dict[str, Any]:

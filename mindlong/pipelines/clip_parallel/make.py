@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.networks.unet.sharded import Answer, ClipRun, ShardedUNet
+from mindlong.networks.network import made
+from mindlong.networks.sharded import Answer
 from mindlong.parallel import halo, sync
 from mindlong.parallel.comm import Comm, SerialComm
 from mindlong.parallel.sync import Meeting, Traffic
+from mindlong.pipelines.latent_model import LatentModel
 from mindlong.plans.clip_layout import ClipLayout
 from mindlong.utils.errors import ConfigError
 
@@ -33,11 +35,23 @@ def to_host(x: Tensor) -> np.ndarray:
     return x.asnumpy()
 
 
+def sharded(model: LatentModel, exact: bool, context: int) -> Any:
+    """The network of a model in the form that runs a video clip by clip. Raises ConfigError where
+    it has none.
+    """
+    if not model.denoises.sharded:
+        raise ConfigError(
+            f"The network of the family {model.family} has no form that runs a video clip by clip; "
+            "clip_parallel.strategy=windows asks it for single windows."
+        )
+    return made(model.denoises.sharded)(model.network, exact, context)
+
+
 class ClipParallel:
     """This process's clips of a video.
 
     Args:
-        network: the UNet's layers. In the style of `layout`.
+        network: in its sharded form (`mindlong.networks.sharded`), in the style of `layout`.
         layout: all clips of the video.
         comm: the processes; each holds its share of the clips, in order.
         park: what keeps features between layers; by default host memory as soon as a process has
@@ -50,7 +64,7 @@ class ClipParallel:
 
     def __init__(
         self,
-        network: ShardedUNet,
+        network: Any,
         layout: ClipLayout,
         comm: Comm | None = None,
         park: Callable[[Tensor], Any] | None = None,
@@ -65,7 +79,7 @@ class ClipParallel:
         self.held = self.meeting.held[self.comm.rank]
         self.frames = range(layout.clips[self.held[0]].start, layout.clips[self.held[-1]].stop)
         park = park or (to_host if len(self.held) > 1 else _stay)
-        self.clips = [(layout.clips[i], ClipRun(network, layout, i, park)) for i in self.held]
+        self.clips = [(layout.clips[i], network.clip(layout, i, park)) for i in self.held]
         self.traffic = traffic
 
     def predict(

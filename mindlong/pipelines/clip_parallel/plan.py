@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.parts import Part
 from mindlong.config.load import Loaded
-from mindlong.networks.unet import cost as latent_cost
+from mindlong.networks.cost import Load
 from mindlong.parallel import halo, volume
 from mindlong.parallel.launch import world_size
 from mindlong.pipelines.clip_parallel.windows import windows
@@ -121,17 +122,17 @@ def plan(loaded: Loaded) -> dict[str, str]:
         if own.strategy != "windows" and own.strategy != "free_noise"
         else own.window or parts.size[0]
     )
-    cost = latent_cost.unet_cost(
-        parts.unet.spec, rows, at_once, *size, parts.text_encoder.spec.length
+    cost = parts.network.network.cost(
+        parts.network.spec, Load(rows, at_once, *size, parts.text_encoder.spec.length)
     )
     half = 0.5 if config.latent.dtype == "float16" else 1.0
     return {
-        "weights": f"{parts.where} ({parts.unet.family})",
+        "weights": f"{parts.where} ({parts.network.family})",
         "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once)}, "
         f"{count_steps(s, parts.noising)} steps of {s.sampler}, guidance {s.guidance:g}",
         "prompts": f"{len(set(prompts))} over {total} frames, mixed over {own.blend} where they change",
         "processes": f"{ranks}; {_held(config, clips, ranks)}",
-        **_sent(config, parts.unet.spec, clips, ranks, size, rows, passes, half),
+        **_sent(config, parts.network, clips, ranks, size, rows, passes, half),
         "a step of a clip": f"{count(passes * cost.flops)}FLOP",
         "peak memory": f"about {cost.bytes * half / 2**30:.2f} GiB on a device, whatever the length (estimate)",
     }
@@ -158,7 +159,7 @@ def _held(config: Any, clips: Sequence[range], ranks: int) -> str:
 
 def _sent(
     config: Any,
-    spec: Any,
+    part: Part,
     clips: Sequence[range],
     ranks: int,
     size: tuple[int, int],
@@ -169,16 +170,23 @@ def _sent(
     """How much goes between processes; and, for clips in turn, what waits in host memory."""
     if config.clip_parallel.strategy not in IN_LOCK_STEP:
         return {}
+    denoiser = part.network.denoiser
+    if not denoiser.sharded:
+        raise ConfigError(
+            f"clip_parallel.strategy is {config.clip_parallel.strategy}, which {part.network.about} has no form for; "
+            "windows asks it for single windows"
+        )
     layout, held = layout_of(config, clips), halo.deal(len(clips), ranks)
     width, middle = (2 if half < 1 else 4), ranks // 2
-    table = volume.table(spec, layout, held, middle, size, rows, width)
+    sites = denoiser.sites(part.spec, size, layout.exact)
+    table = volume.table(sites, layout, held, middle, rows, width)
     sent, received = (sum(row[i] for row in table) * passes for i in (3, 4))
     lines = {
         "sent a step": f"{sent / 1e6:.1f} MB from process {middle}, {received / 1e6:.1f} MB to it"
     }
     if max(map(len, held)) > 1:
         frames = sum(len(clips[i]) for i in held[middle])
-        waiting = volume.kept_bytes(spec, size, rows, width) * frames
+        waiting = denoiser.kept(part.spec, size, rows, width) * frames
         lines["host memory"] = (
             f"about {waiting / 2**30:.2f} GiB of features wait in process {middle}"
         )

@@ -23,10 +23,9 @@ import numpy as np
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.diffusion.guidance import Model, guided, guided_batched
-from mindlong.networks.unet.sharded import ShardedUNet
 from mindlong.parallel import halo
 from mindlong.parallel.sync import Traffic
-from mindlong.pipelines.clip_parallel.make import ClipParallel
+from mindlong.pipelines.clip_parallel.make import ClipParallel, sharded
 from mindlong.pipelines.clip_parallel.plan import (
     IN_LOCK_STEP,
     clips_of,
@@ -103,7 +102,7 @@ class LongVideo:
         config: Any,
         clips: tuple[range, ...],
         session: Session,
-        networks: dict[tuple[bool, int], ShardedUNet] | None = None,
+        networks: dict[tuple[bool, int], Any] | None = None,
     ) -> None:
         self.networks = {} if networks is None else networks
         self.model, self.config, self.own, self.session, self.comm = (
@@ -143,7 +142,7 @@ class LongVideo:
                 noise=lambda step: self._noise(np.array(frames), "sample-step", step),
                 callback=steps,
             )
-        self.model.release("unet")
+        self.model.release("network")
         mine = self.mine()
         return out[0][:, mine.start - frames.start : mine.stop - frames.start]
 
@@ -164,7 +163,7 @@ class LongVideo:
         self.comm.choose(self.own.swaps)
         key = layout.exact, layout.context
         if key not in self.networks:
-            self.networks[key] = ShardedUNet(self.model.unet, *key)
+            self.networks[key] = sharded(self.model, *key)
         parallel = ClipParallel(self.networks[key], layout, self.comm, traffic=self.traffic)
         return parallel.frames, lambda x, t, context: parallel.predict(x, t, context, self.fps)
 

@@ -177,7 +177,7 @@ class Editor:
 
     @cached_property
     def _gates(self) -> Mapping[str, Gate]:
-        return inject(self.model.unet, 3)
+        return inject(self.model.network, 3)
 
 
 def _ssim(a_FHWC: np.ndarray, b_FHWC: np.ndarray) -> float:

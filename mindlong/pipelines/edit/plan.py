@@ -14,8 +14,8 @@ from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.load import Loaded
 from mindlong.data.one_shot import read_clip
 from mindlong.diffusion.samplers.ddim import FLAVOURS
-from mindlong.networks.unet import cost as latent_cost
-from mindlong.networks.unet.families import FAMILIES
+from mindlong.networks.cost import Load
+from mindlong.networks.table import has_feature
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 
@@ -40,11 +40,13 @@ def work_of(config: Any) -> EditWork:
     """Find the weights and read the video. Raises ConfigError, InputFileError."""
     o, options = config.edit, config.latent
     parts = find_latent_parts(config.weights, options)
-    if parts.unet.family == "stable_diffusion":  # an image model is made a video model
-        parts = find_latent_parts(config.weights, replace(options, family="tune_a_video"))
-    held = set(parts.unet.arrays)
+    video = parts.network.network.denoiser.tuned_as
+    if video:  # an image model is made a video model
+        parts = find_latent_parts(config.weights, replace(options, family=video))
+    _check_maps(o, parts)
+    held = set(parts.network.arrays)
     if o.tuned:
-        parts = replace(parts, unet=tuned_over(parts.unet, _tuned(o.tuned)))
+        parts = replace(parts, network=tuned_over(parts.network, _tuned(o.tuned)))
     noising = replace(parts.noising, bound=None)
     if noising.flavour == FLAVOURS["mindlong"] and not config.sample.flavour:
         noising = replace(noising, flavour=FLAVOURS["diffusers"])
@@ -57,10 +59,17 @@ def work_of(config: Any) -> EditWork:
             f"size is [{height}, {width}]; both must be multiples of {factor}, the pixels of a latent"
         )
     clip = read_clip(o.video, frames, (height, width), start=o.start, stride=o.stride, fit=o.fit)
-    fresh = parts.unet.family == "tune_a_video" and not any(
-        "attn_temp" in name for name in {*held, *parts.unet.arrays}
+    fresh = has_feature(parts.network.family, "tuning") and not any(
+        parts.network.network.base_name(name) is None for name in {*held, *parts.network.arrays}
     )
     return EditWork(replace(parts, noising=noising), clip, fresh)
+
+
+def _check_maps(options: Any, parts: LatentParts) -> None:
+    if options.inject and not has_feature(parts.network.family, "maps"):
+        raise ConfigError(
+            f"edit.inject is given; {parts.network.network.about} has no attention maps that could be taken from the source"
+        )
 
 
 def _tuned(named: str) -> Path:
@@ -77,15 +86,15 @@ def plan(loaded: Loaded) -> dict[str, str]:
     videos = (
         3 if o.inject else 1 if s.guidance == 1 else 2
     )  # the source runs along for its attention maps
-    step = latent_cost.unet_cost(
-        parts.unet.spec, videos, frames, height // factor, width // factor, tokens
+    step = parts.network.network.cost(
+        parts.network.spec, Load(videos, frames, height // factor, width // factor, tokens)
     )
     inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(
         o.refine
     )
     prompts = config.wanted_prompts()
     return {
-        "weights": f"{parts.where} ({FAMILIES[parts.unet.family].about})"
+        "weights": f"{parts.where} ({parts.network.network.about})"
         + ", not tuned: temporal layers do nothing" * work.fresh,
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
         "source": f"{o.video}: {frames} frames {height}x{width}, "

@@ -88,7 +88,7 @@ def plan(loaded: Loaded) -> dict[str, str]:
     """Rows of the dry run."""
     config = loaded.values
     work, parts = work_of(config), find_latent_parts(config.weights, config.latent)
-    check_hints(work, is_hinted(parts.unet.spec, parts.vae.spec.latent_channels))
+    check_hints(work, is_hinted(parts.network.spec, parts.vae.spec.latent_channels))
     jobs = work.plan.jobs
     return {
         "given": f"{len(work.given)} frames of {work.given.shape[1]}x{work.given.shape[2]}",

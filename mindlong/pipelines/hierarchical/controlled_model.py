@@ -17,10 +17,11 @@ from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.load import load_into
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.diffusion.guidance import Model
+from mindlong.networks.table import has_feature
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import ControlSpec, condition
 from mindlong.pipelines.latent_model import LatentModel, from_parts
-from mindlong.utils.errors import InputFileError
+from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.progress import announced
 
 
@@ -66,12 +67,12 @@ class ControlledModel:
 
     def _told(self, x: Tensor, *inputs: Tensor | None) -> np.ndarray:
         if x.shape in self._compiled or ms.get_context("mode") != ms.GRAPH_MODE:
-            return self.latent.unet(x, *inputs).asnumpy()
+            return self.latent.network(x, *inputs).asnumpy()
         self._compiled.add(x.shape)
         with announced(
             f"compiling the graph for latents {tuple(x.shape)} with known frames, and its first step"
         ):
-            return self.latent.unet(x, *inputs).asnumpy()
+            return self.latent.network(x, *inputs).asnumpy()
 
 
 def load_controlled(
@@ -88,8 +89,12 @@ def load_controlled(
     model, place = from_parts(parts, options), find_branch(weights, branch)
     if place is None:
         return ControlledModel(model, None)
+    if not has_feature(model.family, "branch"):
+        raise ConfigError(
+            f"{place} is a branch, and the network of the family {model.family} has no layers for one"
+        )
     control = _spec_at(place)
-    model.builders["unet"] = lambda: _filled(parts, place, control, options.dtype)
+    model.builders["network"] = lambda: _filled(parts, place, control, options.dtype)
     return ControlledModel(model, control)
 
 
@@ -106,15 +111,15 @@ def _spec_at(place: Path) -> ControlSpec:
 def _filled(parts: LatentParts, place: Path, control: ControlSpec, dtype: str) -> nn.Cell:
     """The UNet of the base, what the branch's file holds in its place, and the branch."""
     cell, held = (
-        ControlledUNet(parts.unet.spec, control, dtype),
-        read_branch(place, control, parts.unet.spec),
+        ControlledUNet(parts.network.spec, control, dtype),
+        read_branch(place, control, parts.network.spec),
     )
     if dtype != "float32":
         for parameter in cell.get_parameters():
             parameter.set_dtype(getattr(ms, dtype))
     arrays = {
         name: held[name] if name in held else lazy.read()
-        for name, lazy in parts.unet.arrays.items()
+        for name, lazy in parts.network.arrays.items()
     }
     arrays |= {name: array for name, array in held.items() if name.startswith(PREFIX)}
     strange = sorted(set(held) - set(arrays))

@@ -113,13 +113,13 @@ def plan(loaded: Loaded) -> dict[str, str]:
     parts: LatentParts = find_latent_parts(config.weights, config.latent)
     told = (
         "reads hints"
-        if is_hinted(parts.unet.spec, parts.vae.spec.latent_channels)
+        if is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
         else "reads no hints"
     )
     chained = plan_chain(work.chain)
     return rows | {
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
-        "network": f"{parts.unet.family}, {told}",
+        "network": f"{parts.network.family}, {told}",
         "plan": "\n".join(chained.describe()),
     }
 

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from mindlong.data.source import to_frames
 from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.scheduler_config import Noising
 from mindlong.diffusion.schedules import Schedule
 from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
-from mindlong.networks.unet3d.conditioned import ConditionedUnet3D
 from mindlong.pipelines.denoise import count_steps, denoise
 from mindlong.utils import rng
 
@@ -58,7 +57,7 @@ class PixelVideo:
         schedule: the noising process it was trained on.
     """
 
-    def __init__(self, network: ConditionedUnet3D, schedule: Schedule) -> None:
+    def __init__(self, network: nn.Cell, schedule: Schedule) -> None:
         self.network = network.set_train(False)
         self.schedule = schedule
 

@@ -12,7 +12,8 @@ from mindlong.checkpoints.load import load_into
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.schema import TrainConfig
 from mindlong.diffusion.schedules import cosine
-from mindlong.networks.unet3d.conditioned import ConditionedUnet3D
+from mindlong.networks import table
+from mindlong.networks.network import made
 from mindlong.pipelines.pixel.make import PixelVideo, Plan, Request
 from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
@@ -57,7 +58,8 @@ def _plan(config: InferConfig, trained: TrainConfig) -> Plan:
 
 
 def _pipeline(trained: Trained) -> PixelVideo:
-    network = ConditionedUnet3D(trained.config.model)
+    model = trained.config.model
+    network = made(table.get(model.family, "network").denoiser.conditioned)(model)
     load_into(network, trained.arrays)
     return PixelVideo(network, cosine(trained.config.diffusion.timesteps))
 

@@ -86,7 +86,7 @@ class TextToVideo:
         scale, rescale = self.sample.guidance, self.sample.rescale
         if scale == 1:
             return self.model.denoiser(context, self.fps)
-        null = np.broadcast_to(self.model.encode_text([self.negative])[0], context.shape)
+        null = self.model.null_text(self.negative, context)
         if self.two_passes:
             return guided(
                 self.model.denoiser(context, self.fps),

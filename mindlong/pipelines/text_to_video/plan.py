@@ -9,7 +9,7 @@ from typing import Any
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.load import Loaded
-from mindlong.networks.unet import cost as latent_cost
+from mindlong.networks.cost import Load
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.denoise import count_steps
 from mindlong.plans.frame_prompts import of_frames, title
@@ -23,28 +23,24 @@ def plan(loaded: Loaded) -> dict[str, str]:
     parts = find_latent_parts(config.weights, config.latent)
     frames, height, width = size_of(config, parts.size)
     clips, s = clips_of(config, frames), config.sample
-    factor, batch = parts.vae.spec.factor, min(config.batch, len(clips))
+    network, vae, text = parts.network, parts.vae, parts.text_encoder
+    factor, batch = vae.spec.factor, min(config.batch, len(clips))
     rows = batch * (1 if s.guidance == 1 or config.text_to_video.two_passes else 2)
-    step = latent_cost.unet_cost(
-        parts.unet.spec,
-        rows,
-        frames,
-        height // factor,
-        width // factor,
-        parts.text_encoder.spec.length,
+    latents, chunk = vae.spec.latents_of(frames), min(config.latent.chunk, frames)
+    step = network.network.cost(
+        network.spec,
+        Load(rows, latents, height // factor, width // factor, text.spec.length),
     )
-    decode = latent_cost.decoder_cost(
-        parts.vae.spec, min(config.latent.chunk, frames), height, width
-    )
+    decode = vae.network.codec.decode_cost(vae.spec, Load(1, chunk, height, width))
     passes = 2 if s.guidance != 1 and config.text_to_video.two_passes else 1
     half = 0.5 if config.latent.dtype == "float16" else 1.0
     return {
-        "weights": f"{parts.where} ({parts.unet.family})",
+        "weights": f"{parts.where} ({parts.network.family})",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
         "plan": f"{len(clips)} videos of {frames} frames {height}x{width}, {-(-len(clips) // batch)} batches of "
         f"{count_steps(s, parts.noising)} steps, {s.sampler}, guidance {s.guidance:g}",
         "a step": f"{count(passes * step.flops)}FLOP",
-        "peak memory": f"denoising about {step.bytes * half / 2**30:.2f} GiB, decoding {min(config.latent.chunk, frames)} frames "
+        "peak memory": f"denoising about {step.bytes * half / 2**30:.2f} GiB, decoding {chunk} frames "
         f"at a time about {decode.bytes * half / 2**30:.2f} GiB (estimates)",
     }
 

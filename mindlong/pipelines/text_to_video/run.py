@@ -95,7 +95,7 @@ class _Work:
         ) as bar:
             for part in _batches(open_clips, size):
                 self._sample_batch(pipeline, part, np.stack([starts[c.number] for c in part]), bar)
-        self.model.release("unet")
+        self.model.release("network")
         self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
 
     def decode(self, clips: Sequence[Clip]) -> None:

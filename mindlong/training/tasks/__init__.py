@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source
+from mindlong.networks import table
 from mindlong.training.task import Task
 
 
 def build_task(config: TrainConfig, source: Source) -> Task:
     """The task that trains `config.model` on `source`."""
-    if config.model.family == "vdm":
+    entry = table.get(config.model.family)
+    if entry.denoiser is not None and entry.denoiser.space == "pixel":
         from mindlong.training.tasks.pixel import PixelTask
 
         return PixelTask(config, source)
-    if config.model.family == "autoencoder_kl":
+    if entry.role == "vae":
         from mindlong.training.tasks.autoencoder import AutoencoderTask
 
         return AutoencoderTask(config, source)

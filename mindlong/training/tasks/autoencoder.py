@@ -14,15 +14,10 @@ from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames, to_network
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.networks.init import initialise
+from mindlong.networks.streams import decode_frames, encode_frames
 from mindlong.networks.unet.rows import fold
-from mindlong.networks.vae.cell import (
-    AutoencoderKL,
-    Decode,
-    Encode,
-    decode_frames,
-    encode_frames,
-    kl_divergence,
-)
+from mindlong.networks.vae.cell import AutoencoderKL, kl_divergence
+from mindlong.networks.vae.streams_cell import FrameStreams
 from mindlong.utils import rng
 
 HELD_OUT = 1 << 40  # sample numbers that no training reaches
@@ -99,8 +94,9 @@ class AutoencoderTask:
 
     def _reconstruct(self, x_NCHW: np.ndarray) -> np.ndarray:
         self.network.set_train(False)
-        z = encode_frames(Encode(self.network), x_NCHW, chunk=len(x_NCHW))
-        (pictures,) = decode_frames(Decode(self.network), z, chunk=len(x_NCHW))
+        streams, scaling = FrameStreams(self.network, chunk=len(x_NCHW)), self.spec.scaling
+        z = encode_frames(streams, x_NCHW, scaling)
+        (pictures,) = decode_frames(streams, z, scaling)
         return to_frames(pictures[:, :, None])
 
 

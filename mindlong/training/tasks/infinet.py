@@ -17,19 +17,17 @@ from mindlong.checkpoints.branch import read_branch, start_from
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.parts import read_part
-from mindlong.config.load import load_model
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
 from mindlong.data.nodes import build_nodes, known_frames
 from mindlong.data.source import to_frames
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.parameterise import add_noise, target
-from mindlong.networks.clip.text_cell import TextEncoder
 from mindlong.networks.init import initialise
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import condition
 from mindlong.networks.unet.controlled_text import ControlledTextUNet
-from mindlong.training.tasks.latent import LatentTask
+from mindlong.training.tasks.latent import LatentTask, text_encoder
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 
@@ -87,13 +85,14 @@ class InfinetTask(LatentTask):
             if options.text_weights
             else None
         )
-        tower = TextEncoder(text.spec if text else load_model(options.text_encoder).spec())
+        encoder, spec = text_encoder(config, text)
+        tower = encoder.cell(spec)
         network = ControlledTextUNet(ControlledUNet(config.model.spec(), self.control), tower)
         initialise(network, config.train.seed)
         arrays = {}
         if options.unet_weights:
             part = read_part(
-                open_weights(locate(options.unet_weights)), "unet", config.model.family
+                open_weights(locate(options.unet_weights)), "network", config.model.family
             )
             arrays |= {f"unet.{name}": lazy.read() for name, lazy in part.arrays.items()}
         if self.options.branch:

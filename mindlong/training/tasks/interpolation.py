@@ -153,7 +153,7 @@ class InterpolationTask(LatentTask):
 
     def _start_from(self, weights: str) -> None:
         """Take over a UNet of pictures, of videos without hints, or of the same kind."""
-        part = read_part(open_weights(locate(weights)), "unet")
+        part = read_part(open_weights(locate(weights)), "network")
         mine = {n.removeprefix("unet."): a for n, a in arrays_of(self.network.unet).items()}
         found = inflate(
             {name: lazy.read() for name, lazy in part.arrays.items()}, mine, self.options.identity

@@ -1,4 +1,4 @@
-"""Training a latent video UNet, its text tower beside it or as it is, on the latents of clips
+"""Training a network in latents, its text encoder beside it or as it is, on the latents of clips
 (arXiv 2112.10752, 2308.06571).
 """
 
@@ -28,12 +28,11 @@ from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sampler
 from mindlong.diffusion.timesteps import draw_timestep
-from mindlong.networks.clip.text_cell import TextEncoder
-from mindlong.networks.clip.tokenizer import load_tokenizer
+from mindlong.networks import table
 from mindlong.networks.init import initialise
-from mindlong.networks.unet.cell import UNet
-from mindlong.networks.unet.text_conditioned import TextConditionedUNet
-from mindlong.networks.vae.cell import AutoencoderKL, Decode, Encode, decode_frames
+from mindlong.networks.network import Network, made
+from mindlong.networks.streams import Streams, decode_frames, through
+from mindlong.networks.text_conditioned import TextConditioned
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
@@ -44,23 +43,23 @@ class LatentTask:
     step, previews.
 
     Attributes:
-        network: `unet.*` and `text_encoder.*`.
+        network: `unet.*` (or what the family's part is called) and `text_encoder.*`.
         loss: cell with construct(x0, noise, t, ids[, fps]) -> scalar.
-        scaling: what latents are multiplied by before the UNet sees them.
+        scaling: what latents are multiplied by before the network sees them.
     """
 
     def __init__(self, config: TrainConfig, source: Source) -> None:
         self.config, self.source = config, source
         self.schedule = schedules.of_options(config.diffusion)
         self.spec = config.model.spec()
+        self.takes = table.get(config.model.family).denoiser.takes(self.spec)
         self.network = self.build()
         self.tokenizer = build_tokenizer(config)
-        self.vae, vae_key = build_autoencoder(config.latents.vae)
+        self.streams, self.vae_spec, vae_key = build_autoencoder(config)
         self.cache = self._cache(vae_key)
-        self.scaling = config.latents.scaling or self.vae.spec.scaling
+        self.scaling = config.latents.scaling or self.vae_spec.scaling
         d = config.diffusion
         self.loss = DiffusionLoss(self.network, self.schedule, prediction=d.prediction, loss=d.loss)
-        self._decode = Decode(self.vae)
 
     def build(self) -> nn.Cell:
         """The network that is trained."""
@@ -174,33 +173,25 @@ class LatentTask:
 
     def decoded(self, z: np.ndarray) -> np.ndarray:
         """Scaled latents (B, C, F, h, w) -> videos (B, 3, F, H, W) about -1 to 1."""
-        batch, channels, frames, height, width = z.shape
-        rows = z.transpose(0, 2, 1, 3, 4).reshape(-1, channels, height, width) * (
-            self.vae.spec.scaling / self.scaling
-        )
-        pictures = np.concatenate(
-            list(decode_frames(self._decode, rows, chunk=self.config.latents.chunk))
-        )
-        return pictures.reshape(batch, frames, *pictures.shape[1:]).transpose(0, 2, 1, 3, 4)
+        made = [
+            np.concatenate(list(decode_frames(self.streams, video, self.scaling)))
+            for video in z.transpose(0, 2, 1, 3, 4)
+        ]
+        return np.stack(made).transpose(0, 2, 1, 3, 4)
 
     def _with(self, prompts: Sequence[str]):
         ids, fps = Tensor(self.tokenizer(prompts)), [Tensor(a) for a in self._fps(len(prompts))]
         return lambda x, t: self.network(Tensor(x), Tensor(t), ids, *fps).asnumpy()
 
     def _fps(self, count: int) -> tuple[np.ndarray, ...]:
-        return (
-            (np.full(count, self.config.latents.fps, np.float32),)
-            if "fps" in self.spec.conditions
-            else ()
-        )
+        return (np.full(count, self.config.latents.fps, np.float32),) if "fps" in self.takes else ()
 
     def _cache(self, vae_key: str) -> LatentCache:
         options = self.config.latents
-        encode, chunk = Encode(self.vae.set_train(False)), options.chunk
 
         def moments(x_NCHW: np.ndarray) -> np.ndarray:
-            parts = [x_NCHW[i : i + chunk] for i in range(0, len(x_NCHW), chunk)]
-            return np.concatenate([encode(Tensor(part)).asnumpy() for part in parts])
+            stream = self.streams.encoding(len(x_NCHW))
+            return np.concatenate(list(through(stream, [x_NCHW])))
 
         folder = Path(options.cache or Path(self.config.run_dir) / "latents")
         key = json.dumps([*self.belongs(), vae_key], sort_keys=True)
@@ -208,24 +199,32 @@ class LatentTask:
 
 
 def build_network(config: TrainConfig) -> nn.Cell:
-    """UNet and text tower, fresh from the seed or from the weights that the `latents` section
+    """Network and text encoder, fresh from the seed or from the weights that the `latents` section
     names.
     """
-    options = config.latents
+    options, entry = config.latents, table.get(config.model.family)
     text = read_text_encoder(options.text_weights) if options.text_weights else None
-    tower = TextEncoder(text.spec if text else load_model(options.text_encoder).spec())
-    network = TextConditionedUNet(UNet(config.model.spec()), tower)
+    encoder, spec = text_encoder(config, text)
+    network = TextConditioned(entry.cell(config.model.spec()), encoder.cell(spec), entry.part)
     initialise(network, config.train.seed)
     if options.unet_weights:
-        _start_from(
-            network.unet,
-            read_part(open_weights(locate(options.unet_weights)), "unet", config.model.family),
-        )
+        weights = open_weights(locate(options.unet_weights))
+        _start_from(network.network, read_part(weights, "network", entry.family))
     if text:
         _start_from(network.text_encoder, text)
         for parameter in network.text_encoder.get_parameters():
             parameter.requires_grad = options.train_text
     return network
+
+
+def text_encoder(config: TrainConfig, given: Part | None) -> tuple[Network, Any]:
+    """The text encoder's entry in the table and its spec: that of given weights, or of the model
+    file.
+    """
+    if given:
+        return given.network, given.spec
+    section = load_model(config.latents.text_encoder)
+    return table.get(section.family, "text_encoder"), section.spec()
 
 
 def _start_from(cell: nn.Cell, part: Part) -> None:
@@ -242,28 +241,28 @@ def _start_from(cell: nn.Cell, part: Part) -> None:
         )
 
 
-def build_tokenizer(config: TrainConfig):
-    """The tokenizer for the text tower of the `latents` section: its length and padding are the
-    tower's.
+def build_tokenizer(config: TrainConfig) -> Any:
+    """The tokenizer for the text encoder of the `latents` section: its length and padding are the
+    encoder's.
     """
     options = config.latents
-    spec = (
-        read_text_encoder(options.text_weights).spec
-        if options.text_weights
-        else load_model(options.text_encoder).spec()
-    )
-    return load_tokenizer(options.tokenizer, spec.length, spec.pad_id)
+    given = read_text_encoder(options.text_weights) if options.text_weights else None
+    encoder, spec = text_encoder(config, given)
+    return made(encoder.text.tokenizer)(options.tokenizer, spec)
 
 
-def build_autoencoder(where: str) -> tuple[AutoencoderKL, str]:
-    """The autoencoder at `where` (as `weights=` has it), and a fingerprint of its weights."""
-    part = read_part(open_weights(locate(where)), "vae")
+def build_autoencoder(config: TrainConfig) -> tuple[Streams, Any, str]:
+    """The autoencoder of the `latents` section: its halves, its spec, a fingerprint of its
+    weights.
+    """
+    part = read_part(open_weights(locate(config.latents.vae)), "vae")
     arrays = {name: np.asarray(lazy.read(), np.float32) for name, lazy in part.arrays.items()}
-    vae = AutoencoderKL(part.spec)
+    vae = part.network.cell(part.spec)
     load_into(vae, arrays)
     for parameter in vae.get_parameters():
         parameter.requires_grad = False
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].tobytes())
-    return vae, digest.hexdigest()
+    streams = made(part.network.codec.streams)(vae, "float32", config.latents.chunk)
+    return streams, part.spec, digest.hexdigest()

@@ -12,8 +12,9 @@ from mindlong.data.source import Sample, Source, to_network
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.schedules import Schedule, cosine
 from mindlong.diffusion.timesteps import draw_timestep
+from mindlong.networks import table
 from mindlong.networks.init import initialise
-from mindlong.networks.unet3d.conditioned import ConditionedUnet3D
+from mindlong.networks.network import made
 from mindlong.pipelines.pixel.make import PixelVideo, Plan, Request
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
@@ -31,7 +32,8 @@ class PixelTask:
     def __init__(self, config: TrainConfig, source: Source) -> None:
         self.config, self.source = config, source
         self.schedule: Schedule = cosine(config.diffusion.timesteps)
-        self.network = ConditionedUnet3D(config.model)
+        entry = table.get(config.model.family)
+        self.network = made(entry.denoiser.conditioned)(config.model)
         initialise(self.network, config.train.seed)
         self.loss = DiffusionLoss(
             self.network,

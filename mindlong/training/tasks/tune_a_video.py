@@ -208,5 +208,5 @@ def warn_overlong(tokenizer: Any, prompt: str) -> None:
             "the last %d tokens of the prompt %r are cut off; there is room for %d",
             cut,
             prompt,
-            tokenizer.length - 2,
+            tokenizer.room,
         )

@@ -9,13 +9,13 @@ Legend: B videos, F frames of this clip, R = B*F rows, C channels, S pixels, D w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from mindlong.networks.sharded import Ask, Talk
 from mindlong.networks.unet import sharded_stages as cells
 from mindlong.networks.unet import spec as words
 from mindlong.networks.unet.blocks import (
@@ -30,35 +30,6 @@ from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.rows import fold, unfold
 from mindlong.plans.clip_layout import ClipLayout
 from mindlong.utils.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What a clip gives and wants, in one layer.
-
-    Attributes:
-        kind: of `mindlong.plans.clip_layout.KINDS`; says which frames are wanted.
-        frames: (B, exports, ...) the frames of this clip that others need, or None.
-        numbers: float32 (F, ...), small numbers for every frame, which every clip gets from all
-            frames; or None.
-    """
-
-    kind: str
-    frames: np.ndarray | None = None
-    numbers: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`frames` (B, wanted, ...) and `numbers` (frames of the whole video, ...), each where it was
-    asked for.
-    """
-
-    frames: np.ndarray | None = None
-    numbers: np.ndarray | None = None
-
-
-Talk = Generator[Ask, Answer, Any]
 
 
 def check_shardable(spec: words.UNetSpec) -> None:
@@ -103,6 +74,10 @@ class ShardedUNet:
                 self.pieces[id(getattr(layer, name))] = self._made(
                     getattr(layer, name), stages[name], level.heads
                 )
+
+    def clip(self, layout: ClipLayout, number: int, park: Callable[[Tensor], Any]) -> ClipRun:
+        """One clip's way through the network."""
+        return ClipRun(self, layout, number, park)
 
     def _made(self, cell: nn.Cell, stage: words.Stage, heads: int) -> Any:
         """What runs a stage; None for one that sees single frames."""

@@ -1,14 +1,17 @@
-"""The `model` section of a configuration, one dataclass for each family."""
+"""The `model` section of Unet3D."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from mindlong.config.latent_models import AutoencoderModel, ClipTextModel, UNetModel
-from mindlong.config.option import option
-from mindlong.networks.unet.families import FAMILIES
+from mindlong.networks.caption.spec import parameter_count
+from mindlong.networks.unet3d.spec import TextSpec, Unet3DSpec
+from mindlong.utils.option import option
+
+FAMILY = "vdm"
+RELEASES = ("vdm_0.6", "vdm_0.5")  # before 0.7.0, before 0.6.0
 
 
 @dataclass
@@ -27,16 +30,20 @@ class TextModel:
         16, "caption encoder: longest caption in tokens; longer ones are refused", minimum=2
     )
 
+    def spec(self) -> TextSpec:
+        """What makes the condition."""
+        return TextSpec(**{f.name: getattr(self, f.name) for f in fields(TextSpec)})
+
 
 @dataclass
 class VdmModel:
     """Unet3D, the pixel-space network of Video Diffusion Models."""
 
-    family: str = option("vdm", "which network", choices=("vdm",))
+    family: str = option(FAMILY, "which network", choices=(FAMILY,))
     compat: str = option(
         "",
         "'vdm' reproduces the original's bugs (docs/vdm.md), 'vdm_0.6' and 'vdm_0.5' its releases before 0.7.0 and 0.6.0",
-        choices=("", "vdm", "vdm_0.6", "vdm_0.5"),
+        choices=("", FAMILY, *RELEASES),
     )
     dim: int = option(64, "channels of the first level; even", minimum=4)
     dim_mults: list[int] = option(
@@ -52,10 +59,8 @@ class VdmModel:
     use_sparse_linear_attn: bool = option(True, "linear spatial attention on every level")
     text: TextModel = field(default_factory=TextModel, metadata={"help": ""})
 
-    def spec(self) -> Any:
-        """The network's frozen spec (`mindlong.networks.unet3d.spec.Unet3DSpec`)."""
-        from mindlong.networks.unet3d.spec import Unet3DSpec
-
+    def spec(self) -> Unet3DSpec:
+        """The network's frozen spec."""
         return Unet3DSpec(
             dim=self.dim,
             cond_dim=self.cond_dim,
@@ -68,9 +73,16 @@ class VdmModel:
             init_kernel_size=self.init_kernel_size,
             use_sparse_linear_attn=self.use_sparse_linear_attn,
             compat=bool(self.compat),
-            block_norm="group" if self.compat in ("vdm_0.6", "vdm_0.5") else "rms",
-            long_skip="before_attn" if self.compat == "vdm_0.5" else "after_attn",
+            block_norm="group" if self.compat in RELEASES else "rms",
+            long_skip="before_attn" if self.compat == RELEASES[1] else "after_attn",
         )
+
+    def beside(self) -> dict[str, int]:
+        """Numbers of what is trained beside the network, by its name in checkpoints."""
+        if self.text.encoder != "caption":
+            return {}
+        t = self.text
+        return {"text": parameter_count(t.width, t.layers, t.length, self.cond_dim)}
 
     def training_problems(self, config: Any) -> Iterator[str]:
         """Sentences on what a training configuration with this model gets wrong."""
@@ -98,11 +110,3 @@ class VdmModel:
             yield f"model.text.encoder is {self.text.encoder!r} but model.cond_dim is empty; the condition needs a width"
         if self.text.width % self.text.heads:
             yield f"model.text.width is {self.text.width}; it must be a multiple of model.text.heads ({self.text.heads})"
-
-
-SCHEMAS: dict[str, type] = {
-    "vdm": VdmModel,
-    **dict.fromkeys(FAMILIES, UNetModel),
-    "autoencoder_kl": AutoencoderModel,
-    "clip_text": ClipTextModel,
-}

@@ -1,7 +1,8 @@
-"""Networks that can be run alone on named arrays, to compare a converted one with its original.
+"""Networks run alone on named arrays, to compare a converted one with its original.
 
-What they are called, which arrays they take and how they are built stands with the families; `run`
-does the rest. Names and shapes of gradients are those of the original's own state dict.
+What they are called, which arrays they take and how they are built stands in the table of networks
+(`Network.lone`); `run` does the rest. Names and shapes of gradients are those of the original's own
+state dict.
 """
 
 from __future__ import annotations
@@ -15,57 +16,63 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindlong.checkpoints.convert import our_weights, recognise
+from mindlong.checkpoints.convert import our_weights
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.parts import read_part
+from mindlong.checkpoints.recognise import recognise
+from mindlong.networks import table
+from mindlong.networks.lone import KINDS, Arrays, Input, Lone
 from mindlong.networks.names import Entry, by_source, source_array
-from mindlong.pipelines import latent_networks, vdm_networks
-from mindlong.pipelines.lone_network import KINDS, Arrays, Input, Network
+from mindlong.networks.network import Network, made
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
 
 
 @dataclass(frozen=True)
-class Described:
-    """A network whose spec was read off its weights, in the place of a model section."""
+class Alone:
+    """A network to be run alone.
 
-    made: Any
+    Attributes:
+        network: its entry in the table. lone: the way it is run.
+    """
 
-    def spec(self) -> Any:
-        """The spec."""
-        return self.made
+    network: Network
+    lone: Lone
 
-
-REGISTRY = {
-    (network.family, network.name): network
-    for network in (vdm_networks.VDM, *latent_networks.all_networks())
-}
-
-
-def find(family: str, name: str | None) -> Network:
-    """The network of `family` called `name`, or the family's first. Raises ConfigError."""
-    names = [n for f, n in REGISTRY if f == family]
-    if not names:
-        raise ConfigError(
-            f"no network of the family {family!r} can be run alone.{did_you_mean(family, _families())}"
-        )
-    chosen = name or names[0]
-    if chosen not in names:
-        raise ConfigError(f"--network is {chosen!r}; the family {family} has {', '.join(names)}.")
-    return REGISTRY[family, chosen]
+    def entries(self, spec: Any, layout: str = "", inner: str | None = None) -> list[Entry]:
+        """The names of its tensors, ours and those of its own state dict in `layout` ("": the usual
+        one); `inner` is what stands before these, None: what usually does.
+        """
+        form = self.network.format(layout)
+        return form.named(form.inner if inner is None else inner, spec)
 
 
-def _families() -> list[str]:
-    return sorted({family for family, _ in REGISTRY})
+def find(family: str, name: str | None, others: Mapping[str, Network] | None = None) -> Alone:
+    """The network of `family`, or one beside it, that `--network` calls `name`; None: its first.
+
+    Args:
+        others: the networks beside it, by role; None: the usual ones.
+
+    Raises:
+        ConfigError: none is called so.
+    """
+    networks = [table.get(family), *(table.beside(family) if others is None else others).values()]
+    found = {lone.name: Alone(network, lone) for network in networks for lone in network.lone}
+    if not found:
+        raise ConfigError(f"no network of the family {family!r} can be run alone")
+    chosen = name or next(iter(found))
+    if chosen not in found:
+        raise ConfigError(f"--network is {chosen!r}; the family {family} has {', '.join(found)}.")
+    return found[chosen]
 
 
-def checked(network: Network, model: Any, given: Arrays, grad: bool) -> dict[str, np.ndarray]:
+def checked(lone: Lone, spec: Any, given: Arrays, grad: bool) -> dict[str, np.ndarray]:
     """The arrays as the network takes them; `probe` stays aside.
 
     Raises:
         InputFileError: an unknown name, a missing array, a wrong shape or type; one sentence.
     """
-    allowed = {i.name: i for i in network.inputs}
+    allowed = {i.name: i for i in lone.inputs}
     names = [*allowed, "probe"]
     for name in given:
         if name not in names:
@@ -74,11 +81,11 @@ def checked(network: Network, model: Any, given: Arrays, grad: bool) -> dict[str
         raise InputFileError(
             "inputs: --grad needs an array 'probe' shaped like the output (d sum(out*probe) is taken)"
         )
-    found = {i.name: _typed(i, given) for i in network.inputs if i.name in given or i.needed}
-    sizes = network.check(model, found)
+    found = {i.name: _typed(i, given) for i in lone.inputs if i.name in given or i.needed}
+    sizes = lone.check(spec, found)
     for name, array in found.items():
         sizes = _fits(allowed[name], array, sizes)
-    shape = network.output(model, found)
+    shape = lone.output(spec, found)
     if grad and given["probe"].shape != shape:
         raise InputFileError(
             f"inputs: probe has the shape {given['probe'].shape}; the output's is {shape}"
@@ -120,37 +127,49 @@ def _fits(wanted: Input, array: np.ndarray, sizes: dict[str, int]) -> dict[str, 
     return sizes
 
 
-def model_of_part(network: Network, where: str, wishes: Mapping[str, Any]) -> Described:
-    """What the weights at `where` say of a network that is not the UNet of the model file.
+def at(alone: Alone, where: str, overrides: Mapping[str, Any]) -> tuple[Alone, Any]:
+    """The network that the weights at `where` hold in the place of one that is not the model
+    file's, and its spec.
 
     Args:
-        wishes: keys of its model section that rule over what is read off the weights.
+        overrides: keys of its model section that rule over what is read off the weights; `family`
+            says which it must be.
 
     Raises:
-        InputFileError: no such network there.
+        InputFileError: no such network there. ConfigError: it cannot be run so.
     """
-    return Described(read_part(open_weights(_place(where)), network.part, wishes=wishes).spec)
+    weights, rest = open_weights(_place(where)), dict(overrides)
+    part = read_part(weights, alone.network.part, rest.pop("family", None), overrides=rest)
+    for lone in part.network.lone:
+        if lone.name == alone.lone.name:
+            return Alone(part.network, lone), part.spec
+    raise ConfigError(f"{where} holds {part.network.about}, which has no {alone.lone.name}")
 
 
-def read_weights(network: Network, model: Any, where: str) -> dict[str, np.ndarray]:
+def read_weights(alone: Alone, spec: Any, where: str) -> dict[str, np.ndarray]:
     """The network's tensors under our names, from files of ours (also `shipped:NAME`) or of the
     original.
 
     Raises:
         InputFileError: nothing there, not such weights, or weights of a network of other sizes.
     """
+    network = alone.network
     held = our_weights(
-        open_weights(_place(where)), (network.family, network.part), network.entries(model, "")
+        open_weights(_place(where)), (network.family, network.part), alone.entries(spec)
     )
     return {name: lazy.read() for name, lazy in held.items()}
 
 
-def layout_of(network: Network, where: str) -> str:
-    """The original's way to name tensors that the weights at `where` are in; "" for files of
-    ours.
+def naming_at(alone: Alone, where: str) -> tuple[str, str | None]:
+    """How the weights at `where` name the network's tensors: (layout, what stands before the names
+    in the network's own state dict); ("", None) for files of ours.
     """
-    hit = recognise(open_weights(_place(where)), None, network.family, network.part)[0]
-    return "" if hit.ours or hit.based else hit.kind.layout
+    network = alone.network
+    match = recognise(open_weights(_place(where)), None, network.family, network.part)[0]
+    if match.ours or match.based:
+        return "", None
+    inner = match.format.inner
+    return match.format.layout, inner if match.prefix.endswith(inner) else ""
 
 
 def _place(where: str) -> str | Path:
@@ -158,28 +177,29 @@ def _place(where: str) -> str | Path:
 
 
 def run(
-    network: Network,
-    model: Any,
+    alone: Alone,
+    spec: Any,
     weights: Arrays,
     given: Arrays,
     grad: bool = False,
-    layout: str = "",
+    naming: tuple[str, str | None] = ("", None),
 ) -> dict[str, np.ndarray]:
     """One forward in the mode MindSpore is in.
 
     Args:
         weights: every tensor of the network under our names (`Entry.ours`).
-        given: the arrays of `network.inputs`, and `probe` shaped like the output if `grad`.
-        layout: which of the original's ways to name tensors the answer takes.
+        given: the arrays of `lone.inputs`, and `probe` shaped like the output if `grad`.
+        naming: how the answer names tensors, see `naming_at`.
 
     Returns:
         `out`; with `grad` also `grad_x`, where the first input holds floats, and `grad/NAME` for
         every trained parameter, NAME and shape the original's.
     """
-    arrays = checked(network, model, given, grad)
-    entries = network.entries(model, layout)
-    cell, order = network.build(model, arrays)
+    arrays = checked(alone.lone, spec, given, grad)
+    entries = alone.entries(spec, *naming)
+    cell = made(alone.lone.build)(spec, arrays)
     fill(cell, entries, weights)
+    order = alone.lone.order(arrays)
     inputs = [Tensor(arrays[name]) if name in arrays else None for name in order]
     if not grad:
         return {"out": cell(*inputs).asnumpy()}
@@ -187,7 +207,7 @@ def run(
 
 
 def fill(cell: nn.Cell, entries: Sequence[Entry], weights: Arrays) -> None:
-    """Put `weights`, by our names, into the cell that a `Network` built."""
+    """Put `weights`, by our names, into a cell."""
     parameters = {p.name: p for p in cell.get_parameters()}
     for entry in entries:
         parameters[entry.ours].set_data(

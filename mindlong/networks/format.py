@@ -1,5 +1,5 @@
-"""What a converter must know of a network: how its files are recognised, what they say of its
-sizes, how names map.
+"""How files name the tensors of a network: how such a file is recognised, what it says of the
+network's sizes, which tensor is which.
 """
 
 from __future__ import annotations
@@ -7,14 +7,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
-from mindlong.config.load import model_node
 from mindlong.networks.names import Entry
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.network import Network
 
 Shapes = Mapping[str, tuple[int, ...]]  # source key without its prefix -> shape
 
@@ -50,60 +51,51 @@ def _bare(tree: dict[str, Any], facts: Mapping[str, str]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One network in one way of naming its tensors. A family plugs in by listing its kinds in
-    `registry`.
+class Format:
+    """One way in which files name the tensors of a network (`Network.formats`).
 
     Attributes:
-        family: as in `model.family` of a configuration, or the name of a network that several
-            families share.
-        part: "unet", "vae" or "text_encoder"; the first word of our names in converted files.
-        layout: which naming, where the family's files come in several ("" where there is one).
-        about: what its files are, for people: "Unet3D of video-diffusion-pytorch".
+        layout: what the way is called, where there are several ("" where there is one).
         markers: keys (behind some prefix) that all stand in such a file and, together, in no other
-            kind's.
-        infer: (shapes, wishes) -> the spec; `wishes` are fields the user gave, which rule. Raises
-            InputFileError with a named reason where the file is of a version that is not supported.
+            network's.
+        infer: (shapes, overrides) -> the spec; `overrides` are fields the user gave, which rule.
+            Raises InputFileError with a named reason where the file is of a version that is not
+            supported.
         entries: spec -> names and shapes on both sides, source keys without prefix.
-        section: spec -> the `model` section of a configuration.
-        from_section: the way back; keys of no concern are passed over.
         config: (diffusers' or transformers' config.json) -> fields that the shapes do not tell.
         prefix: what stands before every source key where the network is exported alone.
+        together: the same in one file with other networks; "": `prefix`, or the part's name.
+        inner: what stands before the keys in the state dict of the network itself.
+        file: the file of a folder that holds each network as one plain file; "" where publishers
+            have no such folder.
+        table: the table around the tensors in that file ("state_dict"), or "".
         ignored: patterns of source keys (with any prefix) that belong to the original but hold no
             weights.
         defaults: spec -> source key -> values of tensors that may be missing in a file.
-        our_markers: names (behind some prefix) that all stand in a file of ours with this part.
-        facts: (open file, prefix) -> what an export has to know beside the weights, as text by
-            name; and remarks.
+        facts: (open file, prefix) -> what the file says beside the weights, as text by name: what
+            an export has to know, and what `Denoiser.noising` may ask for; and remarks.
         pack: (source key -> tensor, facts) -> the tables around them in the original's own files.
         trim: spec -> the spec that other programs expect in this naming, and patterns of our names
             that it leaves out.
-        base: the family whose weights such a network starts from, or "".
-        base_name: our name -> our name in a network of that family, or None for tensors that start
-            fresh.
-        shared: several families have this network; it is not the family's own.
+        network: the network, set by it.
     """
 
-    family: str
-    part: str
     layout: str
-    about: str
     markers: tuple[str, ...]
     infer: Callable[[Shapes, Mapping[str, Any]], Inferred]
     entries: Callable[[Any], list[Entry]]
-    section: Callable[[Any], dict[str, Any]]
-    from_section: Callable[[Mapping[str, Any]], Any]
     config: Callable[[Mapping[str, Any]], dict[str, Any]] = field(default=_nothing)
     prefix: str = ""
+    together: str = ""
+    inner: str = ""
+    file: str = ""
+    table: str = ""
     ignored: tuple[str, ...] = ()
     defaults: Callable[[Any], dict[str, np.ndarray]] = field(default=_nothing)
-    our_markers: tuple[str, ...] = ()
     facts: Callable[[Any, str], tuple[dict[str, str], tuple[str, ...]]] = field(default=_no_facts)
     pack: Callable[[dict[str, Any], Mapping[str, str]], dict[str, Any]] = field(default=_bare)
     trim: Callable[[Any], tuple[Any, tuple[str, ...]]] = field(default=_whole)
-    base: str = ""
-    base_name: Callable[[str], str | None] = field(default=str)
-    shared: bool = False
+    network: Network | None = field(default=None, repr=False, compare=False)
 
     def named(self, prefix: str, spec: Any) -> list[Entry]:
         """The entries with `prefix` before every source key."""
@@ -113,10 +105,20 @@ class Kind:
         ]
 
     @property
+    def family(self) -> str:
+        """The network's family."""
+        return self.network.family
+
+    @property
+    def part(self) -> str:
+        """The network's name in files of several networks."""
+        return self.network.part
+
+    @property
     def title(self) -> str:
         """Family, part and layout in a few words."""
         layout = f", {self.layout} names" if self.layout else ""
-        return f"{self.family} {self.part}{layout}: {self.about}"
+        return f"{self.family} {self.part}{layout}: {self.network.about}"
 
 
 def prefixes(names: Iterable[str], markers: Sequence[str]) -> list[str]:
@@ -151,13 +153,14 @@ def size(shapes: Shapes, key: str, axis: int) -> int:
     return shape[axis]
 
 
-def spec_of(section: Mapping[str, Any]) -> Any:
-    """The spec that a `model` section of a configuration describes. Raises ConfigError where it is
-    not one.
+def layers_of(shapes: Shapes, pattern: str) -> int:
+    """How many layers there are: the first number for which `pattern`, which has a {}, is no
+    key.
     """
-    return OmegaConf.to_object(
-        model_node(dict(section), {}, "the description of the network")
-    ).spec()
+    count = 0
+    while pattern.format(count) in shapes:
+        count += 1
+    return count
 
 
 def largest_divisor(widths: Iterable[int], most: int) -> int:

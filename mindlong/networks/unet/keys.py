@@ -1,0 +1,86 @@
+"""The `model` section of the latent UNets: one dataclass, the families differ in numbers only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from mindlong.networks.keys import frozen, problems_of_spec
+from mindlong.networks.unet.families import FAMILIES, family
+from mindlong.networks.unet.spec import UNetSpec
+from mindlong.utils.option import option
+
+
+@dataclass
+class UNetModel:
+    """A latent video UNet; a key left empty has the published value of the family."""
+
+    family: str = option("modelscope", "which network", choices=tuple(FAMILIES))
+    in_channels: int | None = option(
+        None, "channels of the input: 4 latents; pseudo3d 9, with mask and hint", minimum=1
+    )
+    out_channels: int | None = option(None, "channels of the prediction", minimum=1)
+    channels: list[int] | None = option(
+        None, "channels of each level; all but the last halve the size", minimum=2
+    )
+    layers: int | None = option(None, "layers of a level", minimum=1)
+    attends: list[bool] | None = option(None, "whether each level has transformers")
+    head_dim: int | None = option(None, "width of an attention head; or give heads", minimum=1)
+    heads: list[int] | None = option(
+        None, "number of attention heads, [N] or one for each level; or give head_dim", minimum=1
+    )
+    entry_heads: int | None = option(
+        None, "heads of the transformer behind the first convolution", minimum=1
+    )
+    context_dim: int | None = option(None, "width of the prompt's vectors", minimum=1)
+    groups: int | None = option(None, "groups of every GroupNorm", minimum=1)
+    eps: float | None = option(None, "of the GroupNorms of residual blocks")
+    linear_projection: bool | None = option(
+        None, "files store the transformers' projections as linear layers"
+    )
+    upcast: bool | None = option(None, "attention scores in float32, also in half precision")
+    joint: bool | None = option(
+        None,
+        "GroupNorms of residual blocks take their statistics over all frames together (published for "
+        "tune_a_video and pseudo3d) or, false, frame by frame as image models do",
+    )
+    conditions: list[str] | None = option(
+        None,
+        "numbers that the network is conditioned on: time, fps (frame rate), "
+        "frame (each frame's place in the video; no published network is)",
+    )
+    reads: dict[str, str] = option(
+        {}, "which frames a frame reads, for example {time: 'window:5', space: sparse_causal}"
+    )
+
+    def spec(self) -> UNetSpec:
+        """The network's frozen spec."""
+        given = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("family", "reads")
+        }
+        sizes = {name: frozen(value) for name, value in given.items() if value is not None}
+        if "heads" in sizes or "head_dim" in sizes:
+            sizes = {"heads": None, "head_dim": None} | sizes
+        if len(self.heads or ()) == 1:
+            sizes["heads"] = self.heads[0]
+        made = family(self.family).spec(**sizes)
+        for branch, policy in self.reads.items():
+            made = made.reading(branch, policy)
+        return made
+
+    def training_problems(self, config: Any) -> Iterator[str]:
+        """Sentences on what a training configuration with this model gets wrong."""
+        yield from latents_missing(self.family, config)
+
+    def problems(self) -> Iterator[str]:
+        """Sentences on fields that do not fit together."""
+        yield from problems_of_spec(self)
+
+
+def latents_missing(family: str, config: Any) -> Iterator[str]:
+    """Sentences on what the section `latents` lacks for a latent network that reads prompts."""
+    for key in ("vae", "text_encoder", "tokenizer"):
+        given = config.latents.text_weights if key == "text_encoder" else ""
+        if not getattr(config.latents, key) and not given:
+            yield f"latents.{key} is empty; the family {family} is trained in latents, on captions"

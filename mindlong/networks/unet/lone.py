@@ -1,0 +1,49 @@
+"""A latent UNet, to be run alone."""
+
+from __future__ import annotations
+
+from mindlong.networks.lone import Arrays, Input, Lone
+from mindlong.networks.unet.spec import UNetSpec
+from mindlong.utils.errors import ConfigError, InputFileError
+
+
+def _check(spec: UNetSpec, arrays: Arrays) -> dict[str, int]:
+    try:
+        spec.check_inputs(*(arrays[name].shape for name in ("x", "t", "context")), "fps" in arrays)
+    except ConfigError as error:
+        raise InputFileError(f"inputs: {error}") from None
+    return {"C": spec.in_channels, "B": arrays["x"].shape[0], "D": spec.context_dim}
+
+
+def _output(spec: UNetSpec, arrays: Arrays) -> tuple[int, ...]:
+    batch, _, *rest = arrays["x"].shape
+    return batch, spec.out_channels, *rest
+
+
+LONE = (
+    Lone(
+        "unet",
+        (
+            Input(
+                "x",
+                "BCFHW",
+                "float",
+                "the noisy latents (batch, channels, frames, height, width)",
+                needed=True,
+            ),
+            Input("t", "B", "float", "timesteps (batch)", needed=True),
+            Input(
+                "context",
+                "BTD|BFTD",
+                "float",
+                "the prompt's vectors, (batch, tokens, width), or one prompt a frame",
+                needed=True,
+            ),
+            Input("fps", "B", "float", "frames per second, for a network that takes them (batch)"),
+        ),
+        _check,
+        _output,
+        "mindlong.networks.unet.cell:alone",
+        about="shaped like x",
+    ),
+)

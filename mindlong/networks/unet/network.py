@@ -1,0 +1,123 @@
+"""The latent UNets in the table of networks."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from mindlong.diffusion.samplers.ddim import FLAVOURS
+from mindlong.diffusion.scheduler_config import Noising
+from mindlong.diffusion.schedules import scaled_linear, videocrafter_scale
+from mindlong.networks.network import Denoiser, Facts, Hub, Network
+from mindlong.networks.unet.cost import cost
+from mindlong.networks.unet.families import FAMILIES, Family
+from mindlong.networks.unet.files import base_name, formats, our_markers, section
+from mindlong.networks.unet.keys import UNetModel
+from mindlong.networks.unet.lone import LONE
+from mindlong.networks.unet.spec import UNetSpec
+from mindlong.networks.unet.traffic import kept_bytes, sites
+
+
+def hub_config(family: Family, spec: UNetSpec) -> dict[str, Any]:
+    """The config.json that diffusers expects."""
+    dims = "3D" if family.classes.network == "UNet3DConditionModel" else "2D"
+    config = {
+        "_class_name": family.classes.network,
+        "act_fn": "silu",
+        "attention_head_dim": _heads(family, spec),
+        "block_out_channels": list(spec.channels),
+        "cross_attention_dim": spec.context_dim,
+        "down_block_types": [f"{'CrossAttn' * attends}DownBlock{dims}" for attends in spec.attends],
+        "downsample_padding": 1,
+        "in_channels": spec.in_channels,
+        "layers_per_block": spec.layers,
+        "mid_block_scale_factor": 1,
+        "norm_eps": spec.eps,
+        "norm_num_groups": spec.groups,
+        "out_channels": spec.out_channels,
+        "sample_size": family.classes.sample_size,
+        "up_block_types": [
+            f"{'CrossAttn' * attends}UpBlock{dims}" for attends in reversed(spec.attends)
+        ],
+    }
+    return config if family.classes.wide else {**config, **_of_2d(spec)}
+
+
+def _of_2d(spec: UNetSpec) -> dict[str, Any]:
+    return {
+        "center_input_sample": False,
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+        "upcast_attention": spec.upcast,
+        "use_linear_projection": spec.linear_projection,
+    }
+
+
+def _heads(family: Family, spec: UNetSpec) -> int | list[int]:
+    """attention_head_dim: the width of a head in diffusers' 3-D network, the number of heads in 2-D
+    ones.
+    """
+    if family.classes.wide:
+        return spec.head_of(0)[1]
+    counts = [spec.head_of(i)[0] for i in range(len(spec.channels))]
+    return counts[0] if len(set(counts)) == 1 else counts
+
+
+def _takes(spec: UNetSpec) -> tuple[str, ...]:
+    return ("context", "fps") if "fps" in spec.conditions else ("context",)
+
+
+def _noising(family: Family, spec: UNetSpec, facts: Facts) -> Noising:
+    return Noising(scaled_linear(), "eps", FLAVOURS[family.flavour])
+
+
+def _scale(family: Family, spec: UNetSpec, facts: Facts) -> np.ndarray | None:
+    return videocrafter_scale() if family.scaled else None
+
+
+def _network(name: str, family: Family) -> Network:
+    classes = family.classes
+    checker = (
+        {"safety_checker": [None, None], "feature_extractor": [None, None]}
+        if classes.pipeline == "StableDiffusionPipeline"
+        else {}
+    )
+    return Network(
+        family=name,
+        role="network",
+        about=f"the UNet of {family.about}",
+        keys=UNetModel,
+        section=functools.partial(section, name, family),
+        formats=formats(family),
+        our_markers=our_markers(family),
+        build="mindlong.networks.unet.cell:UNet",
+        cost=cost,
+        part="unet",
+        base=family.base,
+        base_name=base_name,
+        hub=Hub(
+            "diffusers",
+            classes.network,
+            functools.partial(hub_config, family),
+            pipeline=classes.pipeline,
+            index=checker,
+        ),
+        lone=LONE,
+        denoiser=Denoiser(
+            space="latent",
+            takes=_takes,
+            size=family.size,
+            noising=functools.partial(_noising, family),
+            signal_scale=functools.partial(_scale, family),
+            sharded="mindlong.networks.unet.sharded_cell:ShardedUNet",
+            sites=sites,
+            kept=kept_bytes,
+            features=family.features,
+            tuned_as=family.tuned_as,
+        ),
+    )
+
+
+NETWORKS = tuple(_network(name, family) for name, family in FAMILIES.items())

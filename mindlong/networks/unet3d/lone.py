@@ -1,0 +1,62 @@
+"""Unet3D, to be run alone, with guidance where it is asked for."""
+
+from __future__ import annotations
+
+from mindlong.networks.lone import Arrays, Input, Lone
+from mindlong.networks.unet3d.spec import Unet3DSpec
+from mindlong.utils.errors import InputFileError
+
+
+def _check(spec: Unet3DSpec, arrays: Arrays) -> dict[str, int]:
+    try:
+        spec.check_video(arrays["x"].shape)
+    except ValueError as error:
+        raise InputFileError(f"inputs: x: {error}") from None
+    if spec.cond_dim and "cond" not in arrays:
+        raise InputFileError(
+            f"inputs: the array 'cond' is missing; the model has cond_dim {spec.cond_dim}, so the "
+            f"condition is ({arrays['x'].shape[0]}, {spec.cond_dim})"
+        )
+    if "cond" in arrays and not spec.cond_dim:
+        raise InputFileError(
+            "inputs: there is an array 'cond', but the model has no cond_dim; leave out the one or "
+            "give the other"
+        )
+    return {"C": spec.channels, "B": arrays["x"].shape[0]} | (
+        {"D": spec.cond_dim} if spec.cond_dim else {}
+    )
+
+
+def _output(spec: Unet3DSpec, arrays: Arrays) -> tuple[int, ...]:
+    batch, _, *rest = arrays["x"].shape
+    return batch, spec.out_channels, *rest
+
+
+LONE = (
+    Lone(
+        "unet",
+        (
+            Input(
+                "x",
+                "BCFHW",
+                "float",
+                "the noisy video (batch, channels, frames, height, width)",
+                needed=True,
+            ),
+            Input("t", "B", "int", "timesteps (batch)", needed=True),
+            Input("cond", "BD", "float", "the condition (batch, cond_dim)"),
+            Input(
+                "focus_present_mask",
+                "B",
+                "bool",
+                "True: the frames of that video attend to themselves only (batch)",
+            ),
+            Input("cond_scale", "", "number", "guidance scale, one number; 1 without"),
+        ),
+        _check,
+        _output,
+        "mindlong.networks.unet3d.cell:alone",
+        aside=("cond_scale",),
+        about="shaped like x",
+    ),
+)
