@@ -12,10 +12,11 @@ import pytest
 from mindspore import Tensor
 from test_clip_parallel_golden import FRAMES, SWITCH, WEIGHTS, X, conv_parameters
 
+from mindlong.networks.sharded import Answer, Ask
 from mindlong.networks.unet import sharded_stages as cells
 from mindlong.networks.unet.attention import PolicyAttention
 from mindlong.networks.unet.blocks import TemporalConvs
-from mindlong.networks.unet.sharded_cell import Answer, Ask, ClipRun
+from mindlong.networks.unet.sharded_cell import ClipRun
 from mindlong.ops.norm import GroupNorm
 from mindlong.parallel import halo, simulated, sync
 from mindlong.plans.clip_layout import exact_layout, video_infinity_layout

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+from mindlong.networks.sharded import Answer
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.families import family
-from mindlong.networks.unet.sharded_cell import Answer, ClipRun, ShardedUNet
+from mindlong.networks.unet.sharded_cell import ClipRun, ShardedUNet
 from mindlong.ops import device
 from mindlong.parallel import halo, simulated, sync
 from mindlong.plans.clip_layout import ClipLayout, exact_layout
