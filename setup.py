@@ -11,7 +11,7 @@ RUNTIME = [
     "mindspore==2.10.0",
     "numpy>=1.25,<2",  # 1.26.4; MindSpore 2.10 fails on some NumPy 2 scalars
     "opencv-python-headless>=4.8,<4.12",  # 4.11.0.86; later wheels ask for NumPy 2
-    "omegaconf>=2.3,<3",
+    "pyyaml>=6.0",
     "tqdm>=4.60",
     "pillow>=9.2",
     "imageio>=2.31",

@@ -7,27 +7,67 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from mindlong import __version__
-from mindlong.utils.errors import UserError
+from mindlong.config.command_line import answer
+from mindlong.utils.errors import ConfigError, UserError
 
 
-def parser(name: str, about: str, schema: type, examples: str) -> argparse.ArgumentParser:
-    """A parser for `--config FILE key=value ...` whose `--help` lists every key of `schema`."""
+class KeyParser(argparse.ArgumentParser):
+    """A parser for `--config FILE key=value ...`, in any order; what is written otherwise is
+    answered in one sentence.
+
+    Args:
+        keys: the keys that there are, for the answers.
+    """
+
+    def __init__(self, keys: Sequence[str], **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+        self.keys = keys
+
+    def read(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
+        """The arguments. Raises ConfigError where one is not understood."""
+        words = list(sys.argv[1:] if argv is None else argv)
+        for place, word in enumerate(words):
+            if word == "--":
+                break
+            if word.startswith("-") and not self._is_option(word):
+                following = words[place + 1] if place + 1 < len(words) else ""
+                taken = following and "=" not in word and following[0] != "-"
+                joined = f"{word}={following}" if taken else word
+                raise ConfigError(answer(joined, self._option_string_actions, self.keys))
+        return self.parse_intermixed_args(words)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments in one sentence."""
+        raise ConfigError(f"{message}; --help lists options and keys")
+
+    def _is_option(self, word: str) -> bool:
+        name = word.partition("=")[0]
+        return (
+            any(option.startswith(name) for option in self._option_string_actions) and len(name) > 1
+        )
+
+
+def parser(name: str, about: str, schema: type, keys: Sequence[str], examples: str) -> KeyParser:
+    """A parser whose `--help` lists every key of `schema`; `keys` are those of all its variants."""
     from mindlong.config.help import table
 
-    made = argparse.ArgumentParser(
+    made = KeyParser(
+        keys,
         prog=name,
         description=about,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"examples:\n{examples}\n\n{table(schema)}\n\nexit codes: 0 done, 1 failed, "
         "2 bad arguments or configuration, 3 bad input file",
     )
     made.add_argument("--config", metavar="FILE", help="YAML file with the keys below")
     made.add_argument(
         "--dry_run",
+        "--dry-run",
         action="store_true",
-        help="check everything, print the plan and its cost, and stop",
+        help="check everything as the run would: the keys, that data and weights are there and fit, "
+        "the memory; print the plan and its cost, and stop",
     )
     made.add_argument("--version", action="version", version=f"mindlong {__version__}")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="keys put over the file's")

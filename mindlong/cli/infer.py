@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from mindlong import __version__
 from mindlong.cli.common import guarded, parser
 from mindlong.config.infer_schema import InferConfig
+from mindlong.config.leaves import leaves
 from mindlong.config.load import Loaded, load
-from mindlong.config.pipelines import function, pipeline
+from mindlong.config.pipelines import PIPELINES, function, pipeline
 from mindlong.media.colours import parse_colour, shown_on
 from mindlong.parallel import launch
 from mindlong.utils.lines import opening_lines
@@ -20,7 +21,7 @@ EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or make the videos."""
-    args = parser("infer.py", __doc__, InferConfig, EXAMPLES).parse_args(argv)
+    args = parser("infer.py", __doc__, InferConfig, _keys(), EXAMPLES).read(argv)
     loaded = load(args.config, args.overrides, InferConfig)
     section = getattr(loaded.values, loaded.values.pipeline, None)
     with shown_on(parse_colour(getattr(section, "alpha_background", "white"))):
@@ -39,6 +40,11 @@ def _run(loaded: Loaded) -> int:
     from mindlong.cli.infer_run import run
 
     return run(loaded)
+
+
+def _keys() -> list[str]:
+    """The keys of all pipelines."""
+    return list(dict.fromkeys(key for e in PIPELINES.values() for key in leaves(e.schema)))
 
 
 def plan(loaded: Loaded) -> list[str]:

@@ -21,16 +21,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from mindlong.cli.common import guarded
-from mindlong.config.load import model_node, parse_overrides, read_yaml
-from mindlong.config.rules import check
+from mindlong.config.command_line import Pair, pairs
+from mindlong.config.load import model_of, set_keys
+from mindlong.config.yaml_file import read_tree
 from mindlong.networks import table
 from mindlong.networks.lone import Lone
 from mindlong.networks.network import ROLES, Network
@@ -106,18 +107,40 @@ def _models(args: argparse.Namespace) -> tuple[Any, dict[str, Network], dict[str
     """The typed model, the networks beside it by role, and what file and command line say of
     them.
     """
-    tree, overrides = read_yaml(args.model), parse_overrides(args.overrides)
-    sections = {}
-    for role in ROLES[1:]:
-        given = {**(tree.pop(role, None) or {}), **(overrides.pop(role, None) or {})}
-        sections |= {role: given} if given else {}
-    model = OmegaConf.to_object(model_node(tree, overrides, args.model))
-    check(model, args.model)
-    others = table.beside(model.family, sections)
-    for role, network in others.items():
-        section = {"family": network.family, **sections.get(role, {})}
-        model_node(section, {}, f"{args.model}, {role}")  # checks the keys
+    tree, given = read_tree(args.model).values, pairs(args.overrides)
+    held = {role: tree.pop(role, None) or {} for role in ROLES[1:]}
+    own = {role: _own(given, role) for role in held}
+    model = model_of(tree, args.model, [p for p in given if p.key.partition(".")[0] not in held])
+    named = {role: _family(held[role], own[role]) for role in held if held[role] or own[role]}
+    others = table.beside(model.family, named)
+    sections = {
+        role: named[role] | _said(network, held[role], own[role], f"{args.model}, {role}")
+        for role, network in others.items()
+        if role in named
+    }
     return model, others, sections
+
+
+def _family(held: Mapping[str, Any], own: list[Pair]) -> dict[str, str]:
+    """The family of a network beside the model, where file or command line name one."""
+    words = [pair.words for pair in own if pair.key == "family"] or [held.get("family")]
+    return {"family": str(words[-1])} if words[-1] else {}
+
+
+def _own(given: Sequence[Pair], role: str) -> list[Pair]:
+    """The pairs under the name of a role, without it."""
+    cut = len(role) + 1
+    return [replace(pair, key=pair.key[cut:]) for pair in given if pair.key.startswith(f"{role}.")]
+
+
+def _said(network: Network, held: Mapping[str, Any], own: list[Pair], where: str) -> dict[str, Any]:
+    """The typed values that file and command line give a network."""
+    found = set_keys({"family": network.family, **held}, where, own)
+    return {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in found.items()
+        if key != "family"
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:

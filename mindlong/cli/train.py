@@ -9,8 +9,10 @@ from pathlib import Path
 
 from mindlong import __version__
 from mindlong.cli.common import guarded, parser
+from mindlong.config.leaves import leaves
 from mindlong.config.load import Loaded, load
 from mindlong.config.schema import TrainConfig
+from mindlong.networks import table
 from mindlong.utils.errors import UserError
 from mindlong.utils.lines import count, opening_lines
 
@@ -20,7 +22,7 @@ EXAMPLES = """  python train.py --config configs/train/vdm_shapes.yaml run_dir=r
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or train."""
-    args = parser("train.py", __doc__, TrainConfig, EXAMPLES).parse_args(argv)
+    args = parser("train.py", __doc__, TrainConfig, _keys(), EXAMPLES).read(argv)
     loaded = load(args.config, args.overrides, TrainConfig)
     if args.dry_run:
         print("\n".join([loaded.text, *plan(loaded)]))
@@ -31,6 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mindlong.cli.train_run import run
 
     return run(loaded)
+
+
+def _keys() -> list[str]:
+    """The keys of all families."""
+    models = (key for entry in table.networks() for key in leaves(entry.keys, "model."))
+    return list(dict.fromkeys([*leaves(TrainConfig), *models]))
 
 
 def plan(loaded: Loaded) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
+from mindlong.config.leaves import leaves
 from mindlong.config.schema import TrainConfig
 from mindlong.utils.errors import ConfigError
 
@@ -42,7 +42,7 @@ def check_same_run(saved: str, given: str, folder: str) -> list[str]:
     Raises:
         ConfigError: differences that would make it another training, all of them listed.
     """
-    usual = dict(_leaves(OmegaConf.to_container(OmegaConf.structured(TrainConfig))))
+    usual = {key: leaf.default for key, leaf in leaves(TrainConfig).items()}
     changed = [
         (key, was, now)
         for key, was, now in differences(saved, given)

@@ -51,9 +51,8 @@ def table(schema: type) -> str:
     blocks = ["keys:\n" + _aligned(list(keys_of(schema)))]
     if hasattr(schema, "chosen"):
         blocks += [
-            f"keys of pipeline {name}:\n" + _aligned(list(keys_of(entry.options, f"{name}.")))
+            f"pipeline {name}: {entry.about}\n" + _aligned(_own(entry.schema, name))
             for name, entry in PIPELINES.items()
-            if entry.options
         ]
         return "\n\n".join(blocks)
     entries = networks()
@@ -65,6 +64,11 @@ def table(schema: type) -> str:
     return "\n\n".join(blocks)
 
 
+def _own(schema: type, name: str) -> list[tuple[str, str, str, str]]:
+    """The keys that a pipeline has of its own."""
+    return [row for row in keys_of(schema) if row[0].startswith(f"{name}.")]
+
+
 def _aligned(rows: list[tuple[str, str, str, str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
     return "\n".join(f"  {k:<{widths[0]}}  {t:<{widths[1]}}  {h} [{d}]" for k, t, d, h in rows)

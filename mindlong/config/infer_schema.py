@@ -1,44 +1,54 @@
-"""Every key of an inference configuration: those that all pipelines share, and the section of the
-pipeline chosen.
+"""Every key of an inference configuration that all pipelines share; each pipeline's own class adds
+its section (`mindlong.config.pipelines`).
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, make_dataclass
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
+from mindlong.config import replaced
+from mindlong.config.belongs import unknown_key
+from mindlong.config.command_line import Pair
+from mindlong.config.given import Setting
 from mindlong.config.infer_options.latent import LatentModelOptions
-from mindlong.config.option import option
-from mindlong.config.pipelines import PIPELINES, pipeline
+from mindlong.config.leaves import Leaf, leaves
+from mindlong.config.option import option, section
+from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
-from mindlong.config.schema import AttentionOptions, EnvOptions
+from mindlong.config.schema import AttentionOptions, EnvOptions, TrainConfig
 
-
-def _section(kind: type) -> Any:
-    return field(default_factory=kind, metadata={"help": ""})
+MOST_FRAMES = 10_000_000
+MOST_VIDEOS = 100_000
 
 
 @dataclass
 class InferConfig:
-    """A sampling run."""
+    """A sampling run.
 
-    pipeline: str = option(
-        "pixel", "; ".join(f"{name}: {entry.about}" for name, entry in PIPELINES.items())
-    )
+    Attributes:
+        absent: keys that a pipeline cannot have -> a sentence.
+    """
+
+    absent: ClassVar[Mapping[str, str]] = {}
+    pipeline: str = option("pixel", "what makes the videos; each is described below")
     weights: str = option(
         "",
         "a run folder, a checkpoint folder, a weights file, a whole pipeline's folder, or shipped:NAME; "
         "empty: the pipeline's shipped ones",
     )
-    prompts: list[str] = option([], "one video a prompt")
-    prompt: str = option("", "a single prompt, put before prompts")
-    count: int = option(1, "videos for each prompt", minimum=1)
+    prompts: list[str] = option(
+        [], "one video a prompt; on the command line they replace the file's", text=True
+    )
+    prompt: str = option("", "a single prompt, put before prompts", text=True)
+    count: int = option(1, "videos for each prompt", minimum=1, maximum=MOST_VIDEOS)
     batch: int = option(4, "videos made at the same time; fewer need less memory", minimum=1)
     seed: int = option(0, "noise; video i of the run starts from the i-th noise of this seed")
-    frames: int = option(0, "frames; 0: as trained", minimum=0)
-    size: list[int] = option([], "height and width in pixels; empty: as trained", minimum=2)
+    frames: int = option(0, "frames; 0: as trained", minimum=0, maximum=MOST_FRAMES)
+    size: list[int] = option(
+        [], "height and width in pixels; empty: as trained", minimum=2, maximum=MOST_VIDEOS
+    )
     fps: int = option(8, "frames per second of the files written", minimum=1)
     formats: list[str] = option(
         ["mp4", "gif", "png"],
@@ -51,53 +61,113 @@ class InferConfig:
     scale: int = option(
         1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1
     )
-    sample: SampleOptions = _section(SampleOptions)
-    latent: LatentModelOptions = _section(LatentModelOptions)
-    attention: AttentionOptions = _section(AttentionOptions)
-    env: EnvOptions = _section(EnvOptions)
+    sample: SampleOptions = section(SampleOptions)
+    latent: LatentModelOptions = section(LatentModelOptions)
+    attention: AttentionOptions = section(AttentionOptions)
+    env: EnvOptions = section(EnvOptions)
 
     @classmethod
-    def chosen(cls, tree: Mapping[str, Any]) -> type[InferConfig]:
-        """The schema with the section of the pipeline that the keys in `tree` name. Raises
-        ConfigError.
+    def chosen(cls, name: str | None, where: str) -> type[InferConfig]:
+        """The schema of the pipeline called `name` (None: the usual one), which `where` asks for.
+        Raises ConfigError.
         """
-        return infer_schema(str(tree.get("pipeline", "pixel")))
+        from mindlong.config.pipelines import pipeline
+
+        return pipeline(str(name or "pixel"), where).schema
 
     @classmethod
-    def placed(cls, pairs: Mapping[str, Any]) -> dict[str, Any]:
-        """`pairs` of the command line, where the section of the pipeline chosen may go unnamed:
+    def placed(cls, typed: Sequence[Pair]) -> list[Pair]:
+        """The pairs of the command line, where the section of the pipeline chosen may go unnamed:
         video=FILE stands for interpolate.video=FILE, if there is no common key called so.
         """
-        section = next((f for f in fields(cls) if f.name in PIPELINES), None)
-        own = (
-            {f.name for f in fields(section.default_factory)} - {f.name for f in fields(cls)}
-            if section
-            else set()
-        )
-        short = {key: value for key, value in pairs.items() if key in own}
-        placed = {key: value for key, value in pairs.items() if key not in own}
-        return (
-            placed | {section.name: {**short, **placed.get(section.name, {})}} if short else placed
-        )
+        common = leaves(InferConfig)
+        tops = {key.partition(".")[0] for key in common}
+        own = [key for key in leaves(cls) if key not in common]
+        short = {key.partition(".")[2]: key for key in own}
+        return [
+            replace(pair, key=pair.key.replace(head, short[head], 1))
+            if (head := pair.key.partition(".")[0]) in short and head not in tops
+            else pair
+            for pair in typed
+        ]
+
+    @classmethod
+    def unknown(cls, key: str, known: Mapping[str, Leaf]) -> str:
+        """What to say of a key that there is not."""
+        return unknown_key(key, known, cls.strangers())
+
+    @classmethod
+    def strangers(cls) -> dict[str, str]:
+        """Keys of other pipelines and of train.py, with a sentence on what they belong to."""
+        from mindlong.config.pipelines import PIPELINES
+
+        said = "belongs to train.py; this is infer.py"
+        mine = next(name for name, entry in PIPELINES.items() if entry.schema is cls)
+        keys = [key for key in leaves(TrainConfig) if key not in leaves(cls)]
+        found = {key: f"{key} {said}" for key in keys}
+        found |= {f"{top}.": f"{top}.* {said}" for top in {key.partition(".")[0] for key in keys}}
+        owners: dict[str, list[str]] = {}
+        for name, entry in PIPELINES.items():
+            own = [key for key in leaves(entry.schema) if key not in leaves(InferConfig)]
+            for key in own if name != mine else ():
+                for word in (key, key.partition(".")[2], f"{name}."):
+                    owners.setdefault(word, []).append(name)
+        for word, names in owners.items():
+            listed = " or ".join(dict.fromkeys(names))
+            what = f"{word}*" if word.endswith(".") else word
+            found[word] = f"{what} belongs to pipeline={listed}; this is pipeline={mine}"
+        return found | cls.absent
+
+    @classmethod
+    def everywhere(cls, command: str) -> dict[str, str]:
+        """The keys of all pipelines, with a sentence for users of another command."""
+        from mindlong.config.pipelines import PIPELINES
+
+        keys = [key for entry in PIPELINES.values() for key in leaves(entry.schema)]
+        return {key: f"{key} belongs to infer.py; this is {command}" for key in keys}
+
+    @classmethod
+    def replaced(
+        cls, typed: Collection[str], settings: Mapping[str, Setting]
+    ) -> Iterator[tuple[str, str]]:
+        """(key, sentence) of the file's keys whose place one of the command line takes."""
+        return replaced.replaced(replaced.INFER, typed, settings)
+
+    def followed(self, settings: Mapping[str, Setting]) -> Iterator[tuple[str, Any, str]]:
+        """(key, value, sentence) of keys that follow what others were set to: none."""
+        return iter(())
+
+    def reader(self) -> Reader:
+        """What reads the keys: the pipeline."""
+        from mindlong.config.pipelines import reader
+
+        return reader(self.pipeline)
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """(key or section, reason) of what these settings leave unread."""
+        if self.sample.guidance == 1 and self.pipeline != "hierarchical":
+            yield "sample.rescale", "is not read where sample.guidance is 1"
+        yield from getattr(self.own, "idle", lambda config: ())(self)
+
+    @property
+    def own(self) -> Any:
+        """The section of the pipeline, None where it has none."""
+        return getattr(self, self.pipeline, None)
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
         if self.size and len(self.size) != 2:
             yield f"size is {self.size}; it must be [height, width]"
+        if not self.formats:
+            yield (
+                "formats is empty, so no video would be written; give some of mp4, gif, webm, frames "
+                "and png"
+            )
+        if len(set(self.formats)) != len(self.formats):
+            yield f"formats is {list(self.formats)}; each is named once"
         yield from self.sample.problems()
-        own = getattr(getattr(self, self.pipeline, None), "problems", None)
-        if own:
-            yield from own(self)
+        yield from getattr(self.own, "problems", lambda config: ())(self)
 
     def wanted_prompts(self) -> list[str]:
         """`prompt` and `prompts` as one list."""
         return ([self.prompt] if self.prompt else []) + list(self.prompts)
-
-
-@functools.cache
-def infer_schema(name: str) -> type[InferConfig]:
-    """The keys of one pipeline: InferConfig, its section called `name`, its default weights."""
-    entry = pipeline(name)
-    weights = option(entry.weights, InferConfig.__dataclass_fields__["weights"].metadata["help"])
-    own = [(name, entry.options, _section(entry.options))] if entry.options else []
-    return make_dataclass("InferConfig", [("weights", str, weights), *own], bases=(InferConfig,))

@@ -24,7 +24,9 @@ class InfinetOptions:
         minimum=3,
     )
     index: str = option(
-        "", "clips: the index that tools/chop_video.py --index wrote; the shapes world needs none"
+        "",
+        "clips: the index that tools/chop_video.py --index wrote; the shapes world needs none",
+        when="data.kind=clips",
     )
     shares: list[float] = option(
         [], "share of the samples that each level gets; empty: all the same", minimum=0

@@ -51,7 +51,9 @@ class InterpolationOptions:
         minimum=0,
     )
     identity: bool = option(
-        True, "layers over time that latents.unet_weights lacks start as the identity"
+        True,
+        "layers over time that latents.unet_weights lacks start as the identity",
+        when="latents.unet_weights",
     )
 
     @property

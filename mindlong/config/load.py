@@ -2,195 +2,202 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from mindlong.config import video_infinity_json
+from mindlong.config.command_line import WHERE, Pair, pairs, parse_overrides
+from mindlong.config.dump import to_yaml
 from mindlong.config.families import family_schema
+from mindlong.config.given import Given, Setting
+from mindlong.config.leaves import built, leaves
+from mindlong.config.reads import check_read, is_saved
+from mindlong.config.references import resolved
+from mindlong.config.rules import check
+from mindlong.config.yaml_file import Tree, read_tree, read_yaml
 from mindlong.utils.errors import ConfigError, did_you_mean
 
+__all__ = [
+    "Loaded",
+    "load",
+    "load_model",
+    "model_of",
+    "parse_overrides",
+    "read_yaml",
+    "set_keys",
+]
 T = TypeVar("T")
+MODEL = "model"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A configuration ready for use: `values` typed, `text` the resolved YAML to save beside the
-    output.
+    """A configuration ready for use.
+
+    Attributes:
+        values: typed. text: the resolved YAML to save beside the output. path: the file.
+        given: the keys that were set, with where.
+        notes: sentences for the user.
     """
 
     values: Any
     text: str
     path: Path | None
+    given: Mapping[str, Setting] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError where it is missing, not YAML or not a
-    mapping.
-    """
-    path = Path(path)
-    if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, near) if near else ""
-        raise ConfigError(f"no configuration file at {path}.{hint}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(
-            f"{path} holds a {type(content).__name__}; a mapping of keys to values is needed"
-        )
-    return content
-
-
-def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    """`["train.steps=20", "model.dim=8"]` as a nested mapping; values are read as YAML."""
-    tree: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key or key.startswith("-"):
-            raise ConfigError(
-                f"{pair!r} is not understood: overrides are written key=value, for example train.steps=20"
-            )
-        _put(tree, key.split("."), _value(key, value))
-    return tree
-
-
-def _value(key: str, text: str) -> Any:
-    try:
-        return OmegaConf.create(f"v: {text}" if text else "v: ''").v
-    except (OmegaConfBaseException, yaml.YAMLError):
-        return text  # free text such as a prompt with a colon
-
-
-def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        inner = tree.setdefault(key, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(
-                f"{'.'.join(keys)}: {key!r} was given a value of its own before; give either it or its parts"
-            )
-        tree = inner
-    tree[keys[-1]] = value
-
-
-def _located(name: str, base: Path | None) -> Path:
-    """A path written in a configuration: relative to that file if it exists there, else to the
-    current folder.
-    """
-    beside = (base.parent / name) if base else Path(name)
-    return beside if beside.exists() else Path(name)
-
-
-def _resolve_model(tree: dict[str, Any], base: Path | None, overrides: dict[str, Any]) -> Any:
-    """The `model` section as a typed node: a path is read, the family chooses the schema."""
-    given = tree.pop("model", None)
-    extra = overrides.pop("model", {})
-    if isinstance(extra, str):
-        given, extra = extra, {}
-        base = None
-    if isinstance(given, str):
-        given = read_yaml(_located(given, base))
-    if given is None and not extra:
-        return None
-    return model_node({**(given or {})}, extra, where=str(base or "the configuration"))
-
-
-def model_node(given: dict[str, Any], extra: dict[str, Any], where: str) -> DictConfig:
-    """A model's keys merged over the schema of its family."""
-    family = extra.get("family", given.get("family"))
-    schema = family_schema(family, where)
-    return _merge(OmegaConf.structured(schema), [given, extra], where, prefix="model.")
-
-
-def _merge(
-    schema: DictConfig, layers: Sequence[dict[str, Any]], where: str, prefix: str = ""
-) -> DictConfig:
-    node = schema
-    for layer in layers:
-        _check_keys(schema, layer, where, prefix)
-        try:
-            node = OmegaConf.merge(node, layer)
-        except OmegaConfBaseException as error:
-            raise ConfigError(_plain(error, where, prefix)) from None
-    return node
-
-
-def _check_keys(schema: DictConfig, layer: dict[str, Any], where: str, prefix: str) -> None:
-    for key, value in layer.items():
-        if key not in schema:
-            raise ConfigError(
-                f"{where}: unknown key {prefix + str(key)!r}.{did_you_mean(str(key), [str(k) for k in schema])}"
-            )
-        inner = schema._get_node(key)
-        if (
-            isinstance(inner, DictConfig)
-            and not inner._is_none()
-            and OmegaConf.get_type(inner) not in (None, dict, Any)
-        ):
-            if not isinstance(value, dict):
-                raise ConfigError(
-                    f"{where}: {prefix}{key} is a group of keys, got {value!r}; write {prefix}{key}.NAME=value"
-                )
-            _check_keys(inner, value, where, f"{prefix}{key}.")
-
-
-def _plain(error: OmegaConfBaseException, where: str, prefix: str) -> str:
-    first = str(error).splitlines()[0]
-    key = f"{prefix}{error.full_key}" if getattr(error, "full_key", None) else "a value"
-    return f"{where}: {key}: {first}"
-
-
-def load(path: str | Path | None, pairs: Sequence[str], schema: type[T]) -> Loaded:
+def load(
+    path: str | Path | None, arguments: Sequence[str], schema: type[T], *, saved: bool = False
+) -> Loaded:
     """Read `path`, put the `key=value` pairs over it, and return the typed configuration.
+
+    Args:
+        saved: the file is that of a run, which holds every key; what it does not read is no
+            mistake of the user's.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a wrong type, a missing file, a
-            value out of range.
+            value out of range, or a key that these settings do not read.
     """
-    base = Path(path) if path else None
-    tree, overrides = (read_yaml(base) if base else {}), parse_overrides(pairs)
-    if video_infinity_json.is_one(tree):
-        tree = video_infinity_json.translated(tree, str(base))
+    base, typed_in = Path(path) if path else None, pairs(arguments)
+    tree = _tree(base)
     if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
-        schema = schema.chosen({**tree, **overrides})
-        overrides = schema.placed(overrides)
-    model = (
-        _resolve_model(tree, base, overrides) if "model" in schema.__dataclass_fields__ else None
-    )
-    where = str(base) if base else "the command line"
-    node = _merge(OmegaConf.structured(schema), [tree], where)
-    node = _merge(node, [overrides], "the command line")
+        named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
+        schema = schema.chosen(named or tree.values.get("pipeline"), tree.place("pipeline"))
+        typed_in = schema.placed(typed_in)
+    given = _read(schema, tree, typed_in, base)
+    return _finish(given, schema, base, saved or is_saved(tree.values, leaves(schema)))
+
+
+def _tree(base: Path | None) -> Tree:
+    if base is None:
+        return Tree(WHERE, {})
+    tree = read_tree(base)
+    if video_infinity_json.is_one(tree.values):
+        return Tree(str(base), video_infinity_json.translated(read_yaml(base), str(base)))
+    return tree
+
+
+def _read(schema: type, tree: Tree, typed_in: Sequence[Pair], base: Path | None) -> Given:
+    """Everything that file, model file and command line set."""
+    keys = dict(leaves(schema))
+    of_model = [p for p in typed_in if p.key.split(".")[0] == MODEL] if MODEL in keys else []
+    model = _model_tree(tree, of_model, base) if keys.pop(MODEL, None) else None
+    rest = {key: value for key, value in tree.values.items() if key != MODEL or model is None}
+    if model is not None and (model.values or of_model):
+        keys |= leaves(_family(model, of_model), f"{MODEL}.")
+    given = Given(keys, tree.where, lambda key: schema.unknown(key, keys))
+    given.add_tree(Tree(tree.where, rest, tree.lines, tree.cut))
     if model is not None:
-        node.model = model
-    return _finish(node, base, where)
+        given.add_tree(model, f"{MODEL}.")
+    for key, note in schema.replaced({p.key for p in typed_in}, given.settings):
+        del given.settings[key]
+        given.notes.append(note)
+    given.of_files = dict(given.settings)
+    given.add_pairs(p for p in typed_in if p.key != MODEL)
+    return given
 
 
-def _finish(node: DictConfig, base: Path | None, where: str) -> Loaded:
-    from mindlong.config.rules import check
+def _model_tree(tree: Tree, of_model: Sequence[Pair], base: Path | None) -> Tree:
+    """The keys of the `model` section: a path is read, beside the file that names it if it exists
+    there.
+    """
+    whole = next((p.words for p in reversed(of_model) if p.key == MODEL), "")
+    held = whole or tree.values.get(MODEL) or {}
+    if whole.strip()[:1] == "{":
+        held = parse_overrides([f"{MODEL}={whole}"])[MODEL]
+    if isinstance(held, str):
+        beside = base.parent / held if base and not whole else Path(held)
+        return read_tree(beside if beside.exists() else Path(held))
+    if not isinstance(held, Mapping):
+        raise ConfigError(f"{tree.place(MODEL)}: model is a group of keys or the path of a file")
+    if whole:
+        return Tree(WHERE, dict(held))
+    cut = len(MODEL) + 1
+    inside = {k[cut:]: line for k, line in tree.lines.items() if k.startswith(f"{MODEL}.")}
+    return Tree(tree.where, dict(held), inside)
 
-    try:
-        text = OmegaConf.to_yaml(node, resolve=True)
-        values = OmegaConf.to_object(node)
-    except OmegaConfBaseException as error:
-        raise ConfigError(_plain(error, where, "")) from None
-    check(values, where)
-    return Loaded(values, text, base)
+
+def _family(model: Tree, of_model: Sequence[Pair]) -> type:
+    named = next((p.words for p in reversed(of_model) if p.key == f"{MODEL}.family"), None)
+    where = WHERE if named else model.place("family")
+    return family_schema(named or model.values.get("family"), where)
 
 
-def load_model(path: str | Path, pairs: Sequence[str] = ()) -> Any:
+def _finish(given: Given, schema: type, base: Path | None, saved: bool) -> Loaded:
+    values = built_of(schema, resolved(given.values(), given.keys, given.place))
+    for key, value, note in values.followed(given.settings):
+        values = _with(values, key, value)
+        given.notes.append(note)
+    check(values, given.blame, given.place)
+    given.notes += check_read(values, given, _of_file(given, schema), saved)
+    return Loaded(values, to_yaml(values), base, given.settings, tuple(given.notes))
+
+
+def _of_file(given: Given, schema: type) -> Any:
+    """The configuration without what the command line set; None where it then names no model."""
+    held = {key: setting.value for key, setting in given.of_files.items()}
+    whole = MODEL not in leaves(schema) or f"{MODEL}.family" in held
+    return built_of(schema, held) if held and whole else None
+
+
+def built_of(schema: type, given: Mapping[str, Any]) -> Any:
+    """A whole configuration from values by dotted key, its model of the family that they name."""
+    if MODEL not in leaves(schema) or f"{MODEL}.family" not in given:
+        return built(schema, given)
+    model = built(family_schema(given[f"{MODEL}.family"], ""), given, f"{MODEL}.")
+    return built(schema, {**given, MODEL: model})
+
+
+def load_model(path: str | Path, arguments: Sequence[str] = ()) -> Any:
     """The typed model section of a model file, with `key=value` pairs put over it (keys without the
     `model.`).
-    """
-    from mindlong.config.rules import check
 
-    node = model_node(read_yaml(path), parse_overrides(pairs), str(path))
-    values = OmegaConf.to_object(node)
-    check(values, str(path))
+    Raises:
+        ConfigError: as `load`.
+    """
+    return _model(read_tree(path), pairs(arguments))
+
+
+def model_of(section: Mapping[str, Any], where: str, arguments: Sequence[Pair] = ()) -> Any:
+    """The typed model section of a mapping such as a model file holds; `where` is for messages.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    return _model(Tree(where, dict(section)), arguments)
+
+
+def set_keys(section: Mapping[str, Any], where: str, arguments: Sequence[Pair]) -> dict[str, Any]:
+    """The typed values of those keys of a model that a mapping or the command line sets, by name.
+
+    Raises:
+        ConfigError: an unknown key or a wrong type.
+    """
+    given, _ = _given(Tree(where, dict(section)), arguments)
+    return given.values()
+
+
+def _model(tree: Tree, arguments: Sequence[Pair]) -> Any:
+    given, schema = _given(tree, arguments)
+    values = built(schema, given.values())
+    check(values, given.blame, given.place)
     return values
+
+
+def _given(tree: Tree, arguments: Sequence[Pair]) -> tuple[Given, type]:
+    schema = _family(tree, [Pair(f"{MODEL}.{pair.key}", pair.words) for pair in arguments])
+    keys = leaves(schema)
+    given = Given(keys, tree.where, lambda key: f"unknown key {key!r}.{did_you_mean(key, keys)}")
+    given.add_tree(tree)
+    given.add_pairs(arguments)
+    return given, schema
+
+
+def _with(values: Any, key: str, value: Any) -> Any:
+    """The configuration with another value under a dotted key."""
+    name, _, rest = key.partition(".")
+    return replace(values, **{name: _with(getattr(values, name), rest, value) if rest else value})

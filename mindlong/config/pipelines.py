@@ -1,15 +1,17 @@
-"""The pipelines that infer.py starts: for each the keys of its own, and where the code stands.
+"""The pipelines that infer.py starts: for each its configuration, the keys it reads, and where the
+code stands.
 
-To add one: the dataclass of its keys in mindlong/config/infer_options, two functions in
-mindlong/pipelines, an entry here. The keys stand in a section called like the pipeline.
+To add one: the dataclass of its keys in mindlong/config/infer_options, a configuration with that
+section here, two functions in mindlong/pipelines, an entry in the table. The section is called like
+the pipeline.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from mindlong.config.infer_options.clip_parallel import ClipParallelOptions
 from mindlong.config.infer_options.edit import EditOptions
@@ -17,7 +19,78 @@ from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
+from mindlong.config.infer_schema import InferConfig
+from mindlong.config.option import option, section
+from mindlong.config.reads import Reader
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+
+def _weights(default: str) -> Any:
+    return option(default, InferConfig.__dataclass_fields__["weights"].metadata["help"])
+
+
+@dataclass
+class PixelConfig(InferConfig):
+    """A run of Unet3D in pixels."""
+
+    absent: ClassVar[Mapping[str, str]] = {
+        "negative": "pixel models have no negative prompt; guidance leads away from no prompt at all"
+    }
+    weights: str = _weights("shipped:vdm_shapes")
+
+
+@dataclass
+class LatentConfig(InferConfig):
+    """What the latent pipelines share."""
+
+    weights: str = _weights("shipped:latent_shapes")
+
+
+@dataclass
+class TextToVideoConfig(LatentConfig):
+    """A run of latent text to video."""
+
+    text_to_video: TextToVideoOptions = section(TextToVideoOptions)
+
+
+@dataclass
+class HierarchicalConfig(LatentConfig):
+    """A run of diffusion over diffusion."""
+
+    hierarchical: HierarchicalOptions = section(HierarchicalOptions)
+
+
+@dataclass
+class InterpolateConfig(LatentConfig):
+    """A run of key-frame interpolation."""
+
+    interpolate: InterpolateOptions = section(InterpolateOptions)
+
+
+@dataclass
+class ExtendConfig(LatentConfig):
+    """A run that continues a picture or a video."""
+
+    extend: ExtendOptions = section(ExtendOptions)
+
+
+@dataclass
+class EditConfig(LatentConfig):
+    """A run that edits a video."""
+
+    edit: EditOptions = section(EditOptions)
+
+
+@dataclass
+class ClipParallelConfig(LatentConfig):
+    """A run of clips denoised side by side."""
+
+    clip_parallel: ClipParallelOptions = section(ClipParallelOptions)
+
+
+ALWAYS = ("pipeline", "weights", "seed", "frames", "size", "formats", "output", "scale", "env")
+PROMPTS = ("prompt", "prompts")
+LATENT = (*ALWAYS, "fps", "attention", "latent", "sample", "-sample.dynamic_threshold")
 
 
 @dataclass(frozen=True)
@@ -26,23 +99,22 @@ class Pipeline:
 
     Attributes:
         about: one line for the help.
-        plan: "module:function" of (Loaded) -> rows of the dry run, a dict of texts; the module
-            imports no MindSpore.
+        schema: its configuration.
+        reads: the keys and sections that it reads, as `mindlong.config.reads.Reader` takes them.
+        plan: "module:function" of (Loaded) -> mindlong.pipelines.planned.Planned, what the dry run
+            checks and prints; the module imports no MindSpore.
         run: "module:function" of (mindlong.pipelines.session.Session) -> None, started with the
             device set up.
-        options: the dataclass of the section; None: no keys of its own. A method `problems(config)`
-            may yield sentences.
-        weights: the default of `weights`.
         resumes: the same command run again goes on in the folder it left unfinished, rather than
             starting a new one.
         shared: several processes (mpirun, msrun) can work on one run.
     """
 
     about: str
+    schema: type[InferConfig]
+    reads: tuple[str, ...]
     plan: str
     run: str
-    options: type | None = None
-    weights: str = "shipped:latent_shapes"
     resumes: bool = True
     shared: bool = False
 
@@ -50,61 +122,77 @@ class Pipeline:
 PIPELINES: dict[str, Pipeline] = {
     "pixel": Pipeline(
         "text to video with Unet3D, in pixels",
+        schema=PixelConfig,
+        reads=(*ALWAYS, *PROMPTS, "count", "batch", "fps", "sample"),
         plan="mindlong.pipelines.pixel.plan:plan",
         run="mindlong.pipelines.pixel.run:run",
-        weights="shipped:vdm_shapes",
         resumes=False,
     ),
     "text_to_video": Pipeline(
         "text to video in latents: ModelScope, zeroscope, VideoCrafter2, Stable Diffusion's relatives",
+        schema=TextToVideoConfig,
+        reads=(*LATENT, *PROMPTS, "count", "batch", "text_to_video"),
         plan="mindlong.pipelines.text_to_video.plan:plan",
         run="mindlong.pipelines.text_to_video.run:run",
-        options=TextToVideoOptions,
     ),
     "hierarchical": Pipeline(
         "long video from coarse to fine, diffusion over diffusion: key frames, then every gap filled, level by level",
+        schema=HierarchicalConfig,
+        reads=(*LATENT, *PROMPTS, "count", "batch", "hierarchical"),
         plan="mindlong.pipelines.hierarchical.plan:plan",
         run="mindlong.pipelines.hierarchical.run:run",
-        options=HierarchicalOptions,
         shared=True,
     ),
     "interpolate": Pipeline(
         "frames between key frames: of a video, of pictures, or of key frames made from prompts",
+        schema=InterpolateConfig,
+        reads=(*LATENT, *PROMPTS, "count", "batch", "interpolate"),
         plan="mindlong.pipelines.interpolate.plan:plan",
         run="mindlong.pipelines.interpolate.run:run",
-        options=InterpolateOptions,
         shared=True,
     ),
     "extend": Pipeline(
         "a picture or a video continued, run after run",
+        schema=ExtendConfig,
+        reads=(*LATENT, *PROMPTS, "count", "extend"),
         plan="mindlong.pipelines.extend.plan:plan",
         run="mindlong.pipelines.extend.run:run",
-        options=ExtendOptions,
     ),
     "edit": Pipeline(
         "a video changed by prompts: inverted to noise, denoised again under each (Tune-A-Video)",
+        schema=EditConfig,
+        reads=(*LATENT, *PROMPTS, "count", "edit"),
         plan="mindlong.pipelines.edit.plan:plan",
         run="mindlong.pipelines.edit.run:run",
-        options=EditOptions,
         resumes=False,
     ),
     "clip_parallel": Pipeline(
         "one long video in latents from clips denoised side by side, over one process or several",
+        schema=ClipParallelConfig,
+        reads=(*LATENT, *PROMPTS, "clip_parallel"),
         plan="mindlong.pipelines.clip_parallel.plan:plan",
         run="mindlong.pipelines.clip_parallel.run:run",
-        options=ClipParallelOptions,
         shared=True,
     ),
 }
 
 
-def pipeline(name: str) -> Pipeline:
-    """The pipeline called `name`. Raises ConfigError where there is none."""
+def pipeline(name: str, where: str = "") -> Pipeline:
+    """The pipeline called `name`, which `where` asks for. Raises ConfigError where there is
+    none.
+    """
     if name not in PIPELINES:
-        raise ConfigError(
-            f"pipeline is {name!r}; it must be one of {', '.join(PIPELINES)}.{did_you_mean(name, PIPELINES)}"
-        )
+        known, hint = ", ".join(PIPELINES), did_you_mean(name, PIPELINES)
+        where = f"{where}: " if where else ""
+        raise ConfigError(f"{where}pipeline is {name!r}; it must be one of {known}.{hint}")
     return PIPELINES[name]
+
+
+def reader(name: str) -> Reader:
+    """The pipeline called `name` as a reader of keys."""
+    every = {n: Reader(f"pipeline {n}", entry.reads) for n, entry in PIPELINES.items()}
+    mine = every.pop(name)
+    return Reader(mine.name, mine.reads, tuple(every.values()))
 
 
 def function(place: str) -> Callable[..., Any]:

@@ -24,18 +24,30 @@ class SampleOptions:
     """How noise becomes a video."""
 
     sampler: str = option("ddim", "which sampler", choices=SAMPLERS)
-    steps: int = option(50, "denoising steps; ddpm takes every timestep instead", minimum=1)
-    eta: float = option(0.0, "ddim: noise added at each step, 0 none, 1 as ddpm", minimum=0)
+    steps: int = option(
+        50,
+        "denoising steps; ddpm takes every timestep instead",
+        minimum=1,
+        when="sampler!=ddpm",
+    )
+    eta: float = option(
+        0.0,
+        "ddim: noise added at each step, 0 none, 1 as ddpm",
+        minimum=0,
+        when="sampler=ddim",
+    )
     flavour: str = option(
         "",
         "ddim: whose list of timesteps and last step; empty: as the weights' scheduler_config.json says, "
         "else mindlong",
         choices=FLAVOURS,
+        when="sampler=ddim",
     )
     spacing: str = option(
         "",
         "the other samplers: how timesteps are spread; empty: the sampler's own",
         choices=SPACINGS,
+        when="sampler!=ddim|ddpm",
     )
     guidance: float = option(1.0, "classifier-free guidance scale; 1 is none", minimum=0)
     rescale: float = option(

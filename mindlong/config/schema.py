@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config import replaced, tasks
+from mindlong.config.belongs import unknown_key
+from mindlong.config.given import Setting
 from mindlong.config.infinet_options import InfinetOptions
 from mindlong.config.interpolation_options import InterpolationOptions
-from mindlong.config.option import option
+from mindlong.config.leaves import Leaf
+from mindlong.config.option import option, section
+from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
 from mindlong.config.train_options import TrainOptions
 from mindlong.config.tune_options import TuneOptions
 from mindlong.media.colours import parse_colour
+from mindlong.networks import table
 from mindlong.utils.errors import ConfigError
 
-
-def _section(kind: type) -> Any:
-    return field(default_factory=kind, metadata={"help": ""})
+NO_MODEL = "model is missing; give the path of a file in configs/model before keys of it"
 
 
 @dataclass
@@ -43,6 +47,12 @@ class EnvOptions:
         "Ascend: MindSpore's jit level (O0, O1, O2); auto leaves it to the chip",
         choices=("auto", "O0", "O1", "O2"),
     )
+    memory: str = option(
+        "check",
+        "a run that needs more memory than this machine has, by the estimate of the dry run, is "
+        "refused; ignore starts it all the same",
+        choices=("check", "ignore"),
+    )
 
 
 @dataclass
@@ -66,38 +76,88 @@ class DataOptions:
         choices=("shapes", "clips"),
     )
     folder: str = option(
-        "", "clips: folder of videos (every usual format, GIF too) or frame folders, at any depth"
+        "",
+        "clips: folder of videos (every usual format, GIF too) or frame folders, at any depth",
+        when="kind=clips",
     )
     frames: int = option(8, "frames of a clip", minimum=1)
     size: list[int] = option([32, 32], "height and width in pixels", minimum=2)
-    stride: int = option(1, "clips: take every stride-th frame", minimum=1)
+    stride: int = option(
+        1,
+        "clips: take every stride-th frame",
+        minimum=1,
+        when="kind=clips",
+    )
     short: str = option(
         "repeat_last",
         "clips: what to do with a clip shorter than wanted",
         choices=("repeat_last", "loop", "refuse"),
+        when="kind=clips",
     )
     crop: str = option(
-        "center", "clips: which part of the resized frame is taken", choices=("center", "random")
+        "center",
+        "clips: which part of the resized frame is taken",
+        choices=("center", "random"),
+        when="kind=clips",
     )
-    flip: bool = option(False, "clips: mirror half of the clips, whole clips at a time")
+    flip: bool = option(
+        False,
+        "clips: mirror half of the clips, whole clips at a time",
+        when="kind=clips",
+    )
     max_bad: int = option(
-        10, "clips: how many unreadable files are skipped before it is an error", minimum=0
+        10,
+        "clips: how many unreadable files are skipped before it is an error",
+        minimum=0,
+        when="kind=clips",
     )
     alpha_background: str = option(
-        "white", "clips: the colour seen where a clip is transparent: a name, or '#rrggbb'"
+        "white",
+        "clips: the colour seen where a clip is transparent: a name, or '#rrggbb'",
+        when="kind=clips",
     )
-    shapes: list[str] = option(["circle", "square", "triangle"], "shapes world: which shapes")
-    colours: list[str] = option(["red", "green", "blue", "yellow"], "shapes world: which colours")
-    motions: list[str] = option(["left", "right", "up", "down"], "shapes world: which directions")
-    background: str = option("plain", "shapes world: background", choices=("plain", "texture"))
-    bounce: bool = option(False, "shapes world: shapes turn back at the edges")
-    grow: bool = option(False, "shapes world: shapes change their size")
+    shapes: list[str] = option(
+        ["circle", "square", "triangle"],
+        "shapes world: which shapes",
+        when="kind=shapes",
+    )
+    colours: list[str] = option(
+        ["red", "green", "blue", "yellow"],
+        "shapes world: which colours",
+        when="kind=shapes",
+    )
+    motions: list[str] = option(
+        ["left", "right", "up", "down"],
+        "shapes world: which directions",
+        when="kind=shapes",
+    )
+    background: str = option(
+        "plain",
+        "shapes world: background",
+        choices=("plain", "texture"),
+        when="kind=shapes",
+    )
+    bounce: bool = option(
+        False,
+        "shapes world: shapes turn back at the edges",
+        when="kind=shapes",
+    )
+    grow: bool = option(
+        False,
+        "shapes world: shapes change their size",
+        when="kind=shapes",
+    )
     speed: list[float] = option(
         [],
         "shapes world: slowest and fastest speed, shares of the shorter side a frame; empty: its usual",
         minimum=0,
+        when="kind=shapes",
     )
-    world_seed: int = option(0, "shapes world: which world")
+    world_seed: int = option(
+        0,
+        "shapes world: which world",
+        when="kind=shapes",
+    )
 
 
 @dataclass
@@ -110,8 +170,18 @@ class DiffusionOptions:
         "noise of the steps; scaled_linear is that of the latent families",
         choices=("cosine", "linear", "scaled_linear"),
     )
-    beta_start: float = option(0.00085, "linear, scaled_linear: noise of the first step", minimum=0)
-    beta_end: float = option(0.012, "linear, scaled_linear: noise of the last step", minimum=0)
+    beta_start: float = option(
+        0.00085,
+        "linear, scaled_linear: noise of the first step",
+        minimum=0,
+        when="schedule=linear|scaled_linear",
+    )
+    beta_end: float = option(
+        0.012,
+        "linear, scaled_linear: noise of the last step",
+        minimum=0,
+        when="schedule=linear|scaled_linear",
+    )
     zero_terminal_snr: bool = option(
         False, "stretch the schedule so that the last step is pure noise (v and x0 only)"
     )
@@ -150,11 +220,15 @@ class LatentOptions:
         0.0, "latents are multiplied by it; 0: as the autoencoder's model file says", minimum=0
     )
     text_encoder: str = option(
-        "", "model file of the text encoder; trained jointly unless text_weights is given"
+        "",
+        "model file of the text encoder; trained jointly unless text_weights is given",
+        when="!text_weights",
     )
     text_weights: str = option("", "weights of a text encoder to take")
     train_text: bool = option(
-        False, "a text encoder taken from text_weights is trained too, rather than left as it is"
+        False,
+        "a text encoder taken from text_weights is trained too, rather than left as it is",
+        when="text_weights",
     )
     unet_weights: str = option("", "weights of the UNet to start from; empty: fresh ones")
     tokenizer: str = option("", "folder with vocab.json and merges.txt")
@@ -184,11 +258,13 @@ class PreviewOptions:
     """The videos drawn while training."""
 
     prompts: list[str] = option(
-        [], "one video a prompt; without text, give as many empty strings as videos wanted"
+        [],
+        "one video a prompt; without text, give as many empty strings as videos wanted",
+        text=True,
     )
     seed: int = option(1000, "noise of the previews; the same at every step")
     fps: int = option(8, "frames per second of the preview GIF", minimum=1)
-    sample: SampleOptions = _section(SampleOptions)
+    sample: SampleOptions = section(SampleOptions)
 
 
 @dataclass
@@ -199,17 +275,70 @@ class TrainConfig:
         "runs/train", "folder of the run: configuration, checkpoints, metrics, previews"
     )
     model: Any = option(None, "path of a model file, or its keys")
-    data: DataOptions = _section(DataOptions)
-    latents: LatentOptions = _section(LatentOptions)
-    autoencoder: AutoencoderOptions = _section(AutoencoderOptions)
-    infinet: InfinetOptions = _section(InfinetOptions)
-    interpolation: InterpolationOptions = _section(InterpolationOptions)
-    tune: TuneOptions = _section(TuneOptions)
-    diffusion: DiffusionOptions = _section(DiffusionOptions)
-    train: TrainOptions = _section(TrainOptions)
-    preview: PreviewOptions = _section(PreviewOptions)
-    attention: AttentionOptions = _section(AttentionOptions)
-    env: EnvOptions = _section(EnvOptions)
+    data: DataOptions = section(DataOptions)
+    latents: LatentOptions = section(LatentOptions)
+    autoencoder: AutoencoderOptions = section(AutoencoderOptions)
+    infinet: InfinetOptions = section(InfinetOptions)
+    interpolation: InterpolationOptions = section(InterpolationOptions)
+    tune: TuneOptions = section(TuneOptions)
+    diffusion: DiffusionOptions = section(DiffusionOptions)
+    train: TrainOptions = section(TrainOptions)
+    preview: PreviewOptions = section(PreviewOptions)
+    attention: AttentionOptions = section(AttentionOptions)
+    env: EnvOptions = section(EnvOptions)
+
+    @classmethod
+    def unknown(cls, key: str, known: Mapping[str, Leaf]) -> str:
+        """What to say of a key that there is not."""
+        from mindlong.config.infer_schema import InferConfig
+
+        strangers = InferConfig.everywhere("train.py")
+        models = {} if any(k.startswith("model.") for k in known) else {"model.": NO_MODEL}
+        return unknown_key(key, known, strangers | models)
+
+    @classmethod
+    def replaced(
+        cls, typed: Collection[str], settings: Mapping[str, Setting]
+    ) -> Iterator[tuple[str, str]]:
+        """(key, sentence) of the file's keys whose place one of the command line takes."""
+        return replaced.replaced(replaced.TRAIN, typed, settings)
+
+    def followed(self, settings: Mapping[str, Setting]) -> Iterator[tuple[str, Any, str]]:
+        """(key, value, sentence) of keys that follow what others were set to: the warm-up of a file
+        follows a shorter run asked for on the command line.
+        """
+        steps, warmup = settings.get("train.steps"), settings.get("train.warmup")
+        if not steps or not warmup or warmup.value <= steps.value:
+            return
+        if steps.typed_by_hand and not warmup.typed_by_hand:
+            tenth = steps.value // 10
+            yield (
+                "train.warmup",
+                tenth,
+                f"{warmup.place}: train.warmup is {warmup.value}, longer than the {steps.value} steps "
+                f"of this run; {tenth} are taken",
+            )
+
+    def reader(self) -> Reader:
+        """What reads the keys: the task."""
+        return tasks.reader(tasks.task_of(self))
+
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """(key or section, reason) of what these settings leave unread."""
+        if "fps" not in getattr(self._spec(), "conditions", ("fps",)):
+            yield "latents.fps", "is not read: the network is not conditioned on a frame rate"
+        if self.preview.sample.guidance == 1:
+            yield "preview.sample.rescale", "is not read where preview.sample.guidance is 1"
+        if self.infinet.lengths and self.data.kind == "clips":
+            for key in ("folder", "stride", "short", "crop", "flip", "max_bad"):
+                yield (
+                    f"data.{key}",
+                    "is not read, because infinet.index says which frames are taken",
+                )
+
+    def _spec(self) -> Any:
+        entry = table.get(self.model.family)
+        return self.model.spec() if entry.denoiser and entry.denoiser.space == "latent" else None
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
@@ -233,7 +362,7 @@ class TrainConfig:
             parse_colour(self.data.alpha_background, "data.alpha_background")
         except ConfigError as error:
             yield str(error)
-        if self.data.kind == "clips" and not self.data.folder:
+        if self.data.kind == "clips" and not self.data.folder and not self.infinet.lengths:
             yield "data.folder is empty; data.kind=clips needs a folder of videos"
         if self.diffusion.terminal_mean and not self.diffusion.zero_terminal_snr:
             yield "diffusion.terminal_mean needs diffusion.zero_terminal_snr=true: only pure noise tells nothing of the clip"

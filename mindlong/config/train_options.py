@@ -29,7 +29,10 @@ class TrainOptions:
         "constant", "learning rate after warm-up", choices=("constant", "cosine", "linear")
     )
     lr_end: float = option(
-        0.0, "cosine, linear: learning rate at the last step, as a share of lr", minimum=0
+        0.0,
+        "cosine, linear: learning rate at the last step, as a share of lr",
+        minimum=0,
+        when="schedule=cosine|linear",
     )
     optimizer: str = option(
         "adam",
@@ -40,20 +43,40 @@ class TrainOptions:
     eps: float = option(1e-8, "added to the root of the second moment", minimum=0)
     weight_decay: float = option(0.0, "weight decay", minimum=0)
     no_decay: list[str] = option(
-        [], "names of parameters without weight decay (shell patterns such as *.bias)"
+        [],
+        "names of parameters without weight decay (shell patterns such as *.bias)",
+        when="weight_decay",
     )
     clip_norm: float = option(0.0, "largest norm of the whole gradient; 0: no clipping", minimum=0)
     ema_decay: float = option(0.995, "decay of the averaged weights, 0: none are kept", minimum=0)
-    ema_every: int = option(1, "steps between two updates of the averaged weights", minimum=1)
-    ema_start: int = option(0, "until this step the averages are a copy of the weights", minimum=0)
+    ema_every: int = option(
+        1,
+        "steps between two updates of the averaged weights",
+        minimum=1,
+        when="ema_decay",
+    )
+    ema_start: int = option(
+        0,
+        "until this step the averages are a copy of the weights",
+        minimum=0,
+        when="ema_decay",
+    )
     precision: str = option(
         "fp32",
         "fp16 computes the network in half precision with loss scaling; weights stay float32",
         choices=("fp32", "fp16"),
     )
-    loss_scale: float = option(65536.0, "fp16: first loss scale", minimum=1)
+    loss_scale: float = option(
+        65536.0,
+        "fp16: first loss scale",
+        minimum=1,
+        when="precision=fp16",
+    )
     loss_scale_every: int = option(
-        1000, "fp16: steps without overflow after which the loss scale doubles", minimum=1
+        1000,
+        "fp16: steps without overflow after which the loss scale doubles",
+        minimum=1,
+        when="precision=fp16",
     )
     recompute: bool = option(
         False, "compute activations twice instead of keeping them: less memory, more time"

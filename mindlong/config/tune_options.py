@@ -31,9 +31,19 @@ class TuneOptions:
     """
 
     video: str = option("", "tune on this video (a file or a folder of frames)")
-    prompt: str = option("", "what it shows")
+    prompt: str = option(
+        "",
+        "what it shows",
+        when="video",
+        text=True,
+    )
     videos: list[str] = option([], "further videos")
-    prompts: list[str] = option([], "what each of them shows")
+    prompts: list[str] = option(
+        [],
+        "what each of them shows",
+        when="videos",
+        text=True,
+    )
     start: int = option(0, "first frame taken; every data.stride-th follows", minimum=0)
     windows: int = option(
         1,
@@ -60,7 +70,12 @@ class TuneOptions:
     inverted: bool = option(
         True, "previews start from the inverted noise of the first clip, not from fresh noise"
     )
-    inversion_steps: int = option(50, "steps of that inversion", minimum=1)
+    inversion_steps: int = option(
+        50,
+        "steps of that inversion",
+        minimum=1,
+        when="inverted",
+    )
 
     @property
     def wanted(self) -> bool:

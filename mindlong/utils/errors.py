@@ -27,8 +27,16 @@ class InputFileError(UserError):
 
 
 def nearest(name: str, valid: Iterable[str], count: int = 1) -> list[str]:
-    """The valid names most like `name`, best first; empty if none is close."""
-    return difflib.get_close_matches(name, list(valid), n=count, cutoff=0.5)
+    """The valid names most like `name`, best first, whatever their case; empty if none is close."""
+    names = list(valid)
+    folded: dict[str, str] = {}
+    for known in names:
+        folded.setdefault(known.lower(), known)
+    exact = difflib.get_close_matches(name, names, n=count, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), list(folded), n=count, cutoff=0.5)
+    if name.lower() in folded:
+        return [folded[found] for found in close]
+    return exact or [folded[found] for found in close]
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

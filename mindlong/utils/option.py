@@ -1,4 +1,4 @@
-"""A configuration key: a typed default, one line of help, and the values allowed."""
+"""A configuration key: a typed default, one line of help, the values allowed, when it is read."""
 
 from __future__ import annotations
 
@@ -9,20 +9,41 @@ from typing import Any
 
 
 def option(
-    default: Any, text: str, *, choices: Sequence[str] | None = None, minimum: float | None = None
+    default: Any,
+    about: str,
+    *,
+    choices: Sequence[str] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    when: str = "",
+    text: bool = False,
 ) -> Any:
-    """A dataclass field whose help `text` is shown by `--help` and whose value is checked by
+    """A dataclass field whose help `about` is shown by `--help` and whose value is checked by
     `config.rules`.
 
     Args:
         default: the value where the user gives none. Lists and mappings are copied for every
             instance.
-        text: one line, for the user.
-        choices: the words allowed; looked at when a value is checked, so that a view of a table
-            serves that may still grow.
-        minimum: the smallest number allowed.
+        about: one line, for the user.
+        choices: the words allowed.
+        minimum, maximum: the smallest and the largest number allowed.
+        when: the settings with which the key is read (`mindlong.config.conditions`); empty: all. A
+            user who sets it under others is refused.
+        text: prompts and the like, which are taken as they are typed.
     """
-    metadata = {"help": text, "choices": choices, "minimum": minimum}
+    metadata = {
+        "help": about,
+        "choices": choices,
+        "minimum": minimum,
+        "maximum": maximum,
+        "when": when,
+        "text": text,
+    }
     if isinstance(default, list | dict):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def section(kind: type) -> Any:
+    """A dataclass field that holds a section of a configuration."""
+    return field(default_factory=kind, metadata={"help": ""})

@@ -150,7 +150,10 @@ def test_every_shipped_inference_file_loads(path):
 
 
 def test_a_section_belongs_to_its_pipeline():
-    with pytest.raises(ConfigError, match="unknown key 'text_to_video'"):
+    with pytest.raises(
+        ConfigError,
+        match="text_to_video.negative belongs to pipeline=text_to_video; this is pipeline=pixel",
+    ):
         load(None, ["text_to_video.negative=x"], InferConfig)
     with pytest.raises(
         ConfigError, match="pipeline is 'text_to_vidio'.* Did you mean 'text_to_video'"

@@ -10,9 +10,8 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
-from omegaconf import OmegaConf
 
-from mindlong.config.load import load, model_node, read_yaml
+from mindlong.config.load import load, load_model, read_yaml
 from mindlong.config.schema import TrainConfig
 from mindlong.config.train_options import TrainOptions
 from mindlong.data.build import open_source
@@ -54,10 +53,7 @@ def build(
     tree = read_yaml(Path(path))
     if "model" in tree:
         return _from_training(path, overrides, work, batch, half)
-    model = OmegaConf.to_object(
-        model_node({**tree, **OmegaConf.to_container(OmegaConf.from_dotlist(overrides))}, {}, path)
-    )
-    return _from_model(model, work, shape, batch, half)
+    return _from_model(load_model(path, overrides), work, shape, batch, half)
 
 
 def _from_training(

@@ -29,39 +29,89 @@ class ClipParallelOptions:
         2,
         "clips that the video is made of; frames is the whole video's, 0: clips times as trained",
         minimum=1,
+        when="!lengths",
     )
-    lengths: list[int] = option([], "exact: frames of each clip, where they differ", minimum=1)
+    lengths: list[int] = option(
+        [],
+        "exact: frames of each clip, where they differ",
+        minimum=1,
+        when="strategy=exact",
+    )
     local: str = option(
         "window:17",
         "exact: the near frames that a frame reads, a key/value policy; all: the whole video",
+        when="strategy=exact",
     )
     spread: str = option(
-        "spread:16", "exact: the far frames that all frames read, a key/value policy; '': none"
+        "spread:16",
+        "exact: the far frames that all frames read, a key/value policy; '': none",
+        when="strategy=exact",
     )
-    padding: int = option(8, "video_infinity: near frames on each side", minimum=1)
-    top_k: int = option(16, "video_infinity: far frames that all frames read")
+    padding: int = option(
+        8,
+        "video_infinity: near frames on each side",
+        minimum=1,
+        when="strategy=video_infinity",
+    )
+    top_k: int = option(
+        16,
+        "video_infinity: far frames that all frames read",
+        when="strategy=video_infinity",
+    )
     conv_padding: int = option(
-        4, "video_infinity: frames on each side of a clip for its convolutions", minimum=1
+        4,
+        "video_infinity: frames on each side of a clip for its convolutions",
+        minimum=1,
+        when="strategy=video_infinity",
     )
-    attn_scale: float = option(1.0, "factor on the scores of the attention over frames")
-    token_scale: bool = option(False, "scores are multiplied by log(keys read) / log(16)")
+    attn_scale: float = option(
+        1.0,
+        "factor on the scores of the attention over frames",
+        when="strategy=exact|video_infinity",
+    )
+    token_scale: bool = option(
+        False,
+        "scores are multiplied by log(keys read) / log(16)",
+        when="strategy=exact|video_infinity",
+    )
     early: list[float] = option(
-        [], "[t, near, far]: biases on the scores at timesteps from t on; empty: none"
+        [],
+        "[t, near, far]: biases on the scores at timesteps from t on; empty: none",
+        when="strategy=exact|video_infinity",
     )
     late: list[float] = option(
-        [], "[t, near, far]: biases on the scores at timesteps below t; empty: none"
+        [],
+        "[t, near, far]: biases on the scores at timesteps below t; empty: none",
+        when="strategy=exact|video_infinity",
     )
-    window: int = option(0, "windows, free_noise: frames of a window; 0: as trained", minimum=0)
-    stride: int = option(4, "windows, free_noise: frames from one window to the next", minimum=1)
+    window: int = option(
+        0,
+        "windows, free_noise: frames of a window; 0: as trained",
+        minimum=0,
+        when="strategy=windows|free_noise",
+    )
+    stride: int = option(
+        4,
+        "windows, free_noise: frames from one window to the next",
+        minimum=1,
+        when="strategy=windows|free_noise",
+    )
     scene: dict[str, str] = option(
         {},
         "frame range to prompt, for example {0-31: a red circle, 32-63: a blue circle}; "
         "without, prompts are spread over the clips",
+        text=True,
     )
     blend: int = option(0, "frames over which one prompt turns into the next", minimum=0)
-    negative: str = option("", "what the video should not show; guidance leads away from it")
+    negative: str = option(
+        "",
+        "what the video should not show; guidance leads away from it",
+        text=True,
+    )
     two_passes: bool = option(
-        False, "guidance asks the network twice a step: slower, about half the memory"
+        False,
+        "guidance asks the network twice a step: slower, about half the memory",
+        when="sample.guidance!=1",
     )
     told_fps: int = option(
         0,
@@ -75,7 +125,10 @@ class ClipParallelOptions:
     )
     name: str = option("video", "name of the files")
     swaps: str = option(
-        "auto", "how frames travel between processes", choices=("auto", "gather", "pairs")
+        "auto",
+        "how frames travel between processes",
+        choices=("auto", "gather", "pairs"),
+        when="strategy=exact|video_infinity",
     )
 
     def problems(self, config: Any) -> Iterator[str]:

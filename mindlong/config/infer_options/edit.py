@@ -32,7 +32,11 @@ class EditOptions:
     tuned: str = option(
         "", "a tuned.safetensors, or the checkpoint folder that holds it, to be put over weights"
     )
-    negative: str = option("", "what the videos should not show; guidance leads away from it")
+    negative: str = option(
+        "",
+        "what the videos should not show; guidance leads away from it",
+        text=True,
+    )
     invert: bool = option(
         True, "start from the video's own noise, shared by all prompts; else from fresh noise"
     )
@@ -43,7 +47,11 @@ class EditOptions:
         "and motion are kept where the prompt asks for other colours",
         minimum=0.01,
     )
-    invert_prompt: str = option("", "prompt of the inversion; published: none")
+    invert_prompt: str = option(
+        "",
+        "prompt of the inversion; published: none",
+        text=True,
+    )
     refine: int = option(
         0,
         "repeat each inversion step so often at the point just found: the way back comes out exact",
@@ -71,6 +79,17 @@ class EditOptions:
     keep_latents: bool = option(
         True, "leave latents/ beside the videos: the source's, its noise, and each result's"
     )
+
+    def idle(self, config: Any) -> Iterator[tuple[str, str]]:
+        """(key, reason) of what these settings leave unread."""
+        if not config.wanted_prompts():
+            for key in ("sample", "edit.negative", "edit.invert_steps", "count"):
+                yield key, "is not read without a prompt: edit.report alone compares inversions"
+        if not self.invert and not self.inject and not self.report:
+            for key in ("invert_prompt", "refine", "compat"):
+                yield f"edit.{key}", "is not read where edit.invert is false"
+        if not self.invert:
+            yield "edit.invert_steps", "is not read where edit.invert is false"
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -52,6 +52,11 @@ class ExtendOptions:
         choices=("mean", "sample"),
     )
 
+    def idle(self, config: Any) -> Iterator[tuple[str, str]]:
+        """(key, reason) of what these settings leave unread."""
+        if self.video:
+            yield "fps", "is not read, because extend.video has a rate of its own"
+
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
         if bool(self.video) == bool(self.images):

@@ -29,6 +29,7 @@ class HierarchicalOptions:
         0,
         "where lengths is empty: longest run in frames; 0: 16, as the networks are trained",
         minimum=0,
+        when="!lengths order=hierarchy",
     )
     branch: str = option(
         "",
@@ -40,6 +41,7 @@ class HierarchicalOptions:
         "known frames stay and are seen at the right noise level at every step, or are put in their "
         "places at the end (final)",
         choices=("each_step", "final"),
+        when="order!=independent",
     )
     level_guidance: list[float] = option(
         [],
@@ -56,26 +58,42 @@ class HierarchicalOptions:
         "that know frames begin from a blend of these, noised to that share of the timesteps; "
         "likewise",
         minimum=0.01,
+        when="order!=independent",
     )
     level_prompts: dict[str, str] = option(
-        {}, "prompt of a level: {0: a street, 1: a car on a street}"
+        {},
+        "prompt of a level: {0: a street, 1: a car on a street}",
+        when="!scenes",
+        text=True,
     )
     node_prompts: dict[str, str] = option(
         {},
         "prompt of one run and of what is made from it: {0/0: dawn, 1/3: a dog runs}, level/number",
+        text=True,
     )
     scenes: dict[str, str] = option(
-        {}, "prompt of a range of frames of the finished video: {0-99: a red circle, 100-225: ...}"
+        {},
+        "prompt of a range of frames of the finished video: {0-99: a red circle, 100-225: ...}",
+        text=True,
     )
-    negative: str = option("", "what the video should not show; guidance leads away from it")
+    negative: str = option(
+        "",
+        "what the video should not show; guidance leads away from it",
+        text=True,
+    )
     first: str = option("", "a picture that the video starts with")
     last: str = option("", "a picture that the video ends with")
     video: str = option("", "a video that is continued; its last frames are the first key frames")
     alpha_background: str = option(
-        "white", "the colour seen where what is given is transparent: a name, or '#rrggbb'"
+        "white",
+        "the colour seen where what is given is transparent: a name, or '#rrggbb'",
+        when="video|first|last",
     )
     extend: str = option(
-        "after", "the new frames come after the video or before it", choices=("after", "before")
+        "after",
+        "the new frames come after the video or before it",
+        choices=("after", "before"),
+        when="video",
     )
     overlap: int = option(
         2,
@@ -95,11 +113,29 @@ class HierarchicalOptions:
         minimum=0,
     )
     level_videos: bool = option(
-        True, "write levels/...-level-0.mp4 and so on when a level is finished"
+        True,
+        "write levels/...-level-0.mp4 and so on when a level is finished",
     )
     work: str = option(
         "", "folder for the runs' latents and the journal; empty: in the folder of the results"
     )
+
+    def idle(self, config: Any) -> Iterator[tuple[str, str]]:
+        """(key, reason) of what these settings leave unread."""
+        said = "is not read, because hierarchical.{} says it for every level"
+        if self.level_steps:
+            yield "sample.steps", said.format("level_steps")
+        if self.level_guidance:
+            yield "sample.guidance", said.format("level_guidance")
+        if set(self.level_guidance or [config.sample.guidance]) == {1}:
+            yield "sample.rescale", "is not read where guidance is 1"
+        for key in ("prompt", "prompts") if self.scenes else ():
+            yield key, "is not read, because hierarchical.scenes says what every frame shows"
+        if not self.video and self.order != "autoregressive":
+            yield (
+                "hierarchical.overlap",
+                "is read with hierarchical.video or hierarchical.order=autoregressive",
+            )
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -8,6 +8,34 @@ from typing import Any
 
 from mindlong.config.option import option
 
+NETWORKS = (  # keys that only networks read
+    "weights",
+    "prompt",
+    "prompts",
+    "count",
+    "batch",
+    "seed",
+    "sample",
+    "latent",
+    "attention",
+    *(
+        f"interpolate.{key}"
+        for key in (
+            "encode",
+            "key_weights",
+            "keys",
+            "key_stride",
+            "stage_weights",
+            "window",
+            "hint",
+            "mask",
+            "pin",
+            "hint_noise",
+            "shared_noise",
+            "chunk",
+        )
+    ),
+)
 METHODS = ("diffusion", "flow", "blend", "repeat")
 HINTS, MASKS, PINS = (
     ("previous", "nearest", "linear"),
@@ -31,7 +59,9 @@ class InterpolateOptions:
     video: str = option("", "raise the frame rate of this video (a file or a folder of frames)")
     images: list[str] = option([], "key frames as pictures, in order; all of one size")
     alpha_background: str = option(
-        "white", "the colour seen where what is given is transparent: a name, or '#rrggbb'"
+        "white",
+        "the colour seen where what is given is transparent: a name, or '#rrggbb'",
+        when="video|images",
     )
     key_latents: str = option(
         "",
@@ -42,23 +72,32 @@ class InterpolateOptions:
         "mean",
         "key frames from files: the autoencoder's mean, or a sample (as published)",
         choices=("mean", "sample"),
+        when="video|images",
     )
     key_weights: str = option(
         "",
         "no video, images or latents: networks that make key frames from the prompts; empty: weights",
+        when="!video !images !key_latents",
     )
-    keys: int = option(5, "no video, images or latents: number of key frames", minimum=0)
+    keys: int = option(
+        5,
+        "no video, images or latents: number of key frames",
+        minimum=0,
+        when="!video !images !key_latents",
+    )
     key_stride: int = option(
         1,
         "no video, images or latents: key frames are every n-th frame of the clip that is made for "
         "them, so that key_weights makes clips of the length and the speed that it knows",
         minimum=1,
+        when="!video !images !key_latents",
     )
     factor: int = option(0, "a single stage with this factor; 0: as factors say", minimum=0)
     factors: list[int] = option(
         [4, 4],
         "every gap of stage k becomes factors[k] gaps: 5 key frames and [4, 4] give 17, then 65",
         minimum=1,
+        when="!factor",
     )
     stage_weights: list[str] = option(
         [], "networks of each stage; empty: weights serves all of them"
@@ -86,7 +125,12 @@ class InterpolateOptions:
     shared_noise: bool = option(
         False, "noise of eta above 0 is one picture for all frames, as published"
     )
-    max_frames: int = option(0, "video: read only so many frames; 0: all", minimum=0)
+    max_frames: int = option(
+        0,
+        "video: read only so many frames; 0: all",
+        minimum=0,
+        when="video",
+    )
     rate: float = option(
         0.0,
         "frames per second of the result; 0: video: the factor times its own, else fps",
@@ -96,12 +140,42 @@ class InterpolateOptions:
         "refuse",
         "video whose frames are not evenly spaced in time: refuse it, or take them as even",
         choices=("refuse", "even"),
+        when="video",
     )
-    chunk: int = option(32, "key frames encoded and kept as one job", minimum=1)
+    chunk: int = option(
+        32,
+        "key frames encoded and kept as one job",
+        minimum=1,
+        when="video|images",
+    )
 
     def stages(self) -> tuple[int, ...]:
         """The factors of the stages."""
         return (self.factor,) if self.factor else tuple(self.factors)
+
+    def idle(self, config: Any) -> Iterator[tuple[str, str]]:
+        """(key, reason) of what these settings leave unread."""
+        for key in NETWORKS if self.method != "diffusion" else ():
+            yield (
+                key,
+                f"is not read where interpolate.method is {self.method}, which uses no network; it "
+                "belongs to interpolate.method=diffusion",
+            )
+        if self.video:
+            yield (
+                "fps",
+                "is not read, because interpolate.video has a rate of its own; interpolate.rate "
+                "changes that of the result",
+            )
+        elif self.rate:
+            yield "fps", "is not read, because interpolate.rate is given"
+        if self.key_latents:
+            yield "size", "is not read, because interpolate.key_latents have a size of their own"
+        if self.stage_weights and (self._given() or self.key_weights):
+            yield "weights", "is not read, because interpolate.stage_weights names the networks"
+
+    def _given(self) -> bool:
+        return bool(self.video or self.images or self.key_latents)
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

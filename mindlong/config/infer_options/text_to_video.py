@@ -15,16 +15,22 @@ from mindlong.utils.errors import ConfigError
 class TextToVideoOptions:
     """What latent text to video has beside the common keys."""
 
-    negative: str = option("", "what the videos should not show; guidance leads away from it")
+    negative: str = option(
+        "",
+        "what the videos should not show; guidance leads away from it",
+        text=True,
+    )
     scenes: list[dict[Any, str]] = option(
         [],
         "videos whose prompt changes, after those of prompts: frame range to prompt, for example "
         "[{0-7: a red circle, 8-15: a blue circle}]",
+        text=True,
     )
     two_passes: bool = option(
         False,
         "guidance asks the network twice a step rather than once with twice the rows: "
         "slower, about half the memory",
+        when="sample.guidance!=1",
     )
     told_fps: int = option(
         0,

@@ -23,11 +23,29 @@ class TextModel:
         "where the condition comes from: none, a caption encoder trained jointly, or embeddings on disk",
         choices=("none", "caption", "embedding"),
     )
-    width: int = option(64, "caption encoder: width of its layers", minimum=8)
-    layers: int = option(1, "caption encoder: number of transformer layers", minimum=0)
-    heads: int = option(4, "caption encoder: attention heads", minimum=1)
+    width: int = option(
+        64,
+        "caption encoder: width of its layers",
+        minimum=8,
+        when="encoder=caption",
+    )
+    layers: int = option(
+        1,
+        "caption encoder: number of transformer layers",
+        minimum=0,
+        when="encoder=caption",
+    )
+    heads: int = option(
+        4,
+        "caption encoder: attention heads",
+        minimum=1,
+        when="encoder=caption",
+    )
     length: int = option(
-        16, "caption encoder: longest caption in tokens; longer ones are refused", minimum=2
+        16,
+        "caption encoder: longest caption in tokens; longer ones are refused",
+        minimum=2,
+        when="encoder=caption",
     )
 
     def spec(self) -> TextSpec:

@@ -1,0 +1,123 @@
+"""The trainings that train.py starts: for each the keys that it reads, and where the code stands.
+
+To add one: its keys as a section of `mindlong.config.schema.TrainConfig`, a class in
+mindlong/training/tasks, an entry here and a line in `task_of`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mindlong.config.reads import Reader
+from mindlong.networks import table
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
+
+ALL = ("run_dir", "data", "train", "env")
+LATENT = (
+    *ALL,
+    "attention",
+    "latents",
+    "diffusion",
+    "-diffusion.focus_present",
+    "preview",
+    "-preview.sample.dynamic_threshold",
+)
+NO_SAMPLER = tuple(  # what previews do not read of the section sample
+    f"-preview.sample.{key}" for key in ("eta", "flavour", "spacing", "rescale")
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One kind of training.
+
+    Attributes:
+        about: what it trains, in a few words.
+        place: "module:class" of the task.
+        reads: the keys and sections that it reads, as `mindlong.config.reads.Reader` takes them.
+        source: the class is given the clips of the section `data`; else it finds its own.
+    """
+
+    about: str
+    place: str
+    reads: tuple[str, ...]
+    source: bool = True
+
+
+TASKS: dict[str, Training] = {
+    "pixel": Training(
+        "Unet3D in pixels",
+        "mindlong.training.tasks.pixel:PixelTask",
+        (
+            *ALL,
+            *(f"diffusion.{key}" for key in ("timesteps", "shift", "prediction", "loss")),
+            "diffusion.cond_drop",
+            "preview",
+        ),
+    ),
+    "autoencoder": Training(
+        "an autoencoder",
+        "mindlong.training.tasks.autoencoder:AutoencoderTask",
+        (*ALL, "attention", "autoencoder"),
+    ),
+    "latent": Training(
+        "a UNet in latents",
+        "mindlong.training.tasks.latent:LatentTask",
+        (*LATENT, *NO_SAMPLER),
+    ),
+    "infinet": Training(
+        "a hierarchy in latents (infinet.lengths)",
+        "mindlong.training.tasks.infinet:InfinetTask",
+        (*LATENT, *NO_SAMPLER, "infinet", "-latents.train_text"),
+        source=False,
+    ),
+    "interpolation": Training(
+        "frames between given ones (interpolation.factor)",
+        "mindlong.training.tasks.interpolation:InterpolationTask",
+        (
+            *LATENT,
+            *NO_SAMPLER,
+            "-preview.prompts",
+            "-preview.sample.sampler",
+            "-preview.sample.guidance",
+            "interpolation",
+        ),
+    ),
+    "tune": Training(
+        "an image model on a video (tune.video)",
+        "mindlong.training.tasks.tune_a_video:TuneTask",
+        (
+            *LATENT,
+            *NO_SAMPLER,
+            "-latents.clips",
+            "tune",
+            "-data",
+            *(f"data.{key}!" for key in ("frames", "size", "stride", "alpha_background")),
+        ),
+        source=False,
+    ),
+}
+
+
+def task_of(config: TrainConfig) -> str:
+    """Which of `TASKS` a configuration asks for."""
+    entry = table.get(config.model.family)
+    if entry.denoiser is not None and entry.denoiser.space == "pixel":
+        return "pixel"
+    if entry.role == "vae":
+        return "autoencoder"
+    if config.interpolation.wanted:
+        return "interpolation"
+    if config.infinet.lengths:
+        return "infinet"
+    return "tune" if config.tune.wanted else "latent"
+
+
+def reader(name: str) -> Reader:
+    """The task called `name` as a reader of keys."""
+    every = {task: Reader(f"task {task}", entry.reads) for task, entry in TASKS.items()}
+    mine = every.pop(name)
+    return Reader(mine.name, mine.reads, tuple(every.values()))
