@@ -278,7 +278,6 @@ def test_levels_have_their_own_steps_and_guidance(tmp_path):
         None,
         [
             "pipeline=hierarchical",
-            "sample.steps=3",
             "hierarchical.level_guidance=[2,1]",
             "hierarchical.level_steps=[5]",
         ],

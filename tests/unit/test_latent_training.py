@@ -154,6 +154,7 @@ def test_a_given_text_tower_stays_as_it_is_and_a_given_unet_is_the_start(first_s
     write_safetensors(tmp_path / "text.safetensors", text, about)
     write_safetensors(tmp_path / "unet.safetensors", unet, {"mindlong_model": json.dumps(sizes)})
     given = {
+        "latents.text_encoder": "",
         "latents.text_weights": str(tmp_path / "text.safetensors"),
         "latents.unet_weights": str(tmp_path / "unet.safetensors"),
     }

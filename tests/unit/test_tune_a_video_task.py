@@ -228,7 +228,7 @@ def test_a_video_that_does_not_fit_says_what_would(video):
 
 def test_what_a_configuration_gets_wrong(base, video, tmp_path):
     for more, words in (
-        ({"tune__prompt": "''"}, "has no prompt"),
+        ({"tune__prompt": ""}, "has no prompt"),
         ({"model__family": "stable_diffusion"}, "tune_a_video is"),
         ({"tune__videos": "[a.mp4]"}, "1 videos and tune.prompts 0 prompts"),
     ):
@@ -248,7 +248,7 @@ def test_what_a_configuration_gets_wrong(base, video, tmp_path):
 
 def test_a_prompt_that_is_too_long_is_said_to_be_cut(base, video, tmp_path, caplog):
     task_of(
-        config(base, video, tmp_path, tune__prompt="'a very long story'", latents__cache=tmp_path)
+        config(base, video, tmp_path, tune__prompt="a very long story", latents__cache=tmp_path)
     )
     assert "tokens of the prompt 'a very long story' are cut off" in caplog.text
 
