@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mindlong.data.captions import cut
+from mindlong.networks import table
+from mindlong.networks.network import Network, made
 from mindlong.utils.errors import UserError
 
 CHANNELS = 3  # of every clip: red, green, blue
-ROOM = 77  # tokens of CLIP's text encoders
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Needs:
 def needs_of(config: Any) -> Needs:
     """What the training that `config` (a `TrainConfig`) describes takes of its clips."""
     model, prompts = config.model, tuple(config.preview.prompts)
-    if model.family == "vdm":
+    entry = table.get(model.family)
+    if entry.denoiser is not None and entry.denoiser.space == "pixel":
         encoder = model.text.encoder
         return Needs(
             model.channels,
@@ -74,10 +76,10 @@ def needs_of(config: Any) -> Needs:
             remedy=f"model.text.encoder=caption model.cond_dim={model.cond_dim or 64}",
             prompts=prompts,
         )
-    if model.family == "autoencoder_kl":
+    if entry.role == "vae":
         return Needs(model.channels, "")
     return Needs(
-        overlong=_overlong(config.latents),
+        overlong=_overlong(entry, config.latents),
         prompts=prompts,
         clips=not (config.infinet.index or config.tune.wanted),
         videos=tuple(video for video, _ in config.tune.pairs()),
@@ -85,15 +87,18 @@ def needs_of(config: Any) -> Needs:
     )
 
 
-def _overlong(latents: Any) -> Callable[[str], int] | None:
+def _overlong(entry: Network, latents: Any) -> Callable[[str], int] | None:
     """How many tokens of a caption the text encoder's tokenizer cuts off. What is wrong with the
     files is said by those who need them.
     """
     from mindlong.config.load import load_model
-    from mindlong.networks.clip.tokenizer import load_tokenizer
 
+    if not latents.tokenizer:
+        return None
     try:
-        length = load_model(latents.text_encoder).spec().length if latents.text_encoder else ROOM
-        return load_tokenizer(latents.tokenizer, length).overlong if latents.tokenizer else None
+        usual = table.beside(entry.family)["text_encoder"]
+        section = load_model(latents.text_encoder) if latents.text_encoder else usual.keys()
+        text = table.get(section.family, "text_encoder").text
+        return made(text.tokenizer)(latents.tokenizer, section.spec()).overlong
     except (UserError, OSError):
         return None

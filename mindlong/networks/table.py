@@ -1,9 +1,9 @@
 """The table of networks: every family that is known, in its role, with everything the house asks of
 it; and the search for networks in a file's names.
 
-A family plugs in by `register`, from a module of its own: docs/adding_a_network.md. The environment
-variable MINDLONG_NETWORKS names such modules (`my_package.networks,other`), which are imported when
-the table is first asked.
+A family plugs in from a module of its own (docs/adding_a_network.md): by `register`, or, for the
+commands, by the environment variable MINDLONG_NETWORKS, which names modules with a tuple NETWORKS
+(`my_package.networks,other`); they are imported when the table is first asked.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def networks(role: str | None = None) -> list[Network]:
     """The entries of a role, or all of them, role by role and in the order they came in.
 
     Raises:
-        ConfigError: a module named by MINDLONG_NETWORKS cannot be imported.
+        ConfigError: a module named by MINDLONG_NETWORKS cannot be used.
     """
     while _TO_IMPORT:
         _plug_in(_TO_IMPORT.pop(0))
@@ -64,10 +64,10 @@ def networks(role: str | None = None) -> list[Network]:
 
 def _plug_in(module: str) -> None:
     try:
-        importlib.import_module(module)
-    except ImportError as error:
+        register(*importlib.import_module(module).NETWORKS)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"{PLUGINS} names {module!r}, which cannot be imported: {error}"
+            f"{PLUGINS} names {module!r}, which does not give a tuple NETWORKS: {error}"
         ) from None
 
 
