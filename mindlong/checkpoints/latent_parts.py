@@ -8,7 +8,6 @@ run of ours (whose configuration says where its autoencoder and tokenizer are), 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.schema import TrainConfig
 from mindlong.diffusion import schedules
-from mindlong.diffusion.scheduler_config import Noising, read
+from mindlong.diffusion.noising import Noising, of_options
+from mindlong.diffusion.scheduler_config import read_file
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
 
@@ -203,11 +203,9 @@ def _noising(
     beside = None if denoiser.owns_noising else held.beside.get(SCHEDULER)
     path = Path(options.scheduler) if options.scheduler else beside
     if path is not None:
-        found = read(_json(path / "scheduler_config.json" if path.is_dir() else path), str(path))
-        source = str(path)
+        found, source = read_file(path), str(path)
     elif run:
-        found = Noising(schedules.of_options(run.diffusion), run.diffusion.prediction)
-        source = "the training's configuration"
+        found, source = of_options(run.diffusion), "the training's configuration"
     else:
         found = denoiser.noising(network.spec, facts)
         source = f"as published for {network.family}"
@@ -220,15 +218,3 @@ def _noising(
     elif scale is not None:
         found = replace(found, schedule=found.schedule.with_signal_scale(scale))
     return replace(found, prediction=options.prediction or found.prediction)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputFileError(f"{path} is not a readable scheduler_config.json ({error})") from None
-    if not isinstance(content, dict):
-        raise InputFileError(
-            f"{path} holds a {type(content).__name__}; a scheduler_config.json is a table"
-        )
-    return content

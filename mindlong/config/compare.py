@@ -21,6 +21,7 @@ FREE = (
     "data.workers",
     "data.max_bad",
     "train.steps",
+    "train.max_skipped",
     "train.save_every",
     "train.keep",
     "train.preview_every",

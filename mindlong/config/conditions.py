@@ -46,7 +46,7 @@ def _unmet(term: str, section: str, values: Mapping[str, Any]) -> str:
         key, allowed = keys[0], wanted.split("|")
         if (_word(values[key]) in allowed) == (sign == "="):
             return ""
-        meant = f"; it belongs to {key}={' or '.join(allowed)}" if sign == "=" else ""
+        meant = f"; it belongs to {key}={' or '.join(filter(None, allowed))}" if sign == "=" else ""
         return f"is not read where {key} is {_word(values[key])}{meant}"
     there = [key for key in keys if values[key]]
     if negated:

@@ -18,6 +18,7 @@ from mindlong.config.infer_options.edit import EditOptions
 from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.infer_options.interpolate import InterpolateOptions
+from mindlong.config.infer_options.pixel import PixelOptions
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.option import option, section
@@ -37,6 +38,7 @@ class PixelConfig(InferConfig):
         "negative": "pixel models have no negative prompt; guidance leads away from no prompt at all"
     }
     weights: str = _weights("shipped:vdm_shapes")
+    pixel: PixelOptions = section(PixelOptions)
 
 
 @dataclass
@@ -123,7 +125,7 @@ PIPELINES: dict[str, Pipeline] = {
     "pixel": Pipeline(
         "text to video with Unet3D, in pixels",
         schema=PixelConfig,
-        reads=(*ALWAYS, *PROMPTS, "count", "batch", "fps", "sample"),
+        reads=(*ALWAYS, *PROMPTS, "count", "batch", "fps", "sample", "pixel"),
         plan="mindlong.pipelines.pixel.plan:plan",
         run="mindlong.pipelines.pixel.run:run",
         resumes=False,

@@ -6,48 +6,49 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mindlong.config.option import option
+from mindlong.diffusion import samplers
+from mindlong.diffusion.sample import readers
+from mindlong.diffusion.samplers.spacing import SPACINGS as SPREADS
 
-SAMPLERS = (
-    "ddim",
-    "ddpm",
-    "dpm_solver",
-    "dpm_solver_sde",
-    "euler",
-    "euler_ancestral",
-)  # of mindlong.diffusion.samplers
-FLAVOURS = ("", "mindlong", "diffusers", "modelscope", "videocrafter")  # of its ddim
-SPACINGS = ("", "trailing", "leading", "linspace", "quadratic", "modelscope")
+SAMPLERS = ("", *samplers.SAMPLERS)
+EVERY_TIMESTEP = [name for name, each in samplers.SAMPLERS.items() if each.own_steps]
+FLAVOURS = ("", *samplers.FLAVOURS)
+SPACINGS = ("", *SPREADS)
 
 
 @dataclass
 class SampleOptions:
     """How noise becomes a video."""
 
-    sampler: str = option("ddim", "which sampler", choices=SAMPLERS)
+    sampler: str = option(
+        "",
+        "which sampler; empty: the one that the weights' scheduler_config.json is of, where it is here, else ddim",
+        choices=SAMPLERS,
+    )
     steps: int = option(
         50,
-        "denoising steps; ddpm takes every timestep instead",
+        "denoising steps; sampler=ddpm takes every timestep instead",
         minimum=1,
-        when="sampler!=ddpm",
+        when=f"sampler!={'|'.join(EVERY_TIMESTEP)}",
     )
     eta: float = option(
         0.0,
         "ddim: noise added at each step, 0 none, 1 as ddpm",
         minimum=0,
-        when="sampler=ddim",
+        when=f"sampler=|{'|'.join(readers('eta'))}",
     )
     flavour: str = option(
         "",
         "ddim: whose list of timesteps and last step; empty: as the weights' scheduler_config.json says, "
         "else mindlong",
         choices=FLAVOURS,
-        when="sampler=ddim",
+        when=f"sampler=|{'|'.join(readers('flavour'))}",
     )
     spacing: str = option(
         "",
-        "the other samplers: how timesteps are spread; empty: the sampler's own",
+        "how timesteps are spread; empty: as the weights' scheduler_config.json says, else the sampler's own",
         choices=SPACINGS,
-        when="sampler!=ddim|ddpm",
+        when=f"sampler!={'|'.join(EVERY_TIMESTEP)}",
     )
     guidance: float = option(1.0, "classifier-free guidance scale; 1 is none", minimum=0)
     rescale: float = option(

@@ -17,6 +17,10 @@ from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
 from mindlong.config.train_options import TrainOptions
 from mindlong.config.tune_options import TuneOptions
+from mindlong.diffusion.noising import of_options
+from mindlong.diffusion.parameterise import PREDICTIONS
+from mindlong.diffusion.sample import count_steps
+from mindlong.diffusion.schedules import SCHEDULES
 from mindlong.media.colours import parse_colour
 from mindlong.networks import table
 from mindlong.utils.errors import ConfigError
@@ -168,7 +172,7 @@ class DiffusionOptions:
     schedule: str = option(
         "cosine",
         "noise of the steps; scaled_linear is that of the latent families",
-        choices=("cosine", "linear", "scaled_linear"),
+        choices=tuple(SCHEDULES),
     )
     beta_start: float = option(
         0.00085,
@@ -197,7 +201,7 @@ class DiffusionOptions:
         "the answer is the mean of all clips with its caption; needs zero_terminal_snr",
         minimum=0,
     )
-    prediction: str = option("eps", "what the network predicts", choices=("eps", "v", "x0"))
+    prediction: str = option("eps", "what the network predicts", choices=PREDICTIONS)
     loss: str = option("l1", "distance between prediction and target", choices=("l1", "l2"))
     cond_drop: float = option(
         0.0,
@@ -205,8 +209,33 @@ class DiffusionOptions:
         minimum=0,
     )
     focus_present: float = option(
-        0.0, "share of training samples whose frames see only themselves", minimum=0
+        0.0,
+        "vdm: share of training samples whose frames see only themselves, as if they were images",
+        minimum=0,
     )
+    min_snr: float = option(
+        0.0,
+        "Min-SNR gamma (arXiv 2303.09556): nearly clean timesteps, whose SNR is above it, weigh less; "
+        "0: all alike, 5 is usual",
+        minimum=0,
+    )
+
+    def problems(self, family: str) -> Iterator[str]:
+        """Sentences on fields out of their range or without meaning for the model's family."""
+        for name in ("terminal_mean", "cond_drop", "focus_present"):
+            if getattr(self, name) > 1:
+                yield f"diffusion.{name} is {getattr(self, name):g}; a share is at most 1"
+        if self.beta_end > 1 or self.beta_start > 1:
+            yield f"diffusion.beta_start is {self.beta_start:g} and beta_end {self.beta_end:g}; betas are at most 1"
+        if self.terminal_mean and not self.zero_terminal_snr:
+            yield "diffusion.terminal_mean needs diffusion.zero_terminal_snr=true: only pure noise tells nothing of the clip"
+        if self.zero_terminal_snr and self.prediction == "eps":
+            yield "diffusion.zero_terminal_snr needs diffusion.prediction=v or x0: eps says nothing where only noise is left"
+        if self.focus_present and not table.has_feature(family, "focus"):
+            yield (
+                f"diffusion.focus_present is {self.focus_present:g}; the family {family} takes no mask that lets the frames "
+                f"of a sample see only themselves, {' and '.join(table.with_feature('focus'))} does"
+            )
 
 
 @dataclass
@@ -364,7 +393,18 @@ class TrainConfig:
             yield str(error)
         if self.data.kind == "clips" and not self.data.folder and not self.infinet.lengths:
             yield "data.folder is empty; data.kind=clips needs a folder of videos"
-        if self.diffusion.terminal_mean and not self.diffusion.zero_terminal_snr:
-            yield "diffusion.terminal_mean needs diffusion.zero_terminal_snr=true: only pure noise tells nothing of the clip"
-        if self.diffusion.cond_drop > 1:
-            yield f"diffusion.cond_drop is {self.diffusion.cond_drop:g}; a share is at most 1"
+        yield from self.diffusion.problems(self.model.family)
+        yield from (f"preview.{line}" for line in self.preview.sample.problems())
+        yield from self._preview_problems()
+
+    def _preview_problems(self) -> Iterator[str]:
+        """What would end the run at its first preview."""
+        task = tasks.task_of(self)
+        drawn = task == "interpolation" or self.preview.prompts
+        if task == "autoencoder" or not drawn or not self.train.preview_every:
+            return
+        try:
+            bound = 1.0 if task == "pixel" else None
+            count_steps(self.preview.sample, of_options(self.diffusion, bound))
+        except ConfigError as error:
+            yield f"preview.sample: {error}"

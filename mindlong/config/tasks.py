@@ -25,9 +25,6 @@ LATENT = (
     "preview",
     "-preview.sample.dynamic_threshold",
 )
-NO_SAMPLER = tuple(  # what previews do not read of the section sample
-    f"-preview.sample.{key}" for key in ("eta", "flavour", "spacing", "rescale")
-)
 
 
 @dataclass(frozen=True)
@@ -51,12 +48,7 @@ TASKS: dict[str, Training] = {
     "pixel": Training(
         "Unet3D in pixels",
         "mindlong.training.tasks.pixel:PixelTask",
-        (
-            *ALL,
-            *(f"diffusion.{key}" for key in ("timesteps", "shift", "prediction", "loss")),
-            "diffusion.cond_drop",
-            "preview",
-        ),
+        (*ALL, "diffusion", "-diffusion.terminal_mean", "preview"),
     ),
     "autoencoder": Training(
         "an autoencoder",
@@ -66,32 +58,24 @@ TASKS: dict[str, Training] = {
     "latent": Training(
         "a UNet in latents",
         "mindlong.training.tasks.latent:LatentTask",
-        (*LATENT, *NO_SAMPLER),
+        LATENT,
     ),
     "infinet": Training(
         "a hierarchy in latents (infinet.lengths)",
         "mindlong.training.tasks.infinet:InfinetTask",
-        (*LATENT, *NO_SAMPLER, "infinet", "-latents.train_text"),
+        (*LATENT, "infinet", "-latents.train_text"),
         source=False,
     ),
     "interpolation": Training(
         "frames between given ones (interpolation.factor)",
         "mindlong.training.tasks.interpolation:InterpolationTask",
-        (
-            *LATENT,
-            *NO_SAMPLER,
-            "-preview.prompts",
-            "-preview.sample.sampler",
-            "-preview.sample.guidance",
-            "interpolation",
-        ),
+        (*LATENT, "-preview.prompts", "interpolation"),
     ),
     "tune": Training(
         "an image model on a video (tune.video)",
         "mindlong.training.tasks.tune_a_video:TuneTask",
         (
             *LATENT,
-            *NO_SAMPLER,
             "-latents.clips",
             "tune",
             "-data",

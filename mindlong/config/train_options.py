@@ -78,6 +78,13 @@ class TrainOptions:
         minimum=1,
         when="precision=fp16",
     )
+    max_skipped: int = option(
+        30,
+        "fp16: training ends with an error after so many steps in a row were skipped because their gradients "
+        "overflowed; the loss scale halves at each, so 16 bring its first value down to 1",
+        minimum=1,
+        when="precision=fp16",
+    )
     recompute: bool = option(
         False, "compute activations twice instead of keeping them: less memory, more time"
     )

@@ -1,5 +1,5 @@
-"""What a run of interpolation or extension is told about the frames it is given, and how they may
-be held to.
+"""What the network of an interpolation or extension reads of the frames that are given, and how
+these may be held fixed.
 
 The network of make-a-stable-diffusion-video (the pseudo-3D inpainting UNet) reads nine channels:
 the noisy latents, a mask, and hints, which are latents of given frames spread over the run. The
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.parameterise import add_noise, eps_from_x0, target
+from mindlong.diffusion.parameterise import add_noise
 from mindlong.diffusion.schedules import Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
 
@@ -84,7 +84,7 @@ class Fill:
 
 
 def fill(given: Sequence[int], frames: Sequence[int], how: str = "previous") -> Fill:
-    """Which given frames the frames of a run are told.
+    """Which given frames serve as the hints of a run's frames.
 
     Args:
         given: places of the given frames, ascending.
@@ -193,47 +193,24 @@ def augment(hints: np.ndarray, noise: np.ndarray, level: float) -> np.ndarray:
 
 
 def with_hints(model: Model, mask_BFhw: np.ndarray, hints: np.ndarray) -> Model:
-    """A network of latents, mask and hints, on the latents alone; mask (B or 1, 1, F, h, w), hints
-    (B or 1, C, F, h, w).
+    """A model of latents alone: puts mask and hints behind their channels and calls the network.
+
+    Args:
+        mask_BFhw: (B or 1, 1, F, h, w). hints: (B or 1, C, F, h, w).
     """
 
     def hinted(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-        told = [np.broadcast_to(part, (len(x), *part.shape[1:])) for part in (mask_BFhw, hints)]
-        return model(np.concatenate([x, *told], axis=1).astype(np.float32), t)
+        beside = [np.broadcast_to(part, (len(x), *part.shape[1:])) for part in (mask_BFhw, hints)]
+        return model(np.concatenate([x, *beside], axis=1).astype(np.float32), t)
 
     return hinted
-
-
-def pinned(
-    model: Model, given: np.ndarray, where: Sequence[int], schedule: Schedule, prediction: str
-) -> Model:
-    """A model that is right about the frames `where` of its run at every step: they are `given` (B,
-    C, len(where), h, w).
-
-    It answers there what a network would have to say for x0 to be `given`, whatever noise x holds.
-    So every sampler keeps these frames at their own noise level and the network sees them so; start
-    them there (`pinned_start`).
-    """
-    places = np.asarray(where, int)
-
-    def exact(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-        out = np.array(model(x, t), np.float32)
-        level = schedule.level(int(t[0]))
-        signal = given * np.float32(level.signal_scale)
-        eps = eps_from_x0(x[:, :, places], signal, np.float32(level.alpha), np.float32(level.sigma))
-        out[:, :, places] = target(
-            prediction, signal, eps, np.float32(level.alpha), np.float32(level.sigma)
-        )
-        return out
-
-    return exact
 
 
 def pinned_start(
     noise: np.ndarray, given: np.ndarray, where: Sequence[int], schedule: Schedule
 ) -> np.ndarray:
     """`noise` (B, C, F, h, w), with the frames `where` at the noise level of the last timestep
-    instead of at pure noise.
+    instead of at pure noise: where sampling starts that holds them (`samplers.loop.Held`).
     """
     level, x = schedule.level(schedule.timesteps - 1), noise.copy()
     places = np.asarray(where, int)

@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model
+from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.parameterise import add_noise
-from mindlong.diffusion.samplers.ddpm import sample_ddpm
+from mindlong.diffusion.sample import Plain, Sampling, sample
 from mindlong.diffusion.samplers.loop import Callback, Noise
-from mindlong.diffusion.schedules import Schedule
-from mindlong.diffusion.thresholding import Clip, static_threshold
 from mindlong.utils.errors import ConfigError
 
 
-def interpolate_raw(
+def interpolate(
     model: Model,
     x1: np.ndarray,
     x2: np.ndarray,
-    schedule: Schedule,
+    noising: Noising,
     noises: tuple[np.ndarray, np.ndarray],
     *,
-    noise: Noise,
+    noise: Noise | None,
     t: int | None = None,
-    lam: float = 0.5,
+    mix: float = 0.5,
+    options: Sampling | None = None,
     callback: Callback | None = None,
-    prediction: str = "eps",
-    clip: Clip | None = None,
+    rows: Sequence[Row] = (),
     compat: bool = False,
 ) -> np.ndarray:
-    """(1 - lam) x1 + lam x2 at noise level `t` (default: the last), denoised by ancestral sampling.
+    """(1 - mix) x1 + mix x2 at the noise level of timestep `t`, denoised from there.
 
-    x1, x2 and the result (B, ...) are in [-1, 1]; `noises` are the two of noising x1 and x2;
-    `noise(step)` is the sampler's.
-    With `compat` the first step is t - 1, one below the level the mixture has, as in Video
-    Diffusion Models' code.
+    Args:
+        model: (x, t) -> prediction.
+        x1, x2: (B, ...) in [-1, 1], or scaled latents.
+        noising: what the network was trained on.
+        noises: those of noising x1 and x2, shaped like them.
+        noise: that of the sampler's steps.
+        t: the level; None: the last, where little of the two is left.
+        mix: the share of x2, 0 to 1.
+        options: how it is denoised; None: by every timestep from `t` down, as Video Diffusion
+            Models do.
+        callback, rows: as for `mindlong.diffusion.sample.sample`.
+        compat: the first step is t - 1, one below the level that the mixture has, as in Video
+            Diffusion Models' code.
+
+    Returns:
+        (B, ...) float32, in the range of x1 and x2.
+
+    Raises:
+        ConfigError: two shapes, a timestep or a share outside its range.
     """
+    schedule = noising.schedule
     t = schedule.timesteps - 1 if t is None else t
     if x1.shape != x2.shape:
         raise ConfigError(
@@ -44,37 +62,21 @@ def interpolate_raw(
         raise ConfigError(
             f"Interpolation needs a timestep between 1 and {schedule.timesteps - 1}; it got {t}."
         )
+    if not 0 <= mix <= 1:
+        raise ConfigError(f"The share of the second video is {mix:g}; it must be from 0 to 1.")
     level = schedule.level(t)
-    noisy = [
+    first, second = (
         add_noise(x, eps, level.signal, level.sigma)
         for x, eps in zip((x1, x2), noises, strict=True)
-    ]
-    mixed = ((1.0 - lam) * noisy[0] + lam * noisy[1]).astype(np.float32)
-    times = range(t - 1 if compat else t, -1, -1)
-    clip = static_threshold() if clip is None else clip
-    return sample_ddpm(
+    )
+    mixed = ((1.0 - mix) * first + mix * second).astype(np.float32)
+    return sample(
+        options or Plain("ddpm"),
         model,
         mixed,
-        schedule,
+        noising.first(t if compat else t + 1),
         noise=noise,
         callback=callback,
-        prediction=prediction,
-        clip=clip,
-        times=times,
+        rows=rows,
+        pure_noise=False,
     )
-
-
-def interpolate(
-    model: Model,
-    video1: np.ndarray,
-    video2: np.ndarray,
-    schedule: Schedule,
-    noises: tuple[np.ndarray, np.ndarray],
-    **options: object,
-) -> np.ndarray:
-    """`interpolate_raw` on videos in [0, 1], as they are read from files; returns [0, 1]. `options`
-    as there.
-    """
-    return (
-        interpolate_raw(model, video1 * 2 - 1, video2 * 2 - 1, schedule, noises, **options) + 1
-    ) / 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
@@ -47,10 +49,9 @@ class DiffusionLoss(nn.Cell):
     scalar.
 
     Inputs of construct: `x0` (B, C, F, H, W) float32 in [-1, 1] (or scaled latents), `noise` of the
-    same shape, `t` (B,) int32 in
-    [0, T), then whatever the network takes besides. The mean over a batch equals the mean of the
-    means of its parts, so accumulation over equal micro-batches changes nothing. `weights` (T,)
-    multiplies each row's loss by its timestep's weight.
+    same shape, `t` (B,) int32 in [0, T), then whatever the network takes besides. The mean over a
+    batch equals the mean of the means of its parts, so accumulation over equal micro-batches
+    changes nothing. `weights` (T,) multiplies each row's loss by its timestep's weight.
     Source: the simple loss of arXiv 2006.11239; L1 as Video Diffusion Models' code defaults to.
     """
 
@@ -90,6 +91,21 @@ class DiffusionLoss(nn.Cell):
         # speaks of the same quantity
         goal = target(self.prediction, signal, noise, alpha, sigma)
         return (self.distance(prediction, goal) * self.weights[t]).mean()
+
+
+def loss_of(
+    network: nn.Cell,
+    schedule: Schedule,
+    options: Any,
+    kind: type[DiffusionLoss] = DiffusionLoss,
+) -> DiffusionLoss:
+    """The loss that a configuration's section `diffusion` describes: prediction, distance and
+    Min-SNR weights.
+    """
+    weights = None
+    if options.min_snr:
+        weights = min_snr_weights(schedule, options.prediction, options.min_snr)
+    return kind(network, schedule, options.prediction, options.loss, weights)
 
 
 def _table(values: np.ndarray) -> Tensor:

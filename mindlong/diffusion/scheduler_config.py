@@ -1,108 +1,229 @@
-"""The noising process of a published model, as diffusers' scheduler_config.json describes it."""
+"""A published model's noising process from its scheduler_config.json, as diffusers writes it.
+
+What the file says is followed or refused by name. Keys of the noising process (betas, prediction,
+SNR) hold for every sampler and are read here; keys of sampling are read by the sampler that is
+chosen (`from_file` in mindlong/diffusion/samplers), with the defaults of its class of diffusers, as
+`Class.from_config` there does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.ddim import FLAVOURS, DdimFlavour
-from mindlong.diffusion.samplers.spacing import SPACINGS
+from mindlong.diffusion.noising import Noising, SchedulerFile
+from mindlong.diffusion.samplers import ddim
+from mindlong.diffusion.samplers.dpm_solver import ALGORITHMS, algorithm_of
+from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.schedules import (
     Schedule,
     cosine,
     linear,
+    of_curve,
     scaled_linear,
+    snr_shifted,
     zero_terminal_snr,
 )
-from mindlong.utils.errors import InputFileError, did_you_mean
+from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
+from mindlong.utils.log import once
 
-PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
-
-
-@dataclass(frozen=True)
-class Noising:
-    """What a sampler has to know of a network.
-
-    Attributes:
-        schedule: the noise levels.
-        prediction: what the network predicts: eps, v or x0.
-        flavour: the DDIM that belongs to it.
-        bound: predicted clean samples are cut to [-bound, bound]; None: they are not (latents).
-    """
-
-    schedule: Schedule
-    prediction: str = "eps"
-    flavour: DdimFlavour = FLAVOURS["mindlong"]
-    bound: float | None = None
-
-    def below(self, share: float) -> Noising:
-        """The same up to that share of the timesteps; from 1 on all of it."""
-        return self if share >= 1 else replace(self, schedule=self.schedule.below(share))
+PREDICTIONS = {
+    "epsilon": "eps",
+    "v_prediction": "v",
+    "sample": "x0",
+    "original_sample": "x0",
+}
+# Which of our samplers stands for which class.
+OURS = {
+    "DDIMScheduler": "ddim",
+    "DDIMParallelScheduler": "ddim",
+    "DDIMInverseScheduler": "ddim",
+    "CogVideoXDDIMScheduler": "ddim",
+    "DDPMScheduler": "ddpm",
+    "DDPMParallelScheduler": "ddpm",
+    "DPMSolverMultistepScheduler": "dpm_solver",  # or dpm_solver_sde, see ALGORITHMS
+    "EulerDiscreteScheduler": "euler",
+    "EulerAncestralDiscreteScheduler": "euler_ancestral",
+}
+# The same noising process, solved in a way that is not here: ddim solves it too.
+STOOD_IN_FOR = (
+    "CogVideoXDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepInverseScheduler",
+    "DPMSolverSDEScheduler",
+    "DPMSolverSinglestepScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "SASolverScheduler",
+    "UniPCMultistepScheduler",
+)
+# For networks distilled to a few steps, which other samplers do not do justice to.
+FEW_STEPS = ("LCMScheduler", "TCDScheduler")
+CLIPPING = (
+    "",
+    "DDIMScheduler",
+    "DDIMParallelScheduler",
+    "DDIMInverseScheduler",
+    "DDPMScheduler",
+    "DDPMParallelScheduler",
+    "HeunDiscreteScheduler",
+    *FEW_STEPS,
+)
+FLOW = ("use_flow_sigmas", "use_dynamic_shifting", "invert_sigmas", "stochastic_sampling")
 
 
 def read(config: Mapping[str, Any], where: str) -> Noising:
-    """The noising process that a scheduler_config.json describes; keys it lacks have diffusers'
-    DDIMScheduler defaults.
+    """The noising process that a scheduler_config.json describes.
+
+    Clean samples are cut to a range only where a class that can do so says clip_sample (or
+    thresholding) in so many words: latents have no range.
+
+    Args:
+        config: the file's table.
+        where: its place, for sentences.
 
     Raises:
-        InputFileError: a word or a number that is not one of its kind; the sentence names the key.
+        InputFileError: a class or a value that is not known or not supported; the sentence names
+            the key.
     """
-    config = dict(config)
-    prediction = _word(config, "prediction_type", "epsilon", PREDICTIONS, where)
-    spacing = _word(config, "timestep_spacing", "leading", SPACINGS, where)
-    flavour = DdimFlavour(
-        spacing,
-        _whole(config, "steps_offset", 0, where) if spacing == "leading" else 0,
-        "stride",
-        "clean" if config.get("set_alpha_to_one", True) else "first",
-        rederive_eps=False,
-    )
-    bound = (
-        _number(config, "clip_sample_range", 1.0, where)
-        if config.get("clip_sample", True)
-        else None
-    )
-    return Noising(_schedule(config, where), PREDICTIONS[prediction], flavour, bound)
+    keys = Keys(config, where)
+    kind = _class(keys)
+    schedule = _schedule(keys, kind)
+    prediction = _prediction(keys)
+    process = frozenset(keys.asked)
+    flavour = ddim.from_file(keys)["flavour"]
+    bound, quantile = _clipping(keys, kind)
+    file = SchedulerFile(dict(config), where, process)
+    return Noising(schedule, prediction, flavour, bound, quantile, _sampler(keys, kind), file)
 
 
-def _schedule(config: Mapping[str, Any], where: str) -> Schedule:
-    if config.get("trained_betas") is not None:
-        made = Schedule(np.asarray(config["trained_betas"], np.float64))
-    else:
-        count = _whole(config, "num_train_timesteps", 1000, where)
-        start, end = (
-            _number(config, "beta_start", 1e-4, where),
-            _number(config, "beta_end", 2e-2, where),
+def read_file(place: str | Path) -> Noising:
+    """`read` of a scheduler_config.json, or of the one in a folder.
+
+    Raises:
+        InputFileError: no such file, no JSON, or as `read`.
+    """
+    path = Path(place)
+    path = path / "scheduler_config.json" if path.is_dir() else path
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputFileError(f"{path} is not a readable scheduler_config.json ({error})") from None
+    if not isinstance(content, dict):
+        raise InputFileError(
+            f"{path} holds a {type(content).__name__}; a scheduler_config.json is a table"
         )
-        word = _word(config, "beta_schedule", "linear", BETAS, where)
-        made = (
-            cosine(count)
-            if word == "squaredcos_cap_v2"
-            else {"linear": linear, "scaled_linear": scaled_linear}[word](count, start, end)
+    return read(content, str(path))
+
+
+def _class(keys: Keys) -> str:
+    """The class's name without a prefix; "" where there is none. Refuses other processes."""
+    name = keys.get("_class_name", "")
+    if not isinstance(name, str):
+        keys.refuse(f"_class_name is {name!r}; it must be a name")
+    name = name.removeprefix("Flax")
+    known = (*OURS, *STOOD_IN_FOR, *FEW_STEPS)
+    if name and name not in known:
+        kind = "flow matching" if "Flow" in name else "a noising process"
+        keys.refuse(
+            f"_class_name is {name}: {kind} that is not supported.{did_you_mean(name, known)}"
         )
-    return zero_terminal_snr(made) if config.get("rescale_betas_zero_snr") else made
+    for key in FLOW:
+        if keys.flag(key, False):
+            keys.refuse(f"{key} is true: flow matching is not supported")
+    return name
 
 
-def _word(config: Mapping[str, Any], key: str, usual_word: str, known: Any, where: str) -> str:
-    word = config.get(key, usual_word)
-    if word not in known:
-        raise InputFileError(f"{where}: {key} is {word!r}.{did_you_mean(str(word), known)}")
-    return word
+def _sampler(keys: Keys, kind: str) -> str:
+    """The sampler used where none is named."""
+    if kind in FEW_STEPS:
+        return ""
+    if kind in STOOD_IN_FOR:
+        once(f"{keys.where}: {kind} is not here; without sample.sampler ddim stands in for it")
+    if kind == "DPMSolverMultistepScheduler":
+        return ALGORITHMS.get(algorithm_of(keys), "dpm_solver")
+    return OURS.get(kind, "ddim")
 
 
-def _number(config: Mapping[str, Any], key: str, usual_number: float, where: str) -> float:
-    number = config.get(key, usual_number)
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        raise InputFileError(f"{where}: {key} is {number!r}; it must be a number")
-    return number
+def _prediction(keys: Keys) -> str:
+    word = keys.get("prediction_type", "epsilon")
+    if word == "flow_prediction":
+        keys.refuse("prediction_type is 'flow_prediction': flow matching is not supported")
+    return PREDICTIONS[keys.word("prediction_type", "epsilon", PREDICTIONS)]
 
 
-def _whole(config: Mapping[str, Any], key: str, usual_number: int, where: str) -> int:
-    number = _number(config, key, usual_number, where)
-    if number != int(number) or number < 0:
-        raise InputFileError(f"{where}: {key} is {number!r}; it must be a whole number, 0 or more")
-    return int(number)
+def _clipping(keys: Keys, kind: str) -> tuple[float | None, tuple[float, float] | None]:
+    clips = keys.flag("clip_sample", False) and kind in CLIPPING
+    bound = keys.number("clip_sample_range", 1.0, minimum=0) if clips else None
+    quantile = None
+    if keys.flag("thresholding", False):
+        ratio = keys.number("dynamic_thresholding_ratio", 0.995, minimum=0)
+        largest = keys.number("sample_max_value", 1.0, minimum=0)
+        if not 0 < ratio <= 1:
+            keys.refuse(f"dynamic_thresholding_ratio is {ratio:g}; it must be above 0, at most 1")
+        quantile = ratio, largest
+    if bound is not None or quantile is not None:
+        key = "clip_sample" if quantile is None else "thresholding"
+        once(f"{keys.where}: {key} is true, so predicted clean samples are kept in a range")
+    return bound, quantile
+
+
+def _schedule(keys: Keys, kind: str) -> Schedule:
+    cog = kind.startswith("CogVideoX")
+    try:
+        made = _betas(keys, cog)
+        shift = keys.number("snr_shift_scale", 3.0 if cog else 1.0)
+        if shift != 1.0:
+            made = snr_shifted(made, shift)
+        return zero_terminal_snr(made) if keys.flag("rescale_betas_zero_snr", False) else made
+    except ConfigError as error:
+        raise InputFileError(f"{keys.where}: {error}") from None
+
+
+def _betas(keys: Keys, cog: bool) -> Schedule:
+    count = keys.whole("num_train_timesteps", 1000)
+    start = keys.number("beta_start", 0.00085 if cog else 1e-4, minimum=0)
+    end = keys.number("beta_end", 0.012 if cog else 2e-2, minimum=0)
+    usual = "scaled_linear" if cog else "linear"
+    word = keys.word("beta_schedule", usual, BETAS)
+    given = keys.get("trained_betas", None)
+    return BETAS[word](count, start, end) if given is None else _trained(keys, given, count)
+
+
+def _trained(keys: Keys, given: Any, count: int) -> Schedule:
+    try:
+        betas = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        betas = np.zeros(0)
+    if betas.ndim != 1 or not len(betas):
+        keys.refuse("trained_betas is no list of numbers")
+    if "num_train_timesteps" in keys.table and len(betas) != count:
+        keys.refuse(f"trained_betas has {len(betas)} numbers and num_train_timesteps is {count}")
+    return Schedule(betas)
+
+
+def _sigmoid(count: int, start: float, end: float) -> Schedule:
+    return Schedule((end - start) / (1.0 + np.exp(-np.linspace(-6.0, 6.0, count))) + start)
+
+
+def _laplace(position: np.ndarray) -> np.ndarray:
+    away = 0.5 - position
+    half = -0.5 * np.copysign(1.0, away) * np.log(1.0 - 2.0 * np.abs(away) + 1e-6)
+    return np.sqrt(1.0 / (1.0 + np.exp(-half)))
+
+
+BETAS: dict[str, Callable[[int, float, float], Schedule]] = {
+    "linear": linear,
+    "scaled_linear": scaled_linear,
+    "squaredcos_cap_v2": lambda count, start, end: cosine(count, largest=0.999),
+    "sigmoid": _sigmoid,
+    "laplace": lambda count, start, end: of_curve(_laplace, count),
+    "exp": lambda count, start, end: of_curve(lambda at: np.exp(-12.0 * at), count),
+}

@@ -50,9 +50,13 @@ class Schedule:
 
     def __post_init__(self) -> None:
         betas = self.betas
-        if betas.ndim != 1 or not len(betas) or betas.min() < 0 or betas.max() > 1:
+        if betas.ndim != 1 or not len(betas):
             raise ConfigError(
-                f"A schedule needs a list of at least one beta between 0 and 1; this one has shape {betas.shape}."
+                f"A schedule needs a list of at least one beta; this one has shape {betas.shape}."
+            )
+        if not (betas.min() >= 0 and betas.max() <= 1):  # false for NaN too
+            raise ConfigError(
+                f"A schedule's betas lie between 0 and 1; these go from {betas.min():g} to {betas.max():g}."
             )
         if self.signal_scale is not None and len(self.signal_scale) < len(betas):
             raise ConfigError(
@@ -64,11 +68,21 @@ class Schedule:
         """T, the number of noise levels."""
         return len(self.betas)
 
-    def below(self, share: float) -> Schedule:
-        """The schedule up to that share of its timesteps, at least one: what is left for a sample
-        that starts less noisy.
+    def first(self, count: int) -> Schedule:
+        """The schedule's first `count` timesteps: what is left for a sample that starts less noisy.
+
+        Raises:
+            ConfigError: fewer than 1 or more than there are.
         """
-        return replace(self, betas=self.betas[: max(round(share * self.timesteps), 1)])
+        if not 1 <= count <= self.timesteps:
+            raise ConfigError(
+                f"The first {count} timesteps were asked for; this schedule has {self.timesteps}."
+            )
+        return replace(self, betas=self.betas[:count])
+
+    def below(self, share: float) -> Schedule:
+        """The schedule up to that share of its timesteps, at least one."""
+        return self.first(max(round(share * self.timesteps), 1))
 
     @cached_property
     def alphas_cumprod(self) -> np.ndarray:
@@ -134,18 +148,30 @@ class Schedule:
         return replace(self, signal_scale=np.asarray(scale, np.float64))
 
 
-def cosine(timesteps: int = 1000, offset: float = 0.008) -> Schedule:
-    """Improved DDPM's cosine schedule (arXiv 2102.09672, eq. 17) with betas clipped to [0, 0.9999],
-    as Video Diffusion Models use it.
+def of_curve(
+    curve: Callable[[np.ndarray], np.ndarray], timesteps: int = 1000, largest: float = 0.999
+) -> Schedule:
+    """The schedule whose alphas_cumprod follow `curve` over [0, 1], with betas from 0 to `largest`.
 
     alphas_cumprod is the product of the *clipped* alphas, not the curve itself; the two differ at
     the last timestep.
     """
     _check_timesteps(timesteps)
-    position = np.linspace(0, timesteps, timesteps + 1, dtype=np.float64) / timesteps
-    curve = np.cos((position + offset) / (1 + offset) * np.pi * 0.5) ** 2
-    curve = curve / curve[0]
-    return Schedule(np.clip(1.0 - curve[1:] / curve[:-1], 0.0, 0.9999))
+    values = curve(np.linspace(0, timesteps, timesteps + 1, dtype=np.float64) / timesteps)
+    values = values / values[0]
+    return Schedule(np.clip(1.0 - values[1:] / values[:-1], 0.0, largest))
+
+
+def cosine(timesteps: int = 1000, offset: float = 0.008, largest: float = 0.9999) -> Schedule:
+    """Improved DDPM's cosine schedule (arXiv 2102.09672, eq. 17).
+
+    Video Diffusion Models clip betas at 0.9999; diffusers' `squaredcos_cap_v2` at 0.999.
+    """
+
+    def curve(position: np.ndarray) -> np.ndarray:
+        return np.cos((position + offset) / (1 + offset) * np.pi * 0.5) ** 2
+
+    return of_curve(curve, timesteps, largest)
 
 
 def linear(timesteps: int = 1000, start: float = 1e-4, end: float = 2e-2) -> Schedule:
@@ -171,7 +197,21 @@ def zero_terminal_snr(schedule: Schedule) -> Schedule:
     root = np.sqrt(schedule.alphas_cumprod)
     if len(root) < 2:
         raise ConfigError("A zero terminal SNR needs a schedule of at least 2 timesteps.")
-    squared = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+    return _with_alphas(schedule, ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2)
+
+
+def snr_shifted(schedule: Schedule, scale: float) -> Schedule:
+    """The schedule with every signal-to-noise ratio divided by `scale` (CogVideoX's
+    `snr_shift_scale`, arXiv 2408.06072); apply it before `zero_terminal_snr`.
+    """
+    if not 0 < scale < np.inf:
+        raise ConfigError(f"The shift of a schedule is {scale:g}; it must be above 0.")
+    squared = schedule.alphas_cumprod
+    return _with_alphas(schedule, squared / (scale + (1.0 - scale) * squared))
+
+
+def _with_alphas(schedule: Schedule, squared: np.ndarray) -> Schedule:
+    """`schedule` with other alphas_cumprod."""
     betas = 1.0 - np.append(squared[0], squared[1:] / squared[:-1])
     return replace(schedule, betas=np.clip(betas, 0.0, 1.0))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.diffusion.scheduler_config import Noising
+from mindlong.diffusion.noising import Noising
 from mindlong.networks.cost import Cost, Load
 from mindlong.networks.format import Format
 from mindlong.networks.lone import Lone
@@ -117,6 +117,7 @@ class Denoiser:
 
 FEATURES = {
     "branch": "a branch that knows given frames (hierarchical, infinet)",
+    "focus": "a mask for each sample whose frames see only themselves (diffusion.focus_present)",
     "maps": "attention maps that an edit can take from its source",
     "tuning": "temporal layers that are tuned on a video, and do nothing before",
 }

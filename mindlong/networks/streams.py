@@ -13,6 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
+from mindlong.diffusion.finite import Row, check_finite
+
 
 class Stream(Protocol):
     """One video on its way through one half of an autoencoder."""
@@ -68,6 +70,13 @@ def encode_frames(
 def decode_frames(streams: Streams, z_NLhw: np.ndarray, scaling: float) -> Iterator[np.ndarray]:
     """Images (n, C, H, W) float32 of a video's latents as a network sees them, a part at a time, so
     that the whole video is never held.
+
+    Raises:
+        NotFiniteError: the autoencoder gives images with NaN or infinities; their frames are named.
     """
-    rows = z_NLhw / np.float32(scaling)
-    yield from through(streams.decoding(len(rows)), [rows])
+    rows, done = z_NLhw / np.float32(scaling), 0
+    for images in through(streams.decoding(len(rows)), [rows]):
+        names = [Row(f"frame {done + i}") for i in range(len(images))]
+        check_finite(images, "What the autoencoder decodes", rows=names)
+        done += len(images)
+        yield images

@@ -21,7 +21,7 @@ from mindlong.checkpoints.parts import Part
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.scheduler_config import Noising
+from mindlong.diffusion.noising import Noising
 from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
@@ -185,7 +185,7 @@ class LatentModel:
 
     def decode(self, latents_CFhw: np.ndarray) -> Iterator[np.ndarray]:
         """The frames of latents one by one, uint8 (H, W, 3); only `chunk` of them are held at a
-        time.
+        time. Raises NotFiniteError.
         """
         rows = latents_CFhw.transpose(1, 0, 2, 3)
         for images in decode_frames(self.streams, rows, self.vae_spec.scaling):

@@ -155,6 +155,7 @@ class Stepper:
         self.updates = self.skipped = self.clean = (
             0  # clean: updates since the loss scale last changed
         )
+        self.in_a_row = 0  # steps skipped since the last update, or since the start
         for cell in (self.gradients, self.apply, self.fused):
             cell.set_train()
 
@@ -190,7 +191,9 @@ class Stepper:
     def _count(self, skipped: bool) -> None:
         if skipped:
             self.skipped, self.clean, self.scale = self.skipped + 1, 0, max(self.scale / 2, 1.0)
+            self.in_a_row += 1
             return
+        self.in_a_row = 0
         self.updates, self.clean = self.updates + 1, self.clean + 1
         if self.scaled and self.clean >= self.options.loss_scale_every:
             self.clean, self.scale = 0, min(self.scale * 2, 2.0**24)

@@ -165,19 +165,28 @@ class Trainer:
         return update, time.monotonic() - start, waited
 
     def _check(self, step: int, update: Update) -> None:
+        self._check_finite(step, update)
+        if self.stepper.in_a_row >= self.options.max_skipped:
+            raise UserError(
+                f"{self.stepper.in_a_row} steps in a row, up to step {step}, were skipped because their gradients "
+                f"overflowed: the loss scale is still {self.stepper.scale:g}; {self._kept()}. Start with a smaller "
+                "train.loss_scale, or train with train.precision=fp32"
+            )
+
+    def _kept(self) -> str:
+        if self.checkpoint:
+            return f"the last good checkpoint is {self.checkpoint}"
+        return "there is no checkpoint yet"
+
+    def _check_finite(self, step: int, update: Update) -> None:
         if math.isfinite(update.loss) and (
             math.isfinite(update.norm) or (update.skipped and self.stepper.scale > 1)
         ):
             return
         what = "loss" if not math.isfinite(update.loss) else "gradient norm"
-        kept = (
-            f"the last good checkpoint is {self.checkpoint}"
-            if self.checkpoint
-            else "there is no checkpoint yet"
-        )
         numbers = f"loss {update.loss:g}, gradient norm {update.norm:g}"
         raise UserError(
-            f"the {what} is not finite at step {step} ({numbers}); {kept}. Try a smaller train.lr, "
+            f"the {what} is not finite at step {step} ({numbers}); {self._kept()}. Try a smaller train.lr, "
             "a longer train.warmup, train.clip_norm=1 or train.precision=fp32, in another run_dir"
         )
 
@@ -221,6 +230,11 @@ class Trainer:
                 signal,
                 step,
                 self.options.steps,
+            )
+        elif not self.stepper.updates:
+            raise UserError(
+                f"nothing was learnt: all {self.stepper.skipped} steps were skipped because their gradients overflowed. "
+                "Start with a smaller train.loss_scale, or train with train.precision=fp32, in another run_dir"
             )
         else:
             get_logger().info(

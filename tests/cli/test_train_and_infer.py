@@ -104,7 +104,7 @@ def test_the_dry_runs_say_what_a_run_would_cost(trained):
     folder, _ = trained
     for script, args in (
         ("train.py", ["--config", folder / "tiny.yaml"]),
-        ("infer.py", [f"weights={folder / 'run'}"]),
+        ("infer.py", [f"weights={folder / 'run'}", "sample.steps=5"]),
     ):
         done = run(script, *args, "--dry_run")
         assert all(word in done.stdout for word in ("parameters", "FLOP", "peak memory", "plan")), (

@@ -19,7 +19,7 @@ from mindlong.diffusion import hints
 from mindlong.diffusion.guidance import guided
 from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.parameterise import add_noise
-from mindlong.diffusion.samplers import FLAVOURS, sample_ddim
+from mindlong.diffusion.samplers import FLAVOURS, sampler
 from mindlong.diffusion.samplers.ddim import move, spread_of
 from mindlong.diffusion.schedules import scaled_linear
 from mindlong.networks.unet.blocks import Res, Transformer
@@ -226,13 +226,13 @@ def test_ten_guided_steps_on_a_tape_of_noise(sampling):
         )
 
     null, text = (model(sampling.contexts()[i : i + 1]) for i in range(2))
-    out = sample_ddim(
+    out = sampler("ddim")(
         guided(text, null, sampling.guidance),
         sampling.start(),
         scaled_linear(1000),
         sampling.steps,
-        sampling.eta,
-        lambda step: tape[step][:, :, None],
+        eta=sampling.eta,
+        noise=lambda step: tape[step][:, :, None],
         flavour="diffusers",
     )
     close(out, golden("sampling")[sampling.name], 1e-3)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindlong.diffusion.interpolation import interpolate, interpolate_raw
+from mindlong.diffusion.interpolation import interpolate
 from mindlong.diffusion.losses import DiffusionLoss
+from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.parameterise import add_noise, x0_from_eps
-from mindlong.diffusion.samplers import sample_ddpm
+from mindlong.diffusion.samplers import sampler
 from mindlong.diffusion.samplers.ddpm import posterior
 from mindlong.diffusion.schedules import CLEAN, cosine
 from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
@@ -112,7 +113,7 @@ def test_training_loss(kind, golden):
     [("sample50", 50, static_threshold()), ("sample10_dynamic", 10, dynamic_threshold(0.9))],
 )
 def test_whole_sampling_on_a_noise_tape(name, timesteps, clip, golden):
-    out = sample_ddpm(
+    out = sampler("ddpm")(
         toy, golden["x"], cosine(timesteps), noise=lambda i: golden["tape"][i], clip=clip
     )
     np.testing.assert_allclose((out + 1) / 2, golden[name], rtol=0, atol=1e-5)
@@ -120,15 +121,14 @@ def test_whole_sampling_on_a_noise_tape(name, timesteps, clip, golden):
 
 def test_interpolation_between_two_videos(golden):
     videos = golden["x0"], np.tanh(golden["x"])
-    options = {"noise": lambda i: golden["tape"][i], "t": 12, "lam": 0.3}
-    out = interpolate_raw(toy, *videos, cosine(20), tuple(golden["pair"]), compat=True, **options)
-    np.testing.assert_allclose(out, golden["interpolated"], rtol=0, atol=1e-5)
-    unit = interpolate(
+    out = interpolate(
         toy,
-        *((v + 1) / 2 for v in videos),
-        cosine(20),
+        *videos,
+        Noising(cosine(20), bound=1.0),
         tuple(golden["pair"]),
+        noise=lambda i: golden["tape"][i],
+        t=12,
+        mix=0.3,
         compat=True,
-        **options,
     )
-    np.testing.assert_allclose(unit, (golden["interpolated"] + 1) / 2, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(out, golden["interpolated"], rtol=0, atol=1e-5)

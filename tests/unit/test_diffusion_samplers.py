@@ -5,17 +5,10 @@ needless noise, clear errors.
 import numpy as np
 import pytest
 
-from mindlong.diffusion.interpolation import interpolate_raw
+from mindlong.diffusion.interpolation import interpolate
 from mindlong.diffusion.inversion import invert_ddim
-from mindlong.diffusion.samplers import (
-    FLAVOURS,
-    SAMPLERS,
-    DdimFlavour,
-    sample_ddim,
-    sample_ddpm,
-    sample_dpm_solver_sde,
-    sampler,
-)
+from mindlong.diffusion.noising import Noising
+from mindlong.diffusion.samplers import FLAVOURS, SAMPLERS, DdimFlavour, sampler
 from mindlong.diffusion.samplers.ddim import move, spread_of
 from mindlong.diffusion.samplers.spacing import SPACINGS, times_of, with_end_dropped
 from mindlong.diffusion.schedules import (
@@ -28,6 +21,7 @@ from mindlong.diffusion.thresholding import static_threshold
 from mindlong.utils.errors import ConfigError
 
 SD = scaled_linear()
+ddim, ddpm = sampler("ddim"), sampler("ddpm")
 CENTRE = np.linspace(-1, 1, 24, dtype=np.float32).reshape(1, 2, 3, 4)
 
 
@@ -130,7 +124,7 @@ def test_published_trajectory_of_the_stochastic_dpm_solver():
         seen.append(x.item())
         return np.full_like(x, 0.25)
 
-    end = sample_dpm_solver_sde(
+    end = sampler("dpm_solver_sde")(
         model, np.full((1, 1), 0.5), SD, 4, noise=lambda i: np.full((1, 1), 0.1 * (i + 1))
     )
     np.testing.assert_allclose(
@@ -164,23 +158,25 @@ def test_callback_counts_and_stops(name):
 
 def test_ddim_with_eta_1_over_all_timesteps_is_ddpm():
     schedule, clip = cosine(30), static_threshold()
-    ddim = sample_ddim(perfect(schedule), noise(99), schedule, 30, 1.0, noise, clip=clip)
-    ddpm = sample_ddpm(perfect(schedule), noise(99), schedule, noise=noise, clip=clip)
-    np.testing.assert_allclose(ddim, ddpm, atol=1e-5)
+    runs = [
+        ddim(perfect(schedule), noise(99), schedule, 30, eta=1.0, noise=noise, clip=clip),
+        ddpm(perfect(schedule), noise(99), schedule, noise=noise, clip=clip),
+    ]
+    np.testing.assert_allclose(*runs, atol=1e-5)
 
 
 def test_clipped_pixel_samples_stay_in_range_from_a_schedule_without_signal():
     schedule = cosine(1000)
-    out = sample_ddim(lambda x, t: x * 0.9, noise(99), schedule, 10, clip=static_threshold())
+    out = ddim(lambda x, t: x * 0.9, noise(99), schedule, 10, clip=static_threshold())
     assert np.isfinite(out).all() and np.abs(out).max() <= 1
 
 
 def test_zero_terminal_snr_samples_with_v_and_refuses_eps():
     schedule = zero_terminal_snr(SD)
-    out = sample_ddim(perfect(schedule, "v", 1e-3), noise(99), schedule, 40, prediction="v")
+    out = ddim(perfect(schedule, "v", 1e-3), noise(99), schedule, 40, prediction="v")
     np.testing.assert_allclose(out, CENTRE, atol=0.02)
     with pytest.raises(ConfigError, match="no signal"):
-        sample_ddim(lambda x, t: x, noise(99), schedule, 10)
+        ddim(lambda x, t: x, noise(99), schedule, 10)
 
 
 def test_noise_is_asked_for_only_where_it_is_added():
@@ -189,9 +185,9 @@ def test_noise_is_asked_for_only_where_it_is_added():
     def recorded(i):
         return (asked.append(i), noise(i))[1]
 
-    sample_ddim(perfect(SD), noise(99), SD, 5, 0.0, recorded)
+    ddim(perfect(SD), noise(99), SD, 5, eta=0.0, noise=recorded)
     assert asked == []
-    sample_ddpm(perfect(SD), noise(99), SD, 5, noise=recorded)
+    ddpm(perfect(SD), noise(99), SD, 5, noise=recorded)
     assert asked == [0, 1, 2, 3]
 
 
@@ -202,7 +198,7 @@ def test_noise_may_be_shared_by_all_frames():
     def spread_out(i):
         return np.broadcast_to(shared(i), CENTRE.shape)
 
-    runs = [sample_ddim(perfect(SD), noise(99), SD, 5, 1.0, n) for n in (shared, spread_out)]
+    runs = [ddim(perfect(SD), noise(99), SD, 5, eta=1.0, noise=n) for n in (shared, spread_out)]
     np.testing.assert_array_equal(*runs)
 
 
@@ -222,12 +218,12 @@ def test_noise_may_be_shared_by_all_frames():
 )
 def test_a_wrong_argument_is_one_clear_sentence(options, word):
     with pytest.raises(ConfigError, match=word):
-        sample_ddim(perfect(SD), noise(99), SD, **options)
+        ddim(perfect(SD), noise(99), SD, **options)
 
 
 def test_a_model_of_the_wrong_shape_and_an_unknown_sampler_are_named():
     with pytest.raises(ConfigError, match="shape"):
-        sample_ddim(lambda x, t: x[:, :1], noise(99), SD, 2)
+        ddim(lambda x, t: x[:, :1], noise(99), SD, 2)
     with pytest.raises(ConfigError, match="ddim"):
         sampler("dim")
 
@@ -236,7 +232,7 @@ def test_a_model_of_the_wrong_shape_and_an_unknown_sampler_are_named():
 def test_inverted_noise_leads_back_to_the_sample(prediction):
     model, x0 = perfect(SD, prediction), CENTRE + 0.3 * noise(1)
     path = invert_ddim(model, x0, SD, 50, prediction=prediction, refine=4)
-    back = sample_ddim(model, path[-1], SD, 50, flavour="diffusers", prediction=prediction)
+    back = ddim(model, path[-1], SD, 50, flavour="diffusers", prediction=prediction)
     np.testing.assert_allclose(back, x0, atol=2e-3)
     assert len(path) == 51 and path[0] is not path[1]
 
@@ -262,17 +258,23 @@ def test_inversion_stops_on_request_and_refuses_a_negative_refine():
 
 def test_interpolation_of_a_video_with_itself_keeps_it():
     schedule, video = cosine(50), np.clip(CENTRE, -0.9, 0.9)
-    out = interpolate_raw(
+    out = interpolate(
         perfect(schedule, spread=1e-3),
         video,
         video,
-        schedule,
+        Noising(schedule, bound=1.0),
         (noise(1), noise(1)),
         noise=noise,
         t=20,
     )
     np.testing.assert_allclose(out, CENTRE, atol=0.02)
     with pytest.raises(ConfigError):
-        interpolate_raw(
-            perfect(schedule), video, video, schedule, (noise(1), noise(2)), noise=noise, t=50
+        interpolate(
+            perfect(schedule),
+            video,
+            video,
+            Noising(schedule),
+            (noise(1), noise(2)),
+            noise=noise,
+            t=50,
         )

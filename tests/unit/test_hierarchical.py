@@ -4,6 +4,7 @@ made what when.
 
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
+from mindlong.config.sample import SampleOptions
 from mindlong.diffusion import schedules
+from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.parameterise import target
-from mindlong.diffusion.scheduler_config import Noising
 from mindlong.pipelines.hierarchical.make import Runs, samples_of
 from mindlong.pipelines.hierarchical.plan import work_of
 from mindlong.pipelines.jobs import run_plan
@@ -26,9 +28,7 @@ from mindlong.utils.errors import ConfigError
 
 SHAPE = (2, 3, 3)
 NOISING = Noising(schedules.make("scaled_linear", 1000, start=0.00085, end=0.012), "v")
-SAMPLE = SimpleNamespace(
-    sampler="ddim", steps=4, eta=0.0, flavour="", spacing="", guidance=1.0, rescale=0.0
-)
+SAMPLE = SampleOptions(steps=4)
 
 
 class Oracle:
@@ -243,7 +243,7 @@ def test_prompts_by_level_node_and_time(tmp_path):
 
 def test_guidance_leads_from_the_negative_prompt_and_keeps_what_is_known(tmp_path):
     plan, network = plan_hierarchical((3, 3)), Oracle()
-    sample = SimpleNamespace(**{**vars(SAMPLE), "guidance": 3.0})
+    sample = replace(SAMPLE, guidance=3.0)
     store = LatentFolder(tmp_path, plan, {"toy": 1})
     runs = Runs(network, encode, sample, NOISING, Prompts(plan, "b"), negative="a")
     list(run_plan(plan, store, runs, SHAPE, 4))

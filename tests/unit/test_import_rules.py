@@ -25,6 +25,7 @@ ORDER = (  # a room imports those before it, and itself
     "cli",
 )
 ALLOWED = {room: set(ORDER[: i + 1]) for i, room in enumerate(ORDER)}
+ALLOWED["training"] -= {"pipelines"}  # they share diffusion.sample, not each other
 FREE_OF_MINDSPORE = ("utils", "plans", "config", "media")
 FREE_FILES = ("data/shapes.py", "checkpoints/store.py", "checkpoints/torch_reader.py")
 LIGHT = (  # the last words of files in networks that are no cells
@@ -84,13 +85,45 @@ def test_every_room_has_a_rule():
     assert rooms == set(ORDER)
 
 
-def test_training_and_pipelines_meet_in_one_place_only():
-    found = {
-        str(path.relative_to(PACKAGE))
-        for path in (PACKAGE / "training").rglob("*.py")
-        if "pipelines" in rooms_imported(path)
+def samplers_called(path: Path) -> list[str]:
+    """Calls of what `sampler(...)`, `sampler_of(...)` or `SAMPLERS[...]` give, and of a rule."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        made = node.func.func if isinstance(node.func, ast.Call) else None
+        made = node.func.value if isinstance(node.func, ast.Subscript) else made
+        if made is not None and ast.unparse(made).split(".")[-1] in GIVE_SAMPLERS:
+            found.append(ast.unparse(node.func))
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "rule":
+            found.append(ast.unparse(node.func))
+    return found
+
+
+GIVE_SAMPLERS = {"sampler", "sampler_of", "SAMPLERS"}
+
+
+def test_samplers_are_called_in_one_place_only():
+    """All others call mindlong.diffusion.sample, which passes noise, file and options on."""
+    walks = {"walk", "sampler", "SAMPLERS", "Denoiser"}
+    allowed = {
+        "diffusion/sample.py": {"sampler", "SAMPLERS"},
+        "diffusion/inversion.py": {"Denoiser"},
+        "config/infer_options/edit.py": {"SAMPLERS"},
     }
-    assert found == {"training/tasks/pixel.py"}
+    tools = PACKAGE.parent / "tools"
+    for path in [*PACKAGE.rglob("*.py"), *tools.glob("*.py"), *(tools / "bench").rglob("*.py")]:
+        name = str(path.relative_to(PACKAGE if PACKAGE in path.parents else PACKAGE.parent))
+        if name.startswith("diffusion/samplers/"):
+            continue
+        found = {
+            module.rsplit(".", 1)[1]
+            for module in imports(path)
+            if module.startswith("mindlong.diffusion.samplers.")
+        }
+        assert found & walks <= allowed.get(name, set()), f"{name} calls a sampler itself"
+        if name != "diffusion/sample.py":
+            assert not samplers_called(path), f"{name} calls {samplers_called(path)}"
 
 
 def test_the_light_rooms_never_name_mindspore():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mindlong.diffusion import hints
-from mindlong.diffusion.samplers import sample_ddim, sample_ddpm
+from mindlong.diffusion.samplers import SAMPLERS, sampler
+from mindlong.diffusion.samplers.loop import Held
 from mindlong.diffusion.schedules import scaled_linear
 from mindlong.utils.errors import ConfigError
 
@@ -70,8 +71,8 @@ def test_noise_on_hints_keeps_the_variance_and_has_the_ratio_it_says(snr, level)
 
 
 @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
-@pytest.mark.parametrize("sampler", ["ddim", "ddim_eta", "ddpm"])
-def test_pinned_frames_keep_their_noise_level_and_come_out_as_given(prediction, sampler):
+@pytest.mark.parametrize("word, eta", [*((word, 0.0) for word in SAMPLERS), ("ddim", 1.0)])
+def test_held_frames_keep_their_noise_level_and_come_out_as_given(prediction, word, eta):
     schedule, draw = scaled_linear(20), np.random.default_rng(4)
     given, seen = draw.standard_normal((1, 2, 2, 3, 3)).astype(np.float32), []
 
@@ -79,7 +80,7 @@ def test_pinned_frames_keep_their_noise_level_and_come_out_as_given(prediction, 
         seen.append((int(t[0]), x[:, :, [0, 4]]))
         return np.zeros_like(x)
 
-    model = hints.pinned(network, given, (0, 4), schedule, prediction)
+    held = Held(given, (0, 4))
     start = hints.pinned_start(
         draw.standard_normal((1, 2, 5, 3, 3)).astype(np.float32), given, (0, 4), schedule
     )
@@ -87,11 +88,18 @@ def test_pinned_frames_keep_their_noise_level_and_come_out_as_given(prediction, 
     def noise(step):
         return np.random.default_rng(step).standard_normal(start.shape).astype(np.float32)
 
-    if sampler == "ddpm":
-        out = sample_ddpm(model, start, schedule, noise=noise, prediction=prediction)
-    else:
-        eta = 0.0 if sampler == "ddim" else 1.0
-        out = sample_ddim(model, start, schedule, 10, eta, noise, prediction=prediction)
+    own = {} if word == "ddpm" else {"steps": 10}
+    own |= {"eta": eta} if eta else {}
+    out = sampler(word)(
+        network,
+        start,
+        schedule,
+        noise=noise,
+        prediction=prediction,
+        held=held,
+        pure_noise=False,
+        **own,
+    )
     np.testing.assert_allclose(out[:, :, [0, 4]], given, atol=2e-4)
     t, late = seen[-1]
     assert np.abs(late - schedule.level(t).alpha * given).max() < 5 * schedule.level(t).sigma

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mindlong.config.sample import SampleOptions
-from mindlong.diffusion.scheduler_config import Noising
+from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.schedules import scaled_linear
 from mindlong.pipelines.interpolate.make import (
     HintedRuns,

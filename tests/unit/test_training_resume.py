@@ -264,6 +264,28 @@ def test_a_loss_that_is_not_finite_stops_with_step_checkpoint_and_advice(tmp_pat
     assert store.latest(tmp_path).name == "step-00000004"
 
 
+@pytest.mark.parametrize(
+    ("most", "words"),
+    [
+        (
+            5,
+            "5 steps in a row, up to step 5, were skipped .* last good checkpoint is .*step-00000004",
+        ),
+        (30, "nothing was learnt: all 12 steps were skipped"),
+    ],
+)
+def test_a_training_that_only_skips_ends_with_a_sentence(tmp_path, most, words):
+    trainer = toy_trainer(tmp_path, precision="fp16", loss_scale=1e30, max_skipped=most)
+    with pytest.raises(UserError, match=words):
+        trainer.run()
+
+
+def test_a_loss_scale_that_comes_down_in_time_trains_on(tmp_path):
+    trainer = toy_trainer(tmp_path, precision="fp16", loss_scale=2.0**24, max_skipped=11)
+    assert trainer.run().step == 12
+    assert 0 < trainer.stepper.skipped < 11 and trainer.stepper.in_a_row == 0
+
+
 def test_processes_with_different_starts_are_refused(tmp_path):
     class Two:
         rank, size = 0, 2

@@ -42,7 +42,9 @@ class WordTable(nn.Cell):
         self.vectors = Parameter(ops.zeros((spec.vocabulary, spec.width)))
 
     def init_weights(self, draw):
-        self.vectors.set_data(Tensor(draw("vectors").standard_normal(self.vectors.shape, "float32")))
+        self.vectors.set_data(
+            Tensor(draw("vectors").standard_normal(self.vectors.shape, "float32"))
+        )
 
     def construct(self, ids):
         return ops.gather(self.vectors, ids, 0)

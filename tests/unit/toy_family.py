@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.samplers.ddim import FLAVOURS
-from mindlong.diffusion.scheduler_config import Noising
 from mindlong.diffusion.schedules import linear
 from mindlong.networks.cost import Cost, Load
 from mindlong.networks.format import Format, Inferred, Shapes, size

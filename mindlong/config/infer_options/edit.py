@@ -8,6 +8,7 @@ from typing import Any
 
 from mindlong.config.option import option
 from mindlong.config.tune_options import FITS
+from mindlong.diffusion.samplers import SAMPLERS
 from mindlong.networks.unet.spec import ATTENTIONS
 from mindlong.utils.errors import did_you_mean
 
@@ -100,8 +101,12 @@ class EditOptions:
             yield "edit.video is empty; editing starts from a video"
         if not config.wanted_prompts() and not self.report:
             yield "no prompt is given; prompt or prompts say what the video becomes (edit.report alone compares inversions)"
-        if config.sample.sampler == "ddpm" and self.invert:
-            yield "sample.sampler is ddpm; from inverted noise only a deterministic sampler keeps the motion, ddim is the one meant"
+        word = config.sample.sampler
+        if self.invert and word and SAMPLERS[word].needs_noise:
+            yield (
+                f"sample.sampler is {word}; from inverted noise only a deterministic sampler keeps the motion, "
+                "ddim is the one meant"
+            )
 
     def _injection(self, config: Any) -> Iterator[str]:
         for kind, share in self.inject.items():
@@ -111,11 +116,11 @@ class EditOptions:
                 yield f"edit.inject says {share:g} of the steps for {kind}; it must be from 0 to 1"
         if self.inject and not (
             self.invert
-            and config.sample.sampler == "ddim"
+            and config.sample.sampler in ("", "ddim")
             and config.sample.steps == self.invert_steps
         ):
             yield (
                 f"edit.inject needs edit.invert, sample.sampler=ddim and as many steps both ways, so that source and edit meet "
-                f"at each noise level; edit.invert is {str(self.invert).lower()}, the sampler {config.sample.sampler}, "
+                f"at each noise level; edit.invert is {str(self.invert).lower()}, the sampler {config.sample.sampler or 'ddim'}, "
                 f"edit.invert_steps {self.invert_steps} and sample.steps {config.sample.steps}"
             )

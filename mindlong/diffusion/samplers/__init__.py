@@ -1,61 +1,141 @@
-"""Samplers: from noise to a sample, all with one signature.
+"""Samplers: from noise to a sample. Each is a `Sampler`, one description; all are called alike.
 
-    sample_NAME(model, x_T, schedule, steps, ..., noise=None, callback=None, prediction="eps",
-    clip=None, times=None)
+    sampler(NAME)(model, x_T, schedule, steps, noise=None, callback=None, prediction="eps",
+    clip=None, **own)
 
-- `model(x, t) -> prediction`: (B, ...) float32 and (B,) int32 timesteps in, (B, ...) out. Guidance
-  wraps it (diffusion/guidance.py).
+- `model(x, t) -> prediction`: (B, ...) float32 and (B,) int32 timesteps in (float32 where they are
+  fractions), (B, ...) out. Guidance wraps it (diffusion/guidance.py).
 - `x_T`: (B, ...) float32, standard normal (or whatever a `times` that starts later expects).
 - `noise(step_index) -> array`: broadcastable to x; index 0 is the first, noisiest step. Asked only
-  where a step adds noise, so a
-  tape of one array per step replays alike whether or not an original draws noise it then throws
-  away.
+  where a step adds noise, so a tape of one array per step replays alike whether or not an original
+  draws noise it then throws away.
 - `callback(step, total, x0) -> stop?`: after each model call, step from 1; true ends the run, which
   then returns this x0.
 - `clip(x0) -> x0`: thresholding of each predicted clean sample (diffusion/thresholding.py).
-- `times`: timesteps to visit, descending, instead of the sampler's own.
+- `own`: arguments of the sampler's rule, for example `times` (timesteps to visit, descending).
 
-Coefficients are float64, arrays stay float32. Errors: ConfigError.
+Pipelines, previews and tools call none of them: they call `mindlong.diffusion.sample.sample`, which
+works out from a configuration and the weights' noising process what to call.
+
+Coefficients are float64, arrays stay float32. Errors: ConfigError, NotFiniteError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.ddim import FLAVOURS, DdimFlavour, sample_ddim
-from mindlong.diffusion.samplers.ddpm import sample_ddpm
-from mindlong.diffusion.samplers.dpm_solver import sample_dpm_solver, sample_dpm_solver_sde
-from mindlong.diffusion.samplers.euler import sample_euler, sample_euler_ancestral
+from mindlong.diffusion.finite import Row
+from mindlong.diffusion.guidance import Model
+from mindlong.diffusion.samplers import ddim, ddpm, dpm_solver, euler
+from mindlong.diffusion.samplers.ddim import FLAVOURS, DdimFlavour
+from mindlong.diffusion.samplers.file_keys import Keys
+from mindlong.diffusion.samplers.loop import Callback, Denoiser, Held, Noise, Rule, walk
+from mindlong.diffusion.schedules import Schedule
+from mindlong.diffusion.thresholding import Clip
 from mindlong.utils.errors import ConfigError, did_you_mean
 
-SAMPLERS: dict[str, Callable[..., np.ndarray]] = {
-    "ddim": sample_ddim,
-    "ddpm": sample_ddpm,
-    "dpm_solver": sample_dpm_solver,
-    "dpm_solver_sde": sample_dpm_solver_sde,
-    "euler": sample_euler,
-    "euler_ancestral": sample_euler_ancestral,
+
+@dataclass(frozen=True)
+class Sampler:
+    """Everything that the rest of the house has to know of a sampler.
+
+    Attributes:
+        name: the word for `sample.sampler`.
+        rule: (schedule, steps, **own) -> Rule.
+        from_file: what the keys of a scheduler_config.json say, as arguments of `rule`.
+        keys: the keys of the section `sample` that it reads, beside sampler and steps.
+        needs_noise: it adds noise at every step.
+        own_steps: where it is named by the user it visits every timestep, whatever steps and spacing
+            say; where a scheduler_config.json chose it, it takes them.
+        file_clips: the keys of a scheduler_config.json by which its class of diffusers keeps clean
+            samples in their range.
+    """
+
+    name: str
+    rule: Callable[..., Rule]
+    from_file: Callable[[Keys], dict[str, Any]]
+    keys: tuple[str, ...] = ("spacing",)
+    needs_noise: bool = False
+    own_steps: bool = False
+    file_clips: tuple[str, ...] = ()
+
+    def __call__(
+        self,
+        model: Model,
+        x_T: np.ndarray,
+        schedule: Schedule,
+        steps: int | None = None,
+        *,
+        noise: Noise | None = None,
+        callback: Callback | None = None,
+        prediction: str = "eps",
+        clip: Clip | None = None,
+        held: Held | None = None,
+        rows: Sequence[Row] = (),
+        pure_noise: bool = True,
+        **own: Any,
+    ) -> np.ndarray:
+        """A sample (B, ...) float32; arguments as in this module's head.
+
+        Args:
+            steps: None is the rule's own number.
+            held: frames that are known.
+            rows: what the rows are, for sentences.
+            pure_noise: `x_T` is nothing but noise, which Euler scales to its first level; else it
+                lies at that level already.
+        """
+        rule = self.rule(schedule, **({} if steps is None else {"steps": steps}), **own)
+        rule = rule if pure_noise else replace(rule, start=1.0)
+        denoiser = Denoiser(model, prediction, clip, rule.rederive_eps, held, rows)
+        return walk(denoiser, x_T, rule, noise, callback)
+
+
+BOTH = ("clip_sample", "thresholding")
+SAMPLERS: dict[str, Sampler] = {
+    sampler.name: sampler
+    for sampler in (
+        Sampler(
+            "ddim",
+            ddim.ddim,
+            ddim.from_file,
+            keys=("eta", "flavour", "spacing"),
+            file_clips=BOTH,
+        ),
+        Sampler(
+            "ddpm",
+            ddpm.ddpm,
+            ddpm.from_file,
+            needs_noise=True,
+            own_steps=True,
+            file_clips=BOTH,
+        ),
+        Sampler(
+            "dpm_solver", dpm_solver.dpm_solver, dpm_solver.from_file, file_clips=("thresholding",)
+        ),
+        Sampler(
+            "dpm_solver_sde",
+            dpm_solver.dpm_solver_sde,
+            dpm_solver.from_file,
+            needs_noise=True,
+            file_clips=("thresholding",),
+        ),
+        Sampler("euler", euler.euler, euler.from_file),
+        Sampler(
+            "euler_ancestral", euler.euler_ancestral, euler.ancestral_from_file, needs_noise=True
+        ),
+    )
 }
 
 
-def sampler(name: str) -> Callable[..., np.ndarray]:
+def sampler(name: str) -> Sampler:
     """The sampler called `name`."""
     if name not in SAMPLERS:
         raise ConfigError(f"There is no sampler {name!r}.{did_you_mean(name, SAMPLERS)}")
     return SAMPLERS[name]
 
 
-__all__ = [
-    "FLAVOURS",
-    "SAMPLERS",
-    "DdimFlavour",
-    "sample_ddim",
-    "sample_ddpm",
-    "sample_dpm_solver",
-    "sample_dpm_solver_sde",
-    "sample_euler",
-    "sample_euler_ancestral",
-    "sampler",
-]
+__all__ = ["FLAVOURS", "SAMPLERS", "DdimFlavour", "Sampler", "sampler"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.samplers.loop import Callback, Denoiser, Noise, add, walk
+from mindlong.diffusion.samplers.file_keys import Keys
+from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.samplers.spacing import check_times, times_of
 from mindlong.diffusion.schedules import CLEAN, Level, Schedule
-from mindlong.diffusion.thresholding import Clip
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 
@@ -19,8 +19,8 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 class DdimFlavour:
     """What published DDIM samplers disagree on.
 
-    `previous`: a step leads to the next timestep of the list ("next") or T // steps below
-    ("stride"; differs if steps does not
+    `offset` is added to each timestep with the spacing "leading". `previous`: a step leads to the
+    next timestep of the list ("next") or T // steps below ("stride"; differs if steps does not
     divide T). `final`: the last step ends in the clean sample ("clean") or at timestep 0 ("first").
     """
 
@@ -32,7 +32,8 @@ class DdimFlavour:
 
     def times(self, timesteps: int, steps: int) -> list[int]:
         """The timesteps visited, descending."""
-        return times_of(self.spacing, timesteps, steps, self.offset)
+        offset = self.offset if self.spacing == "leading" else 0
+        return times_of(self.spacing, timesteps, steps, offset)
 
     def after(self, schedule: Schedule, times: Sequence[int], steps: int) -> list[Level]:
         """The level that each step leads to."""
@@ -55,48 +56,50 @@ FLAVOURS: dict[str, DdimFlavour] = {
 }
 
 
-def sample_ddim(
-    model: Model,
-    x_T: np.ndarray,
+def ddim(
     schedule: Schedule,
     steps: int = 50,
-    eta: float = 0.0,
-    noise: Noise | None = None,
-    callback: Callback | None = None,
     *,
-    prediction: str = "eps",
-    clip: Clip | None = None,
-    times: Sequence[int] | None = None,
+    eta: float = 0.0,
     flavour: str | DdimFlavour = "mindlong",
-) -> np.ndarray:
-    """A sample by DDIM; arguments and errors as in `mindlong.diffusion.samplers`.
+    times: Sequence[int] | None = None,
+) -> Rule:
+    """DDIM as a rule, for any number of steps from 1 to T.
 
-    Any number of steps from 1 to T. `eta` 0 is deterministic, 1 adds as much noise as DDPM.
-    VideoCrafter2's dynamic scale is a
-    property of the schedule (`schedule.with_signal_scale(videocrafter_scale())`).
+    Args:
+        schedule: VideoCrafter2's dynamic scale is a property of it (`with_signal_scale`).
+        steps: entries of the list of timesteps.
+        eta: 0 is deterministic, 1 adds as much noise as DDPM.
+        flavour: a name in FLAVOURS, or one made of parts.
+        times: timesteps to visit, descending, in place of the list.
+
+    Raises:
+        ConfigError: an argument out of its range.
     """
     if not 0 <= eta <= 1:
         raise ConfigError(f"eta is {eta}; it must be between 0 (deterministic) and 1 (as DDPM).")
     flavour = flavour_of(flavour)
-    times = (
-        flavour.times(schedule.timesteps, steps)
-        if times is None
-        else check_times(times, schedule.timesteps)
+    visited = flavour.times(schedule.timesteps, steps) if times is None else times
+    visited = check_times(visited, schedule.timesteps)
+    levels, after = (
+        [schedule.level(t) for t in visited],
+        flavour.after(schedule, visited, steps),
     )
-    levels, after = [schedule.level(t) for t in times], flavour.after(schedule, times, steps)
 
-    def update(step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray) -> np.ndarray:
+    def update(
+        step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray, memory: np.ndarray | None
+    ) -> Move:
         spread = eta * spread_of(levels[step], after[step])
-        return add(move(x0, eps, after[step], spread), spread, noise, step)
+        return Move(move(x0, eps, after[step], spread), spread)
 
-    return walk(
-        Denoiser(model, prediction, clip, flavour.rederive_eps),
-        x_T,
-        times,
-        levels,
-        update,
-        callback,
-    )
+    return Rule(visited, levels, update, rederive_eps=flavour.rederive_eps)
+
+
+def from_file(keys: Keys) -> dict[str, Any]:
+    """What a scheduler_config.json says of this sampler, in the place of `ddim`'s arguments."""
+    final = "clean" if keys.flag("set_alpha_to_one", True) else "first"
+    spacing, offset = keys.spacing("leading"), keys.offset()
+    return {"flavour": DdimFlavour(spacing, offset, "stride", final, rederive_eps=False)}
 
 
 def move(x0: np.ndarray, eps: np.ndarray, level: Level, spread: float = 0.0) -> np.ndarray:

@@ -5,52 +5,71 @@ x0).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.samplers.loop import Callback, Denoiser, Noise, add, walk
+from mindlong.diffusion.samplers.file_keys import Keys
+from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.samplers.spacing import check_times, times_of
 from mindlong.diffusion.schedules import CLEAN, Level, Schedule
-from mindlong.diffusion.thresholding import Clip
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 VARIANCES = ("small", "large")
+NAMED = {"fixed_small": "small", "fixed_small_log": "small", "fixed_large": "large"}
 
 
-def sample_ddpm(
-    model: Model,
-    x_T: np.ndarray,
+def ddpm(
     schedule: Schedule,
     steps: int | None = None,
     *,
-    noise: Noise | None = None,
-    callback: Callback | None = None,
-    prediction: str = "eps",
-    clip: Clip | None = None,
-    times: Sequence[int] | None = None,
     spacing: str = "leading",
+    offset: int = 0,
     variance: str = "small",
-) -> np.ndarray:
-    """A sample by ancestral sampling; arguments and errors as in `mindlong.diffusion.samplers`.
+    times: Sequence[int] | None = None,
+) -> Rule:
+    """Ancestral sampling as a rule.
 
-    Without `steps` all T timesteps are visited, as Video Diffusion Models do. `variance` is the
-    posterior's ("small") or beta
-    ("large"). The last step adds no noise; with a clip the result is within its bounds.
+    Args:
+        steps: None visits all T timesteps, as Video Diffusion Models do.
+        spacing, offset: which timesteps fewer steps visit.
+        variance: the posterior's ("small") or beta ("large"). The last step adds no noise; with a
+            clip the result is within its bounds.
+        times: timesteps to visit, descending, in place of the list.
+
+    Raises:
+        ConfigError: an argument out of its range.
     """
     if variance not in VARIANCES:
         raise ConfigError(
             f"variance is {variance!r}; it must be small or large.{did_you_mean(variance, VARIANCES)}"
         )
     total = schedule.timesteps
-    times = times_of(spacing, total, steps or total) if times is None else check_times(times, total)
-    levels = [schedule.level(t) for t in times] + [CLEAN]
+    if times is None:
+        times = times_of(spacing, total, steps or total, offset if spacing == "leading" else 0)
+    visited = check_times(times, total)
+    levels = [schedule.level(t) for t in visited]
+    after = [*levels[1:], CLEAN]
 
-    def update(step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray) -> np.ndarray:
-        of_x0, of_x, spread = posterior(levels[step], levels[step + 1], variance)
-        return add(of_x0 * x0 + of_x * x, spread, noise, step)
+    def update(
+        step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray, memory: np.ndarray | None
+    ) -> Move:
+        of_x0, of_x, spread = posterior(levels[step], after[step], variance)
+        return Move(of_x0 * x0 + of_x * x, spread)
 
-    return walk(Denoiser(model, prediction, clip), x_T, times, levels, update, callback)
+    return Rule(visited, levels, update)
+
+
+def from_file(keys: Keys) -> dict[str, Any]:
+    """What a scheduler_config.json says of this sampler, in the place of `ddpm`'s arguments."""
+    keys.refuse_learned_variance()
+    spacing = keys.spacing("leading")
+    variance = keys.word("variance_type", "fixed_small", NAMED)
+    return {
+        "spacing": spacing,
+        "offset": keys.offset(),
+        "variance": NAMED[variance],
+    }
 
 
 def posterior(level: Level, previous: Level, variance: str = "small") -> tuple[float, float, float]:

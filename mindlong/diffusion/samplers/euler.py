@@ -1,101 +1,134 @@
-"""Euler's method in the variance-exploding picture (EDM, arXiv 2206.00364): y = x / alpha = x0 + s
+"""Euler's method in the variance-exploding form (EDM, arXiv 2206.00364): y = x / alpha = x0 + s
 eps, with s = sigma / alpha.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.samplers.dpm_solver import floored
-from mindlong.diffusion.samplers.loop import Callback, Denoiser, Noise, add, walk
+from mindlong.diffusion.samplers.file_keys import Keys
+from mindlong.diffusion.samplers.levels import (
+    AT_TIMESTEPS,
+    Spread,
+    final_from,
+    last_level,
+    level_at,
+    level_between,
+    spread_from,
+    table,
+    times_at,
+)
+from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.samplers.spacing import check_steps, times_of
 from mindlong.diffusion.schedules import Level, Schedule
-from mindlong.diffusion.thresholding import Clip
-from mindlong.utils.errors import ConfigError
+from mindlong.utils.errors import ConfigError, did_you_mean
+
+BETWEEN = ("linear", "log_linear")
 
 
-def sample_euler(
-    model: Model,
-    x_T: np.ndarray,
+def euler(
     schedule: Schedule,
     steps: int = 30,
     *,
-    noise: Noise | None = None,
-    callback: Callback | None = None,
-    prediction: str = "eps",
-    clip: Clip | None = None,
-    times: Sequence[float] | None = None,
     spacing: str = "leading",
     offset: int = 1,
-) -> np.ndarray:
-    """A sample by Euler steps; arguments and errors as in `mindlong.diffusion.samplers`. `noise` is
-    not used.
-
-    With spacing "linspace" the timesteps are not rounded: the model is then asked at fractional
-    timesteps (float32).
-    """
-    return _sample(
-        model, x_T, schedule, steps, None, 0.0, callback, prediction, clip, times, spacing, offset
-    )
-
-
-def sample_euler_ancestral(
-    model: Model,
-    x_T: np.ndarray,
-    schedule: Schedule,
-    steps: int = 30,
-    *,
-    noise: Noise | None = None,
-    callback: Callback | None = None,
-    prediction: str = "eps",
-    clip: Clip | None = None,
     times: Sequence[float] | None = None,
-    spacing: str = "leading",
-    offset: int = 1,
-) -> np.ndarray:
-    """Ancestral Euler: each step goes down further and returns with fresh noise. As `sample_euler`,
-    with noise.
+    spread: Spread = AT_TIMESTEPS,
+    between: str = "linear",
+    final: str = "zero",
+    ancestral: bool = False,
+) -> Rule:
+    """Euler steps as a rule.
+
+    With spacing "linspace", or a spread of its own, the timesteps are not rounded: the model is
+    then asked at fractions (float32).
+
+    Args:
+        schedule: the noise levels.
+        steps: how many.
+        spacing, offset: which timesteps are visited; the offset is leading's.
+        times: timesteps to visit, descending, in place of the list.
+        spread: noise levels that do not follow from the timesteps.
+        between: "linear": levels are those of the timesteps; "log_linear": even in the logarithm
+            over the whole schedule, whatever the timesteps.
+        final: the last step leads to the clean sample ("zero") or to timestep 0 ("sigma_min").
+        ancestral: each step goes down further and returns with fresh noise.
+
+    Raises:
+        ConfigError: an argument out of its range.
     """
-    return _sample(
-        model, x_T, schedule, steps, noise, 1.0, callback, prediction, clip, times, spacing, offset
-    )
-
-
-def _sample(
-    model: Model,
-    x_T: np.ndarray,
-    schedule: Schedule,
-    steps: int,
-    noise: Noise | None,
-    eta: float,
-    callback: Callback | None,
-    prediction: str,
-    clip: Clip | None,
-    times: Sequence[float] | None,
-    spacing: str,
-    offset: int,
-) -> np.ndarray:
-    if times is None:
-        times = _times(spacing, schedule.timesteps, steps, offset)
-    levels = [level_between(schedule, t) for t in times]
-    spreads = [level.sigma / level.signal for level in levels] + [0.0]
-    # one denoising loop serves every sampler, in x; the published start is y = s x_T, or sqrt(s^2 +
-    # 1) x_T (= x_T in x) for leading
+    visited = _times(spacing, schedule.timesteps, steps, offset) if times is None else list(times)
+    levels = [level_between(schedule, t) for t in visited]
+    after = [*levels[1:], last_level(schedule, final)]
+    if between == "log_linear":
+        levels, after = _log_linear(schedule, visited)
+    elif between not in BETWEEN:
+        raise ConfigError(
+            f"between is {between!r}; it must be linear or log_linear.{did_you_mean(between, BETWEEN)}"
+        )
+    if spread.name:
+        visited, levels = _spread(schedule, spread, levels, len(visited))
+        after = [*levels[1:], last_level(schedule, final)]
+    # one denoising loop serves every sampler, in x; the published start is y = s x_T, or
+    # sqrt(s^2 + 1) x_T (= x_T in x) for leading
     start = 1.0 if spacing == "leading" else levels[0].sigma
+    return Rule(visited, levels, _Euler(levels, after, ancestral).update, start)
 
-    def update(step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray) -> np.ndarray:
-        now, after = spreads[step], spreads[step + 1]
-        up = eta * min(after, (after**2 * max(now**2 - after**2, 0.0)) ** 0.5 / now)
+
+euler_ancestral = partial(euler, ancestral=True)
+
+
+def from_file(keys: Keys) -> dict[str, Any]:
+    """What a scheduler_config.json says of `euler`, in the place of its arguments."""
+    spread = replace(
+        spread_from(keys),
+        high=keys.optional("sigma_max", minimum=0),
+        low=keys.optional("sigma_min", minimum=0),
+    )
+    if keys.word("timestep_type", "discrete", ("discrete", "continuous")) == "continuous":
+        keys.refuse("timestep_type is 'continuous': its network takes logarithms, not timesteps")
+    between = keys.word("interpolation_type", "linear", BETWEEN)
+    return {**ancestral_from_file(keys), "spread": spread, "between": between, **final_from(keys)}
+
+
+def ancestral_from_file(keys: Keys) -> dict[str, Any]:
+    """The same of `euler_ancestral`, which has fewer keys."""
+    return {"spacing": keys.spacing("linspace"), "offset": keys.offset()}
+
+
+@dataclass(frozen=True)
+class _Euler:
+    """The update: from `levels` to the levels `after`."""
+
+    levels: Sequence[Level]
+    after: Sequence[Level]
+    ancestral: bool
+
+    def update(
+        self,
+        step: int,
+        x: np.ndarray,
+        x0: np.ndarray,
+        eps: np.ndarray,
+        memory: np.ndarray | None,
+    ) -> Move:
+        now, after, up = _s(self.levels[step]), _s(self.after[step]), 0.0
+        if self.ancestral:
+            up = min(after, (after**2 * max(now**2 - after**2, 0.0)) ** 0.5 / now)
         down = max(after**2 - up**2, 0.0) ** 0.5
-        y = x / levels[step].signal
-        y = add(y + (down - now) * ((y - x0) / now), up, noise, step)
-        return y * levels[step + 1].signal if step + 1 < len(levels) else y
+        last = step + 1 == len(self.levels)
+        scale = 1.0 if last else self.levels[step + 1].signal
+        # y + (down - now) * (y - x0) / now, without the huge y of a start without signal
+        return Move(scale * x0 + scale * down * eps, up * scale)
 
-    x_start = np.asarray(x_T, np.float32) * start
-    return walk(Denoiser(model, prediction, clip), x_start, times, levels, update, callback)
+
+def _s(level: Level) -> float:
+    return level.sigma / level.signal
 
 
 def _times(spacing: str, timesteps: int, steps: int, offset: int) -> list[float]:
@@ -105,19 +138,17 @@ def _times(spacing: str, timesteps: int, steps: int, offset: int) -> list[float]
     return [float(t) for t in np.linspace(0, timesteps - 1, steps)[::-1]]
 
 
-def level_between(schedule: Schedule, t: float) -> Level:
-    """The level of a fractional timestep: s = sigma / alpha interpolated between its two
-    neighbours.
-    """
-    if not 0 <= t <= schedule.timesteps - 1:
-        raise ConfigError(
-            f"Timestep {t} is out of range; this schedule has timesteps 0 to {schedule.timesteps - 1}."
-        )
-    low, high = (
-        floored(schedule.level(int(t))),
-        floored(schedule.level(min(int(t) + 1, schedule.timesteps - 1))),
-    )
-    part = t - int(t)
-    s = (1 - part) * low.sigma / low.alpha + part * high.sigma / high.alpha
-    alpha = 1.0 / (1.0 + s * s) ** 0.5
-    return Level(alpha, s * alpha, (1 - part) * low.signal_scale + part * high.signal_scale)
+def _log_linear(schedule: Schedule, visited: Sequence[float]) -> tuple[list[Level], list[Level]]:
+    known = table(schedule)
+    ends = np.log(known[-1]), np.log(known[0])
+    s = np.exp(np.linspace(*ends, len(visited) + 1))
+    made = [level_at(schedule, float(one), t) for one, t in zip(s, [*visited, 0.0], strict=True)]
+    return made[:-1], made[1:]
+
+
+def _spread(
+    schedule: Schedule, spread: Spread, levels: Sequence[Level], steps: int
+) -> tuple[list[float], list[Level]]:
+    s = spread(_s(levels[0]), _s(levels[-1]), steps)
+    visited = [float(t) for t in times_at(s, table(schedule))]
+    return visited, [level_at(schedule, float(one), t) for one, t in zip(s, visited, strict=True)]

@@ -10,8 +10,13 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 
 
 def trailing(timesteps: int, steps: int) -> np.ndarray:
-    """Evenly from the last timestep downwards (arXiv 2305.08891): starts at pure noise."""
-    return np.round(np.arange(steps, 0, -1) * (timesteps / steps)) - 1
+    """Evenly from the last timestep downwards (arXiv 2305.08891): starts at pure noise.
+
+    Halves are rounded as the published samplers round them, whose list is added up from the top;
+    for some numbers of steps (61, 103, 121, ...) they get one entry more, below 0.
+    """
+    stride = timesteps / steps
+    return np.round(np.arange(timesteps, 0, -stride))[:steps] - 1
 
 
 def leading(timesteps: int, steps: int) -> np.ndarray:
@@ -39,8 +44,8 @@ def quadratic(timesteps: int, steps: int) -> np.ndarray:
 
 def modelscope(timesteps: int, steps: int) -> np.ndarray:
     """ModelScope's and VideoCrafter2's list: 1 + multiples of the stride, every one below T. If
-    `steps` does not divide T this has
-    more entries than asked (30 gives 31, 7 gives 8 of 1000)."""
+    `steps` does not divide T this has more entries than asked (30 gives 31, 7 gives 8 of 1000).
+    """
     return np.minimum(1 + np.arange(0, timesteps, timesteps // steps), timesteps - 1)[::-1]
 
 
@@ -53,28 +58,42 @@ SPACINGS: dict[str, Callable[[int, int], np.ndarray]] = {
 }
 
 
+def spacing_of(name: str) -> Callable[[int, int], np.ndarray]:
+    """The spacing called `name` (ConfigError where there is none)."""
+    if name not in SPACINGS:
+        raise ConfigError(f"There is no timestep spacing {name!r}.{did_you_mean(name, SPACINGS)}")
+    return SPACINGS[name]
+
+
 def times_of(spacing: str, timesteps: int, steps: int, offset: int = 0) -> list[int]:
     """The timesteps to visit, descending. `offset` is added to each (cut off at the last
     timestep).
     """
-    if spacing not in SPACINGS:
-        raise ConfigError(
-            f"There is no timestep spacing {spacing!r}.{did_you_mean(spacing, SPACINGS)}"
-        )
+    spread = spacing_of(spacing)
     check_steps(timesteps, steps)
-    times = np.clip(SPACINGS[spacing](timesteps, steps) + offset, 0, timesteps - 1)
-    return [int(t) for t in times]
+    return _whole(spread(timesteps, steps), offset, timesteps)
 
 
-def with_end_dropped(spacing: str, timesteps: int, steps: int, offset: int = 0) -> list[int]:
+def with_end_dropped(
+    spacing: str, timesteps: int, steps: int, offset: int = 0, below: int | None = None
+) -> list[int]:
     """DPM-Solver's lists: linspace and leading are made one step longer and lose their lowest
     entry, trailing is kept whole.
+
+    Args:
+        offset: leading's.
+        below: only the timesteps below this one are visited; with trailing their distance stays, so
+            that there are fewer of them.
     """
-    if spacing not in ("linspace", "leading"):
-        return times_of(spacing, timesteps, steps, offset)
+    spread, top = spacing_of(spacing), timesteps if below is None else below
     check_steps(timesteps, steps)
-    times = np.clip(SPACINGS[spacing](timesteps, steps + 1)[:-1] + offset, 0, timesteps - 1)
-    return [int(t) for t in times]
+    if spacing in ("linspace", "leading"):
+        times = spread(top, steps + 1)[:-1] + (offset if spacing == "leading" else 0)
+    elif spacing == "trailing":
+        times = np.round(np.arange(top, 0, -timesteps / steps))[:steps] - 1
+    else:
+        times = spread(top, steps)
+    return _distinct(spacing, _whole(times, 0, timesteps))
 
 
 def check_steps(timesteps: int, steps: int) -> None:
@@ -96,5 +115,18 @@ def check_times(times: Sequence[int], timesteps: int) -> list[int]:
     ):
         raise ConfigError(
             f"times must be descending timesteps between {timesteps - 1} and 0; it is {times[:8]}."
+        )
+    return times
+
+
+def _whole(times: np.ndarray, offset: int, timesteps: int) -> list[int]:
+    return [int(t) for t in np.clip(times + offset, 0, timesteps - 1)]
+
+
+def _distinct(spacing: str, times: list[int]) -> list[int]:
+    """A multistep solver divides by the distance of its levels."""
+    if len(set(times)) < len(times):
+        raise ConfigError(
+            f"The spacing {spacing} visits a timestep twice in {len(times)} steps; take fewer steps."
         )
     return times

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.samplers.ddim import FLAVOURS
-from mindlong.diffusion.scheduler_config import Noising
 from mindlong.diffusion.schedules import scaled_linear, videocrafter_scale
 from mindlong.networks.network import Denoiser, Facts, Hub, Network
 from mindlong.networks.unet.cost import cost

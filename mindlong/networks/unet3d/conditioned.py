@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindlong.diffusion.guidance import Model, guided
 from mindlong.networks.caption.cell import CaptionEncoder, caption_ids
 from mindlong.networks.unet3d.cell import Unet3D
 from mindlong.networks.unet3d.spec import TextSpec, Unet3DSpec
@@ -42,13 +43,30 @@ class ConditionedUnet3D(nn.Cell):
         t_B: Tensor,
         words: Tensor | None = None,
         dropped_B: Tensor | None = None,
+        focus_B: Tensor | None = None,
     ) -> Tensor:
-        """The network's prediction, shaped like `x_BCFHW`."""
+        """The network's prediction, shaped like `x_BCFHW`. Where `focus_B`, bool (B,), is True the
+        frames of that video see only themselves.
+        """
         if words is None:
-            return self.unet(x_BCFHW, t_B)
+            return self.unet(x_BCFHW, t_B, None, None, focus_B)
         if self.with_text:
-            return self.unet(x_BCFHW, t_B, self.text(words), dropped_B)
-        return self.unet(x_BCFHW, t_B, words, dropped_B)
+            return self.unet(x_BCFHW, t_B, self.text(words), dropped_B, focus_B)
+        return self.unet(x_BCFHW, t_B, words, dropped_B, focus_B)
+
+    def denoiser(
+        self, captions: Sequence[str], guidance: float = 1.0, rescale: float = 0.0
+    ) -> Model:
+        """A model for the samplers: (x, t) -> prediction, numpy (B, C, F, H, W), conditioned on
+        `captions` under classifier-free guidance.
+        """
+        wanted, absent = self.conditions(captions), self.conditions(captions, dropped=True)
+        null = self._model(absent) if wanted else None
+        return guided(self._model(wanted), null, guidance, rescale)
+
+    def _model(self, conditions: tuple[np.ndarray, ...]) -> Model:
+        tensors = [Tensor(array) for array in conditions]
+        return lambda x, t: self(Tensor(x), Tensor(t), *tensors).asnumpy()
 
     def conditions(
         self, captions: Sequence[str], dropped: np.ndarray | bool = False
@@ -79,3 +97,24 @@ class ConditionedUnet3D(nn.Cell):
 def of_model(model: Any) -> ConditionedUnet3D:
     """The cell that a `model` section describes (`mindlong.networks.unet3d.keys.VdmModel`)."""
     return ConditionedUnet3D(model.spec(), model.text.spec())
+
+
+class FocusedUnet3D(nn.Cell):
+    """The network with the focus mask as its first condition: image and video trained together
+    (arXiv 2204.03458, section 3.1), for the loss. Its parameters keep their names.
+    """
+
+    def __init__(self, network: ConditionedUnet3D) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(
+        self,
+        x_BCFHW: Tensor,
+        t_B: Tensor,
+        focus_B: Tensor,
+        words: Tensor | None = None,
+        dropped_B: Tensor | None = None,
+    ) -> Tensor:
+        """As `ConditionedUnet3D`."""
+        return self.network(x_BCFHW, t_B, words, dropped_B, focus_B)

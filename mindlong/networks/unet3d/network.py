@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.samplers.ddim import FLAVOURS
-from mindlong.diffusion.scheduler_config import Noising
 from mindlong.diffusion.schedules import cosine
 from mindlong.networks.network import Denoiser, Facts, Network
 from mindlong.networks.unet3d.cost import cost
@@ -48,6 +48,7 @@ NETWORKS = (
             width=lambda spec: spec.cond_dim or 0,
             conditioned="mindlong.networks.unet3d.conditioned:of_model",
             usual=MappingProxyType({}),
+            features=frozenset({"focus"}),
         ),
     ),
 )

@@ -12,11 +12,11 @@ import numpy as np
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.checkpoints.parts import Part
 from mindlong.config.load import Loaded
+from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.cost import Load
 from mindlong.parallel import halo, volume
 from mindlong.parallel.launch import world_size
 from mindlong.pipelines.clip_parallel.windows import windows
-from mindlong.pipelines.denoise import count_steps
 from mindlong.plans.clip_layout import ClipLayout, exact_layout, video_infinity_layout
 from mindlong.plans.dual_scope import Phase, Tuning
 from mindlong.plans.frame_prompts import of_frames
@@ -129,7 +129,7 @@ def plan(loaded: Loaded) -> dict[str, str]:
     return {
         "weights": f"{parts.where} ({parts.network.family})",
         "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once)}, "
-        f"{count_steps(s, parts.noising)} steps of {s.sampler}, guidance {s.guidance:g}",
+        f"{count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
         "prompts": f"{len(set(prompts))} over {total} frames, mixed over {own.blend} where they change",
         "processes": f"{ranks}; {_held(config, clips, ranks)}",
         **_sent(config, parts.network, clips, ranks, size, rows, passes, half),

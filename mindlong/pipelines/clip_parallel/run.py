@@ -22,7 +22,9 @@ import mindspore
 import numpy as np
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided, guided_batched
+from mindlong.diffusion.sample import count_steps, sample, sampler_of
 from mindlong.parallel import halo
 from mindlong.parallel.sync import Traffic
 from mindlong.pipelines.clip_parallel.make import ClipParallel, sharded
@@ -35,7 +37,6 @@ from mindlong.pipelines.clip_parallel.plan import (
 )
 from mindlong.pipelines.clip_parallel.step_folder import StepFolder
 from mindlong.pipelines.clip_parallel.windows import Windows, shuffled
-from mindlong.pipelines.denoise import count_steps, denoise
 from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.results import Results
 from mindlong.pipelines.session import Session
@@ -64,7 +65,8 @@ def run(session: Session) -> None:
                     ),
                     "plan": f"{shape[1]} frames in {len(clips)} clips by "
                     f"{config.clip_parallel.strategy} over {session.comm.size} processes, "
-                    f"{count_steps(config.sample, model.noising)} steps of {config.sample.sampler}",
+                    f"{count_steps(config.sample, model.noising)} steps of "
+                    f"{sampler_of(config.sample, model.noising).name}",
                 }
             )
         )
@@ -134,13 +136,14 @@ class LongVideo:
             source = shuffled(self.total, self.window, self.own.stride, self.config.seed)
         steps = _Told(self, frames, count_steps(self.config.sample, self.model.noising))
         with steps:
-            out = denoise(
+            out = sample(
                 self.config.sample,
                 model,
                 self._noise(source[frames.start : frames.stop], "sample", 0),
                 self.model.noising,
                 noise=lambda step: self._noise(np.array(frames), "sample-step", step),
                 callback=steps,
+                rows=[Row(self.own.name, frames)],
             )
         self.model.release("network")
         mine = self.mine()

@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided_batched
 from mindlong.diffusion.inversion import invert_ddim
-from mindlong.diffusion.samplers import sample_ddim
+from mindlong.diffusion.sample import Plain, rule_of, sample
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.networks.unet.injection import Gate, inject
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
 from mindlong.scores.interpolation import psnr, ssim
+
+SOURCE = (Row("the source"),)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Editor:
         edit: the `edit` section. With `strength` below 1 the video is noised up to that share of
             the timesteps only, and denoised from there (the encoding ratio of DiffEdit, arXiv
             2210.11427).
-        fps: told to a UNet that wants to know.
+        fps: for a UNet that is conditioned on it.
     """
 
     def __init__(self, model: LatentModel, sample: Any, edit: Any, fps: float = 8) -> None:
@@ -89,6 +92,7 @@ class Editor:
             refine=refine,
             callback=callback,
             compat=compat,
+            rows=SOURCE,
         )
         return [x[0] for x in found]
 
@@ -102,10 +106,10 @@ class Editor:
         """`z_CFhw` under fresh noise of the clip, at the level where sampling starts; at strength 1
         nothing but noise.
         """
-        noise, schedule = first_noise([clip], z_CFhw.shape)[0], self.noising.schedule
+        noise = first_noise([clip], z_CFhw.shape)[0]
         if self.edit.strength >= 1:
             return noise
-        level = schedule.level(self.noising.flavour.times(schedule.timesteps, self.sample.steps)[0])
+        level = rule_of(self.sample, self.noising).levels[0]
         return level.signal * z_CFhw + level.sigma * noise
 
     def make(
@@ -118,19 +122,21 @@ class Editor:
         from then on.
         """
         model = self._along(clip, path) if self.edit.inject else None
-        return self.texts.latents([clip], path[-1][None], callback, model)[0]
+        fresh = not self.edit.invert and self.edit.strength >= 1
+        x_T = path[-1][None]
+        return self.texts.latents([clip], x_T, callback, model, pure_noise=fresh)[0]
 
     def again(self, x_T: np.ndarray, steps: int, callback: Callback | None = None) -> np.ndarray:
         """The way back of `invert`: the same prompt, no guidance."""
-        noising = self.noising
-        return sample_ddim(
+        return sample(
+            Plain(steps=steps),
             self._plain(),
             x_T[None],
-            noising.schedule,
-            steps,
+            self.noising,
+            noise=None,
             callback=callback,
-            prediction=noising.prediction,
-            flavour=noising.flavour,
+            rows=SOURCE,
+            pure_noise=False,
         )[0]
 
     def compare(
@@ -161,17 +167,18 @@ class Editor:
 
     def _along(self, clip: Clip, path: list[np.ndarray]) -> Model:
         """The guided network, asked together with the source at the same level."""
-        o, steps = self.sample, iter(range(self.sample.steps))
-        told = self.model.denoiser(
+        o = self.sample
+        steps = {t: step for step, t in enumerate(rule_of(o, self.noising).times)}
+        predict = self.model.denoiser(
             self.model.encode_text([self.edit.invert_prompt, self.edit.negative, clip.prompts[0]]),
             self.fps,
         )
 
         def both(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-            step = next(steps)
+            step = steps[int(t[0])]
             for kind, gate in self._gates.items():
                 gate.set(step < self.edit.inject.get(kind, 0) * o.steps)
-            return told(np.concatenate([path[-1 - step][None], x]), np.append(t[:1], t))[1:]
+            return predict(np.concatenate([path[-1 - step][None], x]), np.append(t[:1], t))[1:]
 
         return guided_batched(both, o.guidance, o.rescale)
 

@@ -13,7 +13,8 @@ from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.load import Loaded
 from mindlong.data.one_shot import read_clip
-from mindlong.diffusion.samplers.ddim import FLAVOURS
+from mindlong.diffusion.sample import count_steps, flavour_of, sampler_of
+from mindlong.diffusion.samplers import FLAVOURS
 from mindlong.networks.cost import Load
 from mindlong.networks.table import has_feature
 from mindlong.utils.errors import ConfigError
@@ -47,11 +48,10 @@ def work_of(config: Any) -> EditWork:
     held = set(parts.network.arrays)
     if o.tuned:
         parts = replace(parts, network=tuned_over(parts.network, _tuned(o.tuned)))
-    noising = replace(parts.noising, bound=None)
+    noising = parts.noising.for_inversion()
     if noising.flavour == FLAVOURS["mindlong"] and not config.sample.flavour:
         noising = replace(noising, flavour=FLAVOURS["diffusers"])
-    if config.sample.flavour:
-        noising = replace(noising, flavour=FLAVOURS[config.sample.flavour])
+    noising = replace(noising, flavour=flavour_of(config.sample, noising))
     frames, height, width = (config.frames or parts.size[0], *(config.size or parts.size[1:]))
     factor = parts.vae.spec.factor
     if height % factor or width % factor:
@@ -99,7 +99,8 @@ def plan(loaded: Loaded) -> dict[str, str]:
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
         "source": f"{o.video}: {frames} frames {height}x{width}, "
         + (inversion if o.invert else "noise is fresh"),
-        "plan": f"{len(prompts)} prompts, {s.sampler} {s.steps} steps each, guidance {s.guidance:g}, "
+        "plan": f"{len(prompts)} prompts, {sampler_of(s, parts.noising).name} "
+        f"{count_steps(s, parts.noising.below(o.strength))} steps each, guidance {s.guidance:g}, "
         f"{parts.noising.prediction} predicted"
         + f"; reconstructions in {list(o.report)} steps"
         * bool(o.report),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.edit.make import Editor, Reconstruction
 from mindlong.pipelines.edit.plan import EditWork, work_of
@@ -54,7 +55,8 @@ def _facts(config: Any, work: EditWork, clips: Sequence[Clip]) -> dict[str, Any]
         "parameters": ", ".join(f"{name} {n:,}" for name, n in parts.parameters().items()),
         "source": f"{o.video}, {len(work.frames_FHWC)} frames "
         + "x".join(map(str, work.frames_FHWC.shape[1:3])),
-        "plan": f"{len(clips)} edits, {config.sample.sampler} {config.sample.steps} steps, guidance {config.sample.guidance:g}, "
+        "plan": f"{len(clips)} edits, {sampler_of(config.sample, parts.noising).name} "
+        f"{config.sample.steps} steps, guidance {config.sample.guidance:g}, "
         f"{parts.noising.prediction} predicted, "
         + (f"inverted in {o.invert_steps} steps" if o.invert else "fresh noise")
         + f", {o.strength:g} of the noise levels" * (o.strength < 1)
@@ -137,7 +139,8 @@ def _edits(
     """
     config, rows, kept = results.config, [], {"source": z}
     for clip, path in zip(clips, starts, strict=True):
-        with progress.bar(config.sample.steps, clip.title[:40]) as bar:
+        steps = count_steps(config.sample, editor.noising)
+        with progress.bar(steps, clip.title[:40]) as bar:
             latents = editor.make(clip, path, lambda *_: bar.update(1) and None)
         kept |= {clip.name: latents, "x_T": path[-1]}
         rows.append(results.video(clip.name, editor.model.decode(latents), len(work.frames_FHWC)))

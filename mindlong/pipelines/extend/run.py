@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from mindlong.diffusion.hints import Rule
+from mindlong.diffusion.sample import count_steps
 from mindlong.diffusion.samplers.loop import Callback
-from mindlong.pipelines.denoise import count_steps
 from mindlong.pipelines.extend.plan import Work, check_hints, work_of
 from mindlong.pipelines.interpolate.make import HintedRuns, Stage
 from mindlong.pipelines.interpolate.networks import predictor

@@ -18,10 +18,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from mindlong.diffusion import hints
+from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided
-from mindlong.diffusion.scheduler_config import Noising
+from mindlong.diffusion.noising import Noising
+from mindlong.diffusion.sample import sample
+from mindlong.diffusion.samplers.loop import Held
 from mindlong.networks.unet.control_spec import ControlSpec, condition
-from mindlong.pipelines.denoise import denoise
 from mindlong.pipelines.jobs import Batch
 from mindlong.pipelines.prompts import Prompts
 from mindlong.utils import rng
@@ -87,17 +89,19 @@ class Runs:
             )
         elif len(places) and self.pin == "each_step":
             start = hints.pinned_start(start, clean[:, :, places], places, noising.schedule)
+        held = None
         if len(places) and self.pin == "each_step":
-            model = hints.pinned(
-                model, clean[:, :, places], places, noising.schedule, noising.prediction
-            )
-        made = denoise(
+            held = Held(clean[:, :, places], places)
+        made = sample(
             _of_level(self.sample, batch.level),
             model,
             start,
             noising,
             callback=self.callback,
             noise=lambda step: self._noise(batch, clean.shape[1:2] + clean.shape[3:], "step", step),
+            held=held,
+            rows=[Row(job.name, job.frames) for job in batch.jobs],
+            pure_noise=held is None and noising is self.noising,
         )
         out = np.where(known[:, None, :, None, None], clean, made)
         return out.transpose(0, 2, 1, 3, 4).astype(np.float32)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.write import write_video
 from mindlong.parallel.comm import Comm
-from mindlong.pipelines.denoise import count_steps
 from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, load_controlled
 from mindlong.pipelines.hierarchical.make import Runs, samples_of
 from mindlong.pipelines.hierarchical.plan import Work, work_of
@@ -261,7 +261,8 @@ def _opening(config: Any, model: ControlledModel) -> dict[str, object]:
         "weights": config.weights,
         "branch": model.control or "none: known frames are held to, the network is told nothing",
         "sampling": "; then ".join(
-            f"{s.sampler} {s.steps} steps, guidance {s.guidance:g}" for s in samples_of(config)
+            f"{sampler_of(s, model.latent.noising).name} {s.steps} steps, guidance {s.guidance:g}"
+            for s in samples_of(config)
         )
         + f"; pin {config.hierarchical.pin}",
     }

@@ -19,12 +19,13 @@ import numpy as np
 
 from mindlong.config.sample import SampleOptions
 from mindlong.diffusion import hints
+from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.hints import Rule
-from mindlong.diffusion.samplers.loop import Callback
-from mindlong.diffusion.scheduler_config import Noising
+from mindlong.diffusion.noising import Noising
+from mindlong.diffusion.sample import sample
+from mindlong.diffusion.samplers.loop import Callback, Held
 from mindlong.parallel.comm import Comm
-from mindlong.pipelines.denoise import denoise
 from mindlong.pipelines.jobs import Batch, Work, run_plan
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.plans.chain import Chain, place, plan_chain
@@ -80,18 +81,22 @@ class Stage:
 
         model = plain
         if self.hinted:
-            told = hints.augment(given_BCKhw, noise, self.rule.hint_noise)
-            spread = hints.fill(given, run, self.rule.hint).spread(told)
+            noisy = hints.augment(given_BCKhw, noise, self.rule.hint_noise)
+            spread = hints.fill(given, run, self.rule.hint).spread(noisy)
             model = hints.with_hints(
                 plain, hints.mask(given, run, spread.shape[-2:], self.rule.mask), spread
             )
+        return model
+
+    def held(
+        self, given_BCKhw: np.ndarray, given: Sequence[int], run: Sequence[int]
+    ) -> Held | None:
+        """The given frames inside the run, if they are held at each step."""
         if self.rule.pin != "each_step":
-            return model
+            return None
         inside = [(row, run.index(f)) for row, f in enumerate(given) if f in run]
         rows, places = [row for row, _ in inside], [at for _, at in inside]
-        return hints.pinned(
-            model, given_BCKhw[:, :, rows], places, self.noising.schedule, self.noising.prediction
-        )
+        return Held(given_BCKhw[:, :, rows], places)
 
 
 @dataclass(frozen=True)
@@ -131,17 +136,19 @@ class HintedRuns:
         )
         model = stage.model(given_BCKhw, given, run, self.fps_of(batch.level), told_noise)
         start = self._noise(batch, rows, shape, "start")
-        if stage.rule.pin == "each_step":
-            inside = [run.index(f) for f in given if f in run]
-            kept = given_BCKhw[:, :, [k for k, f in enumerate(given) if f in run]]
-            start = hints.pinned_start(start, kept, inside, stage.noising.schedule)
-        made = denoise(
+        held = stage.held(given_BCKhw, given, run)
+        if held is not None:
+            start = hints.pinned_start(start, held.given, held.where, stage.noising.schedule)
+        made = sample(
             stage.sample,
             model,
             start,
             stage.noising,
             callback=stage.callback,
             noise=lambda step: self._step_noise(stage, batch, rows, shape, step),
+            held=held,
+            rows=[Row(job.name, run) for job in batch.jobs],
+            pure_noise=held is None,
         )
         out = np.array(known_BFCHW, np.float32)
         out[:, rows] = made.transpose(0, 2, 1, 3, 4)

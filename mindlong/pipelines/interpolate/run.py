@@ -20,9 +20,10 @@ import yaml
 
 from mindlong.data.flow import fill_between, method
 from mindlong.data.transforms import covering_size, crop, resize
+from mindlong.diffusion.finite import Row
+from mindlong.diffusion.sample import count_steps, sample
 from mindlong.media.audio import keep_sound
 from mindlong.parallel.comm import Comm, SerialComm
-from mindlong.pipelines.denoise import count_steps, denoise
 from mindlong.pipelines.interpolate.make import Stage, chain_of, finished, run_chain
 from mindlong.pipelines.interpolate.networks import Networks, predictor
 from mindlong.pipelines.interpolate.plan import Work, is_hinted, work_of
@@ -243,13 +244,14 @@ def _keys(
         def draw(*stream):
             return rng.normal(whole, config.seed, "interpolate-keys", *stream, number)[None]
 
-        latents = denoise(
+        latents = sample(
             config.sample,
             lambda x, t: predict(x, t, rate),
             draw("start"),
             model.noising,
             noise=lambda i: draw("step", i),
             callback=callback,
+            rows=[Row(f"the key frames of {prompt!r}")],
         )
         return latents[0].transpose(1, 0, 2, 3)[:: o.key_stride][which]
 

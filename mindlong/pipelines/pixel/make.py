@@ -2,22 +2,26 @@
 
 Noise is keyed by (seed, "sample", number of the video), so a video does not depend on which others
 are made with it.
+
+Legend: B videos, C channels, F frames, H W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import nn
 
-from mindlong.data.source import to_frames
-from mindlong.diffusion.guidance import Model, guided
-from mindlong.diffusion.scheduler_config import Noising
-from mindlong.diffusion.schedules import Schedule
-from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
-from mindlong.pipelines.denoise import count_steps, denoise
+from mindlong.data.source import to_frames, to_network
+from mindlong.diffusion.finite import Row
+from mindlong.diffusion.guidance import Model
+from mindlong.diffusion.interpolation import interpolate
+from mindlong.diffusion.noising import Noising
+from mindlong.diffusion.sample import count_steps, sample
+from mindlong.diffusion.samplers.loop import Callback
 from mindlong.utils import rng
 
 
@@ -29,40 +33,51 @@ class Request:
     seed: int
     number: int = 0
 
+    @property
+    def row(self) -> Row:
+        """For sentences."""
+        return Row(f"video {self.number}" + (f" ({self.prompt!r})" if self.prompt else ""))
+
 
 @dataclass(frozen=True)
-class Plan:
-    """How the videos are made. `shape` is (C, F, H, W)."""
+class Between:
+    """Two videos to be mixed.
 
-    shape: tuple[int, int, int, int]
-    sampler: str = "ddim"
-    steps: int = 50
-    eta: float = 0.0
-    guidance: float = 1.0
-    dynamic_threshold: float = 0.0
-    prediction: str = "eps"
-    flavour: str = ""
-    spacing: str = ""
-    rescale: float = 0.0
+    Attributes:
+        videos: uint8 (2, F, H, W, C).
+        mix: the share of the second one.
+        timestep: how far they are noised; 0: to the last timestep.
+    """
 
-
-Callback = Callable[[int, int, np.ndarray], object]
+    videos: np.ndarray
+    mix: float = 0.5
+    timestep: int = 0
 
 
 class PixelVideo:
-    """A network with its schedule, ready to make videos.
+    """A network with its noising process, ready to make videos.
 
     Args:
         network: the network, conditioned as it was trained.
-        schedule: the noising process it was trained on.
+        noising: the process it was trained on, with the range of pixels as its bound.
+        shape: (C, F, H, W) of the videos.
+        options: the section `sample` of a configuration.
+        between: the videos are made between two others; None: from noise.
     """
 
-    def __init__(self, network: nn.Cell, schedule: Schedule) -> None:
-        self.network = network.set_train(False)
-        self.schedule = schedule
+    def __init__(
+        self,
+        network: nn.Cell,
+        noising: Noising,
+        shape: tuple[int, int, int, int],
+        options: Any,
+        between: Between | None = None,
+    ) -> None:
+        self.network, self.noising = network.set_train(False), noising
+        self.shape, self.options, self.between = shape, options, between
 
     def batches(
-        self, requests: Sequence[Request], plan: Plan, size: int, callback: Callback | None = None
+        self, requests: Sequence[Request], size: int, callback: Callback | None = None
     ) -> Iterator[tuple[Sequence[Request], np.ndarray]]:
         """Yield (requests, frames uint8 (B, F, H, W, C)) for `size` requests at a time, in
         order.
@@ -70,45 +85,61 @@ class PixelVideo:
         for start in range(0, len(requests), size):
             part = list(requests[start : start + size])
             padded = part + [part[-1]] * (size - len(part))  # one compiled shape
-            yield part, self.run(padded, plan, callback)[: len(part)]
+            yield part, self.run(padded, callback)[: len(part)]
 
-    def run(
-        self, requests: Sequence[Request], plan: Plan, callback: Callback | None = None
-    ) -> np.ndarray:
-        """The videos of `requests` as one batch: uint8 (B, F, H, W, C)."""
-        model = self._model([r.prompt for r in requests], plan)
-        start = _noise(requests, plan.shape, "sample", 0)
+    def run(self, requests: Sequence[Request], callback: Callback | None = None) -> np.ndarray:
+        """The videos of `requests` as one batch: uint8 (B, F, H, W, C).
 
-        def noise(step: int) -> np.ndarray:
-            return _noise(requests, plan.shape, "sample-step", step)
+        Raises:
+            ConfigError: options that do not fit the sampler or the network.
+            NotFiniteError: the network or a sample is not finite.
+        """
+        s = self.options
+        model = self.network.denoiser([r.prompt for r in requests], s.guidance, s.rescale)
+        made = self._between if self.between else self._sampled
+        return to_frames(made(requests, model, callback))
 
-        clip = (
-            dynamic_threshold(plan.dynamic_threshold)
-            if plan.dynamic_threshold
-            else static_threshold()
-        )
-        noising = Noising(self.schedule, plan.prediction)
-        return to_frames(
-            denoise(plan, model, start, noising, noise=noise, callback=callback, clip=clip)
-        )
-
-    def count_steps(self, plan: Plan) -> int:
+    def count_steps(self) -> int:
         """Steps that a video takes."""
-        return count_steps(plan, Noising(self.schedule, plan.prediction))
+        return count_steps(self.options, self._noising())
 
-    def _model(self, prompts: list[str], plan: Plan) -> Model:
-        wanted = self.network.conditions(prompts)
-        absent = self.network.conditions(prompts, dropped=True)
-        return guided(
-            self._with(wanted), self._with(absent) if wanted else None, plan.guidance, plan.rescale
+    def _noising(self) -> Noising:
+        if self.between is None or not self.between.timestep:
+            return self.noising
+        return self.noising.first(self.between.timestep + 1)
+
+    def _sampled(
+        self, requests: Sequence[Request], model: Model, callback: Callback | None
+    ) -> np.ndarray:
+        return sample(
+            self.options,
+            model,
+            self._noise(requests, "sample", 0),
+            self.noising,
+            noise=lambda step: self._noise(requests, "sample-step", step),
+            callback=callback,
+            rows=[r.row for r in requests],
         )
 
-    def _with(self, conditions: tuple[np.ndarray, ...]) -> Model:
-        tensors = [Tensor(c) for c in conditions]
-        return lambda x, t: self.network(Tensor(x), Tensor(t), *tensors).asnumpy()
+    def _between(
+        self, requests: Sequence[Request], model: Model, callback: Callback | None
+    ) -> np.ndarray:
+        given = to_network(self.between.videos)
+        first, second = (np.repeat(given[i : i + 1], len(requests), axis=0) for i in (0, 1))
+        noises = self._noise(requests, "interpolate", 0), self._noise(requests, "interpolate", 1)
+        return interpolate(
+            model,
+            first,
+            second,
+            self.noising,
+            noises,
+            noise=lambda step: self._noise(requests, "sample-step", step),
+            t=self.between.timestep or None,
+            mix=self.between.mix,
+            options=self.options,
+            callback=callback,
+            rows=[r.row for r in requests],
+        )
 
-
-def _noise(
-    requests: Sequence[Request], shape: tuple[int, ...], stream: str, step: int
-) -> np.ndarray:
-    return np.stack([rng.normal(shape, r.seed, stream, step, r.number) for r in requests])
+    def _noise(self, requests: Sequence[Request], stream: str, step: int) -> np.ndarray:
+        return np.stack([rng.normal(self.shape, r.seed, stream, step, r.number) for r in requests])

@@ -10,11 +10,12 @@ import numpy as np
 from mindlong.checkpoints.find import Trained, find_trained
 from mindlong.checkpoints.load import load_into
 from mindlong.config.infer_schema import InferConfig
-from mindlong.config.schema import TrainConfig
-from mindlong.diffusion.schedules import cosine
+from mindlong.diffusion.noising import of_options
+from mindlong.diffusion.sample import sampler_of
 from mindlong.networks import table
 from mindlong.networks.network import made
-from mindlong.pipelines.pixel.make import PixelVideo, Plan, Request
+from mindlong.pipelines.pixel.make import Between, PixelVideo, Request
+from mindlong.pipelines.pixel.plan import given_videos, shape_of, visited
 from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
@@ -27,77 +28,74 @@ def run(session: Session) -> None:
     trained = find_trained(config.weights)
     prompts, results = wanted(config), Results(session)
     requests = [Request(prompt, config.seed, number) for number, prompt in enumerate(prompts)]
-    plan = _plan(config, trained.config)
-    session.log.info("\n".join(_opening(trained, plan, len(requests))))
-    videos = _sample(_pipeline(trained), requests, plan, min(config.batch, len(requests)))
+    pipeline = pipeline_of(config, trained)
+    session.log.info("\n".join(_opening(trained, pipeline, len(requests))))
+    videos = _sample(pipeline, requests, min(config.batch, len(requests)))
     sampled = time.monotonic() - results.clock
     rows = [
         results.video(stem(number, len(videos)), video, len(video))
         for number, video in enumerate(videos)
     ]
     results.sheet(rows, prompts)
-    facts = _facts(config, trained, plan, requests)
+    facts = _facts(config, trained, pipeline, requests)
     results.finish(facts | {"timings": {"load_and_sample_s": round(sampled, 2)}})
 
 
-def _plan(config: InferConfig, trained: TrainConfig) -> Plan:
-    size = config.size or trained.data.size
-    s = config.sample
-    return Plan(
-        (trained.model.channels, config.frames or trained.data.frames, *size),
-        s.sampler,
-        s.steps,
-        s.eta,
-        s.guidance,
-        s.dynamic_threshold,
-        trained.diffusion.prediction,
-        s.flavour,
-        s.spacing,
-        s.rescale,
-    )
-
-
-def _pipeline(trained: Trained) -> PixelVideo:
+def pipeline_of(config: InferConfig, trained: Trained) -> PixelVideo:
+    """The trained network with what a configuration wants of it. Raises ConfigError,
+    InputFileError.
+    """
+    videos, own = given_videos(config, trained.config), config.pixel
+    visited(config, trained.config)
+    between = None if videos is None else Between(videos, own.mix, own.timestep)
     model = trained.config.model
     network = made(table.get(model.family, "network").denoiser.conditioned)(model)
     load_into(network, trained.arrays)
-    return PixelVideo(network, cosine(trained.config.diffusion.timesteps))
+    return PixelVideo(
+        network,
+        of_options(trained.config.diffusion, bound=1.0),
+        shape_of(config, trained.config),
+        config.sample,
+        between,
+    )
 
 
-def _opening(trained: Trained, plan: Plan, videos: int) -> list[str]:
-    c, f, h, w = plan.shape
+def _opening(trained: Trained, pipeline: PixelVideo, videos: int) -> list[str]:
+    _, f, h, w = pipeline.shape
+    sampler = sampler_of(pipeline.options, pipeline.noising).name
+    between = " between two videos" if pipeline.between else ""
     return opening_lines(
         {
             "weights": trained.where,
             "parameters": f"{sum(a.size for a in trained.arrays.values()):,}",
-            "plan": f"{videos} videos, {f} frames {h}x{w}, {plan.sampler} {plan.steps} steps, guidance {plan.guidance:g}",
+            "plan": f"{videos} videos{between}, {f} frames {h}x{w}, {sampler} {pipeline.count_steps()} steps, guidance "
+            f"{pipeline.options.guidance:g}",
         }
     )
 
 
-def _sample(
-    pipeline: PixelVideo, requests: list[Request], plan: Plan, batch: int
-) -> list[np.ndarray]:
+def _sample(pipeline: PixelVideo, requests: list[Request], batch: int) -> list[np.ndarray]:
     rounds = -(-len(requests) // batch)
     videos: list[np.ndarray] = []
-    with progress.bar(pipeline.count_steps(plan) * rounds, "denoising") as bar:
-        for _, frames in pipeline.batches(requests, plan, batch, lambda *_: bar.update(1) and None):
+    with progress.bar(pipeline.count_steps() * rounds, "denoising") as bar:
+        for _, frames in pipeline.batches(requests, batch, lambda *_: bar.update(1) and None):
             videos.extend(frames)
     return videos
 
 
 def _facts(
-    config: InferConfig, trained: Trained, plan: Plan, requests: list[Request]
+    config: InferConfig, trained: Trained, pipeline: PixelVideo, requests: list[Request]
 ) -> dict[str, Any]:
     return {
         "prompts": [{"prompt": r.prompt, "seed": r.seed, "number": r.number} for r in requests],
         "plan": {
-            "shape_CFHW": list(plan.shape),
-            "sampler": plan.sampler,
-            "steps": plan.steps,
-            "eta": plan.eta,
-            "guidance": plan.guidance,
-            "prediction": plan.prediction,
+            "shape_CFHW": list(pipeline.shape),
+            "sampler": sampler_of(config.sample, pipeline.noising).name,
+            "steps": pipeline.count_steps(),
+            "eta": config.sample.eta,
+            "guidance": config.sample.guidance,
+            "prediction": pipeline.noising.prediction,
+            "between": list(config.pixel.interpolate),
         },
         "weights": {"asked": config.weights, "found": trained.where.name},
     }

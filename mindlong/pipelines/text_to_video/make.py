@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided, guided_batched
+from mindlong.diffusion.noising import Noising
+from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Callback
-from mindlong.diffusion.scheduler_config import Noising
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.denoise import denoise
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -32,7 +33,7 @@ class TextToVideo:
         sample: the `sample` section of a configuration.
         negative: what guidance leads away from.
         two_passes: guidance asks the network twice a step rather than once with twice the rows.
-        fps: told to a UNet that wants to know.
+        fps: for a UNet that is conditioned on it.
         noising: the part of the noising process to go through where it is not all of the model's.
     """
 
@@ -55,9 +56,12 @@ class TextToVideo:
         x_T: np.ndarray,
         callback: Callback | None = None,
         model: Model | None = None,
+        *,
+        pure_noise: bool = True,
     ) -> np.ndarray:
         """Clean latents (B, C, F, h, w) of `clips`, denoised together from `x_T` of the same shape,
-        by the network under guidance or by the `model` given.
+        by the network under guidance or by the `model` given. `pure_noise` as for
+        `mindlong.diffusion.sample.sample`.
         """
         model = model or self.guided(self.context(clips, x_T.shape[2]))
 
@@ -69,7 +73,16 @@ class TextToVideo:
                 ]
             )
 
-        return denoise(self.sample, model, x_T, self.noising, noise=noise, callback=callback)
+        return sample(
+            self.sample,
+            model,
+            x_T,
+            self.noising,
+            noise=noise,
+            callback=callback,
+            rows=[Row(clip.name) for clip in clips],
+            pure_noise=pure_noise,
+        )
 
     def context(self, clips: Sequence[Clip], frames: int) -> np.ndarray:
         """The prompts' vectors: (B, S, D), or (B, F, S, D) where a clip has a prompt for each

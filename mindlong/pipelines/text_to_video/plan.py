@@ -9,9 +9,9 @@ from typing import Any
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.load import Loaded
+from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.cost import Load
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.denoise import count_steps
 from mindlong.plans.frame_prompts import of_frames, title
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
@@ -38,7 +38,7 @@ def plan(loaded: Loaded) -> dict[str, str]:
         "weights": f"{parts.where} ({parts.network.family})",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
         "plan": f"{len(clips)} videos of {frames} frames {height}x{width}, {-(-len(clips) // batch)} batches of "
-        f"{count_steps(s, parts.noising)} steps, {s.sampler}, guidance {s.guidance:g}",
+        f"{count_steps(s, parts.noising)} steps, {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
         "a step": f"{count(passes * step.flops)}FLOP",
         "peak memory": f"denoising about {step.bytes * half / 2**30:.2f} GiB, decoding {chunk} frames "
         f"at a time about {decode.bytes * half / 2**30:.2f} GiB (estimates)",

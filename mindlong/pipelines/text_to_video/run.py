@@ -15,9 +15,9 @@ import numpy as np
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
+from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.denoise import count_steps
 from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.results import Results, counted
@@ -47,7 +47,7 @@ def run(session: Session) -> None:
                         f"{name} {n:,}" for name, n in parts.parameters().items()
                     ),
                     "plan": f"{len(clips)} videos, {frames} frames {height}x{width}, latents {'x'.join(map(str, shape))}, "
-                    f"{config.sample.sampler} {count_steps(config.sample, model.noising)} steps, "
+                    f"{sampler_of(config.sample, model.noising).name} {count_steps(config.sample, model.noising)} steps, "
                     f"guidance {config.sample.guidance:g}, {model.noising.prediction} predicted",
                 }
             )
@@ -173,7 +173,7 @@ class _Work:
             ],
             "plan": {
                 "latents_CFHW": list(self.shape),
-                "sampler": s.sampler,
+                "sampler": sampler_of(s, self.model.noising).name,
                 "steps": count_steps(s, self.model.noising),
                 "eta": s.eta,
                 "guidance": s.guidance,

@@ -21,7 +21,7 @@ from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
 from mindlong.data.nodes import build_nodes, known_frames
 from mindlong.data.source import to_frames
-from mindlong.diffusion.losses import DiffusionLoss
+from mindlong.diffusion.losses import DiffusionLoss, loss_of
 from mindlong.diffusion.parameterise import add_noise, target
 from mindlong.networks.init import initialise
 from mindlong.networks.unet.control import ControlledUNet
@@ -70,14 +70,11 @@ class InfinetTask(LatentTask):
             lambda frames: build_source(replace(config.data, frames=frames), config.train.seed),
         )
         super().__init__(config, self.nodes)
-        d = config.diffusion
-        self.loss = FrameWeightedLoss(
-            self.network, self.schedule, prediction=d.prediction, loss=d.loss
-        )
+        self.loss = loss_of(self.network, self.schedule, config.diffusion, FrameWeightedLoss)
 
     def build(self) -> nn.Cell:
-        """UNet and tower from the weights that the `latents` section names, else fresh; the branch
-        fresh or as `infinet.branch`.
+        """UNet and text encoder from the weights that the `latents` section names, else fresh; the
+        branch fresh or as `infinet.branch`.
         """
         options, config = self.config.latents, self.config
         text = (
@@ -86,8 +83,8 @@ class InfinetTask(LatentTask):
             else None
         )
         encoder, spec = text_encoder(config, text)
-        tower = encoder.cell(spec)
-        network = ControlledTextUNet(ControlledUNet(config.model.spec(), self.control), tower)
+        branched = ControlledUNet(config.model.spec(), self.control)
+        network = ControlledTextUNet(branched, encoder.cell(spec))
         initialise(network, config.train.seed)
         arrays = {}
         if options.unet_weights:
@@ -102,7 +99,7 @@ class InfinetTask(LatentTask):
             }
         if text:
             arrays |= {f"text_encoder.{name}": lazy.read() for name, lazy in text.arrays.items()}
-            for parameter in tower.get_parameters():
+            for parameter in network.text_encoder.get_parameters():
                 parameter.requires_grad = False
         start_from(network, arrays)
         return network
@@ -177,7 +174,9 @@ class InfinetTask(LatentTask):
             ids = Tensor(self.tokenizer(captions))
             return lambda x, t: self.network(Tensor(x), Tensor(t), ids, *more).asnumpy()
 
-        return self.denoised(model(prompts), model([""] * len(prompts)), noise)
+        run = "between" if ends else "keys"
+        titles = [f"{run}: {prompt}" for prompt in prompts]
+        return self.denoised(model(prompts), model([""] * len(prompts)), noise, run, titles)
 
     def _known(self, level: int, sample: int) -> np.ndarray:
         draw = rng.generator(self.config.train.seed, "known", sample)

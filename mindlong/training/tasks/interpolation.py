@@ -21,8 +21,8 @@ from mindlong.checkpoints.parts import read_part
 from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames
 from mindlong.diffusion import hints
-from mindlong.diffusion.losses import DiffusionLoss
-from mindlong.diffusion.samplers import sampler
+from mindlong.diffusion.guidance import Model
+from mindlong.diffusion.losses import loss_of
 from mindlong.networks.unet.hinted import Hinted
 from mindlong.training.tasks.latent import LatentTask
 from mindlong.training.tasks.preview_files import write_preview
@@ -36,7 +36,7 @@ class InterpolationTask(LatentTask):
     """As LatentTask, with runs cut out of the clips and hints beside them.
 
     Attributes:
-        loss: cell with construct(x0, noise, t, told, ids[, fps]) -> scalar.
+        loss: cell with construct(x0, noise, t, hints, ids[, fps]) -> scalar.
     """
 
     def __init__(self, config: TrainConfig, source: Source) -> None:
@@ -46,8 +46,7 @@ class InterpolationTask(LatentTask):
         if config.latents.unet_weights:
             self._start_from(config.latents.unet_weights)
         self.hinted = Hinted(self.network)
-        d = config.diffusion
-        self.loss = DiffusionLoss(self.hinted, self.schedule, prediction=d.prediction, loss=d.loss)
+        self.loss = loss_of(self.hinted, self.schedule, config.diffusion)
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
         """Latents of runs, noise, timesteps, mask and hints, token ids (and frames per second) of
@@ -63,15 +62,15 @@ class InterpolationTask(LatentTask):
             rng.generator(seed, "hint-level", i).random() * self.options.hint_noise for i in samples
         ]
         extra = rng.normal_rows(list(samples), clips.shape[1:], seed, "hint-noise")
-        x0, told = self.told(clips, extra, level)
+        x0, beside = self.with_hints(clips, extra, level)
         noise = rng.normal_rows(list(samples), x0.shape[1:], seed, "run-noise")
-        return x0, noise, t, told, ids, *self._rates([stride for _, stride in runs])
+        return x0, noise, t, beside, ids, *self._rates([stride for _, stride in runs])
 
-    def told(
+    def with_hints(
         self, clips_BCFhw: np.ndarray, noise: np.ndarray, level: Sequence[float]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What is learnt of the runs, and mask and hints beside it; `level` of `noise` for each is
-        mixed into the hints.
+        """What is learnt of the runs (B, C, F, h, w), and mask and hints (B, 1 + C, F, h, w) to be
+        concatenated to it; `level` of `noise` for each is mixed into the hints.
         """
         frames, size, o = clips_BCFhw.shape[2], clips_BCFhw.shape[-2:], self.options
         given, run = (
@@ -85,10 +84,10 @@ class InterpolationTask(LatentTask):
             hints.fill(given, run, o.hint).spread(kept),
             hints.mask(given, run, size, o.mask),
         )
-        told = np.concatenate(
+        beside = np.concatenate(
             [np.broadcast_to(mask, (len(clips_BCFhw), *mask.shape[1:])), spread], 1
         )
-        return np.ascontiguousarray(clips_BCFhw[:, :, run]), told
+        return np.ascontiguousarray(clips_BCFhw[:, :, run]), beside
 
     def preview(self, step: int, folder: Path) -> list[Path]:
         """The first clips, their given frames kept and the others made anew, beside the clips
@@ -100,17 +99,11 @@ class InterpolationTask(LatentTask):
         clips = np.stack([self.cache.latent(row, zeros) for row in rows]) * np.float32(self.scaling)
         frames = o.run_frames(self.config)
         clips = clips[:, :, : frames * min(o.strides) : min(o.strides)]
-        x0, told = self.told(clips, np.zeros_like(clips), [0.0] * len(rows))
+        x0, beside = self.with_hints(clips, np.zeros_like(clips), [0.0] * len(rows))
         noise = np.stack([rng.normal(x0.shape[1:], options.seed, "sample", 0, row) for row in rows])
         captions = [self.cache.captions[row] for row in rows]
-        self.network.set_train(False)
-        made = sampler("ddim")(
-            self._model(told, captions),
-            noise,
-            self.schedule,
-            steps=options.sample.steps,
-            prediction=self.config.diffusion.prediction,
-        )
+        models = self._model(beside, captions), self._model(beside, [""] * len(captions))
+        made = self.denoised(*models, noise, titles=captions)
         videos = to_frames(self.decoded(np.concatenate([x0, made])))
         self.network.set_train(True)
         return write_preview(
@@ -134,9 +127,9 @@ class InterpolationTask(LatentTask):
             f"{what}, hint {o.hint}, mask {o.mask}",
         ]
 
-    def _model(self, told: np.ndarray, captions: Sequence[str]):
+    def _model(self, beside: np.ndarray, captions: Sequence[str]) -> Model:
         fps = self._rates([min(self.options.strides)] * len(captions))
-        rest = [Tensor(a) for a in (told, self.tokenizer(captions), *fps)]
+        rest = [Tensor(a) for a in (beside, self.tokenizer(captions), *fps)]
         return lambda x, t: self.hinted(Tensor(x), Tensor(t), *rest).asnumpy()
 
     def _run(self, sample: int, length: int) -> tuple[np.ndarray, int]:

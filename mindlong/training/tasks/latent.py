@@ -23,17 +23,16 @@ from mindlong.config.load import load_model
 from mindlong.config.schema import TrainConfig
 from mindlong.data.latent_cache import LatentCache
 from mindlong.data.source import Source, to_frames
-from mindlong.diffusion import schedules
 from mindlong.diffusion.guidance import Model, guided
-from mindlong.diffusion.losses import DiffusionLoss
-from mindlong.diffusion.samplers import sampler
+from mindlong.diffusion.losses import loss_of
+from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.networks import table
 from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, through
 from mindlong.networks.text_conditioned import TextConditioned
-from mindlong.training.tasks.preview_files import write_preview
+from mindlong.training.tasks.preview_files import drawn, write_preview
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
 
@@ -50,7 +49,8 @@ class LatentTask:
 
     def __init__(self, config: TrainConfig, source: Source) -> None:
         self.config, self.source = config, source
-        self.schedule = schedules.of_options(config.diffusion)
+        self.noising = self.process()
+        self.schedule = self.noising.schedule
         self.spec = config.model.spec()
         self.takes = table.get(config.model.family).denoiser.takes(self.spec)
         self.network = self.build()
@@ -58,8 +58,11 @@ class LatentTask:
         self.streams, self.vae_spec, vae_key = build_autoencoder(config)
         self.cache = self._cache(vae_key)
         self.scaling = config.latents.scaling or self.vae_spec.scaling
-        d = config.diffusion
-        self.loss = DiffusionLoss(self.network, self.schedule, prediction=d.prediction, loss=d.loss)
+        self.loss = loss_of(self.network, self.schedule, config.diffusion)
+
+    def process(self) -> Noising:
+        """The noising process, that of the section `diffusion`."""
+        return of_options(self.config.diffusion)
 
     def build(self) -> nn.Cell:
         """The network that is trained."""
@@ -139,7 +142,8 @@ class LatentTask:
                 for i in range(len(options.prompts))
             ]
         )
-        videos = to_frames(self._sample(options.prompts, noise))
+        models = self._with(options.prompts), self._with([""] * len(options.prompts))
+        videos = to_frames(self.decoded(self.denoised(*models, noise)))
         self.network.set_train(True)
         return write_preview(folder, step, videos, options.prompts, options.fps)
 
@@ -152,23 +156,28 @@ class LatentTask:
             f"{self.cache.deviation() * self.scaling:.3f} after the scaling by {self.scaling:g} (1 is right)",
         ]
 
-    def _sample(self, prompts: Sequence[str], noise: np.ndarray) -> np.ndarray:
-        """Videos (B, C, F, H, W) about -1 to 1."""
-        return self.decoded(
-            self.denoised(self._with(prompts), self._with([""] * len(prompts)), noise)
-        )
-
-    def denoised(self, model: Model, null: Model, noise: np.ndarray) -> np.ndarray:
-        """Scaled latents (B, C, F, h, w) drawn from `noise` as the preview section says."""
+    def denoised(
+        self,
+        model: Model,
+        null: Model | None,
+        noise: np.ndarray,
+        run: str = "",
+        titles: Sequence[str] = (),
+        pure_noise: bool = True,
+    ) -> np.ndarray:
+        """Scaled latents (B, C, F, h, w) drawn from `noise` as the preview section says; arguments
+        as for `mindlong.training.tasks.preview_files.drawn`.
+        """
         self.network.set_train(False)
-        s = self.config.preview.sample
-        arguments = {} if s.sampler == "ddpm" else {"steps": s.steps}
-        return sampler(s.sampler)(
-            guided(model, null, s.guidance),
+        options = self.config.preview
+        return drawn(
+            options,
+            guided(model, null, options.sample.guidance, options.sample.rescale),
             noise,
-            self.schedule,
-            prediction=self.config.diffusion.prediction,
-            **arguments,
+            self.noising,
+            titles=titles or options.prompts,
+            run=run,
+            pure_noise=pure_noise,
         )
 
     def decoded(self, z: np.ndarray) -> np.ndarray:

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.config.schema import TrainConfig
-from mindlong.data.source import Sample, Source, to_network
-from mindlong.diffusion.losses import DiffusionLoss
-from mindlong.diffusion.schedules import Schedule, cosine
+from mindlong.data.source import Sample, Source, to_frames, to_network
+from mindlong.diffusion.losses import loss_of
+from mindlong.diffusion.noising import of_options
 from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.networks import table
 from mindlong.networks.init import initialise
 from mindlong.networks.network import made
-from mindlong.pipelines.pixel.make import PixelVideo, Plan, Request
-from mindlong.training.tasks.preview_files import write_preview
+from mindlong.networks.unet3d.conditioned import FocusedUnet3D
+from mindlong.training.tasks.preview_files import drawn, write_preview
 from mindlong.utils import rng
 
 
@@ -26,76 +26,66 @@ class PixelTask:
 
     Attributes:
         network: the network whose parameters are trained.
-        loss: cell with construct(x0, noise, t, *conditions) -> scalar.
+        noising: the process of the section `diffusion`.
+        loss: cell with construct(x0, noise, t[, focus], *conditions) -> scalar.
     """
 
     def __init__(self, config: TrainConfig, source: Source) -> None:
         self.config, self.source = config, source
-        self.schedule: Schedule = cosine(config.diffusion.timesteps)
+        self.noising = of_options(config.diffusion, bound=1.0)
         entry = table.get(config.model.family)
         self.network = made(entry.denoiser.conditioned)(config.model)
         initialise(self.network, config.train.seed)
-        self.loss = DiffusionLoss(
-            self.network,
-            self.schedule,
-            prediction=config.diffusion.prediction,
-            loss=config.diffusion.loss,
-        )
+        learning = FocusedUnet3D(self.network) if config.diffusion.focus_present else self.network
+        self.loss = loss_of(learning, self.noising.schedule, config.diffusion)
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
-        """Arrays for `samples` (global numbers): video, noise, timestep, conditions. The same for
-        equal arguments.
+        """Arrays for `samples` (global numbers): video, noise, timestep(, focus), conditions. The
+        same for equal arguments.
         """
         clips = [self.source.sample(index) for index in samples]
         video = to_network(np.stack([clip.frames_FHWC for clip in clips]))
         seed = self.config.train.seed
         noise = rng.normal_rows(list(samples), video.shape[1:], seed, "noise")
-        count, shift = self.schedule.timesteps, self.config.diffusion.shift
+        count, shift = self.noising.schedule.timesteps, self.config.diffusion.shift
         t = np.array(
             [draw_timestep(rng.generator(seed, "timestep", i), count, shift) for i in samples],
             np.int32,
         )
-        return video, noise, t, *self._conditions(clips, samples)
+        return video, noise, t, *self._focus(samples), *self._conditions(clips, samples)
+
+    def _focus(self, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
+        """bool (B,): whose frames see only themselves; nothing where that is never so."""
+        share = self.config.diffusion.focus_present
+        return (self._chosen("focus-present", share, samples),) if share else ()
 
     def _conditions(
         self, clips: Sequence[Sample], samples: Sequence[int]
     ) -> tuple[np.ndarray, ...]:
-        seed, share = self.config.train.seed, self.config.diffusion.cond_drop
-        dropped = np.array([rng.generator(seed, "cond-drop", i).random() < share for i in samples])
+        dropped = self._chosen("cond-drop", self.config.diffusion.cond_drop, samples)
         if self.config.model.text.encoder == "embedding":
             return self.network.embedding_conditions([clip.embedding for clip in clips], dropped)
         return self.network.conditions([clip.caption for clip in clips], dropped)
+
+    def _chosen(self, stream: str, share: float, samples: Sequence[int]) -> np.ndarray:
+        seed = self.config.train.seed
+        return np.array([rng.generator(seed, stream, i).random() < share for i in samples])
 
     def preview(self, step: int, folder: Path) -> list[Path]:
         """Draw the preview prompts from their fixed noise; returns the GIF and the contact
         sheet.
         """
-        options = self.config.preview
+        options, data = self.config.preview, self.config.data
         if not options.prompts:
             return []
-        plan = sampling_plan(self.config, options.sample)
-        requests = [Request(prompt, options.seed, i) for i, prompt in enumerate(options.prompts)]
-        videos = PixelVideo(self.network, self.schedule).run(requests, plan)
-        self.network.set_train(True)
+        shape = (self.config.model.channels, data.frames, *data.size)
+        noise = rng.normal_rows(list(range(len(options.prompts))), shape, options.seed, "sample", 0)
+        self.network.set_train(False)
+        s = options.sample
+        model = self.network.denoiser(options.prompts, s.guidance, s.rescale)
+        videos = to_frames(drawn(options, model, noise, self.noising, titles=options.prompts))
         return write_preview(folder, step, videos, options.prompts, options.fps)
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
         return [self.source.describe()]
-
-
-def sampling_plan(config: TrainConfig, sample: object) -> Plan:
-    """How the videos of a trained configuration are drawn."""
-    data = config.data
-    return Plan(
-        (config.model.channels, data.frames, *data.size),
-        sample.sampler,
-        sample.steps,
-        sample.eta,
-        sample.guidance,
-        sample.dynamic_threshold,
-        config.diffusion.prediction,
-        sample.flavour,
-        sample.spacing,
-        sample.rescale,
-    )

@@ -1,5 +1,5 @@
-"""The two files of a preview: the videos side by side as a GIF, and their frames as a contact
-sheet.
+"""Previews of every training: how they are sampled, and their two files, the videos side by side as
+a GIF and their frames as a contact sheet.
 """
 
 from __future__ import annotations
@@ -9,8 +9,46 @@ from pathlib import Path
 
 import numpy as np
 
+from mindlong.config.schema import PreviewOptions
+from mindlong.diffusion.finite import Row
+from mindlong.diffusion.guidance import Model
+from mindlong.diffusion.noising import Noising
+from mindlong.diffusion.sample import sample
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.media.write import write_video
+from mindlong.utils import rng
+
+
+def drawn(
+    options: PreviewOptions,
+    model: Model,
+    x_T: np.ndarray,
+    noising: Noising,
+    *,
+    titles: Sequence[str],
+    run: str = "",
+    pure_noise: bool = True,
+) -> np.ndarray:
+    """A sample (B, ...) from `x_T` as the section `preview` says; its noise follows from the
+    section's seed, the same at every step of the training.
+
+    Args:
+        model: the network under guidance.
+        titles: of the rows.
+        run: tells the runs of one preview apart, whose noise differs.
+        pure_noise: as for `mindlong.diffusion.sample.sample`.
+    """
+    numbers = list(range(len(x_T)))
+    stream = ("sample-step", run) if run else ("sample-step",)
+    return sample(
+        options.sample,
+        model,
+        x_T,
+        noising,
+        noise=lambda step: rng.normal_rows(numbers, x_T.shape[1:], options.seed, *stream, step),
+        rows=[Row(f"preview {title!r}") for title in titles],
+        pure_noise=pure_noise,
+    )
 
 
 def write_preview(

@@ -6,7 +6,6 @@ Tune-A-Video, arXiv 2212.11565; the released code's choices with `tune.compat=tu
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -21,11 +20,12 @@ from mindlong.checkpoints.load import arrays_of
 from mindlong.config.schema import TrainConfig
 from mindlong.config.tune_options import TuneOptions
 from mindlong.data.one_shot import OneShot
-from mindlong.diffusion import schedules
-from mindlong.diffusion.guidance import Model, guided
+from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.inversion import invert_ddim
-from mindlong.diffusion.samplers import FLAVOURS, sampler
-from mindlong.diffusion.scheduler_config import Noising, read
+from mindlong.diffusion.noising import Noising, of_options
+from mindlong.diffusion.sample import flavour_of
+from mindlong.diffusion.samplers import FLAVOURS
+from mindlong.diffusion.scheduler_config import read_file
 from mindlong.training.task import matches
 from mindlong.training.tasks.latent import LatentTask, build_network
 from mindlong.utils import rng
@@ -46,12 +46,8 @@ class TuneTask(LatentTask):
 
     def __init__(self, config: TrainConfig) -> None:
         self.options, data = config.tune, config.data
-        own = Noising(
-            schedules.of_options(config.diffusion),
-            config.diffusion.prediction,
-            FLAVOURS["diffusers"],
-        )
-        self.noising = check_noising(config, own)  # before large files are read
+        own = replace(of_options(config.diffusion), flavour=FLAVOURS["diffusers"])
+        self._process = check_noising(config, own)  # before large files are read
         clips = OneShot(
             self.options.pairs(),
             data.frames,
@@ -70,6 +66,10 @@ class TuneTask(LatentTask):
         self.base = changed.fingerprint(
             arrays, set(arrays) - {n.removeprefix(changed.PREFIX) for n in self._changed()}
         )
+
+    def process(self) -> Noising:
+        """That of the section `diffusion`, with the file's timesteps."""
+        return self._process
 
     def build(self) -> nn.Cell:
         """The image model's UNet with temporal attention, only the chosen parameters set to
@@ -93,22 +93,16 @@ class TuneTask(LatentTask):
         kept = {p.name: p.asnumpy() for p in self.network.get_parameters() if p.name in chosen}
         return {changed.FILE: {**kept, changed.BASE: self.base}}
 
-    def denoised(self, model: Model, null: Model, noise: np.ndarray) -> np.ndarray:
+    def denoised(
+        self, model: Model, null: Model | None, noise: np.ndarray, *more: Any, **named: Any
+    ) -> np.ndarray:
         """Scaled latents drawn for the previews: from the inverted noise of the first clip, or from
         `noise`.
         """
         self.network.set_train(False)
-        s = self.config.preview.sample
-        x_T = self._inverted(len(noise)) if self.options.inverted else noise
-        extra = {} if s.sampler == "ddpm" else {"steps": s.steps}
-        extra |= {"flavour": self.noising.flavour} if s.sampler == "ddim" else {}
-        return sampler(s.sampler)(
-            guided(model, null, s.guidance),
-            x_T,
-            self.schedule,
-            prediction=self.config.diffusion.prediction,
-            **extra,
-        )
+        if self.options.inverted:
+            noise, named = self._inverted(len(noise)), {**named, "pure_noise": False}
+        return super().denoised(model, null, noise, *more, **named)
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
@@ -138,7 +132,7 @@ class TuneTask(LatentTask):
             self.schedule,
             self.options.inversion_steps,
             prediction=self.config.diffusion.prediction,
-            flavour=self.noising.flavour,
+            flavour=flavour_of(self.config.preview.sample, self.noising),
             compat=bool(self.options.compat),
         )
         return path[-1].repeat(count, 0)
@@ -185,7 +179,7 @@ def check_noising(config: TrainConfig, own: Noising) -> Noising:
     )
     if file is None:
         return own
-    found = read(json.loads(file.read_text(encoding="utf-8")), str(file))
+    found = read_file(file)
     if found.prediction != own.prediction:
         raise ConfigError(
             f"diffusion.prediction is {own.prediction}, but {file} says that the network predicts "
@@ -197,7 +191,7 @@ def check_noising(config: TrainConfig, own: Noising) -> Noising:
             f"the diffusion section describes another noising process than {file}: timesteps, schedule, beta_start "
             "and beta_end must agree with it"
         )
-    return found
+    return replace(found.for_inversion(), schedule=own.schedule)
 
 
 def warn_overlong(tokenizer: Any, prompt: str) -> None:

@@ -1,0 +1,175 @@
+"""The one call of a sampler: every pipeline, every preview of a training and every way back of an
+inversion goes through `sample`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from mindlong.diffusion.finite import Row
+from mindlong.diffusion.guidance import Model
+from mindlong.diffusion.noising import Noising
+from mindlong.diffusion.samplers import SAMPLERS, DdimFlavour, Sampler, ddim, sampler
+from mindlong.diffusion.samplers.loop import Callback, Held, Noise, Rule
+from mindlong.diffusion.thresholding import Clip, dynamic_threshold
+from mindlong.utils.errors import ConfigError
+from mindlong.utils.log import once
+
+OPTIONAL = ("eta", "flavour", "spacing")  # keys that not every sampler reads
+
+
+class Sampling(Protocol):
+    """The fields of a configuration's section `sample` that are read here."""
+
+    sampler: str
+    steps: int
+    eta: float
+    flavour: str
+    spacing: str
+    dynamic_threshold: float
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The same without a configuration."""
+
+    sampler: str = "ddim"
+    steps: int = 50
+    eta: float = 0.0
+    flavour: str = ""
+    spacing: str = ""
+    dynamic_threshold: float = 0.0
+
+
+def sample(
+    options: Sampling,
+    model: Model,
+    x_T: np.ndarray,
+    noising: Noising,
+    *,
+    noise: Noise | None,
+    callback: Callback | None = None,
+    held: Held | None = None,
+    rows: Sequence[Row] = (),
+    pure_noise: bool = True,
+) -> np.ndarray:
+    """A sample (B, ...) float32 as `options` and the weights' noising process say.
+
+    Args:
+        options: the section `sample` of a configuration.
+        model: (x, t) -> prediction; guidance is inside.
+        x_T: (B, ...) float32 standard normal, or what lies at the last level of `noising`.
+        noising: what the network was trained on.
+        noise: step index -> fresh noise that broadcasts to x; None for a deterministic sampler
+            only.
+        callback: callback(step, total, x0) -> stop?, after each prediction.
+        held: frames that are known.
+        rows: what the rows of the batch are, for sentences.
+        pure_noise: `x_T` is nothing but noise; false where it lies at the first level already (an
+            inverted or a noised sample).
+
+    Raises:
+        ConfigError: options that do not fit the sampler or the network.
+        InputFileError: a scheduler_config.json that asks for what the sampler has not.
+        NotFiniteError: a prediction or a sample is not finite.
+    """
+    chosen = sampler_of(options, noising)
+    if noise is None and (chosen.needs_noise or options.eta):
+        raise ConfigError(f"{chosen.name} adds noise at every step, and no noise was given.")
+    return chosen(
+        model,
+        x_T,
+        noising.schedule,
+        noise=noise,
+        callback=callback,
+        prediction=noising.prediction,
+        clip=_clip(options, noising, chosen),
+        held=held,
+        rows=rows,
+        pure_noise=pure_noise,
+        **_arguments(options, noising, chosen),
+    )
+
+
+def rule_of(options: Sampling, noising: Noising) -> Rule:
+    """The timesteps and levels that `sample` will visit."""
+    chosen = sampler_of(options, noising)
+    _clip(options, noising, chosen)
+    return chosen.rule(noising.schedule, **_arguments(options, noising, chosen))
+
+
+def count_steps(options: Sampling, noising: Noising) -> int:
+    """How often `sample` will ask the model. Raises as it does."""
+    return len(rule_of(options, noising).times)
+
+
+def sampler_of(options: Sampling, noising: Noising) -> Sampler:
+    """The sampler that `options` names, else the one that the weights' scheduler_config.json
+    chooses, else ddim.
+    """
+    file = noising.file
+    if options.sampler:
+        return sampler(options.sampler)
+    if not noising.sampler:
+        raise ConfigError(
+            f"{file.where if file else 'the noising process'} is of the class {file.name if file else ''}, for networks "
+            "distilled to a few steps, and there is no sampler of its kind; name another with sample.sampler"
+        )
+    if file and noising.sampler != "ddim":
+        once(f"sampling by {noising.sampler}, as the class {file.name} in {file.where} says")
+    return sampler(noising.sampler)
+
+
+def flavour_of(options: Sampling, noising: Noising) -> DdimFlavour:
+    """The DDIM that `options` name, else the weights' own; with the spacing of `options`. An
+    inversion takes it too, so that the way back visits the same levels.
+    """
+    made = ddim.flavour_of(options.flavour or noising.flavour)
+    return replace(made, spacing=options.spacing) if options.spacing else made
+
+
+def readers(key: str) -> list[str]:
+    """The samplers that read a key of the section `sample`."""
+    return [name for name, each in SAMPLERS.items() if key in each.keys]
+
+
+def _arguments(options: Sampling, noising: Noising, chosen: Sampler) -> dict[str, Any]:
+    """What the sampler's rule gets: the file's word, over which goes that of the options."""
+    if not options.sampler:
+        _refuse_unread(options, noising, chosen)
+    own = {} if noising.file is None else noising.file.settings(chosen)
+    if "flavour" in chosen.keys:
+        own |= {"flavour": flavour_of(options, noising), "eta": options.eta}
+    elif options.spacing:
+        own["spacing"] = options.spacing
+    if chosen.own_steps and options.sampler:  # named by the user: every timestep
+        return {key: value for key, value in own.items() if key not in ("spacing", "offset")}
+    return own | {"steps": options.steps}
+
+
+def _refuse_unread(options: Sampling, noising: Noising, chosen: Sampler) -> None:
+    """A key that the sampler chosen by a file does not read; with a sampler that is named the
+    configuration has refused it already.
+    """
+    for key in OPTIONAL:
+        if getattr(options, key) and key not in chosen.keys:
+            where = noising.file.where if noising.file else "the noising process"
+            raise ConfigError(
+                f"sample.{key} is {getattr(options, key)!r}, but sampling is by {chosen.name}, as {where} says, which does "
+                f"not read it; it is for sample.sampler={'|'.join(readers(key))}"
+            )
+
+
+def _clip(options: Sampling, noising: Noising, chosen: Sampler) -> Clip | None:
+    if not options.dynamic_threshold:
+        return noising.clip(chosen)
+    if noising.bound is None:
+        raise ConfigError(
+            f"sample.dynamic_threshold is {options.dynamic_threshold:g}; it is for networks of pixels, latents have no "
+            "range to be kept in"
+        )
+    return dynamic_threshold(options.dynamic_threshold)

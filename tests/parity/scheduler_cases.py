@@ -1,0 +1,182 @@
+"""Configurations of diffusers' schedulers that a scheduler_config.json can hold, one line each.
+
+A case: the file's table, the class of diffusers that samples (`Class.from_config(table)`), our word
+for `sample.sampler` ("" leaves it to the file), steps and eta. tools/golden/schedulers.py makes the
+arrays, test_scheduler_files.py compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+SHAPE, LONGEST = (2, 2, 2, 3, 3), 61
+SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+LEADING = {"timestep_spacing": "leading", "steps_offset": 1}
+TRAILING = {"timestep_spacing": "trailing"}
+LINSPACE = {"timestep_spacing": "linspace"}
+SPACED = {"leading": LEADING, "trailing": TRAILING, "linspace": LINSPACE}
+V = {"prediction_type": "v_prediction"}
+X0 = {"prediction_type": "sample"}
+ZERO = {**TRAILING, **V, "rescale_betas_zero_snr": True}
+COSINE = {"beta_schedule": "squaredcos_cap_v2"}
+SD14 = {**SD, "num_train_timesteps": 1000, "set_alpha_to_one": False, "skip_prk_steps": True}
+UNIPC = {"solver_order": 2, "solver_type": "bh2", "predict_x0": True, "lower_order_final": True}
+NOISY = ("EulerAncestralDiscrete", "DDPM")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table."""
+
+    name: str
+    kind: str
+    table: dict[str, Any] = field(default_factory=dict)
+    steps: int = 10
+    eta: float = 0.0
+    sampler: str = ""
+    by: str = ""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The content of scheduler_config.json."""
+        return {"_class_name": f"{self.kind}Scheduler", **SD, **self.table}
+
+    @property
+    def original(self) -> str:
+        """The class of diffusers that samples."""
+        return f"{self.by or self.kind}Scheduler"
+
+
+def toy(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """A stand-in for a network."""
+    t = np.asarray(t, np.float32).reshape(-1, *[1] * (x.ndim - 1))
+    return (0.6 * np.tanh(x) + 0.2 * np.sin(t / 150.0)).astype(np.float32)
+
+
+def cases() -> list[Case]:
+    """All, each name once."""
+    made = [*_spacings(), *_ddim(), *_ddpm(), *_euler(), *_dpm(), *_other_files()]
+    assert len({case.name for case in made}) == len(made)
+    return made
+
+
+def _spacings() -> Iterator[Case]:
+    """Every class with every spacing and prediction, and with no signal at the end."""
+    for word, kind, extra in (
+        ("ddim", "DDIM", {"clip_sample": False}),
+        ("ddpm", "DDPM", {"clip_sample": False}),
+        ("euler", "EulerDiscrete", {}),
+        ("ancestral", "EulerAncestralDiscrete", {}),
+        ("dpm", "DPMSolverMultistep", {}),
+        ("sde", "DPMSolverMultistep", {"algorithm_type": "sde-dpmsolver++"}),
+    ):
+        for spacing, keys in SPACED.items():
+            yield Case(f"{word}_{spacing}", kind, {**extra, **keys})
+            yield Case(f"{word}_{spacing}_v", kind, {**extra, **keys, **V}, 7)
+        yield Case(f"{word}_zero_snr_v", kind, {**extra, **ZERO}, 16)
+        yield Case(f"{word}_defaults", kind, extra, 10)
+        if word not in ("ancestral", "ddpm"):
+            yield Case(f"{word}_x0", kind, {**extra, **TRAILING, **X0})
+
+
+def _ddim() -> Iterator[Case]:
+    plain = {"clip_sample": False}
+    yield Case("ddim_first_eta", "DDIM", {**plain, **LEADING, "set_alpha_to_one": False}, 7, 0.5)
+    yield Case("ddim_rounding", "DDIM", {**plain, **TRAILING}, 48)
+    yield Case("ddim_clip", "DDIM", {**TRAILING, "clip_sample": True, "clip_sample_range": 0.7})
+    yield Case("ddim_threshold", "DDIM", {**plain, **TRAILING, **_threshold(1.5)})
+    yield Case("ddim_cosine", "DDIM", {**plain, **TRAILING, **COSINE})
+    yield Case("ddim_cosine_v", "DDIM", {**plain, **TRAILING, **COSINE, **V})
+    yield Case("ddim_linear", "DDIM", {**plain, **LEADING, "beta_schedule": "linear"})
+    yield Case("ddim_betas", "DDIM", {**plain, **TRAILING, "trained_betas": _betas()})
+    yield Case("ddim_short", "DDIM", {**plain, **LEADING, "num_train_timesteps": 50})
+    yield Case("cogvideox", "CogVideoXDDIM", {**ZERO, "snr_shift_scale": 3.0, "clip_sample": False})
+    yield Case("cogvideox_2", "CogVideoXDDIM", {**TRAILING, **V, "snr_shift_scale": 1.5})
+    yield Case("cogvideox_unsaid", "CogVideoXDDIM", {**TRAILING, **V})
+
+
+def _ddpm() -> Iterator[Case]:
+    plain = {"clip_sample": False, **TRAILING}
+    yield Case("ddpm_log", "DDPM", {**plain, "variance_type": "fixed_small_log"})
+    large = {"clip_sample": False, "timestep_spacing": "leading", "variance_type": "fixed_large"}
+    yield Case("ddpm_large", "DDPM", large)
+    yield Case("ddpm_clip_v", "DDPM", {**TRAILING, **V, "clip_sample": True})
+    yield Case("ddpm_threshold", "DDPM", {**plain, **_threshold(1.2)})
+    yield Case("ddpm_sigmoid", "DDPM", {**plain, "beta_schedule": "sigmoid"})
+    yield Case("ddpm_laplace", "DDPM", {**plain, **V, "beta_schedule": "laplace"})
+
+
+def _euler() -> Iterator[Case]:
+    for name in ("karras", "exponential", "beta"):
+        for spacing, keys in SPACED.items():
+            table = {**keys, f"use_{name}_sigmas": True}
+            yield Case(f"euler_{name}_{spacing}", "EulerDiscrete", table)
+    ends = {"use_karras_sigmas": True, "sigma_min": 0.1, "sigma_max": 9.0}
+    yield Case("euler_karras_ends", "EulerDiscrete", ends)
+    yield Case("euler_karras_cosine", "EulerDiscrete", {**COSINE, **V, "use_karras_sigmas": True})
+    yield Case("euler_zero_snr_eps", "EulerDiscrete", {**TRAILING, "rescale_betas_zero_snr": True})
+    yield Case("euler_zero_snr_linspace", "EulerDiscrete", {**ZERO, **LINSPACE}, 7)
+    yield Case("euler_sigma_min", "EulerDiscrete", {**TRAILING, "final_sigmas_type": "sigma_min"})
+    yield Case("euler_log_linear", "EulerDiscrete", {"interpolation_type": "log_linear"})
+    yield Case("euler_cosine_v", "EulerDiscrete", {**TRAILING, **COSINE, **V})
+    yield Case("euler_rounding", "EulerDiscrete", {**TRAILING}, 48)
+
+
+def _dpm() -> Iterator[Case]:
+    kind, sde = "DPMSolverMultistep", {"algorithm_type": "sde-dpmsolver++"}
+    for spread in ("karras_sigmas", "exponential_sigmas", "beta_sigmas", "lu_lambdas"):
+        yield Case(f"dpm_{spread}", kind, {f"use_{spread}": True})
+    yield Case("dpm_karras_leading", kind, {**LEADING, "use_karras_sigmas": True}, 20)
+    yield Case("dpm_karras_cosine", kind, {**COSINE, **V, "use_karras_sigmas": True})
+    yield Case("sde_karras", kind, {**sde, "use_karras_sigmas": True})
+    for steps in (1, 2, 3, 7, 20):
+        yield Case(f"dpm_order3_{steps}", kind, {"solver_order": 3}, steps)
+        yield Case(f"sde_order3_{steps}", kind, {**sde, "solver_order": 3}, steps)
+    yield Case("dpm_order1", kind, {"solver_order": 1})
+    yield Case("dpm_heun", kind, {"solver_type": "heun"})
+    yield Case("sde_heun", kind, {**sde, "solver_type": "heun"})
+    end = {"final_sigmas_type": "sigma_min"}
+    yield Case("dpm_sigma_min", kind, end)
+    yield Case("dpm_sigma_min_20", kind, {**end, "solver_order": 3}, 20)
+    yield Case("dpm_sigma_min_euler", kind, {**end, "euler_at_final": True}, 20)
+    yield Case("dpm_sigma_min_full", kind, {**end, "lower_order_final": False})
+    yield Case("dpm_full_order3", kind, {"solver_order": 3, "lower_order_final": False})
+    yield Case("dpm_clipped", kind, {**COSINE, **V, "lambda_min_clipped": -5.1})
+    yield Case("dpm_clipped_trailing", kind, {**COSINE, **TRAILING, "lambda_min_clipped": -3.0})
+    yield Case("dpm_threshold", kind, {**TRAILING, **_threshold(1.4)})
+    yield Case("dpm_zero_snr_eps", kind, {**TRAILING, "rescale_betas_zero_snr": True})
+    yield Case("dpm_deis", kind, {**end, "algorithm_type": "deis", "solver_type": "logrho"})
+
+
+def _other_files() -> Iterator[Case]:
+    """A file of one class, sampled by another: the file's words, the other class's defaults."""
+    by = {
+        "ddim": ("DDIM", {"clip_sample": False}),
+        "euler": ("EulerDiscrete", {}),
+        "euler_ancestral": ("EulerAncestralDiscrete", {}),
+        "dpm_solver": ("DPMSolverMultistep", {}),
+    }
+    files = {
+        "sd14": ("PNDM", {**SD14, "steps_offset": 1}),
+        "zero": ("DDIM", {**ZERO, "clip_sample": False}),
+        "unipc": ("UniPCMultistep", {**LINSPACE, **UNIPC}),
+        "karras": ("DPMSolverMultistep", {**LEADING, "use_karras_sigmas": True}),
+        "fresh": ("EulerDiscrete", {**LINSPACE}),
+    }
+    for word, (kind, table) in files.items():
+        for name, (original, extra) in by.items():
+            yield Case(f"{word}_by_{name}", kind, {**table, **extra}, 10, 0.0, name, original)
+    yield Case("sd14_unnamed", "PNDM", {**SD14, **LEADING, "clip_sample": False}, 20, by="DDIM")
+    yield Case("unipc_unnamed", "UniPCMultistep", {**LINSPACE, "clip_sample": False}, by="DDIM")
+
+
+def _threshold(largest: float) -> dict[str, Any]:
+    return {"thresholding": True, "dynamic_thresholding_ratio": 0.8, "sample_max_value": largest}
+
+
+def _betas() -> list[float]:
+    return [round(0.0005 + 0.00002 * i, 7) for i in range(1000)]
