@@ -2,14 +2,18 @@
 that are not finite.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from mindlong.config.load import load
 from mindlong.config.sample import SampleOptions
+from mindlong.config.schema import TrainConfig
 from mindlong.diffusion.finite import NotFiniteError, Row, check_finite, frames_text
 from mindlong.diffusion.inversion import invert_ddim
-from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.sample import Plain, count_steps, misfits, rule_of, sample
+from mindlong.diffusion.noising import Noising, SchedulerFile
+from mindlong.diffusion.sample import Plain, count_steps, rule_of, sample
 from mindlong.diffusion.samplers import SAMPLERS, sampler
 from mindlong.diffusion.schedules import cosine, scaled_linear, zero_terminal_snr
 from mindlong.utils.errors import ConfigError
@@ -52,20 +56,36 @@ def test_noise_is_asked_for_before_the_network_is(name):
         assert sample(options, calm, X, SD, noise=None).shape == X.shape
 
 
+KEYS = {"eta": 0.5, "flavour": "diffusers", "spacing": "quadratic", "steps": 7}
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("key, value", [("eta", 0.5), ("flavour", "diffusers")])
-def test_a_key_that_the_sampler_does_not_read_is_refused_by_name(name, key, value):
-    options = SampleOptions(sampler=name, **{key: value})
-    read = key in sampler(name).keys
-    assert read == (name == "ddim") == (misfits(options, sampler(name)) == [])
-    assert list(options.problems()) == misfits(options, sampler(name))
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_acts_or_is_refused_where_the_sampler_is_named(name, key):
+    """Refused by the configuration, which knows where it was set."""
+    read = name != "ddpm" and (key == "steps" or key in sampler(name).keys)
+    words = [f"preview.sample.sampler={name}", f"preview.sample.{key}={KEYS[key]}"]
+    model = ["model.family=vdm", "preview.prompts=['']"]
     if not read:
-        words = f"sample.{key} is .*which {name} does not read; it is for ddim"
-        with pytest.raises(ConfigError, match=words):
-            count_steps(options, SD)
+        with pytest.raises(ConfigError, match=f"preview.sample.{key} is not read where"):
+            load(None, [*words, *model], TrainConfig)
+        return
+    options = load(None, [*words, *model], TrainConfig).values.preview.sample
+    usual = Plain(name)
+    acted = rule_of(options, SD).times != rule_of(usual, SD).times
+    assert acted or key == "eta"
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_key_that_the_files_sampler_does_not_read_is_refused_by_name():
+    file = SchedulerFile({"_class_name": "EulerDiscreteScheduler"}, "the/file.json")
+    found = dataclasses.replace(SD, sampler="euler", file=file)
+    with pytest.raises(
+        ConfigError, match="sample.eta is 0.5, but sampling is by euler, as the/file"
+    ):
+        count_steps(SampleOptions(eta=0.5), found)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "ddpm"])
 def test_spacing_acts_with_every_sampler(name):
     times = [rule_of(Plain(name, 10, spacing=s), SD).times for s in ("trailing", "leading")]
     assert times[0] != times[1] and len(times[0]) == 10
@@ -123,7 +143,7 @@ def test_a_prediction_that_is_not_finite_is_named_with_step_timestep_and_frames(
     with pytest.raises(NotFiniteError) as caught:
         sample(options, model, X, found, noise=noise, rows=rows)
     assert len(visited) == 3
-    where = f"step 3 of 5 (timestep {visited[2]:g}), in video-001, frames 102-103, 106 ("
+    where = f"step 3 of {1000 if name == 'ddpm' else 5} (timestep {visited[2]:g}), in video-001, frames 102-103, 106 ("
     assert where in str(caught.value)
 
 

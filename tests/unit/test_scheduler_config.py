@@ -105,7 +105,9 @@ def test_ddpm_takes_every_timestep_where_it_is_named_and_steps_where_the_file_ch
     found = noising("DDPMScheduler", timestep_spacing="leading", steps_offset=1)
     assert count_steps(Plain("ddpm", steps=20), found) == 1000
     assert count_steps(Plain("", steps=20), found) == 20
-    assert count_steps(Plain("ddpm", steps=20, spacing="trailing"), found) == 20
+    assert count_steps(Plain("", steps=20, spacing="trailing"), found) == 20
+    assert rule_of(Plain("", 20), found).times[-1] == 1
+    assert rule_of(Plain("", 20, spacing="trailing"), found).times[0] == 999
     assert count_steps(Plain("ddpm", steps=20), Noising(found.schedule)) == 1000
 
 

@@ -49,7 +49,7 @@ class Sampler:
         from_file: what the keys of a scheduler_config.json say, as arguments of `rule`.
         keys: the keys of the section `sample` that it reads, beside sampler and steps.
         needs_noise: it adds noise at every step.
-        own_steps: where it is named by the user it visits every timestep, whatever steps and spacing
+        own_steps: where the user names it, it visits every timestep, whatever steps and spacing
             say; where a scheduler_config.json chose it, it takes them.
         file_clips: the keys of a scheduler_config.json by which its class of diffusers keeps clean
             samples in their range.
