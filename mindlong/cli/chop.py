@@ -13,13 +13,11 @@ from mindlong.data.chop import (
     ChopOptions,
     Piece,
     Survey,
-    outputs,
     plan,
-    refuse_existing,
-    stem_of,
     survey,
     write_pieces,
 )
+from mindlong.data.chop_names import outputs, refuse_existing, stem_of
 from mindlong.data.chop_nodes import Film, index_of, refuse_foreign, write_index
 from mindlong.data.chop_tree import plan_tree, root_of, write_tree
 from mindlong.media.colours import parse_colour
@@ -82,7 +80,7 @@ def _clips(args: argparse.Namespace, options: ChopOptions) -> int:
         )
     caption = bool(args.caption)
     refuse_existing(
-        args.out, [o for w in work for o in outputs(w.name, w.pieces, options, caption)]
+        args.out, [o for w in work for o in outputs(w.name, len(w.pieces), options.kind, caption)]
     )
     if args.dry_run:
         print(f"dry run: nothing is written to {shown(args.out)}")

@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +17,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mindlong.data.chop_names import caption_name, names, outputs, refuse_existing, stem_of
 from mindlong.data.transforms import covering_size, resize
 from mindlong.media.colours import Colour
 from mindlong.media.read import VideoReader, open_reader
+from mindlong.media.timing import FASTEST, SLOWEST
 from mindlong.media.write import open_writer, safe_name
 from mindlong.utils.atomic import write_text
-from mindlong.utils.errors import ConfigError, InputFileError, UserError
+from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.shown import shown
 
 MOST_OPEN = 16  # overlapping clips are encoded side by side, each by a process of its own
@@ -169,43 +169,13 @@ def _kept_piece(start: int, end: int, first: int, options: ChopOptions) -> bool:
     return bool(options.least) and end - start >= options.least and not overlapping
 
 
-def stem_of(path: Path) -> str:
-    """What a video is called: a file's name without suffix, a folder's whole name."""
-    return path.resolve().name if path.is_dir() else path.stem
-
-
-def names(name: str, pieces: Sequence[Piece], options: ChopOptions) -> list[str]:
-    """File (or, for `frames`, folder) names of the pieces of a video whose clips are to be called
-    `name`.
-    """
-    suffix = "" if options.kind == "frames" else f".{options.kind}"
-    return [f"{name}_{i:05d}{suffix}" for i in range(len(pieces))]
-
-
-def outputs(name: str, pieces: Sequence[Piece], options: ChopOptions, captioned: bool) -> list[str]:
-    """Everything that `write_pieces` writes: clips, their captions, the table."""
-    clips = names(name, pieces, options)
-    captions = [caption_name(clip) for clip in clips] if captioned else []
-    return [*clips, *captions, f"{name}_clips.csv"]
-
-
-def caption_name(clip: str) -> str:
-    """The name of the file with the caption of a clip."""
-    return Path(clip).stem + ".txt"
-
-
-def refuse_existing(folder: Path, wanted: Sequence[str]) -> None:
-    """Raise UserError if one of the files to be written is there already, or is named twice."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{shown(folder)} is no folder; give another --out")
-    for name in wanted:
-        if os.path.lexists(folder / name):
-            raise UserError(
-                f"{shown(folder / name)} exists, and nothing is overwritten; give another --out or remove it"
-            )
-    twice = [name for name, count in Counter(w.casefold() for w in wanted).items() if count > 1]
-    if twice:
-        raise ConfigError(f"two files would be called {twice[0]!r}; chop into different folders")
+def rate_of(piece: Piece, found: Survey) -> float:
+    """Frames a second of a piece: of an uneven video its own mean, so that it keeps its length."""
+    count = piece.end - piece.first
+    if not found.times or count < 2:
+        return found.fps
+    times = found.times[piece.first : piece.end + 1]
+    return float(np.clip((len(times) - 1) / (times[-1] - times[0]), SLOWEST, FASTEST))
 
 
 def write_pieces(
@@ -227,8 +197,8 @@ def write_pieces(
     Raises UserError if a file exists, InputFileError if the video changed since the survey.
     """
     name = name or safe_name(stem_of(path))
-    targets = [folder / clip for clip in names(name, pieces, options)]
-    refuse_existing(folder, outputs(name, pieces, options, bool(caption)))
+    targets = [folder / clip for clip in names(name, len(pieces), options.kind)]
+    refuse_existing(folder, outputs(name, len(pieces), options.kind, bool(caption)))
     folder.mkdir(parents=True, exist_ok=True)
     begin = {p.first: [] for p in pieces}
     for piece, target in zip(pieces, targets, strict=True):
@@ -258,7 +228,9 @@ def _stream(
         for number, (_, frame) in enumerate(_kept(reader, options.fps, notice)):
             for piece, target in begin.get(number, ()):
                 mine = stack.enter_context(contextlib.ExitStack())
-                running.append((piece, mine, mine.enter_context(open_writer(target, found.fps))))
+                running.append(
+                    (piece, mine, mine.enter_context(open_writer(target, rate_of(piece, found))))
+                )
             if running:
                 frame = resize(frame, found.size)
             for _, _, writer in running:

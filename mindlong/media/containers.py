@@ -55,7 +55,7 @@ def _started(
             return again
     if first is None:
         code = decoding.ending()
-        check_side(path, decoding.log.size() or (1, 1), limits)
+        check_side(path, decoding.log.stated_size() or (1, 1), limits)
         raise InputFileError(f"{shown(path)} {_failure(code, decoding.log)}")
     return decoding, frames, first
 
@@ -99,7 +99,7 @@ def _oddities(log: Log, shape: tuple[int, ...]) -> list[str]:
     said = []
     if log.turned is not None:
         said.append(f"it is {_turn(log.turned % 360)}, as the file says")
-    size, (wide, high) = log.sizes[0] if log.sizes else shape[:2], log.shape
+    size, (wide, high) = log.size or shape[:2], log.shape
     if size != tuple(shape[:2]):
         said.append(
             f"its pixels are {wide}:{high}, not square; {size[0]}x{size[1]} is scaled to "

@@ -55,7 +55,7 @@ class Decoding:
             *("-max_pixels", str(limits.side**2), "-threads", "1"),
             *(("-c:v", decoder) if decoder else ()),
             *ffmpeg.source(path),
-            *("-map", "0:V:0", "-vf", FILTER, "-fps_mode", "passthrough", "-noautoscale"),
+            *("-map", "0:V:0", "-vf", FILTER, "-fps_mode", "passthrough"),
             *("-c:v", "pam", "-f", "image2pipe", "pipe:1"),
         ]
         self._process = subprocess.Popen(
@@ -82,7 +82,8 @@ class Decoding:
         """Each frame, uint8 (H, W, 3), or (H, W, 4) where the file has an alpha channel.
 
         Raises:
-            InputFileError: a frame larger than the limits, or none within `limits.stall` seconds.
+            InputFileError: a frame larger than the limits or of another size than the first, or
+                none within `limits.stall` seconds.
         """
         count = 0
         while (size := self._head()) is not None:
@@ -93,7 +94,20 @@ class Decoding:
                 return
             count += 1
             self._await_time(count)
+            self._check_form(count)
             yield np.frombuffer(data, np.uint8).reshape(height, width, depth)
+
+    def _check_form(self, count: int) -> None:
+        """Raise InputFileError where the frame just read is of another size or shape than the
+        first: ffmpeg has cut or stretched it.
+        """
+        changed, size = self.log.changed, self.log.size
+        if changed and changed[0] < count:
+            what = "the shape of its pixels" if changed[1] == size else "its size"
+            raise InputFileError(
+                f"{shown(self.path)} changes {what} from {size[0]}x{size[1]} to "
+                f"{changed[1][0]}x{changed[1][1]} at frame {changed[0]}"
+            )
 
     def close(self) -> None:
         """End the process, if it has not ended, and wait for all that it said."""

@@ -24,8 +24,9 @@ class Log:
     """What ffmpeg has said so far.
 
     Attributes:
-        stamps: when frames are shown. sizes: (height, width) of decoded frames before pixels were
-            made square, as far as they changed. shape: width of a pixel over its height, as stated.
+        stamps: when frames are shown. size: (height, width) of a frame before pixels were made
+            square. shape: width of a pixel over its height, as stated.
+        changed: the first frame of another size or shape, and its size; None where all agree.
     """
 
     stamps: Stamps = field(default_factory=lambda: Stamps(None))
@@ -34,8 +35,9 @@ class Log:
     turned: float | None = None
     alpha: bool = False
     interlaced: bool = False
-    sizes: list[tuple[int, int]] = field(default_factory=list)
+    size: tuple[int, int] | None = None
     shape: tuple[int, int] = (0, 1)
+    changed: tuple[int, tuple[int, int]] | None = None
     errors: list[str] = field(default_factory=list)
     unsaid: int = 0  # errors beyond those kept
     _base: float | None = None
@@ -69,7 +71,7 @@ class Log:
         """The line on the stream that is read; nothing where there is none."""
         return next((s for s in self.streams if s.startswith("Video: ")), "")
 
-    def size(self) -> tuple[int, int] | None:
+    def stated_size(self) -> tuple[int, int] | None:
         """(height, width) that the header states."""
         found = re.search(r", (\d+)x(\d+)", self.video())
         return (int(found[2]), int(found[1])) if found else None
@@ -89,10 +91,11 @@ class Log:
             known = pts != "NOPTS" and self._base
             self._stamp(int(number), int(pts) * self._base if known else None)
             self.interlaced = self.interlaced or order in "TB"
-            if not self.sizes:
-                self.shape = int(wide), int(high)
-            if not self.sizes or self.sizes[-1] != (int(height), int(width)):
-                self.sizes.append((int(height), int(width)))
+            size, shape = (int(height), int(width)), (int(wide), int(high))
+            if self.size is None:
+                self.size, self.shape = size, shape
+            elif self.changed is None and (size, shape) != (self.size, self.shape):
+                self.changed = len(self.stamps.times) - 1, size
 
     def _stamp(self, number: int, time: float | None) -> None:
         """Note when a frame is shown; lines that were lost leave frames without a time."""

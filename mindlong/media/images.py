@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from mindlong.media import colours
 from mindlong.media.formats import IMAGE_SUFFIXES, head_of, webp_size
@@ -24,10 +33,21 @@ from mindlong.utils.errors import InputFileError, UserError
 from mindlong.utils.log import once
 from mindlong.utils.shown import shown
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "TIFF", "GIF")  # none that runs other programs
+FORMATS = tuple(  # none that runs other programs, as that for PostScript does
+    kind.format
+    for kind in (
+        PngImagePlugin.PngImageFile,
+        JpegImagePlugin.JpegImageFile,
+        BmpImagePlugin.BmpImageFile,
+        WebPImagePlugin.WebPImageFile,
+        TiffImagePlugin.TiffImageFile,
+        GifImagePlugin.GifImageFile,
+    )
+)
 TURNED = 274  # EXIF: orientation
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # sizes are checked here
+warnings.filterwarnings("ignore", module=r"PIL\..*")  # on damage, which is said in a sentence
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,11 @@ def decoding(path: Path, what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except Image.DecompressionBombError as error:
+        pixels = str(error).partition("(")[2].partition(" ")[0]
+        raise InputFileError(
+            f"{shown(path)} has {pixels} pixels; the limit is {LIMITS.side} pixels a side"
+        ) from error
     except Exception as error:
         raise InputFileError(
             f"{shown(path)} cannot be decoded as {what}: {reason(error)}"
@@ -99,7 +124,7 @@ def decoding(path: Path, what: str) -> Iterator[None]:
 
 def reason(error: Exception) -> str:
     """The words of an error, on one line; its name where it has none."""
-    name = type(error).__name__
+    name = type(error).__name__.replace("error", type(error).__module__)  # struct's, zlib's
     words = shown(" ".join(str(error).split()))[:200]
     if isinstance(error, Image.UnidentifiedImageError):
         return f"it is none of {', '.join(IMAGE_SUFFIXES)}, or its beginning is damaged"

@@ -15,8 +15,8 @@ def shown(name: object) -> str:
     Control characters, marks that reverse the direction of writing and lone surrogates are escaped;
     a byte of a path that is not UTF-8 becomes `\xff`. Letters of every script stay.
     """
-    text = os.fspath(name) if isinstance(name, os.PathLike) else str(name)
-    text = os.fsdecode(text) if isinstance(text, bytes) else text
+    plain = os.fspath(name) if isinstance(name, os.PathLike) else name
+    text = os.fsdecode(plain) if isinstance(plain, bytes) else str(plain)
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 

@@ -9,7 +9,13 @@ from PIL import Image
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.read import probe, read_video
 from mindlong.media.sheet import sampled, write_contact_sheet
-from mindlong.media.write import open_writer, safe_name, write_frames, write_video
+from mindlong.media.write import (
+    distinct_names,
+    open_writer,
+    safe_name,
+    write_frames,
+    write_video,
+)
 from mindlong.utils.errors import ConfigError, UserError
 
 CLIP = ShapesWorld((32, 48), 9, background="texture").clip(0).frames_FHWC
@@ -163,12 +169,39 @@ def test_an_encoder_that_fails_is_one_sentence(tmp_path, monkeypatch):
         ("...", "video"),
         ("CON", "CON_"),
         ("x" * 90, "x" * 60),
-        ("caf\u00e9 \u7532", "caf"),
+        ("caf\u00e9 \u7532", "caf\u00e9_\u7532"),
+        (
+            "\u0928\u092e\u0938\u094d\u0924\u0947 \u0663",
+            "\u0928\u092e\u0938\u094d\u0924\u0947_\u0663",
+        ),
+        ("cafe\u0301", "caf\u00e9"),
+        ("\udcff\udcfe \u202ex\u200b", "x"),
+        ("\U0001f600", "video"),
         ("a/b\\c:d\n", "a_b_c_d"),
     ],
 )
 def test_names_made_of_prompts_are_safe(text, name):
     assert safe_name(text) == name
+
+
+def test_names_that_would_meet_are_made_distinct():
+    given = ["a b", "a_b", "A B", "\u4e2d", "\u4e2d", "\u65e5", "", "video", "a_b_2"]
+    found = distinct_names(given)
+    assert found[:6] == ["a_b", "a_b_2", "A_B_3", "\u4e2d", "\u4e2d_2", "\u65e5"]
+    assert len({name.casefold() for name in found}) == len(given)
+
+
+@pytest.mark.parametrize("letter", ["\u4e2d", "\U00020000", "e\u0323\u0302", "x"])
+def test_the_longest_name_can_be_written(tmp_path, letter):
+    name = safe_name(letter * 200)
+    assert len(name.encode()) <= 160 and name.encode().decode() == name
+    path = write_video(tmp_path / f"{name}_00000.mp4", CLIP[:2], 8)
+    assert probe(path).frames == 2
+
+
+def test_any_folder_can_be_written_to(tmp_path):
+    folder = tmp_path / "a:b" / "-c \n"
+    assert probe(write_video(folder / "x.mp4", CLIP[:2], 8)).frames == 2
 
 
 def test_contact_sheets_show_first_and_last_frames(tmp_path):
