@@ -105,7 +105,7 @@ def _of_captions(source: ClipFolder, needs: Needs, report: Report) -> None:
             f"{several(captioned)} {_has(captioned)} a caption, which this model does not take{how}"
         )
     if needs.overlong:
-        cut = _where(source, lambda look: look.caption and needs.overlong(look.caption))
+        cut = _where(source, lambda look: needs.overlong(look.caption) > 0)
         if cut:
             report.notes.append(
                 f"{several(cut)} {_has(cut)} a caption longer than the text encoder takes; its end is not read"

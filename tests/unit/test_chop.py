@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mindlong.cli.chop import command
 from mindlong.data.chop import ChopOptions, Piece, Survey, plan, scene_cuts, survey, write_pieces
@@ -167,3 +168,188 @@ def test_mistakes_are_one_sentence(film, tmp_path, capsys, arguments, code, word
     assert command([*(places.get(a, a) for a in arguments), "--out", str(tmp_path / "out")]) == code
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and words in error and not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def short(tmp_path):
+    """Twelve frames."""
+    return write_video(
+        tmp_path / "in" / "short.gif", ShapesWorld((16, 24), 12).clip(0).frames_FHWC, 10
+    )
+
+
+def test_letters_of_all_scripts_stay_and_names_that_meet_are_made_distinct(short, tmp_path, capsys):
+    names = [
+        "\u4e2d\u6587.gif",
+        "\u65e5\u672c.gif",
+        "caf\u00e9 1.gif",
+        "caf\u00e9_1.gif",
+        os.fsdecode(b"\xff.gif"),
+    ]
+    videos = []
+    for name in names:
+        videos.append(short.with_name(name))
+        videos[-1].write_bytes(short.read_bytes())
+    (tmp_path / "other").mkdir()
+    videos.append(tmp_path / "other" / "\u4e2d\u6587.gif")
+    videos[-1].write_bytes(short.read_bytes())
+    out = tmp_path / "out"
+    assert command([*map(str, videos), "--out", str(out), "--length", "6", "--kind", "gif"]) == 0
+    stems = [
+        "\u4e2d\u6587",
+        "\u65e5\u672c",
+        "caf\u00e9_1",
+        "caf\u00e9_1_2",
+        "video",
+        "\u4e2d\u6587_2",
+    ]
+    wanted = {f"{s}_{n:05d}.gif" for s in stems for n in range(2)} | {
+        f"{s}_clips.csv" for s in stems
+    }
+    assert set(os.listdir(out)) == wanted
+    assert "its clips are called caf\u00e9_1_2, as caf\u00e9_1 is taken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "there", ["short_00001.gif", "short_00000.txt", "short_clips.csv", "second_00000.gif"]
+)
+@pytest.mark.parametrize("dry", [True, False])
+def test_all_outputs_are_checked_before_the_first_is_written(short, tmp_path, capsys, there, dry):
+    second = short.with_name("second.gif")
+    second.write_bytes(short.read_bytes())
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / there).write_text("mine")
+    arguments = [str(short), str(second), "--out", str(out), "--length", "6", "--kind", "gif"]
+    assert command([*arguments, "--caption", "x", *["--dry_run"] * dry]) == 1
+    assert f"{there} exists, and nothing is overwritten" in capsys.readouterr().err
+    assert os.listdir(out) == [there] and (out / there).read_text() == "mine"
+
+
+def test_an_index_takes_the_place_of_an_index_only(short, tmp_path, capsys):
+    arguments = [str(short), "--index", str(tmp_path / "i.json"), "--levels", "3,3"]
+    assert command(arguments) == 0 and command(arguments) == 0
+    before = short.read_bytes()
+    assert command([str(short), "--index", str(short), "--levels", "3,3"]) == 1
+    assert "is no index of nodes; nothing is overwritten" in capsys.readouterr().err
+    assert short.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--index", "i.json", "--fps", "4"], "--fps has no effect with --index"),
+        (["--out", "o", "--tree", "2", "--scenes"], "--scenes has no effect with --tree"),
+        (["--out", "o", "--levels", "4,4"], "--levels belongs to --index"),
+        (["--out", "o", "--tree", "2", "--kind", "frames"], "a tree is of mp4 or gif"),
+        (["--out", "o", "--alpha_background", "nocolour"], "--alpha_background is 'nocolour'"),
+        ([], "--out is missing"),
+    ],
+)
+def test_what_would_not_be_read_is_refused(short, capsys, arguments, words):
+    assert command([str(short), *arguments]) == 2 and words in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_the_folder_is_a_sentence(short, tmp_path, capsys):
+    (tmp_path / "o").write_text("mine")
+    for more in (["--length", "6"], ["--tree", "3"]):
+        assert command([str(short), "--out", str(tmp_path / "o"), *more]) == 1
+        assert "o is no folder; give another --out" in capsys.readouterr().err
+
+
+def test_a_folder_that_may_not_be_written_is_a_sentence(short, tmp_path, capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    assert command([str(short), "--out", str(tmp_path / "o"), "--length", "6"]) == 1
+    error = capsys.readouterr().err
+    assert "o cannot be written: Permission denied" in error and "Traceback" not in error
+
+
+UNEVEN = [100] * 8 + [25] * 8
+
+
+@pytest.fixture
+def uneven(tmp_path):
+    """Eight frames of a tenth of a second, eight of a fortieth."""
+    frames = [Image.fromarray(np.full((16, 16, 3), 9 * i, np.uint8)) for i in range(16)]
+    path = tmp_path / "uneven.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=UNEVEN)
+    return path
+
+
+def test_clips_of_an_uneven_video_keep_their_own_length(uneven, tmp_path):
+    options = ChopOptions(8, kind="frames")
+    seen = survey(uneven, options)
+    assert seen.frames / seen.fps == pytest.approx(sum(shown(UNEVEN)) / 1000)
+    assert any("for 20 to 100 ms" in note for note in seen.notes)
+    rates = [
+        read_video(clip)[1]
+        for clip in write_pieces(uneven, tmp_path / "o", seen, plan(seen, options), options)
+    ]
+    assert rates == pytest.approx([10, 50], rel=0.01)
+    rows = list(csv.DictReader((tmp_path / "o" / "uneven_clips.csv").read_text().splitlines()))
+    assert [row["start_s"] for row in rows] == ["0.000", "0.800"]
+
+
+def shown(delays):
+    """GIF counts in hundredths."""
+    return [10 * (d // 10) for d in delays]
+
+
+def test_an_uneven_video_is_thinned_by_the_times_of_its_frames(uneven, tmp_path):
+    options = ChopOptions(10, fps=10, least=1, kind="frames")
+    seen = survey(uneven, options)
+    assert seen.frames == 10 and seen.frames / seen.fps == pytest.approx(0.96)
+    [clip] = write_pieces(uneven, tmp_path / "o", seen, plan(seen, options), options)
+    kept = [round(frame[0, 0, 0] / 9) for frame in read_video(clip)[0]]
+    assert kept == [0, 1, 2, 3, 4, 5, 6, 7, 8, 13]
+
+
+def test_transparency_goes_to_the_colour_asked_for(tmp_path, capsys):
+    image = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (4, 4, 12, 12))
+    other = image.copy()
+    other.putpixel((8, 8), (255, 255, 255, 255))
+    image.save(tmp_path / "a.gif", save_all=True, append_images=[other], duration=100, disposal=2)
+    for colour, seen in ((), [255, 255, 255]), (("--alpha_background", "#00ff00"), [0, 255, 0]):
+        out = tmp_path / f"o{len(colour)}"
+        command(
+            [
+                str(tmp_path / "a.gif"),
+                "--out",
+                str(out),
+                "--length",
+                "2",
+                "--kind",
+                "frames",
+                *colour,
+            ]
+        )
+        frames, _ = read_video(out / "a_00000")
+        assert frames[0, 0, 0].tolist() == seen and frames[0, 6, 6].tolist() == [0, 0, 0]
+        assert "transparent parts are shown on" in capsys.readouterr().out
+
+
+def test_a_playlist_is_never_followed(short, tmp_path, capsys):
+    playlist = tmp_path / "harmless.mp4"
+    playlist.write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{short}\n#EXT-X-ENDLIST\n"
+    )
+    assert command([str(playlist), "--out", str(tmp_path / "o"), "--length", "2"]) == 3
+    assert "is a playlist (HLS) that names other files" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_video_without_a_videos_name_is_taken_by_what_it_holds(short, tmp_path):
+    short.rename(tmp_path / "film.bin")
+    assert command([str(tmp_path / "film.bin"), "--out", str(tmp_path / "o"), "--length", "6"]) == 0
+
+
+def test_a_tree_is_written_under_its_name_at_the_right_rate(short, tmp_path):
+    folder = short.with_name("\u4e2d.gif")
+    short.rename(folder)
+    assert command([str(folder), "--out", str(tmp_path / "o"), "--tree", "3", "--kind", "gif"]) == 0
+    clip = tmp_path / "o" / "\u4e2d" / "scenario_0" / "depth_0" / "part_0" / "subset_0.gif"
+    assert read_video(clip)[1] == pytest.approx(10)

@@ -11,12 +11,15 @@ import time
 
 import numpy as np
 import pytest
+from deadly import Deadly, Stillborn
+from PIL import Image
 
 from mindlong.data.clips import ClipFolder
 from mindlong.data.loader import Loader
 from mindlong.data.shapes import ShapesWorld
-from mindlong.media.write import write_video
-from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.media import ffmpeg as decoder
+from mindlong.media.write import write_frames, write_video
+from mindlong.utils.errors import ConfigError, InputFileError, UserError
 
 WORLD = ShapesWorld((24, 32), 12)
 NUMBERS = [*range(8, 16), *range(24, 32)]
@@ -190,6 +193,91 @@ def test_ctrl_c_at_the_terminal_leaves_the_samples_to_the_end(source):
             all(worker.process.poll() is None for worker in loader._workers)
             and len(loader._workers) == 2
         )
+
+
+@pytest.mark.parametrize("how", ["SIGSEGV", "SIGABRT", "SIGKILL"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_clip_on_which_a_process_dies_twice_is_bad_and_the_others_come(how, workers):
+    source = Deadly(how, 3)
+    with Loader(source, workers, ahead=4) as loader:
+        loader.expect(range(8))
+        assert [loader.sample(n) for n in range(8)] == [0, 1, 2, -3, 4, 5, 6, 7]
+        assert loader.sample(3) == -3 and len(loader._workers) == workers
+    signal_number = getattr(signal, how).value
+    assert source.reasons == [
+        f"clip3 cannot be decoded: the process that read it crashed (signal {signal_number})"
+    ]
+
+
+def test_a_process_that_is_killed_once_by_the_system_costs_no_clip(tmp_path, caplog):
+    source = Deadly("once", 2, str(tmp_path))
+    with Loader(source, 1) as loader, caplog.at_level(logging.WARNING, "mindlong"):
+        loader.expect(range(5))
+        assert [loader.sample(n) for n in range(5)] == list(range(5))
+    assert not source.bad and "while it read clip2; it is started again" in caplog.text
+
+
+def test_a_clip_on_which_a_process_hangs_is_bad():
+    source = Deadly("hang", 1)
+    with Loader(source, 2, patience=1.5) as loader:
+        loader.expect(range(4))
+        assert [loader.sample(n) for n in range(4)] == [0, -1, 2, 3]
+    assert "gave no sign of life for" in source.reasons[0]
+
+
+def test_processes_that_cannot_start_are_a_sentence():
+    with Loader(Stillborn(), 1) as loader, pytest.raises(UserError, match="train.workers=0"):
+        loader.expect(range(4))
+        loader.sample(0)
+
+
+def test_a_decoder_that_crashes_under_a_process_costs_one_clip(
+    source, tmp_path, monkeypatch, caplog
+):
+    """ffmpeg dies, the process that reads does not."""
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o755)
+    write_video(tmp_path / "film.mp4", WORLD.clip(0).frames_FHWC, 8)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
+    decoder.executable.cache_clear()
+    try:
+        source = ClipFolder(tmp_path, 6, (16, 16), isolated=True)
+    finally:
+        decoder.executable.cache_clear()
+    assert list(source.bad) == [str(tmp_path / "film.mp4")] and len(source.paths) == 5
+    assert "the decoder crashed (signal 11)" in source.bad[str(tmp_path / "film.mp4")]
+
+
+def test_the_reason_for_the_last_bad_clip_comes_before_the_end(tmp_path, caplog, monkeypatch):
+    folder = write_frames(tmp_path / "clip", WORLD.clip(0).frames_FHWC, 8)
+    Image.fromarray(WORLD.clip(0).frames_FHWC[0, :9]).save(folder / "000099.png")
+    monkeypatch.setattr(logging.getLogger("mindlong"), "propagate", True)
+    source = ClipFolder(tmp_path, 6, (16, 16))
+    with Loader(source, 1) as loader, pytest.raises(InputFileError) as error:
+        loader.expect(range(2))
+        loader.sample(0)
+    assert "1 are bad, the last" in str(error.value) and "changes its size" in str(error.value)
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
+        f"skipped: {source.bad[str(folder)]}"
+    ]
+
+
+def test_oddities_met_by_processes_are_said_by_the_main_one(tmp_path, caplog, monkeypatch):
+    images = [Image.fromarray(f) for f in WORLD.clip(0).frames_FHWC]
+    images[0].save(
+        tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=[50] * 6 + [500] * 6
+    )
+    monkeypatch.setattr(logging.getLogger("mindlong"), "propagate", True)
+    with (
+        caplog.at_level(logging.INFO, "mindlong"),
+        Loader(ClipFolder(tmp_path, 6, (16, 16)), 2) as loader,
+    ):
+        loader.expect(range(6))
+        for n in range(6):
+            loader.sample(n)
+    said = [r.getMessage() for r in caplog.records if "50 to 500 ms" in r.getMessage()]
+    assert len(said) == 1 and "a.gif" in said[0]
 
 
 def test_impossible_loaders_are_refused():
