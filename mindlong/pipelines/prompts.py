@@ -76,7 +76,7 @@ class Prompts:
 
     def _ancestor(self, job: Job) -> str | None:
         """The prompt of the nearest node above that has one."""
-        for level in range(job.level - 1, -1, -1):
+        for level in range(job.level - 1, -1, -1) if self._ends else ():
             for key, (first, last) in self._ends.items():
                 if (
                     key.startswith(f"{level}/")

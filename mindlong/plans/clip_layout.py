@@ -103,7 +103,7 @@ class ClipLayout:
         return tuple(f if 0 <= f < self.frames else ZERO for f in places)
 
     def _keys(self, mine: range) -> tuple[int, ...]:
-        return tuple(sorted(set().union(*(self.reads.sets[f] for f in mine)) - set(mine)))
+        return tuple(sorted(set().union(*map(self.reads.set_of, mine)) - set(mine)))
 
     def exports(self, kind: str, clip: int) -> tuple[int, ...]:
         """Frames of a clip that other clips need."""
@@ -122,7 +122,7 @@ class ClipLayout:
         mine = self.clips[clip]
         pool = [*mine, *self.wanted("attention", clip)]
         place = {frame: i for i, frame in enumerate(pool)}
-        blocks = _cheapest([self.reads.sets[f] for f in mine])
+        blocks = _cheapest([self.reads.set_of(f) for f in mine])
         width = max(map(len, blocks))
         frames = tuple((*keys, *[keys[0]] * (width - len(keys))) for keys in blocks)
         index = np.array([place[k] for keys in frames for k in keys], np.int32)

@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from mindlong.plans import kv_policy
 from mindlong.utils.errors import ConfigError
 
 ZERO = -1
+MOST_PAIRS = 5e7  # (frame, frame read) that a table may hold
 USUAL_KEYS = 16  # frames that the base models were trained on; `token_scale` is 1 there
 
 
@@ -88,10 +88,9 @@ class Reads:
         """Frames of the video."""
         return len(self.keys)
 
-    @cached_property
-    def sets(self) -> tuple[frozenset[int], ...]:
-        """The keys of each frame as a set."""
-        return tuple(frozenset(row.tolist()) for row in self.keys)
+    def set_of(self, frame: int) -> frozenset[int]:
+        """The keys of a frame as a set."""
+        return frozenset(self.keys[frame].tolist())
 
     def log_weights(self, frame: int, biases: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """float64, one number for each key of `frame`: what is added to its score."""
@@ -119,23 +118,32 @@ def exact(local: str, spread: str, frames: int) -> Reads:
     Raises:
         ConfigError: a policy that cannot be read, or that leaves a frame with nothing.
     """
-    near = kv_policy.table(local, frames) if local else ((),) * frames
-    far = kv_policy.table(spread, frames) if spread else ((),) * frames
-    rows = [(set(a), set(b)) for a, b in zip(near, far, strict=True)]
-    keys = tuple(np.array(sorted(a | b), np.int32) for a, b in rows)
-    if not all(len(row) for row in keys):
+    for policy in filter(None, (local, spread)):
+        _check_pairs(policy, frames)
+    near = kv_policy.each_row(local, frames) if local else ((),) * frames
+    far = kv_policy.each_row(spread, frames) if spread else ((),) * frames
+    rows = [_marked(set(a), set(b)) for a, b in zip(near, far, strict=True)]
+    if not all(len(keys) for keys, _, _ in rows):
         raise ConfigError(
             f"With the key/value policies {local!r} and {spread!r} a frame has nothing to read."
         )
-    return Reads(
-        keys,
-        tuple(_member(row, a) for row, (a, _) in zip(keys, rows, strict=True)),
-        tuple(_member(row, b) for row, (_, b) in zip(keys, rows, strict=True)),
-    )
+    return Reads(*zip(*rows, strict=True))
 
 
-def _member(keys: np.ndarray, chosen: set[int]) -> np.ndarray:
-    return np.isin(keys, list(chosen)).astype(np.int32)
+def _check_pairs(policy: str, frames: int) -> None:
+    pairs = kv_policy.count_pairs(policy, frames)
+    if pairs > MOST_PAIRS:
+        raise ConfigError(
+            f"The key/value policy {policy!r} reads {pairs:.2g} pairs of frames in {frames} frames; a "
+            f"plan holds {MOST_PAIRS:.2g} at most. A window, for example window:17, reads fewer."
+        )
+
+
+def _marked(near: set[int], far: set[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The keys of both scopes, and how often each of them is in one."""
+    keys = sorted(near | far)
+    marks = [np.array([key in scope for key in keys], np.int32) for scope in (near, far)]
+    return np.array(keys, np.int32), *marks
 
 
 def spread_of_ranks(ranks: int, frames: int, count: int) -> list[int]:

@@ -56,8 +56,11 @@ class LongPlan:
         """(level, its jobs); the jobs of a level do not need each other, so they can share a batch
         or be spread over ranks.
         """
-        for level in range(max((job.level for job in self.jobs), default=-1) + 1):
-            yield level, [job for job in self.jobs if job.level == level]
+        found: dict[int, list[Job]] = {}
+        for job in self.jobs:
+            found.setdefault(job.level, []).append(job)
+        for level in range(max(found, default=-1) + 1):
+            yield level, found.get(level, [])
 
     def check(self) -> None:
         """Go through the jobs and see that every frame is made exactly once and nothing is used
@@ -76,7 +79,7 @@ class LongPlan:
                         f"{job.name} needs frames {missing[:5]} before any job of an earlier level made them"
                     )
                 made.update(job.makes)
-            before |= set(made)
+            before.update(frame for job in jobs for frame in job.makes)
         wrong = [f for f in range(self.frames) if made[f] != 1]
         if wrong:
             raise ValueError(

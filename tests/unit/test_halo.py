@@ -28,7 +28,7 @@ def test_more_ranks_than_clips_are_refused():
 def test_every_rank_receives_exactly_what_it_lacks(lengths, local, spread):
     owned = halo.split_by(lengths)
     reads = dual_scope.exact(local, spread, owned[-1].stop)
-    needs = [set().union(*(reads.sets[f] for f in mine)) for mine in owned]
+    needs = [set().union(*map(reads.set_of, mine)) for mine in owned]
     plan = halo.plan(needs, owned)
     for rank, mine in enumerate(owned):
         got = [f for _, frames in plan.received(rank) for f in frames]
@@ -43,7 +43,7 @@ def test_every_rank_receives_exactly_what_it_lacks(lengths, local, spread):
 def test_a_window_stays_between_neighbours_and_spread_frames_go_to_all():
     owned = halo.split_by([24] * 4)
     reads = dual_scope.exact("window:17", "spread:16", 96)
-    plan = halo.plan([set().union(*(reads.sets[f] for f in mine)) for mine in owned], owned)
+    plan = halo.plan([set().union(*map(reads.set_of, mine)) for mine in owned], owned)
     assert [len(x) for x in plan.world] == [4] * 4
     # 8 on each side, less those that go to everybody anyway
     assert [len(x) for x in plan.right] == [7, 7, 7, 0] and [len(x) for x in plan.left] == [

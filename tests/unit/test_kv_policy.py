@@ -5,7 +5,7 @@ with a bias.
 import numpy as np
 import pytest
 
-from mindlong.plans import kv_policy
+from mindlong.plans import dual_scope, kv_policy
 from mindlong.utils.errors import ConfigError
 
 POLICIES = [
@@ -161,4 +161,18 @@ def test_what_ranks_must_be_sent_follows_from_the_table():
     ]
     window = kv_policy.imports(kv_policy.table("window:5", 16), owned)
     assert window == [[4, 5], [2, 3, 8, 9], [6, 7, 12, 13], [10, 11]]
-    assert kv_policy.pairs(kv_policy.table("window:5", 65)) == 65 * 5 - 6
+    assert kv_policy.count_pairs("window:5", 65) == 65 * 5 - 6
+
+
+@pytest.mark.parametrize(
+    "policy", ["window:17", "all", "first,prev", "window:9|first", "global:8", "window:4:causal"]
+)
+def test_pairs_of_long_videos_are_counted_without_a_table(policy):
+    exact = sum(map(len, kv_policy.each_row(policy, 1500)))
+    assert abs(kv_policy.count_pairs(policy, 1500) - exact) <= 0.005 * exact
+    assert kv_policy.count_pairs(policy, 100) == sum(map(len, kv_policy.table(policy, 100)))
+
+
+def test_a_table_that_no_memory_would_hold_is_refused():
+    with pytest.raises(ConfigError, match="1e\\+10 pairs of frames in 100000 frames.*window:17"):
+        dual_scope.exact("all", "", 100_000)

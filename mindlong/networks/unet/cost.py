@@ -2,7 +2,7 @@
 
 Operations are those of matrix products and convolutions, counted from the tensors' shapes and the
 place where each is used; memory is a model: that of a training step was fitted to tiny networks on
-a CPU (docs/tune_a_video.md), that of one forward was not measured.
+a CPU (docs/tune_a_video.md), that of one forward to small ones (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from math import prod
 
-from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load
+from mindlong.networks.cost import Cost, Load, forward_bytes, train_bytes
 from mindlong.networks.names import Entry
 from mindlong.networks.unet import names as unet_names
 from mindlong.networks.unet.spec import FRAMES, Branch, Transformer, UNetSpec
 from mindlong.plans import kv_policy
 
-ALIVE = 14  # features as wide as the first level that are held at the widest place: a feed-forward's 8 + 4, and its input twice
-
-# A training step, fitted to nine peaks of tiny networks on a CPU: the encoder's graph and the
-# compiler itself, each tensor's share of the compiled forward and backward, each number that a
-# layer gives out (4 bytes, nearly twice), what recomputation leaves of it
-COMPILER_BYTES, TENSOR_BYTES, MADE_BYTES, RECOMPUTED = 150e6, 1.5e6, 7.0, 0.57
+# Of each number that a layer gives out: in a training step 4 bytes, nearly twice, of which
+# recomputation leaves a part; in one forward
+MADE_BYTES, RECOMPUTED, FORWARD_MADE_BYTES = 7.0, 0.57, 1.2
 
 
 def cost(spec: UNetSpec, load: Load) -> Cost:
@@ -32,16 +29,12 @@ def cost(spec: UNetSpec, load: Load) -> Cost:
         entries, lambda entry: _rows(spec, entry, areas, frames, tokens)
     )
     flops += sum(_attention(spec, areas, frames, tokens))
-    kept = sum(
-        width * area for width, area in zip(spec.skips(), _skip_areas(spec, areas), strict=True)
-    )
-    widest = ALIVE * max(w * a for w, a in zip(spec.channels, areas, strict=True))
     share = RECOMPUTED if load.recompute else 1.0
     return Cost(
         parameters,
         videos * flops,
-        RUNTIME_BYTES + 4.0 * parameters + 4.0 * videos * frames * (kept + widest),
-        train_bytes(len(entries), parameters, videos * made * share),
+        forward_bytes(len(entries), parameters, videos * made, FORWARD_MADE_BYTES),
+        train_bytes(len(entries), parameters, videos * made * share, MADE_BYTES),
     )
 
 
@@ -60,19 +53,6 @@ def totals(entries: Iterable[Entry], rows: Callable[[Entry], float]) -> tuple[in
     return parameters, flops, made
 
 
-def train_bytes(tensors: int, parameters: int, made: float) -> float:
-    """Peak memory of a training step: of a network with so many tensors and numbers whose layers
-    give out `made` numbers.
-    """
-    return (
-        RUNTIME_BYTES
-        + COMPILER_BYTES
-        + TENSOR_BYTES * tensors
-        + 5 * 4.0 * parameters
-        + MADE_BYTES * made
-    )
-
-
 def _areas(spec: UNetSpec, height: int, width: int) -> list[int]:
     """Pixels of a frame on each level; a size that does not divide is rounded up."""
     found = []
@@ -80,14 +60,6 @@ def _areas(spec: UNetSpec, height: int, width: int) -> list[int]:
         found.append(height * width)
         height, width = -(-height // 2), -(-width // 2)
     return found
-
-
-def _skip_areas(spec: UNetSpec, areas: list[int]) -> Iterator[int]:
-    yield areas[0]
-    for i, level in enumerate(spec.down()):
-        yield from (areas[i],) * spec.layers
-        if level.resample:
-            yield areas[i + 1]
 
 
 def _rows(spec: UNetSpec, entry: Entry, areas: list[int], frames: int, tokens: int) -> float:
@@ -148,6 +120,6 @@ def _attention(spec: UNetSpec, areas: list[int], frames: int, tokens: int) -> It
 def _pairs(branch: Branch, area: int, frames: int, tokens: int) -> float:
     """(query, key) pairs of one attention."""
     if branch.kind in FRAMES:
-        reads = kv_policy.pairs(kv_policy.table(branch.reads, frames))
+        reads = kv_policy.count_pairs(branch.reads, frames)
         return reads * area * (area if branch.kind == "space" else 1)
     return frames * area * tokens if branch.kind == "text" else 0

@@ -2,9 +2,9 @@
 allocated.
 
 The count of operations is exact for the matrix products and convolutions and leaves out what is
-proportional to one pass over the activations. The memory is a model, not a measurement: parameters
-and their companions, plus every activation, twice in training, because MindSpore's graph runtime on
-the CPU keeps what a step computes.
+proportional to one pass over the activations. The memory is a model, fitted to peaks of the shipped
+network on a CPU (docs/benchmarks.md): parameters and their companions, the compiled graph, a
+quarter of all activations in one forward, and all of them in training.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load
+from mindlong.networks.cost import Cost, Load, forward_bytes, train_bytes
 from mindlong.networks.names import count
 from mindlong.networks.unet3d.names import names
 from mindlong.networks.unet3d.spec import Unet3DSpec
+
+FORWARD_MADE_BYTES, MADE_BYTES = 1.0, 4.1  # of each number that a layer gives out
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,11 @@ def _temporal(spec: Unet3DSpec, name: str, width: int, frames: int, area: int) -
 def cost(spec: Unet3DSpec, load: Load) -> Cost:
     """What one call on a batch of videos takes, in float32."""
     pieces = list(unet3d_pieces(spec, load.frames, load.height, load.width))
-    parameters = count(names(spec))
-    kept = 4.0 * load.videos * sum(p.elements for p in pieces)
-    widest = 4.0 * load.videos * max(p.elements for p in pieces)
+    entries = names(spec)
+    parameters, made = count(entries), load.videos * sum(p.elements for p in pieces)
     return Cost(
         parameters,
         2.0 * load.videos * sum(p.multiply_adds for p in pieces),
-        RUNTIME_BYTES + 4 * parameters + kept,
-        RUNTIME_BYTES + 5 * 4 * parameters + 2 * kept + widest,
+        forward_bytes(len(entries), parameters, made, FORWARD_MADE_BYTES),
+        train_bytes(len(entries), parameters, made, MADE_BYTES),
     )

@@ -6,8 +6,8 @@ measurements at full size.
 
 from __future__ import annotations
 
-from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load
-from mindlong.networks.unet.cost import totals, train_bytes
+from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load, train_bytes
+from mindlong.networks.unet.cost import MADE_BYTES, totals
 from mindlong.networks.vae.names import names, parameter_count
 from mindlong.networks.vae.spec import VaeSpec
 
@@ -20,7 +20,10 @@ def cost(spec: VaeSpec, load: Load) -> Cost:
     flops += 2 * _middle_attention(spec, height, width)
     peak = RUNTIME_BYTES + 4.0 * parameters + decode_peak_bytes(spec, height, width, images)
     return Cost(
-        parameters, images * flops, peak, train_bytes(len(entries), parameters, images * made)
+        parameters,
+        images * flops,
+        peak,
+        train_bytes(len(entries), parameters, images * made, MADE_BYTES),
     )
 
 
