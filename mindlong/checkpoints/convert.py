@@ -308,6 +308,7 @@ def our_weights(
     which: str | None = None,
     allow: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
+    spec: Any = None,
 ) -> dict[str, Lazy]:
     """The tensors of one network under our names, from a file of ours or of the original, whichever
     it is.
@@ -318,6 +319,7 @@ def our_weights(
         allow: patterns of our names that may be missing or left over; a network that starts from
             another family's weights takes them where the fresh tensors are let pass.
         overrides: fields of the spec that the shapes do not tell and that change no shape.
+        spec: the network's, where it is known; None: an original's file tells it.
 
     Raises:
         InputFileError: not such a file, or it does not fit the entries.
@@ -334,19 +336,17 @@ def our_weights(
             started = {e.ours: match.based.base_name(e.ours) for e in entries}
             held = {ours: held[name] for ours, name in started.items() if name in held}
     else:
-        plan = to_ours(weights, match, overrides=overrides)
-        plan.check(str(weights.path))
+        plan = to_ours(weights, match, overrides=overrides, spec=spec)
+        _check_fits(weights, plan.report)
         held = plan.arrays
     report = compare(
         {e.ours: e.our_shape for e in entries}, {n: a.shape for n, a in held.items()}, allow
     )
-    if not report.fits:
-        raise InputFileError(
-            "\n".join(
-                [
-                    f"{weights.path} does not fit the network: {report.summary()}",
-                    *report.lines()[1:],
-                ]
-            )
-        )
+    _check_fits(weights, report)
     return held
+
+
+def _check_fits(weights: WeightFile, report: Report) -> None:
+    if not report.fits:
+        lines = [f"{weights.path} does not fit the network: {report.summary()}"]
+        raise InputFileError("\n".join([*lines, *report.lines()[1:]]))

@@ -45,8 +45,11 @@ def naming(family: str, part: str, wanted: str | None, source: Mapping[str, str]
 
 
 def beginning(form: Format, source: Mapping[str, str], together: bool) -> str:
-    """What stands before the source keys of a part in one file; `together`: with other parts."""
-    if source.get("layout") == form.layout and "prefix" in source and not source.get("form"):
+    """What stands before the source keys of a part in one file; `together`: with other parts. As in
+    the source, where that was one file too.
+    """
+    known = source.get("layout") == form.layout and "prefix" in source and not source.get("form")
+    if known and not (together and source["prefix"] in ("", form.inner)):
         return source["prefix"]
     if not together:
         return form.prefix

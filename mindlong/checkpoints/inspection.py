@@ -132,7 +132,7 @@ def _about(weights: WeightFile) -> Iterator[str]:
 
 
 def _networks(weights: WeightFile) -> Iterator[str]:
-    matches = find(weights.names())
+    matches = find(weights.names(), extras=True)
     if not matches:
         yield f"network    {strangers.describe(weights)}"
     for match in matches:

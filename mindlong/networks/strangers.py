@@ -29,7 +29,7 @@ _KNOWN = (
     ),
     (
         r"(.*\.)?(layers|h|model\.layers)\.\d+\.(self_attn|attn|mlp)\..*",
-        "is a language model or an unknown text tower",
+        "is a language model or an unknown text encoder",
     ),
 )
 

@@ -155,7 +155,10 @@ def read_weights(alone: Alone, spec: Any, where: str) -> dict[str, np.ndarray]:
     """
     network = alone.network
     held = our_weights(
-        open_weights(_place(where)), (network.family, network.part), alone.entries(spec)
+        open_weights(_place(where)),
+        (network.family, network.part),
+        alone.entries(spec),
+        spec=spec,
     )
     return {name: lazy.read() for name, lazy in held.items()}
 

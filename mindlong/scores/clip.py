@@ -88,7 +88,7 @@ def _check(
     if not report.fits:
         raise InputFileError(
             "\n".join(
-                [f"{path} is not a whole picture tower: {report.summary()}", *report.lines()[1:]]
+                [f"{path} is not a whole image encoder: {report.summary()}", *report.lines()[1:]]
             )
         )
 
@@ -96,11 +96,11 @@ def _check(
 def _text_tower(
     weights: WeightFile, spec: ClipVisionSpec, config: Mapping[str, Any]
 ) -> TextEncoder:
-    """The text tower with every layer used: only the latent families stop before the last."""
+    """The text encoder with every layer used: only the latent families stop before the last."""
     part = read_part(weights, "text_encoder")
     if part.spec.width != spec.text_width:
         raise InputFileError(
-            f"{weights.path}: the text tower is {part.spec.width} wide and its projection reads {spec.text_width}"
+            f"{weights.path}: the text encoder is {part.spec.width} wide and its projection reads {spec.text_width}"
         )
     heads = int(config.get("num_attention_heads") or part.spec.heads)
     tower = TextEncoder(

@@ -175,3 +175,23 @@ def test_what_does_not_fit_is_one_sentence(tmp_path, capsys, network, inputs, mo
     run(tmp_path, network, inputs, "text_encoder.heads=4", *more, code=code)
     said = capsys.readouterr().err
     assert words in said and "Traceback" not in said
+
+
+def test_gradients_have_no_beginning_that_the_file_has_not(tmp_path):
+    """transformers 5 saves a CLIPTextModel without `text_model.`."""
+    arrays = golden("text_gelu")
+    bare = {name.removeprefix("text_model."): a for name, a in weights(arrays).items()}
+    write_safetensors(tmp_path / "w.safetensors", bare)
+    given = {"x": arrays["ids"], "probe": arrays["probe"]}
+    more = ("--grad", "text_encoder.heads=4", "text_encoder.activation=gelu")
+    found = run(tmp_path, "text_encoder", given, *more, file="w.safetensors")
+    assert {key.removeprefix("grad/") for key in found if key.startswith("grad/")} == set(bare)
+
+
+def test_a_misfit_is_not_told_of_keys_that_the_command_has_not(tmp_path, capsys):
+    arrays = golden("text_gelu")
+    write_torch(tmp_path / "w.bin", weights(arrays))
+    model = "family: clip_text\nlength: 11\n"
+    run(tmp_path, "text_encoder", {"x": arrays["ids"]}, model=model, code=3)
+    said = capsys.readouterr().err
+    assert "does not fit the network" in said and "--allow_partial" not in said

@@ -230,6 +230,30 @@ def test_the_text_tower_in_both_namings_with_what_else_its_files_hold(tmp_path, 
     }
 
 
+GIVEN = ("heads=8", "vae.scaling=0.5", "vae.groups=8", "text_encoder.activation=gelu")
+
+
+def test_a_pipeline_goes_to_one_file_of_the_lineage_each_network_behind_its_own_prefix(tmp_path):
+    """A diffusers folder as a single file: the UNet does not stand behind `first_stage_model.`."""
+    source = diffusers_folder(tmp_path / "theirs", "stable_diffusion")
+    assert run("--src", source, "--dst", tmp_path / "ours") == 0
+    single = tmp_path / "single.ckpt"
+    assert run("--src", tmp_path / "ours", "--dst", single, "--layout", "ldm") == 0
+    spec = tiny("stable_diffusion")
+    assert set(open_weights(single)) == {
+        *(e.source for e in unet_names.names(spec, "ldm", "model.diffusion_model.")),
+        *(e.source for e in vae_names.names(VAE, "ldm", "first_stage_model.")),
+        *(
+            e.source
+            for e in clip_names.names(
+                TEXT, "transformers", "cond_stage_model.transformer.text_model."
+            )
+        ),
+    }
+    assert run("--src", single, "--dst", tmp_path / "again", *GIVEN) == 0
+    assert bits(tmp_path / "again") == bits(tmp_path / "ours")
+
+
 def test_openclips_unused_layer_is_kept_and_left_out_for_transformers(tmp_path, capsys):
     whole = replace(
         clip_text.VIT_H_ALL_LAYERS, vocabulary=30, width=64, heads=1, hidden=96, length=5

@@ -285,15 +285,15 @@ def test_the_tool_measures_with_one_file(folder, tmp_path):
     [
         (
             lambda w: {n: a for n, a in w.items() if not n.startswith("visual.")},
-            "OpenCLIP's text tower and no picture tower",
+            "OpenCLIP's text encoder and no image encoder",
         ),
         (
             lambda w: w | {"visual.layer1.0.conv1.weight": np.zeros((4, 4, 1, 1), np.float32)},
-            "the picture tower is a ResNet",
+            "the image encoder is a ResNet",
         ),
         (
             lambda w: w | {FUSED: w[FUSED][:128]},
-            rf"{FUSED} is \[128, 64\]; query, key and value of a tower 64 wide are \[192, 64\]",
+            rf"{FUSED} is \[128, 64\]; query, key and value of an encoder 64 wide are \[192, 64\]",
         ),
         (
             lambda w: {n: a for n, a in w.items() if n != "visual.proj"},
@@ -301,11 +301,11 @@ def test_the_tool_measures_with_one_file(folder, tmp_path):
         ),
         (
             lambda w: w | {"visual.ln_extra.weight": np.zeros(3, np.float32)},
-            "is not a whole picture tower: .* 1 extra",
+            "is not a whole image encoder: .* 1 extra",
         ),
         (
             lambda w: w | {"text_projection": np.zeros((40, 24), np.float32)},
-            "the text tower is 48 wide and its projection reads 40",
+            "the text encoder is 48 wide and its projection reads 40",
         ),
     ],
 )

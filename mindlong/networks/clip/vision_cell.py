@@ -1,7 +1,7 @@
-"""The picture tower of CLIP: pictures to the embedding that texts share (arXiv 2103.00020); names
+"""The image encoder of CLIP: images to the embedding that texts share (arXiv 2103.00020); names
 in networks/clip/vision_spec.py.
 
-Legend: N pictures, S tokens of a picture (one for the whole, then its patches), D channels, P
+Legend: N images, S tokens of an image (one for the whole, then its patches), D channels, P
 numbers of the embedding.
 """
 
@@ -37,7 +37,7 @@ class PatchAttention(CausalAttention):
 
 
 class PatchLayer(Layer):
-    """A layer of the text tower with attention in all directions."""
+    """A layer of the text encoder with attention in all directions."""
 
     def __init__(self, spec: ClipVisionSpec) -> None:
         super().__init__(spec)
@@ -45,7 +45,7 @@ class PatchLayer(Layer):
 
 
 class ImageEncoder(nn.Cell):
-    """Prepared pictures to embeddings that are not yet of length one."""
+    """Prepared images to embeddings that are not yet of length one."""
 
     def __init__(self, spec: ClipVisionSpec) -> None:
         super().__init__()
@@ -86,20 +86,20 @@ def prepared(
     mean: Sequence[float] = MEAN,
     deviation: Sequence[float] = DEVIATION,
 ) -> np.ndarray:
-    """uint8 frames as the tower takes them, float32 (F, 3, size, size): short side resized
+    """uint8 frames as the encoder takes them, float32 (F, 3, size, size): short side resized
     (bicubic), middle cut, normalised.
     """
     height, width = frames_FHWC.shape[1:3]
     short = min(height, width)
     target = (int(size * width / short), int(size * height / short))  # PIL has width first
     left, top = (target[0] - size) // 2, (target[1] - size) // 2
-    pictures = [
+    images = [
         Image.fromarray(f)
         .resize(target, Image.Resampling.BICUBIC)
         .crop((left, top, left + size, top + size))
         for f in frames_FHWC
     ]
-    scaled = np.stack([np.asarray(p) for p in pictures]).astype(np.float32) / 255.0
+    scaled = np.stack([np.asarray(p) for p in images]).astype(np.float32) / 255.0
     normal = (scaled - np.array(mean, np.float32)) / np.array(deviation, np.float32)
     return np.ascontiguousarray(normal.transpose(0, 3, 1, 2))
 

@@ -1,5 +1,5 @@
-"""The picture tower of CLIP with the projections of both towers, as a spec and as a list of tensor
-names (arXiv 2103.00020).
+"""The image encoder of CLIP with the projections of both encoders, as a spec and as a list of
+tensor names (arXiv 2103.00020).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 MEAN, DEVIATION = (
     (0.48145466, 0.4578275, 0.40821073),
     (0.26862954, 0.26130258, 0.27577711),
-)  # of CLIP's training pictures
+)  # of CLIP's training images
 HEAD = {
     384: 64,
     512: 64,
@@ -44,17 +44,17 @@ _OTHERS = (
 
 @dataclass(frozen=True)
 class ClipVisionSpec:
-    """What the picture tower is made of; the defaults are CLIP ViT-B/32's, which the field's video
+    """What the image encoder is made of; the defaults are CLIP ViT-B/32's, which the field's video
     metrics use.
 
     Attributes:
-        size: pixels of a side of the picture; a multiple of `patch`.
+        size: pixels of a side of the image; a multiple of `patch`.
         patch: pixels of a side of a patch.
         width, layers, heads, hidden: as in `mindlong.networks.clip.text_spec`.
-        projection: numbers in the embedding that pictures and texts share.
-        text_width: width of the text tower beside it.
+        projection: numbers in the embedding that images and texts share.
+        text_width: width of the text encoder beside it.
         activation, eps: as in `mindlong.networks.clip.text_spec`.
-        mean, deviation: what pictures in [0, 1] are normalised with, for red, green and blue.
+        mean, deviation: what images in [0, 1] are normalised with, for red, green and blue.
 
     Raises:
         ConfigError: a field out of its range.
@@ -89,7 +89,7 @@ class ClipVisionSpec:
 
     @property
     def length(self) -> int:
-        """Tokens of a picture: its patches, and one for the whole."""
+        """Tokens of an image: its patches, and one for the whole."""
         return (self.size // self.patch) ** 2 + 1
 
 
@@ -103,23 +103,23 @@ def names(spec: ClipVisionSpec, layout: str = "transformers", prefix: str = "") 
     """
     if layout not in LAYOUTS:
         raise ConfigError(
-            f"There is no picture tower layout {layout!r}.{did_you_mean(layout, LAYOUTS)}"
+            f"There is no image encoder layout {layout!r}.{did_you_mean(layout, LAYOUTS)}"
         )
     walk = _transformers if layout == "transformers" else _open_clip
     return [replace(entry, source=prefix + entry.source) for entry in walk(spec)]
 
 
 def layout_of(keys: Iterable[str]) -> tuple[str, str]:
-    """The naming of a CLIP's file, and what stands before every key of its picture tower.
+    """The naming of a CLIP's file, and what stands before every key of its image encoder.
 
     Raises:
-        ConfigError: no picture tower, or one that is no plain vision transformer.
+        ConfigError: no image encoder, or one that is no plain vision transformer.
     """
     keys = list(keys)
     for beginning, about in _OTHERS:
         if any(key.startswith(beginning) or f".{beginning}" in key for key in keys):
             raise ConfigError(
-                f"the picture tower is {about}, and only vision transformers are read"
+                f"the image encoder is {about}, and only vision transformers are read"
             )
     for layout, patches in PATCHES.items():
         for key in keys:
@@ -127,7 +127,7 @@ def layout_of(keys: Iterable[str]) -> tuple[str, str]:
                 return layout, key.removesuffix(patches)
     if any(key.endswith("transformer.resblocks.0.attn.in_proj_weight") for key in keys):
         raise ConfigError(
-            f"the file has OpenCLIP's text tower and no picture tower ({PATCHES['open_clip']} is missing)"
+            f"the file has OpenCLIP's text encoder and no image encoder ({PATCHES['open_clip']} is missing)"
         )
     raise ConfigError(
         f"the file has neither {PATCHES['transformers']} nor {PATCHES['open_clip']}, so it is not a whole CLIPModel "
@@ -150,7 +150,7 @@ def infer(
         layout, prefix: see `layout_of`.
 
     Raises:
-        ConfigError: there is no whole picture tower, or nothing tells its heads.
+        ConfigError: there is no whole image encoder, or nothing tells its heads.
     """
     shapes = {
         key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)
@@ -202,7 +202,7 @@ def _heads(width: int, config: Mapping[str, object], layout: str) -> int:
     if width in HEAD or layout == "transformers":
         return max(width // HEAD.get(width, 64), 1)
     raise ConfigError(
-        f"the picture tower is {width} wide, which no published one is ({', '.join(map(str, HEAD))}), so its heads "
+        f"the image encoder is {width} wide, which no published one is ({', '.join(map(str, HEAD))}), so its heads "
         "are unknown; an open_clip_config.json beside the file with vision_cfg.head_width tells them"
     )
 
@@ -215,7 +215,7 @@ def _check_fused(
             key = f"visual.transformer.resblocks.{i}.attn.in_proj_{leaf}"
             if shapes.get(key, shape) != shape:
                 raise ConfigError(
-                    f"{prefix}{key} is {list(shapes[key])}; query, key and value of a tower {width} wide are "
+                    f"{prefix}{key} is {list(shapes[key])}; query, key and value of an encoder {width} wide are "
                     f"{list(shape)}"
                 )
 

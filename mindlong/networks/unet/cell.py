@@ -92,7 +92,7 @@ class UNet(nn.Cell):
             x_BCFHW: noisy latents (B, in_channels, F, h, w), any F, h and w.
             t_B: timesteps (B,).
             context: prompt vectors (B, T, D), or (B, F, T, D) with a prompt for each frame.
-            fps_B: frames per second (B,), where the network is told them.
+            fps_B: frames per second (B,), where the network is conditioned on them.
 
         Returns:
             float32 (B, out_channels, F, h, w).

@@ -1,5 +1,5 @@
-"""A UNet that is told known frames by a zero-convolution branch: scale and shift of its features at
-every level.
+"""A UNet conditioned on known frames by a zero-convolution branch: scale and shift of its features
+at every level.
 
 h <- h * (1 + Wc(c)) + Bc(c), then h <- h * (1 + Wm(m)) + Bm(m), behind the residual block and the
 temporal convolution of each layer and before its transformers, on the way down and up; all four
@@ -120,7 +120,7 @@ def known_at_all(mask_BMF: Tensor) -> Tensor:
     return (known_BF.astype(ms.float32).sum(1, keepdims=True) > 0.5).astype(ms.float32)
 
 
-class _Told:
+class _Modulated:
     """A layer whose context may be (prompt vectors, scale, shift): those change its features before
     its transformers.
     """
@@ -140,7 +140,7 @@ class _Told:
         self.first_transformer = len([name for name in self.order if name not in attending])
 
 
-class ToldLayer(_Told, Layer):
+class ModulatedLayer(_Modulated, Layer):
     """A layer of the way down."""
 
     def __init__(self, spec: UNetSpec, level, number: int) -> None:
@@ -148,7 +148,7 @@ class ToldLayer(_Told, Layer):
         self._find(spec)
 
 
-class ToldJoinLayer(_Told, JoinLayer):
+class ModulatedJoinLayer(_Modulated, JoinLayer):
     """A layer of the way up."""
 
     def __init__(self, spec: UNetSpec, level, number: int) -> None:
@@ -156,7 +156,7 @@ class ToldJoinLayer(_Told, JoinLayer):
         self._find(spec)
 
 
-class ToldLargerLayer(_Told, LargerLayer):
+class ModulatedLargerLayer(_Modulated, LargerLayer):
     """The last layer of a level on the way up."""
 
     def __init__(self, spec: UNetSpec, level, number: int) -> None:
@@ -174,7 +174,7 @@ class ControlledUNet(UNet):
         dtype: as for UNet.
     """
 
-    layers = (ToldLayer, ToldJoinLayer, ToldLargerLayer)
+    layers = (ModulatedLayer, ModulatedJoinLayer, ModulatedLargerLayer)
 
     def __init__(
         self, spec: UNetSpec, control: ControlSpec | None = None, dtype: str = "float32"
@@ -201,7 +201,7 @@ class ControlledUNet(UNet):
             x_BCFHW, t_B, context, fps_B: as for UNet.
             cond_BCFHW, mask_BMF: from `mindlong.networks.unet.control_spec.condition`; both or
                 none. Videos with nothing known pass as through the UNet alone.
-            depth_B: int32 (B,), the level of the hierarchy, where the branch is told it.
+            depth_B: int32 (B,), the level of the hierarchy, where the branch takes it.
         """
         self.check(x_BCFHW.shape, t_B.shape, context.shape, fps_B is not None)
         frames = x_BCFHW.shape[2]
@@ -220,15 +220,15 @@ class ControlledUNet(UNet):
             x_BCFHW,
             emb_RE,
             context,
-            self.told(context, maps, self.unit_down),
-            self.told(context, maps, self.unit_up),
+            self.modulated(context, maps, self.unit_down),
+            self.modulated(context, maps, self.unit_up),
         )
 
     def same(self, context: Tensor, numbers: tuple[int, ...]) -> tuple:
         """For every block the prompt alone."""
         return (context,) * len(numbers)
 
-    def told(self, context: Tensor, maps: tuple, numbers: tuple[int, ...]) -> tuple:
+    def modulated(self, context: Tensor, maps: tuple, numbers: tuple[int, ...]) -> tuple:
         """For every block the prompt, and the scale and shift of its unit where it has one."""
         contexts = ()
         for number in numbers:

@@ -1,4 +1,4 @@
-"""A controlled UNet together with the text tower that reads its captions, as one network to
+"""A controlled UNet together with the text encoder that reads its captions, as one network to
 train.
 """
 
@@ -32,7 +32,7 @@ class ControlledTextUNet(nn.Cell):
         """Latents (B, C, F, h, w), timesteps (B,), ids (B, S) int32, condition and mask -> float32
         prediction.
 
-        `first_B` is the depth where the branch is told it, else the frame rate; `second_B` the
+        `first_B` is the depth where the branch takes it, else the frame rate; `second_B` the
         frame rate behind a depth.
         """
         depth_B = first_B if self.deep else None

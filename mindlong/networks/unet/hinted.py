@@ -1,4 +1,4 @@
-"""A latent network that reads a mask and hints behind its latents, as one that is told them."""
+"""Concatenates mask and hint channels to the noisy latents before calling the UNet."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""The residual block and the resampling of the Stable Diffusion lineage, on pictures or folded
+"""The residual block and the resampling of the Stable Diffusion lineage, on images or folded
 frames.
 
-Legend: R rows (pictures, or batch times frames), C channels, H W pixels, E width of the time
+Legend: R rows (images, or batch times frames), C channels, H W pixels, E width of the time
 embedding. `parts` says whether norms and convolutions see other frames
-(mindlong.networks.unet.rows); for pictures it and `frames` are left out.
+(mindlong.networks.unet.rows); for images it and `frames` are left out.
 """
 
 from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
-from mindlong.networks.unet.rows import PICTURES, Parts
+from mindlong.networks.unet.rows import IMAGES, Parts
 from mindlong.ops.conv import UpsampleNearest, upsample_nearest2x
 from mindlong.ops.linear import Linear
 
@@ -27,7 +27,7 @@ class ResBlock(nn.Cell):
         groups: int = 32,
         eps: float = 1e-5,
         emb: int | None = None,
-        parts: Parts = PICTURES,
+        parts: Parts = IMAGES,
     ) -> None:
         super().__init__()
         self.timed, self.widens = emb is not None, cin != cout
@@ -56,7 +56,7 @@ class Downsample(nn.Cell):
     each side, as UNets.
     """
 
-    def __init__(self, channels: int, asymmetric: bool = False, parts: Parts = PICTURES) -> None:
+    def __init__(self, channels: int, asymmetric: bool = False, parts: Parts = IMAGES) -> None:
         super().__init__()
         self.asymmetric = asymmetric
         self.conv = parts.conv(channels, channels, 3, stride=2, padding=0 if asymmetric else 1)
@@ -71,7 +71,7 @@ class Upsample(nn.Cell):
     convolution.
     """
 
-    def __init__(self, channels: int, parts: Parts = PICTURES) -> None:
+    def __init__(self, channels: int, parts: Parts = IMAGES) -> None:
         super().__init__()
         self.conv, self.to_size = parts.conv(channels, channels, 3, padding=1), UpsampleNearest()
 

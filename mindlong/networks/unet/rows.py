@@ -2,7 +2,7 @@
 one that does not.
 
 Legend: B videos, F frames, R = B*F rows (row b*F + f is frame f of video b), C channels, H W
-pixels. All cells here are called as `cell(x_RCHW, frames)`; for pictures `frames` is left out.
+pixels. All cells here are called as `cell(x_RCHW, frames)`; for images `frames` is left out.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Parts:
     conv: type[nn.Cell] = Conv
 
 
-PICTURES = Parts()
+IMAGES = Parts()
 
 
 def start_at_zero(cell: nn.Cell) -> nn.Cell:

@@ -119,8 +119,8 @@ def _layers(unet: UNet) -> list[tuple[nn.Cell, words.Level]]:
 
 
 class _Embedding(nn.Cell):
-    """What residual blocks are told: (t (B,), fps (B,) or nothing, frames, place of the first) ->
-    (R, E).
+    """What residual blocks are conditioned on: (t (B,), fps (B,) or nothing, frames, place of the
+    first) -> (R, E).
     """
 
     def __init__(self, unet: UNet) -> None:

@@ -1,4 +1,4 @@
-"""The layers of a video UNet that see other frames, in the form that is told about frames held
+"""The layers of a video UNet that see other frames, in the form that is handed frames held
 elsewhere.
 
 Legend: B videos, F frames of this clip, R = B*F rows, K frames of other clips, C channels, G

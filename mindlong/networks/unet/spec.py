@@ -123,9 +123,8 @@ class UNetSpec:
         groups, eps: of the GroupNorms of residual blocks and the exit.
         joint: those norms take their statistics over all frames together, not frame by frame.
         pseudo3d: every 2-D convolution is followed by one over frames.
-        conditions: what is embedded and added up, of CONDITIONS: "time", "fps" where the frame rate
-            is told, "frame" where every frame is told its place in the video (no published network
-            is).
+        conditions: what is embedded and added up, of CONDITIONS: "time", "fps" for the frame rate,
+            "frame" for every frame's place in the video (no published network has it).
         linear_projection: files store the projections of spatial transformers as linear layers,
             else as 1 x 1 convolutions (the numbers are the same).
         upcast: attention scores are computed in float32 in half precision too (Stable Diffusion 2.1
@@ -162,7 +161,7 @@ class UNetSpec:
 
     @property
     def emb_dim(self) -> int:
-        """Width of the embedding that every residual block is told."""
+        """Width of the embedding that conditions every residual block."""
         return 4 * self.channels[0]
 
     @property
@@ -179,7 +178,7 @@ class UNetSpec:
         return heads, width // heads
 
     def down(self) -> list[Level]:
-        """The levels on the way down, the largest picture first."""
+        """The levels on the way down, the largest image first."""
         last, cin, levels = len(self.channels) - 1, self.channels[0], []
         for i, cout in enumerate(self.channels):
             layers = tuple((cin if j == 0 else cout, cout) for j in range(self.layers))
@@ -204,7 +203,7 @@ class UNetSpec:
         return kept
 
     def up(self) -> list[Level]:
-        """The levels on the way up, the smallest picture first; widths in include the skip."""
+        """The levels on the way up, the smallest image first; widths in include the skip."""
         skips, cin, levels = self.skips(), self.channels[-1], []
         for i in reversed(range(len(self.channels))):
             layers, cout = [], self.channels[i]
@@ -319,7 +318,7 @@ def _misfits(
         )
     if fps != ("fps" in spec.conditions):
         yield (
-            "The network is told the frame rate; fps is missing."
+            "The network takes the frame rate; fps is missing."
             if not fps
             else "fps was given, but the network has no embedding of the frame rate."
         )

@@ -5,7 +5,7 @@ Numbers and state dict of video-diffusion-pytorch 0.7.0 (`Unet3D`); names in
 `mindlong.networks.unet3d.names`.
 
 Legend: B batch, C channels, F frames, H W pixels, R = B*F rows, D width of the condition, E width
-of the embedding that the residual blocks are told. Frames are folded behind the batch once at the
+of the embedding that conditions the residual blocks. Frames are folded behind the batch once at the
 entrance, so that every 1 x k x k convolution is a 2-D one; only the temporal attentions know of
 frames.
 """
@@ -138,8 +138,8 @@ class Middle(nn.Cell):
 
 
 class Final(nn.Cell):
-    """The last residual block, which is not told the time, and the projection to the output's
-    channels.
+    """The last residual block, which is not conditioned on the time, and the projection to the
+    output's channels.
     """
 
     def __init__(self, spec: Unet3DSpec) -> None:

@@ -1,4 +1,4 @@
-"""The pixel-space Unet3D with a zero-convolution branch that tells it known frames (see
+"""The pixel-space Unet3D with a zero-convolution branch that conditions it on known frames (see
 `mindlong.networks.unet.control`).
 
 Legend: B videos, C channels, F frames, H W pixels, R = B*F rows, E width of the embedding, M
@@ -24,12 +24,12 @@ def pixel_units(spec: Unet3DSpec) -> list[Unit]:
     ]
 
 
-class ToldStage(Stage):
+class ModulatedStage(Stage):
     """A level whose features are scaled and shifted between its residual blocks and its
     attentions.
     """
 
-    def told(
+    def modulated(
         self, x: Tensor, emb_BE: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, maps: tuple
     ) -> tuple[Tensor, Tensor]:
         """As `construct`, with (scale, shift)."""
@@ -55,7 +55,7 @@ class ToldStage(Stage):
         return (
             super().construct(x, emb_BE, cos, sin, bias)
             if maps is None
-            else self.told(x, emb_BE, cos, sin, bias, maps)
+            else self.modulated(x, emb_BE, cos, sin, bias, maps)
         )
 
 
@@ -64,7 +64,7 @@ class ControlledUnet3D(Unet3D):
     is Unet3D, bit for bit.
     """
 
-    stage = ToldStage
+    stage = ModulatedStage
 
     def __init__(self, spec: Unet3DSpec, control: ControlSpec | None = None) -> None:
         super().__init__(spec)
@@ -89,7 +89,7 @@ class ControlledUnet3D(Unet3D):
             x_BCFHW, t_B, cond_BD, null_mask_B, focus_mask_B: as for Unet3D.
             known_BCFHW, mask_BMF: from `mindlong.networks.unet.control_spec.condition`; both or
                 none.
-            depth_B: int32 (B,), the level of the hierarchy, where the branch is told it.
+            depth_B: int32 (B,), the level of the hierarchy, where the branch takes it.
         """
         if known_BCFHW is None:
             return super().construct(x_BCFHW, t_B, cond_BD, null_mask_B, focus_mask_B)

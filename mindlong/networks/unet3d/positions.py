@@ -1,4 +1,4 @@
-"""Where a frame stands in time, as Unet3D's temporal attentions are told it: rotary angles and a
+"""Where a frame stands in time, as Unet3D's temporal attentions take it: rotary angles and a
 relative bias.
 
 F frames, N heads. Both are evaluated once in a forward and shared by all temporal attentions.

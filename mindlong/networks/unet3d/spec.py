@@ -93,7 +93,7 @@ class Unet3DSpec:
 
     @property
     def emb_dim(self) -> int:
-        """Width of what every residual block is told: time, then condition."""
+        """Width of what conditions every residual block: time, then condition."""
         return self.time_dim + (self.cond_dim or 0)
 
     @property

@@ -83,7 +83,7 @@ class Level(nn.Cell):
 
 
 class Encoder(nn.Cell):
-    """Pictures to the moments of their latents."""
+    """Images to the moments of their latents."""
 
     def __init__(self, spec: VaeSpec) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class Encoder(nn.Cell):
 
 
 class Decoder(nn.Cell):
-    """Latents to pictures."""
+    """Latents to images."""
 
     def __init__(self, spec: VaeSpec) -> None:
         super().__init__()

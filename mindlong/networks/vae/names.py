@@ -39,7 +39,7 @@ def _diffusers(leaves: tuple[str, ...]) -> Words:
 
 
 def _ldm() -> Words:
-    """LDM numbers the decoder's levels from the largest picture down, although they are run in the
+    """LDM numbers the decoder's levels from the largest image down, although they are run in the
     other order.
     """
     side = {"encoder": "down", "decoder": "up"}
