@@ -210,7 +210,7 @@ class DiffusionOptions:
     )
     focus_present: float = option(
         0.0,
-        "vdm: share of training samples whose frames see only themselves, as if they were images",
+        "in pixels: share of training samples whose frames see only themselves, as if they were images",
         minimum=0,
     )
     min_snr: float = option(

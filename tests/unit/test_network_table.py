@@ -18,7 +18,6 @@ CLASSES = sorted({n.hub.name for n in table.networks() if n.hub})
 PIPELINES = sorted({n.hub.pipeline for n in table.networks() if n.hub and n.hub.pipeline})
 ALSO = {  # file -> words that are a family's name and mean something else there
     # a way of DDIM, of spacing timesteps, called after the program it stems from
-    "config/sample.py": {"modelscope"},
     "diffusion/samplers/ddim.py": {"modelscope"},
     "diffusion/samplers/spacing.py": {"modelscope"},
     # whose bugs `compat` reproduces
@@ -26,6 +25,7 @@ ALSO = {  # file -> words that are a family's name and mean something else there
     "config/infer_options/edit.py": {"tune_a_video"},
     "pipelines/edit/make.py": {"tune_a_video"},
 }
+PLACE = re.compile(r"[\w.]+:\w+")  # "module:name", where code stands
 CELLS = {  # file outside networks -> cells it may import: runs that need layers of one network
     "training/tasks/autoencoder.py": {"vae", "unet"},
     "training/tasks/infinet.py": {"unet"},
@@ -55,8 +55,9 @@ def strings(tree):
         and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in said:
-            yield node.value
+        text = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and node not in said and not PLACE.fullmatch(text):
+            yield text
 
 
 def words_found(words):
@@ -108,11 +109,12 @@ def test_every_entry_says_what_its_role_asks_for():
             assert network.denoiser.space in SPACES
             assert set(network.denoiser.null.values()) <= set(NULLS)
             assert network.denoiser.features <= set(FEATURES)
+            assert ("focus" in network.denoiser.features) == bool(network.denoiser.focused)
 
 
 def places(value):
     """Every "module:name" in an entry."""
-    if isinstance(value, str) and re.fullmatch(r"[\w.]+:\w+", value):
+    if isinstance(value, str) and PLACE.fullmatch(value):
         yield value
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):

@@ -47,6 +47,7 @@ NETWORKS = (
             noising=_noising,
             width=lambda spec: spec.cond_dim or 0,
             conditioned="mindlong.networks.unet3d.conditioned:of_model",
+            focused="mindlong.networks.unet3d.conditioned:FocusedUnet3D",
             usual=MappingProxyType({}),
             features=frozenset({"focus"}),
         ),

@@ -15,7 +15,6 @@ from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.networks import table
 from mindlong.networks.init import initialise
 from mindlong.networks.network import made
-from mindlong.networks.unet3d.conditioned import FocusedUnet3D
 from mindlong.training.tasks.preview_files import drawn, write_preview
 from mindlong.utils import rng
 
@@ -36,7 +35,9 @@ class PixelTask:
         entry = table.get(config.model.family)
         self.network = made(entry.denoiser.conditioned)(config.model)
         initialise(self.network, config.train.seed)
-        learning = FocusedUnet3D(self.network) if config.diffusion.focus_present else self.network
+        learning = self.network
+        if config.diffusion.focus_present:
+            learning = made(entry.denoiser.focused)(self.network)
         self.loss = loss_of(learning, self.noising.schedule, config.diffusion)
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
