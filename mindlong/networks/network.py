@@ -83,8 +83,8 @@ class Denoiser:
             scheduler_config.json says; None: there is none.
         conditioned: space pixel: "module:Class" of (model section) -> the cell that is trained, the
             network with what makes its conditions.
-        focused: feature "focus": "module:Class" of (that cell) -> the cell with that mask before its
-            conditions.
+        focused: feature "focus": "module:Class" of (that cell) -> the cell with that mask before
+            its conditions.
         usual: role -> the family that a model file's section for it is of, where it does not say.
         sharded: "module:Class", the form that runs a video clip by clip (see
             `mindlong.networks.sharded`); "" where there is none.
