@@ -12,6 +12,7 @@ from mindlong.checkpoints.folders import SUFFIXES, parts_in
 from mindlong.checkpoints.store import latest, load
 from mindlong.config.load import load as load_config
 from mindlong.config.schema import TrainConfig
+from mindlong.utils import hub
 from mindlong.utils.errors import InputFileError, did_you_mean
 
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -54,9 +55,7 @@ def locate(weights: str, key: str = "weights") -> Path:
         return _shipped(weights, key)
     path = Path(weights)
     if not path.exists():
-        raise InputFileError(
-            f"{key}: nothing at {path}; give a run folder, a weights file, or one of {_offers()}"
-        )
+        raise InputFileError(f"{key}: nothing at {weights}{_advice(weights)}")
     if (
         path.is_file()
         or (path / "manifest.json").exists()
@@ -85,10 +84,16 @@ def config_of(where: Path) -> TrainConfig:
     """The training configuration that belongs to the weights at `where`."""
     for folder in where.absolute().parents[:3]:
         if (folder / "config.yaml").is_file():
-            return load_config(folder / "config.yaml", [], TrainConfig).values
+            return load_config(folder / "config.yaml", [], TrainConfig, saved=True).values
     raise InputFileError(
         f"weights: no config.yaml beside or above {where}; it says which network the weights belong to"
     )
+
+
+def _advice(weights: str) -> str:
+    if weights in shipped_names():
+        return f". Did you mean shipped:{weights}?"
+    return hub.advice(weights) or f"; give a run folder, a weights file, or one of {_offers()}"
 
 
 def _offers() -> str:

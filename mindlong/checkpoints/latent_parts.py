@@ -22,6 +22,7 @@ from mindlong.config.schema import TrainConfig
 from mindlong.diffusion import schedules
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.scheduler_config import read_file
+from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
 
@@ -185,7 +186,7 @@ def _tokenizer(
 ) -> Path:
     files = text.network.text.files
     if options.tokenizer:
-        return Path(options.tokenizer)
+        return _existing(options.tokenizer, "latent.tokenizer")
     for name in files:
         if f"tokenizer/{name}" in held.beside:
             return held.beside[f"tokenizer/{name}"].parent
@@ -201,7 +202,7 @@ def _noising(
 ) -> Noising:
     denoiser, facts = network.network.denoiser, network.facts
     beside = None if denoiser.owns_noising else held.beside.get(SCHEDULER)
-    path = Path(options.scheduler) if options.scheduler else beside
+    path = _existing(options.scheduler, "latent.scheduler") if options.scheduler else beside
     if path is not None:
         found, source = read_file(path), str(path)
     elif run:
@@ -218,3 +219,9 @@ def _noising(
     elif scale is not None:
         found = replace(found, schedule=found.schedule.with_signal_scale(scale))
     return replace(found, prediction=options.prediction or found.prediction)
+
+
+def _existing(named: str, key: str) -> Path:
+    if not Path(named).exists():
+        raise InputFileError(f"{key}: nothing at {named}{hub.advice(named)}")
+    return Path(named)

@@ -11,7 +11,8 @@ from mindlong.config.leaves import leaves
 from mindlong.config.load import Loaded, load
 from mindlong.config.pipelines import PIPELINES, function, pipeline
 from mindlong.media.colours import parse_colour, shown_on
-from mindlong.parallel import launch
+from mindlong.parallel import launch, memory
+from mindlong.pipelines.planned import Planned
 from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
@@ -29,17 +30,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dry_run(loaded: Loaded) -> int:
-    lines = [loaded.text, *plan(loaded)]
+    """Print the plan, and refuse what the run would refuse."""
+    planned = planned_of(loaded)
+    lines = [loaded.text, *_lines(loaded, planned)]
     if launch.world()[0] == 0:
-        print("\n".join(lines))
+        print("\n".join(lines), flush=True)
+    _check_memory(loaded, planned)
     return 0
 
 
 def _run(loaded: Loaded) -> int:
+    planned = planned_of(loaded)
+    _check_memory(loaded, planned)
     launch.join()  # before anything imports MindSpore
     from mindlong.cli.infer_run import run
 
-    return run(loaded)
+    return run(loaded, [*loaded.notes, *planned.notes])
+
+
+def planned_of(loaded: Loaded) -> Planned:
+    """The plan of a run, without MindSpore. Raises ConfigError, InputFileError where it cannot
+    run.
+    """
+    return function(pipeline(loaded.values.pipeline).plan)(loaded)
+
+
+def _check_memory(loaded: Loaded, planned: Planned) -> None:
+    env = loaded.values.env
+    ignore, here = env.memory == "ignore", launch.local_size()
+    memory.check(planned.memory, planned.lower, env.device_target, here, ignore)
 
 
 def _keys() -> list[str]:
@@ -48,9 +67,13 @@ def _keys() -> list[str]:
 
 
 def plan(loaded: Loaded) -> list[str]:
-    """What the run would do and cost, without MindSpore."""
-    rows = function(pipeline(loaded.values.pipeline).plan)(loaded)
-    return opening_lines({"mindlong": f"{__version__}, dry run: nothing is made", **rows})
+    """What the run would do and cost, and what is to be said of it, without MindSpore."""
+    return _lines(loaded, planned_of(loaded))
+
+
+def _lines(loaded: Loaded, planned: Planned) -> list[str]:
+    rows = {"mindlong": f"{__version__}, dry run: nothing is made", **planned.rows}
+    return opening_lines(rows) + [f"note: {note}" for note in (*loaded.notes, *planned.notes)]
 
 
 def command(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ pipeline.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import mindspore
 
@@ -17,8 +18,8 @@ from mindlong.pipelines.session import open_session, shared_session
 from mindlong.utils.errors import ConfigError
 
 
-def run(loaded: Loaded) -> int:
-    """Make what a configuration asks for; returns the exit code."""
+def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
+    """Make what a configuration asks for; returns the exit code. `notes` are said first."""
     config, clock = loaded.values, time.monotonic()
     entry, env = pipeline(config.pipeline), config.env
     if launch.world_size() > 1 and not entry.shared:
@@ -51,6 +52,8 @@ def run(loaded: Loaded) -> int:
         config.seed,
         f"; going on in {session.folder}" if session.resumed else "",
     )
+    for note in notes:
+        session.log.warning("%s", note)
     work(session)
     session.log.info(
         "everything is in %s, after %.1f s", session.folder.resolve(), time.monotonic() - clock

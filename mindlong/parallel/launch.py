@@ -76,6 +76,11 @@ def local_rank() -> int:
     return world()[0]
 
 
+def local_size() -> int:
+    """How many of the processes run on this machine; all, where the launcher does not say."""
+    return int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", world_size()))
+
+
 def join(timeout: float = 180.0) -> tuple[int, int]:
     """Find the job's scheduler (rank 0 starts it) and return (rank, size). Call it before anything
     imports MindSpore.

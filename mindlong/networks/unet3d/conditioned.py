@@ -76,6 +76,8 @@ class ConditionedUnet3D(nn.Cell):
         """
         if self.encoder == "none":
             return ()
+        if self.encoder == "embedding":  # captions say nothing to it
+            return self.embedding_conditions([None] * len(captions), np.ones(len(captions), bool))
         dropped_B = np.broadcast_to(np.asarray(dropped), len(captions)) | np.array(
             [not c for c in captions]
         )

@@ -5,18 +5,29 @@ MindSpore.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.checkpoints.parts import Part
 from mindlong.config.load import Loaded
+from mindlong.config.pipelines import ClipParallelConfig
 from mindlong.diffusion.sample import count_steps, sampler_of
-from mindlong.networks.cost import Load
 from mindlong.parallel import halo, volume
 from mindlong.parallel.launch import world_size
+from mindlong.pipelines.checks import (
+    divisible,
+    far_size,
+    fit,
+    gib,
+    idle,
+    no_rate,
+    overlong,
+    step_cost,
+    unled,
+)
 from mindlong.pipelines.clip_parallel.windows import windows
+from mindlong.pipelines.planned import Planned
 from mindlong.plans.clip_layout import ClipLayout, exact_layout, video_infinity_layout
 from mindlong.plans.dual_scope import Phase, Tuning
 from mindlong.plans.frame_prompts import of_frames
@@ -26,7 +37,7 @@ from mindlong.utils.lines import count
 IN_LOCK_STEP = ("exact", "video_infinity")
 
 
-def clips_of(config: Any, usual_frames: int) -> tuple[range, ...]:
+def clips_of(config: ClipParallelConfig, usual_frames: int) -> tuple[range, ...]:
     """The frames of each clip.
 
     Raises:
@@ -47,7 +58,7 @@ def clips_of(config: Any, usual_frames: int) -> tuple[range, ...]:
     return halo.split_frames(frames, own.clips)
 
 
-def layout_of(config: Any, clips: Sequence[range]) -> ClipLayout:
+def layout_of(config: ClipParallelConfig, clips: Sequence[range]) -> ClipLayout:
     """The layout of a strategy in lock step. Raises ConfigError."""
     own = config.clip_parallel
     phases = [Phase(int(p[0]), p[1], p[2]) if p else None for p in (own.early, own.late)]
@@ -65,7 +76,7 @@ def prompt_of_clip(clip: int, clips: int, prompts: int, original: bool) -> int:
     return int(clip / clips * prompts) if original else clip * prompts // clips
 
 
-def prompts_of(config: Any, clips: Sequence[range]) -> list[str]:
+def prompts_of(config: ClipParallelConfig, clips: Sequence[range]) -> list[str]:
     """The prompt of each frame. Raises ConfigError where a scene does not fit the frames."""
     own, given = config.clip_parallel, config.wanted_prompts()
     if own.scene:
@@ -104,13 +115,15 @@ def mixed(prompts: Sequence[str], blend: int, encoded: dict[str, np.ndarray]) ->
     return np.stack(rows).astype(np.float32)
 
 
-def plan(loaded: Loaded) -> dict[str, str]:
-    """Rows of the dry run."""
-    config = loaded.values
+def plan(loaded: Loaded) -> Planned:
+    """What a run would make. Raises ConfigError, InputFileError as it would."""
+    config: ClipParallelConfig = loaded.values
     own, s = config.clip_parallel, config.sample
     parts = find_latent_parts(config.weights, config.latent)
+    fit(parts)
+    idle(loaded, no_rate(parts, "clip_parallel.told_fps"))
     clips = clips_of(config, parts.size[0])
-    height, width = config.size or parts.size[1:]
+    height, width = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     factor = parts.vae.spec.factor
     size, ranks, total = (height // factor, width // factor), world_size(), clips[-1].stop
     rows, passes = (
@@ -122,23 +135,32 @@ def plan(loaded: Loaded) -> dict[str, str]:
         if own.strategy != "windows" and own.strategy != "free_noise"
         else own.window or parts.size[0]
     )
-    cost = parts.network.network.cost(
-        parts.network.spec, Load(rows, at_once, *size, parts.text_encoder.spec.length)
-    )
+    step = step_cost(parts, rows, at_once, (height, width))
     half = 0.5 if config.latent.dtype == "float16" else 1.0
-    return {
-        "weights": f"{parts.where} ({parts.network.family})",
-        "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once)}, "
-        f"{count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
-        "prompts": f"{len(set(prompts))} over {total} frames, mixed over {own.blend} where they change",
-        "processes": f"{ranks}; {_held(config, clips, ranks)}",
-        **_sent(config, parts.network, clips, ranks, size, rows, passes, half),
-        "a step of a clip": f"{count(passes * cost.flops)}FLOP",
-        "peak memory": f"about {cost.bytes * half / 2**30:.2f} GiB on a device, whatever the length (estimate)",
-    }
+    sent, waiting = _sent(config, parts.network, clips, ranks, size, rows, passes, half)
+    texts = [*prompts, *[own.negative] * (s.guidance != 1)]
+    return Planned(
+        {
+            "weights": f"{parts.where} ({parts.network.family})",
+            "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once)}, "
+            f"{count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
+            "prompts": f"{len(set(prompts))} over {total} frames, mixed over {own.blend} where they change",
+            "processes": f"{ranks}; {_held(config, clips, ranks)}",
+            **sent,
+            "a step of a clip": f"{count(passes * step.flops)}FLOP",
+            "peak memory": f"{gib(step.bytes * half)} on a device, whatever the length (estimate)",
+        },
+        (
+            *overlong(parts, texts),
+            *unled(own.negative, "clip_parallel.negative", [s.guidance]),
+            *far_size((height, width), parts.size[1:]),
+        ),
+        step.bytes * half + waiting,
+        "size, the frames of a clip (more clip_parallel.clips) or of a window",
+    )
 
 
-def _what(config: Any, clips: Sequence[range], at_once: int) -> str:
+def _what(config: ClipParallelConfig, clips: Sequence[range], at_once: int) -> str:
     own = config.clip_parallel
     if own.strategy in ("windows", "free_noise"):
         return f"{len(windows(clips[-1].stop, at_once, own.stride))} windows of {at_once} frames, {own.stride} apart"
@@ -146,7 +168,7 @@ def _what(config: Any, clips: Sequence[range], at_once: int) -> str:
     return f"{len(clips)} clips of {' or '.join(map(str, lengths))} frames"
 
 
-def _held(config: Any, clips: Sequence[range], ranks: int) -> str:
+def _held(config: ClipParallelConfig, clips: Sequence[range], ranks: int) -> str:
     if config.clip_parallel.strategy not in IN_LOCK_STEP:
         return "windows are dealt to them in turn"
     most = max(map(len, halo.deal(len(clips), ranks)))
@@ -158,7 +180,7 @@ def _held(config: Any, clips: Sequence[range], ranks: int) -> str:
 
 
 def _sent(
-    config: Any,
+    config: ClipParallelConfig,
     part: Part,
     clips: Sequence[range],
     ranks: int,
@@ -166,10 +188,12 @@ def _sent(
     rows: int,
     passes: int,
     half: float,
-) -> dict[str, str]:
-    """How much goes between processes; and, for clips in turn, what waits in host memory."""
+) -> tuple[dict[str, str], float]:
+    """How much goes between processes; and, for clips in turn, what waits in host memory, in rows
+    and in bytes.
+    """
     if config.clip_parallel.strategy not in IN_LOCK_STEP:
-        return {}
+        return {}, 0.0
     denoiser = part.network.denoiser
     if not denoiser.sharded:
         raise ConfigError(
@@ -184,10 +208,9 @@ def _sent(
     lines = {
         "sent a step": f"{sent / 1e6:.1f} MB from process {middle}, {received / 1e6:.1f} MB to it"
     }
+    waiting = 0.0
     if max(map(len, held)) > 1:
         frames = sum(len(clips[i]) for i in held[middle])
         waiting = denoiser.kept(part.spec, size, rows, width) * frames
-        lines["host memory"] = (
-            f"about {waiting / 2**30:.2f} GiB of features wait in process {middle}"
-        )
-    return lines
+        lines["host memory"] = f"{gib(waiting)} of features wait in process {middle}"
+    return lines, waiting

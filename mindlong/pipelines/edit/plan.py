@@ -12,11 +12,22 @@ from mindlong.checkpoints.changed import tuned_over
 from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.load import Loaded
+from mindlong.config.pipelines import EditConfig
 from mindlong.data.one_shot import read_clip
 from mindlong.diffusion.sample import count_steps, flavour_of, sampler_of
 from mindlong.diffusion.samplers import FLAVOURS
-from mindlong.networks.cost import Load
 from mindlong.networks.table import has_feature
+from mindlong.pipelines.checks import (
+    divisible,
+    far_size,
+    fit,
+    gib,
+    overlong,
+    several,
+    step_cost,
+    unled,
+)
+from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 
@@ -37,7 +48,7 @@ class EditWork:
     fresh: bool
 
 
-def work_of(config: Any) -> EditWork:
+def work_of(config: EditConfig) -> EditWork:
     """Find the weights and read the video. Raises ConfigError, InputFileError."""
     o, options = config.edit, config.latent
     parts = find_latent_parts(config.weights, options)
@@ -53,11 +64,7 @@ def work_of(config: Any) -> EditWork:
         noising = replace(noising, flavour=FLAVOURS["diffusers"])
     noising = replace(noising, flavour=flavour_of(config.sample, noising))
     frames, height, width = (config.frames or parts.size[0], *(config.size or parts.size[1:]))
-    factor = parts.vae.spec.factor
-    if height % factor or width % factor:
-        raise ConfigError(
-            f"size is [{height}, {width}]; both must be multiples of {factor}, the pixels of a latent"
-        )
+    divisible((height, width), parts.vae.spec.factor)
     clip = read_clip(o.video, frames, (height, width), start=o.start, stride=o.stride, fit=o.fit)
     fresh = has_feature(parts.network.family, "tuning") and not any(
         parts.network.network.base_name(name) is None for name in {*held, *parts.network.arrays}
@@ -77,33 +84,42 @@ def _tuned(named: str) -> Path:
     return path if path.is_file() else locate(named, "edit.tuned")
 
 
-def plan(loaded: Loaded) -> dict[str, str]:
-    """Rows of the dry run."""
-    config = loaded.values
+def plan(loaded: Loaded) -> Planned:
+    """What a run would make. Raises ConfigError, InputFileError as it would."""
+    config: EditConfig = loaded.values
     o, s, work = config.edit, config.sample, work_of(config)
     parts, (frames, height, width, _) = work.parts, work.frames_FHWC.shape
-    factor, tokens = parts.vae.spec.factor, parts.text_encoder.spec.length
+    fit(parts, work.fresh)
     videos = (
         3 if o.inject else 1 if s.guidance == 1 else 2
     )  # the source runs along for its attention maps
-    step = parts.network.network.cost(
-        parts.network.spec, Load(videos, frames, height // factor, width // factor, tokens)
-    )
+    step = step_cost(parts, videos, frames, (height, width))
     inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(
         o.refine
     )
     prompts = config.wanted_prompts()
-    return {
-        "weights": f"{parts.where} ({parts.network.network.about})"
-        + ", not tuned: temporal layers do nothing" * work.fresh,
-        "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
-        "source": f"{o.video}: {frames} frames {height}x{width}, "
-        + (inversion if o.invert else "noise is fresh"),
-        "plan": f"{len(prompts)} prompts, {sampler_of(s, parts.noising).name} "
-        f"{count_steps(s, parts.noising.below(o.strength))} steps each, guidance {s.guidance:g}, "
-        f"{parts.noising.prediction} predicted"
-        + f"; reconstructions in {list(o.report)} steps"
-        * bool(o.report),
-        "a step": f"{count(step.flops)}FLOP",
-        "peak memory": f"about {step.bytes / 2**30:.2f} GiB (estimate)",
-    }
+    texts = [*prompts, *[o.negative] * (s.guidance != 1), *[o.invert_prompt] * o.invert]
+    return Planned(
+        {
+            "weights": f"{parts.where} ({parts.network.network.about})"
+            + ", not tuned: temporal layers do nothing" * work.fresh,
+            "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
+            "source": f"{o.video}: {frames} frames {height}x{width}, "
+            + (inversion if o.invert else "noise is fresh"),
+            "prompts": several(prompts, config.count),
+            "plan": f"{len(prompts)} prompts, {sampler_of(s, parts.noising).name} "
+            f"{count_steps(s, parts.noising.below(o.strength))} steps each, guidance {s.guidance:g}, "
+            f"{parts.noising.prediction} predicted"
+            + f"; reconstructions in {list(o.report)} steps"
+            * bool(o.report),
+            "a step": f"{count(step.flops)}FLOP",
+            "peak memory": f"{gib(step.bytes)} (estimate)",
+        },
+        (
+            *overlong(parts, texts),
+            *unled(o.negative, "edit.negative", [s.guidance]),
+            *far_size((height, width), parts.size[1:]),
+        ),
+        step.bytes,
+        "frames or size",
+    )

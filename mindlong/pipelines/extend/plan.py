@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.load import Loaded
+from mindlong.config.pipelines import ExtendConfig
 from mindlong.config.schema import TrainConfig
 from mindlong.data.flow import check_alike
+from mindlong.diffusion.sample import count_steps, sampler_of
+from mindlong.pipelines.checks import (
+    divisible,
+    far_size,
+    fit,
+    gib,
+    idle,
+    longest_run,
+    overlong,
+    several,
+    step_cost,
+)
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
-from mindlong.pipelines.interpolate.plan import is_hinted
+from mindlong.pipelines.interpolate.plan import is_hinted, unhinted
 from mindlong.pipelines.interpolate.trained_rule import training_of
+from mindlong.pipelines.planned import Planned
 from mindlong.plans.chain import plan_extension
 from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.lines import count
 
 USUAL_RUN = 16
 
@@ -41,7 +55,7 @@ class Work:
     fps: float
 
 
-def work_of(config: Any) -> Work:
+def work_of(config: ExtendConfig) -> Work:
     """Read the given frames and lay out the runs. Raises ConfigError, InputFileError."""
     o: ExtendOptions = config.extend
     trained = training_of(config.weights)
@@ -84,13 +98,37 @@ def check_hints(work: Work, hinted: bool) -> None:
         )
 
 
-def plan(loaded: Loaded) -> dict[str, str]:
-    """Rows of the dry run."""
-    config = loaded.values
+def size_of(config: ExtendConfig, given: np.ndarray) -> tuple[int, int]:
+    """Height and width of what is made: as the configuration says, else those of the given frames
+    (F, H, W, 3).
+    """
+    return tuple(config.size or given.shape[1:3])
+
+
+def plan(loaded: Loaded) -> Planned:
+    """What a run would make. Raises ConfigError, InputFileError as it would."""
+    config: ExtendConfig = loaded.values
     work, parts = work_of(config), find_latent_parts(config.weights, config.latent)
-    check_hints(work, is_hinted(parts.network.spec, parts.vae.spec.latent_channels))
-    jobs = work.plan.jobs
-    return {
-        "given": f"{len(work.given)} frames of {work.given.shape[1]}x{work.given.shape[2]}",
-        "plan": f"{config.frames} frames added in {len(jobs)} runs of {len(jobs[0].makes)} new frames",
-    }
+    fit(parts)
+    hinted = is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
+    check_hints(work, hinted)
+    idle(loaded, unhinted("extend") if not hinted else ())
+    height, width = divisible(size_of(config, work.given), parts.vae.spec.factor)
+    jobs, s = work.plan.jobs, config.sample
+    rows = 1 if s.guidance == 1 else 2
+    step = step_cost(parts, rows, longest_run(work.plan), (height, width))
+    return Planned(
+        {
+            "weights": f"{parts.where} ({parts.network.family})",
+            "given": f"{len(work.given)} frames of {work.given.shape[1]}x{work.given.shape[2]}",
+            "prompts": several(config.wanted_prompts(), config.count),
+            "plan": f"{config.frames} frames of {height}x{width} added in {len(jobs)} runs of "
+            f"{len(jobs[0].makes)} new frames, {count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, "
+            f"guidance {s.guidance:g}",
+            "a step": f"{count(step.flops)}FLOP",
+            "peak memory": f"{gib(step.bytes)} (estimate)",
+        },
+        (*overlong(parts, config.wanted_prompts()), *far_size((height, width), parts.size[1:])),
+        step.bytes,
+        "size or extend.run",
+    )

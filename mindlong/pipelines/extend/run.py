@@ -14,7 +14,7 @@ import numpy as np
 from mindlong.diffusion.hints import Rule
 from mindlong.diffusion.sample import count_steps
 from mindlong.diffusion.samplers.loop import Callback
-from mindlong.pipelines.extend.plan import Work, check_hints, work_of
+from mindlong.pipelines.extend.plan import Work, check_hints, size_of, work_of
 from mindlong.pipelines.interpolate.make import HintedRuns, Stage
 from mindlong.pipelines.interpolate.networks import predictor
 from mindlong.pipelines.interpolate.plan import is_hinted
@@ -51,7 +51,7 @@ def _made(
     session: Session, work: Work, model: LatentModel, prompt: str, number: int, stem: str
 ) -> LatentFolder:
     config, o = session.config, session.config.extend
-    size = tuple(config.size or work.given.shape[1:3])
+    size = size_of(config, work.given)
     channels, _, *rest = model.latent_shape(1, *size)
     folder = LatentFolder(
         session.folder / "jobs" / stem, work.plan, identity(session.loaded.text, prompt, number)
@@ -113,6 +113,6 @@ def _film(
 ) -> Iterator[np.ndarray]:
     """The video's own frames as they are, then the given ones and those added."""
     if work.video:
-        size = tuple(config.size or work.given.shape[1:3])
+        size = size_of(config, work.given)
         yield from (fitted(frame, size) for frame in itertools.islice(work.video.all(), before))
     yield from decoded(model, folder)

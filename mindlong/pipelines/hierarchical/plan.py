@@ -4,20 +4,32 @@ which prompts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.load import Loaded
+from mindlong.config.pipelines import HierarchicalConfig
+from mindlong.pipelines.checks import (
+    divisible,
+    far_size,
+    fit,
+    gib,
+    longest_run,
+    overlong,
+    step_cost,
+    unled,
+)
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
 from mindlong.pipelines.jobs import count_batches
+from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.prompts import Prompts
 from mindlong.plans.compared import plan_autoregressive, plan_independent
+from mindlong.plans.frame_prompts import parse, title
 from mindlong.plans.hierarchy import (
     LongPlan,
     hierarchy_frames,
@@ -52,7 +64,7 @@ class Work:
     first: int
     last: int
 
-    def prompts(self, config: Any, prompt: str) -> Prompts:
+    def prompts(self, config: HierarchicalConfig, prompt: str) -> Prompts:
         """The prompts of a video."""
         o: HierarchicalOptions = config.hierarchical
         return Prompts(self.plan, prompt, o.level_prompts, o.node_prompts, o.scenes)
@@ -69,7 +81,7 @@ class Work:
         return self.last - self.first + 1 + (self.source.count if self.source else 0)
 
 
-def work_of(config: Any) -> Work:
+def work_of(config: HierarchicalConfig) -> Work:
     """Lay out the runs of a configuration. Raises ConfigError, InputFileError."""
     o: HierarchicalOptions = config.hierarchical
     if o.order != "hierarchy":
@@ -100,7 +112,7 @@ def _compared(o: HierarchicalOptions, frames: int) -> Work:
     return Work(tuple(o.lengths), plan, None, True, None, 0, frames - 1)
 
 
-def lengths_of(config: Any) -> tuple[int, ...]:
+def lengths_of(config: HierarchicalConfig) -> tuple[int, ...]:
     """The lengths given, or the cheapest that reach `frames`."""
     o: HierarchicalOptions = config.hierarchical
     if o.lengths:
@@ -138,11 +150,12 @@ def _continued(o: HierarchicalOptions, lengths: tuple[int, ...]) -> Work:
     )
 
 
-def plan(loaded: Loaded) -> dict[str, str]:
-    """Rows of the dry run."""
-    config = loaded.values
+def plan(loaded: Loaded) -> Planned:
+    """What a run would make. Raises ConfigError, InputFileError as it would."""
+    config: HierarchicalConfig = loaded.values
     work = work_of(config)
     work.plan.check()
+    _check_scenes(config.hierarchical.scenes, work.plan.frames)
     videos = max(len(config.wanted_prompts()), 1) * config.count
     rows = {
         "videos": f"{videos} of {work.frames} frames, {work.frames / config.fps:.1f} s at {config.fps} frames a second",
@@ -151,28 +164,60 @@ def plan(loaded: Loaded) -> dict[str, str]:
         "plan": "\n".join(_runs(work, config.batch)),
         "prompts": "\n".join(_said(work, config)),
     }
-    return rows | _networks(config, work)
+    return _with_networks(config, work, rows)
 
 
-def _networks(config: Any, work: Work) -> dict[str, str]:
-    parts = find_latent_parts(config.weights, config.latent)
-    place = find_branch(config.weights, config.hierarchical.branch)
-    height, width = config.size or parts.size[1:]
-    numbers = (
-        parts.vae.spec.latent_channels
-        * (height // parts.vae.spec.factor)
-        * (width // parts.vae.spec.factor)
+def _check_scenes(scenes: Mapping[str, str], frames: int) -> None:
+    for (first, last), _ in parse(scenes) if scenes else ():
+        if last >= frames:
+            raise ConfigError(
+                f"hierarchical.scenes has the range {first}-{last}; the video has frames 0 to {frames - 1}"
+            )
+
+
+def shown(config: HierarchicalConfig, prompt: str) -> str:
+    """What a video shows, in a line: its scenes, its prompt, or what its levels are told."""
+    o = config.hierarchical
+    return title(o.scenes) if o.scenes else prompt or " / ".join(dict.fromkeys(_closer(o)))
+
+
+def _closer(o: HierarchicalOptions) -> list[str]:
+    return [*o.level_prompts.values(), *o.node_prompts.values()]
+
+
+def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str]) -> Planned:
+    o, parts = config.hierarchical, find_latent_parts(config.weights, config.latent)
+    place = find_branch(config.weights, o.branch)
+    fit(parts)
+    size = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
+    guidances = list(o.level_guidance) or [config.sample.guidance]
+    batch = min(config.batch, len(work.plan.jobs))
+    step = step_cost(parts, batch, longest_run(work.plan), size)
+    numbers = parts.vae.spec.latent_channels * prod(size) // parts.vae.spec.factor**2
+    texts = [config.hierarchical.negative] * (set(guidances) != {1})
+    texts += [*config.wanted_prompts(), *o.scenes.values(), *_closer(o)]
+    return Planned(
+        rows
+        | {
+            "weights": f"{parts.where}, {', '.join(f'{name} {count(n)}' for name, n in parts.parameters().items())}",
+            "branch": str(Path(place))
+            if place
+            else "none: known frames are held to, the network is told nothing",
+            "a step": f"{count(step.flops)}FLOP for {batch} runs, twice where guided",
+            "peak memory": f"{gib(step.bytes)} (estimate)",
+            "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
+        },
+        (
+            *overlong(parts, texts),
+            *unled(o.negative, "hierarchical.negative", guidances),
+            *far_size(size, parts.size[1:]),
+        ),
+        step.bytes,
+        "size, batch or hierarchical.lengths",
     )
-    return {
-        "weights": f"{parts.where}, {', '.join(f'{name} {count(n)}' for name, n in parts.parameters().items())}",
-        "branch": str(Path(place))
-        if place
-        else "none: known frames are held to, the network is told nothing",
-        "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
-    }
 
 
-def _lengths(config: Any, work: Work) -> str:
+def _lengths(config: HierarchicalConfig, work: Work) -> str:
     if config.hierarchical.order != "hierarchy":
         return f"runs of {work.lengths[0]} frames, {config.hierarchical.order}"
     return f"{list(work.lengths)}, 1 + {' * '.join(str(n - 1) for n in work.lengths)} = {hierarchy_frames(work.lengths)}"
@@ -196,7 +241,7 @@ def _runs(work: Work, rows: int) -> Iterator[str]:
     yield from lines[1:]
 
 
-def _said(work: Work, config: Any) -> Iterator[str]:
+def _said(work: Work, config: HierarchicalConfig) -> Iterator[str]:
     """The prompts of the first video: for each level what its runs are told, as far as it is not
     the same for all.
     """

@@ -21,7 +21,7 @@ from mindlong.media.write import write_video
 from mindlong.parallel.comm import Comm
 from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, load_controlled
 from mindlong.pipelines.hierarchical.make import Runs, samples_of
-from mindlong.pipelines.hierarchical.plan import Work, work_of
+from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
 from mindlong.pipelines.interpolate.key_frames import read_image
 from mindlong.pipelines.interpolate.run import fitted
 from mindlong.pipelines.jobs import level_batches, of_interest, run_plan
@@ -62,12 +62,12 @@ def run(session: Session) -> None:
         if comm.rank == 0:  # every process makes latents, the first one writes
             film = _film(config, work, model.latent, folder)
             kept = results.video(name, film, work.frames, bar="decoding")
-            results.sheet([kept], [prompt or name], name)
+            results.sheet([kept], [shown(config, prompt) or name], name)
             (session.folder / f"{name}-partial.mp4").unlink(missing_ok=True)
     if work.source:
         work.source.close()
     if comm.rank == 0:
-        results.finish(_facts(work, prompts) | {"timings": {"runs_s": timings}})
+        results.finish(_facts(config, work, prompts) | {"timings": {"runs_s": timings}})
 
 
 def _made(
@@ -268,9 +268,9 @@ def _opening(config: Any, model: ControlledModel) -> dict[str, object]:
     }
 
 
-def _facts(work: Work, prompts: list[str]) -> dict[str, Any]:
+def _facts(config: Any, work: Work, prompts: list[str]) -> dict[str, Any]:
     return {
-        "prompts": prompts,
+        "prompts": [shown(config, prompt) for prompt in prompts],
         "lengths": list(work.lengths),
         "frames": work.frames,
         "runs": len(work.plan.jobs),

@@ -4,6 +4,7 @@ the chain, the rates.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -14,10 +15,28 @@ import numpy as np
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.load import Loaded
+from mindlong.config.pipelines import InterpolateConfig
+from mindlong.pipelines.checks import (
+    divisible,
+    far_size,
+    fit,
+    gib,
+    idle,
+    overlong,
+    several,
+    step_cost,
+)
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
-from mindlong.plans.chain import Chain, plan_chain
+from mindlong.pipelines.planned import Planned
+from mindlong.plans.chain import Chain, place, plan_chain
+from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
+
+HINTED_MAKER = (
+    "the networks in interpolate.key_weights read hints, so they cannot make key frames from a prompt "
+    "alone; name a text-to-video model there, or give interpolate.video or interpolate.images"
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ class Work:
         return self.chain.frames or self.chain.total
 
 
-def work_of(config: Any) -> Work:
+def work_of(config: InterpolateConfig) -> Work:
     """Read what key frames there are and lay out the chain. Raises ConfigError, InputFileError."""
     o: InterpolateOptions = config.interpolate
     source = _source(o)
@@ -100,28 +119,96 @@ def is_hinted(parts: Any, vae_channels: int) -> bool:
     )
 
 
-def plan(loaded: Loaded) -> dict[str, str]:
-    """Rows of the dry run."""
-    config = loaded.values
+def unhinted(section: str) -> Iterator[tuple[str, str]]:
+    """(key, reason) of the keys that a network that reads no hints leaves idle."""
+    for key in ("hint", "mask", "hint_noise"):
+        yield f"{section}.{key}", "is not read: the network reads no hints and no mask"
+
+
+def plan(loaded: Loaded) -> Planned:
+    """What a run would make. Raises ConfigError, InputFileError as it would."""
+    config: InterpolateConfig = loaded.values
     o, work = config.interpolate, work_of(config)
+    notes = (
+        tuple(f"{work.source.where}: {note}" for note in work.source.notes) if work.source else ()
+    )
     rows = {
         "key frames": _said(work, o),
         "result": f"{work.frames} frames at {work.rate:g} frames a second",
     }
     if o.method != "diffusion":
-        return rows | {"method": f"{o.method}, no network"}
-    parts: LatentParts = find_latent_parts(config.weights, config.latent)
-    told = (
-        "reads hints"
-        if is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
-        else "reads no hints"
-    )
+        return Planned(rows | {"method": f"{o.method}, no network"}, notes)
+    return _by_networks(loaded, work, rows, notes)
+
+
+def _by_networks(
+    loaded: Loaded, work: Work, rows: dict[str, str], notes: tuple[str, ...]
+) -> Planned:
+    config, o = loaded.values, loaded.values.interpolate
+    stages = [
+        find_latent_parts(w, config.latent)
+        for w in dict.fromkeys(o.stage_weights or [config.weights])
+    ]
+    hinted = [is_hinted(p.network.spec, p.vae.spec.latent_channels) for p in stages]
+    if not all(hinted) and o.pin != "each_step":
+        raise ConfigError(
+            f"interpolate.pin is {o.pin}, but a network reads no hints; it learns of the given frames only "
+            "with pin=each_step"
+        )
+    idle(loaded, unhinted("interpolate") if not any(hinted) else ())
+    parts, made = stages[-1], _maker(config, work)
+    for each in (*stages, *filter(None, [made])):
+        fit(each)
+    size = _size(config, work, parts)
     chained = plan_chain(work.chain)
-    return rows | {
+    guided = 1 if config.sample.guidance == 1 else 2
+    step = step_cost(parts, guided * config.batch, _longest(chained, work), size)
+    told = "reads hints" if hinted[-1] else "reads no hints"
+    rows = rows | {
+        "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
         "network": f"{parts.network.family}, {told}",
+        "prompts": several(config.wanted_prompts(), config.count),
         "plan": "\n".join(chained.describe()),
+        "a step": f"{count(step.flops)}FLOP",
+        "peak memory": f"{gib(step.bytes)} (estimate)",
     }
+    prompts = (*overlong(parts, config.wanted_prompts()), *far_size(size, parts.size[1:]))
+    return Planned(rows, (*notes, *prompts), step.bytes, "size, batch or interpolate.window")
+
+
+def _maker(config: InterpolateConfig, work: Work) -> LatentParts | None:
+    """The networks that make key frames from prompts, where they are made so.
+
+    Raises:
+        ConfigError: they read hints.
+    """
+    if work.source or work.latents is not None:
+        return None
+    parts = find_latent_parts(config.interpolate.key_weights or config.weights, config.latent)
+    if is_hinted(parts.network.spec, parts.vae.spec.latent_channels):
+        raise ConfigError(HINTED_MAKER)
+    return parts
+
+
+def _size(config: InterpolateConfig, work: Work, parts: LatentParts) -> tuple[int, int]:
+    """Height and width in pixels. Raises ConfigError where latents given are not of the network."""
+    spec = parts.vae.spec
+    if work.latents is None:
+        size = config.size or (work.source.size if work.source else parts.size[1:])
+        return divisible(size, spec.factor)
+    channels, _, height, width = work.latents.shape
+    if channels != spec.latent_channels:
+        raise ConfigError(
+            f"interpolate.key_latents have {channels} channels; the autoencoder has {spec.latent_channels}"
+        )
+    return height * spec.factor, width * spec.factor
+
+
+def _longest(plan: LongPlan, work: Work) -> int:
+    """Frames of the longest run of a stage; each stands once, whatever its version."""
+    runs = [len({place(f, work.chain.total) for f in job.frames}) for job in plan.jobs if job.level]
+    return max(runs, default=1)
 
 
 def _said(work: Work, o: InterpolateOptions) -> str:

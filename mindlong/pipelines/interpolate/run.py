@@ -26,7 +26,7 @@ from mindlong.media.audio import keep_sound
 from mindlong.parallel.comm import Comm, SerialComm
 from mindlong.pipelines.interpolate.make import Stage, chain_of, finished, run_chain
 from mindlong.pipelines.interpolate.networks import Networks, predictor
-from mindlong.pipelines.interpolate.plan import Work, is_hinted, work_of
+from mindlong.pipelines.interpolate.plan import HINTED_MAKER, Work, is_hinted, work_of
 from mindlong.pipelines.jobs import Batch
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
@@ -234,10 +234,7 @@ def _keys(
 
     def made(which: list[int]) -> np.ndarray:
         if is_hinted(model.spec, shape[0]):
-            raise ConfigError(
-                "the networks in interpolate.key_weights read hints, so they cannot make key frames from a prompt "
-                "alone; name a text-to-video model there, or give interpolate.video or interpolate.images"
-            )
+            raise ConfigError(HINTED_MAKER)
         predict, rate = predictor(model, prompt, config.sample), work.rate / step * o.key_stride
         whole = (shape[0], (work.chain.keys - 1) * o.key_stride + 1, *shape[2:])
 

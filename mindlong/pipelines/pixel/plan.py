@@ -2,48 +2,122 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
+from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of, locate
+from mindlong.checkpoints.report import compare
 from mindlong.config.cost import sampling_cost
-from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import Loaded
+from mindlong.config.pipelines import PixelConfig
 from mindlong.config.schema import TrainConfig
+from mindlong.data.captions import cut
 from mindlong.data.one_shot import read_clip
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.sample import count_steps
-from mindlong.utils.errors import ConfigError
+from mindlong.networks.caption.spec import shapes as caption_shapes
+from mindlong.networks.unet3d.names import names
+from mindlong.pipelines.checks import far_size, gib, idle, several, shortened
+from mindlong.pipelines.planned import Planned
+from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 
 
-def plan(loaded: Loaded) -> dict[str, str]:
-    """Rows of the dry run."""
-    config: InferConfig = loaded.values
-    trained: TrainConfig = config_of(locate(config.weights))
+def plan(loaded: Loaded) -> Planned:
+    """What a run would make. Raises ConfigError, InputFileError as it would."""
+    config: PixelConfig = loaded.values
+    where = locate(config.weights)
+    trained: TrainConfig = config_of(where)
+    _check_tensors(where, trained.model)
+    idle(loaded, _idle(trained.model))
     _, frames, *size = shape_of(config, trained)
-    videos = max(len(config.wanted_prompts()), 1) * config.count
-    batches = -(-videos // config.batch)
+    _check_size(size, len(trained.model.dim_mults))
     given_videos(config, trained)
-    steps = count_steps(config.sample, visited(config, trained))
+    videos, s = max(len(config.wanted_prompts()), 1) * config.count, config.sample
+    cost = sampling_cost(trained.model, s.guidance, frames, size, min(config.batch, videos))
+    steps = count_steps(s, visited(config, trained))
     between = " between two" if config.pixel.interpolate else ""
-    cost = sampling_cost(
-        trained.model, config.sample.guidance, frames, size, min(config.batch, videos)
+    notes = [note for prompt in config.wanted_prompts() for note in said(prompt, trained)[1]]
+    return Planned(
+        {
+            "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
+            "prompts": several(config.wanted_prompts(), config.count),
+            "plan": f"{videos} videos{between} of {frames} frames {size[0]}x{size[1]}, "
+            f"{-(-videos // config.batch)} batches of {steps} steps",
+            "a step": f"{count(cost.flops)}FLOP",
+            "peak memory": f"{gib(cost.memory)} (estimate)",
+        },
+        (*notes, *far_size(size, trained.data.size)),
+        cost.memory,
     )
-    return {
-        "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
-        "plan": f"{videos} videos{between} of {frames} frames {size[0]}x{size[1]}, {batches} batches of {steps} steps",
-        "a step": f"{count(cost.flops)}FLOP",
-        "peak memory": f"about {cost.memory / 2**30:.2f} GiB (estimate)",
-    }
 
 
-def shape_of(config: InferConfig, trained: TrainConfig) -> tuple[int, int, int, int]:
+def _check_tensors(where: Path, model: Any) -> None:
+    """Hold the tensors of a file of ours against what the network's sizes need."""
+    weights = open_weights(where)
+    found = {name: weights.shape(name) for name in weights}
+    if not any(name.startswith("unet.") for name in found):  # an original's own names
+        return
+    needed = {f"unet.{e.ours}": e.our_shape for e in names(model.spec())}
+    text = model.text
+    if text.encoder == "caption":
+        shapes = caption_shapes(text.width, text.layers, text.length, model.cond_dim)
+        needed |= {f"text.{name}": shape for name, shape in shapes.items()}
+    report = compare(needed, found)
+    if not report.fits:
+        raise InputFileError(
+            f"{where}: its tensors do not fit the network that its config.yaml describes: "
+            f"{report.summary()}"
+        )
+
+
+def said(prompt: str, trained: TrainConfig) -> tuple[str, list[str]]:
+    """A prompt as far as the network's caption encoder holds it, and what is to be said of the
+    rest.
+    """
+    text = trained.model.text
+    if text.encoder != "caption":
+        return prompt, []
+    kept, needed = cut(prompt, text.length)
+    if needed <= text.length:
+        return prompt, []
+    return kept, [
+        f"the prompt {shortened(prompt)} is {needed} tokens long and the caption encoder takes "
+        f"{text.length}: it is cut to {shortened(kept)}"
+    ]
+
+
+def _idle(model: object) -> Iterator[tuple[str, str]]:
+    """Keys that a network without captions has no use for."""
+    if model.text.encoder == "caption":
+        return
+    takes = "takes no condition" if model.text.encoder == "none" else "is conditioned on embeddings"
+    for key in ("prompt", "prompts"):
+        yield key, f"is not read: the network {takes} and no prompt (model.text.encoder)"
+    for key in ("sample.guidance", "sample.rescale"):
+        yield key, f"has no effect: the network {takes}, and guidance leads towards a prompt"
+
+
+def _check_size(size: list[int], levels: int) -> None:
+    step = 2 ** (levels - 1)
+    if size[0] % step or size[1] % step:
+        raise ConfigError(
+            f"size is [{size[0]}, {size[1]}]; both must be multiples of {step}, because the network has "
+            f"{levels} levels"
+        )
+
+
+def shape_of(config: PixelConfig, trained: TrainConfig) -> tuple[int, int, int, int]:
     """(C, F, H, W) of the videos: as the configuration says, else as the network was trained."""
     height, width = config.size or trained.data.size
     return trained.model.channels, config.frames or trained.data.frames, height, width
 
 
-def visited(config: InferConfig, trained: TrainConfig) -> Noising:
+def visited(config: PixelConfig, trained: TrainConfig) -> Noising:
     """What a video goes through of the noising process that the network was trained on: all of it,
     or what lies below the level at which two videos are mixed.
     """
@@ -57,7 +131,7 @@ def visited(config: InferConfig, trained: TrainConfig) -> Noising:
     return noising.first(timestep + 1)
 
 
-def given_videos(config: InferConfig, trained: TrainConfig) -> np.ndarray | None:
+def given_videos(config: PixelConfig, trained: TrainConfig) -> np.ndarray | None:
     """The two videos of `pixel.interpolate`, uint8 (2, F, H, W, 3), if there are any."""
     channels, frames, *size = shape_of(config, trained)
     if not config.pixel.interpolate:

@@ -15,7 +15,7 @@ from mindlong.diffusion.sample import sampler_of
 from mindlong.networks import table
 from mindlong.networks.network import made
 from mindlong.pipelines.pixel.make import Between, PixelVideo, Request
-from mindlong.pipelines.pixel.plan import given_videos, shape_of, visited
+from mindlong.pipelines.pixel.plan import given_videos, said, shape_of, visited
 from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
@@ -27,7 +27,10 @@ def run(session: Session) -> None:
     config: InferConfig = session.config
     trained = find_trained(config.weights)
     prompts, results = wanted(config), Results(session)
-    requests = [Request(prompt, config.seed, number) for number, prompt in enumerate(prompts)]
+    requests = [
+        Request(said(prompt, trained.config)[0], config.seed, number)
+        for number, prompt in enumerate(prompts)
+    ]
     pipeline = pipeline_of(config, trained)
     session.log.info("\n".join(_opening(trained, pipeline, len(requests))))
     videos = _sample(pipeline, requests, min(config.batch, len(requests)))

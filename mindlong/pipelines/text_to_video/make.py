@@ -9,7 +9,6 @@ Legend: B videos, C channels of a latent, F frames, h w latent pixels, S tokens,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.utils import rng
-from mindlong.utils.errors import ConfigError, InputFileError
 
 
 class TextToVideo:
@@ -115,29 +113,3 @@ class TextToVideo:
 def first_noise(clips: Sequence[Clip], shape_CFhw: tuple[int, ...]) -> np.ndarray:
     """The noise that `clips` start from, (B, C, F, h, w) float32."""
     return np.stack([rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips])
-
-
-def read_start(path: str, count: int, shape_CFhw: tuple[int, ...]) -> np.ndarray:
-    """The array x_T of an .npz as (count, C, F, h, w) float32.
-
-    Raises:
-        InputFileError: no such file, no .npz, or no such array. ConfigError: an array of another
-            shape.
-    """
-    key = "text_to_video.start"
-    if not Path(path).is_file():
-        raise InputFileError(f"{key}: no file at {path}")
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            found = held["x_T"]
-    except KeyError:
-        raise InputFileError(f"{key}: {path} has no array x_T") from None
-    except (ValueError, OSError, EOFError) as error:
-        raise InputFileError(f"{key}: {path} is not an .npz of plain arrays ({error})") from None
-    found = found[None] if found.ndim == 4 else found
-    if found.shape[1:] != tuple(shape_CFhw) or len(found) < count or found.dtype.kind != "f":
-        raise ConfigError(
-            f"{key}: x_T of {path} is {found.dtype} {found.shape}; this run needs floats of the shape "
-            f"{(count, *shape_CFhw)}"
-        )
-    return found[:count].astype(np.float32)

@@ -22,7 +22,8 @@ from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.results import Results, counted
 from mindlong.pipelines.session import Session
-from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise, read_start
+from mindlong.pipelines.starts import read_start
+from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
 from mindlong.pipelines.text_to_video.plan import clips_of, size_of
 from mindlong.utils import atomic, progress
 from mindlong.utils.lines import opening_lines

@@ -1,0 +1,152 @@
+"""What plans look at before a run starts: sizes, tensors, prompts, keys that the weights leave
+idle. Without MindSpore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import prod
+from typing import Any
+
+from mindlong.checkpoints.latent_parts import LatentParts
+from mindlong.checkpoints.parts import Part
+from mindlong.checkpoints.report import compare
+from mindlong.config.load import Loaded
+from mindlong.config.reads import UnreadKey
+from mindlong.networks.cost import Load
+from mindlong.networks.network import made
+from mindlong.plans.hierarchy import LongPlan
+from mindlong.utils.errors import ConfigError, InputFileError
+
+FAR = 4  # so many times the usual pixels, or as few, are far from them
+GIB = 2**30
+
+
+def divisible(size: Sequence[int], factor: int) -> tuple[int, int]:
+    """`size`, whose sides are multiples of the pixels of a latent. Raises ConfigError."""
+    height, width = size
+    if height % factor or width % factor:
+        raise ConfigError(
+            f"size is [{height}, {width}]; both must be multiples of {factor}, the pixels of a latent"
+        )
+    return height, width
+
+
+def far_size(size: Sequence[int], usual: Sequence[int]) -> Iterator[str]:
+    """A sentence where a size is far from the one that a network is used at."""
+    ratio = prod(size) / prod(usual)
+    if ratio > FAR or ratio < 1 / FAR:
+        yield (
+            f"the network is used at {usual[0]}x{usual[1]} pixels; {size[0]}x{size[1]} is far from it, and "
+            "what it makes there may be bad"
+        )
+
+
+def idle(loaded: Loaded, reasons: Iterable[tuple[str, str]]) -> None:
+    """Refuse keys that were set to something else than their default and that the weights leave
+    idle.
+
+    Args:
+        reasons: (key, the rest of a sentence that begins with the key).
+
+    Raises:
+        UnreadKey: the first of them.
+    """
+    for key, reason in reasons:
+        setting = loaded.given.get(key)
+        if setting is not None and setting.value not in (0, 1.0, "", [], False):
+            raise UnreadKey(f"{setting.place}: {key} {reason}. Leave it out")
+
+
+def fit(parts: LatentParts, fresh: bool = False) -> None:
+    """Hold the tensors of every network against what its sizes need.
+
+    Args:
+        fresh: tensors that start fresh in a network made from its base's weights may be missing.
+
+    Raises:
+        InputFileError: tensors that are missing or of another shape.
+    """
+    for part in (parts.network, parts.vae, parts.text_encoder):
+        _fits(part, str(parts.where), fresh)
+
+
+def _fits(part: Part, where: str, fresh: bool) -> None:
+    network = part.network
+    needed = {
+        e.ours: e.our_shape
+        for e in network.formats[0].entries(part.spec)
+        if not (fresh and network.base_name(e.ours) is None)
+    }
+    report = compare(needed, {name: lazy.shape for name, lazy in part.arrays.items()})
+    wrong = [f"{n} is {list(b)} and not {list(a)}" for n, (a, b) in report.misshaped.items()]
+    wrong += [f"{name} is missing" for name in report.missing]
+    if wrong:
+        raise InputFileError(
+            f"{where}: {len(wrong)} tensors of the {network.part} do not fit its sizes; the first: "
+            f"{wrong[0]}"
+        )
+
+
+def overlong(parts: LatentParts, prompts: Iterable[str]) -> Iterator[str]:
+    """Sentences on prompts of which the text encoder reads only the beginning.
+
+    Raises:
+        InputFileError: no tokenizer there. ConfigError: it does not belong to the text encoder.
+    """
+    text = parts.text_encoder
+    tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
+    if tokenizer.vocabulary > text.spec.vocabulary:
+        raise ConfigError(
+            f"{parts.tokenizer} has {tokenizer.vocabulary} tokens and the text encoder "
+            f"{text.spec.vocabulary}; they do not belong together"
+        )
+    for prompt in dict.fromkeys(prompts):
+        cut = tokenizer.overlong(prompt)
+        if cut:
+            yield (
+                f"the prompt {shortened(prompt)} is {tokenizer.room + cut} tokens long and the text encoder "
+                f"takes {tokenizer.room}: the last {cut} are cut off"
+            )
+
+
+def shortened(prompt: str, longest: int = 60) -> str:
+    """A prompt in a message, its middle left out where it is long."""
+    half = longest // 2
+    return repr(prompt) if len(prompt) <= longest else f"{prompt[:half]!r}...{prompt[-half:]!r}"
+
+
+def unled(negative: str, key: str, guidances: Iterable[float]) -> Iterator[str]:
+    """A sentence where a negative prompt has no effect, because nothing is guided."""
+    if negative and set(guidances) == {1}:
+        yield f"{key} has no effect: guidance is 1, which is none; sample.guidance=7.5 is usual"
+
+
+def several(prompts: Sequence[str], count: int = 1) -> str:
+    """The prompts in a row of the dry run."""
+    shown = "; ".join(shortened(p) for p in prompts[:4])
+    more = f"; and {len(prompts) - 4} more" if len(prompts) > 4 else ""
+    return f"{len(prompts)}{f', {count} videos each' * (count > 1)}: {shown or 'none'}{more}"
+
+
+def no_rate(parts: LatentParts, key: str) -> Iterator[tuple[str, str]]:
+    """(key, reason) where the network is not conditioned on a frame rate."""
+    if "fps" not in parts.network.network.denoiser.takes(parts.network.spec):
+        yield key, "is not read: the network is not conditioned on a frame rate"
+
+
+def step_cost(parts: LatentParts, rows: int, frames: int, size: Sequence[int]) -> Any:
+    """What one call of the network on `rows` videos of that many latent frames costs."""
+    factor, tokens = parts.vae.spec.factor, parts.text_encoder.spec.length
+    load = Load(rows, frames, size[0] // factor, size[1] // factor, tokens)
+    return parts.network.network.cost(parts.network.spec, load)
+
+
+def longest_run(plan: LongPlan) -> int:
+    """Frames of the longest run of a plan."""
+    return max((len(job.frames) for job in plan.jobs), default=0)
+
+
+def gib(number: float) -> str:
+    """Bytes in a row of the dry run."""
+    return f"about {number / GIB:.2f} GiB"
