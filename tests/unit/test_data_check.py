@@ -69,7 +69,8 @@ def test_channels_that_no_video_has_are_a_problem(folder):
     assert checked(folder, "model.channels=1").problems == [
         "model.channels is 1; videos have 3 channels: red, green and blue"
     ]
-    shapes = config_of(folder, "model.channels=1", "data.kind=shapes")
+    pairs = [*TINY, "model=configs/model/vdm_tiny.yaml", "model.channels=1", "data.kind=shapes"]
+    shapes = load(None, pairs, TrainConfig).values
     assert problems_of(shapes.data, needs_of(shapes))
     with (
         pytest.raises(ConfigError, match="model.channels is 1"),
