@@ -33,6 +33,7 @@ def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
         env.jit_level,
         env.native,
         env.threads,
+        env.hf32,
     )
     attention.use(config.attention.backend)
     comm = launch.connect()

@@ -32,6 +32,7 @@ def run(loaded: Loaded) -> int:
         jit_level=env.jit_level,
         native=env.native,
         threads=env.threads,
+        hf32=env.hf32,
     )
     attention.use(config.attention.backend)
     comm = launch.connect()

@@ -46,6 +46,9 @@ class EnvOptions:
         choices=("auto", "on", "off"),
     )
     threads: int = option(0, "CPU threads; 0: all cores the process may use", minimum=0)
+    hf32: bool = option(
+        False, "910B: float32 products round their inputs to 10 bits of mantissa, which is faster"
+    )
     jit_level: str = option(
         "auto",
         "Ascend: MindSpore's jit level (O0, O1, O2); auto leaves it to the chip",

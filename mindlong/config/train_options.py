@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from mindlong.config.option import option
 
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
 
 @dataclass
 class TrainOptions:
@@ -63,8 +65,9 @@ class TrainOptions:
     )
     precision: str = option(
         "fp32",
-        "fp16 computes the network in half precision with loss scaling; weights stay float32",
-        choices=("fp32", "fp16"),
+        "fp16 computes the network in half precision with loss scaling, bf16 in bfloat16 (910B) "
+        "without; weights stay float32",
+        choices=("fp32", "fp16", "bf16"),
     )
     loss_scale: float = option(
         65536.0,

@@ -28,8 +28,6 @@ class SinusoidalPosEmb(nn.Cell):
     4.
     """
 
-    float32 = True
-
     def __init__(self, width: int) -> None:
         super().__init__()
         self.frequencies = Tensor(sinusoid_frequencies(width)[None])

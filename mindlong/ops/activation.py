@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
 from mindlong.ops.device import use_native
+from mindlong.ops.precision import Typed, wide
 
 
-class _Pointwise(nn.Cell):
-    """A C++ operator for float32, a plain one for every other type."""
+class _Pointwise(Typed):
+    """A C++ operator where there is one, else `plain`; on a CPU in float32 whatever the type."""
 
     def __init__(self, native_name: str) -> None:
         super().__init__()
@@ -20,10 +20,10 @@ class _Pointwise(nn.Cell):
             self.kernel = getattr(functions, native_name)()
 
     def construct(self, x: Tensor) -> Tensor:
-        """The activation of x, in its type."""
-        if self.native and x.dtype == ms.float32:
-            return self.kernel(x)
-        return self.plain(x)
+        """The activation of x, in the operator's type."""
+        dtype = self.result_type(x)
+        typed = wide(x, dtype) if self.widens else x.astype(dtype)
+        return self.answer(x, self.kernel(typed) if self.native else self.plain(typed))
 
 
 class SiLU(_Pointwise):

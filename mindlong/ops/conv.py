@@ -8,6 +8,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindlong.ops.device import use_native
+from mindlong.ops.precision import Product
 from mindlong.ops.weights import Draw, fill_uniform, zeros
 
 Size = int | tuple[int, int]
@@ -17,7 +18,23 @@ def _pair(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
-class Conv2d(nn.Cell):
+class _Convolution(Product):
+    """What the convolutions share: `kernel`, a C++ operator, or `plain`, MindSpore's."""
+
+    def convolved(self, rows: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        """The answer to the input `x`, given as `operands` of it."""
+        if self.native:
+            return self.native_product(rows, weight, x)
+        return self.finished(x, self.plain(rows, weight))
+
+    def native_product(self, rows: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        """The same by the C++ operator."""
+        if self.has_bias:
+            return self.answer(x, self.kernel(rows, weight, self.offset(x), self.constant))
+        return self.answer(x, self.kernel(rows, weight, self.constant))
+
+
+class Conv2d(_Convolution):
     """(R, cin, H, W) -> (R, cout, H', W'). `weight` (cout, cin, kh, kw), `bias` (cout,); padding is
     symmetric, zeros.
     """
@@ -56,15 +73,11 @@ class Conv2d(nn.Cell):
             fill_uniform(self.bias, draw("bias"), self.fan_in)
 
     def construct(self, x: Tensor) -> Tensor:
-        if self.native and x.dtype == ms.float32:
-            if self.has_bias:
-                return self.kernel(x, self.weight, self.bias, self.constant)
-            return self.kernel(x, self.weight, self.constant)
-        y = self.plain(x, self.weight.astype(x.dtype))
-        return ops.bias_add(y, self.bias.astype(x.dtype)) if self.has_bias else y
+        rows, weight = self.operands(x)
+        return self.convolved(rows, weight, x)
 
 
-class ConvTranspose2d(nn.Cell):
+class ConvTranspose2d(_Convolution):
     """(R, cin, H, W) -> (R, cout, (H-1)*stride - 2*padding + kernel, ...). `weight` (cin, cout, kh,
     kw), `bias` (cout,).
     """
@@ -97,21 +110,18 @@ class ConvTranspose2d(nn.Cell):
         fill_uniform(self.bias, draw("bias"), self.fan_in)
 
     def construct(self, x: Tensor) -> Tensor:
-        if self.native and x.dtype == ms.float32:
-            return self.kernel(x, self.weight, self.bias, self.constant)
-        rows, _, height, width = x.shape
-        y = self.plain(
-            x,
-            self.weight.astype(x.dtype),
-            (rows, self.cout, self._grown(height, 0), self._grown(width, 1)),
-        )
-        return ops.bias_add(y, self.bias.astype(x.dtype))
+        rows, weight = self.operands(x)
+        if self.native:
+            return self.native_product(rows, weight, x)
+        count, _, height, width = x.shape
+        shape = (count, self.cout, self._grown(height, 0), self._grown(width, 1))
+        return self.finished(x, self.plain(rows, weight, shape))
 
     def _grown(self, size: int, axis: int) -> int:
         return (size - 1) * self.stride[axis] - 2 * self.padding[axis] + self.kernel_size[axis]
 
 
-class TemporalConv(nn.Cell):
+class TemporalConv(_Convolution):
     """A convolution over frames only: (B, cin, F, H, W) -> (B, cout, F, H, W), zeros beyond both
     ends.
 
@@ -153,24 +163,18 @@ class TemporalConv(nn.Cell):
     def construct(self, x_BCFHW: Tensor) -> Tensor:
         batch, channels, frames, height, width = x_BCFHW.shape
         x = x_BCFHW.reshape((batch, channels, frames, height * width))
-        weight = self.weight.expand_dims(-1)
-        if self.native and x.dtype == ms.float32:
-            y = (
-                self.kernel(x, weight, self.bias, self.constant)
-                if self.has_bias
-                else self.kernel(x, weight, self.constant)
-            )
-        else:
-            y = self.plain(x, weight.astype(x.dtype))
-            y = ops.bias_add(y, self.bias.astype(x.dtype)) if self.has_bias else y
+        rows, weight = self.operands(x)
+        y = self.convolved(rows, weight.expand_dims(-1), x)
         return y.reshape((batch, self.cout, frames, height, width))
 
     def folded(self, x_RCHW: Tensor, frames: int) -> Tensor:
         """The same on frames folded behind the batch: (B*F, cin, H, W) -> (B*F, cout, H, W), moved
         in memory only if need be.
         """
-        if self.native and self.fits and x_RCHW.dtype == ms.float32:
-            return self.folded_kernel(x_RCHW, self.weight, self.bias, _frames_constant(frames))
+        if self.native and self.fits:
+            rows, weight = self.operands(x_RCHW)
+            y = self.folded_kernel(rows, weight, self.offset(x_RCHW), _frames_constant(frames))
+            return self.answer(x_RCHW, y)
         rows, channels, height, width = x_RCHW.shape
         x = x_RCHW.reshape((rows // frames, frames, channels, height, width)).transpose(
             (0, 2, 1, 3, 4)
@@ -188,7 +192,8 @@ def _frames_constant(frames: int) -> Tensor:
 def upsample_nearest2x(x_RCHW: Tensor) -> Tensor:
     """(R, C, H, W) -> (R, C, 2H, 2W), each pixel four times."""
     rows, channels, height, width = x_RCHW.shape
-    x = ops.stack((x_RCHW, x_RCHW), -1).reshape((rows, channels, height, 1, 2 * width))
+    twice = x_RCHW.expand_dims(-1)
+    x = ops.concat((twice, twice), -1).reshape((rows, channels, height, 1, 2 * width))
     return ops.concat((x, x), 3).reshape((rows, channels, 2 * height, 2 * width))
 
 

@@ -13,6 +13,10 @@ import mindspore as ms
 from mindlong.utils import log
 from mindlong.utils.errors import ConfigError
 
+# What CANN may make of float32 products. A 910A has none: its cube multiplies halves, and
+# must_keep_origin_dtype, MindSpore's own choice, is documented as unusable there.
+PRECISION_MODES = {"910a": "allow_fp32_to_fp16", "910b": "must_keep_origin_dtype"}
+
 _state = {"native": "auto", "threads": 0, "chip": "cpu"}
 
 
@@ -23,6 +27,7 @@ def setup(
     jit_level: str = "auto",
     native: str = "auto",
     threads: int = 0,
+    hf32: bool = False,
 ) -> None:
     """Choose the device and the execution mode.
 
@@ -32,6 +37,7 @@ def setup(
         device_id: which NPU; None: MindSpore's choice.
         jit_level: Ascend only: O0, O1, O2, or auto: O0 on 910B, MindSpore's own choice on 910A.
         native, threads: see `configure`.
+        hf32: 910B only: float32 products may round their inputs to 10 bits of mantissa.
     Raises:
         ConfigError: Ascend was asked for and MindSpore cannot drive one here.
     """
@@ -44,7 +50,24 @@ def setup(
     )
     if _state["chip"] != "cpu" and (jit_level != "auto" or _state["chip"] == "910b"):
         ms.set_context(jit_config={"jit_level": "O0" if jit_level == "auto" else jit_level})
+    if _state["chip"] != "cpu":
+        set_precision(_state["chip"], hf32)
     configure(native, threads)
+
+
+def set_precision(chip: str, hf32: bool) -> None:
+    """Tell CANN what may become of float32 products on `chip`; see PRECISION_MODES.
+
+    Raises:
+        ConfigError: HF32 on a chip that does not have it.
+    """
+    if hf32 and chip != "910b":
+        raise ConfigError("env.hf32 is true; HF32 is a format of the 910B alone, leave it false")
+    asked = ms.device_context.ascend.op_precision
+    asked.precision_mode(PRECISION_MODES[chip])
+    if chip == "910b":  # CANN's own choice is HF32 for convolutions and not for matrix products
+        asked.matmul_allow_hf32(hf32)
+        asked.conv_allow_hf32(hf32)
 
 
 def _ascend_present(target: str) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
 from mindlong.ops.device import use_native
+from mindlong.ops.precision import Product
 from mindlong.ops.weights import Draw, fill_uniform, zeros
 
 
-class Linear(nn.Cell):
+class Linear(Product):
     """y = x W^T + b on the last axis: (.., cin) -> (.., cout). `weight` is (cout, cin), `bias`
     (cout,).
     """
@@ -38,17 +38,15 @@ class Linear(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         shape = x.shape
         x = x.reshape((-1, self.cin))
-        y = self._native(x) if self.native and x.dtype == ms.float32 else self._plain(x)
+        y = self._native(x) if self.native else self._plain(x)
         return y.reshape((*shape[:-1], self.cout))
 
     def _native(self, x: Tensor) -> Tensor:
-        weight = self.weight.astype(ms.float32)
-        return (
-            self.kernel(x, weight, self.bias.astype(ms.float32))
-            if self.has_bias
-            else self.kernel(x, weight)
-        )
+        rows, weight = self.operands(x)
+        if self.has_bias:
+            return self.answer(x, self.kernel(rows, weight, self.offset(x)))
+        return self.answer(x, self.kernel(rows, weight))
 
     def _plain(self, x: Tensor) -> Tensor:
-        y = self.product(x, self.weight.astype(x.dtype))
-        return ops.bias_add(y, self.bias.astype(x.dtype)) if self.has_bias else y
+        rows, weight = self.operands(x)
+        return self.finished(x, self.product(rows, weight))

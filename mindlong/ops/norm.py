@@ -2,17 +2,22 @@
 SiLU.
 
 Legend: R rows (frames folded behind the batch: R = B*F), B videos, C channels, S all further axes.
-FiLM comes as (B, C); row r belongs to video r // (R / B). All norms compute in float32 and answer
-in the type of their input.
+FiLM comes as (B, C); row r belongs to video r // (R / B). All norms compute in float32, whatever
+the types of input, parameters and FiLM, and answer in their own type (`mindlong.ops.precision`).
 """
 
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, ops
 
 from mindlong.ops.device import use_native
+from mindlong.ops.precision import Typed
 from mindlong.ops.weights import ones, zeros
+
+
+def _float32(x: Tensor | Parameter) -> Tensor:
+    return x.astype(ms.float32)
 
 
 def _rows(film_BC: Tensor, rows: int) -> Tensor:
@@ -42,14 +47,12 @@ def _eps_and_frames(eps: float, frames: int) -> Tensor:
     return Tensor([eps, float(frames)], ms.float32)
 
 
-class GroupNorm(nn.Cell):
+class GroupNorm(Typed):
     """GroupNorm with `weight` and `bias` (C,), then FiLM if `film`, then SiLU if `act`.
 
     construct(x (R, C, ..)[, scale (B, C), shift (B, C)]) -> x's shape.
     Raises ValueError where the groups do not divide the channels.
     """
-
-    float32 = True
 
     def __init__(
         self, groups: int, channels: int, eps: float = 1e-5, act: bool = False, film: bool = False
@@ -71,18 +74,17 @@ class GroupNorm(nn.Cell):
     def construct(
         self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
     ) -> Tensor:
-        x32 = x.astype(ms.float32)
-        if not self.native:
-            return self._plain(x32, scale, shift).astype(x.dtype)
         if self.film:
-            scale, shift = (
-                _rows(scale.astype(ms.float32), x.shape[0]),
-                _rows(shift.astype(ms.float32), x.shape[0]),
-            )
-            return self.kernel(x32, self.weight, self.bias, scale, shift, self.constant)[0].astype(
-                x.dtype
-            )
-        return self.kernel(x32, self.weight, self.bias, self.constant)[0].astype(x.dtype)
+            scale, shift = _float32(scale), _float32(shift)
+        if not self.native:
+            return self.answer(x, self._plain(_float32(x), scale, shift))
+        weight, bias = _float32(self.weight), _float32(self.bias)
+        if self.film:
+            scale, shift = _rows(scale, x.shape[0]), _rows(shift, x.shape[0])
+            y = self.kernel(_float32(x), weight, bias, scale, shift, self.constant)[0]
+        else:
+            y = self.kernel(_float32(x), weight, bias, self.constant)[0]
+        return self.answer(x, y)
 
     def joint(self, x_RCHW: Tensor, frames: int) -> Tensor:
         """The norm with one mean and variance for the `frames` rows of a video; no FiLM. (R, C, H,
@@ -90,33 +92,31 @@ class GroupNorm(nn.Cell):
         """
         if self.native:
             constant = _eps_and_frames(self.eps, frames)
-            return self.kernel(x_RCHW.astype(ms.float32), self.weight, self.bias, constant)[
-                0
-            ].astype(x_RCHW.dtype)
+            weight, bias = _float32(self.weight), _float32(self.bias)
+            y = self.kernel(_float32(x_RCHW), weight, bias, constant)[0]
+            return self.answer(x_RCHW, y)
         rows, channels, height, width = x_RCHW.shape
         x = x_RCHW.reshape((rows // frames, frames, channels, height * width)).transpose(
             (0, 2, 1, 3)
         )
-        y = self._plain(x.astype(ms.float32), None, None).transpose((0, 2, 1, 3))
-        return y.reshape(x_RCHW.shape).astype(x_RCHW.dtype)
+        y = self._plain(_float32(x), None, None).transpose((0, 2, 1, 3))
+        return self.answer(x_RCHW, y.reshape(x_RCHW.shape))
 
     def _plain(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
         rows = x.shape[0]
         grouped = x.reshape((rows * self.groups, -1))
         centred = grouped - grouped.mean(1, True)
         y = centred * ops.rsqrt(ops.square(centred).mean(1, True) + self.eps)
-        y = y.reshape((rows, self.channels, -1)) * self.weight.reshape(
-            (1, -1, 1)
-        ) + self.bias.reshape((1, -1, 1))
+        weight, bias = _float32(self.weight), _float32(self.bias)
+        y = y.reshape((rows, self.channels, -1)) * weight.reshape((1, -1, 1))
+        y = y + bias.reshape((1, -1, 1))
         return _finish(y, scale, shift, self.act).reshape(x.shape)
 
 
-class LayerNorm(nn.Cell):
+class LayerNorm(Typed):
     """LayerNorm over the last axis (D) with `weight` and `bias` (D,). MindSpore's own has another
     eps.
     """
-
-    float32 = True
 
     def __init__(self, dim: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -129,18 +129,18 @@ class LayerNorm(nn.Cell):
             self.kernel, self.constant = functions.layer_norm(), functions.constant([eps])
 
     def construct(self, x: Tensor) -> Tensor:
-        x32 = x.astype(ms.float32)
+        x32, weight, bias = _float32(x), _float32(self.weight), _float32(self.bias)
         if self.native:
-            return self.kernel(x32, self.weight, self.bias, self.constant)[0].astype(x.dtype)
-        centred = x32 - x32.mean(-1, True)
-        y = centred * ops.rsqrt(ops.square(centred).mean(-1, True) + self.eps)
-        return (y * self.weight + self.bias).astype(x.dtype)
+            y = self.kernel(x32, weight, bias, self.constant)[0]
+        else:
+            centred = x32 - x32.mean(-1, True)
+            y = centred * ops.rsqrt(ops.square(centred).mean(-1, True) + self.eps)
+            y = y * weight + bias
+        return self.answer(x, y)
 
 
-class ChannelLayerNorm(nn.Cell):
+class ChannelLayerNorm(Typed):
     """LayerNorm over axis 1 with `gamma` (C,) and no bias, as in Video Diffusion Models."""
-
-    float32 = True
 
     def __init__(self, dim: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -153,21 +153,21 @@ class ChannelLayerNorm(nn.Cell):
             self.kernel, self.constant = functions.channel_norm(), functions.constant([eps])
 
     def construct(self, x: Tensor) -> Tensor:
-        x32 = x.astype(ms.float32)
+        x32, gamma = _float32(x), _float32(self.gamma)
         if self.native:
-            return self.kernel(x32, self.gamma, self.constant)[0].astype(x.dtype)
-        centred = x32 - x32.mean(1, True)
-        y = centred * ops.rsqrt(ops.square(centred).mean(1, True) + self.eps)
-        return (y * self.gamma.reshape((1, -1) + (1,) * (x.ndim - 2))).astype(x.dtype)
+            y = self.kernel(x32, gamma, self.constant)[0]
+        else:
+            centred = x32 - x32.mean(1, True)
+            y = centred * ops.rsqrt(ops.square(centred).mean(1, True) + self.eps)
+            y = y * gamma.reshape((1, -1) + (1,) * (x.ndim - 2))
+        return self.answer(x, y)
 
 
-class ChannelRMSNorm(nn.Cell):
+class ChannelRMSNorm(Typed):
     """x / max(|x|, 1e-12) * sqrt(C) * gamma over axis 1, then FiLM if `film`, then SiLU if `act`.
 
     construct(x (R, C, ..)[, scale (B, C), shift (B, C)]) -> x's shape. `gamma` is (C,).
     """
-
-    float32 = True
 
     def __init__(self, dim: int, act: bool = False, film: bool = False) -> None:
         super().__init__()
@@ -182,14 +182,16 @@ class ChannelRMSNorm(nn.Cell):
     def construct(
         self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
     ) -> Tensor:
-        x32 = x.astype(ms.float32)
-        if not self.native:
-            return self._plain(x32, scale, shift).astype(x.dtype)
+        x32, gamma = _float32(x), _float32(self.gamma)
         if self.film:
-            return self.kernel(x32, self.gamma, scale.astype(ms.float32), shift.astype(ms.float32))[
-                0
-            ].astype(x.dtype)
-        return self.kernel(x32, self.gamma)[0].astype(x.dtype)
+            scale, shift = _float32(scale), _float32(shift)
+        if not self.native:
+            y = self._plain(x32, scale, shift)
+        elif self.film:
+            y = self.kernel(x32, gamma, scale, shift)[0]
+        else:
+            y = self.kernel(x32, gamma)[0]
+        return self.answer(x, y)
 
     def _plain(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
         flat = x.reshape((x.shape[0], x.shape[1], -1))
@@ -198,5 +200,5 @@ class ChannelRMSNorm(nn.Cell):
         norm = ops.maximum(
             ops.sqrt(ops.maximum(ops.square(flat).sum(1, keepdims=True), 1e-30)), 1e-12
         )
-        y = flat * (self.root / norm) * self.gamma.reshape((1, -1, 1))
+        y = flat * (self.root / norm) * _float32(self.gamma).reshape((1, -1, 1))
         return _finish(y, scale, shift, self.act).reshape(x.shape)

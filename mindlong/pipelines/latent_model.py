@@ -25,6 +25,7 @@ from mindlong.diffusion.noising import Noising
 from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
+from mindlong.ops.precision import check_chip, set_types, store_as
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
@@ -250,7 +251,12 @@ def load_latent_model(
 def from_parts(
     parts: LatentParts, options: LatentModelOptions, fresh_seed: int | None = None
 ) -> LatentModel:
-    """The model of parts that were found; nothing is read yet but the tokenizer."""
+    """The model of parts that were found; nothing is read yet but the tokenizer.
+
+    Raises:
+        ConfigError: parts that do not go together, or a type that the chip does not have.
+    """
+    check_chip("latent.dtype", options.dtype)
     held = {"network": parts.network, "vae": parts.vae, "text_encoder": parts.text_encoder}
     text = parts.text_encoder
     tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
@@ -283,8 +289,8 @@ def _filled(part: Part, dtype: str, fresh_seed: int | None = None) -> nn.Cell:
         initialise(cell, fresh_seed)
         allow = tuple({p.name for p in cell.get_parameters()} - set(part.arrays))
     if dtype != "float32":
-        for parameter in cell.get_parameters():
-            parameter.set_dtype(getattr(ms, dtype))
+        set_types(cell, dtype)
+        store_as(cell, dtype)
     load_into(cell, _Reading(part), allow, f"the weights of the {part.family} network")
     for parameter in cell.get_parameters():
         parameter.requires_grad = False

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import mindspore as ms
 from mindspore import nn
 
-from mindlong.config.train_options import TrainOptions
+from mindlong.config.train_options import PRECISIONS, TrainOptions
+from mindlong.ops.precision import check_chip, set_types
 from mindlong.utils.errors import ConfigError
 
 
 def prepare(network: nn.Cell, options: TrainOptions) -> None:
-    """Set the compute type of `network` and which of its cells are computed again in the backward
-    pass.
+    """Set the type that the operators of `network` compute in, and which of its cells are computed
+    again in the backward pass.
 
-    fp16 reaches every cell of the network; parameters stay float32. A cell whose class says
-    `float32 = True` computes in float32.
+    Parameters stay float32 whatever the type.
 
     Raises:
-        ConfigError: recompute, for a network without blocks.
+        ConfigError: a type that the chip does not have; recompute, for a network without blocks.
     """
-    if options.precision == "fp16":
-        network.to_float(ms.float16)
-        for _, cell in network.cells_and_names():
-            if getattr(cell, "float32", False):
-                cell.to_float(ms.float32)
+    check_chip("train.precision", options.precision)
+    if options.precision != "fp32":
+        set_types(network, PRECISIONS[options.precision])
     if options.recompute:
         found = list(blocks(network))
         if not found:

@@ -15,6 +15,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindlong.config.train_options import TrainOptions
+from mindlong.ops.exact import sum_of_squares
 from mindlong.training.optim import Adam, Rates, learning_rate
 
 
@@ -72,7 +73,7 @@ class Apply(nn.Cell):
         totals = ops.stack((loss, stop))
         if self.reduce is not None:
             totals, gradients = self.reduce(totals, gradients)
-        norm = ops.sqrt(ops.concat(self.each(self._square, gradients)).sum()) / scale
+        norm = ops.sqrt(ops.concat(self.each(sum_of_squares, gradients)).sum()) / scale
         keep = self.one
         if self.scaled:
             finite = ops.isfinite(norm)
@@ -89,12 +90,6 @@ class Apply(nn.Cell):
             if self.clip_norm > 0
             else self.one
         )
-
-    def _square(self, gradient):
-        row = gradient.reshape(
-            1, -1
-        )  # as a product of matrices: sums over everything are slow on a CPU
-        return ops.matmul(row, row.reshape(-1, 1)).reshape(1)
 
     def _times(self, factor, gradient):
         return gradient * factor

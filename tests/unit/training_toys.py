@@ -10,6 +10,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.config.train_options import TrainOptions
+from mindlong.ops.linear import Linear
 from mindlong.training.trainer import Trainer
 from mindlong.utils import rng
 
@@ -30,9 +31,9 @@ class Net(nn.Cell):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Dense(4, 8)
-        self.blocks = nn.CellList([nn.Dense(8, 8) for _ in range(3)])
-        self.last = nn.Dense(8, 2)
+        self.first = Linear(4, 8)
+        self.blocks = nn.CellList([Linear(8, 8) for _ in range(3)])
+        self.last = Linear(8, 2)
 
     def construct(self, x):
         h = ops.tanh(self.first(x))

@@ -45,7 +45,8 @@ class LatentModelOptions:
     )
     dtype: str = option(
         "float32",
-        "of the UNet and the autoencoder; float16 is for NPUs",
-        choices=("float32", "float16"),
+        "of the UNet and the autoencoder; bfloat16 is for a 910B. A CPU computes either in float32 "
+        "and rounds",
+        choices=("float32", "float16", "bfloat16"),
     )
     chunk: int = option(4, "frames encoded or decoded at a time; fewer need less memory", minimum=1)

@@ -9,7 +9,6 @@ turns into indices.
 
 from __future__ import annotations
 
-import mindspore as ms
 from mindspore import Tensor, nn
 
 from mindlong.networks.unet.rows import start_at_zero
@@ -24,24 +23,17 @@ class Projections(nn.Cell):
     """What every attention here has: projections to queries, keys and values without bias, and one
     back with bias.
 
-    `attend` is the attention itself; with `upcast` it gets float32 whatever the network's type.
+    `attend` is the attention itself; with `upcast` it stays in float32 whatever the network's type.
     """
 
     def __init__(self, width: int, read: int, attend: nn.Cell, zero: bool, upcast: bool) -> None:
         super().__init__()
-        self.attend, self.upcast = attend, upcast
+        attend.upcast = upcast
+        self.attend = attend
         self.to_q, self.to_k, self.to_v = (
             Linear(cin, width, bias=False) for cin in (width, read, read)
         )
         self.to_out = start_at_zero(Linear(width, width)) if zero else Linear(width, width)
-
-    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The attention, in float32 if `upcast`."""
-        if self.upcast:
-            return self.attend(
-                q.astype(ms.float32), k.astype(ms.float32), v.astype(ms.float32)
-            ).astype(q.dtype)
-        return self.attend(q, k, v)
 
 
 class TextAttention(Projections):
@@ -59,7 +51,7 @@ class TextAttention(Projections):
             self.to_k(context).reshape(shape),
             self.to_v(context).reshape(shape),
         )
-        return self.to_out(self.mix(q, k, v).reshape(x_BFSD.shape))
+        return self.to_out(self.attend(q, k, v).reshape(x_BFSD.shape))
 
 
 class PolicyAttention(Projections):
@@ -75,7 +67,7 @@ class PolicyAttention(Projections):
 
     def construct(self, x_BFSD: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, F, S, D) -> (B, F, S, D)."""
-        return self.to_out(self.mix(self.to_q(x_BFSD), self.to_k(x_BFSD), self.to_v(x_BFSD)))
+        return self.to_out(self.attend(self.to_q(x_BFSD), self.to_k(x_BFSD), self.to_v(x_BFSD)))
 
 
 class FeedForward(nn.Cell):

@@ -21,6 +21,7 @@ from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import TemporalConv
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import GroupNorm
+from mindlong.ops.precision import joined
 
 
 def parts_of(spec: UNetSpec) -> Parts:
@@ -30,8 +31,6 @@ def parts_of(spec: UNetSpec) -> Parts:
 
 class Waves(nn.Cell):
     """Cosines, then sines, at `width` / 2 frequencies from 1 down to but without 1/10000."""
-
-    float32 = True
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -177,7 +176,7 @@ class JoinLayer(Layer):
         size: tuple[int, int],
     ) -> Tensor:
         """(R, cin - C, H, W) and (R, C, H, W) -> (R, cout, H, W); `size` is not used."""
-        return self.run(ops.concat((x_RCHW, kept_RCHW), 1), emb_RE, context, frames)
+        return self.run(joined(x_RCHW, kept_RCHW, 1), emb_RE, context, frames)
 
 
 class LargerLayer(Layer):
@@ -199,7 +198,7 @@ class LargerLayer(Layer):
         size: tuple[int, int],
     ) -> Tensor:
         """(R, cin - C, H, W) and (R, C, H, W) -> (R, cout, *size)."""
-        x_RCHW = self.run(ops.concat((x_RCHW, kept_RCHW), 1), emb_RE, context, frames)
+        x_RCHW = self.run(joined(x_RCHW, kept_RCHW, 1), emb_RE, context, frames)
         return self.resample(x_RCHW, size, frames)
 
 

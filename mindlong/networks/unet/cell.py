@@ -24,6 +24,7 @@ from mindlong.networks.unet.blocks import (
 from mindlong.networks.unet.rows import fold, start_at_zero, unfold
 from mindlong.networks.unet.spec import UNetSpec
 from mindlong.ops.activation import SiLU
+from mindlong.ops.precision import set_types
 
 
 def _input_check(spec: UNetSpec):
@@ -47,9 +48,9 @@ class UNet(nn.Cell):
 
     Args:
         spec: what it is made of.
-        dtype: the type that activations have, "float32" or "float16"; norms, softmax and the
-            embedding of the timestep stay float32. Parameters are float32 unless the caller changes
-            them.
+        dtype: the type that operators compute in, "float32", "float16" or "bfloat16"; sums in
+            norms and softmax, and the layers that `spec.float32` names, stay float32. Parameters
+            are float32 unless the caller changes them.
 
     Raises:
         ConfigError: inputs that do not fit; at the call.
@@ -59,7 +60,7 @@ class UNet(nn.Cell):
 
     def __init__(self, spec: UNetSpec, dtype: str = "float32") -> None:
         super().__init__()
-        self.spec, self.dtype, self.check = spec, getattr(ms, dtype), _input_check(spec)
+        self.spec, self.check = spec, _input_check(spec)
         parts, first = parts_of(spec), spec.channels[0]
         self.embeddings = tuple(f"{name}_embedding" for name in spec.conditions if name != "frame")
         self.placed = "frame" in spec.conditions
@@ -75,6 +76,12 @@ class UNet(nn.Cell):
         self.act, self.norm_out = SiLU(), parts.norm(spec.groups, first, spec.eps, act=True)
         self.conv_out = parts.conv(first, spec.out_channels, 3, padding=1)
         self._zeros(spec)
+        self.compute_in(dtype)
+
+    def compute_in(self, dtype: str) -> None:
+        """Have the operators compute in `dtype`."""
+        if dtype != "float32":
+            set_types(self, dtype)
 
     def _zeros(self, spec: UNetSpec) -> None:
         if "conv_out" in spec.zero:
@@ -99,7 +106,6 @@ class UNet(nn.Cell):
         """
         self.check(x_BCFHW.shape, t_B.shape, context.shape, fps_B is not None)
         frames = x_BCFHW.shape[2]
-        context = context.astype(self.dtype)
         emb_RE = self.embedding((t_B, fps_B), frames)
         return self.run(
             x_BCFHW, emb_RE, context, (context,) * len(self.down), (context,) * len(self.up)
@@ -112,7 +118,7 @@ class UNet(nn.Cell):
         context, usually the same.
         """
         frames = x_BCFHW.shape[2]
-        x = self.conv_in(fold(x_BCFHW.astype(self.dtype)), frames)
+        x = self.conv_in(fold(x_BCFHW), frames)
         if self.entered:
             x = self.entry(x, emb_RE, context, frames)
         kept = (x,)
@@ -148,7 +154,7 @@ class UNet(nn.Cell):
             )
         else:
             emb_BFE = self.act(emb_BE).expand_dims(1).broadcast_to((batch, frames, width))
-        return emb_BFE.astype(self.dtype).reshape((batch * frames, width))
+        return emb_BFE.reshape((batch * frames, width))
 
 
 def alone(spec: UNetSpec, arrays: Mapping[str, np.ndarray]) -> UNet:

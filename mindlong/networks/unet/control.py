@@ -184,6 +184,7 @@ class ControlledUNet(UNet):
         self.control_spec, self.deep = control, control.depths > 0
         self.control = ControlBranch(units(spec, control), spec.in_channels, spec.emb_dim, control)
         self.unit_down, self.unit_up = unit_of_block(spec, control)
+        self.compute_in(dtype)
 
     def construct(
         self,
@@ -205,7 +206,6 @@ class ControlledUNet(UNet):
         """
         self.check(x_BCFHW.shape, t_B.shape, context.shape, fps_B is not None)
         frames = x_BCFHW.shape[2]
-        context = context.astype(self.dtype)
         if cond_BCFHW is None:
             return self.run(
                 x_BCFHW,
@@ -215,7 +215,7 @@ class ControlledUNet(UNet):
                 self.same(context, self.unit_up),
             )
         emb_RE = self.embedding((t_B, fps_B), frames, self._depth(depth_B, mask_BMF))
-        maps = self.control(cond_BCFHW.astype(self.dtype), mask_BMF)
+        maps = self.control(cond_BCFHW, mask_BMF)
         return self.run(
             x_BCFHW,
             emb_RE,

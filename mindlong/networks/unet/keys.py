@@ -40,6 +40,11 @@ class UNetModel:
         None, "files store the transformers' projections as linear layers"
     )
     upcast: bool | None = option(None, "attention scores in float32, also in half precision")
+    float32: list[str] = option(
+        [],
+        "layers that stay in float32 in half precision, by their names or patterns "
+        "(tools/fp16_audit.py finds those whose numbers leave the range of halves)",
+    )
     joint: bool | None = option(
         None,
         "GroupNorms of residual blocks take their statistics over all frames together (published for "

@@ -28,6 +28,7 @@ from mindlong.networks.unet.blocks import (
 )
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.rows import fold, unfold
+from mindlong.ops.precision import joined
 from mindlong.plans.clip_layout import ClipLayout
 from mindlong.utils.errors import ConfigError
 
@@ -184,8 +185,8 @@ class ClipRun:
         self.emb = self.network.embed(
             Tensor(t_B), None if fps_B is None else Tensor(fps_B), self.frames, start
         )
-        self.context = Tensor(context).astype(self.unet.dtype)
-        x = self.unet.conv_in(fold(Tensor(x_BCFHW).astype(self.unet.dtype)), self.frames)
+        self.context = Tensor(context)
+        x = self.unet.conv_in(fold(Tensor(x_BCFHW)), self.frames)
         if self.unet.entered:
             x = yield from self.transformer(self.unet.entry, x)
         kept = [self.park(x)]
@@ -212,7 +213,7 @@ class ClipRun:
     ) -> Talk:
         """A layer that reads a kept feature, and the step to the next size where there is one."""
         x = yield from self.layer(
-            layer, ops.concat((x, kept if isinstance(kept, Tensor) else Tensor(kept)), 1)
+            layer, joined(x, kept if isinstance(kept, Tensor) else Tensor(kept), 1)
         )
         return layer.resample(x, tuple(size), self.frames) if isinstance(layer, LargerLayer) else x
 

@@ -112,6 +112,7 @@ class NormConv(nn.Cell):
         """(B, C, F + 2, S) -> (B, C, F, S)."""
         weight = weight.expand_dims(-1)
         if self.native and h.dtype == ms.float32:
+            weight, bias = weight.astype(ms.float32), bias.astype(ms.float32)
             return self.kernel(h, weight, bias, self.constant)
         return ops.bias_add(self.plain(h, weight.astype(h.dtype)), bias.astype(h.dtype))
 

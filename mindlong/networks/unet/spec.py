@@ -129,6 +129,8 @@ class UNetSpec:
             else as 1 x 1 convolutions (the numbers are the same).
         upcast: attention scores are computed in float32 in half precision too (Stable Diffusion 2.1
             overflows without).
+        float32: layers that stay in float32 in half precision, with all below them: their names in
+            the network, such as "down.0.res.conv1", or patterns (tools/fp16_audit.py finds them).
         zero: which last layers start at zero, so that a fresh block is the identity: of ZEROS.
 
     Raises:
@@ -153,6 +155,7 @@ class UNetSpec:
     conditions: tuple[str, ...] = ("time",)
     linear_projection: bool = True
     upcast: bool = False
+    float32: tuple[str, ...] = ()
     zero: tuple[str, ...] = ZEROS
 
     def __post_init__(self) -> None:

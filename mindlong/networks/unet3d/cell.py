@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
@@ -32,6 +33,7 @@ from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import Conv2d, ConvTranspose2d
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import ChannelRMSNorm, GroupNorm
+from mindlong.ops.precision import joined
 
 
 class ClipGroupNorm(GroupNorm):
@@ -250,7 +252,8 @@ class Unet3D(nn.Cell):
         batch, channels, frames, height, width = x_BCFHW.shape
         x = x_BCFHW.transpose((0, 2, 1, 3, 4)).reshape((batch * frames, channels, height, width))
         out = self._rows(x, frames, self._embedding(t_B, cond_BD, null_mask_B), focus_mask_B)
-        return out.reshape((batch, frames, -1, height, width)).transpose((0, 2, 1, 3, 4))
+        out = out.reshape((batch, frames, -1, height, width)).transpose((0, 2, 1, 3, 4))
+        return out.astype(ms.float32)
 
     def _embedding(self, t_B: Tensor, cond_BD: Tensor | None, null_mask_B: Tensor | None) -> Tensor:
         emb = self.time_mlp(t_B)
@@ -271,8 +274,8 @@ class Unet3D(nn.Cell):
             skips += (skip,)
         x = self.mid(x, emb_BE, cos, sin, bias)
         for i, stage in enumerate(self.ups):
-            _, x = stage(ops.concat((x, skips[-1 - i]), 1), emb_BE, cos, sin, bias)
-        return self.final(ops.concat((x, long_skip), 1), emb_BE)
+            _, x = stage(joined(x, skips[-1 - i], 1), emb_BE, cos, sin, bias)
+        return self.final(joined(x, long_skip, 1), emb_BE)
 
     def _entered(self, x: Tensor, frames: int, focus_mask_B: Tensor | None) -> tuple:
         """What the first level reads, what skips all levels, and the rotation and bias of every

@@ -7,12 +7,13 @@ channels of the mask.
 
 from __future__ import annotations
 
-from mindspore import Tensor, ops
+from mindspore import Tensor
 
 from mindlong.networks.unet.control import ControlBranch, known_at_all
 from mindlong.networks.unet.control_spec import ControlSpec, Unit
 from mindlong.networks.unet3d.cell import Stage, Unet3D
 from mindlong.networks.unet3d.spec import Unet3DSpec
+from mindlong.ops.precision import joined
 
 
 def pixel_units(spec: Unet3DSpec) -> list[Unit]:
@@ -112,7 +113,5 @@ class ControlledUnet3D(Unet3D):
             skips += (skip,)
         x = self.mid(x, emb_BE, cos, sin, bias)
         for i, stage in enumerate(self.ups):
-            _, x = stage(
-                ops.concat((x, skips[-1 - i]), 1), emb_BE, cos, sin, bias, maps[len(skips) + i]
-            )
-        return self.final(ops.concat((x, long_skip), 1), emb_BE)
+            _, x = stage(joined(x, skips[-1 - i], 1), emb_BE, cos, sin, bias, maps[len(skips) + i])
+        return self.final(joined(x, long_skip, 1), emb_BE)

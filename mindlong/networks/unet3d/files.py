@@ -120,6 +120,8 @@ def section(spec: Unet3DSpec) -> dict[str, Any]:
     usual = Unet3DSpec(dim=spec.dim)
     changed = {f: getattr(spec, f) for f in _KEYS if getattr(spec, f) != getattr(usual, f)}
     changed |= {"dim_mults": list(spec.dim_mults)}
+    if spec.float32:
+        changed["float32"] = list(spec.float32)
     if spec.block_norm == "group":
         changed["compat"] = RELEASES[spec.long_skip == "before_attn"]
     if spec.cond_dim:

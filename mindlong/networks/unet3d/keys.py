@@ -75,6 +75,11 @@ class VdmModel:
     init_dim: int | None = option(None, "channels after the first convolution; empty: as dim")
     init_kernel_size: int = option(7, "size of the first convolution; odd", minimum=1)
     use_sparse_linear_attn: bool = option(True, "linear spatial attention on every level")
+    float32: list[str] = option(
+        [],
+        "layers that stay in float32 in half precision, by their names or patterns "
+        "(tools/fp16_audit.py finds those whose numbers leave the range of halves)",
+    )
     text: TextModel = field(default_factory=TextModel, metadata={"help": ""})
 
     def spec(self) -> Unet3DSpec:
@@ -93,6 +98,7 @@ class VdmModel:
             compat=bool(self.compat),
             block_norm="group" if self.compat in RELEASES else "rms",
             long_skip="before_attn" if self.compat == RELEASES[1] else "after_attn",
+            float32=tuple(self.float32),
         )
 
     def beside(self) -> dict[str, int]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from mindlong.ops.exact import looked_up
+
 MASKED = -1e9  # far below any score, and small enough that adding a bias to it stays finite
 
 
@@ -64,8 +66,6 @@ class RelativeBias(nn.Cell):
     bucket and head.
     """
 
-    float32 = True
-
     def __init__(self, heads: int, buckets: int = 32, max_distance: int = 32) -> None:
         super().__init__()
         self.buckets, self.max_distance, self.heads = buckets, max_distance, heads
@@ -79,7 +79,7 @@ class RelativeBias(nn.Cell):
 
     def construct(self, frames: int) -> Tensor:
         """float32 (1, N, F, F), query before key."""
-        rows = ops.matmul(_bucket_rows(frames, self.buckets, self.max_distance), self.weight)
+        rows = looked_up(_bucket_rows(frames, self.buckets, self.max_distance), self.weight)
         return (
             rows.reshape((frames, frames, self.heads))
             .transpose((2, 0, 1))
@@ -103,8 +103,6 @@ class RotaryAngles(nn.Cell):
     The frequencies 10000^(-2j / dim) are a frozen parameter, because the original stores them with
     the weights.
     """
-
-    float32 = True
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -53,6 +53,7 @@ class Unet3DSpec:
         block_norm: "rms" as in 0.7.0, "group" as in the releases before it.
         long_skip: where the skip to the last block is taken, "after_attn" as since 0.6.0,
             "before_attn" as before.
+        float32: layers that stay in float32 in half precision, with all below them.
 
     Raises:
         ValueError: a field out of its range; the sentence names it.
@@ -71,6 +72,7 @@ class Unet3DSpec:
     compat: bool = False
     block_norm: str = "rms"
     long_skip: str = "after_attn"
+    float32: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for sentence in _problems(self):

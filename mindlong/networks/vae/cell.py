@@ -142,13 +142,14 @@ class AutoencoderKL(nn.Cell):
         self.post_quant_conv = Conv2d(spec.latent_channels, spec.latent_channels, 1)
 
     def moments(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C, H, W) in [-1, 1] -> mean and log variance (-30 to 20), each (N, L, h, w)."""
-        mean, logvar = ops.chunk(self.quant_conv(self.encoder(x_NCHW)), 2, 1)
+        """(N, C, H, W) in [-1, 1] -> mean and log variance, float32 (N, L, h, w) each."""
+        moments = self.quant_conv(self.encoder(x_NCHW)).astype(mstype.float32)
+        mean, logvar = ops.chunk(moments, 2, 1)
         return mean, ops.clamp(logvar, -30.0, 20.0)
 
     def decode(self, z_NLhw: Tensor) -> Tensor:
-        """(N, L, h, w) -> (N, C, H, W), about -1 to 1."""
-        return self.decoder(self.post_quant_conv(z_NLhw))
+        """(N, L, h, w) -> float32 (N, C, H, W), about -1 to 1."""
+        return self.decoder(self.post_quant_conv(z_NLhw)).astype(mstype.float32)
 
     def construct(self, x_NCHW: Tensor, noise_NLhw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images -> (reconstruction from a latent drawn with `noise`, mean, log variance)."""
@@ -159,31 +160,29 @@ class AutoencoderKL(nn.Cell):
 class Encode(nn.Cell):
     """The encoding half as a cell of its own; it shares the autoencoder's parameters and leaves
     their names alone.
-
-    It computes in `dtype` (norms and softmax in float32 all the same).
     """
 
-    def __init__(self, vae: AutoencoderKL, dtype: mstype.Type = mstype.float32) -> None:
+    def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__(auto_prefix=False)
-        self.vae, self.dtype = vae, dtype
+        self.vae = vae
 
     def construct(self, x_NCHW: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1] -> mean, then log variance, stacked on channels: float32 (N, 2L,
         h, w).
         """
-        return ops.concat(self.vae.moments(x_NCHW.astype(self.dtype)), 1).astype(mstype.float32)
+        return ops.concat(self.vae.moments(x_NCHW), 1)
 
 
 class Decode(nn.Cell):
-    """The decoding half as a cell of its own; `dtype` as in `Encode`."""
+    """The decoding half as a cell of its own."""
 
-    def __init__(self, vae: AutoencoderKL, dtype: mstype.Type = mstype.float32) -> None:
+    def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__(auto_prefix=False)
-        self.vae, self.dtype = vae, dtype
+        self.vae = vae
 
     def construct(self, z_NLhw: Tensor) -> Tensor:
         """(N, L, h, w) -> float32 (N, C, H, W)."""
-        return self.vae.decode(z_NLhw.astype(self.dtype)).astype(mstype.float32)
+        return self.vae.decode(z_NLhw)
 
 
 def draw(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:

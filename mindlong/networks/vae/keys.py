@@ -31,6 +31,11 @@ class AutoencoderModel:
     scaling: float = option(
         0.18215, "latents are multiplied by it on the way to a UNet, to have a deviation near 1"
     )
+    float32: list[str] = option(
+        [],
+        "layers that stay in float32 in half precision, by their names or patterns "
+        "(tools/fp16_audit.py finds those whose numbers leave the range of halves)",
+    )
 
     def spec(self) -> VaeSpec:
         """The network's frozen spec."""

@@ -23,6 +23,7 @@ class VaeSpec:
         groups: groups of every GroupNorm.
         eps: of every GroupNorm.
         scaling: latents are multiplied by it before the UNet sees them, to have a deviation near 1.
+        float32: layers that stay in float32 in half precision, with all below them.
 
     Raises:
         ConfigError: a field out of its range.
@@ -35,9 +36,11 @@ class VaeSpec:
     groups: int = 32
     eps: float = 1e-6
     scaling: float = 0.18215
+    float32: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "block_channels", tuple(self.block_channels))
+        object.__setattr__(self, "float32", tuple(self.float32))
         if not self.block_channels or self.layers < 1:
             raise ConfigError(
                 "The autoencoder needs at least one level in block_channels, and layers of at least 1."

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
 from mindlong.networks.vae.cell import AutoencoderKL, Decode, Encode
+from mindlong.ops.precision import set_types
 from mindlong.utils.errors import ConfigError
 
 
@@ -51,8 +51,9 @@ class FrameStreams:
     def __init__(self, vae: AutoencoderKL, dtype: str = "float32", chunk: int = 1) -> None:
         if chunk < 1:
             raise ConfigError(f"chunk is {chunk}; it must be at least 1 frame.")
-        kind = getattr(ms, dtype)
-        self.encode, self.decode = Encode(vae, kind), Decode(vae, kind)
+        if dtype != "float32":
+            set_types(vae, dtype)
+        self.encode, self.decode = Encode(vae), Decode(vae)
         self.chunk = chunk
 
     def encoding(self, frames: int) -> Chunks:

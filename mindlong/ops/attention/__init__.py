@@ -19,7 +19,7 @@ frame, C = N*D.
 
 from __future__ import annotations
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
 from mindlong.ops import device
 from mindlong.ops.attention import flash_910a
@@ -30,6 +30,7 @@ from mindlong.ops.attention.flash_910b import attend_910b
 from mindlong.ops.attention.math import math_attention
 from mindlong.ops.attention.native_flash import NativeFlash
 from mindlong.ops.attention.table import BACKENDS, choose
+from mindlong.ops.precision import Typed, wide
 from mindlong.utils import log
 from mindlong.utils.errors import ConfigError, did_you_mean
 
@@ -76,7 +77,7 @@ def _chosen(dtype, shape_BNSD, keys, mask_kind, train, native) -> str:
     return choice.backend
 
 
-class Attention(nn.Cell):
+class Attention(Typed):
     """softmax(q k^T * scale + mask) v: construct(q (B, N, S, D), k (B, N, T, D), v (B, N, T, D)[,
     mask]) -> (B, N, S, D).
 
@@ -88,23 +89,25 @@ class Attention(nn.Cell):
     forced backend cannot serve.
     """
 
-    float32 = True
-
     def __init__(self, heads: int, scale: float) -> None:
         super().__init__()
         self.heads, self.scale, self.native = heads, scale, device.use_native()
-        self.float32 = (
-            device.chip() == "cpu"
-        )  # the NPUs' kernels take halves and sum in float32 themselves
         self.chunks, self.operator = ChunkedAttention(scale), None
         if self.native:
             self.kernel = NativeFlash(heads, scale)
         elif device.chip() == "910a" and flash_910a.missing() is None:
             self.operator = flash_910a.operator()
 
-    def construct(
-        self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None = None
-    ) -> Tensor:
+    def construct(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        given, dtype = q, self.result_type(q)
+        if self.widens:
+            q, k, v = wide(q, dtype), wide(k, dtype), wide(v, dtype)
+        else:
+            q, k, v = q.astype(dtype), k.astype(dtype), v.astype(dtype)
+        return self.answer(given, self.attend(q, k, v, mask))
+
+    def attend(self, q_BNSD: Tensor, k_BNTD: Tensor, v_BNTD: Tensor, mask: Tensor | None) -> Tensor:
+        """The attention, of three tensors of one type."""
         kind = "none" if mask is None else "bias"
         backend = _chosen(
             q_BNSD.dtype, q_BNSD.shape, k_BNTD.shape[2], kind, self.training, self.native
@@ -132,7 +135,10 @@ class TokenAttention(Attention):
     C).
     """
 
-    def construct(self, q_RSC: Tensor, k_RTC: Tensor, v_RTC: Tensor) -> Tensor:
+    def attend(
+        self, q_RSC: Tensor, k_RTC: Tensor, v_RTC: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """The attention, of three tensors of one type; without a mask."""
         rows, queries, width = q_RSC.shape
         shape = (rows, self.heads, queries, width // self.heads)
         backend = _chosen(q_RSC.dtype, shape, k_RTC.shape[1], "none", self.training, self.native)
@@ -161,7 +167,10 @@ class FrameAttention(TokenAttention):
         super().__init__(heads, scale)
         self.policy, self.in_time = policy, in_time
 
-    def construct(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor) -> Tensor:
+    def attend(
+        self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """The attention, of three tensors of one type; without a mask."""
         frames = k_BFPC.shape[1]
         missing = reading.padding(self.policy, self.in_time, frames)
         if not missing:
@@ -172,7 +181,7 @@ class FrameAttention(TokenAttention):
         return self._in_blocks(whole, k_BFPC, v_BFPC)[:, :frames]
 
     def _in_blocks(self, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor) -> Tensor:
-        """`construct` with queries in whole blocks of frames."""
+        """`attend` with queries in whole blocks of frames."""
         (batch, whole, pixels, width), frames = q_BFPC.shape, k_BFPC.shape[1]
         blocks, read, has_bias = reading.sizes(self.policy, self.in_time, frames)
         rows = (

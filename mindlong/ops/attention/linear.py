@@ -7,18 +7,18 @@ from __future__ import annotations
 import math
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
 from mindlong.ops.device import use_native
+from mindlong.ops.precision import Typed
 
 
-class LinearCore(nn.Cell):
+class LinearCore(Typed):
     """(softmax_D(q) / sqrt(D))^T-weighted mix of the contexts softmax_P(k) v^T, head by head.
 
-    construct(qkv (R, 3*N*D, H, W)) -> (R, N*D, H, W). v is neither scaled nor normalised.
+    construct(qkv (R, 3*N*D, H, W)) -> (R, N*D, H, W). v is neither scaled nor normalised. It
+    computes in float32 and answers in its own type.
     """
-
-    float32 = True
 
     def __init__(self, heads: int, head_dim: int) -> None:
         super().__init__()
@@ -37,11 +37,13 @@ class LinearCore(nn.Cell):
             )
 
     def construct(self, qkv: Tensor) -> Tensor:
+        given, qkv = qkv, qkv.astype(ms.float32)
         if self.native:
-            return self.kernel(qkv.astype(ms.float32), self.constant).astype(qkv.dtype)
+            return self.answer(given, self.kernel(qkv, self.constant))
         rows, _, height, width = qkv.shape
         shape = (rows, self.heads, self.head_dim, height * width)
         q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)
         q, k = ops.softmax(q.reshape(shape), 2), ops.softmax(k.reshape(shape), -1)
         context = self.context(k, v.reshape(shape)) * self.scale
-        return self.read(context, q).reshape((rows, self.heads * self.head_dim, height, width))
+        out = self.read(context, q).reshape((rows, self.heads * self.head_dim, height, width))
+        return self.answer(given, out)

@@ -41,8 +41,6 @@ class NativeFlash(nn.Cell):
         scale: factor on the scores.
     """
 
-    float32 = True
-
     def __init__(self, heads: int, scale: float) -> None:
         super().__init__()
         from mindlong.ops.native import functions

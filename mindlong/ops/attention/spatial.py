@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 
-from mindspore import Tensor, nn, ops
+import mindspore as ms
+from mindspore import Tensor, ops
+
+from mindlong.ops.precision import Typed
 
 
-class SpatialCore(nn.Cell):
+class SpatialCore(Typed):
     """softmax(q k^T / sqrt(D)) v within each row and head: construct(qkv (R, 3*N*D, H, W)) -> (R,
-    N*D, H, W).
+    N*D, H, W). It computes in float32 and answers in its own type.
     """
-
-    float32 = True
 
     def __init__(self, heads: int, head_dim: int) -> None:
         super().__init__()
@@ -20,10 +21,10 @@ class SpatialCore(nn.Cell):
         self.scores, self.mix = ops.BatchMatMul(transpose_a=True), ops.BatchMatMul(transpose_b=True)
 
     def construct(self, qkv: Tensor) -> Tensor:
+        given, qkv = qkv, qkv.astype(ms.float32)
         rows, _, height, width = qkv.shape
         shape = (rows, self.heads, self.head_dim, height * width)
         q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)
         weights = ops.softmax(self.scores(q.reshape(shape) * self.scale, k.reshape(shape)), -1)
-        return self.mix(v.reshape(shape), weights).reshape(
-            (rows, self.heads * self.head_dim, height, width)
-        )
+        out = self.mix(v.reshape(shape), weights)
+        return self.answer(given, out.reshape((rows, self.heads * self.head_dim, height, width)))

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
 from mindlong.ops.device import use_native
+from mindlong.ops.precision import Typed
 
 
 def _turn(x_BFNDP: Tensor, cos: Tensor, sin: Tensor, rotary: int) -> Tensor:
@@ -32,7 +33,7 @@ def _turn_all(x_BFNDP: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return both.reshape(x_BFNDP.shape)
 
 
-class TemporalCore(nn.Cell):
+class TemporalCore(Typed):
     """softmax(turn(q) turn(k)^T / sqrt(D) + bias) v for every pixel, from one projection that holds
     q, k and v.
 
@@ -41,10 +42,9 @@ class TemporalCore(nn.Cell):
         rotary_dim: how many of the D features are turned.
 
     construct(qkv (R, 3*N*D, H, W), cos (F, E), sin (F, E), bias (B or 1, N, F, F)) -> (R, N*D, H,
-    W). The angles get no gradient in the native form and are meant to be frozen.
+    W). It computes in float32 and answers in its own type. The angles get no gradient in the native
+    form and are meant to be frozen.
     """
-
-    float32 = True
 
     def __init__(self, heads: int, head_dim: int, rotary_dim: int) -> None:
         super().__init__()
@@ -58,10 +58,12 @@ class TemporalCore(nn.Cell):
             self.kernel, self.constant = functions.temporal(heads), functions.constant([self.scale])
 
     def construct(self, qkv: Tensor, cos_FE: Tensor, sin_FE: Tensor, bias_BNFF: Tensor) -> Tensor:
+        given, qkv = qkv, qkv.astype(ms.float32)
+        cos_FE, sin_FE = cos_FE.astype(ms.float32), sin_FE.astype(ms.float32)
+        bias_BNFF = bias_BNFF.astype(ms.float32)
         if self.native:
-            return self.kernel(
-                qkv.astype(ms.float32), cos_FE, sin_FE, bias_BNFF, self.constant
-            ).astype(qkv.dtype)
+            y = self.kernel(qkv, cos_FE, sin_FE, bias_BNFF, self.constant)
+            return self.answer(given, y)
         rows, _, height, width = qkv.shape
         frames = cos_FE.shape[0]
         split = (rows // frames, frames, self.heads, self.head_dim, height * width)
@@ -73,6 +75,5 @@ class TemporalCore(nn.Cell):
         tokens = (0, 2, 4, 1, 3)
         scores = self.scores(q.transpose(tokens), k.transpose(tokens)) + bias_BNFF.expand_dims(2)
         out = self.mix(ops.softmax(scores, -1), v.reshape(split).transpose(tokens))
-        return out.transpose((0, 3, 1, 4, 2)).reshape(
-            (rows, self.heads * self.head_dim, height, width)
-        )
+        out = out.transpose((0, 3, 1, 4, 2))
+        return self.answer(given, out.reshape((rows, self.heads * self.head_dim, height, width)))

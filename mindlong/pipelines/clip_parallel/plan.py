@@ -136,7 +136,7 @@ def plan(loaded: Loaded) -> Planned:
         else own.window or parts.size[0]
     )
     step = step_cost(parts, rows, at_once, (height, width))
-    half = 0.5 if config.latent.dtype == "float16" else 1.0
+    half = 1.0 if config.latent.dtype == "float32" else 0.5
     sent, waiting = _sent(config, parts.network, clips, ranks, size, rows, passes, half)
     texts = [*prompts, *[own.negative] * (s.guidance != 1)]
     return Planned(

@@ -20,6 +20,7 @@ from mindlong.diffusion.guidance import Model
 from mindlong.networks.table import has_feature
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import ControlSpec, condition
+from mindlong.ops.precision import store_as
 from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.progress import announced
@@ -115,8 +116,7 @@ def _filled(parts: LatentParts, place: Path, control: ControlSpec, dtype: str) -
         read_branch(place, control, parts.network.spec),
     )
     if dtype != "float32":
-        for parameter in cell.get_parameters():
-            parameter.set_dtype(getattr(ms, dtype))
+        store_as(cell, dtype)
     arrays = {
         name: held[name] if name in held else lazy.read()
         for name, lazy in parts.network.arrays.items()

@@ -48,7 +48,7 @@ def plan(loaded: Loaded) -> Planned:
     step = step_cost(parts, rows, parts.vae.spec.latents_of(frames), size)
     chunk = min(config.latent.chunk, frames)
     decode = parts.vae.network.codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
-    half = 0.5 if config.latent.dtype == "float16" else 1.0
+    half = 1.0 if config.latent.dtype == "float32" else 0.5
     passes = 2 if guided and own.two_passes else 1
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * guided
     return Planned(
