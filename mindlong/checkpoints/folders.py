@@ -41,7 +41,7 @@ def open_folder(folder: Path, open_file: Open) -> WeightFile:
     parts = dict(parts_in(folder))
     if parts:
         return _merged(folder, {part: open_file(path) for part, path in parts.items()})
-    return open_file(_one(folder))
+    return open_file(one_network(folder))
 
 
 def config_beside(path: Path) -> dict[str, Any]:
@@ -104,15 +104,21 @@ def _merged(folder: Path, parts: dict[str, WeightFile]) -> WeightFile:
         configs |= {beginning + key: config for key, config in weights.configs.items()}
         metadata |= {beginning + name: value for name, value in weights.metadata.items()}
         notes += weights.notes
-    beside = {name: folder / name for name in _carried() if (folder / name).is_file()}
     kinds = ", ".join(f"{part} {weights.kind}" for part, weights in parts.items())
     return WeightFile(
-        folder, f"a pipeline ({kinds})", rows, metadata, tuple(notes), configs, beside
+        folder, f"a pipeline ({kinds})", rows, metadata, tuple(notes), configs, beside(folder)
     )
 
 
-def _one(folder: Path) -> Path:
-    """The file or checkpoint that a folder with one network means."""
+def beside(folder: Path) -> dict[str, Path]:
+    """Place in a pipeline's folder -> file that belongs to its weights and holds none."""
+    return {name: folder / name for name in _carried() if (folder / name).is_file()}
+
+
+def one_network(folder: Path) -> Path:
+    """The file or checkpoint that a folder with one network means. Raises InputFileError where it
+    holds none, or several and nothing says which.
+    """
     if (folder / manifest.NAME).is_file():
         held = [
             name

@@ -11,12 +11,12 @@ import re
 from pathlib import Path
 
 from mindlong import __version__
+from mindlong.checkpoints.digests import file_sha256
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.utils.errors import ConfigError, InputFileError
 
 NAME = "manifest.json"
 FORMAT = 1
-PIECE = 1 << 24  # bytes hashed at once
 
 
 def read(folder: str | Path) -> dict:
@@ -64,15 +64,6 @@ def check_file(folder: Path, name: str, files: dict, verify: bool) -> None:
             f"{path} was changed after it was written (its SHA-256 differs); to go on from the "
             "checkpoint before it, remove this folder"
         )
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, read piece by piece."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def as_json(value: dict) -> bytes:

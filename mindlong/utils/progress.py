@@ -14,13 +14,16 @@ from mindlong.utils.log import get_logger
 
 
 def bar(total: int, label: str, *, rank: int = 0, initial: int = 0, unit: str = "step") -> tqdm:
-    """A bar with a total on rank 0; slower refresh where standard error is a file."""
+    """A bar with a total on rank 0; slower refresh where standard error is a file. The unit "B" is
+    bytes, written with k, M, G.
+    """
     slow = not sys.stderr.isatty()
     return tqdm(
         total=total,
         initial=initial,
         desc=label,
         unit=unit,
+        unit_scale=unit == "B",
         disable=rank != 0,
         mininterval=10 if slow else 0.2,
         dynamic_ncols=True,

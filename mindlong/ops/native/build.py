@@ -17,6 +17,7 @@ from pathlib import Path
 import mindspore
 
 from mindlong.utils import log
+from mindlong.utils.user_cache import cache_folder
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "kernels.cc"
@@ -37,14 +38,6 @@ FLAGS = (
 
 class BuildError(Exception):
     """The compiler is missing or refused the source; the message says which."""
-
-
-def cache_folder() -> Path:
-    """Where built libraries are kept: `MINDLONG_CACHE`, else the user's cache folder."""
-    root = os.environ.get("MINDLONG_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mindlong"
-    )
-    return Path(root).expanduser()
 
 
 def compiler() -> str | None:

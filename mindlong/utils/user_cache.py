@@ -1,0 +1,24 @@
+"""The user's cache folder: things that can be made again, kept between runs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """`MINDLONG_CACHE`, else `mindlong` in the user's cache folder. It may not exist yet."""
+    root = os.environ.get("MINDLONG_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mindlong"
+    )
+    return Path(root).expanduser()
+
+
+def is_own(path: Path) -> bool:
+    """Whether `path` exists, belongs to this user, and nobody else may write to it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
