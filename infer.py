@@ -1,6 +1,6 @@
 """Make videos: python infer.py --config configs/infer/quickstart.yaml [key=value ...]"""
 
-from mindlong.cli.infer import command
+from mindlong.cli.guard import start
 
 if __name__ == "__main__":
-    raise SystemExit(command())
+    raise SystemExit(start("infer"))

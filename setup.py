@@ -53,9 +53,9 @@ setup(
     extras_require={"run": [], "test": TEST, "golden": GOLDEN},
     entry_points={
         "console_scripts": [
-            "mindlong-train=mindlong.cli.train:command",
-            "mindlong-infer=mindlong.cli.infer:command",
-            "mindlong-convert=mindlong.cli.convert:command",
+            "mindlong-train=mindlong.cli.guard:train",
+            "mindlong-infer=mindlong.cli.guard:infer",
+            "mindlong-convert=mindlong.cli.guard:convert",
         ]
     },
 )

@@ -1,6 +1,6 @@
 """Train: python train.py --config configs/train/shapes_pixel.yaml [key=value ...]"""
 
-from mindlong.cli.train import command
+from mindlong.cli.guard import start
 
 if __name__ == "__main__":
-    raise SystemExit(command())
+    raise SystemExit(start("train"))

@@ -5,7 +5,7 @@
 # LAUNCHER=mpirun    mpirun (Open MPI) or msrun (MindSpore's own); default: mpirun
 # LOG_DIR=FOLDER     one log a process; default: mpirun shows the first on the screen, msrun writes to ./mindlong_logs
 # MINDLONG_VENV=F    virtual environment; default: .venv in the checkout if it is there, else the active Python
-# A run that was stopped goes on after its last saved step when the same command is given again, with any NPROC.
+# A run that was stopped goes on after its last saved step when the same command is given again, with any NPROC. One machine only.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 

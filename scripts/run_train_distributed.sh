@@ -5,7 +5,7 @@
 # LAUNCHER=mpirun    mpirun (Open MPI) or msrun (MindSpore's own); default: mpirun
 # LOG_DIR=FOLDER     one log a process; default: mpirun shows the first on the screen, msrun writes to ./mindlong_logs
 # MINDLONG_VENV=F    virtual environment; default: .venv in the checkout if it is there, else the active Python
-# Ctrl-C and SIGTERM save and stop; the same command goes on from there.
+# Ctrl-C and SIGTERM save and stop (exit code 130, 143); the same command goes on from there. One machine only.
 set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -14,20 +14,28 @@ usage() { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 prepare train.py "$@"
 
-# SIGUSR1 asks the ranks to save and stop. mpirun hands it on to them; msrun would die of it, so its ranks are asked.
+# SIGUSR1 asks the ranks to save and stop, SIGUSR2 the same for Ctrl-C. mpirun hands these on to them; msrun would die of
+# them, so its ranks are asked.
+ASKED=
 stop() {
-  if [ "$LAUNCHER" = mpirun ]; then kill -USR1 "$CHILD" 2>/dev/null || true; return 0; fi
+  local signal=$1
+  ASKED=$2
+  if [ "$LAUNCHER" = mpirun ]; then kill "-$signal" "$CHILD" 2>/dev/null || true; return 0; fi
   for rank in $(ps -o pid= --ppid "$CHILD"); do
-    case $(ps -o args= -p "$rank") in *train.py*) kill -USR1 "$rank" 2>/dev/null || true ;; esac
+    case $(ps -o args= -p "$rank") in *train.py*) kill "-$signal" "$rank" 2>/dev/null || true ;; esac
   done
 }
 
 setsid "${COMMAND[@]}" & # a session of its own: Ctrl-C is for this script, which passes it on as a request
 CHILD=$!
-trap stop INT TERM USR1
+trap 'stop USR2 130' INT
+trap 'stop USR1 143' TERM
+trap 'stop USR1 138' USR1
 while :; do
   STATUS=0
   wait "$CHILD" || STATUS=$?
   kill -0 "$CHILD" 2>/dev/null || break # a signal to this script ends wait early
 done
+# what the ranks say of a request is their launcher's to pass on; the code is of the signal that came here
+case "$STATUS" in 128 | 13? | 14?) STATUS=${ASKED:-$STATUS} ;; esac
 exit "$STATUS"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mindlong.cli.evaluate_long import command  # noqa: E402
+from mindlong.cli.guard import start  # noqa: E402
 
 if __name__ == "__main__":
-    raise SystemExit(command())
+    raise SystemExit(start("evaluate_long"))

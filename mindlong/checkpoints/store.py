@@ -31,6 +31,7 @@ from mindlong.utils.log import get_logger
 FOLDER, STATE, SUFFIX, ASIDE = "checkpoints", "state.json", ".safetensors", ".tmp"
 PIECE = 1 << 24  # bytes handed to the disk at once
 _STEP = re.compile(r"step-(\d{8,})")
+_LEFT = re.compile(r"step-\d{8,}(\.old)?\.tmp")  # what `_write`, `_publish` and `_purge` leave
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -90,6 +91,11 @@ def latest(run_dir: str | Path) -> Path | None:
         get_logger().warning("%s", line)
     whole = _whole(_folder(run_dir))
     return whole[-1] if whole else None
+
+
+def holds_checkpoints(run_dir: str | Path) -> bool:
+    """Whether there is a whole checkpoint in a run's folder."""
+    return bool(_whole(_folder(run_dir)))
 
 
 def leftovers(run_dir: str | Path) -> list[str]:
@@ -221,17 +227,38 @@ def _publish(aside: Path, target: Path) -> None:
 
 def _purge(folder: Path, keep: int) -> None:
     """Remove old checkpoints and leftovers. A failure here costs space, not the checkpoint just
-    written.
+    written, nor the next removal.
     """
-    try:
-        for path in _whole(folder)[:-keep]:
-            write_hook(f"drop {path.name}")
-            os.rename(path, path.with_name(f"{path.name}.old{ASIDE}"))
-        for path in folder.glob(f"step-*{ASIDE}"):
-            write_hook(f"remove {path.name}")
-            shutil.rmtree(path)
-    except OSError as error:
-        get_logger().warning("an old checkpoint could not be removed: %s", error)
+    old = [] if keep < 1 else _whole(folder)[:-keep]
+    left = [path for path in folder.glob(f"step-*{ASIDE}") if _LEFT.fullmatch(path.name)]
+    for path in [*old, *left]:
+        try:
+            _remove(path)
+        except OSError as error:
+            get_logger().warning("an old checkpoint could not be removed: %s", error)
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint or a leftover, if nothing but a save has written to it."""
+    foreign = [p.name for p in path.iterdir() if not _is_ours(p)]
+    if foreign:
+        get_logger().warning("%s is kept: it holds %s, which no save wrote", path, foreign[0])
+        return
+    if not _LEFT.fullmatch(path.name):
+        aside = path.with_name(f"{path.name}.old{ASIDE}")
+        if aside.exists():
+            _remove(aside)
+        write_hook(f"drop {path.name}")
+        os.rename(path, aside)
+        path = aside
+    write_hook(f"remove {path.name}")
+    shutil.rmtree(path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a save writes files of that name."""
+    named = path.name in (STATE, manifest.NAME) or path.suffix == SUFFIX
+    return named and (path.is_file() or path.is_symlink())
 
 
 def _why(error: OSError, target: Path, files: Mapping[str, Arrays]) -> str:

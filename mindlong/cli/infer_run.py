@@ -55,7 +55,8 @@ def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
     )
     for note in notes:
         session.log.warning("%s", note)
-    work(session)
+    with session.watched():
+        work(session)
     session.log.info(
         "everything is in %s, after %.1f s", session.folder.resolve(), time.monotonic() - clock
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import mindspore
 
 from mindlong import __version__
+from mindlong.checkpoints.inputs import Known
 from mindlong.config.load import Loaded
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import open_source
@@ -14,9 +13,13 @@ from mindlong.data.needs import needs_of
 from mindlong.media.colours import parse_colour, shown_on
 from mindlong.ops import attention, device
 from mindlong.parallel import launch
+from mindlong.parallel.comm import Comm, all_ok
+from mindlong.training.inputs import inputs_of
+from mindlong.training.run_dir import LOG, RunDir
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils import log
+from mindlong.utils.errors import UserError
 from mindlong.utils.lines import opening_lines
 
 
@@ -36,20 +39,32 @@ def run(loaded: Loaded) -> int:
     )
     attention.use(config.attention.backend)
     comm = launch.connect()
-    run_dir = Path(config.run_dir)
-    logger = log.setup(comm.rank, run_dir / "log.txt" if comm.rank == 0 else None)
-    logger.info("\n".join(_opening(loaded, comm.size)))
     data, options = config.data, config.train
     with (
+        RunDir(config.run_dir, comm) as place,
         shown_on(parse_colour(data.alpha_background, "data.alpha_background")),
-        open_source(data, options.seed, options.workers, needs_of(config)) as source,
     ):
-        trainer = Trainer(
-            build_task(config, source), options, run_dir, comm, config_text=loaded.text
-        )
-        logger.info("\n".join(trainer.describe()))
-        trainer.run()
-    return 0
+        inputs = _inputs(config, comm)
+        logger = log.setup(comm.rank, place.folder / LOG if comm.rank == 0 else None)
+        logger.info("\n".join(_opening(loaded, comm.size)))
+        with open_source(data, options.seed, options.workers, needs_of(config)) as source:
+            task = build_task(config, source)
+            trainer = Trainer(task, options, place.folder, comm, loaded.text, inputs, place=place)
+            logger.info("\n".join(trainer.describe()))
+            outcome = trainer.run()
+    return 128 + outcome.signal if outcome.signal else 0
+
+
+def _inputs(config: TrainConfig, comm: Comm) -> Known:
+    """The files that the training starts from, read by the first process for all."""
+    found, error = {}, None
+    if comm.rank == 0:
+        try:
+            found = inputs_of(config)
+        except UserError as fault:
+            error = fault
+    all_ok(comm, error, "reading the files that the training starts from")
+    return found
 
 
 def _opening(loaded: Loaded, world: int) -> list[str]:

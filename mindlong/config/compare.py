@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import yaml
 
 from mindlong.config.leaves import leaves
 from mindlong.config.schema import TrainConfig
-from mindlong.utils.errors import ConfigError
+from mindlong.utils.errors import ConfigError, did_you_mean
 
 # keys that change what is kept, shown or where it runs, not what is learnt; steps may be raised to
 # train longer
@@ -18,6 +19,7 @@ FREE = (
     "env.",
     "attention.",
     "preview.",
+    "resume.",
     "data.workers",
     "data.max_bad",
     "train.steps",
@@ -25,38 +27,101 @@ FREE = (
     "train.save_every",
     "train.keep",
     "train.preview_every",
+    "train.log_every",
     "train.workers",
 )
 ABSENT = "absent"
+ALLOWED = " (on purpose, by resume.allow)"
+Difference = tuple[str, Any, Any]  # key, old value, new value
 
 
-def differences(old: str, new: str) -> list[tuple[str, Any, Any]]:
+def differences(old: str, new: str) -> list[Difference]:
     """(key, old value, new value) of every leaf in which two YAML texts differ."""
     a, b = dict(_leaves(yaml.safe_load(old))), dict(_leaves(yaml.safe_load(new)))
     pairs = ((key, a.get(key, ABSENT), b.get(key, ABSENT)) for key in sorted(a | b))
     return [(key, was, now) for key, was, now in pairs if was != now]
 
 
-def check_same_run(saved: str, given: str, folder: str) -> list[str]:
-    """Lines on harmless differences between the configuration saved in `folder` and the one given.
+def check_same_everywhere(texts: Sequence[str]) -> None:
+    """All processes of a job must have one configuration; `texts` by rank.
 
     Raises:
-        ConfigError: differences that would make it another training, all of them listed.
+        ConfigError: on every process; the differing keys are listed.
+    """
+    first, *others = texts
+    for rank, text in enumerate(others, 1):
+        fields = [
+            f"{key} ({a!r} on process 0, {b!r} on process {rank})"
+            for key, a, b in differences(first, text)
+        ]
+        if fields:
+            raise ConfigError(
+                f"the processes were started with different configurations: {', '.join(fields)}"
+            )
+
+
+def check_same_run(
+    saved: str,
+    given: str,
+    folder: str,
+    apart: Collection[str] = (),
+    content: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Lines on the differences between the configuration saved in `folder` and the one given.
+
+    Args:
+        apart: keys that are compared by the content of the files that they name, not here.
+        content: those of them whose content has changed, each with a sentence's part on it.
+
+    Raises:
+        ConfigError: differences that would make it another training and that `resume.allow` of the
+            given one does not name, all of them listed; or `resume.allow` names no key.
     """
     usual = {key: leaf.default for key, leaf in leaves(TrainConfig).items()}
-    changed = [
-        (key, was, now)
-        for key, was, now in differences(saved, given)
-        if not (was == ABSENT and usual.get(key, ABSENT) == now)
-    ]  # a key that is newer than the run
-    foreign = [(key, a, b) for key, a, b in changed if not key.startswith(FREE)]
+    allow, foreign, lines = _allowed(given), [], []
+    for key, was, now in differences(saved, given):
+        newer = was == ABSENT and usual.get(key, ABSENT) == now  # a key that is newer than the run
+        if newer or any(key == a or key.startswith(f"{a}.") for a in apart):
+            continue
+        allowed = matches(key, allow)
+        if not allowed and not key.startswith(FREE):
+            foreign.append((key, f"{key} (saved {was!r}, now {now!r})"))
+        else:
+            lines.append(f"{key}: {was!r} before, now {now!r}{ALLOWED * allowed}")
+    for key, said in (content or {}).items():
+        if matches(key, allow):
+            lines.append(f"{said}{ALLOWED}")
+        else:
+            foreign.append((key, said))
     if foreign:
-        listed = ", ".join(f"{key} (saved {a!r}, now {b!r})" for key, a, b in foreign)
+        keys = ", ".join(dict.fromkeys(key for key, _ in foreign))
         raise ConfigError(
-            f"{folder} holds a run with another configuration; it differs in {listed}. "
-            "Give another run_dir, or the same values to go on with that run"
+            f"{folder} holds a run with another configuration; it differs in "
+            f"{', '.join(said for _, said in foreign)}. To go on with it all the same, on purpose, add "
+            f"resume.allow=[{keys}]; to start anew give another run_dir; or give the same values"
         )
-    return [f"{key}: {a!r} before, now {b!r}" for key, a, b in changed]
+    return lines
+
+
+def matches(key: str, allow: Sequence[str]) -> bool:
+    """Whether one of the patterns of `resume.allow` means `key`."""
+    key = key.split("[")[0]
+    return any(fnmatchcase(key, pattern) or key.startswith(f"{pattern}.") for pattern in allow)
+
+
+def allowed_by(text: str) -> list[str]:
+    """The patterns of `resume.allow` in a configuration."""
+    return list((yaml.safe_load(text).get("resume") or {}).get("allow") or [])
+
+
+def _allowed(text: str) -> list[str]:
+    known = [*leaves(TrainConfig), *(key for key, _ in _leaves(yaml.safe_load(text)))]
+    for pattern in allowed_by(text):
+        if not any(matches(key, [pattern]) for key in known):
+            raise ConfigError(
+                f"resume.allow names {pattern!r}, which is no key.{did_you_mean(pattern, known)}"
+            )
+    return allowed_by(text)
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from mindlong.utils import names
 from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.utils.printable import printable
 
 Where = Callable[[str], str]
 
@@ -44,6 +46,10 @@ def _check_fields(node: Any, place: Where, prefix: str) -> None:
 def _fault(value: Any, limits: Any) -> str:
     """What is wrong with one value, as the end of a sentence; "" where nothing is."""
     choices, minimum, maximum = (limits.get(n) for n in ("choices", "minimum", "maximum"))
+    if isinstance(value, str):
+        fault = _text_fault(value, limits.get("names"))
+        if fault:
+            return f"{printable(repr(value), most=80)}: {fault}"
     if choices and value is not None and value not in choices:
         hint = did_you_mean(str(value), choices)
         words = ", ".join(word or "''" for word in choices)
@@ -57,3 +63,9 @@ def _fault(value: Any, limits: Any) -> str:
     if maximum is not None and value > maximum:
         return f"{value}; it must be at most {maximum:.15g}"
     return ""
+
+
+def _text_fault(value: str, taken: tuple[str, ...] | None) -> str | None:
+    if "\0" in value:
+        return "it holds the character NUL, which no path and no prompt can"
+    return names.problem(value, taken) if taken is not None else None

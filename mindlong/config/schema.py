@@ -14,6 +14,7 @@ from mindlong.config.interpolation_options import InterpolationOptions
 from mindlong.config.leaves import Leaf
 from mindlong.config.option import option, section
 from mindlong.config.reads import Reader
+from mindlong.config.resume_options import ResumeOptions
 from mindlong.config.sample import SampleOptions
 from mindlong.config.train_options import TrainOptions
 from mindlong.config.tune_options import TuneOptions
@@ -316,6 +317,7 @@ class TrainConfig:
     diffusion: DiffusionOptions = section(DiffusionOptions)
     train: TrainOptions = section(TrainOptions)
     preview: PreviewOptions = section(PreviewOptions)
+    resume: ResumeOptions = section(ResumeOptions)
     attention: AttentionOptions = section(AttentionOptions)
     env: EnvOptions = section(EnvOptions)
 

@@ -15,7 +15,7 @@ from mindlong.networks import table
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
-ALL = ("run_dir", "data", "train", "env")
+ALL = ("run_dir", "data", "train", "resume", "env")
 LATENT = (
     *ALL,
     "attention",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -20,12 +21,16 @@ from PIL import Image
 from mindlong.media.encode import CODECS, NEEDS_EVEN, FfmpegWriter
 from mindlong.media.gif import GifWriter
 from mindlong.media.sheet import write_contact_sheet as write_contact_sheet
-from mindlong.utils.atomic import replacing
+from mindlong.utils import interrupts
+from mindlong.utils.atomic import remove_written, replacing
 from mindlong.utils.errors import ConfigError, UserError, did_you_mean
 from mindlong.utils.log import once
+from mindlong.utils.printable import printable
+from mindlong.utils.system import explained
 
 SUFFIXES = (*CODECS, ".gif")
 LONGEST_NAME = 160  # bytes: a number, a suffix and a temporary name are put around it
+RATE = "frames.json"  # in a folder of frames
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 
 
@@ -156,37 +161,68 @@ class VideoFile(contextlib.AbstractContextManager):
 
 
 class FrameFolder(contextlib.AbstractContextManager):
-    """Streams frames into a new folder of PNG files. Take it from `open_writer`."""
+    """Streams frames into a new folder of PNG files. Take it from `open_writer`.
 
-    def __init__(self, folder: Path, fps: float):
-        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-            raise UserError(
-                f"{folder} exists and is not an empty folder; frames are never mixed with other files"
-            )
-        self.folder, self.fps, self.count = folder, fps, 0
+    Args:
+        replace: a folder that holds nothing but frames is replaced once the new one is whole.
+    """
+
+    def __init__(self, folder: Path, fps: float, replace: bool = False):
+        self.folder, self.fps, self.count, self._replace = folder, fps, 0, replace
+        self._check_free()
         self._size: tuple[int, int] | None = None
         self._aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        self._stay = interrupts.at_leaving(self._abandon)
 
     def append(self, frame_HWC: np.ndarray) -> None:
         """Add one frame (H, W, 3), (H, W, 1) or (H, W) uint8."""
         frame = _checked(frame_HWC, self._size)
         self._size = frame.shape[:2]
-        self._aside.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(frame).save(self._aside / f"{self.count:06d}.png")
+        path = self._aside / f"{self.count:06d}.png"
+        with explained(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(frame).save(path)
         self.count += 1
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is None and self.count:
-            (self._aside / "frames.json").write_text(
-                json.dumps({"fps": self.fps, "frames": self.count}) + "\n"
-            )
-            if self.folder.is_dir():
-                self.folder.rmdir()
-            os.replace(self._aside, self.folder)
-        else:
-            shutil.rmtree(self._aside, ignore_errors=True)
+        try:
+            if kind is None and self.count:
+                with explained(self.folder):
+                    self._publish()
+        finally:
+            self._abandon()
+            self._stay()
         if kind is None and not self.count:
             raise ConfigError(f"{self.folder} cannot be written: a video needs at least one frame")
+
+    def _publish(self) -> None:
+        rate = json.dumps({"fps": self.fps, "frames": self.count}) + "\n"
+        (self._aside / RATE).write_text(rate)
+        self._check_free()
+        if self.folder.is_dir():
+            remove_written(self.folder, is_frame)
+        os.replace(self._aside, self.folder)
+
+    def _check_free(self) -> None:
+        """Raise where something is there that must not be replaced."""
+        there = self.folder
+        if there.is_symlink() or there.is_file():
+            raise UserError(f"{there} is there already and is no folder of frames")
+        ours = is_frame if self._replace else lambda name: False
+        foreign = [p.name for p in there.iterdir() if not ours(p.name)] if there.is_dir() else []
+        if foreign:
+            raise UserError(
+                f"{there} exists and is not an empty folder (it holds {printable(foreign[0], most=60)}); "
+                "frames are never mixed with other files, and nothing is overwritten"
+            )
+
+    def _abandon(self) -> None:
+        shutil.rmtree(self._aside, ignore_errors=True)
+
+
+def is_frame(name: str) -> bool:
+    """Whether a name is one that a folder of frames has inside."""
+    return bool(re.fullmatch(r"\d{6,}\.png", name)) or name == RATE
 
 
 def _even(size: tuple[int, int]) -> tuple[int, int]:

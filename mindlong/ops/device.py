@@ -136,7 +136,5 @@ def use_native() -> bool:
         library(threads())
         return True
     except BuildError as error:
-        log.once(
-            f"plain operators are used, which are slower ({error}); with g++ installed they are built at the first use"
-        )
+        log.once(f"plain operators are used, which are slower ({error})")
         return False

@@ -9,10 +9,12 @@ the kernel to end them with their parent, so that killing any one process leaves
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import hashlib
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -49,7 +51,15 @@ DEFAULTS = {
     "MS_RETRY_INTERVAL_LOWER": "1",  # seconds between polls while joining and leaving; its own cost a job 8 s
     "MS_RETRY_INTERVAL_UPPER": "1",
 }
+LAST_STEP = 8.0  # seconds to save and stop in, once the scheduler is gone
+SCHEDULER_GONE = (
+    "error: MindSpore's scheduler has ended, and the processes of the job cannot go on without it; what is "
+    "saved stays, and the same command goes on from there\n"
+)
 SCHEDULER = "import sys; sys.path.insert(0, {root!r}); from mindlong.parallel import launch; launch.serve({parent})"
+
+
+_leaving: int | None = None  # rank 0 tells the watcher here that it is about to sign off
 
 
 def world() -> tuple[int, int]:
@@ -125,6 +135,7 @@ def connect() -> Comm:
     from mindspore.communication import init
 
     init()
+    atexit.register(_leave)  # after MindSpore's own, so it runs before it
     mindspore.set_auto_parallel_context(
         parallel_mode="data_parallel", gradients_mean=False, device_num=size
     )
@@ -166,6 +177,45 @@ def _watch_ranks(scheduler: int, msrun: int, patience: float = 8.0) -> None:
     if os.getppid() == scheduler:
         os.kill(scheduler, signal.SIGKILL)
     os._exit(0)
+
+
+def _watch_scheduler(scheduler: int) -> None:
+    """Fork a watcher that ends rank 0, and with it the job, once the scheduler is gone before its
+    time: without it the ranks would go on for half a minute and then crash.
+
+    A training is asked to save and stop first. A thread cannot watch: MindSpore keeps the
+    interpreter's lock while it waits for other ranks.
+    """
+    global _leaving
+    rank, (told, _leaving) = os.getpid(), os.pipe()
+    if os.fork():
+        os.close(told)
+        return
+    os.close(_leaving)
+    _die_with_parent()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    while os.getppid() == rank and not select.select([told], [], [], 0.5)[0]:
+        if _ended(scheduler):
+            os.write(2, SCHEDULER_GONE.encode())
+            os.kill(rank, signal.SIGUSR1)
+            time.sleep(LAST_STEP)
+            os.kill(rank, signal.SIGKILL)  # goes with this process: its parent
+    os._exit(0)
+
+
+def _leave() -> None:
+    """Rank 0 is about to sign off: from now on the scheduler may end."""
+    if _leaving is not None:
+        with contextlib.suppress(OSError):
+            os.write(_leaving, b"0")
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def _children(parent: int) -> set[int]:
@@ -212,6 +262,7 @@ def _start_scheduler(meeting: Path, timeout: float, attempts: int = 3) -> int:
             _stop, child, meeting
         )  # registered before MindSpore's own handler, so it runs after it
         if _wait_listening(child, port, timeout):
+            _watch_scheduler(child.pid)
             aside = meeting / "port.partial"
             aside.write_text(str(port))
             aside.rename(meeting / "port")

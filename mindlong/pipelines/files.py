@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from mindlong.media.sheet import sampled
-from mindlong.media.write import open_writer
+from mindlong.media.write import FrameFolder, open_writer
 
 ENCODED = ("mp4", "gif", "webm")
 COLUMNS = 8  # frames of a video on a contact sheet
@@ -27,15 +26,18 @@ def write_files(
     """Stream uint8 frames (H, W, 3) into one file for each of `formats` (mp4, gif, webm, frames;
     png is no video).
 
-    Every file is whole or absent; existing ones are replaced, a folder of frames too. Returns what
-    was written.
+    Every file is whole or absent; existing ones are replaced, a folder of frames too, if nothing
+    else is in it. Returns what was written.
+
+    Raises:
+        UserError: the folder of frames holds other files. SystemFault: the disk is full, ...
     """
     paths = [folder / f"{stem}.{kind}" for kind in formats if kind in ENCODED]
-    if "frames" in formats:
-        shutil.rmtree(folder / stem, ignore_errors=True)
-        paths.append(folder / stem)
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(open_writer(path, fps)) for path in paths]
+        if "frames" in formats:
+            paths.append(folder / stem)
+            writers.append(stack.enter_context(FrameFolder(folder / stem, fps, replace=True)))
         for frame in frames:
             large = frame.repeat(scale, axis=0).repeat(scale, axis=1)
             for writer in writers:

@@ -99,6 +99,7 @@ def run_plan(
         notice: called after each of this process's batches; False where it was done already.
     """
     comm = comm or SerialComm()
+    comm.all_gather_text("ready")  # all have looked at what is there before one makes more
     for level, jobs in plan.levels():
         error = None
         batches = of_interest(level_batches(jobs, rows), only)

@@ -2,12 +2,14 @@
 finished job.
 
 `work.json` says what the folder is for, so that another video is refused; `journal-RANK.jsonl`
-grows by one synced line a job and has one writer, so processes need no lock. A line that a kill
-tore off is no line. The same command run again reads the lines and does the rest.
+grows by one synced line a job, which bears the digest of that, and has one writer, so processes
+need no lock. A line that a kill tore off, or that was damaged, is no line: its job is done again.
+The same command run again reads the lines and does the rest.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from mindlong.utils.atomic import sync_folder, write_text
-from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.errors import ConfigError
+from mindlong.utils.log import get_logger
+from mindlong.utils.system import explained
 
 IDENTITY = "work.json"
 
@@ -35,15 +39,19 @@ class Journal:
 
     Raises:
         ConfigError: the folder belongs to other work; the sentence names the first difference.
-        InputFileError: `work.json` cannot be read.
+        SystemFault: the folder cannot be read or written.
     """
 
     def __init__(self, folder: str | Path, identity: Mapping[str, Any], rank: int = 0) -> None:
         self.folder, self.done = Path(folder), {}
         self.own = self.folder / f"journal-{rank:04d}.jsonl"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._claim(json.loads(json.dumps(identity)))
-        self._mend()
+        known = json.loads(json.dumps(identity))
+        self.work = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+        self._bad: set[tuple[str, int]] = set()
+        with explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.sure = self._claim(known)
+            self._mend()
         self.refresh()
 
     def __contains__(self, name: str) -> bool:
@@ -53,38 +61,53 @@ class Journal:
         """Read the lines of all processes again."""
         done: dict[str, list[dict[str, Any]]] = {}
         for path in sorted(self.folder.glob("journal-*.jsonl")):
-            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with explained(path):
+                lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+            for number, line in enumerate(lines):
                 entry = _parsed(line)
-                if entry is not None:
+                if entry is None:
+                    self._note(path, number, line)
+                elif entry.pop("work", self.work if self.sure else "") == self.work:
                     done.setdefault(entry.pop("job"), []).append(entry)
         self.done = done
 
     def add(self, name: str, **facts: Any) -> None:
-        """Note that `name` is finished; on the disk when this returns."""
-        line = json.dumps({"job": name, **facts}) + "\n"
-        with self.own.open("ab") as file:
+        """Note that `name` is finished; on the disk when this returns. Raises SystemFault."""
+        line = json.dumps({"job": name, **facts, "work": self.work}) + "\n"
+        with explained(self.own), self.own.open("ab") as file:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
         self.done.setdefault(name, []).append(facts)
 
-    def _claim(self, identity: dict[str, Any]) -> None:
+    def forget(self, name: str) -> None:
+        """What was made by the job `name` is not there any more, or not as it was."""
+        self.done.pop(name, None)
+
+    def _claim(self, identity: dict[str, Any]) -> bool:
+        """Write down what the folder is for, or compare; False where that was damaged."""
         path = self.folder / IDENTITY
-        if not path.exists():
-            write_text(path, json.dumps(identity, indent=1))
-            return
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputFileError(
-                f"{path} cannot be read ({error}); remove the folder and start again"
-            ) from None
-        for key in [*identity, *there]:
-            if there.get(key) != identity.get(key):
-                raise ConfigError(
-                    f"{self.folder} holds the jobs of another video: {key} is {_short(there.get(key))} there and "
-                    f"{_short(identity.get(key))} here; give another folder or remove it"
-                )
+        there = None
+        if path.exists():
+            try:
+                there = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                there = "damaged"
+        if isinstance(there, dict):
+            for key in [*identity, *there]:
+                if there.get(key) != identity.get(key):
+                    raise ConfigError(
+                        f"{self.folder} holds the jobs of another video: {key} is {_short(there.get(key))} there "
+                        f"and {_short(identity.get(key))} here; give another folder or remove it"
+                    )
+            return True
+        if there is not None:
+            get_logger().warning(
+                "%s is damaged; jobs are taken as done only where their journal says what they belong to",
+                path,
+            )
+        write_text(path, json.dumps(identity, indent=1))
+        return there is None
 
     def _mend(self) -> None:
         """End a torn last line, so that the next one stands by itself."""
@@ -93,13 +116,21 @@ class Journal:
             sync_folder(self.folder)
         written = self.own.read_bytes()
         if written and not written.endswith(b"\n"):
-            self.own.write_bytes(written + b"\n")
+            with self.own.open("ab") as file:
+                file.write(b"\n")
+
+    def _note(self, path: Path, number: int, line: str) -> None:
+        if line.strip() and (path.name, number) not in self._bad:
+            self._bad.add((path.name, number))
+            get_logger().warning(
+                "%s: line %d is damaged; what it stood for is made again", path, number + 1
+            )
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) and isinstance(entry.get("job"), str) else None
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from mindlong.pipelines.journal import Journal
 from mindlong.plans.hierarchy import Job, LongPlan
-from mindlong.utils.atomic import replacing
+from mindlong.utils import arrays
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.log import get_logger
 
 GIVEN = "given"
 
@@ -48,9 +49,9 @@ class LatentFolder:
         for job in plan.jobs:
             self._place.update({f: (job.name, row) for row, f in enumerate(job.makes)})
         self._files: OrderedDict[str, np.ndarray] = OrderedDict()
-        for name in self.journal.done:
-            if not self._whole(name):
-                self._path(name).unlink(missing_ok=True)
+        known = {GIVEN, *(job.name for job in plan.jobs)}
+        for name in [name for name in self.journal.done if name in known]:
+            self._drop_damaged(name)
 
     def refresh(self) -> None:
         """Take in what other processes have finished."""
@@ -114,13 +115,17 @@ class LatentFolder:
 
     def _write(self, name: str, latents: np.ndarray) -> None:
         latents = np.ascontiguousarray(latents, np.float32)
-        with replacing(self._path(name)) as aside, aside.open("wb") as file:
-            np.save(file, latents)
+        arrays.write_npy(self._path(name), latents)
         self.journal.add(name, shape=list(latents.shape), crc=zlib.crc32(latents))
 
     def _read(self, name: str) -> np.ndarray:
         if name not in self._files:
-            self._files[name] = self._checked(name)
+            try:
+                self._files[name] = self._checked(name)
+            except arrays.Damaged as error:
+                raise arrays.Damaged(
+                    f"{error}; run the same command again and it is made anew"
+                ) from None
             while len(self._files) > self.held:
                 self._files.popitem(last=False)
         self._files.move_to_end(name)
@@ -128,23 +133,16 @@ class LatentFolder:
 
     def _checked(self, name: str) -> np.ndarray:
         path = self._path(name)
-        try:
-            latents = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputFileError(
-                f"{path} cannot be read ({error}); run the same command again"
-            ) from None
-        if {"shape": list(latents.shape), "crc": zlib.crc32(latents)} not in self.journal.done[
-            name
-        ]:
-            raise InputFileError(
-                f"{path} is not what was written; run the same command again and it is made anew"
-            )
+        latents = arrays.read_npy(path)
+        facts = {"shape": list(latents.shape), "crc": zlib.crc32(np.ascontiguousarray(latents))}
+        if facts not in self.journal.done[name]:
+            raise arrays.Damaged(f"{path} is not what was written")
         return latents
 
-    def _whole(self, name: str) -> bool:
+    def _drop_damaged(self, name: str) -> None:
         try:
             self._checked(name)
-        except InputFileError:
-            return False
-        return True
+        except arrays.Damaged as error:
+            get_logger().warning("%s; it is made again", error)
+            self.journal.forget(name)
+            self._path(name).unlink(missing_ok=True)

@@ -4,24 +4,27 @@ folder it left.
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
 import logging
 import platform
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from mindlong import __version__
+from mindlong.checkpoints.inputs import Known, changed, contents, digest
+from mindlong.config.compare import check_same_everywhere
 from mindlong.config.load import Loaded
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
-from mindlong.utils import atomic, log
-
-RECORD = "video.json"  # written last: a folder without it is unfinished
+from mindlong.pipelines import numbered
+from mindlong.pipelines.inputs import inputs_of, without_places
+from mindlong.pipelines.numbered import RECORD, Place
+from mindlong.utils import atomic, interrupts, log, run_folder
+from mindlong.utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -33,20 +36,36 @@ class Session:
         folder: where everything is written.
         log: to the screen and to log.txt.
         resumed: the folder holds what an earlier run of the same configuration has made.
+        place: the claim on the folder; None on processes but the first, and in tests.
         comm: the processes that work on the run.
+        inputs: the files that the run starts from, by their content.
     """
 
     loaded: Loaded
     folder: Path
     log: logging.Logger
     resumed: bool
-    lock: IO[bytes] | None
+    place: Place | None = None
     comm: Comm = field(default_factory=SerialComm)
+    inputs: Known = field(default_factory=dict)
 
     @property
     def config(self) -> Any:
         """The typed configuration."""
         return self.loaded.values
+
+    def identity(self, unrelated: Mapping[str, tuple[str, ...]], **facts: Any) -> dict[str, Any]:
+        """What results depend on: `facts`, the content of all files, and the configuration.
+
+        Args:
+            unrelated: keys that change no result: section -> its keys, "" -> keys of the top.
+        """
+        tree = without_places(self.loaded.text)
+        for section, keys in unrelated.items():
+            node = tree.get(section, {}) if section else tree
+            for key in keys:
+                node.pop(key, None)
+        return {**facts, "configuration": digest(tree), **contents(self.inputs)}
 
     def write_record(self, facts: Mapping[str, Any]) -> None:
         """Write video.json: `facts`, the configuration and the versions. The run is finished with
@@ -60,28 +79,81 @@ class Session:
         record = {
             **facts,
             "config": self.loaded.text,
+            "inputs": self.inputs,
+            **self._meanwhile(),
             "versions": versions | facts.get("versions", {}),
         }
         atomic.write_text(self.folder / RECORD, json.dumps(record, indent=1))
 
+    def _meanwhile(self) -> dict[str, list[str]]:
+        """What of the inputs has changed while the run was at work: it may have read both."""
+        try:
+            found = changed(self.inputs, inputs_of(self.config)) if self.inputs else []
+        except UserError as error:
+            found = [str(error)]
+        if found:
+            self.log.warning(
+                "changed while the run was at work: %s; the result may be of both", ", ".join(found)
+            )
+        return {"changed_meanwhile": found} if found else {}
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside the run is made; afterwards its folder is free. Where it ends early the log says
+        why, and where it made nothing nothing stays.
+        """
+        stay = interrupts.at_leaving(self._clear)
+        try:
+            yield
+        except BaseException as error:
+            known = isinstance(error, UserError | KeyboardInterrupt)
+            log.to_file(f"ended early: {error}" if known else f"ended early: {error!r}")
+            self._clear()
+            raise
+        finally:
+            stay()
+            if self.place is not None:
+                self.place.claim.release()
+
+    def _clear(self) -> None:
+        if self.place is not None and run_folder.made_nothing(self.folder):
+            log.leave_file()
+            self.place.remove()
+
 
 def open_session(loaded: Loaded, resume: bool) -> Session:
     """A new numbered folder in `output`, or, with `resume`, the newest unfinished one of the same
-    configuration.
+    configuration and the same files.
+
+    Raises:
+        ConfigError: the unfinished run was begun with files whose content has changed since.
+        InputFileError: a file that the configuration names is missing.
+        SystemFault: `output` cannot be written.
     """
-    parent = Path(loaded.values.output)
-    parent.mkdir(parents=True, exist_ok=True)
-    found = _unfinished(parent, loaded.text) if resume else None
-    folder, lock = found or _locked(new_folder(parent))
-    logger = log.setup(file=folder / "log.txt")
-    atomic.write_text(folder / "config.yaml", loaded.text)
-    return Session(loaded, folder, logger, found is not None, lock)
+    inputs = inputs_of(loaded.values)
+    place = numbered.take(Path(loaded.values.output), loaded.text, inputs, resume)
+    try:
+        logger = log.setup(file=place.folder / "log.txt")
+        atomic.write_text(place.folder / "config.yaml", loaded.text)
+        place.write(loaded.text, inputs)
+    except BaseException:
+        log.leave_file()
+        if not place.resumed:
+            place.remove()
+        raise
+    if place.note:
+        logger.warning("%s", place.note)
+    return Session(loaded, place.folder, logger, place.resumed, place, inputs=inputs)
 
 
 def shared_session(loaded: Loaded, resume: bool, comm: Comm) -> Session:
     """The same for all processes of `comm`: the first opens the folder, the others are told
     which.
+
+    Raises:
+        ConfigError: the processes have different configurations; besides, as `open_session`.
     """
+    check_same_everywhere(comm.all_gather_text(loaded.text))
     first, error = None, None
     if comm.rank == 0:
         try:
@@ -90,55 +162,9 @@ def shared_session(loaded: Loaded, resume: bool, comm: Comm) -> Session:
             error = fault
     all_ok(comm, error, "opening the folder of the run")
     told = comm.all_gather_text(
-        json.dumps([str(first.folder.resolve()), first.resumed]) if first else ""
+        json.dumps([str(first.folder.resolve()), first.resumed, first.inputs]) if first else ""
     )[0]
     if first:
         return replace(first, comm=comm)
-    folder, resumed = json.loads(told)
-    return Session(loaded, Path(folder), log.setup(comm.rank), resumed, None, comm)
-
-
-def new_folder(parent: Path) -> Path:
-    """A folder that did not exist: parent/0001, parent/0002, ..."""
-    parent.mkdir(parents=True, exist_ok=True)
-    number = max((int(p.name) for p in _numbered(parent)), default=0) + 1
-    while True:
-        folder = parent / f"{number:04d}"
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            number += 1
-
-
-def _numbered(parent: Path) -> list[Path]:
-    return [p for p in parent.iterdir() if re.fullmatch(r"\d{4,}", p.name)]
-
-
-def _unfinished(parent: Path, text: str) -> tuple[Path, IO[bytes]] | None:
-    """The newest folder with this configuration and no record, unless another process is at work in
-    it.
-    """
-    for folder in sorted(_numbered(parent), key=lambda p: -int(p.name)):
-        saved = folder / "config.yaml"
-        if (
-            saved.is_file()
-            and saved.read_text(encoding="utf-8") == text
-            and not (folder / RECORD).exists()
-        ):
-            try:
-                return _locked(folder)
-            except BlockingIOError:
-                continue
-    return None
-
-
-def _locked(folder: Path) -> tuple[Path, IO[bytes]]:
-    """The folder with a lock on it that this process holds until it ends."""
-    file = (folder / ".lock").open("wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise
-    return folder, file
+    folder, resumed, inputs = json.loads(told)
+    return Session(loaded, Path(folder), log.setup(comm.rank), resumed, None, comm, inputs)

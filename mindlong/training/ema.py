@@ -42,13 +42,17 @@ class Ema:
             p.requires_grad = False
         self._average = _Average(self.averages, self.weights)
 
+    def start(self) -> None:
+        """Make the averages a copy of the weights as they are."""
+        _assign(self.averages, copies(self.weights))
+
     def update(self, step: int) -> None:
         """Take in the weights after update number `step` (the first is 1)."""
         if step % self.options.ema_every:
             return
         decay = self.options.ema_decay if step > self.options.ema_start else 0.0
         if decay == 0.0:
-            _assign(self.averages, copies(self.weights))
+            self.start()
         else:
             self._average(Tensor(decay, ms.float32), Tensor(1.0 - decay, ms.float32))
 

@@ -7,15 +7,19 @@ the same file as an undisturbed one, except for the timing columns.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
+import os
 import resource
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mindlong.utils import system
 from mindlong.utils.atomic import replacing, write_text
+from mindlong.utils.log import get_logger
 
 COLUMNS = (
     "step",
@@ -28,6 +32,7 @@ COLUMNS = (
     "memory_mb",
 )
 TIMING = COLUMNS[5:]
+FILE, PLOT = "metrics.csv", "loss.png"  # in a run's folder
 
 
 @dataclass
@@ -60,6 +65,7 @@ class Metrics:
     ) -> None:
         self.path, self.every = path, every
         self.sums = Sums(**(sums or {}))
+        self.late: list[str] = []  # rows that could not be written yet
         rows = [row for row in read(path) if int(row["step"]) <= step]
         write_text(path, _lines([COLUMNS, *([row[c] for c in COLUMNS] for row in rows)]))
 
@@ -92,8 +98,24 @@ class Metrics:
             f"{s.waited:.3f}",
             f"{memory_mb():.0f}",
         )
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_lines([values]))
+        self.late.append(_lines([values]))
+        try:
+            self.flush()
+        except system.SystemFault as error:  # no reason to lose what was learnt since the last save
+            get_logger().warning("%s (the row is kept for later)", error)
+
+    def flush(self) -> None:
+        """Write the rows that are not yet written. Raises SystemFault: they cannot be."""
+        with system.explained(self.path), self.path.open("ab") as file:
+            size = file.tell()
+            try:
+                file.write("".join(self.late).encode())
+                file.flush()
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(file.fileno(), size)
+                raise
+        self.late.clear()
 
     def state(self) -> dict[str, float]:
         """The part of the sums that an exact resume needs."""

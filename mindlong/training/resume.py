@@ -14,15 +14,16 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from mindlong.checkpoints import store
-from mindlong.config.compare import check_same_run, differences
+from mindlong.checkpoints.inputs import Known, change, changed, moved
+from mindlong.config.compare import check_same_everywhere, check_same_run
 from mindlong.parallel.comm import Comm
 from mindlong.training.ema import Ema
+from mindlong.training.run_dir import RunDir
 from mindlong.training.step import Stepper
-from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import get_logger
 
-NETWORK, EMA, OPTIMIZER, CONFIG = "network", "ema", "optimizer", "config.yaml"
+NETWORK, EMA, OPTIMIZER = "network", "ema", "optimizer"
 
 
 def arrays_to_save(
@@ -48,7 +49,10 @@ def restore(folder: Path, network: nn.Cell, stepper: Stepper, ema: Ema | None) -
         ) from None
     _fill(folder, NETWORK, files, list(network.get_parameters()))
     _fill(folder, OPTIMIZER, files, [*stepper.adam.m, *stepper.adam.v])
-    if ema is not None:
+    if ema is not None and EMA not in files:
+        ema.start()
+        get_logger().info("%s has no averaged weights; they start as a copy of the weights", folder)
+    elif ema is not None:
         averaged = {weight.name: p for weight, p in zip(ema.weights, ema.averages, strict=True)}
         _fill(
             folder,
@@ -89,16 +93,7 @@ def check_same_start(comm: Comm, config_text: str, checkpoint: Path | None) -> N
     Raises:
         ConfigError: on every process; the differing fields are listed.
     """
-    first, *others = comm.all_gather_text(config_text)
-    for rank, text in enumerate(others, 1):
-        fields = [
-            f"{key} ({a!r} on process 0, {b!r} on process {rank})"
-            for key, a, b in differences(first, text)
-        ]
-        if fields:
-            raise ConfigError(
-                f"the processes were started with different configurations: {', '.join(fields)}"
-            )
+    check_same_everywhere(comm.all_gather_text(config_text))
     names = comm.all_gather_text(checkpoint.name if checkpoint else "no checkpoint")
     if len(set(names)) > 1:
         raise ConfigError(
@@ -106,18 +101,20 @@ def check_same_start(comm: Comm, config_text: str, checkpoint: Path | None) -> N
         )
 
 
-def claim(run_dir: Path, config_text: str, checkpoint: Path | None, write: bool) -> None:
-    """Make sure that `run_dir` is this configuration's; `write` saves the configuration in the
-    folder.
+def changes(place: RunDir, config_text: str, inputs: Known, checkpoint: Path | None) -> list[str]:
+    """Make sure that the run in `place` is this configuration's; returns lines on what has changed
+    since, harmlessly or on purpose.
 
     Raises:
-        ConfigError: the folder's checkpoints belong to another configuration.
+        ConfigError: its checkpoints belong to another configuration, or to files whose content has
+            changed since.
     """
-    file = run_dir / CONFIG
-    if checkpoint is not None and file.exists() and config_text:
-        for line in check_same_run(file.read_text(encoding="utf-8"), config_text, str(run_dir)):
-            get_logger().info("changed since the last start: %s", line)
-    if write:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        if config_text:
-            atomic.write_text(file, config_text)
+    saved = place.config()
+    if checkpoint is None or saved is None or not config_text:
+        return []
+    before = place.inputs()
+    known = before if before is not None else {}
+    content = {key: change(key, known, inputs) for key in changed(known, inputs)} if known else {}
+    apart = tuple(key.split("[")[0] for key in inputs) if known else ()
+    lines = check_same_run(saved, config_text, str(place.folder), apart, content)
+    return lines + [f"{key}: the same content, at another place" for key in moved(known, inputs)]

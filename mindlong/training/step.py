@@ -200,6 +200,7 @@ class Stepper:
             "skipped": self.skipped,
             "clean": self.clean,
             "scale": self.scale,
+            "scaled": int(self.scaled),
         }
 
     def restore(self, state: dict[str, float]) -> None:
@@ -207,7 +208,8 @@ class Stepper:
         self.updates, self.skipped, self.clean = (
             int(state[k]) for k in ("updates", "skipped", "clean")
         )
-        self.scale = float(state["scale"])
+        if self.scaled == bool(state.get("scaled", self.scaled)):  # else the precision was changed
+            self.scale = float(state["scale"])
 
 
 def _scalar(value: float) -> Tensor:

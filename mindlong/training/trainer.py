@@ -4,15 +4,20 @@ it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from mindlong.checkpoints import store
+from mindlong.checkpoints.inputs import Known
 from mindlong.config.train_options import TrainOptions
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.training import metrics, resume
@@ -21,9 +26,11 @@ from mindlong.training.fetch import Batches
 from mindlong.training.prepare import prepare
 from mindlong.training.preview import preview
 from mindlong.training.reduce import SumOverRanks
+from mindlong.training.run_dir import RunDir
 from mindlong.training.signals import StopRequest
 from mindlong.training.step import Stepper, Update
 from mindlong.training.task import Task, select
+from mindlong.utils import interrupts
 from mindlong.utils.errors import UserError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced, bar
@@ -32,12 +39,13 @@ from mindlong.utils.progress import announced, bar
 @dataclass(frozen=True)
 class Outcome:
     """How a training ended: the last step, its newest checkpoint, and the signal that stopped it
-    early (or '').
+    early (or ''), with its number on whichever process it came to (or 0).
     """
 
     step: int
     checkpoint: Path
     stopped_by: str = ""
+    signal: int = 0
 
 
 class Trainer:
@@ -50,6 +58,8 @@ class Trainer:
         comm: the processes that share every batch.
         config_text: the resolved configuration; saved, and compared with the one of the run that is
             already there.
+        inputs: the files that the training starts from, by their content; saved and compared too.
+        place: the folder, claimed already; without, `run` claims it.
 
     Raises:
         ConfigError: nothing to train, more processes than samples, or a run folder with another
@@ -63,9 +73,13 @@ class Trainer:
         run_dir: str | Path,
         comm: Comm | None = None,
         config_text: str = "",
+        inputs: Known | None = None,
+        place: RunDir | None = None,
     ) -> None:
         self.task, self.options, self.run_dir = task, options, Path(run_dir)
         self.comm = comm or SerialComm()
+        self.inputs, self.claimed = inputs or {}, place is not None
+        self.place = place or RunDir(self.run_dir, self.comm)
         self.config_text, self.first = config_text, self.comm.rank == 0
         self.selection = select(task.network, options)
         prepare(task.network, options)
@@ -81,8 +95,13 @@ class Trainer:
         saved.
 
         Raises:
-            UserError: the loss is no longer finite, or another process failed.
+            UserError: another trainer is at work in the folder, the loss is no longer finite, or
+                another process failed.
         """
+        with contextlib.nullcontext() if self.claimed else self.place:
+            return self._run()
+
+    def _run(self) -> Outcome:
         start = self._start()
         if start >= self.options.steps:
             get_logger().info(
@@ -114,23 +133,43 @@ class Trainer:
         ]
 
     def _start(self) -> int:
-        """Claim the folder and load its newest checkpoint; returns the steps already done."""
+        """Load the folder's newest checkpoint and note what goes on; returns the steps already
+        done.
+        """
         newest = store.latest(self.run_dir)
-        resume.check_same_start(
-            self.comm, self.config_text or json.dumps(asdict(self.options)), newest
+        text = self.config_text or json.dumps(asdict(self.options))
+        resume.check_same_start(self.comm, text, newest)
+        changed = self._by_first(
+            lambda: resume.changes(self.place, self.config_text, self.inputs, newest),
+            "comparing the configuration with that of the run",
         )
-        self.checkpoint = newest
-        resume.claim(self.run_dir, self.config_text, newest, self.first)
-        state = {"step": 0, "sums": None}
-        if self.checkpoint is not None:
-            state = resume.restore(self.checkpoint, self.task.network, self.stepper, self.ema)
-            get_logger().info("going on from %s", self.checkpoint)
-        if self.first:
-            path = self.run_dir / "metrics.csv"
-            self.metrics = metrics.Metrics(
-                path, self.options.log_every, state["step"], state["sums"]
-            )
+        for line in changed or ():
+            get_logger().info("changed since the last start: %s", line)
+        self.checkpoint, state = newest, {"step": 0, "sums": None}
+        if newest is not None:
+            state = resume.restore(newest, self.task.network, self.stepper, self.ema)
+            get_logger().info("going on from %s", newest)
+        self._by_first(
+            lambda: self._begin(state, changed or []), "writing to the folder of the run"
+        )
         return state["step"]
+
+    def _begin(self, state: dict[str, Any], changed: list[str]) -> None:
+        step = state["step"]
+        self.place.begin(self.config_text, self.inputs, step, changed, self.comm.size)
+        path, every = self.run_dir / metrics.FILE, self.options.log_every
+        self.metrics = metrics.Metrics(path, every, step, state["sums"])
+
+    def _by_first(self, work: Callable[[], Any], what: str) -> Any:
+        """What `work` returns on the first process, None on the others; they fail together."""
+        made, error = None, None
+        if self.first:
+            try:
+                made = work()
+            except (OSError, UserError) as caught:
+                error = caught
+        all_ok(self.comm, error, what)
+        return made
 
     def _loop(self, start: int, stop: StopRequest, batches: Batches, progress: tqdm) -> Outcome:
         for step in range(start + 1, self.options.steps + 1):
@@ -149,7 +188,7 @@ class Trainer:
             if every and not stopped and (step % every == 0 or last) and self.first:
                 preview(self.task, self.ema, step, self.run_dir)
             if last:
-                return self._end(step, stop.name or "another process" if stopped else "")
+                return self._end(step, stop if stopped else None)
         raise AssertionError("the loop returns at its last step")
 
     def _step(
@@ -202,15 +241,10 @@ class Trainer:
         progress.update()
 
     def _save(self, step: int) -> None:
-        error = None
-        if self.first:
-            try:
-                self._write(step)
-            except (OSError, UserError) as caught:
-                error = caught
-        all_ok(self.comm, error, f"saving the checkpoint of step {step}")
+        self._by_first(lambda: self._write(step), f"saving the checkpoint of step {step}")
 
     def _write(self, step: int) -> None:
+        self.metrics.flush()
         state = {
             "step": step,
             "stepper": self.stepper.state(),
@@ -223,21 +257,23 @@ class Trainer:
         self.checkpoint = store.save(self.run_dir, step, files, state, keep=self.options.keep)
         metrics.draw(self.metrics.path, self.run_dir / "loss.png")
 
-    def _end(self, step: int, signal: str) -> Outcome:
-        if signal:
-            get_logger().info(
-                "stopped by %s after step %d of %d; all is saved, the same command goes on from there",
-                signal,
-                step,
-                self.options.steps,
-            )
-        elif not self.stepper.updates:
-            raise UserError(
-                f"nothing was learnt: all {self.stepper.skipped} steps were skipped because their gradients overflowed. "
-                "Start with a smaller train.loss_scale, or train with train.precision=fp32, in another run_dir"
-            )
-        else:
+    def _end(self, step: int, stop: StopRequest | None) -> Outcome:
+        if stop is None:
+            if not self.stepper.updates:
+                raise UserError(
+                    f"nothing was learnt: all {self.stepper.skipped} steps were skipped because their gradients overflowed. "
+                    "Start with a smaller train.loss_scale, or train with train.precision=fp32, in another run_dir"
+                )
             get_logger().info(
                 "trained to step %d; the newest checkpoint is %s", step, self.checkpoint
             )
-        return Outcome(step, self.checkpoint, signal)
+            return Outcome(step, self.checkpoint)
+        numbers = [int(text) for text in self.comm.all_gather_text(str(stop.number))]
+        number = stop.number or next((n for n in numbers if n), signal.SIGTERM)
+        get_logger().info(
+            "stopped by %s after step %d of %d; all is saved, the same command goes on from there",
+            interrupts.name_of(number) if stop.number else "another process",
+            step,
+            self.options.steps,
+        )
+        return Outcome(step, self.checkpoint, stop.name or "another process", number)

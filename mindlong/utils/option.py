@@ -17,6 +17,7 @@ def option(
     maximum: float | None = None,
     when: str = "",
     text: bool = False,
+    names: Sequence[str] | None = None,
 ) -> Any:
     """A dataclass field whose help `about` is shown by `--help` and whose value is checked by
     `config.rules`.
@@ -30,6 +31,7 @@ def option(
         when: the settings with which the key is read (`mindlong.config.conditions`); empty: all. A
             user who sets it under others is refused.
         text: prompts and the like, which are taken as they are typed.
+        names: the value becomes the name of a file or folder, never a path; these names are taken.
     """
     metadata = {
         "help": about,
@@ -38,6 +40,7 @@ def option(
         "maximum": maximum,
         "when": when,
         "text": text,
+        "names": names,
     }
     if isinstance(default, list | dict):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)

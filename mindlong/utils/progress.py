@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
+from mindlong.utils import interrupts
 from mindlong.utils.log import get_logger
 
 
@@ -17,6 +18,7 @@ def bar(total: int, label: str, *, rank: int = 0, initial: int = 0, unit: str = 
     """A bar with a total on rank 0; slower refresh where standard error is a file. The unit "B" is
     bytes, written with k, M, G.
     """
+    interrupts.check()
     slow = not sys.stderr.isatty()
     return tqdm(
         total=total,

@@ -130,9 +130,19 @@ def test_the_folder_of_another_video_is_refused(tmp_path):
         Journal(tmp_path, {**IDENTITY, "seed": 2})
     with pytest.raises(ConfigError, match=r"steps is null there and 5 here"):
         Journal(tmp_path, {**IDENTITY, "steps": 5})
-    (tmp_path / "work.json").write_text("{")
-    with pytest.raises(InputFileError, match="work.json"):
-        Journal(tmp_path, IDENTITY)
+
+
+@pytest.mark.parametrize("damage", ["{", "", "[]", "\x00\x01"])
+def test_a_damaged_work_json_costs_nothing_and_mixes_nothing(tmp_path, caplog, damage):
+    Journal(tmp_path, IDENTITY).add("mine", crc=1)
+    with (tmp_path / "journal-0001.jsonl").open("w") as file:
+        file.write('{"job": "nobody knows whose", "crc": 2}\n')
+        file.write('{"job": "of another video", "crc": 3, "work": "0123456789abcdef"}\n')
+    assert sorted(Journal(tmp_path, IDENTITY).done) == ["mine", "nobody knows whose"]
+    (tmp_path / "work.json").write_text(damage)
+    assert sorted(Journal(tmp_path, IDENTITY).done) == ["mine"]
+    assert "work.json is damaged" in caplog.text
+    assert json.loads((tmp_path / "work.json").read_text()) == IDENTITY
 
 
 def test_any_range_equals_its_part_of_the_whole(tmp_path):

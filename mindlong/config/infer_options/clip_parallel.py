@@ -123,7 +123,9 @@ class ClipParallelOptions:
         "steps after which the latents are saved, for a run that is stopped to go on from; 0: never",
         minimum=0,
     )
-    name: str = option("video", "name of the files")
+    name: str = option(
+        "video", "name of the files, never a path", names=("latents", "log", "config", "run")
+    )
     swaps: str = option(
         "auto",
         "how frames travel between processes",

@@ -4,6 +4,7 @@ CPU.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import mindspore
 
-from mindlong.utils import log
+from mindlong.utils import log, system
+from mindlong.utils.trust import distrust
 from mindlong.utils.user_cache import cache_folder
 
 HERE = Path(__file__).parent
@@ -36,6 +38,9 @@ FLAGS = (
 )
 
 
+_refused: dict[Path, str] = {}  # what the compiler said where it failed in this process
+
+
 class BuildError(Exception):
     """The compiler is missing or refused the source; the message says which."""
 
@@ -49,15 +54,52 @@ def compiler() -> str | None:
 
 
 def build(source: Path = SOURCE, flags: tuple[str, ...] = FLAGS) -> Path:
-    """The shared library of `source`, compiled if it is not in the cache yet. Raises BuildError."""
+    """The shared library of `source`, compiled if it is not in the cache yet.
+
+    A cache that is not this user's alone is left: what lies in it would run. The library is then
+    built into a folder of its own, for this process.
+
+    Raises:
+        BuildError: no compiler, it refuses the source, or the cache cannot be written.
+    """
     tool = compiler()
     if tool is None:
-        raise BuildError("no C++ compiler found")
-    path = cache_folder() / f"{source.stem}-{_key(source, flags, tool)}.so"
+        raise BuildError("no C++ compiler found; with g++ installed they are built at once")
+    try:
+        return _built(cache_folder(), tool, source, flags)
+    except OSError as error:
+        raise BuildError(
+            f"{system.sentence(error, cache_folder())}; MINDLONG_CACHE names a folder for them"
+        ) from None
+
+
+def _built(folder: Path, tool: str, source: Path, flags: tuple[str, ...]) -> Path:
+    name = f"{source.stem}-{_key(source, flags, tool)}.so"
+    how_often = "once"
+    why = distrust(folder / name) or distrust(folder)
+    if why:
+        log.get_logger().warning(
+            "the C++ operators in %s are not used, because %s; they are built for this run alone",
+            folder,
+            why,
+        )
+        folder, how_often = _private_folder(), "for this run"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / name
+    if path in _refused:  # a minute each time
+        raise BuildError(_refused[path])
     if not path.exists():
-        log.get_logger().info("compiling the C++ operators (once, about a minute) ...")
+        log.get_logger().info("compiling the C++ operators (%s, about a minute) ...", how_often)
         _compile(tool, source, flags, path)
     return path
+
+
+@functools.lru_cache(None)
+def _private_folder() -> Path:
+    """A folder that only this user can open; it goes with the process."""
+    folder = tempfile.mkdtemp(prefix="mindlong-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _key(source: Path, flags: tuple[str, ...], tool: str) -> str:
@@ -79,7 +121,6 @@ def _cpu() -> str:
 
 
 def _compile(tool: str, source: Path, flags: tuple[str, ...], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(suffix=".so", dir=path.parent)
     os.close(handle)
     try:
@@ -89,7 +130,8 @@ def _compile(tool: str, source: Path, flags: tuple[str, ...], path: Path) -> Non
             text=True,
         )
         if done.returncode:
-            raise BuildError(f"{tool} refused {source.name}: {done.stderr.strip()[-400:]}")
+            _refused[path] = f"{tool} refused {source.name}: {done.stderr.strip()[-400:]}"
+            raise BuildError(_refused[path])
         os.chmod(aside, 0o755)
         os.replace(aside, path)  # whole or absent, also with several processes building at once
     finally:

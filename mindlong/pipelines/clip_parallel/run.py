@@ -12,7 +12,7 @@ their width.
 
 from __future__ import annotations
 
-import shutil
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,10 +40,11 @@ from mindlong.pipelines.clip_parallel.windows import Windows, shuffled
 from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.results import Results
 from mindlong.pipelines.session import Session
-from mindlong.utils import atomic, progress, rng
+from mindlong.utils import arrays, atomic, progress, rng, run_folder
 from mindlong.utils.lines import opening_lines
 
 WORK = ".work"  # in the run's folder, until everything is done
+_WORK_FILE = re.compile(r"frames-\d+-\d+\.(u8|npy|npz)")
 Ask = Callable[
     [np.ndarray, np.ndarray, np.ndarray], np.ndarray
 ]  # (x, t, context of those rows) -> prediction
@@ -89,7 +90,7 @@ def run(session: Session) -> None:
                 "timings": {**seconds, "resumed": session.resumed},
             }
         )
-        shutil.rmtree(session.folder / WORK)
+        run_folder.unwrap(session.folder / WORK, _is_work)
     session.comm.all_gather_text("written")
 
 
@@ -216,8 +217,7 @@ class LongVideo:
         it.
         """
         mine, path = self.mine(), self._raw(self.mine())
-        with atomic.replacing(path.with_suffix(".npy")) as aside:
-            np.save(aside, latents)
+        arrays.write_npy(path.with_suffix(".npy"), latents)
         with (
             atomic.replacing(path) as aside,
             aside.open("wb") as out,
@@ -232,10 +232,9 @@ class LongVideo:
         """The video from all processes' files, frame by frame, and its contact sheet."""
         kept = results.video(self.own.name, self._frames(), self.total)
         results.sheet([kept], [" / ".join(dict.fromkeys(self.prompts))])
-        latents = [np.load(self._raw(part).with_suffix(".npy")) for part in self._parts()]
+        parts = [arrays.read_npy(self._raw(part).with_suffix(".npy")) for part in self._parts()]
         kept_latents = self.session.folder / "latents" / f"{self.own.name}.npz"
-        with atomic.replacing(kept_latents) as aside:
-            np.savez(aside, latents=np.concatenate(latents, 1))
+        arrays.write_npz(kept_latents, latents=np.concatenate(parts, 1))
 
     def _parts(self) -> list[range]:
         held = halo.deal(len(self.clips), self.comm.size)
@@ -249,6 +248,10 @@ class LongVideo:
                     yield np.frombuffer(raw.read(height * width * 3), np.uint8).reshape(
                         height, width, 3
                     )
+
+
+def _is_work(name: str) -> bool:
+    return bool(_WORK_FILE.fullmatch(name)) or run_folder.is_wrapping(name)
 
 
 class _Told(StepFolder):

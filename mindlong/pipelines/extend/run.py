@@ -18,7 +18,7 @@ from mindlong.pipelines.extend.plan import Work, check_hints, size_of, work_of
 from mindlong.pipelines.interpolate.make import HintedRuns, Stage
 from mindlong.pipelines.interpolate.networks import predictor
 from mindlong.pipelines.interpolate.plan import is_hinted
-from mindlong.pipelines.interpolate.run import decoded, fitted, identity
+from mindlong.pipelines.interpolate.run import UNRELATED, decoded, fitted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.pipelines.jobs import run_plan
 from mindlong.pipelines.latent_model import LatentModel, load_latent_model
@@ -54,7 +54,9 @@ def _made(
     size = size_of(config, work.given)
     channels, _, *rest = model.latent_shape(1, *size)
     folder = LatentFolder(
-        session.folder / "jobs" / stem, work.plan, identity(session.loaded.text, prompt, number)
+        session.folder / "jobs" / stem,
+        work.plan,
+        session.identity(UNRELATED, prompt=prompt, number=number),
     )
     noise = [
         rng.normal((channels, *rest), config.seed, "extend-encode", number, k)

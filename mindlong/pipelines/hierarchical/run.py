@@ -6,15 +6,12 @@ Legend: F frames, C channels, h w latent pixels, H W pixels.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.write import write_video
@@ -33,17 +30,10 @@ from mindlong.utils import progress
 from mindlong.utils.errors import UserError
 from mindlong.utils.lines import opening_lines
 
-UNRELATED = (
-    "env",
-    "formats",
-    "output",
-    "scale",
-    "fps",
-    "batch",
-    "count",
-    "prompts",
-    "prompt",
-)  # keys that change no latent
+UNRELATED = {  # keys that change no latent
+    "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
+    "hierarchical": ("level_videos", "part"),
+}
 
 
 def run(session: Session) -> None:
@@ -83,9 +73,7 @@ def _made(
     config, o = session.config, session.config.hierarchical
     channels, _, *size = model.latent.latent_shape(1, *_size(config, model.latent))
     place = Path(o.work) / stem if o.work else session.folder / "jobs" / stem
-    folder = LatentFolder(
-        place, work.plan, identity(session.loaded.text, prompt, number), comm.rank
-    )
+    folder = LatentFolder(place, work.plan, identity(session, prompt, number), comm.rank)
     if work.plan.given and comm.rank == 0:
         folder.give(_given(config, work, model.latent))
     comm.all_gather_text("")
@@ -128,22 +116,17 @@ def _shown(o: Any, work: Work, level: int) -> bool:
     return o.level_videos and o.order == "hierarchy" and level < last and work.only is None
 
 
-def identity(text: str, prompt: str, number: int) -> dict[str, Any]:
-    """What the latents of a video depend on: the configuration without the keys that only show or
-    place them.
-    """
-    tree = {key: value for key, value in yaml.safe_load(text).items() if key not in UNRELATED}
-    for key in ("level_videos", "work", "part"):
-        tree.get("hierarchical", {}).pop(key, None)
-    digest = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
-    return {
-        "prompt": prompt,
-        "number": number,
-        "seed": tree.get("seed"),
-        "frames": tree.get("frames"),
-        "lengths": tree.get("hierarchical", {}).get("lengths"),
-        "configuration": digest,
-    }
+def identity(session: Session, prompt: str, number: int) -> dict[str, Any]:
+    """What the latents of a video depend on."""
+    config = session.config
+    return session.identity(
+        UNRELATED,
+        prompt=prompt,
+        number=number,
+        seed=config.seed,
+        frames=config.frames,
+        lengths=list(config.hierarchical.lengths),
+    )
 
 
 def _size(config: Any, model: LatentModel) -> tuple[int, int]:

@@ -6,17 +6,14 @@ Legend: B videos or windows, F frames, K key frames, C channels, h w latent pixe
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from mindlong.data.flow import fill_between, method
 from mindlong.data.transforms import covering_size, crop, resize
@@ -37,16 +34,9 @@ from mindlong.utils import progress, rng
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import opening_lines
 
-UNRELATED = (
-    "env",
-    "formats",
-    "output",
-    "scale",
-    "batch",
-    "count",
-    "prompts",
-    "prompt",
-)  # keys that change no latent
+UNRELATED = {  # keys that change no latent
+    "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
+}
 
 
 def run(session: Session) -> None:
@@ -155,9 +145,6 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
             stages = networks.stages(prompt, bar.step)
             chain, plan = chain_of(work.chain, stages)
             shape = _latent_shape(config, work, model)
-            source = (
-                [work.source.where, work.source.count, *work.source.size] if work.source else []
-            )
             if not number:
                 session.log.info(
                     "\n".join(
@@ -167,7 +154,7 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
                         ]
                     )
                 )
-            belongs = identity(session.loaded.text, prompt, number, source)
+            belongs = session.identity(UNRELATED, prompt=prompt, number=number)
             folder = LatentFolder(session.folder / "jobs" / name, plan, belongs, comm.rank)
             keys = _keys(config, work, networks, prompt, number, shape, bar.step)
             bar.begin(_steps(plan, stages, config, work, folder) // comm.size)
@@ -186,15 +173,6 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
             for _ in levels:
                 pass
         yield name, prompt, decoded(model, folder)
-
-
-def identity(text: str, prompt: str, number: int, source: Sequence[Any] = ()) -> dict[str, Any]:
-    """What the latents of a video depend on: the configuration without the keys that only show or
-    place them.
-    """
-    tree = {key: value for key, value in yaml.safe_load(text).items() if key not in UNRELATED}
-    digest = hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
-    return {"prompt": prompt, "number": number, "source": list(source), "configuration": digest}
 
 
 def _latent_shape(config: Any, work: Work, model: LatentModel) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ its latents.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from mindlong.pipelines.session import Session
 from mindlong.pipelines.starts import read_start
 from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
 from mindlong.pipelines.text_to_video.plan import clips_of, size_of
-from mindlong.utils import atomic, progress
+from mindlong.utils import arrays, atomic, progress, run_folder
 from mindlong.utils.lines import opening_lines
 
 WORK = ".work"  # in the run's folder, until everything is done
@@ -66,17 +65,18 @@ class _Work:
     def __init__(self, session: Session, model: LatentModel, shape: tuple[int, ...]) -> None:
         self.session, self.config, self.model, self.shape = session, session.config, model, shape
         self.own: TextToVideoOptions = self.config.text_to_video
-        self.journal = Journal(session.folder / WORK, {"config": session.loaded.text})
+        self.journal = Journal(session.folder / WORK, session.identity({}))
         self.results = Results(session)
         self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
 
     def sample(self, clips: Sequence[Clip]) -> None:
         """Latents of the clips that have none yet, a batch at a time."""
         clock = time.monotonic()
-        open_clips = [
-            c for c in clips if c.name not in self.journal and not self._latents(c).exists()
-        ]
-        if not open_clips:
+        size = min(self.config.batch, len(clips))
+        todo = {c.name for c in clips if not self._is_done(c) and not self._is_sampled(c)}
+        # whole batches, as they would be without a stop: a row's last bits may depend on the others
+        batches = [part for part in _batches(clips, size) if todo & {c.name for c in part}]
+        if not batches:
             return
         pipeline = TextToVideo(
             self.model,
@@ -85,16 +85,13 @@ class _Work:
             two_passes=self.own.two_passes,
             fps=self.own.told_fps or self.config.fps,
         )
-        for clip in open_clips:
+        for clip in clips:
             self.model.encode_text([*clip.prompts, self.own.negative])
         self.model.release("text_encoder")
-        size = min(self.config.batch, len(clips))
         starts = self._starts(clips)
-        with progress.bar(
-            -(-len(open_clips) // size) * count_steps(self.config.sample, self.model.noising),
-            "denoising",
-        ) as bar:
-            for part in _batches(open_clips, size):
+        steps = count_steps(self.config.sample, self.model.noising)
+        with progress.bar(len(batches) * steps, "denoising") as bar:
+            for part in batches:
                 self._sample_batch(pipeline, part, np.stack([starts[c.number] for c in part]), bar)
         self.model.release("network")
         self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
@@ -102,31 +99,32 @@ class _Work:
     def decode(self, clips: Sequence[Clip]) -> None:
         """Files of the clips that have none yet; frames go to the writers as they are decoded."""
         clock = time.monotonic()
-        todo = [clip for clip in clips if clip.name not in self.journal]
+        todo = [clip for clip in clips if not self._is_done(clip)]
         with progress.bar(len(todo) * self.shape[1], "decoding", unit="frame") as bar:
             for clip in todo:
-                with np.load(self._latents(clip), allow_pickle=False) as held:
-                    latents = held["latents"]
+                latents = arrays.read_npz(self._latents(clip), ["latents"])["latents"]
                 before = len(self.results.files)
                 frames = counted(self.model.decode(latents), bar)
-                self._save(
-                    self._sheet(clip),
-                    frames=self.results.video(clip.name, frames, self.shape[1]),
-                )
+                shown = self.results.video(clip.name, frames, self.shape[1])
+                arrays.write_npz(self._sheet(clip), frames=shown)
                 written = self.results.files[before:]
-                self.journal.add(clip.name, files=[path.name for path in written])
+                sizes = {path.name: _size(path) for path in written}
+                self.journal.add(clip.name, files=list(sizes), sizes=sizes)
         self.seconds["decode_s"] = round(time.monotonic() - clock, 2)
 
     def finish(self, clips: Sequence[Clip], where: Path) -> None:
         """The contact sheet and the record; what was only for going on is removed."""
         done = [name for clip in clips for name in self.journal.done[clip.name][-1]["files"]]
         self.results.files = [self.session.folder / name for name in done]
-        rows = [np.load(self._sheet(c), allow_pickle=False)["frames"] for c in clips]
+        rows = [arrays.read_npz(self._sheet(c), ["frames"])["frames"] for c in clips]
         self.results.sheet(rows, [c.title for c in clips])
         self.results.finish(self._facts(clips, where))
-        shutil.rmtree(self.session.folder / WORK)
+        ours = {f"{clip.name}.npz" for clip in clips}
+        run_folder.unwrap(
+            self.session.folder / WORK, lambda name: name in ours or run_folder.is_wrapping(name)
+        )
         if not self.own.keep_latents:
-            shutil.rmtree(self.session.folder / "latents", ignore_errors=True)
+            atomic.remove_written(self.session.folder / "latents", ours.__contains__)
 
     def _sample_batch(
         self, pipeline: TextToVideo, part: Sequence[Clip], x_T: np.ndarray, bar: Any
@@ -141,7 +139,7 @@ class _Work:
                 write_contact_sheet(path, videos, [clip.title for clip in part])
 
         for clip, noise, latents in zip(part, x_T, pipeline.latents(part, x_T, told), strict=True):
-            self._save(self._latents(clip), latents=latents, x_T=noise)
+            arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
 
     def _starts(self, clips: Sequence[Clip]) -> np.ndarray:
         if self.own.start:
@@ -154,10 +152,33 @@ class _Work:
     def _sheet(self, clip: Clip) -> Path:
         return self.session.folder / WORK / f"{clip.name}.npz"
 
-    @staticmethod
-    def _save(path: Path, **arrays: np.ndarray) -> None:
-        with atomic.replacing(path) as aside:
-            np.savez(aside, **arrays)
+    def _is_sampled(self, clip: Clip) -> bool:
+        """Whether the clip's latents are there and whole."""
+        path = self._latents(clip)
+        if not path.exists():
+            return False
+        try:
+            arrays.read_npz(path, ["latents", "x_T"])
+        except arrays.Damaged as error:
+            self.session.log.warning("%s; it is made again", error)
+            path.unlink()
+            return False
+        return True
+
+    def _is_done(self, clip: Clip) -> bool:
+        """Whether the clip's files are there, as they were written."""
+        if clip.name not in self.journal:
+            return False
+        try:
+            arrays.read_npz(self._sheet(clip), ["frames"])
+            for name, size in self.journal.done[clip.name][-1]["sizes"].items():
+                if _size(self.session.folder / name) != size:
+                    raise arrays.Damaged(f"{self.session.folder / name} is not as it was written")
+        except (arrays.Damaged, KeyError) as error:
+            self.session.log.warning("%s; it is made again", error)
+            self.journal.forget(clip.name)
+            return False
+        return True
 
     def _facts(self, clips: Sequence[Clip], where: Path) -> dict[str, Any]:
         s, config = self.config.sample, self.config
@@ -186,6 +207,13 @@ class _Work:
             "versions": {"mindspore": mindspore.__version__},
             "timings": {"resumed": self.session.resumed, **self.seconds},
         }
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder; -1 where there is nothing."""
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.iterdir())
+    return path.stat().st_size if path.exists() else -1
 
 
 def _batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:

@@ -1,0 +1,127 @@
+"""The files that a run of infer.py starts from, by their content: weights, videos, images, latents.
+
+A run remembers them in run.json. Where they lie does not matter; that they are the same does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mindlong.checkpoints import inputs
+from mindlong.checkpoints.branch_place import find_branch
+from mindlong.checkpoints.find import config_of, locate
+from mindlong.checkpoints.inputs import Known
+from mindlong.config.schema import TrainConfig
+from mindlong.utils.errors import ConfigError, InputFileError
+
+# keys that name whatever `weights=` can name, and keys that name one file or one folder of files
+WEIGHTS = (
+    "weights",
+    "latent.vae",
+    "latent.text_encoder",
+    "hierarchical.branch",
+    "interpolate.key_weights",
+    "interpolate.stage_weights",
+    "edit.tuned",
+)
+FILES = (
+    "latent.tokenizer",
+    "latent.scheduler",
+    "text_to_video.start",
+    "hierarchical.first",
+    "hierarchical.last",
+    "hierarchical.video",
+    "interpolate.video",
+    "interpolate.images",
+    "interpolate.key_latents",
+    "extend.video",
+    "extend.images",
+    "edit.video",
+)
+# keys that say where a run is written or worked on, not what is made
+PLACES = ("output", "hierarchical.work")
+# of a training: sections that rule over its weights, and keys of `latents` that name files
+RULING = ("model", "diffusion", "interpolation", "infinet")
+TRAINED_WITH = ("vae", "text_weights", "tokenizer")
+
+
+def inputs_of(config: Any) -> Known:
+    """Every file that a configuration names, known by its content.
+
+    Raises:
+        InputFileError: one is missing or cannot be read; the sentence names the key.
+    """
+    found: Known = {}
+    for key in (*WEIGHTS, *FILES):
+        for name, path in _named(config, key):
+            found[name] = (inputs.weights if key in WEIGHTS else inputs.files)(path, key)
+            if key in WEIGHTS:
+                found |= {**_branch_beside(name, path), **_of_training(name, path)}
+    return found
+
+
+def without_places(text: str) -> dict[str, Any]:
+    """A configuration's YAML as a tree, without the keys that only say where files are."""
+    tree = yaml.safe_load(text)
+    for key in (*WEIGHTS, *FILES, *PLACES):
+        *sections, last = key.split(".")
+        node = tree
+        for section in sections:
+            node = node.get(section) if isinstance(node, Mapping) else None
+        if isinstance(node, Mapping):
+            node.pop(last, None)
+    return tree
+
+
+def _named(config: Any, key: str) -> Iterator[tuple[str, str]]:
+    """(key, path) of what a key names; (key[number], path) where it is a list."""
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part, None)
+    if isinstance(value, str) and value:
+        yield key, value
+    elif isinstance(value, list):
+        yield from ((f"{key}[{number}]", path) for number, path in enumerate(value))
+
+
+def _branch_beside(key: str, weights: str) -> Known:
+    """The control branch in a folder of weights, which is taken without being named."""
+    branch = find_branch(weights, "")
+    return {f"{key} (its branch)": inputs.files(branch, key)} if branch else {}
+
+
+def _of_training(key: str, weights: str) -> Known:
+    """What weights of a training were trained with and are run with: the configuration that rules
+    over them, and the files that it names.
+    """
+    try:
+        config: TrainConfig = config_of(_inside(locate(weights)))
+    except (InputFileError, ConfigError):
+        return {}
+    whole = asdict(config)
+    ruling = {section: whole[section] for section in RULING}
+    ruling |= {
+        "frames": config.data.frames,
+        "size": config.data.size,
+        "scaling": config.latents.scaling,
+    }
+    found: Known = {
+        f"{key} (its configuration)": {"path": weights, "sha256": inputs.digest(ruling)}
+    }
+    for name in TRAINED_WITH:
+        path = getattr(config.latents, name)
+        if path:
+            read = inputs.files if name == "tokenizer" else inputs.weights
+            with contextlib.suppress(InputFileError):  # gone, and perhaps not needed
+                found[f"{key} (its latents.{name})"] = read(path, f"latents.{name}")
+    return found
+
+
+def _inside(place: Path) -> Path:
+    return place / "file" if place.is_dir() else place

@@ -1,0 +1,77 @@
+"""A run's folder: what of it is only wrapping, and how a run that made nothing leaves nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mindlong.utils import system
+from mindlong.utils.atomic import ASIDE
+from mindlong.utils.claim import FILE as LOCK
+
+# what a run writes about itself before it has made anything
+WRAPPING = (LOCK, "config.yaml", "log.txt", "run.json", "work.json")
+_JOURNAL = re.compile(r"journal-\d+\.jsonl")
+
+
+def is_wrapping(name: str) -> bool:
+    """Whether a file of that name is about a run, not made by it."""
+    return name in WRAPPING or bool(_JOURNAL.fullmatch(name) or ASIDE.fullmatch(name))
+
+
+def made_nothing(folder: Path, ours: Callable[[str], bool] = is_wrapping) -> bool:
+    """Whether there is nothing in `folder` but wrapping and empty folders.
+
+    Args:
+        ours: which names do not count.
+    """
+    for path in folder.iterdir():
+        if path.is_symlink():
+            return False
+        if path.is_dir():
+            if not made_nothing(path, ours):
+                return False
+        elif not ours(path.name):
+            return False
+    return True
+
+
+def clear(folder: Path, ours: Callable[[str], bool] = is_wrapping) -> None:
+    """Remove the files of `folder` that are `ours`, and folders inside that this leaves empty. What
+    is not ours stays.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    for path in list(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            unwrap(path, ours)
+        elif ours(path.name):
+            path.unlink(missing_ok=True)
+
+
+def unwrap(folder: Path, ours: Callable[[str], bool] = is_wrapping) -> None:
+    """`clear`, and remove the folder itself if that leaves it empty."""
+    clear(folder, ours)
+    remove_empty([folder])
+
+
+def make(folder: Path, key: str) -> list[Path]:
+    """Make `folder`, given under `key`, and what is missing above it; returns what was made, the
+    lowest first.
+
+    Raises:
+        SystemFault: a file is in the way, no permission, ...
+    """
+    with system.explained(folder, key):
+        missing = [p for p in (folder, *folder.parents) if not p.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of `folders` that are empty, in this order."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
