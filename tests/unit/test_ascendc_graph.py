@@ -27,18 +27,20 @@ class Attend(nn.Cell):
         return flash_910a.attend_910a(self.kernel, q, k, v, self.scale, self.visible)
 
 
-CASES = {
-    "plain": (1, 2, 140, 70, 64, Visible()),
-    "padded to 48": (1, 2, 70, 150, 40, Visible()),
-    "window and keys": (2, 1, 60, 60, 32, Visible((50, 31), 1, 1, 15)),
+CASES = {  # batch, heads, queries, keys, width, size of v and of the gradient, visible
+    "plain": (1, 2, 140, 70, 64, 1, Visible()),
+    "padded to 48": (1, 2, 70, 150, 40, 1, Visible()),
+    "window and keys": (2, 1, 60, 60, 32, 1, Visible((50, 31), 1, 1, 15)),
+    "products beyond the halves": (1, 1, 70, 60, 40, 100, Visible()),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_graph_with_the_operators_equals_float64(name):
-    batch, heads, queries, keys, width, visible = CASES[name]
+    batch, heads, queries, keys, width, size, visible = CASES[name]
     scale = width**-0.5
     q, k, v, do = oracle.draw(batch * heads, queries, keys, width, seed=11)
+    v, do = v * np.float16(size), do * np.float16(size)
     cell = Attend(scale, (visible.key_counts, visible.back, visible.ahead, visible.unit))
     tensors = [Tensor(x.reshape(batch, heads, -1, width)) for x in (q, k, v, do)]
     got = [cell(*tensors[:3]), *ops.GradOperation(get_all=True, sens_param=True)(cell)(*tensors)]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.ops.ascendc.layout import control, tails
+from mindlong.ops.ascendc.layout import POWERS, control, powers, tails
 
 if TYPE_CHECKING:
     from mindlong.ops.attention.visible import Visible
@@ -28,6 +28,9 @@ HERE = Path(__file__).parent
 SOURCE = HERE / "twin" / "run.cpp"
 FLAGS = ("-O2", "-std=c++17", "-shared", "-fPIC", "-w")
 PIPES = ("scalar", "vector", "cube", "L1 to L0", "memory in", "UB out")
+# What becomes of a result that a half does not hold: infinity as in IEEE; or, as on a 910A, the
+# largest half, where what is not a number stays so or is 0.
+OVERFLOW = ("infinite", "saturated", "saturated, nan is zero")
 
 
 class TwinError(Exception):
@@ -118,10 +121,11 @@ def run(
     watch: bool = True,
     limits: list[int] | None = None,
     twin: ctypes.CDLL | None = None,
+    overflow: str = OVERFLOW[0],
 ) -> Report:
-    """One launch: kernel 0, 1 or 2 of `layout.OPERATORS` on (R, S, T, D, batch) and contiguous
-    arrays, inputs first; `limits`: their sizes in bytes where the kernel is to believe in a larger
-    shape.
+    """One launch: kernel 0, 1 or 2 of `layout.OPERATORS` on (R, S, T, D) and contiguous arrays,
+    inputs first; `limits`: their sizes in bytes where the kernel is to believe in a larger shape;
+    `overflow`: one of OVERFLOW.
 
     Raises TwinError.
     """
@@ -130,10 +134,11 @@ def run(
             raise ValueError("the twin takes contiguous arrays")
     pointers = (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
     numbers = (ctypes.c_double * 11)(*vars(rates or Rates()).values())
-    sizes = None if limits is None else (ctypes.c_int64 * len(limits))(*limits)
+    sizes = (ctypes.c_int64 * len(arrays))(*(limits or [a.nbytes for a in arrays]))
     message, out = ctypes.create_string_buffer(400), (ctypes.c_double * 11)()
+    how = (numbers, watch, OVERFLOW.index(overflow), message, out)
     done = (twin or library()).twin_run(
-        kernel, (ctypes.c_int * 5)(*shape), cores, pointers, numbers, watch, sizes, message, out
+        kernel, (ctypes.c_uint32 * 4)(*shape), cores, pointers, sizes, *how
     )
     if done:
         raise TwinError(message.value.decode())
@@ -157,7 +162,7 @@ def forward(
     rows, queries, width = q_RSD.shape
     out, logsum = np.empty_like(q_RSD), np.empty(tails(rows, queries), np.float16)
     steer = control(rows // heads, heads, k_RTD.shape[1], scale, visible)
-    shape = (rows, queries, k_RTD.shape[1], width, rows // heads)
+    shape = (rows, queries, k_RTD.shape[1], width)
     report = run(0, shape, [q_RSD, k_RTD, v_RTD, steer, out, logsum], **how)
     return out, logsum, report
 
@@ -176,8 +181,9 @@ def backward(
 ) -> Gradients:
     """Gradients from what `forward` gave and the gradient of o; `how` as in `run`."""
     rows, queries, width = q_RSD.shape
-    shape = (rows, queries, k_RTD.shape[1], width, rows // heads)
+    shape = (rows, queries, k_RTD.shape[1], width)
     steer = control(rows // heads, heads, k_RTD.shape[1], scale, visible)
+    steer[POWERS] = powers(v_RTD, do_RSD)
     delta, scaled, dq = np.empty_like(logsum), np.empty_like(q_RSD), np.empty_like(q_RSD)
     first = run(
         1, shape, [q_RSD, k_RTD, v_RTD, steer, o_RSD, logsum, do_RSD, delta, scaled, dq], **how

@@ -2,7 +2,8 @@
 strips of tails.
 
 The kernels read int32 control = heads, scale (float32, its bits), frames back (-1: no window),
-frames ahead, tokens of a frame, three zeros, then for each batch row the number of keys that count.
+frames ahead, tokens of a frame, powers of two that the gradient of the output is divided by while
+the backward kernels work on it, two zeros, then for each batch row the number of keys that count.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from mindlong.ops.attention.visible import Visible
 
 ROWS, LANES = 128, 16  # rows of a tile, and halves of a tail
+POWERS = 5  # where control holds the powers of two
+MOST_POWERS = 63
+LARGEST_HALF = 65504.0
 STEP, WIDEST = 16, 160  # widths of a head
 FORWARD, BACKWARD_QUERIES, BACKWARD_KEYS = OPERATORS = (
     "MindlongAttentionForward",
@@ -34,6 +38,20 @@ def control(
         out[2:5] = visible.back, visible.ahead, visible.unit
         out[8:] = np.minimum(visible.key_counts or keys, keys)
     return out
+
+
+def powers(v_RTD: np.ndarray, do_RSD: np.ndarray) -> int:
+    """Powers of two that keep do v^T - delta within the halves once do is divided by them; 0 for
+    most.
+
+    No product of a row of do and one of v is larger than width * max |do| * max |v|, and delta is a
+    mean of such.
+    """
+    width = v_RTD.shape[-1]
+    bound = 2.0 * width * float(np.abs(do_RSD).max()) * float(np.abs(v_RTD).max())
+    if not np.isfinite(bound):  # nothing to save
+        return MOST_POWERS
+    return int(np.ceil(np.log2(max(bound, LARGEST_HALF) / LARGEST_HALF)))
 
 
 def padded(width: int) -> int:

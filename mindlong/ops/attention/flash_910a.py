@@ -11,10 +11,12 @@ Legend: B batch, N heads, S queries, T keys, D width of a head.
 from __future__ import annotations
 
 import functools
+import math
 import os
 from pathlib import Path
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, ops
 
 from mindlong.ops.ascendc import layout
@@ -84,11 +86,27 @@ def operator(library: str | None = None):
     keys = _custom(library, layout.BACKWARD_KEYS, lambda k, v, c, s, d, e, q: (k, v))
 
     def attention_910a_bprop(q, k, v, control, out, dout):
-        delta, scaled, dq = queries(q, k, v, control, out[0], out[1], dout[0])
-        dk, dv = keys(k, v, control, out[1], dout[0], delta, scaled)
+        steer = control + _powers(v, dout[0]) * _at_powers(control.shape[0])
+        delta, scaled, dq = queries(q, k, v, steer, out[0], out[1], dout[0])
+        dk, dv = keys(k, v, steer, out[1], dout[0], delta, scaled)
         return dq, dk, dv, ops.zeros_like(control)
 
     return _custom(library, layout.FORWARD, lambda q, k, v, c: (q, _tails(q)), attention_910a_bprop)
+
+
+def _powers(v: Tensor, do: Tensor) -> Tensor:
+    """`layout.powers` inside a graph, int32."""
+    largest = ops.ReduceMax()
+    bound = largest(ops.abs(v)).astype(ms.float32) * largest(ops.abs(do)).astype(ms.float32)
+    bound = bound * (2.0 * v.shape[-1] / layout.LARGEST_HALF)
+    powers = ops.ceil(ops.log(ops.maximum(bound, 1.0)) / math.log(2))
+    return ops.minimum(powers, float(layout.MOST_POWERS)).astype(ms.int32)
+
+
+@ops.constexpr
+def _at_powers(length: int) -> Tensor:
+    """1 where control holds the powers of two, else 0."""
+    return Tensor(np.arange(length) == layout.POWERS).astype(ms.int32)
 
 
 @ops.constexpr

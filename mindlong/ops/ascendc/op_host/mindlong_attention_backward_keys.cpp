@@ -1,6 +1,5 @@
 // The gradients of k and v.
 #include "mindlong_attention_tiling.h"
-#include "register/op_def_registry.h"
 
 namespace optiling {
 REGISTER_TILING_DATA_CLASS(MindlongAttentionBackwardKeys, MindlongAttentionTiling)

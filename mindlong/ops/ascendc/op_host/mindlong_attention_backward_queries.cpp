@@ -1,6 +1,6 @@
-// The gradient of q, and what the gradients of k and v need: rowsum(do o) as tails, and q times the scale.
+// The gradient of q, and what the gradients of k and v need: rowsum(do o) as tails, and q times the
+// scale.
 #include "mindlong_attention_tiling.h"
-#include "register/op_def_registry.h"
 
 namespace optiling {
 REGISTER_TILING_DATA_CLASS(MindlongAttentionBackwardQueries, MindlongAttentionTiling)
@@ -29,7 +29,8 @@ class MindlongAttentionBackwardQueries : public OpDef {
     this->Output("delta").ParamType(REQUIRED).DataType({ge::DT_FLOAT16}).Format({ge::FORMAT_ND});
     this->Output("scaled").ParamType(REQUIRED).DataType({ge::DT_FLOAT16}).Format({ge::FORMAT_ND});
     this->Output("dq").ParamType(REQUIRED).DataType({ge::DT_FLOAT16}).Format({ge::FORMAT_ND});
-    this->SetInferShape(ge::InferMindlongAttentionBackwardQueries).SetInferDataType(ge::InferHalf<3>);
+    this->SetInferShape(ge::InferMindlongAttentionBackwardQueries)
+        .SetInferDataType(ge::InferHalf<3>);
     this->AICore().SetTiling(optiling::TileAttention<0, 1, false>).AddConfig("ascend910");
   }
 };

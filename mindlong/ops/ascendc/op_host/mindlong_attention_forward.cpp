@@ -1,6 +1,5 @@
 // Attention of q (B, N, S, D) on k and v (B, N, T, D): o, and the log-sums of the scores as tails.
 #include "mindlong_attention_tiling.h"
-#include "register/op_def_registry.h"
 
 namespace optiling {
 REGISTER_TILING_DATA_CLASS(MindlongAttentionForward, MindlongAttentionTiling)
