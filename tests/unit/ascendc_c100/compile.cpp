@@ -1,0 +1,2 @@
+// Compiled alone: CANN's headers take the kernels.
+#include "kernels.h"
