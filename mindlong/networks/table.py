@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.networks.bert.network import NETWORKS as BERT
 from mindlong.networks.clip.network import NETWORKS as CLIP
 from mindlong.networks.format import Format, prefixes
 from mindlong.networks.network import ROLES, Network
@@ -47,7 +48,7 @@ def registered(*networks: Network) -> Iterator[None]:
             del _TABLE[network.family]
 
 
-register(*UNET3D, *UNET, *VAE, *CLIP)
+register(*UNET3D, *UNET, *VAE, *CLIP, *BERT)
 
 
 def networks(role: str | None = None) -> list[Network]:

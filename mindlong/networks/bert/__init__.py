@@ -1,0 +1,1 @@
+"""BERT: captions and prompts to vectors, with WordPiece."""
