@@ -1,4 +1,4 @@
-"""Train: python train.py --config configs/train/shapes_pixel.yaml [key=value ...]"""
+"""Train: python train.py --config configs/train/vdm_shapes.yaml [key=value ...]"""
 
 from mindlong.cli.guard import start
 

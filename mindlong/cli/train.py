@@ -5,16 +5,15 @@ stopped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from mindlong import __version__
 from mindlong.cli.common import guarded, parser
+from mindlong.cli.train_plan import LOWER, Plan, notes_on_data, plan_of
 from mindlong.config.leaves import leaves
 from mindlong.config.load import Loaded, load
 from mindlong.config.schema import TrainConfig
 from mindlong.networks import table
-from mindlong.utils.errors import UserError
-from mindlong.utils.lines import count, opening_lines
+from mindlong.parallel import launch, memory
+from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python train.py --config configs/train/vdm_shapes.yaml run_dir=runs/mine train.steps=2000
   python train.py --config configs/train/clips.yaml data.folder=my_clips --dry_run"""
@@ -25,14 +24,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser("train.py", __doc__, TrainConfig, _keys(), EXAMPLES).read(argv)
     loaded = load(args.config, args.overrides, TrainConfig)
     if args.dry_run:
-        print("\n".join([loaded.text, *plan(loaded)]))
-        return 0
-    from mindlong.parallel import launch
-
+        return _dry_run(loaded)
+    made = plan_of(loaded)  # what a dry run refuses, a run refuses too; data are opened by it
+    _check_memory(loaded, made)
     launch.join()  # before MindSpore is imported
     from mindlong.cli.train_run import run
 
-    return run(loaded)
+    return run(loaded, [*loaded.notes, *made.notes])
+
+
+def _dry_run(loaded: Loaded) -> int:
+    """Print the plan, and refuse what the run would refuse."""
+    made = plan_of(loaded)
+    found = [*loaded.notes, *made.notes, *notes_on_data(loaded.values)]
+    lines = [loaded.text, *opening_lines(made.rows), *(f"note: {note}" for note in found)]
+    if launch.world()[0] == 0:
+        print("\n".join(lines), flush=True)
+    _check_memory(loaded, made)
+    return 0
+
+
+def _check_memory(loaded: Loaded, made: Plan) -> None:
+    env = loaded.values.env
+    ignore, here = env.memory == "ignore", launch.local_size()
+    memory.check(made.memory, LOWER, env.device_target, here, ignore)
 
 
 def _keys() -> list[str]:
@@ -43,42 +58,7 @@ def _keys() -> list[str]:
 
 def plan(loaded: Loaded) -> list[str]:
     """What the run would do and cost, without MindSpore."""
-    from mindlong.config.cost import training_cost
-    from mindlong.parallel.launch import world_size
-
-    config: TrainConfig = loaded.values
-    cost = training_cost(config, _factor(config))
-    options = config.train
-    last = max(options.steps // options.save_every, 1)
-    return opening_lines(
-        {
-            "mindlong": f"{__version__}, dry run: nothing is trained",
-            "world size": world_size(),
-            "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
-            "a step": f"{options.batch_size} samples, {count(cost.flops)}FLOP",
-            "peak memory": f"about {cost.memory / 2**30:.2f} GiB on one process (estimate)",
-            "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, "
-            f"about {last} checkpoints in {Path(config.run_dir)}",
-        }
-    )
-
-
-def _factor(config: TrainConfig) -> int:
-    """Pixels of a latent along an edge, as the autoencoder of a latent family says; 8, the usual,
-    where it is not there yet.
-    """
-    from mindlong.checkpoints.files import open_weights
-    from mindlong.checkpoints.find import locate
-    from mindlong.checkpoints.parts import read_part
-
-    try:
-        return (
-            read_part(open_weights(locate(config.latents.vae)), "vae").spec.factor
-            if config.latents.vae
-            else 8
-        )
-    except UserError:
-        return 8
+    return opening_lines(plan_of(loaded).rows)
 
 
 def command(argv: Sequence[str] | None = None) -> int:

