@@ -23,6 +23,7 @@ from mindlong.networks.vae.cost import decode_peak_bytes
 from mindlong.networks.vae.names import WORDS, names, parameter_count
 from mindlong.networks.vae.spec import VaeSpec
 from mindlong.networks.vae.streams_cell import FrameStreams
+from mindlong.ops.precision import set_types
 from mindlong.utils.errors import ConfigError
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -97,6 +98,7 @@ def test_encoding_and_decoding(case):
 
 def test_half_precision_stays_near():
     golden, vae, _ = load("deep_odd")
+    set_types(vae, "float16")
     mean = np.split(Encode(vae)(ms.Tensor(golden["x"])).asnumpy(), 2, 1)[0]
     close(mean, golden["mean"], 2e-2)
     assert mean.dtype == np.float32 and np.abs(mean - golden["mean"]).max() > 1e-5
