@@ -51,6 +51,7 @@ BATTERY: tuple[Callable[[], Work], ...] = (
     lambda: work(oracle.draw(2, 200, 200, 32, seed=22), 1, Visible((40, 200), 1, 1, 10)),
     lambda: work(oracle.draw(2, 300, 520, 32, seed=21, size=4), 2),
     lambda: work(oracle.draw(1, 384, 384, 96, seed=23), 1, Visible(None, 2, 1, 64)),
+    lambda: work(oracle.draw(1, 256, 256, 32, seed=27, size=6), 1, Visible(None, 2, 0, 16)),
     lambda: work(oracle.draw(1, 150, 470, 160, seed=24)),
     lambda: work(oracle.draw(1, 70, 900, 16, seed=25, size=12)),
     lambda: work(oracle.draw(2, 520, 640, 64, seed=26), 1, Visible((90, 640))),

@@ -211,7 +211,6 @@ template <bool kKeys> class AttentionBackward : public Columns {
       Step();
     }
     Exp(x_[e], x_[e], (int32_t)(ROWS * bc_));
-    Step();
   }
   __aicore__ inline void Hand(uint32_t e) {  // p and ds to the cube
     Sync<HardEvent::V_MTE3>(e);
@@ -244,7 +243,6 @@ template <bool kKeys> class AttentionBackward : public Columns {
     for (uint32_t at = 0; at < ROWS; at += bc_)
       OpenQueries(h, row, at);
     LoadRows(r2_[h], row2_, bn_, row, t_.sq, c_.shrink);
-    Stop();
     DataCopy(tail_, logsum_[TailAt(row)], STRIP);
     ToL1(r1_[h][width_ * STRIP], tail_, ROWS);
     lost_[h] = Lost(bn_, row);

@@ -23,7 +23,6 @@ class Delta : public Vectors {
     for (uint32_t i = 0; i < LANES; ++i) {  // 1 where lane = row % 16
       uint64_t mask[2] = {1ull << i, 0};
       Duplicate(diagonal_[i * LANES], 1.0f, mask, (uint8_t)(ROWS / LANES), 1, 32);
-      Step();
     }
     // What puts the lanes of strip f, summed and negated, into lane f.
     for (uint32_t f = 0; f < 3; ++f)

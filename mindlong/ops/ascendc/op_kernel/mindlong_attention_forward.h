@@ -156,7 +156,7 @@ class AttentionForward : public Reference {
     const uint32_t h = n % heights_, e = n & 1;
     const int32_t column = (first_ + n / heights_) * bc_;
     // Some row may see its first key here.
-    const bool careful = !filled_[h] || SeenBy(LastRow(h)).low >= column;
+    const bool careful = SeenBy(LastRow(h)).low >= column;
     WaitFlag<HardEvent::M_V>(e);
     Fetch(n, column, careful);
     SetFlag<HardEvent::V_M>(e);
@@ -239,11 +239,9 @@ class AttentionForward : public Reference {
   // What is summed, times exp(old - new reference) <= 1. A move has stopped all pipes before.
   __aicore__ inline void Rescale(uint32_t h) {
     Sub(f_[0], before_, m_[h], (int32_t)STRIP);
-    Step();
     AtMost(f_[0], 0.0f, (int32_t)STRIP);
     Step();
     Exp(f_[0], f_[0], (int32_t)STRIP);
-    Step();
     for (uint32_t c = 0; c <= width_; ++c) {
       Fractals(f_[1], o0_[h][c * STRIP], ROWS / LANES);
       Step();
@@ -258,9 +256,7 @@ class AttentionForward : public Reference {
   __aicore__ inline void Close(uint32_t h) {
     const uint32_t row = row_[h], rows = t_.sq - row < ROWS ? t_.sq - row : ROWS;
     Fractals(before_, o0_[h][width_ * STRIP], ROWS / LANES);
-    Step();
     AtLeast(before_, 1e-30f, (int32_t)STRIP);  // a row that sees nothing gives 0
-    Step();
     for (uint32_t c = 0; c < width_; ++c) {
       Fractals(f_[0], o0_[h][c * STRIP], ROWS / LANES);
       Step();
@@ -269,7 +265,6 @@ class AttentionForward : public Reference {
       StageOut(c);
     }
     Ln(before_, before_, (int32_t)STRIP);
-    Step();
     Split(m_[h], before_, true);
     if (lost_[h]) {
       Step();

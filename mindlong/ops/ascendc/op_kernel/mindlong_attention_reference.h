@@ -96,7 +96,6 @@ class Reference : public Vectors {
     DataCopy(vector_, turned_, DataCopyParams(ROWS / LANES, 1, 15, 0));
     Step();
     Turn(peak_, vector_, 0, 1);
-    Step();
     AtMost(peak_, half(-FLOOR), (int32_t)STRIP);
     Step();
     if (!blind) {
@@ -128,7 +127,6 @@ class Reference : public Vectors {
     if (careful && blind) {
       Visible();
       Mul(move_, move_, column_, n);
-      Step();
     }
     Muls(turned_, peak_, half(CAREFUL), n);
     Step();
@@ -154,12 +152,10 @@ class Reference : public Vectors {
       Step();
     }
     Muls(move_, careful ? move_ : peak_, half(60000.0f), n);
-    Step();
     Clamp(move_);
   }
   __aicore__ inline void Visible() {  // column_ = 1 for rows that see a key of this tile, else 0
     Adds(column_, peak_, half(-EMPTY), (int32_t)STRIP);
-    Step();
     Clamp(column_);
   }
   __aicore__ inline void Clamp(const LocalTensor<half>& x) {
@@ -181,7 +177,6 @@ class Reference : public Vectors {
     Muls(column_, column_, half(FLOOR), (int32_t)STRIP);
     Step();
     Add(low_[h], low_[h], column_, (int32_t)STRIP);
-    Step();
     AtLeast(low_[h], half(SETTLED), (int32_t)STRIP);
     Step();
   }

@@ -23,7 +23,7 @@ class Vectors : public Tiles {
   __aicore__ inline uint32_t VectorBytes() const { return TileBytes() + STRIP * 2 * 2 + REPEAT; }
 
   // ---- max and min with a number, which the chip has for two tensors only ----
-  // n elements, whole repeats.
+  // n elements, whole repeats. x may come from the instruction before: a barrier lies between.
   template <typename T>
   __aicore__ inline void AtLeast(const LocalTensor<T>& x, T value, int32_t n) {
     Max(x, x, Number(value), Lanes<T>(), Repeats<T>(n), Against());
