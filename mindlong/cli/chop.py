@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from mindlong.data.chop_names import outputs, refuse_existing, stem_of
 from mindlong.data.chop_nodes import Film, index_of, refuse_foreign, write_index
 from mindlong.data.chop_tree import plan_tree, root_of, write_tree
 from mindlong.media.colours import parse_colour
-from mindlong.media.formats import foreign, head_of
+from mindlong.media.formats import foreign, head_of, why_unreadable
 from mindlong.media.read import is_video
 from mindlong.media.write import distinct_names, safe_name
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
@@ -163,8 +164,10 @@ def _tree(args: argparse.Namespace, options: ChopOptions) -> int:
 
 def _check_videos(videos: Sequence[Path]) -> None:
     for video in videos:
-        if not video.exists():
-            raise InputFileError(f"{shown(video)} does not exist")
+        try:
+            os.scandir(video).close() if video.is_dir() else os.stat(video)
+        except OSError as error:
+            raise InputFileError(why_unreadable(video, error)) from error
         if not is_video(video) and not _may_be_one(video):
             raise InputFileError(f"{shown(video)} is neither a video file nor a folder of frames")
         if videos.count(video) > 1:

@@ -16,7 +16,7 @@ from mindlong.media.ffmpeg_log import Log
 from mindlong.media.formats import avi_frames, head_of
 from mindlong.media.limits import Limits, check_side
 from mindlong.media.reader import VideoReader
-from mindlong.utils.errors import InputFileError
+from mindlong.utils.errors import InputFileError, UserError
 from mindlong.utils.shown import shown
 
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # the usual decoders leave it out
@@ -55,6 +55,7 @@ def _started(
             return again
     if first is None:
         code = decoding.ending()
+        _check_version(decoding.log)
         check_side(path, decoding.log.stated_size() or (1, 1), limits)
         raise InputFileError(f"{shown(path)} {_failure(code, decoding.log)}")
     return decoding, frames, first
@@ -66,6 +67,15 @@ def _begun(
     decoding = stack.enter_context(Decoding(path, limits, decoder))
     frames = decoding.frames()
     return decoding, frames, next(frames, None)
+
+
+def _check_version(log: Log) -> None:
+    """Raise UserError where not the file is at fault but an ffmpeg that is too old."""
+    if any("nrecognized option" in line for line in log.errors):
+        raise UserError(
+            f"{ffmpeg.executable()} is too old; ffmpeg 5.1 or later is needed: `pip install --upgrade "
+            "imageio-ffmpeg`, or name one in IMAGEIO_FFMPEG_EXE"
+        )
 
 
 def _failure(code: int, log: Log) -> str:

@@ -48,7 +48,7 @@ class Log:
         """Read one line."""
         if " time_base: " in line or " pts: " in line and not line.startswith("[info] "):
             self._frame(line)  # a line may hang on one that had no end
-        elif "[error]" in line[:200] or "[fatal]" in line[:200]:
+        elif "[error]" in line[:200] or "[fatal]" in line[:200] or "nrecognized option" in line:
             self._error(line)
         elif line.startswith(("[info] Stream mapping", "[info] Output #")):
             self._read = True  # what follows is of what is made, not of the file

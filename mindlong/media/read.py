@@ -28,6 +28,7 @@ from mindlong.media.formats import (
     head_of,
     is_video,
     kind_of,
+    why_unreadable,
 )
 from mindlong.media.images import read_image
 from mindlong.media.limits import LIMITS, Limits, check_side
@@ -132,7 +133,11 @@ def _opened(
     path: Path, stack: contextlib.ExitStack, limits: Limits, background: colours.Colour
 ) -> VideoReader:
     """The reader for what the first bytes of `path` show, whatever its name says."""
-    if path.is_dir():
+    try:
+        folder = path.is_dir()
+    except OSError as error:
+        raise InputFileError(why_unreadable(path, error)) from error
+    if folder:
         return open_folder(path, limits, background)
     head, suffix = head_of(path), path.suffix.lower()
     kind = kind_of(head)

@@ -90,10 +90,11 @@ class Stamps:
         """When frame `number` is shown, in seconds from the first; by the rate where no time is
         known.
         """
-        known = self.times[: number + 1]
-        if len(known) <= number or known[0] is None or known[-1] is None:
+        known = number < len(self.times)
+        first, here = (self.times[0], self.times[number]) if known else (None, None)
+        if first is None or here is None:
             return number / self.timing(1).fps
-        return known[-1] - known[0]
+        return here - first
 
 
 def timing(times: Sequence[float | None], stated: float | None) -> Timing:

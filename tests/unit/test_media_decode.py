@@ -16,7 +16,7 @@ from PIL import Image
 from mindlong.media import ffmpeg as decoder
 from mindlong.media.colours import shown_on
 from mindlong.media.read import Limits, open_reader, probe, read_video
-from mindlong.utils.errors import InputFileError
+from mindlong.utils.errors import InputFileError, UserError
 
 H264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p")
 
@@ -444,6 +444,13 @@ def test_a_decoder_that_hangs_costs_a_sentence(plain, tmp_path, monkeypatch, scr
     fake_ffmpeg(tmp_path, monkeypatch, script)
     with pytest.raises(InputFileError, match="no frame came within 0.3 s"):
         probe(plain, Limits(stall=0.3))
+
+
+def test_an_ffmpeg_that_is_too_old_is_not_the_files_fault(plain, tmp_path, monkeypatch):
+    fake_ffmpeg(tmp_path, monkeypatch, "echo \"Unrecognized option 'fps_mode'.\" >&2; exit 1")
+    with pytest.raises(UserError, match="is too old; ffmpeg 5.1 or later") as error:
+        probe(plain)
+    assert not isinstance(error.value, InputFileError)
 
 
 def test_without_ffmpeg_there_is_a_way_out(plain, monkeypatch):

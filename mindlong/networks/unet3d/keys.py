@@ -43,7 +43,7 @@ class TextModel:
     )
     length: int = option(
         16,
-        "caption encoder: longest caption in tokens; longer ones are refused",
+        "caption encoder: longest caption in tokens; of clips longer ones are cut, prompts are refused",
         minimum=2,
         when="encoder=caption",
     )
