@@ -176,7 +176,7 @@ def _chase(outer: FrameType, number: int) -> None:
         for _ in range(PATIENCE):
             if reached.wait(1.0):
                 return
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pthread_kill(_main(), signal.SIGTERM)
         _leave(number)
 
     threading.Thread(target=nudge, daemon=True).start()
@@ -193,10 +193,15 @@ def _wait_for_keyboard(background: bool) -> None:
         if background and found.si_code > 0:  # SI_KERNEL
             continue
         _state.from_keyboard = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(_main(), signal.SIGTERM)
         timer = threading.Timer(PATIENCE, _leave_if_unheard)
         timer.daemon = True
         timer.start()
+
+
+def _main() -> int:
+    """The main thread: a signal to the process could wake another one."""
+    return threading.main_thread().ident or 0
 
 
 def _leave_if_unheard() -> None:

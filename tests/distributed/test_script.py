@@ -103,8 +103,9 @@ LAUNCHERS = [name for name in ("mpirun", "msrun") if name == "msrun" or shutil.w
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_stopped_job_goes_on_and_equals_one_process(config, launcher):
+def test_a_stopped_job_goes_on_and_equals_one_process(config, launcher, number):
     folder = config.parent
     process, mark = script(config, launcher, "train.steps=100000")
     deadline = time.monotonic() + 300
@@ -113,8 +114,8 @@ def test_a_stopped_job_goes_on_and_equals_one_process(config, launcher):
             folder / "output.txt"
         ).read_text()
         time.sleep(0.2)
-    os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(timeout=60) == 0, (folder / "output.txt").read_text()
+    os.kill(process.pid, number)
+    assert process.wait(timeout=60) == 128 + number, (folder / "output.txt").read_text()
     time.sleep(1)
     assert survivors(mark) == []
     step = int(store.latest(folder / "run").name[5:])
@@ -168,5 +169,95 @@ def rank_of(pid):
         "train.py" not in Path(f"/proc/{pid}/cmdline").read_text()
         or pairs.get("MS_ROLE") == "MS_SCHED"
     ):
+        return None
+    return pairs.get("OMPI_COMM_WORLD_RANK") or pairs.get("MS_NODE_ID")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["scheduler", "0", "1"])
+def test_the_death_of_any_process_ends_the_job_and_the_same_command_goes_on(config, victim):
+    folder = config.parent
+    process, mark = script(config, LAUNCHERS[0], "train.steps=100000")
+    saved(process, folder)
+    wanted = [pid for pid in survivors(mark) if role_of(pid) == victim]
+    assert len(wanted) == 1
+    os.kill(wanted[0], signal.SIGKILL)
+    begun = time.monotonic()
+    assert process.wait(timeout=60) != 0 and time.monotonic() - begun < 20
+    while survivors(mark) and time.monotonic() - begun < 20:
+        time.sleep(0.1)
+    assert survivors(mark) == []
+    said = "".join(p.read_text() for p in (folder / "logs").rglob("std*") if p.is_file())
+    assert (
+        victim != "scheduler" or "scheduler has ended" in said + (folder / "output.txt").read_text()
+    )
+    step = int(store.latest(folder / "run").name[5:])
+    process, _ = script(config, LAUNCHERS[0], f"train.steps={step + 1}")
+    assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
+    assert store.latest(folder / "run").name == f"step-{step + 1:08d}"
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_held_for_a_minute_costs_a_minute(config):
+    folder = config.parent
+    process, mark = script(config, LAUNCHERS[0], "train.steps=100000")
+    saved(process, folder)
+    held = next(pid for pid in survivors(mark) if role_of(pid) == "1")
+    os.kill(held, signal.SIGSTOP)
+    time.sleep(60)
+    before = store.latest(folder / "run").name
+    os.kill(held, signal.SIGCONT)
+    deadline = time.monotonic() + 60
+    while store.latest(folder / "run").name == before:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.5)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_jobs_at_once_on_one_machine(config, launcher):
+    jobs = [script(config, launcher, f"run_dir=run{k}", f"train.seed={k}") for k in range(2)]
+    for process, _ in jobs:
+        assert process.wait(timeout=300) == 0, (config.parent / "output.txt").read_text()
+    steps = [store.load(store.latest(config.parent / f"run{k}")).state for k in range(2)]
+    assert [(s["step"], s["seed"], s["world_size"]) for s in steps] == [(6, 0, 2), (6, 1, 2)]
+
+
+@pytest.mark.slow
+def test_two_trainers_in_one_folder(config):
+    folder = config.parent
+    first, _ = script(config, LAUNCHERS[0], "train.steps=100000")
+    saved(first, folder)
+    alone = [sys.executable, str(ROOT / "train.py"), "--config", config.name, "train.steps=100000"]
+    second = subprocess.run(alone, cwd=folder, capture_output=True, text=True)
+    assert second.returncode == 1 and "is trained in by process" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+    os.kill(first.pid, signal.SIGTERM)
+    assert first.wait(timeout=60) == 143
+
+
+def saved(process, folder):
+    """Wait for the first checkpoint."""
+    deadline = time.monotonic() + 300
+    while store.latest(folder / "run") is None:
+        assert process.poll() is None and time.monotonic() < deadline, (
+            folder / "output.txt"
+        ).read_text()
+        time.sleep(0.2)
+
+
+def role_of(pid):
+    """ "scheduler", or the rank of a process, by the environment it was started with."""
+    pairs = dict(
+        p.partition("=")[::2] for p in Path(f"/proc/{pid}/environ").read_text().split("\0")
+    )
+    if pairs.get("MS_ROLE") == "MS_SCHED":
+        return "scheduler"
+    command = Path(f"/proc/{pid}/cmdline").read_text()
+    parent = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]
+    watcher = "train.py" in Path(f"/proc/{parent}/cmdline").read_text()
+    if "train.py" not in command or "mpirun" in command or watcher:
         return None
     return pairs.get("OMPI_COMM_WORLD_RANK") or pairs.get("MS_NODE_ID")

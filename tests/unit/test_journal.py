@@ -289,3 +289,26 @@ def test_kill_9_in_the_middle_then_the_same_bits(tmp_path):
     again = finished(tmp_path / "killed", plan, notice=lambda batch, new: fresh.append(new))
     assert fresh.count(False) == 4
     assert np.array_equal(video(again), video(finished(tmp_path / "whole", plan)))
+
+
+@pytest.mark.parametrize("place", range(0, 128, 5))
+def test_any_bit_of_a_file_may_flip_and_the_job_is_made_again(tmp_path, caplog, place):
+    plan = plan_hierarchical((5, 4))
+    before = video(finished(tmp_path, plan))
+    path = tmp_path / "latents" / "level1-node000002.npy"
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1 << place % 8
+    path.write_bytes(data)
+    again = finished(tmp_path, plan, rows=1)
+    assert np.array_equal(video(again), before)
+    assert path.name in caplog.text or place in (124, 125), "said, unless it was the padding"
+
+
+def test_a_journal_can_remove_nothing_but_jobs_of_its_plan(tmp_path):
+    plan = plan_hierarchical((5, 4))
+    finished(tmp_path / "run", plan)
+    (tmp_path / "precious.npy").write_bytes(b"mine")
+    with (tmp_path / "run/journal-0000.jsonl").open("a") as file:
+        file.write('{"job": "../../precious", "crc": 1}\n')
+    LatentFolder(tmp_path / "run", plan, IDENTITY)
+    assert (tmp_path / "precious.npy").read_bytes() == b"mine"

@@ -1,6 +1,7 @@
 """Latents between steps: whole or not there, and readable by another number of processes."""
 
 import numpy as np
+import pytest
 
 from mindlong.parallel.comm import SerialComm
 from mindlong.pipelines.clip_parallel.step_folder import StepFolder
@@ -49,3 +50,40 @@ def test_between_the_intervals_nothing_is_written(tmp_path):
     save(tmp_path, 50, THIRDS)
     save(tmp_path, 4, THIRDS, every=0)
     assert StepFolder(tmp_path, range(0, 10), 10, 2, SerialComm()).found is None
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "empty", "text"])
+def test_a_damaged_step_is_passed_over_with_a_note(tmp_path, caplog, harm):
+    save(tmp_path, 2, [range(0, 10)])
+    (tmp_path / "000002").rename(tmp_path / "kept")
+    save(tmp_path, 4, THIRDS)
+    (tmp_path / "kept").rename(tmp_path / "000002")
+    path = tmp_path / "000004/frames-5-6.npz"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 4
+    new = {"cut": data[: len(data) // 2], "flip": data, "empty": b"", "text": b"no zip"}
+    path.write_bytes(new[harm])
+    steps, x, _ = StepFolder(tmp_path, range(0, 10), 10, 2, SerialComm()).found
+    assert steps == 2 and np.array_equal(x, X) and "step 4 is passed over" in caplog.text
+    assert "frames-5-6.npz" in caplog.text
+
+
+def test_ranks_take_a_step_that_all_can_read(tmp_path):
+    save(tmp_path, 4, THIRDS)
+
+    class Blind(SerialComm):
+        """Beside a rank that can read nothing."""
+
+        rank, size = 0, 2
+
+        def all_gather_text(self, text):
+            return [text, "[]"]
+
+    assert StepFolder(tmp_path, range(0, 10), 10, 2, Blind()).found is None
+
+
+def test_foreign_files_in_an_old_step_stay(tmp_path):
+    save(tmp_path, 2, [range(0, 10)])
+    (tmp_path / "000002/notes.txt").write_text("mine")
+    save(tmp_path, 4, [range(0, 10)])
+    assert [p.name for p in (tmp_path / "000002").iterdir()] == ["notes.txt"]

@@ -1,6 +1,7 @@
 """Whatever ends a run, the same command again leaves what an undisturbed run would have left."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from training_toys import ToyTask, graph_mode, same_bits, toy_options, toy_train
 
 from mindlong.checkpoints import store
 from mindlong.training import metrics, resume
+from mindlong.training.run_dir import RunDir
 from mindlong.training.signals import StopRequest
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
@@ -224,6 +226,100 @@ def test_a_foreign_configuration_is_refused_with_the_fields(tmp_path):
     longer = CONFIG.replace("steps: 4", "steps: 6")
     assert toy_trainer(tmp_path, steps=6, config_text=longer).run().step == 6
     assert (tmp_path / "config.yaml").read_text() == longer
+
+
+def test_what_differs_may_be_allowed_on_purpose_and_is_noted(tmp_path):
+    toy_trainer(tmp_path, steps=4, config_text=CONFIG).run()
+    other = CONFIG.replace("lr: 0.1", "lr: 0.2").replace("steps: 4", "steps: 6")
+    with pytest.raises(ConfigError, match=r"add resume.allow=\[train.lr\].*another run_dir"):
+        toy_trainer(tmp_path, steps=6, config_text=other).run()
+    allowed = other + "resume: {allow: [train.lr]}\n"
+    assert toy_trainer(tmp_path, steps=6, config_text=allowed).run().step == 6
+    last = [json.loads(x) for x in (tmp_path / "history.jsonl").read_text().splitlines()][-1]
+    assert last["step"] == 4 and any("train.lr: 0.1 before, now 0.2" in c for c in last["changed"])
+    with pytest.raises(ConfigError, match=r"resume.allow names 'train.lrr'.*'train.lr'"):
+        toy_trainer(tmp_path, config_text=other + "resume: {allow: [train.lrr]}\n").run()
+
+
+@pytest.mark.parametrize("allow", ["", "resume: {allow: [latents.vae]}\n"])
+def test_files_are_known_by_their_content_wherever_they_lie(tmp_path, allow, caplog):
+    caplog.set_level("INFO")
+
+    def run(sha, path, steps, more=""):
+        text = CONFIG.replace("steps: 4", f"steps: {steps}") + f"latents: {{vae: {path}}}\n" + more
+        known = {"latents.vae": {"path": path, "bytes": 3, "modified": 1.0, "sha256": sha}}
+        task, options = ToyTask(), toy_options(steps=steps)
+        return Trainer(task, options, tmp_path, config_text=text, inputs=known).run().step
+
+    assert run("a", "here", 2) == 2 and run("a", "there", 4) == 4
+    assert "latents.vae: the same content, at another place" in caplog.text
+    if allow:
+        assert run("b", "there", 6, allow) == 6
+        return
+    with pytest.raises(ConfigError, match=r"the content of latents.vae \(there\).*resume.allow"):
+        run("b", "there", 6)
+
+
+def test_one_trainer_at_a_time(tmp_path):
+    with RunDir(tmp_path), pytest.raises(UserError, match="is trained in by process"):
+        toy_trainer(tmp_path).run()
+    assert toy_trainer(tmp_path).run().step == 12
+
+
+def test_files_that_no_training_wrote_are_not_written_over(tmp_path):
+    for name in ("config.yaml", "metrics.csv", "loss.png", "run.json"):
+        folder = tmp_path / name.split(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("mine: 1\n")
+        with pytest.raises(ConfigError, match=rf"holds {name}, which no training wrote"):
+            toy_trainer(folder, config_text=CONFIG).run()
+        assert [p.read_text() for p in folder.iterdir()] == ["mine: 1\n"]
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("train: {lr: 5}  # by hand\n")
+    toy_trainer(folder, steps=1, config_text=CONFIG).run()
+    assert (folder / "config.before-1.yaml").read_text() == "train: {lr: 5}  # by hand\n"
+
+
+def test_a_training_that_made_nothing_leaves_nothing(tmp_path):
+    class Refuses(ToyTask):
+        def inputs(self, step, samples):
+            raise InputFileError("a caption is too long")
+
+    with pytest.raises(InputFileError):
+        toy_trainer(tmp_path / "a/b", Refuses()).run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_may_come_and_go(tmp_path):
+    for precision, scale in (("fp32", 1.0), ("fp16", 65536.0), ("fp32", 1.0)):
+        stepper = toy_trainer(tmp_path, precision=precision).stepper
+        stepper.restore(
+            {"updates": 3, "skipped": 0, "clean": 3, "scale": 128.0, "scaled": scale == 1}
+        )
+        assert stepper.scale == scale
+
+
+def test_averages_that_begin_later_begin_as_the_weights(tmp_path):
+    toy_trainer(tmp_path, steps=4, ema_decay=0.0).run()
+    trainer = toy_trainer(tmp_path, steps=4)
+    resume.restore(store.latest(tmp_path), trainer.task.network, trainer.stepper, trainer.ema)
+    assert same_bits(trainer.ema.state(), weights(trainer.task.network))
+
+
+def test_retention_goes_on_past_what_it_cannot_remove(tmp_path, caplog):
+    for step in (1, 2, 3):
+        store.save(tmp_path, step, {"network": {"a": np.ones(2, np.float32)}}, {"step": step})
+    (tmp_path / "checkpoints/step-00000001/notes.txt").touch()
+    (tmp_path / "checkpoints/step-00000002.old.tmp").mkdir()
+    (tmp_path / "checkpoints/step-mine.tmp").mkdir()
+    for step in (4, 5, 6):
+        store.save(
+            tmp_path, step, {"network": {"a": np.ones(2, np.float32)}}, {"step": step}, keep=2
+        )
+    left = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert left == ["step-00000001", "step-00000005", "step-00000006", "step-mine.tmp"]
+    assert "holds notes.txt, which no save wrote" in caplog.text
 
 
 def test_a_checkpoint_brings_the_plot_up_to_date(tmp_path):
