@@ -10,6 +10,7 @@ import os
 
 import mindspore as ms
 
+from mindlong.ops.ascendc.installed import unbuilt
 from mindlong.utils import log
 from mindlong.utils.errors import ConfigError
 
@@ -17,7 +18,11 @@ from mindlong.utils.errors import ConfigError
 # must_keep_origin_dtype, MindSpore's own choice, is documented as unusable there.
 PRECISION_MODES = {"910a": "allow_fp32_to_fp16", "910b": "must_keep_origin_dtype"}
 
-_state = {"native": "auto", "threads": 0, "chip": "cpu"}
+# MindSpore's names of the chips that are known; what begins with one of a 910B's is one.
+SOC_910A = ("ascend910", "ascend910a", "ascend910proa", "ascend910prob", "ascend910premiuma")
+SOC_910B = ("ascend910b", "ascend910_93")
+
+_state = {"native": "auto", "threads": 0, "chip": "cpu", "jit_level": "auto"}
 
 
 def setup(
@@ -35,11 +40,12 @@ def setup(
         target: "CPU", "Ascend", or "auto": Ascend where MindSpore can drive one.
         mode: "graph" or "pynative".
         device_id: which NPU; None: MindSpore's choice.
-        jit_level: Ascend only: O0, O1, O2, or auto: O0 on 910B, MindSpore's own choice on 910A.
+        jit_level: Ascend only: O0, O1, O2, or auto; see `level_for`.
         native, threads: see `configure`.
         hf32: 910B only: float32 products may round their inputs to 10 bits of mantissa.
     Raises:
-        ConfigError: Ascend was asked for and MindSpore cannot drive one here.
+        ConfigError: Ascend was asked for and MindSpore cannot drive one here, or the NPU is
+            neither a 910A nor a 910B.
     """
     eager = (
         mode != "graph"
@@ -48,11 +54,36 @@ def setup(
     _state["chip"] = (
         _open_ascend(device_id) if target != "CPU" and _ascend_present(target) else _open_cpu()
     )
-    if _state["chip"] != "cpu" and (jit_level != "auto" or _state["chip"] == "910b"):
-        ms.set_context(jit_config={"jit_level": "O0" if jit_level == "auto" else jit_level})
+    level = level_for(_state["chip"], jit_level, unbuilt() is None)
+    _state["jit_level"] = "O0" if eager else level
+    if level != "auto":
+        ms.set_context(jit_config={"jit_level": level})
     if _state["chip"] != "cpu":
         set_precision(_state["chip"], hf32)
     configure(native, threads)
+
+
+def level_for(chip: str, asked: str, built: bool) -> str:
+    """The jit level to set, or "auto" for MindSpore's own choice.
+
+    `asked` if it is not auto; else O0 on a 910B, and on a 910A whose operators are built, for
+    custom operators are documented with O0 alone. MindSpore's own choice on a 910A is O2.
+    """
+    if chip == "cpu":
+        return "auto"
+    return "O0" if asked == "auto" and (chip == "910b" or built) else asked
+
+
+def chip_of(soc: str) -> str:
+    """ "910a" or "910b", of MindSpore's name of a chip. Raises ConfigError for any other."""
+    if soc.startswith(SOC_910B):
+        return "910b"
+    if soc in SOC_910A:
+        return "910a"
+    raise ConfigError(
+        f"the NPU here is {soc!r}, for which nothing was written; it must be a 910A (ascend910) or a 910B "
+        "(ascend910b, ascend910_93), or take env.device_target=CPU"
+    )
 
 
 def set_precision(chip: str, hf32: bool) -> None:
@@ -89,7 +120,7 @@ def _open_ascend(device_id: int | None) -> str:
             f"an NPU is here but MindSpore cannot drive it ({first}); see docs/ascend.md, "
             "or env.device_target=CPU"
         ) from None
-    return "910b" if soc.startswith("ascend910b") or soc.startswith("ascend910_93") else "910a"
+    return chip_of(soc)
 
 
 def _open_cpu() -> str:
@@ -103,6 +134,11 @@ def _open_cpu() -> str:
 def chip() -> str:
     """ "cpu", "910a" or "910b"."""
     return _state["chip"]
+
+
+def jit_level() -> str:
+    """O0, O1, O2, or "auto" for MindSpore's own choice; O0 where operators run one by one."""
+    return _state["jit_level"]
 
 
 def configure(native: str = "auto", threads: int = 0) -> None:

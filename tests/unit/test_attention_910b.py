@@ -59,12 +59,13 @@ def test_a_mask_is_one_where_a_key_is_discarded():
     assert plan((2, 1, 3, 16), 4, 1.0, Visible(key_counts=(4, 4))).discard is None
 
 
-def test_a_short_band_gives_its_mask_and_the_tokens_that_it_reaches():
+def test_a_short_band_gives_its_whole_mask_and_leaves_the_tokens_open():
+    """CANN asks that mask and tokens mean the same keys, and windows of frames are no band."""
     p = plan((1, 1, 6, 16), 6, 1.0, Visible(back=1, ahead=0))
-    assert (p.sparse_mode, p.pre_tokens, p.next_tokens) == (0, 1, 0)
+    assert (p.sparse_mode, p.pre_tokens, p.next_tokens) == (0, OPEN, OPEN)
     np.testing.assert_array_equal(p.discard[2], [1, 0, 0, 1, 1, 1])
     p = plan((1, 1, 6, 16), 6, 1.0, Visible(back=1, ahead=0, unit=2))  # frames of two tokens
-    assert (p.pre_tokens, p.next_tokens) == (3, 1)
+    assert (p.sparse_mode, p.pre_tokens, p.next_tokens) == (0, OPEN, OPEN)
     np.testing.assert_array_equal(p.discard[4], [1, 1, 0, 0, 0, 0])
 
 

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import functools
 import math
-import os
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
+from mindlong.ops import device
 from mindlong.ops.ascendc import layout
+from mindlong.ops.ascendc.installed import unbuilt
 from mindlong.ops.attention.visible import Visible
 
-_HEADER = "op_api/include/aclnn_mindlong_attention_forward.h"
 _PORTS = {
     layout.FORWARD: (("q", "k", "v", "control"), ("o", "logsum")),
     layout.BACKWARD_QUERIES: (
@@ -37,12 +36,11 @@ _PORTS = {
 
 
 def missing() -> str | None:
-    """Why the operators are not there; None if CANN will find them."""
-    custom = [Path(p) for p in os.environ.get("ASCEND_CUSTOM_OPP_PATH", "").split(":") if p]
-    vendors = Path(os.environ.get("ASCEND_OPP_PATH") or "/nowhere") / "vendors"
-    if any((p / _HEADER).exists() for p in [*custom, *vendors.glob("*")]):
-        return None
-    return "its operators are not built here (python -m mindlong.ops.ascendc.build)"
+    """Why the operators cannot be called; None if they can."""
+    level = device.jit_level()
+    if device.chip() == "910a" and level != "O0":
+        return f"custom operators are documented for env.jit_level=O0 alone, and here it is {level}"
+    return unbuilt()
 
 
 def _registration(name: str) -> dict:

@@ -126,18 +126,11 @@ def _masks(visible: Visible, queries: int, keys: int) -> tuple[int, int, int, np
             f"the mask of {queries} x {keys} tokens would take {size >> 20} MB on the 910B, "
             f"{LARGEST_MASK >> 20} at most; use fewer frames at once or attention.backend=chunked"
         )
+    # CANN asks that in mode 0 mask and tokens mean the same keys. A window of frames is a
+    # staircase, which no band of tokens is, so the tokens stay open and the mask alone says it.
     discard = ~visible.seen(queries, keys)
-    before, after = _reach(visible) if visible.banded else (OPEN, OPEN)
     same = discard[0] if len(discard) == 1 else discard[:, None]
-    return 0, before, after, same.astype(np.uint8)
-
-
-def _reach(visible: Visible) -> tuple[int, int]:
-    """The tokens before and after that a window of whole frames reaches at most."""
-    last = visible.unit - 1
-    return min(visible.back * visible.unit + last, OPEN), min(
-        visible.ahead * visible.unit + last, OPEN
-    )
+    return 0, OPEN, OPEN, same.astype(np.uint8)
 
 
 def _triangle() -> np.ndarray:
