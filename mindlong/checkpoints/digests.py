@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mindlong.utils.errors import InputFileError
-from mindlong.utils.printable import printable
 from mindlong.utils.progress import bar
+from mindlong.utils.shown import shown
 
 PIECE = 1 << 24  # bytes hashed at once
 SLOW = 1 << 30  # bytes from which a bar is shown
@@ -79,7 +79,7 @@ def _read(path: Path, size: int) -> str:
             path.open("rb", buffering=0) as file,
             bar(
                 size,
-                f"checking {printable(path.name, most=40)}",
+                f"checking {shown(path.name, most=40)}",
                 rank=int(size < SLOW),
                 unit="B",
             ) as progress,

@@ -5,18 +5,22 @@ A pipeline is given as one file whose names begin with the part: `unet.conv_in.w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints import manifest, store
+from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import table
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.json_file import read_table
+from mindlong.utils.shown import shown
 
 SCHEDULER = "scheduler/scheduler_config.json"
-_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json")
+BESIDE = ("tokenizer", "scheduler")  # folders whose files belong to the weights and hold none
+BESIDE_SUFFIXES = (".json", ".txt", ".gz", ".model", ".jinja")
+MAX_BESIDE = 64 << 20  # bytes
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
 MAX_CONFIG = 1 << 20  # bytes
 _ONE_NETWORK = (
@@ -36,22 +40,35 @@ def open_folder(folder: Path, open_file: Open) -> WeightFile:
     """The weights in a folder.
 
     Raises:
-        InputFileError: none, or several and nothing says which.
+        InputFileError: none, or several and nothing says which. ForeignFile: a pipeline of another
+            kind.
     """
     parts = dict(parts_in(folder))
+    if "unet" not in parts and (folder / "transformer").is_dir():
+        raise ForeignFile(f"{folder}: {_of_transformer(folder)}")
     if parts:
         return _merged(folder, {part: open_file(path) for part, path in parts.items()})
     return open_file(one_network(folder))
 
 
+def _of_transformer(folder: Path) -> str:
+    """What a diffusers folder without a UNet is, as the end of a sentence."""
+    file = folder / "model_index.json"
+    index = read_table(file, "the parts of a pipeline", MAX_CONFIG) if file.is_file() else {}
+    name = shown(index.get("_class_name", "a pipeline"), most=80)
+    return f"is a folder of {name}, whose network is a diffusion transformer; it is not read here"
+
+
 def config_beside(path: Path) -> dict[str, Any]:
-    """The config.json in the folder of a weight file, where there is one that is a table."""
+    """The config.json in the folder of a weight file; empty where there is none. Raises
+    CorruptCheckpoint where it is damaged: what it says would be lost.
+    """
     file = path.with_name("config.json")
-    try:
-        config = json.loads(file.read_bytes()[:MAX_CONFIG]) if file.is_file() else {}
-    except (ValueError, RecursionError):
-        config = {}
-    return config if isinstance(config, dict) else {}
+    if not file.is_file():
+        return {}
+    return read_table(
+        file, "what diffusers or transformers say of a network", MAX_CONFIG, CorruptCheckpoint
+    )
 
 
 def parts_in(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -89,13 +106,6 @@ def _plain_files(folder: Path) -> dict[str, Path]:
     return found if any(table.role_of(part) == "network" for part in found) else {}
 
 
-def _carried() -> list[str]:
-    """Files of a pipeline's folder that belong to its weights and hold none."""
-    text = [name for network in table.networks("text_encoder") for name in network.text.files]
-    names = dict.fromkeys((*text, *_TOKENIZER))
-    return [*(f"tokenizer/{name}" for name in names), SCHEDULER]
-
-
 def _merged(folder: Path, parts: dict[str, WeightFile]) -> WeightFile:
     rows, configs, metadata, notes = {}, {}, {}, []
     for part, weights in parts.items():
@@ -112,7 +122,17 @@ def _merged(folder: Path, parts: dict[str, WeightFile]) -> WeightFile:
 
 def beside(folder: Path) -> dict[str, Path]:
     """Place in a pipeline's folder -> file that belongs to its weights and holds none."""
-    return {name: folder / name for name in _carried() if (folder / name).is_file()}
+    found = {}
+    for inner in BESIDE:
+        place = folder / inner
+        for file in sorted(place.iterdir()) if place.is_dir() else ():
+            if (
+                file.suffix in BESIDE_SUFFIXES
+                and file.is_file()
+                and file.stat().st_size <= MAX_BESIDE
+            ):
+                found[f"{inner}/{file.name}"] = file
+    return found
 
 
 def one_network(folder: Path) -> Path:

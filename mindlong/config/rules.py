@@ -11,7 +11,7 @@ from typing import Any
 
 from mindlong.utils import names
 from mindlong.utils.errors import ConfigError, did_you_mean
-from mindlong.utils.printable import printable
+from mindlong.utils.shown import shown
 
 Where = Callable[[str], str]
 
@@ -49,7 +49,7 @@ def _fault(value: Any, limits: Any) -> str:
     if isinstance(value, str):
         fault = _text_fault(value, limits.get("names"))
         if fault:
-            return f"{printable(repr(value), most=80)}: {fault}"
+            return f"{shown(repr(value), most=80)}: {fault}"
     if choices and value is not None and value not in choices:
         hint = did_you_mean(str(value), choices)
         words = ", ".join(word or "''" for word in choices)

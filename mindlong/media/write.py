@@ -25,7 +25,7 @@ from mindlong.utils import interrupts
 from mindlong.utils.atomic import remove_written, replacing
 from mindlong.utils.errors import ConfigError, UserError, did_you_mean
 from mindlong.utils.log import once
-from mindlong.utils.printable import printable
+from mindlong.utils.shown import shown
 from mindlong.utils.system import explained
 
 SUFFIXES = (*CODECS, ".gif")
@@ -212,7 +212,7 @@ class FrameFolder(contextlib.AbstractContextManager):
         foreign = [p.name for p in there.iterdir() if not ours(p.name)] if there.is_dir() else []
         if foreign:
             raise UserError(
-                f"{there} exists and is not an empty folder (it holds {printable(foreign[0], most=60)}); "
+                f"{there} exists and is not an empty folder (it holds {shown(foreign[0], most=60)}); "
                 "frames are never mixed with other files, and nothing is overwritten"
             )
 

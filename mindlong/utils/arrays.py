@@ -13,7 +13,7 @@ import numpy as np
 
 from mindlong.utils import atomic, system
 from mindlong.utils.errors import InputFileError
-from mindlong.utils.printable import printable
+from mindlong.utils.shown import shown
 
 
 class Damaged(InputFileError):
@@ -85,5 +85,5 @@ def _fault(path: Path, error: Exception) -> Exception:
         return system.fault(error, path)
     if isinstance(error, MemoryError):
         return error
-    said = printable(str(error), most=120) or type(error).__name__
+    said = shown(str(error), most=120) or type(error).__name__
     return Damaged(f"{path} is damaged ({said})")

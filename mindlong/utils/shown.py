@@ -9,15 +9,21 @@ import os
 _JOINERS = "\u200c\u200d"  # parts of words in several scripts
 
 
-def shown(name: object) -> str:
+def shown(name: object, keep: str = "", most: int = 0) -> str:
     r"""`name` (a path, a text, an error) on one line, fit for a terminal, a log and a JSON file.
 
     Control characters, marks that reverse the direction of writing and lone surrogates are escaped;
     a byte of a path that is not UTF-8 becomes `\xff`. Letters of every script stay.
+
+    Args:
+        keep: letters that stay as they are, such as a line break of our own.
+        most: a longer text is cut to so many letters, `...` at its end; 0: never.
     """
     plain = os.fspath(name) if isinstance(name, os.PathLike) else name
     text = os.fsdecode(plain) if isinstance(plain, bytes) else str(plain)
-    return text if text.isprintable() else "".join(map(_escaped, text))
+    if not text.isprintable():
+        text = "".join(letter if letter in keep else _escaped(letter) for letter in text)
+    return text[: most - 3] + "..." if most and len(text) > most else text
 
 
 def _escaped(letter: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mindlong.utils.errors import UserError
-from mindlong.utils.printable import printable
+from mindlong.utils.shown import shown
 
 GONE = (errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EREMOTEIO)
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -69,13 +69,13 @@ def sentence(error: OSError, path: str | Path | None = None) -> str:
     number = error.errno
     named = next((n for n in (error.filename, path) if n is not None and n != ""), None)
     place = Path(os.fsdecode(named)) if isinstance(named, str | bytes | Path) else None
-    where = printable(place, most=300) if place else "a file"
+    where = shown(place, most=300) if place else "a file"
     if number in FULL or number is None and "written" in str(error):
         return _full(place, where, number)
     for numbers, make in _SENTENCES:
         if number in numbers:
             return make(place, where)
-    return f"{where}: the system says {error.strerror or printable(str(error)) or 'nothing'!s}"
+    return f"{where}: the system says {error.strerror or shown(str(error)) or 'nothing'!s}"
 
 
 def of_stranger(error: BaseException) -> str | None:
@@ -124,7 +124,7 @@ def _permission(place: Path | None, where: str) -> str:
         return "the system does not permit this"
     there = next((p for p in (place, *place.absolute().parents) if _exists(p)), Path("/"))
     verb = "read" if there == place and not os.access(place, os.R_OK) else "written"
-    at = "" if there == place else f" ({printable(there)} {_owned(there)})"
+    at = "" if there == place else f" ({shown(there)} {_owned(there)})"
     own = f" ({_owned(place)})" if there == place else ""
     return (
         f"{where} may not be {verb} by user {_user(os.geteuid())}{own or at}; "
@@ -153,7 +153,7 @@ def _read_only(place: Path | None, where: str) -> str:
 def _not_folder(place: Path | None, where: str) -> str:
     files = [p for p in (place, *place.absolute().parents) if p.is_file()] if place else []
     if files and files[0] != place:
-        return f"{printable(files[0])} is a file, so {where} cannot lie in it; give another place"
+        return f"{shown(files[0])} is a file, so {where} cannot lie in it; give another place"
     return f"{where} is a file where a folder is needed; give another place or move the file away"
 
 
@@ -170,14 +170,14 @@ def _exists_already(place: Path | None, where: str) -> str:
 def _missing(place: Path | None, where: str) -> str:
     folder = place.parent if place else None
     if folder and not _exists(folder):
-        return f"{where} is not there: the folder {printable(folder)} does not exist (any more)"
+        return f"{where} is not there: the folder {shown(folder)} does not exist (any more)"
     return f"{where} is not there (any more); it may have been moved or removed meanwhile"
 
 
 def _long_name(place: Path | None, where: str) -> str:
     parts = [len(os.fsencode(part)) for part in place.parts] if place else [0]
     limit = f"; a name may have {NAME_BYTES} bytes" if max(parts, default=0) > NAME_BYTES else ""
-    return f"the path {printable(where, most=120)} is too long{limit}; give a shorter one"
+    return f"the path {shown(where, most=120)} is too long{limit}; give a shorter one"
 
 
 def _links(place: Path | None, where: str) -> str:

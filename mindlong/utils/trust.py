@@ -8,7 +8,7 @@ import pwd
 import stat
 from pathlib import Path
 
-from mindlong.utils.printable import printable
+from mindlong.utils.shown import shown
 
 
 def distrust(path: Path) -> str | None:
@@ -25,13 +25,13 @@ def distrust(path: Path) -> str | None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            return f"{printable(here)} cannot be looked at ({error.strerror})"
+            return f"{shown(here)} cannot be looked at ({error.strerror})"
         owners = {os.geteuid()} if here in (place, place.parent) else {os.geteuid(), 0}
         if found.st_uid not in owners:
-            return f"{printable(here)} belongs to user {_user(found.st_uid)}"
+            return f"{shown(here)} belongs to user {_user(found.st_uid)}"
         above = here not in (place, place.parent)
         if _others_write(found) and not (above and found.st_mode & stat.S_ISVTX):
-            return f"{printable(here)} can be written by other users"
+            return f"{shown(here)} can be written by other users"
     return None
 
 

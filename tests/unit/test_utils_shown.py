@@ -26,3 +26,8 @@ def test_letters_stay_and_tricks_are_escaped(name, seen):
     assert shown(name) == seen and shown(name).encode("utf-8")
     if isinstance(name, str):
         assert shown(Path(name)) == seen and shown(ValueError(name)) == seen
+
+
+def test_letters_can_be_kept_and_a_long_text_cut():
+    assert shown("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+    assert shown("abcdefgh", most=6) == "abc..." and shown("abcdef", most=6) == "abcdef"
