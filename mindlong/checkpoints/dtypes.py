@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -41,9 +43,47 @@ _ROWS = (
 FORMATS = {name: Format(name, code, storage, np.dtype(raw)) for name, code, storage, raw in _ROWS}
 BY_CODE = {f.code: f for f in FORMATS.values()}
 BY_STORAGE = {f.storage: f for f in FORMATS.values()}
+FOREIGN = {  # formats of other files that are not read here: the code in safetensors -> PyTorch's name
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F6_E2M3": "float6_e2m3",
+    "F6_E3M2": "float6_e3m2",
+    "F4": "float4_e2m1fn_x2",
+    "C64": "complex64",
+    "C128": "complex128",
+    "U16": "uint16",
+    "U32": "uint32",
+    "U64": "uint64",
+}
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 PIECE = 1 << 20  # numbers cast at once
+MAX_DIMS = 32
 CASTS = ("float32", "float16", "bfloat16")
+
+
+def problem_of_shape(shape: Sequence[int], form: Format) -> str:
+    """Why no array can have that shape, as the end of a sentence, or "". Empty axes do not make
+    another one harmless: memory is laid out as if they had the length 1.
+    """
+    numbers = prod(max(int(axis), 1) for axis in shape)
+    if len(shape) > MAX_DIMS:
+        return f"shape of {len(shape)} axes; {MAX_DIMS} is the most"
+    if numbers * form.size >= 2**62:
+        return f"shape {list(shape)}, which no memory holds"
+    return ""
+
+
+def unread(found: Sequence[tuple[str, str]]) -> str:
+    """The end of a sentence on tensors, (name, format) each, whose numbers are not read here."""
+    words = ", ".join(dict.fromkeys(words for _, words in found))
+    names = ", ".join(repr(name[:100]) for name, _ in found[:3])
+    return (
+        f"holds {words} tensors ({len(found)}: {names}{', ...' if len(found) > 3 else ''}), which are not read "
+        "here; save them as float16, bfloat16 or float32 with the program that made the file"
+    )
 
 
 def format_of(array: np.ndarray) -> Format:

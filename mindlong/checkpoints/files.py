@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.checkpoints import mindspore_file, npz_file, safetensors_file, shards
+from mindlong.checkpoints.faults import reading
 from mindlong.checkpoints.folders import config_beside, open_folder
 from mindlong.checkpoints.kinds import MINDSPORE, SAFETENSORS, kind_of
 from mindlong.checkpoints.lazy import Lazy
+from mindlong.checkpoints.nameless_copies import with_names
 from mindlong.checkpoints.torch_reader import TorchFile
 from mindlong.checkpoints.torch_writer import write_torch
 from mindlong.checkpoints.weight_file import WeightFile
@@ -44,7 +46,13 @@ def open_weights(path: str | Path, inert: Sequence[str] = ()) -> WeightFile:
         InputFileError: nothing there, or not weights (the sentence says what it is instead).
         CorruptCheckpoint, UnsafeCheckpoint: see `TorchFile`.
     """
-    path, again = Path(path), functools.partial(open_weights, inert=inert)
+    path = Path(path)
+    with reading(path):
+        return _open(path, inert)
+
+
+def _open(path: Path, inert: Sequence[str]) -> WeightFile:
+    again = functools.partial(open_weights, inert=inert)
     if path.is_dir():
         return open_folder(path, again)
     if path.name.endswith(shards.SUFFIX):
@@ -53,7 +61,7 @@ def open_weights(path: str | Path, inert: Sequence[str] = ()) -> WeightFile:
         opener = {SAFETENSORS: _open_safetensors, MINDSPORE: _open_mindspore}.get(kind_of(path))
         weights = _with_note(opener(path) if opener else _open_zip(path, inert))
     config = config_beside(path)
-    return replace(weights, configs={"": config}) if config else weights
+    return with_names(replace(weights, configs={"": config}) if config else weights)
 
 
 def write_safetensors(
@@ -98,18 +106,18 @@ def _open_safetensors(path: Path) -> WeightFile:
 
 
 def _open_mindspore(path: Path) -> WeightFile:
-    return WeightFile(path, "MindSpore", mindspore_file.read_table(path))
+    return WeightFile(path, "MindSpore", *mindspore_file.read_table(path))
 
 
 def _open_zip(path: Path, inert: Sequence[str]) -> WeightFile:
     if npz_file.is_npz(list(read_layout(path))):
-        return WeightFile(path, "numpy", npz_file.read_table(path))
+        return WeightFile(path, "numpy", *npz_file.read_table(path))
     opened = TorchFile(path, inert)
     rows = {
         name: Lazy(ref.shape, ref.storage.form.name, functools.partial(opened.stored, name))
         for name, ref in opened.tensors.items()
     }
-    return WeightFile(path, "PyTorch", rows, dict(opened.scalars))
+    return WeightFile(path, "PyTorch", rows, dict(opened.scalars), opened.notes)
 
 
 def _with_note(weights: WeightFile) -> WeightFile:
@@ -118,4 +126,4 @@ def _with_note(weights: WeightFile) -> WeightFile:
     note = (
         f"{weights.path.name} is a {weights.kind} file by its content; its suffix does not say so"
     )
-    return replace(weights, notes=(note,))
+    return replace(weights, notes=(*weights.notes, note))

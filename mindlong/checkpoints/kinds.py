@@ -46,16 +46,14 @@ def kind_of(path: Path) -> str:
         ForeignFile: anything else, named as what it is.
     """
     if not path.is_file():
-        raise InputFileError(f"{path}: there is no such file")
+        raise InputFileError(f"{path}: {_no_file(path)}")
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(4096)
     if size == 0:
         raise CorruptCheckpoint(f"{path}: the file is empty (a download that never started?)")
-    if head.startswith(b"PK\3\4"):
-        return ZIP
-    if _is_safetensors(head):
-        return SAFETENSORS
+    if kind_by_head(head):
+        return kind_by_head(head)
     reason = foreign(head, size)
     if reason:
         raise ForeignFile(f"{path}: {reason}")
@@ -69,6 +67,27 @@ def kind_of(path: Path) -> str:
         f"{path}: not a weight file that is known here (first bytes {head[:8].hex(' ')}); "
         "PyTorch zip files, safetensors and MindSpore .ckpt files are read"
     )
+
+
+def kind_by_head(head: bytes) -> str:
+    """ZIP or SAFETENSORS by the first 4096 bytes of a file, else ""."""
+    if head.startswith(b"PK\3\4"):
+        return ZIP
+    return SAFETENSORS if _is_safetensors(head) else ""
+
+
+def _no_file(path: Path) -> str:
+    """Why nothing can be read at `path`, as the end of a sentence."""
+    if path.is_symlink() and not path.exists():
+        return "is a link to nothing, or to itself"
+    kinds = (
+        (path.is_fifo, "is a pipe, not a file; write it to a file first"),
+        (path.is_char_device, "is a device, not a file"),
+        (path.is_block_device, "is a device, not a file"),
+        (path.is_socket, "is a socket, not a file"),
+        (path.is_dir, "is a folder, not a file"),
+    )
+    return next((words for test, words in kinds if test()), "there is no such file")
 
 
 def foreign(head: bytes, size: int) -> str:

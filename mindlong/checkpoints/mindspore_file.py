@@ -20,16 +20,20 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import FORMATS
-from mindlong.checkpoints.faults import CorruptCheckpoint
+from mindlong.checkpoints.dtypes import FORMATS, MAX_DIMS, problem_of_shape, unread
+from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, reading
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.safetensors_file import fill
 
-MAX_TEXT, MAX_DIMS = 4096, 32
+MAX_TEXT, TEXT = 4096, "str"
 MAX_NUMBERS = 4_000_000  # in the headers of all tensors; 1500 tensors need 30 000
 CRC_MARK = b"crc_num"
 CRC_TAIL = len(CRC_MARK) + 10  # then the number, big-endian
 PIECE = 1 << 20
+_FOREIGN_WORDS = (  # MindSpore's words for numbers that are not read here
+    "complex64 complex128 uint16 uint32 uint64 int4 qint4x2 float8e4m3fn float8e5m2 hifloat8"
+)
+_FOREIGN = tuple(_FOREIGN_WORDS.split())
 
 
 @dataclass
@@ -40,22 +44,40 @@ class _Value:
     parts: list[tuple[int, int]] = field(default_factory=list)  # first byte, bytes
 
 
-def read_table(path: Path) -> dict[str, Lazy]:
-    """Name -> array of a MindSpore checkpoint. Raises CorruptCheckpoint where it is cut short or
-    damaged.
+def read_table(path: Path) -> tuple[dict[str, Lazy], dict[str, str]]:
+    """Name -> array of a MindSpore checkpoint, and name -> text of what stands beside them.
+
+    Raises:
+        CorruptCheckpoint: it is cut short or damaged. ForeignFile: formats that are not read.
     """
     with path.open("rb") as file:
         size = _checked_size(file, path)
         try:
             values = list(_joined(_Wire(file).values(size)))
+            texts = {v.tag: _text(file, v) for v in values if v.kind == TEXT}
         except (_Bad, UnicodeDecodeError) as error:
             raise CorruptCheckpoint(
                 f"{path}: a MindSpore .ckpt cut short or damaged ({error})"
             ) from error
-    rows = {value.tag: _row(path, value) for value in values}
-    if len(rows) != len(values):
+    found = [(value.tag, value.kind.lower()) for value in values if value.kind.lower() in _FOREIGN]
+    if found:
+        raise ForeignFile(f"{path}: {unread(found)}")
+    rows = {value.tag: _row(path, value) for value in values if value.kind != TEXT}
+    if len(rows) + len(texts) != len(values):
         raise CorruptCheckpoint(f"{path}: two of its parameters have one name")
-    return rows
+    return rows, texts
+
+
+def _text(file: BinaryIO, value: _Value) -> str:
+    """A text beside the parameters (`append_dict` of save_checkpoint), four bytes a letter."""
+    length = sum(count for _, count in value.parts)
+    if length > MAX_TEXT * 16:
+        raise _Bad(f"the text {value.tag!r} of {length} bytes")
+    pieces = []
+    for begin, count in value.parts:
+        file.seek(begin)
+        pieces.append(file.read(count))
+    return b"".join(pieces).decode("utf-32-le")
 
 
 class _Bad(Exception):
@@ -69,6 +91,9 @@ def _row(path: Path, value: _Value) -> Lazy:
             f"{path}: {value.tag!r} has the unknown number format {value.kind[:40]!r}"
         )
     shape, held = tuple(value.dims), sum(count for _, count in value.parts)
+    problem = problem_of_shape(shape, form)
+    if problem:
+        raise CorruptCheckpoint(f"{path}: {value.tag!r} has the {problem}")
     if prod(shape) * form.size != held:
         raise CorruptCheckpoint(
             f"{path}: {value.tag!r} of shape {list(shape)} {form.name} has {held} bytes, "
@@ -79,8 +104,9 @@ def _row(path: Path, value: _Value) -> Lazy:
 
 def _read(path: Path, value: _Value, shape: tuple[int, ...]) -> np.ndarray:
     form = FORMATS[value.kind.lower()]
-    raw, done = np.empty(prod(shape) * form.size, np.uint8), 0
-    with path.open("rb", buffering=0) as file:
+    done = 0
+    with reading(path), path.open("rb", buffering=0) as file:
+        raw = np.empty(prod(shape) * form.size, np.uint8)
         for begin, count in value.parts:
             fill(file, begin, raw[done : done + count], f"{path}: {value.tag!r}")
             done += count

@@ -1,68 +1,50 @@
 """From a pickle's instructions to tables of tensors, by an interpreter of our own that imports and
 calls nothing.
 
-Names resolve through a closed list to marks that only this file understands: OrderedDict,
-torch.Size, the three functions that PyTorch writes before a tensor, and its storage classes.
-Everything else is refused by name.
+Names resolve through closed lists (`pickle_names`) to marks that only this file understands.
+Objects of harmless names, and of those that the user allows, are stepped over unbuilt. All other
+names are refused together, in one sentence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from mindlong.checkpoints.dtypes import BY_STORAGE, Format
+from mindlong.checkpoints import pickle_names as names
 from mindlong.checkpoints.faults import CorruptCheckpoint, UnsafeCheckpoint
+from mindlong.checkpoints.pickle_names import Known
 from mindlong.checkpoints.pickle_scan import MAX_INSTRUCTIONS, instructions
-from mindlong.checkpoints.report import matches
-from mindlong.checkpoints.tensor_ref import Storage, TensorRef
+from mindlong.checkpoints.pickle_tensors import naturals, of_named_format, storage_of, tensor
+from mindlong.checkpoints.pickle_values import Inert, Unread, numpy_number
+from mindlong.checkpoints.tensor_ref import TensorRef
 
-MAX_DIMS = 32
-DICT, SIZE, TENSOR, PARAMETER = "OrderedDict", "Size", "tensor", "parameter"
-KNOWN = {
-    "collections.OrderedDict": DICT,
-    "torch.Size": SIZE,
-    "torch._utils._rebuild_tensor": TENSOR,
-    "torch._utils._rebuild_tensor_v2": TENSOR,
-    "torch._utils._rebuild_parameter": PARAMETER,
-}
 _MARK = object()
 
 
-def is_known(name: str) -> bool:
-    """True for `module.name` of the closed list."""
-    module, _, last = name.rpartition(".")
-    return name in KNOWN or (module in ("torch", "torch.storage") and last in BY_STORAGE)
-
-
-@dataclass(frozen=True)
-class Known:
-    """A name of the closed list, or a storage class (then with its format)."""
-
-    role: str
-    form: Format | None = None
-
-
-@dataclass(frozen=True)
-class Inert:
-    """A thing the user allowed by pattern: it is neither imported nor built, only stepped over."""
-
-    name: str
-
-
 def build(program: bytes, what: str, inert: Sequence[str] = ()) -> object:
-    """The value of a pickle: dicts, lists, tuples, strings, numbers and `TensorRef`.
+    """The value of a pickle: dicts, lists, tuples, strings, numbers, `TensorRef`, `Unread` and
+    `Inert`.
 
     Args:
         what: the file's name, for errors.
-        inert: patterns of further names, such as `pytorch_lightning.*`, whose objects are stepped
-            over.
+        inert: patterns of further names, such as `mypackage.*`, whose objects are stepped over.
 
     Raises:
-        UnsafeCheckpoint: it asks for anything else.
+        UnsafeCheckpoint: it asks for anything else; all names stand in the sentence.
         CorruptCheckpoint: it is damaged.
     """
     machine = _Machine(what, inert)
+    try:
+        value = _run(machine, program, what)
+    except (CorruptCheckpoint, UnsafeCheckpoint):
+        if not machine.strange:
+            raise
+    if machine.strange:
+        raise machine.unsafe(names.refusal(machine.strange))
+    return value
+
+
+def _run(machine: _Machine, program: bytes, what: str) -> object:
     try:
         for name, argument in instructions(program, what):
             if name == "STOP":
@@ -76,15 +58,18 @@ def build(program: bytes, what: str, inert: Sequence[str] = ()) -> object:
 
 
 class _Machine:
-    """A pickle's stack and memo."""
+    """A pickle's stack and memo.
+
+    Attributes:
+        strange: names that neither the lists nor the user know, in order of appearance.
+    """
 
     def __init__(self, what: str, inert: Sequence[str]) -> None:
         self.what, self.inert = what, tuple(inert)
+        self.strange: dict[str, None] = {}
         self.stack: list = []
         self.memo: dict[int, object] = {}
-        self.ordered: dict[
-            int, dict
-        ] = {}  # made by OrderedDict, by identity; they may carry a state (dropped)
+        self.ordered: dict[int, dict] = {}  # made by OrderedDict; they may carry a state (dropped)
         self.copied = 0
 
     def step(self, name: str, argument: object) -> None:
@@ -153,10 +138,24 @@ class _Machine:
 
     def extend(self, values: list) -> None:
         target = self.stack[-1]
-        if type(target) is list:
+        if isinstance(target, Inert):
+            target.inside.extend(values)
+        elif type(target) is list:
             target.extend(values)
-        elif not isinstance(target, Inert):
+        else:
             raise self.unsafe(f"it appends to {_kind(target)}")
+
+    def do_empty_set(self, _: object) -> None:
+        self.stack.append(Inert("builtins.set"))
+
+    def do_additems(self, _: object) -> None:
+        values = self.items()
+        if not isinstance(self.stack[-1], Inert):
+            raise self.unsafe(f"it adds to {_kind(self.stack[-1])}")
+        self.stack[-1].inside.extend(values)
+
+    def do_frozenset(self, _: object) -> None:
+        self.stack.append(Inert("builtins.frozenset", inside=self.items()))
 
     def do_setitem(self, _: object) -> None:
         value, key = self.stack.pop(), self.stack.pop()
@@ -167,17 +166,18 @@ class _Machine:
 
     def update(self, values: list) -> None:
         target = self.stack[-1]
-        if isinstance(target, Inert):
-            return
-        if type(target) is not dict:
+        if type(target) is not dict and not isinstance(target, Inert):
             raise self.unsafe(f"it sets items of {_kind(target)}")
+        table = target.items if isinstance(target, Inert) else target
         for key, value in zip(values[::2], values[1::2], strict=True):
-            self.put(target, key, value)
+            self.put(table, key, value)
 
-    def put(self, target: dict, key: object, value: object) -> None:
-        if not isinstance(key, (str, int, float, type(None), Inert)):
+    def put(self, table: dict, key: object, value: object) -> None:
+        if not isinstance(key, str | int | float | bytes | Inert | None) and not (
+            type(key) is tuple and all(isinstance(k, str | int | float) for k in key)
+        ):
             raise self.unsafe(f"a table has {_kind(key)} as a key")
-        target[key] = value
+        table[key] = value
 
     def do_memo(self, argument: object) -> None:
         self.memo[int(argument)] = self.stack[-1]
@@ -200,34 +200,47 @@ class _Machine:
 
     def resolve(self, module: str, name: str) -> Known | Inert:
         full = f"{module}.{name}"
-        if full in KNOWN:
-            return Known(KNOWN[full])
-        if module in ("torch", "torch.storage") and name in BY_STORAGE:
-            return Known("storage", BY_STORAGE[name])
-        if matches(full, self.inert):
-            return Inert(full)
-        if module in ("torch", "torch.storage") and name.endswith("Storage"):
-            raise self.unsafe(f"it holds tensors of {full}, a number format that is not read here")
-        raise self.unsafe(f"it asks for {full[:200]!r}, which weights have no use for")
+        found = names.known(full)
+        if found is not None:
+            return found
+        if not names.is_inert(full, self.inert):
+            self.strange[full] = None
+        return Inert(full)
 
     def do_reduce(self, _: object) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if isinstance(function, Inert):
-            self.stack.append(Inert(f"{function.name}(...)"))
+            self.stack.append(Inert(function.name, inside=[arguments]))
         elif not isinstance(function, Known) or type(arguments) is not tuple:
             raise self.unsafe(f"it calls {_kind(function)}")
         else:
-            self.stack.append(self.call(function.role, arguments))
+            self.stack.append(self.call(function, arguments))
 
-    def call(self, role: str, arguments: tuple) -> object:
-        if role == DICT:
+    def call(self, function: Known, arguments: tuple) -> object:
+        role = function.role
+        if role == names.DICT:
             return self.table(arguments[0] if arguments else [])
-        if role == SIZE:
-            return self.naturals(arguments[0])
-        if role == TENSOR:
-            return self.tensor(*arguments[:4])
-        if role == PARAMETER and isinstance(arguments[0], TensorRef):
+        if role == names.SIZE:
+            return naturals(arguments[0], self.what)
+        if role == names.TENSOR:
+            return tensor(*arguments[:4], self.what)
+        if role == names.TENSOR3:
+            return of_named_format(arguments, self.what)
+        if role == names.UNREAD:
+            return Unread(function.words)
+        if role == names.SCALAR:
+            number = numpy_number(arguments)
+            return Inert("numpy scalar", inside=[arguments]) if number is None else number
+        return self.wrapped(role, arguments)
+
+    def wrapped(self, role: str, arguments: tuple) -> object:
+        """A tensor with something around it: a Parameter, or a class or attributes of its own."""
+        if role == names.PARAMETER and isinstance(arguments[0], TensorRef | Unread):
             return arguments[0]
+        if role == names.TYPED and isinstance(arguments[0], Known) and type(arguments[2]) is tuple:
+            inner = arguments[0].role in (names.TENSOR, names.TENSOR3, names.UNREAD)
+            if inner:
+                return self.call(arguments[0], arguments[2])
         raise self.unsafe(f"it calls {role} with {_kind(arguments[0])}")
 
     def table(self, pairs: Sequence) -> dict:
@@ -240,74 +253,32 @@ class _Machine:
             self.put(made, key, value)
         return made
 
-    def tensor(self, storage: object, offset: object, shape: object, stride: object) -> TensorRef:
-        if not isinstance(storage, Storage):
-            raise self.unsafe(f"it makes a tensor of {_kind(storage)}")
-        shape, stride = self.naturals(shape), self.naturals(stride)
-        if len(shape) != len(stride):
-            raise CorruptCheckpoint(
-                f"{self.what}: a tensor of shape {shape[:8]} with strides {stride[:8]}"
-            )
-        ref = TensorRef(storage, self.natural(offset), shape, stride)
-        if ref.offset + ref.extent > storage.count:
-            raise CorruptCheckpoint(
-                f"{self.what}: a tensor of shape {list(shape)}, offset {ref.offset} and strides "
-                f"{list(stride)} reaches beyond its storage of {storage.count} numbers"
-            )
-        if ref.count > storage.count:
-            raise CorruptCheckpoint(
-                f"{self.what}: a tensor of shape {list(shape)} is laid over a storage of only "
-                f"{storage.count} numbers"
-            )
-        return ref
-
-    def naturals(self, values: object) -> tuple[int, ...]:
-        if not isinstance(values, (tuple, list)) or len(values) > MAX_DIMS:
-            raise CorruptCheckpoint(
-                f"{self.what}: a shape or stride of a tensor is not a short list of numbers"
-            )
-        return tuple(self.natural(n) for n in values)
-
-    def natural(self, value: object) -> int:
-        if type(value) is not int or not 0 <= value < 2**62:
-            raise CorruptCheckpoint(
-                f"{self.what}: a size, stride or offset of a tensor is {str(value)[:40]}"
-            )
-        return value
-
     def do_newobj(self, _: object) -> None:
-        _, made = self.stack.pop(), self.stack.pop()
+        arguments, made = self.stack.pop(), self.stack.pop()
         if not isinstance(made, Inert):
             raise self.unsafe(f"it makes an object of {_kind(made)}")
-        self.stack.append(made)
+        self.stack.append(Inert(made.name, inside=[arguments]))
+
+    def do_newobj_ex(self, _: object) -> None:
+        named = self.stack.pop()
+        self.do_newobj(None)
+        self.stack[-1].inside.append(named)
+
+    def do_long4(self, _: object) -> None:
+        self.stack.append(Inert("a number of many digits"))
 
     def do_build(self, _: object) -> None:
         """A state for what is on the stack: only OrderedDict has one (torch's version marks), and
-        it is dropped.
+        it is dropped; of things stepped over it is kept aside.
         """
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Inert):
-            return
-        if type(target) is not dict or id(target) not in self.ordered or type(state) is not dict:
+            target.inside.append(state)
+        elif type(target) is not dict or id(target) not in self.ordered or type(state) is not dict:
             raise self.unsafe(f"it sets the state of {_kind(target)}")
 
     def do_binpersid(self, _: object) -> None:
-        self.stack.append(self.storage(self.stack.pop()))
-
-    def storage(self, value: object) -> Storage:
-        if type(value) is not tuple or len(value) != 5 or value[0] != "storage":
-            raise self.unsafe("it refers to something outside the file that is not a storage")
-        _, kind, key, _, count = value
-        sound = (
-            isinstance(kind, Known)
-            and kind.form
-            and isinstance(key, str)
-            and key.isascii()
-            and key.isdecimal()
-        )
-        if not sound:
-            raise self.unsafe("it refers to a storage of an unknown kind")
-        return Storage(key, kind.form, self.natural(count))
+        self.stack.append(storage_of(self.stack.pop(), self.what))
 
 
 _CONSTANT = {
@@ -318,23 +289,17 @@ _CONSTANT = {
     "EMPTY_LIST": list,
     "EMPTY_DICT": dict,
 }
-_PUSH = frozenset(
-    (
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "BINFLOAT",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-    )
+_PUSH_WORDS = (
+    "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES "
+    "BYTEARRAY8 BINSTRING SHORT_BINSTRING"
 )
-_SAME = {"BINPUT": "memo", "LONG_BINPUT": "memo", "BINGET": "get", "LONG_BINGET": "get"}
+_PUSH = frozenset(_PUSH_WORDS.split())
+_SAME = {
+    "BINPUT": "memo",
+    "LONG_BINPUT": "memo",
+    "BINGET": "get",
+    "LONG_BINGET": "get",
+}
 
 
 def _kind(value: object) -> str:

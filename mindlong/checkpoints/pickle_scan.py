@@ -15,54 +15,16 @@ from mindlong.checkpoints.faults import CorruptCheckpoint, UnsafeCheckpoint
 
 MAX_BYTES = 64 << 20  # of a weight file's program; 1500 tensors need about 0.2 MB
 MAX_INSTRUCTIONS = 1_000_000  # the same 1500 tensors need 45 000
-PLAIN = frozenset(
-    (
-        "PROTO",
-        "FRAME",
-        "STOP",
-        "MARK",
-        "POP",
-        "POP_MARK",
-        "DUP",
-        "NONE",
-        "NEWTRUE",
-        "NEWFALSE",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "BINFLOAT",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "SHORT_BINSTRING",
-        "BINSTRING",
-        "EMPTY_TUPLE",
-        "TUPLE",
-        "TUPLE1",
-        "TUPLE2",
-        "TUPLE3",
-        "EMPTY_LIST",
-        "APPEND",
-        "APPENDS",
-        "EMPTY_DICT",
-        "SETITEM",
-        "SETITEMS",
-        "BINPUT",
-        "LONG_BINPUT",
-        "MEMOIZE",
-        "BINGET",
-        "LONG_BINGET",
-        "GLOBAL",
-        "STACK_GLOBAL",
-        "REDUCE",
-        "BUILD",
-        "NEWOBJ",
-        "BINPERSID",
-    )
+_PLAIN_WORDS = (
+    "PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 "
+    "LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES "
+    "BYTEARRAY8 SHORT_BINSTRING BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST "
+    "APPEND APPENDS EMPTY_DICT SETITEM SETITEMS EMPTY_SET ADDITEMS FROZENSET BINPUT "
+    "LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD NEWOBJ NEWOBJ_EX "
+    "BINPERSID"
 )
+PLAIN = frozenset(_PLAIN_WORDS.split())
+MEMO, GET = ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"), ("BINGET", "LONG_BINGET", "GET")
 STRINGS = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE")
 
 
@@ -109,19 +71,11 @@ def instructions(program: bytes, what: str) -> Iterator[tuple[str, object]]:
 
 def scan(program: bytes) -> Scan:
     """Everything a pickle asks for, even one that cannot be read: for a report, nothing is run."""
-    found, seen = Scan(), dict[str, None]()
-    recent: list[
-        str
-    ] = []  # the last strings pushed, which is where a STACK_GLOBAL takes its name from
+    found, asked = Scan(), _Asked()
     try:
         for name, argument in _decoded(program[:MAX_BYTES], "the pickle"):
             found.instructions += 1
-            if name in STRINGS:
-                recent = [*recent[-1:], str(argument)]
-            elif name in ("GLOBAL", "INST"):
-                seen[str(argument).replace(" ", ".", 1)] = None
-            elif name == "STACK_GLOBAL":
-                seen[".".join(recent) if len(recent) == 2 else "?"] = None
+            asked.see(name, argument)
             if name not in PLAIN and name not in found.foreign:
                 found.foreign.append(name)
             if found.instructions > MAX_INSTRUCTIONS:
@@ -129,8 +83,33 @@ def scan(program: bytes) -> Scan:
                 break
     except CorruptCheckpoint as error:
         found.problem = str(error)
-    found.names = list(seen)
+    found.names = list(asked.names)
     return found
+
+
+class _Asked:
+    """The names that instructions ask for, by the strings before them; nothing else is followed."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, None] = {}
+        self.recent: list[
+            str
+        ] = []  # the last strings pushed: STACK_GLOBAL takes its name from there
+        self.memo: dict[int, str | None] = {}
+        self.pushed: str | None = None  # by the instruction before, where it was a string
+
+    def see(self, name: str, argument: object) -> None:
+        if name in MEMO:
+            self.memo[len(self.memo) if name == "MEMOIZE" else int(argument)] = self.pushed
+            return
+        kept = self.memo.get(int(argument)) if name in GET else None
+        self.pushed = str(argument) if name in STRINGS else kept
+        if self.pushed is not None:
+            self.recent = [*self.recent[-1:], self.pushed]
+        elif name in ("GLOBAL", "INST"):
+            self.names[str(argument).replace(" ", ".", 1)] = None
+        elif name == "STACK_GLOBAL":
+            self.names[".".join(self.recent) if len(self.recent) == 2 else "?"] = None
 
 
 def split(data: bytes, most: int = 5) -> list[bytes]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
+from mindlong.checkpoints import copies
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import strangers, table
+from mindlong.networks.format import BESIDE, is_ignored
 from mindlong.networks.table import Match, find
-from mindlong.utils.errors import ConfigError, InputFileError
-
-AVERAGES = ("ema", "model_ema", "unet_ema")  # what trainers call the averaged weights
+from mindlong.utils.errors import InputFileError
 
 
 def recognise(
@@ -22,8 +23,8 @@ def recognise(
     """The networks in a file, one for each part.
 
     Args:
-        which: "ema" or "model" where a trainer's file holds both; None takes the averages where
-            there are some.
+        which: "ema" or "model" where a trainer's file holds both, or the beginning of the names
+            wanted; None takes the averages where there are some.
         family, part: only these. A family that starts from another's weights finds those too
             (`Match.based`).
 
@@ -45,11 +46,38 @@ def recognise(
         )
     parts = dict.fromkeys(match.network.part for match in matches)
     chosen = [
-        _copy([match for match in matches if match.network.part == part], which, weights)
+        copies.choose(
+            [match for match in matches if match.network.part == part], which, str(weights.path)
+        )
         for part in parts
     ]
+    for match in chosen:
+        stranger = instead(match, weights)
+        if stranger:
+            raise InputFileError(f"{weights.path}: {stranger}")
+    if not part and not any(match.network.role == "network" for match in chosen):
+        _refuse_rest(weights, chosen)
     everything = find(weights.names(), extras=True)
     return [with_others(match, everything) for match in chosen]
+
+
+def _refuse_rest(weights: WeightFile, matches: Iterable[Match]) -> None:
+    """Where known parts lie beside a network of another kind, the sentence names that one."""
+    known = tuple(match.prefix for match in matches)
+    rest = [name for name in weights if not name.startswith(known)]
+    what = strangers.model(rest)
+    if what:
+        raise InputFileError(f"{weights.path}: {what}")
+
+
+def instead(match: Match, weights: WeightFile) -> str:
+    """What the network is that was taken for a known one, as the end of a sentence; "" where it is
+    that one.
+    """
+    if match.ours:
+        return ""
+    inside = [name[len(match.prefix) :] for name in weights if name.startswith(match.prefix)]
+    return strangers.instead(match.network.part, inside)
 
 
 def with_others(match: Match, known: Iterable[Match]) -> Match:
@@ -59,10 +87,21 @@ def with_others(match: Match, known: Iterable[Match]) -> Match:
     known = list(known)
     others = {other.prefix for other in known} - {match.prefix, ""}
     sections = {prefix.split(".")[0] + "." for prefix in others}
-    copies = {s for s in sections if match.prefix and not match.prefix.startswith(s)}
+    outside = {s for s in sections if match.prefix and not match.prefix.startswith(s)}
     alike = [m for m in known if m.network.asked_for == match.network.asked_for]
     ignored = dict.fromkeys(pattern for each in (match, *alike) for pattern in each.format.ignored)
-    return replace(match, others=tuple(sorted((others | copies) - {""})), ignored=tuple(ignored))
+    ignored |= dict.fromkeys(copies.COMPANY)
+    if match.prefix and any(not o.prefix and o.network.part == match.network.part for o in known):
+        ignored[f"(?!{re.escape(match.prefix)}).*"] = None  # the other copy has no word before it
+    return replace(match, others=tuple(sorted((others | outside) - {""})), ignored=tuple(ignored))
+
+
+def is_company(name: str, matches: Iterable[Match]) -> bool:
+    """True for what stands beside networks and is no part of them: buffers, masks, counters, an
+    optimizer's state.
+    """
+    patterns = dict.fromkeys(pattern for match in matches for pattern in match.format.ignored)
+    return is_ignored(name, (*patterns, *BESIDE, *copies.COMPANY))
 
 
 def _bases(known: Iterable[Match], family: str, part: str | None) -> list[Match]:
@@ -73,20 +112,3 @@ def _bases(known: Iterable[Match], family: str, part: str | None) -> list[Match]
         for match in known
         if wanted.base == match.network.family and part in (None, wanted.part, wanted.role)
     ]
-
-
-def _copy(matches: list[Match], which: str | None, weights: WeightFile) -> Match:
-    """The one of several copies of a network that is wanted."""
-    averaged = [
-        match for match in matches if any(word in match.prefix.split(".") for word in AVERAGES)
-    ]
-    plain = [match for match in matches if match not in averaged]
-    if which not in (None, "ema", "model"):
-        raise ConfigError(f"--which is {which!r}; it must be ema or model")
-    wanted = {None: averaged or plain, "ema": averaged, "model": plain}[which]
-    if not wanted:
-        held = ", ".join(repr(match.prefix) for match in matches)
-        raise InputFileError(
-            f"{weights.path}: has no copy of the weights called {which!r}; there are {held}"
-        )
-    return wanted[0]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from mindlong.utils.errors import nearest
+from mindlong.utils.shown import shown
 
 Shape = tuple[int, ...]
 ROWS = 12  # shown of each kind
@@ -50,7 +51,8 @@ class Report:
         found += _rows("missing", self.missing, self.extra, rows)
         found += _rows("extra", self.extra, (*self.missing, *self.mapped), rows)
         shapes = [
-            f"{name}: {list(a)} needed, {list(b)} found" for name, (a, b) in self.misshaped.items()
+            f"{shown(name)}: {list(a)} needed, {list(b)} found"
+            for name, (a, b) in self.misshaped.items()
         ]
         return found + _cut([f"  misshaped  {line}" for line in shapes], rows)
 
@@ -90,7 +92,8 @@ def _rows(kind: str, names: Sequence[str], others: Sequence[str], rows: int) -> 
     lines = []
     for name in names[:rows]:
         close = nearest(name, _candidates(name, others))
-        lines.append(f"  {kind:<9}  {name}" + (f"   (nearest: {close[0]})" if close else ""))
+        near = f"   (nearest: {shown(close[0])})" if close else ""
+        lines.append(f"  {kind:<9}  {shown(name)}{near}")
     return lines + ([f"  {kind:<9}  ... and {len(names) - rows} more"] if len(names) > rows else [])
 
 

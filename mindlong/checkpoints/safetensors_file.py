@@ -19,12 +19,19 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import BY_CODE, Format, cast_target, decode
-from mindlong.checkpoints.faults import CorruptCheckpoint
+from mindlong.checkpoints.dtypes import (
+    BY_CODE,
+    FOREIGN,
+    Format,
+    cast_target,
+    decode,
+    problem_of_shape,
+    unread,
+)
+from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, reading
 from mindlong.checkpoints.lazy import Lazy, as_lazy
 
 MAX_HEADER = 100_000_000  # bytes, the format's own bound
-MAX_DIMS = 32
 CHECKSUMS = "mindlong_crc32"
 
 
@@ -43,6 +50,7 @@ def read_header(path: Path) -> tuple[dict[str, Slot], dict[str, str]]:
 
     Raises:
         CorruptCheckpoint: the header contradicts itself or the size of the file.
+        ForeignFile: number formats that are not read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -61,6 +69,7 @@ def read_header(path: Path) -> tuple[dict[str, Slot], dict[str, str]]:
     metadata = table.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise CorruptCheckpoint(f"{path}: its metadata is not a table of strings")
+    _refuse_unread(path, table)
     slots = {name: _slot(path, name, row, 8 + length) for name, row in table.items()}
     _check_layout(path, slots, 8 + length, size)
     return slots, metadata
@@ -84,13 +93,24 @@ def _json(path: Path, text: bytes) -> dict:
     return table
 
 
+def _refuse_unread(path: Path, table: Mapping[str, object]) -> None:
+    """Raise ForeignFile where tensors have formats that are known and not read."""
+    codes = [(name, row.get("dtype")) for name, row in table.items() if isinstance(row, dict)]
+    found = [(name, FOREIGN[c]) for name, c in codes if isinstance(c, str) and c in FOREIGN]
+    if found:
+        raise ForeignFile(f"{path}: {unread(found)}")
+
+
 def _slot(path: Path, name: str, row: object, start: int) -> Slot:
     row = row if isinstance(row, dict) else {}
     code, shape, offsets = row.get("dtype"), row.get("shape"), row.get("data_offsets")
     if code not in BY_CODE if isinstance(code, str) else True:
         raise CorruptCheckpoint(f"{path}: {name!r} has the unknown number format {code!r}")
-    if not _naturals(shape) or len(shape) > MAX_DIMS or not _naturals(offsets) or len(offsets) != 2:
+    if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
         raise CorruptCheckpoint(f"{path}: the header's row for {name!r} is damaged")
+    problem = problem_of_shape(shape, BY_CODE[code])
+    if problem:
+        raise CorruptCheckpoint(f"{path}: {name!r} has the {problem}")
     begin, end = offsets
     if end - begin != prod(shape) * BY_CODE[code].size:
         raise CorruptCheckpoint(
@@ -125,8 +145,8 @@ def read_slot(path: Path, name: str, slot: Slot, crc: int | None = None) -> np.n
     """One tensor as stored (bfloat16 as uint16 bits). Raises CorruptCheckpoint where its bytes were
     changed.
     """
-    raw = np.empty(slot.shape, slot.form.raw)
-    with path.open("rb", buffering=0) as file:
+    with reading(path), path.open("rb", buffering=0) as file:
+        raw = np.empty(slot.shape, slot.form.raw)
         fill(file, slot.begin, raw, f"{path}: {name!r}")
     if crc is not None and checksum(name, slot.form, raw) != crc:
         raise CorruptCheckpoint(
@@ -158,7 +178,7 @@ def fill(file: BinaryIO, begin: int, raw: np.ndarray, what: str) -> None:
 
 def checksum(name: str, form: Format, raw: np.ndarray) -> int:
     """CRC-32 of a tensor as it is stored, together with what the header says of it."""
-    head = f"{name}\0{form.code}\0{list(raw.shape)}\0".encode()
+    head = f"{name}\0{form.code}\0{list(raw.shape)}\0".encode("utf-8", "surrogatepass")
     return zlib.crc32(memoryview(raw.reshape(-1).view(np.uint8)), zlib.crc32(head))
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.json_file import read_table
+from mindlong.utils.shown import shown
 
 SUFFIX = ".index.json"
 MAX_INDEX = 64 << 20  # bytes
+MAX_NAME = 255  # bytes of a file's name
 
 
 def open_sharded(path: Path, open_file: Callable[[Path], WeightFile]) -> WeightFile:
@@ -41,22 +44,27 @@ def read_index(path: Path) -> dict[str, str]:
     """Tensor name -> shard. Raises CorruptCheckpoint where the file is no index; shards lie in its
     own folder.
     """
-    if not path.is_file():
-        raise InputFileError(f"{path}: there is no such file")
-    try:
-        data = json.loads(path.read_bytes()[:MAX_INDEX])
-        table = dict(data["weight_map"].items())
-        sound = all(
-            isinstance(v, str) and v and Path(v).name == v and v not in (".", "..")
-            for v in table.values()
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        sound = False
-    if not sound:
+    data = read_table(path, "an index of shards", MAX_INDEX, CorruptCheckpoint)
+    table = data.get("weight_map")
+    if not isinstance(table, dict):
         raise CorruptCheckpoint(
             f"{path}: not an index of shards (a table weight_map: tensor -> file beside it)"
         )
+    for name in dict.fromkeys(str(value) for value in table.values()):
+        if not _is_plain(name):
+            raise CorruptCheckpoint(
+                f"{path}: not an index of shards: it names {shown(name, most=80)!r}, which is no "
+                "file beside it"
+            )
+    if not all(isinstance(value, str) for value in table.values()):
+        raise CorruptCheckpoint(f"{path}: not an index of shards: a shard's name is not text")
     return table
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file of that name can lie beside the index."""
+    plain = Path(name).name == name and name not in ("", ".", "..") and "\\" not in name
+    return plain and "\0" not in name and len(os.fsencode(name)) <= MAX_NAME
 
 
 def _beside(index: Path, name: str) -> Path:

@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import decode
-from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint
+from mindlong.checkpoints.dtypes import decode, unread
+from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint, reading
 from mindlong.checkpoints.pickle_build import build
 from mindlong.checkpoints.pickle_scan import MAX_BYTES
+from mindlong.checkpoints.pickle_values import Inert, Unread, tensors_inside
 from mindlong.checkpoints.safetensors_file import fill
 from mindlong.checkpoints.tensor_ref import TensorRef
 from mindlong.checkpoints.zip_layout import Record, check_crc, compare_crc, read_layout, read_record
+from mindlong.utils.shown import shown
 
 MAX_DEPTH, MAX_NAMES, MAX_NAME = 32, 200_000, 1000
+SHOWN = 6
 REPEATS = 8  # how often the names may refer to the bytes of the file, all together
 _RECORD = re.compile(
     r"([^/\\\0]+)/(data\.pkl|data/\d+|version|byteorder|\.data/serialization_id|\.format_version|"
@@ -40,15 +44,17 @@ class TorchFile:
         tensors: dotted name -> reference. Names are the keys on the way:
             `ema.denoise_fn.init_conv.weight`.
         scalars: dotted name -> number, text, truth value or None.
+        notes: remarks on what was stepped over.
 
     Args:
-        inert: patterns of names beyond the closed list whose objects may be stepped over, such as
-            `pytorch_lightning.*`. They are never imported.
+        inert: patterns of names beyond the closed lists whose objects may be stepped over, such as
+            `mypackage.*`. They are never imported.
 
     Raises:
         UnsafeCheckpoint: the file asks for something else than tensors, tables, numbers and text.
         CorruptCheckpoint: it is cut short, changed, or contradicts itself.
-        ForeignFile: a zip archive of another kind, or written on a big-endian machine.
+        ForeignFile: a zip archive of another kind, tensors in formats that are not read, or written
+            on a big-endian machine.
     """
 
     def __init__(self, path: str | Path, inert: Sequence[str] = ()) -> None:
@@ -58,8 +64,13 @@ class TorchFile:
         program = self._record("data.pkl", MAX_BYTES)
         self.tensors: dict[str, TensorRef] = {}
         self.scalars: dict[str, Scalar] = {}
-        for name, value in _flatten(build(program, str(self.path), inert), self.path):
-            self._place(name, value)
+        self.notes: tuple[str, ...] = ()
+        leaves = list(_flatten(build(program, str(self.path), inert), self.path))
+        _refuse_unread(leaves, self.path)
+        self.notes = tuple(_notes(value for _, value in leaves if isinstance(value, Inert)))
+        for name, value in leaves:
+            if not isinstance(value, Inert):
+                self._place(name, value)
         self._check_storages()
         self.verified: set[str] = set()
 
@@ -73,8 +84,8 @@ class TorchFile:
         """
         ref = self.tensors[name]
         record, what = self._storage(ref), f"{self.path}: {name!r}"
-        raw = np.empty(ref.shape if ref.contiguous else (ref.extent,), ref.storage.form.raw)
-        with self.path.open("rb", buffering=0) as file:
+        with reading(self.path), self.path.open("rb", buffering=0) as file:
+            raw = np.empty(ref.shape if ref.contiguous else (ref.extent,), ref.storage.form.raw)
             if raw.nbytes != record.size and ref.storage.key not in self.verified:
                 check_crc(file, record, what)
             fill(file, record.begin + ref.offset * ref.storage.form.size, raw, what)
@@ -173,14 +184,18 @@ def _flatten(root: object, path: Path) -> Iterator[tuple[str, object]]:
     """(dotted name, tensor or scalar) of everything inside, in order."""
     if isinstance(root, TensorRef):
         root = {"tensor": root}
-    if not isinstance(root, dict):
-        raise ForeignFile(f"{path}: holds {type(root).__name__} instead of a table of tensors")
+    if not isinstance(root, dict) and not (isinstance(root, Inert) and root.items):
+        what = root.name if isinstance(root, Inert) else type(root).__name__
+        raise ForeignFile(f"{path}: holds {shown(what, most=80)} instead of a table of tensors")
     visited, stack = 0, [("", root, 0)]
     while stack:
         name, value, depth = stack.pop()
         visited += 1
         if depth > MAX_DEPTH or visited > MAX_NAMES or len(name) > MAX_NAME:
             raise UnsafeCheckpoint(f"{path}: its tables are nested without end")
+        if isinstance(value, Inert):
+            yield name, value
+            value = value.items
         if isinstance(value, (dict, list, tuple)):
             if visited + len(stack) + len(value) > MAX_NAMES:
                 raise UnsafeCheckpoint(f"{path}: its tables are nested without end")
@@ -189,8 +204,31 @@ def _flatten(root: object, path: Path) -> Iterator[tuple[str, object]]:
                 (f"{name}.{key}" if name else str(key), child, depth + 1) for key, child in pairs
             ]
             stack.extend(reversed(inside))
-        elif isinstance(value, TensorRef | int | float | str | bool | None):
+        elif isinstance(value, TensorRef | Unread | int | float | str | bool | None):
             yield name, value
+
+
+def _refuse_unread(leaves: Iterable[tuple[str, object]], path: Path) -> None:
+    """Raise ForeignFile where there are tensors that are not read, with their forms and names."""
+    found = [(name, value.words) for name, value in leaves if isinstance(value, Unread)]
+    if found:
+        raise ForeignFile(f"{path}: {unread(found)}")
+
+
+def _notes(things: Iterable[Inert]) -> Iterator[str]:
+    """What was stepped over, by name; and whether there were tensors in it."""
+    things = list(things)
+    if things:
+        counts = Counter(thing.name for thing in things)
+        listed = [f"{shown(n, most=80)} x {k}" for n, k in counts.most_common(SHOWN)]
+        more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
+        yield f"beside the weights, stepped over unbuilt: {', '.join(listed)}{more}"
+    for thing in things:
+        held = tensors_inside(thing)
+        if held:
+            yield (
+                f"{held} tensors lie inside an object of {shown(thing.name, most=80)} and are not read"
+            )
 
 
 def _strided(raw: np.ndarray, ref: TensorRef) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class WeightFile(Mapping[str, np.ndarray]):
         notes: remarks for the user, such as a suffix that does not match the content.
         configs: beginning of names -> the config.json that lies beside those tensors.
         beside: place in a folder -> file that belongs to the weights and holds none, such as
-            tokenizer/vocab.json.
+            tokenizer/tokenizer.json.
     """
 
     path: Path
@@ -64,6 +64,20 @@ class WeightFile(Mapping[str, np.ndarray]):
         """The config.json beside the tensor called so; empty where there is none."""
         fitting = [beginning for beginning in self.configs if name.startswith(beginning)]
         return self.configs[max(fitting, key=len)] if fitting else {}
+
+    def tokenizer(self, files: Sequence[str]) -> Path | None:
+        """The folder of the tokenizer that belongs to the weights, in their folder or beside it.
+
+        Args:
+            files: names of which such a folder has one.
+        """
+        inside = [self.beside[f"tokenizer/{n}"] for n in files if f"tokenizer/{n}" in self.beside]
+        if inside:
+            return inside[0].parent
+        folder = self.path if self.path.is_dir() else self.path.parent
+        beside = folder.parent / "tokenizer"
+        alone = folder.name == "text_encoder" and any((beside / name).is_file() for name in files)
+        return beside if alone else None
 
     def bytes(self) -> int:
         """Bytes of all tensors as stored."""

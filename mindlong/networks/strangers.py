@@ -3,48 +3,62 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_KNOWN = (
-    (
-        r".*(lora_(up|down|A|B|linear_layer|unet|te)|\.lora\.|processor\..*_lora).*",
-        "is a LoRA file ({count} tensors of low-rank additions, not a network): merge it into its base model with the "
-        "tool that made it, then convert that",
-    ),
-    (
-        r".*motion_modules\..*",
-        "is a motion module of AnimateDiff, an addition to an image model; it is not read here",
-    ),
-    (r"(control_model|controlnet).*|.*zero_convs\..*", "is a ControlNet; it is not read here"),
-    (
-        r"(string_to_param.*|emb_params|<.*>)",
-        "is a textual inversion (an embedding of a word), not a network",
-    ),
-    (r".*(hypernet|linear\.\d+\.).*_hypernet.*", "is a hypernetwork, an addition to a model"),
-    (r".*(exp_avg|exp_avg_sq|momentum_buffer)", "holds the state of an optimizer, not weights"),
-    (
-        r"double_blocks\..*|.*transformer_blocks\.\d+\.attn\.norm_added.*",
-        "is a diffusion transformer, not a UNet",
-    ),
-    (
-        r"(.*\.)?(layers|h|model\.layers)\.\d+\.(self_attn|attn|mlp)\..*",
-        "is a language model or an unknown text encoder",
-    ),
-)
+from mindlong.networks.stranger_marks import ADDITIONS, INSTEAD, MODELS, QUANTISED, STATE, Row
+
+MANY, LONG = 100_000, 300  # names looked at, and letters of each
 
 
 def describe(weights: Mapping[str, Any]) -> str:
-    """One sentence on a file in which no known network was found."""
+    """The end of a sentence on a file in which no known network was found."""
     names = list(weights)
     if not names:
         return "holds no tensors"
-    for pattern, sentence in _KNOWN:
-        count = sum(bool(re.fullmatch(pattern, name)) for name in names)
-        if count >= max(1, len(names) // 4):
-            return sentence.format(count=count)
-    shown = ", ".join(names[:3])
+    text = _text(names)
+    if re.search(QUANTISED, text, re.MULTILINE):
+        return (
+            "holds quantised weights (bitsandbytes, GPTQ, scaled float8 or the like), which are not read "
+            "here; take the float16, bfloat16 or float32 file of the same model"
+        )
+    what = _first(ADDITIONS, text) or _first(MODELS, text)
+    if what:
+        return f"is {what}; it is not read here ({len(names)} tensors, first {names[0][:100]!r})"
+    if re.search(STATE, text):
+        return "holds the state of an optimizer, not weights"
+    shown = ", ".join(repr(name[:100]) for name in names[:3])
     return (
         f"holds {len(names)} tensors ({shown}, ...) and none of the networks known here; "
         "tools/inspect_checkpoint.py lists them"
     )
+
+
+def model(names: Iterable[str]) -> str:
+    """What a network is that is not known here, as the end of a sentence; "" where no mark fits."""
+    what = _first(MODELS, _text(names))
+    return f"is {what}; it is not read here" if what else ""
+
+
+def instead(part: str, names: Iterable[str]) -> str:
+    """What a network is whose names hold all marks of a known one, as the end of a sentence; ""
+    where it is the known one.
+
+    Args:
+        part: what it was taken for: unet, vae, text_encoder.
+        names: its tensors, without what stands before them in the file.
+    """
+    what = _first(INSTEAD.get(part, ()), _text(names))
+    return f"is {what}; it is not read here" if what else ""
+
+
+def _first(rows: Sequence[Row], text: str) -> str:
+    fitting = (
+        what for what, *marks in rows if all(re.search(m, text, re.MULTILINE) for m in marks)
+    )
+    return next(fitting, "")
+
+
+def _text(names: Iterable[str]) -> str:
+    """Names, one a line."""
+    return "\n".join(name[:LONG] for name, _ in zip(names, range(MANY), strict=False))

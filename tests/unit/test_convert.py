@@ -261,10 +261,7 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys):
     assert run("--src", path, "--dst", tmp_path / "b.safetensors", "--dry_run") == 0
     out = capsys.readouterr().out
     count = sum(math.prod(e.our_shape) for e in names(SMALL))
-    assert (
-        "145 mapped, 0 missing, 0 extra, 0 misshaped" in out
-        and "dry run: nothing was written" in out
-    )
+    assert "145 mapped, 0 missing, 0 extra, 0 misshaped" in out and "nothing was written" in out
     assert "ema.denoise_fn.time_rel_pos_bias" in out and f"{count / 1e3:.3g} k parameters" in out
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
 
@@ -441,9 +438,8 @@ def test_a_lora_and_an_unknown_network_are_named(tmp_path, capsys):
     }
     write_safetensors(tmp_path / "a.ckpt", lora)
     assert run("--src", tmp_path / "a.ckpt", "--dst", tmp_path / "b.safetensors") == 3
-    assert (
-        "is a LoRA file (4 tensors of low-rank additions, not a network)" in capsys.readouterr().err
-    )
+    error = capsys.readouterr().err
+    assert "is a LoRA file, an addition to a model" in error and "4 tensors, first" in error
     write_safetensors(tmp_path / "c.safetensors", {"some.weight": np.ones(3)})
     assert run("--src", tmp_path / "c.safetensors", "--dst", tmp_path / "b.safetensors") == 3
     assert "none of the networks known here" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindlong.checkpoints import convert
+from mindlong.checkpoints import convert, convert_back
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
@@ -108,7 +108,7 @@ def test_every_name_of_the_published_size_is_found_both_ways(family, layout):
     (match,) = recognise(back)
     assert match.ours and match.network.family == family
     form = table.get(family).format(layout)
-    again = convert.to_original(back, match, spec, form=form, target="model.diffusion_model.")
+    again = convert_back.to_original(back, match, spec, form=form, target="model.diffusion_model.")
     assert {n: lazy.shape for n, lazy in again.arrays.items()} == {
         e.source: e.source_shape for e in entries
     }
@@ -281,6 +281,19 @@ def test_openclips_unused_layer_is_kept_and_left_out_for_transformers(tmp_path, 
     }
 
 
+INDEX = {
+    "_class_name": "TextToVideoSDPipeline",
+    "_diffusers_version": "0.15.0.dev0",
+    "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+    "scheduler": ["diffusers", "PNDMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet3DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+    "own_note": 7,
+}
+
+
 def diffusers_folder(folder, family="modelscope", kind="float16", shards=False):
     """A pipeline as diffusers saves it."""
     parts = {
@@ -304,20 +317,28 @@ def diffusers_folder(folder, family="modelscope", kind="float16", shards=False):
         else:
             write_safetensors(folder / part / f"{file}.safetensors", state)
     configs = {
-        "unet": {"attention_head_dim": 8, "norm_num_groups": 8},
-        "vae": {"norm_num_groups": 8, "scaling_factor": 0.5},
-        "text_encoder": {"num_attention_heads": 2, "hidden_act": "gelu"},
+        "unet": {"attention_head_dim": 8, "norm_num_groups": 8, "sample_size": 16},
+        "vae": {"norm_num_groups": 8, "scaling_factor": 0.5, "sample_size": 48},
+        "text_encoder": {
+            "num_attention_heads": 2,
+            "hidden_act": "gelu",
+            "bos_token_id": 58,
+            "eos_token_id": 59,
+            "pad_token_id": 0,
+            "torch_dtype": kind,
+        },
     }
     for part, config in configs.items():
         (folder / part / "config.json").write_text(json.dumps(config))
     for name, text in (
-        ("tokenizer/vocab.json", "{}"),
-        ("tokenizer/merges.txt", "#"),
-        ("scheduler/scheduler_config.json", "{}"),
+        ("tokenizer/vocab.json", '{"!": 0, "<|startoftext|>": 58, "<|endoftext|>": 59}'),
+        ("tokenizer/merges.txt", "#version: 0.2\n"),
+        ("tokenizer/special_tokens_map.json", '{"pad_token": "!"}'),
+        ("scheduler/scheduler_config.json", '{"_class_name": "PNDMScheduler"}'),
     ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    (folder / "model_index.json").write_text("{}")
+    (folder / "model_index.json").write_text(json.dumps(INDEX))
     return folder
 
 
@@ -327,21 +348,93 @@ def test_a_whole_diffusers_folder_becomes_ours_and_goes_back(tmp_path, shards):
     assert run("--src", source, "--dst", tmp_path / "ours") == 0
     ours = open_weights(tmp_path / "ours")
     assert {name.split(".")[0] for name in ours} == {"unet", "vae", "text_encoder"}
-    assert (tmp_path / "ours/tokenizer/merges.txt").read_text() == "#"
     assert load_model(tmp_path / "ours/unet.yaml").spec() == tiny("modelscope")
     assert load_model(tmp_path / "ours/vae.yaml").spec() == replace(VAE, scaling=0.5)
     assert load_model(tmp_path / "ours/text_encoder.yaml").spec() == TEXT
     assert run("--src", tmp_path / "ours", "--dst", tmp_path / "again") == 0
     assert bits(tmp_path / "again") == bits(source)
-    for name in ("tokenizer/vocab.json", "scheduler/scheduler_config.json"):
+    for name in [p.relative_to(source) for p in source.glob("[ts][oc]*er/*")]:
         assert (tmp_path / "again" / name).read_bytes() == (source / name).read_bytes()
+    for part in ("unet", "vae", "text_encoder"):
+        file = f"{part}/config.json"
+        back = json.loads((tmp_path / "again" / file).read_text())
+        assert back == json.loads((source / file).read_text())
     index = json.loads((tmp_path / "again/model_index.json").read_text())
-    assert index["_class_name"] == "TextToVideoSDPipeline" and index["unet"] == [
-        "diffusers",
-        "UNet3DConditionModel",
-    ]
-    assert json.loads((tmp_path / "again/unet/config.json").read_text())["attention_head_dim"] == 8
+    assert index == {**INDEX, "safety_checker": [None, None]}
     assert run("--src", source, "--dst", tmp_path / "ours") == 2, "the folder is taken"
+
+
+def exported(folder, part):
+    return json.loads((folder / part / "config.json").read_text())
+
+
+def test_what_the_user_changed_goes_before_what_the_source_said(tmp_path):
+    source = diffusers_folder(tmp_path / "theirs", kind="float32")
+    assert run("--src", source, "--dst", tmp_path / "ours") == 0
+    back = ("--src", tmp_path / "ours", "--dst", tmp_path / "again")
+    assert run(*back, "text_encoder.pad_id=3", "vae.scaling=0.25", "--dtype", "float16") == 0
+    text = exported(tmp_path / "again", "text_encoder")
+    assert (text["bos_token_id"], text["eos_token_id"], text["pad_token_id"]) == (58, 59, 3)
+    assert text["torch_dtype"] == "float16"
+    assert exported(tmp_path / "again", "vae") == {
+        **exported(source, "vae"),
+        "scaling_factor": 0.25,
+    }
+
+
+def test_without_a_source_the_ids_are_clips_own(tmp_path):
+    write_torch(tmp_path / "a.bin", values(clip_names.names(TEXT, "open_clip")))
+    assert run("--src", tmp_path / "a.bin", "--dst", tmp_path / "ours", "pad_id=7", "heads=2") == 0
+    back = ("--src", tmp_path / "ours", "--dst", tmp_path / "again", "--layout", "transformers")
+    assert run(*back) == 0
+    text = exported(tmp_path / "again", "text_encoder")
+    assert (text["bos_token_id"], text["eos_token_id"], text["pad_token_id"]) == (58, 59, 7)
+
+
+@pytest.mark.parametrize(
+    ("declared", "config", "wanted"),
+    [
+        ('{"pad_token": "!"}', {"pad_token_id": 59}, 0),
+        ("{}", {"pad_token_id": 0, "bos_token_id": 58, "eos_token_id": 59}, 59),
+        ('{"pad_token": null}', {"pad_token_id": 5, "bos_token_id": 58, "eos_token_id": 59}, 5),
+        ('{"pad_token": null}', {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}, 0),
+        (None, {"pad_token_id": 5, "bos_token_id": 58, "eos_token_id": 59}, 5),
+        (None, {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}, 0),
+    ],
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_tokenizer_says_what_fills_up_a_prompt(tmp_path, declared, config, wanted, alone):
+    source = diffusers_folder(tmp_path / "theirs")
+    (source / "text_encoder/config.json").write_text(
+        json.dumps({"num_attention_heads": 2, "hidden_act": "gelu", **config})
+    )
+    table = source / "tokenizer/special_tokens_map.json"
+    if declared is None:
+        for file in (source / "tokenizer").iterdir():
+            file.unlink()
+    else:
+        table.write_text(declared)
+    src = source / "text_encoder" if alone else source
+    assert run("--src", src, "--dst", tmp_path / "ours") == 0
+    assert load_model(tmp_path / "ours/text_encoder.yaml").spec().pad_id == wanted
+
+
+def test_a_config_that_asks_for_something_else_is_refused(tmp_path, capsys):
+    source = diffusers_folder(tmp_path / "theirs")
+    for part, key, value in (
+        ("unet", "act_fn", "gelu"),
+        ("unet", "resnet_time_scale_shift", "scale_shift"),
+        ("vae", "shift_factor", 0.1),
+        ("text_encoder", "hidden_act", "relu"),
+    ):
+        kept = (source / part / "config.json").read_text()
+        (source / part / "config.json").write_text(json.dumps({**json.loads(kept), key: value}))
+        assert run("--src", source, "--dst", tmp_path / "ours") == 3
+        assert f"config.json says {key} {value!r}; built here is" in capsys.readouterr().err
+        (source / part / "config.json").write_text(kept)
+    (source / "vae/config.json").write_text("{")
+    assert run("--src", source, "--dst", tmp_path / "ours") == 3
+    assert "vae/config.json is not readable JSON" in capsys.readouterr().err
 
 
 def test_a_pipeline_in_one_file_with_the_lineages_prefixes(tmp_path):

@@ -225,7 +225,7 @@ HEADERS = {
     "hole": (header({"a": row(0, 8), "b": row(12, 20)}, bytes(20)), "leaves a hole"),
     "behind": (header({"a": row(0, 8)}, bytes(9)), "1 bytes too many"),
     "size": (header({"a": row(0, 12)}, bytes(12)), "needs 8 bytes, the header gives it 12"),
-    "format": (header({"a": row(0, 8, dtype="F8_E4M3")}, bytes(8)), "unknown number format"),
+    "format": (header({"a": row(0, 8, dtype="F33")}, bytes(8)), "unknown number format"),
     "negative": (header({"a": row(0, 8, shape=(-2, -1))}, bytes(8)), "damaged"),
     "truth": (header({"a": row(False, 8)}, bytes(8)), "damaged"),
     "fraction": (header({"a": row(0, 8.0)}, bytes(8)), "damaged"),
