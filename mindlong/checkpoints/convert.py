@@ -1,5 +1,5 @@
-"""Weights from an original's names to ours and back: which tensor is which, nothing silently left
-out.
+"""Weights from an original's names to ours: which tensor is which, nothing silently left out.
+`convert_back` is the other way.
 
 Files are read tensor by tensor; a conversion holds one at a time.
 """
@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import cast_target
-from mindlong.checkpoints.lazy import Lazy, as_lazy
+from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.report import Report, compare
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.section import spec_of
 from mindlong.networks.format import BESIDE, Format, is_ignored, under
-from mindlong.networks.names import Entry, by_source, our_array, source_array
-from mindlong.networks.network import Network
+from mindlong.networks.names import Entry, our_array
+from mindlong.networks.network import Network, made
 from mindlong.networks.table import Match
 from mindlong.utils.errors import InputFileError
 
@@ -50,13 +49,12 @@ class Plan:
     beside: int = 0
     notes: tuple[str, ...] = ()
 
-    def check(self, what: str) -> None:
-        """Raise InputFileError with the table where something does not fit."""
+    def check(self, what: str, advice: str = "") -> None:
+        """Raise InputFileError with the table where something does not fit, `advice` below it."""
         if not self.report.fits:
-            lines = "\n".join(self.report.lines())
+            lines = [*self.report.lines(), *([advice] if advice else [])]
             raise InputFileError(
-                f"{what} is not a whole {self.match.format.title}: {lines}\n"
-                "--allow_partial 'PATTERN' lets names pass that may be missing or left over"
+                f"{what} is not a whole {self.match.format.title}: " + "\n".join(lines)
             )
 
 
@@ -107,12 +105,30 @@ def to_ours(
 def _inferred(
     weights: WeightFile, match: Match, shapes: Mapping[str, Shape], overrides: Mapping[str, Any]
 ) -> tuple[Any, tuple[str, ...]]:
-    overrides = {**match.format.config(weights.config_of(match.prefix)), **overrides}
     try:
-        inferred = match.format.infer(under(shapes, match.prefix), overrides)
+        said = match.format.config(weights.config_of(match.prefix))
+        declared, notes = _declared(weights, match, said)
+        inferred = match.format.infer(
+            under(shapes, match.prefix), {**said, **declared, **overrides}
+        )
     except InputFileError as error:
         raise InputFileError(f"{weights.path}: {error}") from None
-    return inferred.spec, inferred.notes
+    return inferred.spec, (*notes, *inferred.notes)
+
+
+def _declared(
+    weights: WeightFile, match: Match, said: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Fields of a text encoder's spec that its tokenizer's files declare, and remarks."""
+    text = match.network.text
+    folder = weights.tokenizer(text.files) if text and text.declares else None
+    found = made(text.declares)(folder) if folder else {}
+    notes = [
+        f"{key} is {value}, as the tokenizer declares; config.json says {said[key]}"
+        for key, value in found.items()
+        if said.get(key, value) != value
+    ]
+    return found, tuple(notes)
 
 
 def _from_base(
@@ -246,59 +262,6 @@ def _tie_notes(weights: WeightFile, entries: list[Entry]) -> list[str]:
                     f"{weights.path}: {tie} and {entry.source} must be one tensor, and they differ"
                 )
     return [f"{1 + len(e.ties)} keys of the file are one tensor: {e.ours}" for e in tied]
-
-
-def to_original(
-    arrays: Mapping[str, np.ndarray | Lazy],
-    match: Match,
-    spec: Any,
-    *,
-    form: Format | None = None,
-    target: str | None = None,
-    dtype: str | None = None,
-    allow: Sequence[str] = (),
-) -> Plan:
-    """Plan the way from our names to an original's.
-
-    Args:
-        arrays: our names, each behind `match.prefix`; an open WeightFile is read tensor by tensor.
-        form: the naming wanted; None: that of `match`.
-        target: what stands before the source keys; None: the naming's own.
-        dtype: floating tensors are cast to it; None keeps each as it is.
-        allow: patterns of our names that may be missing or left over.
-    """
-    form, prefix = form or match.format, match.prefix
-    names = [name for name in arrays if not (match.others and name.startswith(match.others))]
-    lazies = {
-        name: arrays.lazy(name) if isinstance(arrays, WeightFile) else as_lazy(arrays[name])
-        for name in names
-    }
-    entries = form.named(form.prefix if target is None else target, spec)
-    report = compare(
-        {prefix + e.ours: e.our_shape for e in entries},
-        {n: a.shape for n, a in lazies.items()},
-        allow,
-    )
-    mapped, tree = set(report.mapped), {}
-    for source, group in by_source(entries).items():
-        if all(prefix + e.ours in mapped for e in group):
-            lazy = _source(group, {e.ours: lazies[prefix + e.ours] for e in group}, dtype)
-            tree |= dict.fromkeys((source, *group[0].ties), lazy)
-    return Plan(match, form, spec, report, tree, len(arrays) - len(lazies))
-
-
-def _source(group: list[Entry], parts: Mapping[str, Lazy], dtype: str | None) -> Lazy:
-    formats = {part.dtype for part in parts.values()}
-    stored = formats.pop() if len(formats) == 1 else "float32"
-    target = cast_target(stored, dtype).name
-    alike = all(part.dtype == target for part in parts.values())
-
-    def get() -> np.ndarray:
-        return source_array(
-            group, {name: part.get() if alike else part.read() for name, part in parts.items()}
-        )
-
-    return Lazy(group[0].source_shape, target, get)
 
 
 def our_weights(

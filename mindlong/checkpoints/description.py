@@ -11,12 +11,16 @@ from typing import Any
 
 from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.faults import CorruptCheckpoint
+from mindlong.checkpoints.folders import MAX_CONFIG
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.load import read_yaml
 from mindlong.networks import table
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.json_file import read_table
 
 MODEL, SOURCE = "mindlong_model", "mindlong_source"  # in the metadata of converted files
+CONFIG, PIPELINE = "config", "pipeline"  # of the source: config.json as text; that of all parts
+THEIR_LAYOUTS = ("diffusers", "diffusers_old", "transformers")  # whose files have a config.json
 
 
 def model_of(plans: Sequence[Plan]) -> dict[str, Any]:
@@ -49,7 +53,15 @@ def source_of(
             else plan.match.prefix
         )
         found[form.part] = {"layout": form.layout, "prefix": prefix, **facts}
+        config = weights.config_of(plan.match.prefix)
+        if config and form.layout in THEIR_LAYOUTS and not plan.match.based:
+            found[form.part][CONFIG] = json.dumps(config)
         remarks += notes
+    index = weights.path / "model_index.json" if weights.path.is_dir() else None
+    if index and index.is_file() and not any(plan.match.based for plan in plans):
+        found[PIPELINE] = {
+            CONFIG: json.dumps(read_table(index, "the parts of a pipeline", MAX_CONFIG))
+        }
     return found, remarks
 
 
@@ -101,8 +113,30 @@ def _text_of(latents: Any) -> dict[str, Any]:
 
 
 def read_source(weights: WeightFile) -> dict[str, dict[str, str]]:
-    """What `source_of` left in a file; empty where nothing is there."""
-    return _table(weights, SOURCE) if SOURCE in weights.metadata else {}
+    """What `source_of` left in a file, or in one of a pipeline's; empty where nothing is there.
+
+    Raises:
+        CorruptCheckpoint: it is not what was left.
+    """
+    found = _found(weights, SOURCE)
+    sound = all(
+        isinstance(row, dict) and all(isinstance(value, str) for value in row.values())
+        for row in found.values()
+    )
+    if not sound:
+        raise CorruptCheckpoint(f"{weights.path}: what its metadata says under {SOURCE} is damaged")
+    return found
+
+
+def stored_model(weights: WeightFile) -> dict[str, Any]:
+    """The sizes that a conversion left in a file, whatever was written beside it since."""
+    return _found(weights, MODEL)
+
+
+def _found(weights: WeightFile, key: str) -> dict[str, Any]:
+    """A table in the metadata; a pipeline's folder has it once for each part."""
+    names = [name for name in weights.metadata if name == key or name.endswith(f".{key}")]
+    return {k: v for name in names for k, v in _table(weights, name).items()}
 
 
 def part_of(model: Mapping[str, Any], part: str, where: str) -> Mapping[str, Any]:

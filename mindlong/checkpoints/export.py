@@ -4,12 +4,12 @@ parts.
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mindlong.checkpoints import config_json, description
 from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.files import write_safetensors, write_torch
 from mindlong.checkpoints.lazy import Lazy
@@ -77,16 +77,20 @@ def write_folder(folder: Path, plans: Sequence[Plan], weights: WeightFile) -> li
     network = next((plan.format for plan in plans if plan.format.network.denoiser), None)
     if network is not None and network.file:
         return _write_files(folder, plans)
-    written = [path for plan in plans for path in _write_part(folder, plan)]
+    source, sizes = description.read_source(weights), description.stored_model(weights)
+    written = [path for plan in plans for path in _write_part(folder, plan, source, sizes)]
     written += copy_beside(weights, folder)
     if network is not None and network.network.hub is not None:
         written.append(folder / "model_index.json")
         beside = dict.fromkeys(name.split("/")[0] for name in weights.beside)
-        atomic.write_text(written[-1], _text(_index(plans, beside)))
+        index = config_json.of_pipeline(plans, beside, source, weights)
+        atomic.write_text(written[-1], config_json.as_text(index))
     return written
 
 
-def _write_part(folder: Path, plan: Plan) -> list[Path]:
+def _write_part(
+    folder: Path, plan: Plan, source: Mapping[str, Mapping[str, str]], sizes: Mapping[str, Any]
+) -> list[Path]:
     network = plan.format.network
     hub = network.hub
     if hub is None:
@@ -95,25 +99,9 @@ def _write_part(folder: Path, plan: Plan) -> list[Path]:
         )
     inside = folder / (hub.folder or network.part)
     write_safetensors(inside / hub.file, plan.arrays)
-    atomic.write_text(inside / "config.json", _text(hub.config(plan.spec)))
+    config = config_json.of_part(plan, source.get(network.part, {}), sizes)
+    atomic.write_text(inside / "config.json", config_json.as_text(config))
     return [inside / hub.file, inside / "config.json"]
-
-
-def _index(plans: Sequence[Plan], beside: Iterable[str]) -> dict[str, Any]:
-    """The model_index.json of a folder with all parts."""
-    networks = [plan.format.network for plan in plans]
-    whole = next(network.hub for network in networks if network.denoiser)
-    tokenizers = [n.hub.tokenizer for n in networks if n.hub.tokenizer] or ["CLIPTokenizer"]
-    others = {
-        "tokenizer": ["transformers", tokenizers[0]],
-        "scheduler": ["diffusers", "DDIMScheduler"],
-    }
-    return {
-        "_class_name": whole.pipeline,
-        **{n.hub.folder or n.part: [n.hub.library, n.hub.name] for n in networks},
-        **{name: others[name] for name in beside},
-        **whole.index,
-    }
 
 
 def copy_beside(weights: WeightFile, folder: Path) -> list[Path]:
@@ -133,10 +121,6 @@ def _write_files(folder: Path, plans: Sequence[Plan]) -> list[Path]:
         written.append(folder / (form.file or f"{form.part}.pth"))
         write_torch(written[-1], {form.table: plan.arrays} if form.table else plan.arrays)
     return written
-
-
-def _text(config: Mapping[str, Any]) -> str:
-    return json.dumps(config, indent=2) + "\n"
 
 
 def _wrapped(tree: Mapping[str, Any]) -> dict[str, Any]:

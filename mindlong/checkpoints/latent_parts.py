@@ -187,13 +187,13 @@ def _tokenizer(
     files = text.network.text.files
     if options.tokenizer:
         return _existing(options.tokenizer, "latent.tokenizer")
-    for name in files:
-        if f"tokenizer/{name}" in held.beside:
-            return held.beside[f"tokenizer/{name}"].parent
+    held_beside = held.tokenizer(files)
+    if held_beside:
+        return held_beside
     if run and run.latents.tokenizer:
         return Path(run.latents.tokenizer)
     raise InputFileError(
-        f"{held.path} has no tokenizer; name a folder with {' and '.join(files)} with latent.tokenizer"
+        f"{held.path} has no tokenizer; name a folder with one of {', '.join(files)} with latent.tokenizer"
     )
 
 

@@ -13,116 +13,36 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from mindlong.checkpoints import convert, description, export
+from mindlong.checkpoints import convert, convert_back, description, export
 from mindlong.checkpoints.convert import Plan
-from mindlong.checkpoints.dtypes import CASTS
-from mindlong.checkpoints.files import open_weights, write_safetensors
-from mindlong.checkpoints.lazy import counted
+from mindlong.checkpoints.dtypes import cast_target
+from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.finite import Watch
+from mindlong.checkpoints.import_files import write_ours
+from mindlong.checkpoints.lazy import counted, total_bytes
 from mindlong.checkpoints.recognise import recognise
+from mindlong.checkpoints.staged import staged
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli.common import guarded
+from mindlong.cli.convert_arguments import parser
 from mindlong.config.load import parse_overrides
 from mindlong.config.section import spec_of
-from mindlong.networks.customs import CUSTOMS
-from mindlong.networks.table import Match, families, parts, with_feature
-from mindlong.utils import atomic
+from mindlong.networks.table import Match
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 from mindlong.utils.progress import bar
+from mindlong.utils.shown import shown
 
-EXAMPLES = f"""examples:
-  python tools/convert_checkpoint.py --src model-10.pt --dst mine.safetensors
-      a trainer's file of video-diffusion-pytorch to ours (its averages; --which model for the others)
-  python tools/convert_checkpoint.py --src mine.safetensors --dst back.pt
-      and back, with the original's names, for torch.load(weights_only=True)
-  python tools/convert_checkpoint.py --src runs/mine --dst mine.pt --allow_partial 'text.*'
-      a run of ours to the original's names, without its caption encoder
-  python tools/convert_checkpoint.py --src text-to-video-ms-1.7b/ --dst t2v/
-      a whole diffusers folder (or ModelScope's three files, or a single .ckpt) to a folder of ours
-  python tools/convert_checkpoint.py --src t2v/ --dst again/ --layout diffusers --dtype float16
-      and back, to a folder that diffusers loads
-  python tools/convert_checkpoint.py --src v1-5-pruned.ckpt --dst tune.safetensors --part unet --family {with_feature("tuning")[0]}
-      an image model as the start of a video model
-  python tools/convert_checkpoint.py --src model-10.pt --dst x.safetensors --dry_run
-      what would be mapped, what is missing, left over or of another shape
-
-key=value pairs rule over the sizes read off the file, for example long_skip=before_attn or head_dim=40.
-exit codes: 0 done, 1 failed, 2 bad arguments, 3 a file that is damaged, unsafe, of another kind or does not fit"""
-
-
-def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="convert_checkpoint.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument(
-        "--src",
-        required=True,
-        metavar="PATH",
-        help="a weight file, an index of shards, or a folder",
-    )
-    made.add_argument(
-        "--dst",
-        required=True,
-        metavar="PATH",
-        help=".safetensors; .pt .pth .bin .ckpt for PyTorch; or a folder",
-    )
-    made.add_argument(
-        "--family", metavar="NAME", help=f"one of {', '.join(families())}; without: by the names"
-    )
-    made.add_argument(
-        "--part", metavar="NAME", help=f"only this network of the file: {', '.join(parts())}"
-    )
-    made.add_argument(
-        "--which",
-        choices=("ema", "model"),
-        help="averaged or plain weights; without: averaged if any",
-    )
-    made.add_argument(
-        "--dtype", choices=CASTS, help="cast the floating tensors; without: each stays as it is"
-    )
-    made.add_argument(
-        "--model", metavar="YAML", help="to the original: the model file, if the source has none"
-    )
-    made.add_argument(
-        "--layout", metavar="NAME", help=f"to the original: the names of {', '.join(CUSTOMS)}"
-    )
-    made.add_argument(
-        "--form",
-        metavar="NAME",
-        help="to the original, where its files have several: trainer, diffusion or network",
-    )
-    made.add_argument(
-        "--allow_partial",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="names that may be missing or left over, such as 'text.*'",
-    )
-    made.add_argument(
-        "--inert",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="Python names in the file to step over unbuilt, such as 'pytorch_lightning.*'",
-    )
-    made.add_argument("--dry_run", action="store_true", help="print what would be done, and stop")
-    made.add_argument("--overwrite", action="store_true", help="replace the destination")
-    made.add_argument(
-        "changes", nargs="*", metavar="key=value", help="sizes that rule over the file's"
-    )
-    return made
+ALLOW = "--allow_partial 'PATTERN' lets names pass that may be missing or left over"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    args = _parser().parse_intermixed_args(argv)
+    args = parser(__doc__).parse_intermixed_args(argv)
     _check_destination(args)
     weights = open_weights(args.src, args.inert)
+    watch = Watch(str(weights.path), tuple(args.allow_nonfinite))
+    weights = replace(weights, rows=watch.over(weights.rows))
     matches = recognise(weights, args.which, args.family, args.part)
     if len({match.ours for match in matches}) > 1:
         raise InputFileError(
@@ -135,19 +55,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check_free(args, outwards)
     _describe(weights, plans, outwards)
     for plan in plans:
-        plan.check(str(weights.path))
-    if args.dry_run:
-        print("dry run: nothing was written")
-        return 0
+        plan.check(str(weights.path), ALLOW)
     start = time.monotonic()
-    with bar(sum(len(plan.arrays) for plan in plans), "converting", unit="tensor") as progress:
+    what = "reading" if args.dry_run else "converting"
+    with bar(sum(len(plan.arrays) for plan in plans), what, unit="tensor") as progress:
         plans = [replace(plan, arrays=counted(plan.arrays, progress.update)) for plan in plans]
-        written = _export(weights, plans, args) if outwards else _import(weights, plans, args)
+        written = (
+            _tried(plans, args) if args.dry_run else _written(weights, plans, outwards, args, watch)
+        )
+    watch.refuse()
+    if args.dry_run:
+        print("dry run: every tensor was read, nothing was written")
+        return 0
     size = sum(path.stat().st_size for path in written)
-    print(
-        f"wrote {', '.join(map(str, written))}: {size / 2**20:.1f} MiB in {time.monotonic() - start:.1f} s"
-    )
+    place = shown(", ".join(map(str, written)))
+    print(f"wrote {place}: {size / 2**20:.1f} MiB in {time.monotonic() - start:.1f} s")
     return 0
+
+
+def _tried(plans: Sequence[Plan], args: argparse.Namespace) -> list[Path]:
+    """Read and cast every tensor as the conversion would."""
+    for plan in plans:
+        for name, lazy in plan.arrays.items():
+            lazy.stored(cast_target(lazy.dtype, args.dtype), name)
+    return []
+
+
+def _written(
+    weights: WeightFile,
+    plans: Sequence[Plan],
+    outwards: bool,
+    args: argparse.Namespace,
+    watch: Watch,
+) -> list[Path]:
+    """Write the result, whole or not at all; returns its files."""
+    dst = Path(args.dst)
+    with staged(dst, sum(total_bytes(plan.arrays.values()) for plan in plans)) as aside:
+        if outwards:
+            files, remarks = _export(weights, plans, aside / dst.name, args), []
+        else:
+            files, remarks = write_ours(aside / dst.name, plans, weights, args.dtype)
+        watch.refuse()
+    for remark in remarks:
+        print(f"note       {shown(remark)}")
+    return [dst.parent / path.relative_to(aside) for path in files]
 
 
 def _is_folder(path: Path) -> bool:
@@ -182,26 +133,22 @@ def _check_free(args: argparse.Namespace, outwards: bool) -> None:
 
 
 def _describe(weights: WeightFile, plans: Sequence[Plan], outwards: bool) -> None:
-    print(
-        f"source     {weights.path}: {weights.kind}, {len(weights)} tensors, {weights.bytes() / 2**20:.1f} MiB"
-    )
-    for note in weights.notes:
-        print(f"note       {note}")
+    size = f"{weights.bytes() / 2**20:.1f} MiB"
+    lines = [f"source     {weights.path}: {weights.kind}, {len(weights)} tensors, {size}"]
+    lines += [f"note       {note}" for note in weights.notes]
     for plan in plans:
         numbers = sum(prod(entry.our_shape) for entry in plan.format.entries(plan.spec))
-        sizes = ", ".join(
-            f"{k} {v}" for k, v in plan.format.network.section(plan.spec).items() if k != "family"
-        )
-        print(f"network    {plan.match.reason}")
-        print(
-            f"direction  {f'ours -> {plan.format.title}' if outwards else 'the original -> ours'}"
-        )
-        print(f"sizes      {count(numbers)} parameters; {sizes or 'as published'}")
-        print(
-            f"tensors    {plan.report.summary()}; {plan.beside} more stepped over (buffers, copies, other parts)"
-        )
-        for line in (*plan.report.lines()[1:], *(f"note       {note}" for note in plan.notes)):
-            print(line)
+        section = plan.format.network.section(plan.spec).items()
+        sizes = ", ".join(f"{k} {v}" for k, v in section if k != "family")
+        lines += [
+            f"network    {plan.match.reason}",
+            f"direction  {f'ours -> {plan.format.title}' if outwards else 'the original -> ours'}",
+            f"sizes      {count(numbers)} parameters; {sizes or 'as published'}",
+            f"tensors    {plan.report.summary()}; {plan.beside} more stepped over (buffers, copies, other parts)",
+            *plan.report.lines()[1:],
+            *(f"note       {note}" for note in plan.notes),
+        ]
+    print("\n".join(shown(line) for line in lines))
 
 
 def _changes(args: argparse.Namespace, part: str, first: bool) -> dict[str, Any]:
@@ -234,39 +181,6 @@ def _import_plans(
         )
         for match in matches
     ]
-
-
-def _import(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace) -> list[Path]:
-    model, (source, remarks) = description.model_of(plans), description.source_of(weights, plans)
-    for remark in remarks:
-        print(f"note       {remark}")
-    dst, about = Path(args.dst), description.metadata(model, source)
-    named = [
-        {f"{plan.format.part}.{name}": lazy for name, lazy in plan.arrays.items()} for plan in plans
-    ]
-    if not _is_folder(dst):
-        write_safetensors(
-            dst,
-            {name: lazy for arrays in named for name, lazy in arrays.items()},
-            about,
-            args.dtype,
-        )
-        return [dst, _write_model(dst.with_suffix(".yaml"), weights, plans[0])]
-    written = export.copy_beside(weights, dst)
-    for plan, arrays in zip(plans, named, strict=True):
-        path = dst / f"{plan.format.part}.safetensors"
-        write_safetensors(path, arrays, about, args.dtype)
-        written += [path, _write_model(path.with_suffix(".yaml"), weights, plan)]
-    return written
-
-
-def _write_model(path: Path, weights: WeightFile, plan: Plan) -> Path:
-    head = f"# The {plan.format.part} in {path.stem}.safetensors, as read off {weights.path.name}: a file for model=\n"
-    section = description.section_of(plan)
-    atomic.write_text(
-        path, head + yaml.safe_dump(section, sort_keys=False, default_flow_style=None)
-    )
-    return path
 
 
 def _export_plans(
@@ -305,7 +219,7 @@ def _export_plan(
     if form.layout != source.get("layout"):
         spec, left = form.trim(spec)
     target = form.prefix if _is_folder(Path(args.dst)) else export.beginning(form, source, together)
-    return convert.to_original(
+    return convert_back.to_original(
         weights,
         match,
         spec,
@@ -316,16 +230,18 @@ def _export_plan(
     )
 
 
-def _export(weights: WeightFile, plans: Sequence[Plan], args: argparse.Namespace) -> list[Path]:
-    if _is_folder(Path(args.dst)):
-        return export.write_folder(Path(args.dst), plans, weights)
+def _export(
+    weights: WeightFile, plans: Sequence[Plan], target: Path, args: argparse.Namespace
+) -> list[Path]:
+    if _is_folder(target):
+        return export.write_folder(target, plans, weights)
     source = description.read_source(weights)
     if args.form:
         source = {
             plan.format.part: {**source.get(plan.format.part, {}), "form": args.form}
             for plan in plans
         }
-    return export.write_file(Path(args.dst), plans, source)
+    return export.write_file(target, plans, source)
 
 
 def command(argv: Sequence[str] | None = None) -> int:

@@ -148,12 +148,15 @@ class Text:
             int32 (N, S) ids; `overlong(prompt)` counts tokens that are cut off, `room` those that
             fit, `vocabulary` all that there are.
         files: what its tokenizer is read from, in a folder `tokenizer`; any of them does.
+        declares: "module:function" of (folder of the tokenizer) -> fields of the encoder's spec
+            that its files declare; "": they declare none.
         pooled: "module:Class" of (encoder, rule) -> a cell ids -> (N, width), one vector a prompt;
             "": the encoder gives none.
     """
 
     tokenizer: str
     files: tuple[str, ...]
+    declares: str = ""
     pooled: str = ""
 
 

@@ -260,11 +260,6 @@ def from_parts(
     held = {"network": parts.network, "vae": parts.vae, "text_encoder": parts.text_encoder}
     text = parts.text_encoder
     tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
-    if tokenizer.vocabulary > text.spec.vocabulary:
-        raise ConfigError(
-            f"{parts.tokenizer} has {tokenizer.vocabulary} tokens and the text encoder {text.spec.vocabulary}; they do "
-            "not belong together"
-        )
     kinds = {"network": options.dtype, "vae": options.dtype, "text_encoder": "float32"}
     seeds = {"network": fresh_seed}
     return LatentModel(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mindlong.networks.clip import lone, text_files, vision_files
+from mindlong.networks.clip import lone, text_files, tokenizer_files, vision_files
 from mindlong.networks.clip.keys import TEXT, VISION, ClipTextModel, ClipVisionModel
 from mindlong.networks.clip.text_names import parameter_count
 from mindlong.networks.clip.text_spec import ClipTextSpec
@@ -19,8 +19,8 @@ def hub_config(spec: ClipTextSpec) -> dict[str, Any]:
     return {
         "architectures": ["CLIPTextModel"],
         "attention_dropout": 0.0,
-        "bos_token_id": 0,
-        "eos_token_id": 2,
+        "bos_token_id": spec.vocabulary - 2,
+        "eos_token_id": spec.vocabulary - 1,
         "hidden_act": spec.activation,
         "hidden_size": spec.width,
         "intermediate_size": spec.hidden,
@@ -29,7 +29,7 @@ def hub_config(spec: ClipTextSpec) -> dict[str, Any]:
         "model_type": "clip_text_model",
         "num_attention_heads": spec.heads,
         "num_hidden_layers": spec.layers,
-        "pad_token_id": 1,
+        "pad_token_id": spec.pad_id,
         "projection_dim": spec.width,
         "vocab_size": spec.vocabulary,
     }
@@ -76,7 +76,8 @@ NETWORKS = (
         lone=(lone.TEXT,),
         text=Text(
             "mindlong.networks.clip.tokenizer:for_spec",
-            ("vocab.json", "merges.txt"),
+            tokenizer_files.NAMES,
+            declares="mindlong.networks.clip.tokenizer_files:declared",
         ),
     ),
     Network(

@@ -9,9 +9,11 @@ from typing import Any
 
 from mindlong.networks.clip.keys import TEXT
 from mindlong.networks.clip.text_names import WORDS, names
-from mindlong.networks.clip.text_spec import ClipTextSpec
+from mindlong.networks.clip.text_spec import ACTIVATIONS, ClipTextSpec
 from mindlong.networks.format import Format, Inferred, Shapes, layers_of, size
+from mindlong.networks.their_config import natural, refuse_others
 
+LEGACY = (0, 2)  # start and end in configs of transformers before 4.31, which nothing read
 HEAD = 64  # width of a head in every published text encoder
 IGNORED = (
     r"visual\..*",
@@ -83,9 +85,15 @@ def section(spec: ClipTextSpec) -> dict[str, Any]:
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:
     """What transformers' config.json says beyond the shapes."""
+    refuse_others(config, {"hidden_act": ACTIVATIONS})
     found = {}
-    if isinstance(config.get("num_attention_heads"), int):
+    if natural(config, "num_attention_heads"):
         found["heads"] = config["num_attention_heads"]
-    if config.get("hidden_act") in ("quick_gelu", "gelu"):
+    if config.get("hidden_act") is not None:
         found["activation"] = config["hidden_act"]
+    if isinstance(config.get("layer_norm_eps"), float):
+        found["eps"] = config["layer_norm_eps"]
+    ends = (config.get("bos_token_id"), config.get("eos_token_id"))
+    if type(config.get("pad_token_id")) is int and ends != LEGACY:
+        found["pad_id"] = config["pad_token_id"]
     return found

@@ -9,24 +9,30 @@ text; for all other text the ids are equal.
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from mindlong.networks.clip.text_spec import ClipTextSpec
+from mindlong.networks.clip.tokenizer_files import (
+    END,
+    OPENAI_MERGES,
+    START,
+    WORD_END,
+    TokenizerFiles,
+    byte_letters,
+    read_files,
+)
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.shown import shown
 
-START, END = "<|startoftext|>", "<|endoftext|>"
-WORD_END = "</w>"
+__all__ = ["END", "OPENAI_MERGES", "START", "WORD_END", "ClipTokenizer", "byte_letters"]
+
 PIECES = (
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 )
-OPENAI_MERGES = "bpe_simple_vocab_16e6.txt"
-OPENAI_MERGE_COUNT = 49152 - 256 - 2  # the file holds more merges than CLIP's vocabulary uses
 
 
 class ClipTokenizer:
@@ -38,21 +44,21 @@ class ClipTokenizer:
 
     def __init__(
         self,
-        vocabulary: dict[str, int],
-        merges: list[tuple[str, str]],
+        files: TokenizerFiles,
         length: int = 77,
         pad_id: int | None = None,
     ) -> None:
-        """`pad_id` differs by family: the end token for CLIP ViT-L (None), 0 for OpenCLIP ViT-H."""
-        for token in (START, END):
-            if token not in vocabulary:
-                raise InputFileError(
-                    f"The vocabulary has no {token} token, so it is not one of CLIP's."
-                )
-        self.vocabulary, self.length = len(vocabulary), length
-        self.start_id, self.end_id = vocabulary[START], vocabulary[END]
-        self.pad_id = self.end_id if pad_id is None else pad_id
-        self._tokenizer = _build(vocabulary, merges)
+        """`pad_id` differs by family; None: as the files declare, the end token where they do not.
+
+        Raises:
+            InputFileError: the files contradict each other.
+        """
+        ids = files.ids()
+        self.vocabulary, self.length = max(ids.values(), default=-1) + 1, length
+        self.start_id, self.end_id = ids[files.start], ids[files.end]
+        own = files.pad_id
+        self.pad_id = pad_id if pad_id is not None else self.end_id if own is None else own
+        self._tokenizer = _build(files)
 
     def __call__(self, prompts: Sequence[str]) -> np.ndarray:
         """int32 (len(prompts), length). What does not fit is cut off; `overlong` tells."""
@@ -76,136 +82,60 @@ class ClipTokenizer:
         return max(len(self.tokens(prompt)) - self.room, 0)
 
 
-def load_tokenizer(path: str | Path, length: int = 77, pad_id: int | None = None) -> ClipTokenizer:
+def load_tokenizer(
+    path: str | Path, length: int = 77, pad_id: int | None = None, most: int | None = None
+) -> ClipTokenizer:
     """A tokenizer from a folder, or a file, of one of three kinds.
 
-    A folder with vocab.json and merges.txt (the `tokenizer` folder of a diffusers model); a
-    tokenizer.json; or OpenAI's bpe_simple_vocab_16e6.txt(.gz), which open_clip ships.
+    A tokenizer.json, alone or with others (the `tokenizer` folder of a diffusers model);
+    vocab.json and merges.txt; or OpenAI's bpe_simple_vocab_16e6.txt(.gz), which open_clip ships.
+
+    Args:
+        pad_id: the id that fills a prompt up; None: as declared in the files.
+        most: tokens that the text encoder knows.
 
     Raises:
-        InputFileError: no such file, or not a CLIP vocabulary; the sentence says which files are
-            looked for.
+        InputFileError: no such file, not a CLIP vocabulary, or more tokens than `most`; the
+            sentence says which files are looked for.
     """
-    path = Path(path)
-    vocabulary, merges = _read(path)
-    if not vocabulary:
-        raise InputFileError(f"{path}: the vocabulary is empty.")
-    return ClipTokenizer(vocabulary, merges, length, pad_id)
+    made = ClipTokenizer(read_files(Path(path)), length, pad_id)
+    highest = max(made.vocabulary - 1, made.pad_id)
+    if most is not None and highest >= most:
+        raise InputFileError(
+            f"{shown(path)} gives token ids up to {highest}; the text encoder has {most} tokens: they "
+            "do not belong together"
+        )
+    return made
 
 
 def for_spec(path: str | Path, spec: ClipTextSpec) -> ClipTokenizer:
     """The tokenizer of a text encoder: its length and padding. Raises as `load_tokenizer`."""
-    return load_tokenizer(path, spec.length, spec.pad_id)
+    return load_tokenizer(path, spec.length, spec.pad_id, spec.vocabulary)
 
 
-def _read(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    folder = path if path.is_dir() else path.parent
-    candidates = (
-        [path]
-        if path.is_file()
-        else [
-            folder / "vocab.json",
-            folder / "tokenizer.json",
-            folder / f"{OPENAI_MERGES}.gz",
-            folder / OPENAI_MERGES,
-        ]
-    )
-    for file in candidates:
-        if file.is_file():
-            break
-    else:
-        raise InputFileError(
-            f"{path}: no tokenizer found; needed is a folder with vocab.json and merges.txt, a "
-            f"tokenizer.json, or OpenAI's {OPENAI_MERGES}.gz."
-        )
-    if file.name.startswith("bpe_") or file.suffix == ".gz":
-        return _openai(file)
-    content = _json(file)
-    if "model" in content:
-        return content["model"]["vocab"], [_merge(line) for line in content["model"]["merges"]]
-    return content, _merges(file.with_name("merges.txt"))
-
-
-def _json(file: Path) -> dict:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputFileError(f"{file}: not a JSON file ({error}).") from error
-    if not isinstance(content, dict):
-        raise InputFileError(
-            f"{file}: not a vocabulary; it should be an object of tokens and their numbers."
-        )
-    return content
-
-
-def _merges(file: Path) -> list[tuple[str, str]]:
-    if not file.is_file():
-        raise InputFileError(
-            f"{file} is missing; vocab.json needs the merges.txt that belongs to it."
-        )
-    lines = file.read_text(encoding="utf-8").split("\n")
-    return [_merge(line) for line in lines if line.strip() and not line.startswith("#version")]
-
-
-def _merge(line: str | list[str]) -> tuple[str, str]:
-    parts = line.split() if isinstance(line, str) else line
-    if len(parts) != 2:
-        raise InputFileError(
-            f"A merge rule has two parts, this one has {len(parts)}: {str(line)[:60]!r}."
-        )
-    return parts[0], parts[1]
-
-
-def _openai(file: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """OpenAI's file holds merges only; the vocabulary is the bytes, the bytes that end a word,
-    every merge's result.
-    """
-    try:
-        content = file.read_bytes()
-        lines = (
-            (gzip.decompress(content) if file.suffix == ".gz" else content)
-            .decode("utf-8")
-            .split("\n")
-        )
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputFileError(f"{file}: not a merges file ({error}).") from error
-    merges = [_merge(line) for line in lines[1 : OPENAI_MERGE_COUNT + 1] if line.strip()]
-    letters = byte_letters()
-    tokens = [
-        *letters,
-        *(letter + WORD_END for letter in letters),
-        *("".join(pair) for pair in merges),
-        START,
-        END,
-    ]
-    return {token: number for number, token in enumerate(tokens)}, merges
-
-
-def byte_letters() -> list[str]:
-    """One printable letter for each byte, in the order of GPT-2's vocabulary: printable bytes
-    first, others after.
-    """
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return [chr(b) for b in printable] + [chr(256 + i) for i in range(256 - len(printable))]
-
-
-def _build(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+def _build(files: TokenizerFiles) -> Tokenizer:
     try:
         model = models.BPE(
-            vocabulary,
-            merges,
+            files.vocabulary,
+            files.merges,
             unk_token=END,
             end_of_word_suffix=WORD_END,
             continuing_subword_prefix="",
         )
+        tokenizer = text_rules(Tokenizer(model))
+        for token in files.added:
+            flags = {
+                n: getattr(token, n) for n in ("single_word", "lstrip", "rstrip", "normalized")
+            }
+            tokenizer.add_tokens([AddedToken(token.content, special=token.special, **flags)])
+    except (KeyboardInterrupt, SystemExit):
+        raise
     except (
-        Exception
-    ) as error:  # the library raises bare Exception, for instance for a merge of unknown tokens
+        BaseException
+    ) as error:  # a merge of unknown tokens raises Exception, a panic no Exception
         raise InputFileError(
-            f"The vocabulary and its merges do not fit together: {error}."
+            f"The vocabulary and its merges do not fit together: {shown(error, most=200)}."
         ) from error
-    tokenizer = text_rules(Tokenizer(model))
-    tokenizer.add_special_tokens([START, END])
     return tokenizer
 
 

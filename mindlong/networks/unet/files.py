@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from mindlong.networks.format import Format
+from mindlong.networks.their_config import natural, refuse_others
 from mindlong.networks.unet.families import Family
 from mindlong.networks.unet.measure import Places, infer
 from mindlong.networks.unet.names import names
@@ -20,6 +21,25 @@ IGNORED = (
     r"lvlb_weights|num_batches_tracked)",
     r"(.*\.)?model_ema\..*",
 )
+ONLY = {  # keys of diffusers' config.json that change no name, and the values that are built here
+    "act_fn": ("silu", "swish"),
+    "attention_type": ("default",),
+    "center_input_sample": (False,),
+    "conv_in_kernel": (3,),
+    "conv_out_kernel": (3,),
+    "cross_attention_norm": (None,),
+    "dual_cross_attention": (False,),
+    "flip_sin_to_cos": (True,),
+    "freq_shift": (0,),
+    "mid_block_scale_factor": (1,),
+    "only_cross_attention": (False,),
+    "resnet_out_scale_factor": (1,),
+    "resnet_skip_time_act": (False,),
+    "resnet_time_scale_shift": ("default",),
+    "time_embedding_act_fn": (None,),
+    "time_embedding_type": ("positional",),
+    "timestep_post_act": (None,),
+}
 _INSIDE = "model.diffusion_model."  # in the files of the latent diffusion lineage
 
 
@@ -122,27 +142,23 @@ def _config(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
     """What diffusers' config.json says beyond the shapes. Its attention_head_dim counts heads in
     2-D networks.
     """
+    refuse_others(config, ONLY)
     found: dict[str, Any] = {}
     heads, wide = config.get("attention_head_dim"), family.classes.wide
-    if isinstance(heads, int) and wide:
-        found = {"head_dim": heads, "heads": None}
-    elif isinstance(heads, int):
-        found = {"heads": heads, "head_dim": None}
-    elif isinstance(heads, list):
-        dims = {
-            width // n
-            for width, n in zip(config.get("block_out_channels", []), heads, strict=False)
-        }
+    if natural(config, "attention_head_dim"):
+        found = {"head_dim": heads, "heads": None} if wide else {"heads": heads, "head_dim": None}
+    elif isinstance(heads, list) and all(type(n) is int and n > 0 for n in heads):
+        widths = [w for w in config.get("block_out_channels") or () if type(w) is int]
+        dims = {width // n for width, n in zip(widths, heads, strict=False)}
         found = (
             {"heads": None, "head_dim": dims.pop()}
             if len(dims) == 1
             else {"heads": tuple(heads), "head_dim": None}
         )
-    for ours, theirs in (
-        ("groups", "norm_num_groups"),
-        ("eps", "norm_eps"),
-        ("upcast", "upcast_attention"),
-    ):
-        if isinstance(config.get(theirs), int | float):
-            found[ours] = config[theirs]
+    if natural(config, "norm_num_groups"):
+        found["groups"] = config["norm_num_groups"]
+    if isinstance(config.get("norm_eps"), float):
+        found["eps"] = config["norm_eps"]
+    if isinstance(config.get("upcast_attention"), bool):
+        found["upcast"] = config["upcast_attention"]
     return found

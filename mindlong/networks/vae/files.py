@@ -8,10 +8,18 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from mindlong.networks.format import Format, Inferred, Shapes, largest_divisor, layers_of, size
+from mindlong.networks.their_config import natural, refuse_others
 from mindlong.networks.vae.keys import FAMILY
 from mindlong.networks.vae.names import WORDS, Words, names
 from mindlong.networks.vae.spec import VaeSpec
 
+ONLY = {  # keys of diffusers' config.json that change no name, and the values that are built here
+    "act_fn": ("silu", "swish"),
+    "mid_block_add_attention": (True,),
+    "shift_factor": (None, 0),
+    "latents_mean": (None,),
+    "latents_std": (None,),
+}
 IGNORED = (
     r"loss\..*",
     r"model_ema\..*",
@@ -61,9 +69,9 @@ def section(spec: VaeSpec) -> dict[str, Any]:
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:
-    pairs = (("groups", "norm_num_groups"), ("scaling", "scaling_factor"))
-    return {
-        ours: config[theirs]
-        for ours, theirs in pairs
-        if isinstance(config.get(theirs), int | float)
-    }
+    refuse_others(config, ONLY)
+    found = {"groups": config["norm_num_groups"]} if natural(config, "norm_num_groups") else {}
+    scaling = config.get("scaling_factor")
+    if isinstance(scaling, int | float) and not isinstance(scaling, bool) and scaling > 0:
+        found["scaling"] = scaling
+    return found

@@ -1,0 +1,105 @@
+"""The arguments of the converter."""
+
+from __future__ import annotations
+
+import argparse
+
+from mindlong.checkpoints.dtypes import CASTS
+from mindlong.networks.customs import CUSTOMS
+from mindlong.networks.table import families, parts, with_feature
+
+EXAMPLES = f"""examples:
+  python tools/convert_checkpoint.py --src model-10.pt --dst mine.safetensors
+      a trainer's file of video-diffusion-pytorch to ours (its averages; --which model for the others)
+  python tools/convert_checkpoint.py --src mine.safetensors --dst back.pt
+      and back, with the original's names, for torch.load(weights_only=True)
+  python tools/convert_checkpoint.py --src runs/mine --dst mine.pt --allow_partial 'text.*'
+      a run of ours to the original's names, without its caption encoder
+  python tools/convert_checkpoint.py --src text-to-video-ms-1.7b/ --dst t2v/
+      a whole diffusers folder (or ModelScope's three files, or a single .ckpt) to a folder of ours
+  python tools/convert_checkpoint.py --src t2v/ --dst again/ --layout diffusers --dtype float16
+      and back, to a folder that diffusers loads
+  python tools/convert_checkpoint.py --src v1-5-pruned.ckpt --dst tune.safetensors --part unet --family {with_feature("tuning")[0]}
+      an image model as the start of a video model
+  python tools/convert_checkpoint.py --src model-10.pt --dst x.safetensors --dry_run
+      what would be mapped, what is missing, left over or of another shape
+
+key=value pairs rule over the sizes read off the file, for example long_skip=before_attn or head_dim=40.
+exit codes: 0 done, 1 failed, 2 bad arguments, 3 a file that is damaged, unsafe, of another kind or does not fit"""
+
+
+def parser(about: str) -> argparse.ArgumentParser:
+    """The parser; `about` is what the command does."""
+    made = argparse.ArgumentParser(
+        prog="convert_checkpoint.py",
+        description=about,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--src",
+        required=True,
+        metavar="PATH",
+        help="a weight file, an index of shards, or a folder",
+    )
+    made.add_argument(
+        "--dst",
+        required=True,
+        metavar="PATH",
+        help=".safetensors; .pt .pth .bin .ckpt for PyTorch; or a folder",
+    )
+    made.add_argument(
+        "--family", metavar="NAME", help=f"one of {', '.join(families())}; without: by the names"
+    )
+    made.add_argument(
+        "--part", metavar="NAME", help=f"only this network of the file: {', '.join(parts())}"
+    )
+    made.add_argument(
+        "--which",
+        metavar="NAME",
+        help="ema or model: averaged or plain weights, or the beginning of a copy's names; without: "
+        "averaged if any",
+    )
+    made.add_argument(
+        "--dtype", choices=CASTS, help="cast the floating tensors; without: each stays as it is"
+    )
+    made.add_argument(
+        "--model", metavar="YAML", help="to the original: the model file, if the source has none"
+    )
+    made.add_argument(
+        "--layout", metavar="NAME", help=f"to the original: the names of {', '.join(CUSTOMS)}"
+    )
+    made.add_argument(
+        "--form",
+        metavar="NAME",
+        help="to the original, where its files have several: trainer, diffusion or network",
+    )
+    made.add_argument(
+        "--allow_partial",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="names that may be missing or left over, such as 'text.*'",
+    )
+    made.add_argument(
+        "--inert",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="Python names in the file to step over unbuilt, such as 'mypackage.*'",
+    )
+    made.add_argument(
+        "--allow_nonfinite",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="tensors of the file that may hold NaN or infinity, such as 'unused.*'",
+    )
+    made.add_argument(
+        "--dry_run", action="store_true", help="read everything, print what would be done, and stop"
+    )
+    made.add_argument("--overwrite", action="store_true", help="replace the destination")
+    made.add_argument(
+        "changes", nargs="*", metavar="key=value", help="sizes that rule over the file's"
+    )
+    return made
