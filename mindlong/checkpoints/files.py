@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints import mindspore_file, npz_file, safetensors_file, shards
+from mindlong.checkpoints import manifest, mindspore_file, npz_file, safetensors_file, shards
 from mindlong.checkpoints.faults import reading
 from mindlong.checkpoints.folders import config_beside, open_folder
 from mindlong.checkpoints.kinds import MINDSPORE, SAFETENSORS, kind_of
@@ -37,7 +37,7 @@ _SUFFIXES = {
 
 def open_weights(path: str | Path, inert: Sequence[str] = ()) -> WeightFile:
     """Open a weight file, an index of shards, or a folder that holds one of them, a checkpoint or a
-    run.
+    run. A file of a checkpoint of ours is compared with its manifest, once in a process.
 
     Args:
         inert: see `TorchFile`.
@@ -55,13 +55,15 @@ def _open(path: Path, inert: Sequence[str]) -> WeightFile:
     again = functools.partial(open_weights, inert=inert)
     if path.is_dir():
         return open_folder(path, again)
+    remark = manifest.verify(path) if path.is_file() else ""
     if path.name.endswith(shards.SUFFIX):
         weights = shards.open_sharded(path, again)
     else:
         opener = {SAFETENSORS: _open_safetensors, MINDSPORE: _open_mindspore}.get(kind_of(path))
         weights = _with_note(opener(path) if opener else _open_zip(path, inert))
     config = config_beside(path)
-    return with_names(replace(weights, configs={"": config}) if config else weights)
+    weights = replace(weights, configs={"": config}) if config else weights
+    return with_names(replace(weights, notes=(*weights.notes, remark)) if remark else weights)
 
 
 def write_safetensors(

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mindlong.checkpoints import safetensors_file
+from mindlong.checkpoints import description
+from mindlong.checkpoints.faults import reading
+from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.finite import check_arrays
 from mindlong.checkpoints.folders import SUFFIXES, parts_in
-from mindlong.checkpoints.store import latest, load
+from mindlong.checkpoints.manifest import is_ours
+from mindlong.checkpoints.parts import read_part
+from mindlong.checkpoints.recognise import recognise
+from mindlong.checkpoints.store import latest
+from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.load import load as load_config
+from mindlong.config.load import model_of
 from mindlong.config.schema import TrainConfig
+from mindlong.networks.table import Match
 from mindlong.utils import hub
-from mindlong.utils.errors import InputFileError, did_you_mean
+from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
+from mindlong.utils.log import once
+from mindlong.utils.shown import shown
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 
@@ -33,17 +48,72 @@ def shipped_names() -> list[str]:
 
 
 def find_trained(weights: str) -> Trained:
-    """Weights named as `shipped:NAME`, a run folder (its newest checkpoint), a checkpoint folder,
-    or a weights file.
+    """Weights of a network that works in pixels, named as `shipped:NAME`, a run folder (its newest
+    checkpoint), a checkpoint folder, a weights file of ours or of the original, or a folder with
+    one.
 
-    The averaged weights are taken where a checkpoint has them. A `config.yaml` must lie beside or
-    above the weights.
+    The averaged weights are taken where there are some. A `config.yaml` beside or above says how
+    they were trained; where there is none, what the file says of itself does, and the size of the
+    videos is unknown: `data.frames` is 0 and `data.size` empty.
 
     Raises:
-        InputFileError: nothing there, no configuration beside it, or a damaged checkpoint.
+        InputFileError: nothing there, nothing that says which network it is, numbers that are not
+            finite, or a damaged file.
+        ConfigError: a network that works in latents.
     """
-    where = locate(weights)
-    return Trained(_arrays(where), config_of(where), where)
+    held = open_named(weights)
+    match = recognise(held, part="network")[0]
+    if match.network.denoiser.space != "pixel":
+        raise ConfigError(
+            f"{held.path} is {match.network.about}, which works in latents; give pipeline=text_to_video"
+        )
+    if match.ours:
+        rows, config = held.rows, _config_of_ours(held, match)
+    else:
+        part = read_part(held, "network")
+        rows = {f"{part.network.part}.{name}": lazy for name, lazy in part.arrays.items()}
+        config = _described(part.network.section(part.spec), part.facts, held)
+    arrays = {name: np.asarray(lazy.read(), np.float32) for name, lazy in rows.items()}
+    check_arrays(arrays, str(held.path))
+    return Trained(arrays, config, held.path)
+
+
+def open_named(weights: str, key: str = "weights") -> WeightFile:
+    """The open weights that `weights` means; remarks on them go to the log, once.
+
+    `key` is what the user wrote it under. Raises InputFileError where there are none, or damaged
+    ones.
+    """
+    held = open_weights(locate(weights, key))
+    for note in held.notes:
+        once(f"{shown(held.path)}: {shown(note)}", logging.WARNING)
+    return held
+
+
+def _config_of_ours(held: WeightFile, match: Match) -> TrainConfig:
+    """The configuration of a training of ours, or what a converted file says of itself."""
+    model = description.stored_model(held)
+    try:
+        trained = config_of(held.path)
+    except InputFileError:
+        if not model:
+            raise
+        trained = None
+    facts = description.read_source(held).get(match.network.part, {})
+    own = _described(model, facts, held) if model else None
+    if own is None or (trained and trained.model.spec() == own.model.spec()):
+        return trained
+    return own
+
+
+def _described(model: Mapping[str, Any], facts: Mapping[str, str], held: WeightFile) -> TrainConfig:
+    """The configuration that a file's own words stand for; the size of the videos is unknown."""
+    config = TrainConfig(model=model_of(dict(model), str(held.path)))
+    config.data.frames, config.data.size = 0, []
+    timesteps = facts.get("timesteps", "")
+    if timesteps.isascii() and timesteps.isdecimal() and int(timesteps[:9]) > 0:
+        config.diffusion.timesteps = int(timesteps[:9])
+    return config
 
 
 def locate(weights: str, key: str = "weights") -> Path:
@@ -54,14 +124,17 @@ def locate(weights: str, key: str = "weights") -> Path:
     if weights.startswith("shipped:"):
         return _shipped(weights, key)
     path = Path(weights)
-    if not path.exists():
-        raise InputFileError(f"{key}: nothing at {weights}{_advice(weights)}")
-    if (
-        path.is_file()
-        or (path / "manifest.json").exists()
-        or any(parts_in(path))
-        or _one_network(path)
-    ):
+    with reading(path):
+        return _located(path, key)
+
+
+def _located(path: Path, key: str) -> Path:
+    if not os.path.exists(path):
+        raise InputFileError(
+            f"{key}: nothing at {shown(path, most=300)}{_advice(shown(path, most=300))}"
+        )
+    whole = path.is_dir() and (is_ours(path) or any(parts_in(path)) or _one_network(path))
+    if whole or not path.is_dir():
         return path
     newest = latest(path)
     if newest is None:
@@ -108,12 +181,3 @@ def _shipped(weights: str, key: str) -> Path:
         )
     file = SHIPPED / name / "model.safetensors"
     return file if file.is_file() else file.parent
-
-
-def _arrays(where: Path) -> dict[str, np.ndarray]:
-    if where.is_dir():
-        name = "ema" if (where / "ema.safetensors").exists() else "network"
-        return load(where, [name]).files[name]
-    return {
-        name: array.astype(np.float32) for name, array in safetensors_file.read_all(where).items()
-    }

@@ -59,13 +59,13 @@ def described(name: str, nan: int, infinite: int, numbers: int) -> str:
     return f"{shown(name, most=200)!r} ({', '.join(words)} of {numbers:,} numbers)"
 
 
-def refusal(what: str, found: Iterable[str]) -> NotFinite:
-    """The error for tensors as `described`."""
+def refusal(what: str, found: Iterable[str], advice: str = "") -> NotFinite:
+    """The error for tensors as `described`; `advice` ends the sentence."""
     found = list(found)
     more = f" and {len(found) - SHOWN} more tensors" if len(found) > SHOWN else ""
     return NotFinite(
         f"{what}: not finite: {', '.join(found[:SHOWN])}{more}. The file is damaged, or its training "
-        "diverged: take an earlier checkpoint"
+        f"diverged: take an earlier checkpoint{advice}"
     )
 
 
@@ -102,10 +102,10 @@ class Watch:
             for name, lazy in arrays.items()
         }
 
-    def refuse(self) -> None:
+    def refuse(self, advice: str = "") -> None:
         """Raise NotFinite where something was found."""
         if self.found:
-            raise refusal(self.what, self.found.values())
+            raise refusal(self.what, self.found.values(), advice)
 
     def _get(self, name: str, shape: tuple[int, ...], get: Callable[[], np.ndarray]) -> np.ndarray:
         array = get()

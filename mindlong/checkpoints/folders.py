@@ -73,7 +73,7 @@ def config_beside(path: Path) -> dict[str, Any]:
 
 def parts_in(folder: Path) -> Iterator[tuple[str, Path]]:
     """The parts of a whole pipeline: ours, a diffusers folder, or an original's plain files."""
-    if (folder / manifest.NAME).is_file():
+    if manifest.is_ours(folder):
         return
     index, plain = (folder / "model_index.json").is_file(), _plain_files(folder)
     for part in table.parts():
@@ -139,7 +139,7 @@ def one_network(folder: Path) -> Path:
     """The file or checkpoint that a folder with one network means. Raises InputFileError where it
     holds none, or several and nothing says which.
     """
-    if (folder / manifest.NAME).is_file():
+    if manifest.is_ours(folder):
         held = [
             name
             for name in ("ema", "network")
@@ -157,4 +157,10 @@ def one_network(folder: Path) -> Path:
     single = [p for p in sorted(folder.iterdir()) if p.suffix in SUFFIXES]
     if len(single) == 1:
         return single[0]
+    lost = {"ema.safetensors", "network.safetensors"} & {path.name for path in single}
+    if lost:
+        raise InputFileError(
+            f"{folder}: a checkpoint without its {manifest.NAME}, so that nothing tells whether it was "
+            f"changed; name a file of it ({', '.join(sorted(lost))}) to read that unchecked"
+        )
     raise InputFileError(f"{folder}: {len(single) or 'no'} weight files in it; name the file")

@@ -8,13 +8,16 @@ run of ours (whose configuration says where its autoencoder and tokenizer are), 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import config_of, locate
+from mindlong.checkpoints.find import config_of, locate, open_named
+from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.folders import SCHEDULER, parts_in
+from mindlong.checkpoints.lazy import total_bytes
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.infer_options.latent import LatentModelOptions
@@ -25,6 +28,9 @@ from mindlong.diffusion.scheduler_config import read_file
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
+from mindlong.utils.progress import bar
+
+LARGE = 1 << 30  # bytes of weights from which a bar is shown
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,9 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
             another place for it.
         ConfigError: parts that do not go together.
     """
+    held = open_named(weights)
     where = locate(weights)
-    held, run = open_weights(where), _run(where)
+    run = _run(where)
     network = _latent(read_part(held, "network", options.family or None), where)
     if options.reads:
         network = replace(network, spec=_reading(network, options.reads))
@@ -83,6 +90,7 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
             f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the {network.network.part} "
             f"wants {denoiser.width(network.spec)}; latent.text_encoder can name another"
         )
+    _check_finite({"network": network, "vae": vae, "text_encoder": text})
     size = (run.data.frames, *run.data.size) if run else denoiser.size
     return LatentParts(
         where,
@@ -111,6 +119,21 @@ def _run(where: Path) -> TrainConfig | None:
     return config if config.latents.vae else None
 
 
+def _check_finite(parts: Mapping[str, Part]) -> None:
+    """Read every tensor once, because what is found at the last of many steps is found too late.
+    Raises NotFinite with the names.
+    """
+    large = sum(total_bytes(part.arrays.values()) for part in parts.values()) >= LARGE
+    count = sum(len(part.arrays) for part in parts.values())
+    with bar(count, "checking the weights", rank=int(not large), unit="tensor") as seen:
+        for role, part in parts.items():
+            watch = Watch(f"the {role} ({part.network.about})")
+            for lazy in watch.over(part.arrays).values():
+                lazy.get()
+                seen.update()
+            watch.refuse()
+
+
 def _latent(part: Part, where: Path) -> Part:
     if part.network.denoiser.space != "latent":
         raise ConfigError(
@@ -135,14 +158,14 @@ def _other(part: str, named: str, held: WeightFile, from_run: str) -> Part:
     found it.
     """
     if named:
-        return read_part(open_weights(locate(named, f"latent.{part}")), part)
+        return read_part(open_named(named, f"latent.{part}"), part)
     try:
         return read_part(held, part)
     except InputFileError as error:
         if "holds no" not in str(error):
             raise
     if from_run:
-        return read_part(open_weights(locate(from_run)), part)
+        return read_part(open_named(from_run, f"latents.{part}"), part)
     raise InputFileError(f"{held.path} has no {part}; name one with latent.{part}")
 
 

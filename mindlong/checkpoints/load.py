@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, dtype_to_nptype, nn
 
 from mindlong.checkpoints.dtypes import FLOATS
+from mindlong.checkpoints.finite import check_arrays
 from mindlong.checkpoints.report import Report, compare
 from mindlong.utils.errors import InputFileError
 
@@ -25,7 +26,7 @@ def load_into(
 ) -> Report:
     """Fill the parameters of `cell`, cast to their own floating type, and return the report.
 
-    Nothing is changed unless everything fits.
+    Nothing is changed unless everything fits and, of arrays in memory, is finite.
 
     Args:
         arrays: name -> array; an open `WeightFile` serves too and is then read tensor by tensor.
@@ -33,8 +34,8 @@ def load_into(
         what: what the arrays are, for the error.
 
     Raises:
-        InputFileError: names missing or left over, another shape, or whole numbers in place of
-            floating ones.
+        InputFileError: names missing or left over, another shape, whole numbers in place of
+            floating ones, NaN or infinity.
     """
     parameters = {p.name: p for p in cell.get_parameters()}
     report = compare({n: p.shape for n, p in parameters.items()}, shapes_of(arrays), allow)
@@ -44,8 +45,13 @@ def load_into(
         )
     for name in report.mapped:
         _check_kind(parameters[name], _dtype(arrays, name), what)
+    if isinstance(arrays, dict):
+        check_arrays({name: arrays[name] for name in report.mapped}, what)
     for name in report.mapped:
-        _fill(parameters[name], np.asarray(arrays[name]))
+        array = np.asarray(arrays[name])
+        if not isinstance(arrays, dict):
+            check_arrays({name: array}, what)
+        _fill(parameters[name], array)
     return report
 
 

@@ -17,6 +17,7 @@ from mindlong.utils.errors import ConfigError, InputFileError
 
 NAME = "manifest.json"
 FORMAT = 1
+FILES = ("network", "ema", "optimizer", "tuned")  # what checkpoints consist of
 
 
 def read(folder: str | Path) -> dict:
@@ -38,6 +39,53 @@ def read(folder: str | Path) -> dict:
     if not sound:
         raise CorruptCheckpoint(f"{path} is damaged or of another version of the format")
     return manifest
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether the manifest.json in a folder is that of a checkpoint; other programs have one too.
+    What cannot be read counts as ours where the folder looks like a checkpoint.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return False
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return _looks_like(folder)
+    return isinstance(content, dict) and (
+        {"files", "checksum"} <= set(content) or _looks_like(folder)
+    )
+
+
+def verify(path: Path) -> str:
+    """Compare a file of a checkpoint with the manifest beside it, once in a process; returns a
+    remark where that cannot be done, "" for every other file.
+
+    Raises:
+        CorruptCheckpoint: the file or the manifest was changed or damaged.
+    """
+    folder = path.parent
+    if not is_ours(folder):
+        return (
+            f"there is no {NAME} beside {path.name}: whether it was changed cannot be checked"
+            if _looks_like(folder) and path.stem in FILES
+            else ""
+        )
+    rows = read(folder)["files"]
+    if path.name not in rows:
+        return (
+            f"{path.name} is not in the {NAME} beside it: whether it was changed cannot be checked"
+        )
+    check_file(folder, path.name, rows, verify=True)
+    return ""
+
+
+def _looks_like(folder: Path) -> bool:
+    """Whether a folder has the name or the state of a checkpoint."""
+    named = re.fullmatch(r"step-\d{8,}", folder.name) is not None
+    return named or (
+        (folder / "state.json").is_file() and (folder / "network.safetensors").is_file()
+    )
 
 
 def compose(step: int, rows: dict[str, dict], state: dict) -> bytes:

@@ -23,6 +23,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from mindlong.checkpoints import manifest, safetensors_file
+from mindlong.checkpoints.finite import check_arrays
 from mindlong.checkpoints.lazy import total_bytes
 from mindlong.utils.atomic import sync_folder
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
@@ -118,8 +119,8 @@ def load(folder: str | Path, only: Iterable[str] | None = None, verify: bool = T
             compared).
 
     Raises:
-        InputFileError: no such checkpoint, or a file in it is missing, cut short or changed; the
-            sentence names it.
+        InputFileError: no such checkpoint, a file in it is missing, cut short or changed, or holds
+            NaN or infinity; the sentence names it.
     """
     folder = Path(folder)
     rows = manifest.read(folder)["files"]
@@ -127,6 +128,8 @@ def load(folder: str | Path, only: Iterable[str] | None = None, verify: bool = T
     for name in (STATE, *wanted):
         manifest.check_file(folder, name, rows, verify)
     files = {name.removesuffix(SUFFIX): safetensors_file.read_all(folder / name) for name in wanted}
+    for name, arrays in files.items():
+        check_arrays(arrays, str(folder / (name + SUFFIX)))
     return Checkpoint(files, json.loads((folder / STATE).read_text(encoding="utf-8")))
 
 

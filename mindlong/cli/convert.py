@@ -33,6 +33,7 @@ from mindlong.utils.lines import count
 from mindlong.utils.progress import bar
 from mindlong.utils.shown import shown
 
+LET_PASS = ". --allow_nonfinite 'PATTERN' lets tensors pass that the network has no use for"
 ALLOW = "--allow_partial 'PATTERN' lets names pass that may be missing or left over"
 
 
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         written = (
             _tried(plans, args) if args.dry_run else _written(weights, plans, outwards, args, watch)
         )
-    watch.refuse()
+    watch.refuse(LET_PASS)
     if args.dry_run:
         print("dry run: every tensor was read, nothing was written")
         return 0
@@ -95,7 +96,7 @@ def _written(
             files, remarks = _export(weights, plans, aside / dst.name, args), []
         else:
             files, remarks = write_ours(aside / dst.name, plans, weights, args.dtype)
-        watch.refuse()
+        watch.refuse(LET_PASS)
     for remark in remarks:
         print(f"note       {shown(remark)}")
     return [dst.parent / path.relative_to(aside) for path in files]

@@ -19,6 +19,7 @@ from mindspore import Tensor, nn
 from mindlong.checkpoints.convert import our_weights
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.finite import check_arrays
 from mindlong.checkpoints.parts import read_part
 from mindlong.checkpoints.recognise import recognise
 from mindlong.networks import table
@@ -151,7 +152,8 @@ def read_weights(alone: Alone, spec: Any, where: str) -> dict[str, np.ndarray]:
     original.
 
     Raises:
-        InputFileError: nothing there, not such weights, or weights of a network of other sizes.
+        InputFileError: nothing there, not such weights, weights of a network of other sizes, NaN or
+            infinity.
     """
     network = alone.network
     held = our_weights(
@@ -160,7 +162,9 @@ def read_weights(alone: Alone, spec: Any, where: str) -> dict[str, np.ndarray]:
         alone.entries(spec),
         spec=spec,
     )
-    return {name: lazy.read() for name, lazy in held.items()}
+    arrays = {name: lazy.read() for name, lazy in held.items()}
+    check_arrays(arrays, where)
+    return arrays
 
 
 def naming_at(alone: Alone, where: str) -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import config_of, locate
+from mindlong.checkpoints.find import find_trained, locate
 from mindlong.checkpoints.report import compare
 from mindlong.config.cost import sampling_cost
 from mindlong.config.load import Loaded
@@ -30,9 +30,8 @@ from mindlong.utils.lines import count
 def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: PixelConfig = loaded.values
-    where = locate(config.weights)
-    trained: TrainConfig = config_of(where)
-    _check_tensors(where, trained.model)
+    trained: TrainConfig = find_trained(config.weights).config
+    _check_tensors(locate(config.weights), trained.model)
     idle(loaded, _idle(trained.model))
     _, frames, *size = shape_of(config, trained)
     _check_size(size, len(trained.model.dim_mults))
@@ -51,7 +50,7 @@ def plan(loaded: Loaded) -> Planned:
             "a step": f"{count(cost.flops)}FLOP",
             "peak memory": f"{gib(cost.memory)} (estimate)",
         },
-        (*notes, *far_size(size, trained.data.size)),
+        (*notes, *far_size(size, trained.data.size or size)),
         cost.memory,
     )
 
@@ -113,8 +112,14 @@ def _check_size(size: list[int], levels: int) -> None:
 
 def shape_of(config: PixelConfig, trained: TrainConfig) -> tuple[int, int, int, int]:
     """(C, F, H, W) of the videos: as the configuration says, else as the network was trained."""
-    height, width = config.size or trained.data.size
-    return trained.model.channels, config.frames or trained.data.frames, height, width
+    size, frames = config.size or trained.data.size, config.frames or trained.data.frames
+    if not size or not frames:
+        wanted = " ".join(["size=[H,W]"] * (not size) + ["frames=N"] * (not frames))
+        raise ConfigError(
+            f"the weights do not say for which videos they were trained; give {wanted}"
+        )
+    height, width = size
+    return trained.model.channels, frames, height, width
 
 
 def visited(config: PixelConfig, trained: TrainConfig) -> Noising:
