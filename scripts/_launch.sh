@@ -25,6 +25,9 @@ prepare() {
   case "$NPROC" in *[!0-9]* | "" | 0) fail 2 "NPROC is '$NPROC'; it must be a whole number of processes" ;; esac
   LAUNCHER=${LAUNCHER:-mpirun}
   export GLOG_v=${GLOG_v:-3} PYTHONUNBUFFERED=1
+  # Seconds that NPUs wait for one another (120 by default, then EI0006): a first compilation takes minutes, and not
+  # the same on every process.
+  export HCCL_CONNECT_TIMEOUT=${HCCL_CONNECT_TIMEOUT:-1800}
   RUN=("$PY" "$ROOT/$program" --config "$CONFIG" "$@")
   case "$LAUNCHER" in
     mpirun) with_mpirun ;;

@@ -8,10 +8,12 @@ import os
 
 import numpy as np
 import pytest
+import vendor_attention
 
+from mindlong.ops import device
 from mindlong.ops.ascendc import build as build_command
 from mindlong.ops.ascendc import emulate, layout, verify
-from mindlong.ops.attention import flash_910a
+from mindlong.ops.attention import flash_910a, flash_910b
 from mindlong.utils.errors import UserError
 
 
@@ -128,7 +130,7 @@ def test_built_operators_are_found_by_the_header_that_cann_generates(tmp_path, m
 
 def test_verify_says_plainly_that_there_is_no_device(capsys):
     assert verify.main([]) == 1
-    assert "no 910A is here" in capsys.readouterr().err
+    assert "no 910A or 910B is here" in capsys.readouterr().err
 
 
 def test_verify_compares_on_the_twin(capsys, monkeypatch):
@@ -143,3 +145,47 @@ def test_verify_fails_where_numbers_differ(capsys, monkeypatch):
     monkeypatch.setattr(verify, "plain", lambda case, arrays: [np.ones((1, 1, 128, 64))] * 4)
     assert verify.main(["--twin"]) == 1
     assert "WRONG" in capsys.readouterr().out
+
+
+@pytest.fixture
+def on_910b(monkeypatch):
+    """verify as on a 910B, with a stand-in for the vendor's operator, and few cases."""
+    monkeypatch.setattr(flash_910b, "vendor_operator", vendor_attention.make())
+    monkeypatch.setattr(device, "setup", lambda **given: None)
+    monkeypatch.setattr(device, "chip", lambda: "910b")
+    widths = [c for c in verify.CASES_910B if c.name in ("width 40", "width 160", "text")]
+    masks = [c for c in verify.CASES_910B if c.name in ("keys that count", "window on wide heads")]
+    monkeypatch.setattr(verify, "CASES_910B", (*widths, *masks))
+    monkeypatch.setattr(verify, "LARGE", ())
+
+
+def test_verify_compares_the_operator_of_a_910b(capsys, on_910b):
+    assert verify.main([]) == 0
+    out = capsys.readouterr().out
+    assert out.count("ok ") == 5 and "width 160" in out and "with backward" in out
+
+
+def test_verify_notices_a_width_at_which_the_operator_gives_noise(capsys, on_910b, monkeypatch):
+    right = flash_910b.vendor_operator
+
+    def noise(q, k, v, heads, **given):
+        out = right(q, k, v, heads, **given)
+        return out * 1.01 if q.shape[3] == 160 else out
+
+    monkeypatch.setattr(flash_910b, "vendor_operator", noise)
+    assert verify.main([]) == 1
+    wrong = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WRONG")]
+    assert [line.split()[1] for line in wrong] == ["width", "window"] and "160" in wrong[0]
+
+
+def test_every_width_of_the_networks_is_verified_on_a_910b():
+    widths = {case.width for case in verify.CASES_910B}
+    assert {16, 32, 40, 64, 80, 96, 128, 160, 512} <= widths
+
+
+def test_wide_heads_take_a_tile_of_keys_at_a_time():
+    """The gradients of two tiles fit the accumulator up to a width of 96."""
+    for width, tasks in ((96, 12), (112, 24)):
+        q, k = (2, 3, 300, width), (2, 3, 500, width)
+        done, steer, _ = launch(layout.BACKWARD_KEYS, k, k, CONTROL, TAILS, q, TAILS, q)
+        assert done == 0 and steer[0] == tasks

@@ -1,10 +1,11 @@
-"""Compares the 910A operators with the plain form, and times both.
+"""Compares an NPU's flash attention with float64, and times it beside the plain form.
 
-    python -m mindlong.ops.ascendc.verify           on a 910A, with the operators built
-    python -m mindlong.ops.ascendc.verify --twin    the kernels' source on the CPU twin: numbers and
-    what bounds them
+    python -m mindlong.ops.ascendc.verify           on a 910A, with the operators built; or on a
+    910B, whose operator is the vendor's: every width that the networks have, and masks
+    python -m mindlong.ops.ascendc.verify --twin    the 910A kernels' source on the CPU twin:
+    numbers and what bounds them
 
-Exit code 0: all within the tolerance; 1: not, or no 910A is here.
+Exit code 0: all within the tolerance; 1: not, or no such NPU is here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindlong.ops.attention.visible import Visible
+from mindlong.ops.attention.visible import FAR, Visible
 
 TOLERANCE = 3e-3  # of the largest number of an answer, or of 1
 
@@ -51,6 +52,15 @@ CASES = (
     Case("keys that count", 2, 1, 256, 256, 80, Visible(key_counts=(100, 256))),
     Case("wide heads", 1, 1, 256, 256, 160),
     Case("long", 1, 1, 1024, 1024, 64),
+)
+WIDTHS = (16, 32, 40, 48, 64, 72, 80, 96, 112, 128, 144, 160, 192, 256, 512)
+CASES_910B = (
+    *(Case(f"width {d}", 2, 2, 200, 300, d) for d in WIDTHS),
+    *CASES,
+    Case("causal", 1, 2, 384, 384, 64, Visible(back=FAR, ahead=0)),
+    Case("band of tokens", 1, 1, 2304, 2304, 64, Visible(back=100, ahead=7)),
+    Case("window on wide heads", 1, 1, 256, 256, 160, Visible(back=0, ahead=1, unit=64)),
+    Case("rows for heads", 2050, 1, 16, 16, 64),
 )
 LARGE = (Case("4k tokens", 1, 8, 4096, 4096, 64), Case("9k tokens", 1, 5, 9216, 9216, 64))
 NAMES = ("o", "dq", "dk", "dv")
@@ -97,24 +107,23 @@ def on_twin(case: Case) -> tuple[list[np.ndarray], str]:
 
 
 class OnDevice:
-    """The operators, and the plain form, on a 910A."""
+    """The chip's flash attention, and the plain form, on the device."""
 
-    def __init__(self) -> None:
+    def __init__(self, chip: str) -> None:
         import mindspore as ms
         from mindspore import nn, ops
 
-        from mindlong.ops.attention import flash_910a
         from mindlong.ops.attention.math import math_attention
 
-        kernel = flash_910a.operator()
+        attend = _attend(chip)
 
         class Ours(nn.Cell):
             def __init__(self, scale, visible):
                 super().__init__()
-                self.kernel, self.scale, self.visible = kernel, scale, visible
+                self.scale, self.visible = scale, visible
 
             def construct(self, q, k, v):
-                return flash_910a.attend_910a(self.kernel, q, k, v, self.scale, self.visible)
+                return attend(q, k, v, self.scale, self.visible)
 
         class Plain(nn.Cell):
             def __init__(self, scale):
@@ -152,6 +161,20 @@ class OnDevice:
         return float(np.median(times[2:]))
 
 
+def _attend(chip: str):
+    """The flash attention of a chip: a function of q, k, v, scale and the fields of a `Visible`."""
+    from mindlong.ops.attention import flash_910a, flash_910b
+
+    if chip == "910b":
+        return flash_910b.attend_910b
+    kernel = flash_910a.operator()
+
+    def attend(q, k, v, scale, visible):
+        return flash_910a.attend_910a(kernel, q, k, v, scale, visible)
+
+    return attend
+
+
 def no_device() -> str | None:
     """Why nothing can be compared on a device; None if it can."""
     from mindlong.ops import device
@@ -162,8 +185,10 @@ def no_device() -> str | None:
         device.setup(target="auto", jit_level="O0", native="off")
     except ConfigError as found:
         return str(found)
-    if device.chip() != "910a":
-        return f"no 910A is here: this is {device.chip()}; with --twin the kernels' source runs on this CPU instead"
+    if device.chip() == "cpu":
+        return "no 910A or 910B is here: this is cpu; with --twin the 910A kernels' source runs on this CPU instead"
+    if device.chip() == "910b":
+        return None
     absent = flash_910a.missing()
     return None if absent is None else f"the operators cannot be called: {absent}"
 
@@ -176,6 +201,17 @@ def compare(case: Case, answers) -> bool:
     numbers = ", ".join(f"{n} {e:.0e}" for n, e in zip(NAMES, errors, strict=True))
     print(f"{'ok   ' if fine else 'WRONG'} {case.name:<18} {numbers}  ({words})", flush=True)
     return fine
+
+
+def _questions(twin: bool):
+    """Cases, and who answers."""
+    if twin:
+        return [(case, on_twin) for case in CASES]
+    from mindlong.ops import device
+
+    answers = OnDevice(device.chip()).answers
+    cases = CASES_910B if device.chip() == "910b" else CASES
+    return [(case, answers) for case in (*cases, *LARGE)]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -191,8 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     if reason:
         print(reason, file=sys.stderr)
         return 1
-    answers = on_twin if args.twin else OnDevice().answers
-    results = [compare(case, answers) for case in (*CASES, *(() if args.twin else LARGE))]
+    results = [compare(case, answers) for case, answers in _questions(args.twin)]
     print(f"{sum(results)} of {len(results)} within {TOLERANCE}")
     return 0 if all(results) else 1
 

@@ -126,8 +126,8 @@ def _masks(visible: Visible, queries: int, keys: int) -> tuple[int, int, int, np
             f"the mask of {queries} x {keys} tokens would take {size >> 20} MB on the 910B, "
             f"{LARGEST_MASK >> 20} at most; use fewer frames at once or attention.backend=chunked"
         )
-    # CANN asks that in mode 0 mask and tokens mean the same keys. A window of frames is a
-    # staircase, which no band of tokens is, so the tokens stay open and the mask alone says it.
+    # CANN asks that in mode 0 mask and tokens mean the same keys. A window of frames is a stair,
+    # which no band of tokens is, so the tokens stay open and the mask alone says it.
     discard = ~visible.seen(queries, keys)
     same = discard[0] if len(discard) == 1 else discard[:, None]
     return 0, OPEN, OPEN, same.astype(np.uint8)
