@@ -22,7 +22,7 @@ def distrust(path: Path) -> str | None:
     for here in (place, *place.parents):
         try:
             found = here.lstat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             return f"{shown(here)} cannot be looked at ({error.strerror})"
