@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 from mindlong.checkpoints import convert, description
+from mindlong.checkpoints.float32_file import read_float32
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
@@ -63,6 +64,9 @@ def read_part(
             its sizes.
     """
     match = recognise(weights, None, family, part)[0]
+    float32 = read_float32(weights.path, match.network.part)
+    if float32:
+        overrides = {"float32": float32, **(overrides or {})}
     if not match.ours:
         plan = convert.to_ours(weights, match, overrides=overrides)
         plan.check(str(weights.path))
