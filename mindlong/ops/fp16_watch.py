@@ -16,8 +16,10 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindlong.ops.attention import Attention
+from mindlong.ops.norm import ChannelLayerNorm, ChannelRMSNorm, GroupNorm, LayerNorm
 from mindlong.ops.precision import LARGEST_HALF, Typed
 
+NORMS = (GroupNorm, LayerNorm, ChannelLayerNorm, ChannelRMSNorm)  # they compute in float32
 ENTRIES = ("construct", "folded", "joint")  # the methods by which cells are called
 ROWS = 1024  # queries whose scores are held at once
 
@@ -52,6 +54,12 @@ def _saturated(values: object) -> object:
     if isinstance(values, tuple):
         return tuple(map(_saturated, values))
     return values
+
+
+def _saturated_halves(values: object) -> object:
+    """What a norm reads: it takes float32 as it is."""
+    is_float32 = isinstance(values, Tensor) and values.dtype == ms.float32
+    return values if is_float32 else _saturated(values)
 
 
 def _methods(cell: nn.Cell) -> Iterator[tuple[str, Callable]]:
@@ -123,16 +131,17 @@ def saturating(network: nn.Cell) -> Iterator[None]:
     changes = []
     for _, cell in network.cells_and_names():
         if isinstance(cell, Typed) and not cell.kept:
-            changes += [(cell, n, _clipping(m)) for n, m in _methods(cell)]
+            reads = _saturated if not isinstance(cell, NORMS) else _saturated_halves
+            changes += [(cell, n, _clipping(m, reads)) for n, m in _methods(cell)]
             if isinstance(cell, Attention):
                 changes.append((cell, "_by", _in_halves(cell)))
     with _replaced(changes):
         yield
 
 
-def _clipping(method: Callable) -> Callable:
+def _clipping(method: Callable, reads: Callable) -> Callable:
     def run(*args, **kwargs):
-        return _saturated(method(*map(_saturated, args), **kwargs))
+        return _saturated(method(*map(reads, args), **kwargs))
 
     return run
 

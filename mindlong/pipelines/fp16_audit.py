@@ -18,13 +18,11 @@ from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.parts import Part
 from mindlong.networks.network import made
 from mindlong.ops import precision
-from mindlong.ops.fp16_watch import Peaks, recorded, saturating
-from mindlong.ops.norm import ChannelLayerNorm, ChannelRMSNorm, GroupNorm, LayerNorm
+from mindlong.ops.fp16_watch import NORMS, Peaks, recorded, saturating
 from mindlong.utils import rng
 
 TIMESTEPS = (999, 750, 500, 250, 1)
 MARGIN = 2.0  # other prompts and seeds may reach further than the runs that were watched
-NORMS = (GroupNorm, LayerNorm, ChannelLayerNorm, ChannelRMSNorm)
 ALLOWED = 1e-2  # of the largest value, between the emulation and float32
 Call = tuple[str, tuple[np.ndarray, ...]]  # "" or a method of the network, and its inputs
 
@@ -136,8 +134,9 @@ def chosen(network: nn.Cell, peaks: Mapping[str, Peaks], limit: float) -> dict[s
     for name, p in peaks.items():
         if p.typed:
             reason = _reason(p, isinstance(cells[name], NORMS), limit)
-            if reason:
-                found[name] = reason
+            if reason:  # large scores multiply the rounding of what they are made of
+                whole = reason.startswith("a score") and _parent(name, peaks)
+                found[whole or name] = reason
     for name, p in peaks.items():
         above = name if not p.typed else _parent(name, peaks)
         if above and _adds_up(above, p, peaks, limit):
