@@ -3,7 +3,7 @@ seen without one.
 
   python tools/graph_report.py configs/train/vdm_shapes.yaml
   python tools/graph_report.py configs/model/modelscope_tiny.yaml --work forward --shape 16 32 32
-  --half
+  --dtype float16 --chip 910b
 
 The graph is the one MindSpore hands to its backends, with plain operators and attention in its
 plain form (--attention changes that), so it is the same for a CPU and an NPU. Each operator is
@@ -14,6 +14,7 @@ are free. Transposes, casts, slices and copies move bytes and compute nothing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -24,7 +25,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from graph.chips import type_lines  # noqa: E402
 from graph.ir import HOSTILE, Operator, operators  # noqa: E402
+
+from mindlong.utils.errors import ConfigError  # noqa: E402
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,7 +56,18 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("F", "H", "W"),
         help="of a model file's input",
     )
-    made.add_argument("--half", action="store_true", help="float16")
+    made.add_argument(
+        "--dtype",
+        choices=("float32", "float16", "bfloat16"),
+        default="float32",
+        help="of the network's operators (%(default)s)",
+    )
+    made.add_argument(
+        "--chip",
+        choices=("910a", "910b"),
+        default="910b",
+        help="whose graph it is: a 910A scales layers that are kept in float32 (%(default)s)",
+    )
     made.add_argument(
         "--attention",
         default="math",
@@ -84,11 +99,13 @@ def dump(args: argparse.Namespace, folder: str) -> str:
     from mindlong.ops import attention, device
 
     device.setup("CPU", "graph", native="off")
+    device.build_for(args.chip)
     attention.use(args.attention)
     cell, tensors = build(
-        args.config, args.overrides, args.work, tuple(args.shape), args.batch, args.half
+        args.config, args.overrides, args.work, tuple(args.shape), args.batch, args.dtype
     )
-    cell.compile(*tensors)
+    with contextlib.suppress(RuntimeError, TypeError):  # a CPU lacks kernels; the graph is written
+        cell.compile(*tensors)
     return "\n".join(p.read_text() for p in sorted(Path(folder).glob("**/*_validate_*.ir")))
 
 
@@ -129,7 +146,9 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_intermixed_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         found = operators(dump(args, folder))
-    print("\n".join(lines(found, args.top)))
+    if not found:
+        raise ConfigError("MindSpore wrote no graph; it could not be compiled")
+    print("\n".join([*lines(found, args.top), "", *type_lines(found)]))
     if args.json:
         Path(args.json).write_text(json.dumps(table(found), indent=1) + "\n")
     return 0

@@ -119,7 +119,13 @@ PLANTED = {  # network: cell whose result is planted, and what to multiply
 }
 
 
-@pytest.mark.parametrize("name", PLANTED)
+QUICK = {"linear", "convolution", "group norm"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in PLANTED],
+)
 def test_planted_overflows_are_found_and_mended(name):
     network, layer, factors = PLANTED[name]
     part, _ = random_part(network)
@@ -173,6 +179,7 @@ def test_a_sum_beyond_halves_is_found():
     assert found.after <= fp16_audit.ALLOWED
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_written_beside_the_weights_and_honoured(tmp_path):
     part, cell = random_part("unet")
     part = scaled(part, {"conv_in.weight": 1e6})

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
+from graph.chips import computes, type_lines  # noqa: E402
 from graph.ir import kind_of, operators  # noqa: E402
 
 TEXT = """
@@ -41,6 +44,23 @@ def test_operators_kinds_and_bytes():
     ]
     assert found[3].moved == 2 * 96 * 2  # a tuple of tensors counts too
     assert found[1].shape in ((2, 48), (48, 2))
+
+
+def test_types_and_what_each_chip_makes_of_them():
+    found = operators(TEXT)
+    assert [op.dtype for op in found] == ["float32", "float32", "float32", "float16"]
+    assert computes("matmul", "float32", "910A").startswith("float16")
+    assert computes("convolution", "float16", "910B") == "float16, sums float32"
+    assert (
+        computes("matmul", "bfloat16", "910A")
+        == "refused"
+        == computes("reduction", "bfloat16", "910A")
+    )
+    assert computes("reduction", "float32", "910A") == "float32"
+    assert type_lines(found)[2:] == [
+        "| matmul | float32 | 1 | float16, sums float32 (allow_fp32_to_fp16) | "
+        "float32 (HF32 with env.hf32) |"
+    ]
 
 
 def test_kinds():
@@ -76,6 +96,22 @@ def test_the_report_of_a_configuration(tmp_path):
     kinds = json.loads((tmp_path / "out.json").read_text())
     assert kinds["convolution"]["operators"] >= 5 and kinds["matmul"]["bytes"] > 0
     assert "move and compute nothing" in done.stdout
+    assert "| convolution | float32 |" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype, chip", [("float16", "910a"), ("bfloat16", "910b")])
+def test_products_in_16_bits_are_counted_as_such(dtype, chip):
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "graph_report.py"),
+        str(ROOT / "configs" / "model" / "vdm_tiny.yaml"),
+        *("--work", "forward", "--shape", "2", "8", "8", "--dtype", dtype, "--chip", chip),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"| convolution | {dtype} |" in done.stdout
+    assert "| convolution | float32 |" not in done.stdout
 
 
 def test_a_model_without_a_graph_is_refused(tmp_path):

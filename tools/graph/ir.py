@@ -89,13 +89,14 @@ HOSTILE = ("transpose", "cast", "strided slice", "copy")  # what moves bytes and
 @dataclass(frozen=True)
 class Operator:
     """A node that is a kernel: its name, kind, the bytes it reads and writes, and the shape of its
-    largest tensor.
+    largest tensor. `dtype` is that of its first tensor, "" where it reads none.
     """
 
     name: str
     kind: str
     moved: int
     shape: tuple[int, ...]
+    dtype: str = ""
 
 
 def operators(text: str) -> list[Operator]:
@@ -109,7 +110,8 @@ def operators(text: str) -> list[Operator]:
         types = _TYPES.match(line) if name else None
         if types:
             if name not in FREE:
-                found.append(_operator(name, _tensors(types.group(1)) + _tensors(types.group(2))))
+                tensors = _tensors(types.group(1)) + _tensors(types.group(2))
+                found.append(_operator(name, tensors, _first_type(types.group(1))))
             name = None
     return found
 
@@ -119,9 +121,17 @@ def kind_of(name: str) -> str:
     return next((kind for kind, starts in KINDS.items() if name.startswith(starts)), "elementwise")
 
 
-def _operator(name: str, tensors: list[tuple[int, tuple[int, ...]]]) -> Operator:
+def _operator(name: str, tensors: list[tuple[int, tuple[int, ...]]], dtype: str) -> Operator:
     largest = max(tensors, key=lambda t: t[0], default=(0, ()))
-    return Operator(name, kind_of(name), sum(size for size, _ in tensors), largest[1])
+    return Operator(name, kind_of(name), sum(size for size, _ in tensors), largest[1], dtype)
+
+
+def _first_type(inputs: str) -> str:
+    found = _TENSOR.search(inputs)
+    if not found:
+        return ""
+    base = "bfloat" if found.group(1).startswith("BF") else found.group(1).lower()
+    return base + found.group(2)
 
 
 def _tensors(types: str) -> list[tuple[int, tuple[int, ...]]]:

@@ -13,7 +13,7 @@ from mindspore import Tensor, nn
 
 from mindlong.config.load import load, load_model, read_yaml
 from mindlong.config.schema import TrainConfig
-from mindlong.config.train_options import TrainOptions
+from mindlong.config.train_options import PRECISIONS, TrainOptions
 from mindlong.data.build import open_source
 from mindlong.networks.init import initialise
 from mindlong.training.prepare import prepare
@@ -38,7 +38,7 @@ class SquaredError(nn.Cell):
 
 
 def build(
-    path: str, overrides: list[str], work: str, shape: tuple[int, int, int], batch: int, half: bool
+    path: str, overrides: list[str], work: str, shape: tuple[int, int, int], batch: int, dtype: str
 ) -> tuple[nn.Cell, list[Tensor]]:
     """The cell and the tensors to compile it with.
 
@@ -46,18 +46,18 @@ def build(
         path: a training configuration, or a model file of a UNet.
         work: "forward" or "train".
         shape: frames, height, width of a model file's input; a training configuration has its own.
-        half: compute in float16.
+        dtype: that operators compute in.
     Raises:
         ConfigError: neither of the two.
     """
     tree = read_yaml(Path(path))
     if "model" in tree:
-        return _from_training(path, overrides, work, batch, half)
-    return _from_model(load_model(path, overrides), work, shape, batch, half)
+        return _from_training(path, overrides, work, batch, dtype)
+    return _from_model(load_model(path, overrides), work, shape, batch, dtype)
 
 
 def _from_training(
-    path: str, overrides: list[str], work: str, batch: int, half: bool
+    path: str, overrides: list[str], work: str, batch: int, dtype: str
 ) -> tuple[nn.Cell, list[Tensor]]:
     config: TrainConfig = load(path, overrides, TrainConfig).values
     with contextlib.ExitStack() as stack:
@@ -65,12 +65,12 @@ def _from_training(
             config, stack.enter_context(open_source(config.data, config.train.seed, 0))
         )
         arrays = task.inputs(0, range(batch))
-    options = TrainOptions(precision="fp16" if half else "fp32")
+    options = TrainOptions(precision=_precision(dtype))
     return _cell(task.network, task.loss, options, work), _given(work, [Tensor(a) for a in arrays])
 
 
 def _from_model(
-    model, work: str, shape: tuple[int, int, int], batch: int, half: bool
+    model, work: str, shape: tuple[int, int, int], batch: int, dtype: str
 ) -> tuple[nn.Cell, list[Tensor]]:
     spec = model.spec()
     frames, height, width = shape
@@ -83,7 +83,7 @@ def _from_model(
         from mindlong.networks.unet.cell import UNet
 
         network, channels, out = (
-            UNet(spec, "float16" if half else "float32"),
+            UNet(spec),
             spec.in_channels,
             spec.out_channels,
         )
@@ -103,11 +103,16 @@ def _from_model(
     target = np.zeros((batch, out, frames, height, width), np.float32)
     inputs = [Tensor(a) for a in (x, t, *more)]
     if work == "forward":
+        prepare(network, TrainOptions(precision=_precision(dtype)))
         return network.set_train(False), inputs
-    options = TrainOptions(precision="fp16" if half and model.family == "vdm" else "fp32")
+    options = TrainOptions(precision=_precision(dtype))
     return _cell(network, SquaredError(network), options, work), _given(
         work, [Tensor(target), *inputs]
     )
+
+
+def _precision(dtype: str) -> str:
+    return next(name for name, kind in PRECISIONS.items() if kind == dtype)
 
 
 def _cell(network: nn.Cell, loss: nn.Cell, options: TrainOptions, work: str) -> nn.Cell:
