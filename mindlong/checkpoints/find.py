@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.checkpoints import description
+from mindlong.checkpoints import description, installed
 from mindlong.checkpoints.faults import reading
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.finite import check_arrays
@@ -123,6 +123,8 @@ def locate(weights: str, key: str = "weights") -> Path:
     """
     if weights.startswith("shipped:"):
         return _shipped(weights, key)
+    if weights.startswith(installed.PREFIX):
+        return installed.folder_of(weights, key)
     path = Path(weights)
     with reading(path):
         return _located(path, key)

@@ -14,6 +14,7 @@ from mindlong.checkpoints import store
 from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.text_source import text_source
 from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.report import compare
@@ -55,6 +56,7 @@ def plan_of(loaded: Loaded) -> Plan:
     task, options = task_of(config), config.train
     factor, notes = _check_latents(config, task) if task in LATENT else (USUAL_FACTOR, [])
     _check_pixels(config, task)
+    text_source(config.model)  # its weights are there, and fit
     _check_folder(loaded)
     cost = training_cost(config, factor)
     last = max(options.steps // options.save_every, 1)

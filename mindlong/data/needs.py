@@ -69,10 +69,11 @@ def needs_of(config: Any) -> Needs:
         encoder = model.text.encoder
         return Needs(
             model.channels,
-            "words" if encoder == "caption" else "",
+            "words" if encoder == "caption" else "prompt" if model.reads_prompts else "",
             encoder == "embedding",
             model.cond_dim if encoder == "embedding" else None,
             model.text.length if encoder == "caption" else 0,
+            overlong=_of_source(model),
             remedy=f"model.text.encoder=caption model.cond_dim={model.cond_dim or 64}",
             prompts=prompts,
         )
@@ -85,6 +86,22 @@ def needs_of(config: Any) -> Needs:
         videos=tuple(video for video, _ in config.tune.pairs()),
         index=config.infinet.index,
     )
+
+
+def _of_source(model: Any) -> Callable[[str], int] | None:
+    """The same for a pixel network's captions, where a text encoder with weights of its own reads
+    them.
+    """
+    from mindlong.checkpoints.text_source import text_source
+
+    try:
+        source = text_source(model)
+    except (UserError, OSError):
+        return None
+    if source is None:
+        return None
+    room = source.part.spec.positions - 2
+    return lambda caption: max(len(source.tokenizer.tokens(caption)) - room, 0)
 
 
 def _overlong(entry: Network, latents: Any) -> Callable[[str], int] | None:

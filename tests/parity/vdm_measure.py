@@ -21,7 +21,8 @@ from mindlong.diffusion.losses import DiffusionLoss
 from mindlong.diffusion.samplers import sample_ddpm
 from mindlong.diffusion.schedules import cosine
 from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
-from mindlong.networks.unet3d.cell import GuidedUnet3D, Unet3D
+from mindlong.networks.unet3d.cell import Unet3D
+from mindlong.networks.unet3d.extended_unet_cell import GuidedUnet3D
 from mindlong.networks.unet3d.names import names
 from mindlong.networks.unet3d.positions import focus_bias
 from mindlong.networks.unet3d.spec import Unet3DSpec

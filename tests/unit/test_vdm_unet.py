@@ -9,7 +9,8 @@ from mindspore import Tensor
 
 from mindlong.config.train_options import TrainOptions
 from mindlong.networks.init import initialise
-from mindlong.networks.unet3d.cell import GuidedUnet3D, Unet3D
+from mindlong.networks.unet3d.cell import Unet3D
+from mindlong.networks.unet3d.extended_unet_cell import GuidedUnet3D
 from mindlong.networks.unet3d.names import names
 from mindlong.networks.unet3d.positions import relative_buckets
 from mindlong.networks.unet3d.spec import Unet3DSpec

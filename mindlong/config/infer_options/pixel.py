@@ -26,6 +26,12 @@ class PixelOptions:
         when="interpolate",
     )
 
+    text_encoder: str = option(
+        "",
+        "another place for the text encoder that the network was trained with (model.text.weights): a folder, a "
+        "weights file, installed:PACKAGE",
+    )
+
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
         if self.mix > 1:

@@ -12,11 +12,9 @@ frames.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import mindspore as ms
-import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.networks.layers import TimeMLP
@@ -88,10 +86,31 @@ class ResBlock(nn.Cell):
         return h + (self.skip(x_RCHW) if self.widens else x_RCHW)
 
 
+class Attentions:
+    """How the three attentions are made of (spec, width)."""
+
+    @staticmethod
+    def linear(spec: Unet3DSpec, width: int) -> nn.Cell:
+        """Of linear cost over the pixels of a frame."""
+        return LinearAttention(width, spec.attn_heads, SPATIAL_HEAD_DIM)
+
+    @staticmethod
+    def spatial(spec: Unet3DSpec, width: int) -> nn.Cell:
+        """Over the pixels of a frame."""
+        return SpatialAttention(width, spec.attn_heads, SPATIAL_HEAD_DIM)
+
+    @staticmethod
+    def temporal(spec: Unet3DSpec, width: int) -> nn.Cell:
+        """Over the frames of a pixel."""
+        return TemporalAttention(width, spec.attn_heads, spec.attn_dim_head, spec.rotary_dim)
+
+
 class Stage(nn.Cell):
     """One level of the way down or up: two residual blocks, attention in space, attention in
     time.
     """
+
+    made = Attentions
 
     def __init__(self, spec: Unet3DSpec, cin: int, cout: int, resample: nn.Cell | None) -> None:
         super().__init__()
@@ -99,10 +118,8 @@ class Stage(nn.Cell):
         self.res1 = ResBlock(spec, cin, cout)
         self.res2 = ResBlock(spec, cout, cout)
         if self.has_spatial:
-            self.spatial = LinearAttention(cout, spec.attn_heads, SPATIAL_HEAD_DIM)
-        self.temporal = TemporalAttention(
-            cout, spec.attn_heads, spec.attn_dim_head, spec.rotary_dim
-        )
+            self.spatial = self.made.linear(spec, cout)
+        self.temporal = self.made.temporal(spec, cout)
         if self.has_resample:
             self.resample = resample
 
@@ -122,13 +139,13 @@ class Stage(nn.Cell):
 class Middle(nn.Cell):
     """The lowest level: full attention over the pixels of a frame, then over frames."""
 
+    made = Attentions
+
     def __init__(self, spec: Unet3DSpec, width: int) -> None:
         super().__init__()
         self.res1 = ResBlock(spec, width, width)
-        self.spatial = SpatialAttention(width, spec.attn_heads, SPATIAL_HEAD_DIM)
-        self.temporal = TemporalAttention(
-            width, spec.attn_heads, spec.attn_dim_head, spec.rotary_dim
-        )
+        self.spatial = self.made.spatial(spec, width)
+        self.temporal = self.made.temporal(spec, width)
         self.res2 = ResBlock(spec, width, width)
 
     def construct(
@@ -193,7 +210,7 @@ class Unet3D(nn.Cell):
             at the call.
     """
 
-    stage = Stage  # what its levels are built from
+    stage, middle, made = Stage, Middle, Attentions  # what its levels are built from
 
     def __init__(self, spec: Unet3DSpec) -> None:
         super().__init__()
@@ -211,11 +228,9 @@ class Unet3D(nn.Cell):
             self.null_cond_emb = Parameter(ops.zeros((1, spec.cond_dim)))
         kernel = spec.init_kernel_size
         self.init_conv = Conv2d(spec.channels, spec.first, kernel, padding=kernel // 2)
-        self.init_temporal = TemporalAttention(
-            spec.first, spec.attn_heads, spec.attn_dim_head, spec.rotary_dim
-        )
+        self.init_temporal = self.made.temporal(spec, spec.first)
         self.downs, self.ups = _stages(spec, True, self.stage), _stages(spec, False, self.stage)
-        self.mid = Middle(spec, spec.stages[-1][1])
+        self.mid = self.middle(spec, spec.stages[-1][1])
         self.final = Final(spec)
 
     def init_weights(self, draw) -> None:
@@ -258,13 +273,16 @@ class Unet3D(nn.Cell):
     def _embedding(self, t_B: Tensor, cond_BD: Tensor | None, null_mask_B: Tensor | None) -> Tensor:
         emb = self.time_mlp(t_B)
         if self.conditional:
-            if null_mask_B is not None:
-                null = self.null_cond_emb.astype(cond_BD.dtype).broadcast_to(cond_BD.shape)
-                cond_BD = ops.select(
-                    null_mask_B.reshape((-1, 1)).broadcast_to(cond_BD.shape), null, cond_BD
-                )
-            emb = ops.concat((emb, cond_BD.astype(emb.dtype)), -1)
+            emb = ops.concat((emb, self._condition(cond_BD, null_mask_B).astype(emb.dtype)), -1)
         return self.act(emb)
+
+    def _condition(self, cond_BD: Tensor, null_mask_B: Tensor | None) -> Tensor:
+        """The condition, with the learned null condition in the rows that are dropped."""
+        if null_mask_B is None:
+            return cond_BD
+        null = self.null_cond_emb.astype(cond_BD.dtype).broadcast_to(cond_BD.shape)
+        dropped = null_mask_B.reshape((-1, 1)).broadcast_to(cond_BD.shape)
+        return ops.select(dropped, null, cond_BD)
 
     def _rows(self, x: Tensor, frames: int, emb_BE: Tensor, focus_mask_B: Tensor | None) -> Tensor:
         x, long_skip, cos, sin, bias = self._entered(x, frames, focus_mask_B)
@@ -287,41 +305,3 @@ class Unet3D(nn.Cell):
         before = self.init_conv(x)
         x = self.init_temporal(before, cos, sin, bias if self.focus_everywhere else free)
         return x, before if self.skip_early else x, cos, sin, bias
-
-
-class GuidedUnet3D(nn.Cell):
-    """Classifier-free guidance (arXiv 2207.12598): null + (conditional - null) * scale, two passes
-    of one network.
-
-    With a scale of 1, or an unconditional network, one pass.
-    """
-
-    def __init__(self, network: Unet3D, scale: float) -> None:
-        super().__init__(auto_prefix=False)  # the network's parameters keep their names
-        self.network, self.scale = network, float(scale)
-        self.guided = self.scale != 1.0 and network.conditional
-
-    def construct(
-        self,
-        x_BCFHW: Tensor,
-        t_B: Tensor,
-        cond_BD: Tensor | None = None,
-        focus_mask_B: Tensor | None = None,
-    ) -> Tensor:
-        """(B, C, F, H, W) -> (B, out_dim, F, H, W)."""
-        wanted = self.network(x_BCFHW, t_B, cond_BD, None, focus_mask_B)
-        if not self.guided:
-            return wanted
-        absent = self.network(x_BCFHW, t_B, cond_BD, t_B > -1, focus_mask_B)
-        return absent + (wanted - absent) * self.scale
-
-
-def build(spec: Unet3DSpec, dtype: str = "float32") -> Unet3D:
-    """The network; it computes in the type of what it is given."""
-    return Unet3D(spec)
-
-
-def alone(spec: Unet3DSpec, arrays: Mapping[str, np.ndarray]) -> GuidedUnet3D:
-    """The network, to be run alone under the guidance scale of `arrays`."""
-    scale = float(arrays["cond_scale"]) if "cond_scale" in arrays else 1.0
-    return GuidedUnet3D(Unet3D(spec), scale)

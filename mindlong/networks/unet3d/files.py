@@ -9,7 +9,7 @@ import numpy as np
 
 from mindlong.diffusion.schedules import cosine
 from mindlong.networks.format import Format, Inferred, Shapes, size
-from mindlong.networks.unet3d.keys import FAMILY, RELEASES
+from mindlong.networks.unet3d.keys import FAMILY, RELEASES, SHIFTS
 from mindlong.networks.unet3d.names import PREFIX, names
 from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -41,6 +41,9 @@ _ODD_SCHEDULE = (
 _REFUSED = "written by video-diffusion-pytorch before {}, whose network is another one ({}); it is not read"
 
 
+_SPARSE, _SPARSE_SHIFTED = (f"downs.0.2.fn.fn{more}.to_qkv.weight" for more in ("", ".fn"))
+
+
 def infer(shapes: Shapes, overrides: Mapping[str, Any]) -> Inferred:
     """The spec from the shapes of a bare Unet3D.
 
@@ -60,23 +63,31 @@ def infer(shapes: Shapes, overrides: Mapping[str, Any]) -> Inferred:
 def _fields(shapes: Shapes) -> dict[str, Any]:
     dim, heads = size(shapes, "time_mlp.1.weight", 1), size(shapes, FORMAT.markers[0], 1)
     first, channels = size(shapes, "init_conv.weight", 0), size(shapes, "init_conv.weight", 1)
-    rows, out = (
-        size(shapes, "init_temporal_attn.fn.fn.fn.to_qkv.weight", 0),
-        size(shapes, "final_conv.1.weight", 0),
-    )
+    cond_dim = size(shapes, "null_cond_emb", 1) if "null_cond_emb" in shapes else None
+    entry, out = "init_temporal_attn.fn.fn.fn", size(shapes, "final_conv.1.weight", 0)
+    shifted = f"{entry}.fn.to_qkv.weight" in shapes
+    rows = size(shapes, f"{entry}{'.fn' * shifted}.to_qkv.weight", 0)
     return {
         "dim": dim,
         "dim_mults": tuple(width // dim for width in _widths(shapes)),
         "channels": channels,
         "out_dim": None if out == channels else out,
-        "cond_dim": size(shapes, "null_cond_emb", 1) if "null_cond_emb" in shapes else None,
+        "cond_dim": cond_dim,
         "attn_heads": heads,
         "attn_dim_head": rows // (3 * heads),
         "init_dim": None if first == dim else first,
         "init_kernel_size": size(shapes, "init_conv.weight", 3),
-        "use_sparse_linear_attn": "downs.0.2.fn.fn.to_qkv.weight" in shapes,
+        "use_sparse_linear_attn": _SPARSE in shapes or _SPARSE_SHIFTED in shapes,
+        "shift_time": shifted,
+        "shift_space": "mid_spatial_attn.fn.fn.fn.fn.to_qkv.weight" in shapes,
+        "text_memory": _rows(shapes, "text_memory.to_tokens.weight") // (cond_dim or 1),
+        "classes": max(_rows(shapes, "class_emb.weight") - 1, 0),
         "block_norm": "group" if "downs.0.0.block1.norm.weight" in shapes else "rms",
     }
+
+
+def _rows(shapes: Shapes, key: str) -> int:
+    return shapes[key][0] if key in shapes else 0
 
 
 def _notes(spec: Unet3DSpec, overrides: Mapping[str, Any]) -> Iterator[str]:
@@ -124,8 +135,13 @@ def section(spec: Unet3DSpec) -> dict[str, Any]:
         changed["float32"] = list(spec.float32)
     if spec.block_norm == "group":
         changed["compat"] = RELEASES[spec.long_skip == "before_attn"]
+    if spec.shift_time or spec.shift_space:
+        changed["token_shift"] = SHIFTS[spec.shift_time, spec.shift_space]
+    if spec.classes:
+        changed["classes"] = [f"class {i}" for i in range(spec.classes)]
     if spec.cond_dim:
-        changed["text"] = {"encoder": "embedding"}
+        memory = {"memory": spec.text_memory} if spec.text_memory else {}
+        changed["text"] = {"encoder": "embedding", **memory}
     return {"family": FAMILY, "dim": spec.dim, **changed}
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mindlong.networks.caption.spec import parameter_count
-from mindlong.networks.unet3d.spec import TextSpec, Unet3DSpec
+from mindlong.networks.choices import Families
+from mindlong.networks.unet3d.spec import OWN, TextSpec, Unet3DSpec
 from mindlong.utils.option import option
 
 FAMILY = "vdm"
 RELEASES = ("vdm_0.6", "vdm_0.5")  # before 0.7.0, before 0.6.0
+SHIFTS = {(True, False): "time", (False, True): "space", (True, True): "time_space"}
+_GIVEN = f"encoder!={'|'.join(OWN)}"  # a text encoder with weights of its own
 
 
 @dataclass
@@ -20,8 +23,30 @@ class TextModel:
 
     encoder: str = option(
         "none",
-        "where the condition comes from: none, a caption encoder trained jointly, or embeddings on disk",
-        choices=("none", "caption", "embedding"),
+        "where the condition comes from: none, a caption encoder trained jointly, embeddings on disk, or a "
+        "text encoder with weights of its own, which stays as it is",
+        choices=Families("text_encoder", first=OWN, only=lambda network: bool(network.text.pooled)),
+    )
+    weights: str = option(
+        "",
+        "the text encoder's: a folder, a weights file, or installed:PACKAGE (one in site-packages)",
+        when=_GIVEN,
+    )
+    tokenizer: str = option(
+        "", "folder or file of its tokenizer; empty: beside the weights", when=_GIVEN
+    )
+    pooling: str = option(
+        "mean",
+        "one vector of a caption's: mean of its tokens without the first, or cls, the first",
+        choices=("mean", "cls"),
+        when=_GIVEN,
+    )
+    memory: int = option(
+        0,
+        "tokens that the condition is projected to and that every attention reads beside its own; 4 to 8 are "
+        "usual, 0: none",
+        minimum=0,
+        when="encoder!=none",
     )
     width: int = option(
         64,
@@ -80,7 +105,22 @@ class VdmModel:
         "layers that stay in float32 in half precision, by their names or patterns "
         "(tools/fp16_audit.py finds those whose numbers leave the range of halves)",
     )
+    token_shift: str = option(
+        "",
+        "attentions read half of their channels from the frame before (time), quarters from the row above and "
+        "the column to the left (space), or both",
+        choices=("", *SHIFTS.values()),
+    )
+    classes: list[str] = option(
+        [],
+        "classes that a video is of one of: the one whose name stands in its caption, whole words",
+    )
     text: TextModel = field(default_factory=TextModel, metadata={"help": ""})
+
+    @property
+    def reads_prompts(self) -> bool:
+        """Whether a caption changes anything."""
+        return self.text.encoder not in ("none", "embedding") or bool(self.classes)
 
     def spec(self) -> Unet3DSpec:
         """The network's frozen spec."""
@@ -99,6 +139,10 @@ class VdmModel:
             block_norm="group" if self.compat in RELEASES else "rms",
             long_skip="before_attn" if self.compat == RELEASES[1] else "after_attn",
             float32=tuple(self.float32),
+            text_memory=self.text.memory,
+            shift_time="time" in self.token_shift,
+            shift_space="space" in self.token_shift,
+            classes=len(self.classes),
         )
 
     def beside(self) -> dict[str, int]:
@@ -116,7 +160,7 @@ class VdmModel:
                 f"data.size is {size}; both must be multiples of {step}, because model.dim_mults has "
                 f"{len(self.dim_mults)} levels"
             )
-        if config.diffusion.cond_drop and not self.cond_dim:
+        if config.diffusion.cond_drop and not (self.cond_dim or self.classes):
             yield (
                 f"diffusion.cond_drop is {config.diffusion.cond_drop:g} but model.cond_dim is empty; there is no "
                 "condition to drop"
@@ -132,5 +176,9 @@ class VdmModel:
             yield f"model.attn_dim_head is {self.attn_dim_head}; it must be even (rotary positions turn pairs)"
         if self.text.encoder != "none" and not self.cond_dim:
             yield f"model.text.encoder is {self.text.encoder!r} but model.cond_dim is empty; the condition needs a width"
+        if self.text.encoder not in OWN and not self.text.weights:
+            yield f"model.text.weights is empty; model.text.encoder={self.text.encoder} needs the weights of one"
+        if len({name.lower() for name in self.classes}) < len(self.classes) or "" in self.classes:
+            yield f"model.classes is {list(self.classes)}; every class needs a name of its own"
         if self.text.width % self.text.heads:
             yield f"model.text.width is {self.text.width}; it must be a multiple of model.text.heads ({self.text.heads})"

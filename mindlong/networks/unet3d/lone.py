@@ -22,6 +22,10 @@ def _check(spec: Unet3DSpec, arrays: Arrays) -> dict[str, int]:
             "inputs: there is an array 'cond', but the model has no cond_dim; leave out the one or "
             "give the other"
         )
+    if "label" in arrays and (not spec.classes or arrays["label"].max() >= spec.classes):
+        raise InputFileError(
+            f"inputs: label holds {arrays['label'].max()}; the model has {spec.classes} classes, from 0"
+        )
     return {"C": spec.channels, "B": arrays["x"].shape[0]} | (
         {"D": spec.cond_dim} if spec.cond_dim else {}
     )
@@ -51,11 +55,12 @@ LONE = (
                 "bool",
                 "True: the frames of that video attend to themselves only (batch)",
             ),
+            Input("label", "B", "int", "the class of each video, -1 for none (batch)"),
             Input("cond_scale", "", "number", "guidance scale, one number; 1 without"),
         ),
         _check,
         _output,
-        "mindlong.networks.unet3d.cell:alone",
+        "mindlong.networks.unet3d.built_cell:alone",
         aside=("cond_scale",),
         about="shaped like x",
     ),

@@ -81,15 +81,32 @@ def _attention(ours: str, source: str, width: int, inner: int, deep: str) -> lis
 
 
 def _temporal(spec: Unet3DSpec, ours: str, source: str, width: int) -> list[Entry]:
-    return _attention(ours, source, width, spec.attn_heads * spec.attn_dim_head, "fn.fn.fn")
+    inner, deep = spec.attn_heads * spec.attn_dim_head, "fn.fn.fn" + ".fn" * spec.shift_time
+    memory = _memory(spec, ours, f"{source}.{deep}", inner)
+    return [*_attention(ours, source, width, inner, deep), *memory]
+
+
+def _spatial(spec: Unet3DSpec, ours: str, source: str, width: int, deep: str) -> list[Entry]:
+    inner, deep = spec.attn_heads * SPATIAL_HEAD_DIM, deep + ".fn" * spec.shift_space
+    memory = _memory(spec, ours, f"{source}.{deep}", inner)
+    return [*_attention(ours, source, width, inner, deep), *memory]
+
+
+def _memory(spec: Unet3DSpec, ours: str, source: str, inner: int) -> list[Entry]:
+    """What an attention reads the memory with. The original has none: its name is in its style, as
+    is the one level more (`fn.`) round an attention whose features are shifted.
+    """
+    if not spec.text_memory:
+        return []
+    shape = (2 * inner, spec.cond_dim)
+    return [same(f"{ours}.memory.to_kv.weight", f"{source}.to_memory_kv.weight", *shape)]
 
 
 def _linear_attention(spec: Unet3DSpec, ours: str, source: str, width: int) -> list[Entry]:
-    norm, *projections = _attention(
-        ours, source, width, spec.attn_heads * SPATIAL_HEAD_DIM, "fn.fn"
-    )
+    norm, *projections = _spatial(spec, ours, source, width, "fn.fn")
     convs = [Entry(e.ours, e.source, e.our_shape, e.our_shape) for e in projections]
-    return [norm, *convs, same(f"{ours}.to_out.bias", f"{source}.fn.fn.to_out.bias", width)]
+    deep = "fn.fn" + ".fn" * spec.shift_space
+    return [norm, *convs, same(f"{ours}.to_out.bias", f"{source}.{deep}.to_out.bias", width)]
 
 
 def _head(spec: Unet3DSpec) -> list[Entry]:
@@ -108,9 +125,22 @@ def _head(spec: Unet3DSpec) -> list[Entry]:
     entries += _temporal(spec, "init_temporal", "init_temporal_attn", spec.first)
     entries += pair("time_mlp.fc1", "time_mlp.1", spec.time_dim, spec.dim)
     entries += pair("time_mlp.fc2", "time_mlp.3", spec.time_dim, spec.time_dim)
-    return entries + (
-        [same("null_cond_emb", "null_cond_emb", 1, spec.cond_dim)] if spec.cond_dim else []
-    )
+    if spec.cond_dim:
+        entries.append(same("null_cond_emb", "null_cond_emb", 1, spec.cond_dim))
+    return entries + _more(spec)
+
+
+def _more(spec: Unet3DSpec) -> list[Entry]:
+    """What the original has not."""
+    entries = []
+    if spec.classes:
+        shape = (spec.classes + 1, spec.time_dim)
+        entries.append(same("class_embedding.weight", "class_emb.weight", *shape))
+    if spec.text_memory:
+        width = spec.cond_dim
+        tokens = ("text_memory.to_tokens", spec.text_memory * width, width)
+        entries += pair(tokens[0], *tokens) + pair("text_memory.norm", "text_memory.norm", width)
+    return entries
 
 
 def _stage(spec: Unet3DSpec, name: str, cin: int, cout: int, resampled: bool) -> list[Entry]:
@@ -133,9 +163,7 @@ def _mid(spec: Unet3DSpec) -> list[Entry]:
     width = spec.stages[-1][1]
     return [
         *_resnet(spec, "mid.res1", "mid_block1", width, width),
-        *_attention(
-            "mid.spatial", "mid_spatial_attn", width, spec.attn_heads * SPATIAL_HEAD_DIM, "fn.fn.fn"
-        ),
+        *_spatial(spec, "mid.spatial", "mid_spatial_attn", width, "fn.fn.fn"),
         *_temporal(spec, "mid.temporal", "mid_temporal_attn", width),
         *_resnet(spec, "mid.res2", "mid_block2", width, width),
     ]

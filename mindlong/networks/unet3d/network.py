@@ -36,7 +36,7 @@ NETWORKS = (
             "init_temporal.to_qkv.weight",
             "mid.spatial.to_qkv.weight",
         ),
-        build="mindlong.networks.unet3d.cell:build",
+        build="mindlong.networks.unet3d.built_cell:build",
         cost=cost,
         part="unet",
         lone=LONE,

@@ -14,12 +14,16 @@ BIAS_BUCKETS, BIAS_MAX_DISTANCE = 32, 32
 NORM_GROUPS = 8  # of the GroupNorm that releases before 0.7.0 used
 
 
+OWN = ("none", "caption", "embedding")
+
+
 @dataclass(frozen=True)
 class TextSpec:
     """What makes the network's condition of a caption.
 
     Attributes:
-        encoder: "none"; "caption", an encoder trained jointly; "embedding", vectors from elsewhere.
+        encoder: of OWN: "none"; "caption", an encoder trained jointly; "embedding", vectors from
+            elsewhere; or the family of a text encoder with weights of its own.
         width, layers, heads, length: of the caption encoder.
     """
 
@@ -51,6 +55,12 @@ class Unet3DSpec:
         compat: True reproduces the original where it is wrong (docs/vdm.md): the focus mask does
             not reach the first attention.
         block_norm: "rms" as in 0.7.0, "group" as in the releases before it.
+        text_memory: tokens that the condition is projected to and that every attention reads as
+            further keys and values; 0: none.
+        shift_time, shift_space: half of an attention's channels over frames come from the frame
+            before; a quarter each of those over pixels from the row above and the column to the
+            left.
+        classes: classes that a video can be of; 0: no class condition.
         long_skip: where the skip to the last block is taken, "after_attn" as since 0.6.0,
             "before_attn" as before.
         float32: layers that stay in float32 in half precision, with all below them.
@@ -72,11 +82,20 @@ class Unet3DSpec:
     compat: bool = False
     block_norm: str = "rms"
     long_skip: str = "after_attn"
+    text_memory: int = 0
+    shift_time: bool = False
+    shift_space: bool = False
+    classes: int = 0
     float32: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for sentence in _problems(self):
             raise ValueError(sentence)
+
+    @property
+    def extended(self) -> bool:
+        """Whether the network has anything that the original has not."""
+        return bool(self.text_memory or self.shift_time or self.shift_space or self.classes)
 
     @property
     def first(self) -> int:
@@ -147,5 +166,9 @@ def _problems(spec: Unet3DSpec) -> Iterator[str]:
             f"block_norm is 'group', so every level needs a multiple of {NORM_GROUPS} channels; dim is {spec.dim} "
             f"and dim_mults {list(spec.dim_mults)}"
         )
+    if spec.text_memory < 0 or spec.classes < 0:
+        yield f"text_memory is {spec.text_memory} and classes {spec.classes}; neither can be negative"
+    if spec.text_memory and not spec.cond_dim:
+        yield f"text_memory is {spec.text_memory}, and cond_dim is empty; there is no condition to remember"
     if spec.long_skip not in ("after_attn", "before_attn"):
         yield f"long_skip is {spec.long_skip!r}; it must be 'after_attn' or 'before_attn'"

@@ -16,16 +16,18 @@ from mindlong.ops.device import use_native
 from mindlong.ops.precision import Typed
 
 
-def _turn(x_BFNDP: Tensor, cos: Tensor, sin: Tensor, rotary: int) -> Tensor:
-    """Turn the pairs (0, 1), (2, 3), ... of the first `rotary` features by their frame's angle."""
+def turned_by(x_BFNDP: Tensor, cos: Tensor, sin: Tensor, rotary: int) -> Tensor:
+    """Turn the pairs (0, 1), (2, 3), ... of the first `rotary` features by their frame's angle; cos
+    and sin (1, F, 1, E, 1, 1).
+    """
     head = x_BFNDP.shape[3]
     if rotary < head:
         turned, rest = ops.split(x_BFNDP, (rotary, head - rotary), 3)
-        return ops.concat((_turn_all(turned, cos, sin), rest), 3)
-    return _turn_all(x_BFNDP, cos, sin)
+        return ops.concat((_turn_pairs(turned, cos, sin), rest), 3)
+    return _turn_pairs(x_BFNDP, cos, sin)
 
 
-def _turn_all(x_BFNDP: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _turn_pairs(x_BFNDP: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     batch, frames, heads, dim, pixels = x_BFNDP.shape
     pairs = x_BFNDP.reshape((batch, frames, heads, dim // 2, 2, pixels))
     first, second = ops.split(pairs, 1, 4)
@@ -70,8 +72,8 @@ class TemporalCore(Typed):
         angles = (1, frames, 1, self.rotary_dim // 2, 1, 1)
         cos, sin = cos_FE.reshape(angles), sin_FE.reshape(angles)
         q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)
-        q = _turn(q.reshape(split) * self.scale, cos, sin, self.rotary_dim)
-        k = _turn(k.reshape(split), cos, sin, self.rotary_dim)
+        q = turned_by(q.reshape(split) * self.scale, cos, sin, self.rotary_dim)
+        k = turned_by(k.reshape(split), cos, sin, self.rotary_dim)
         tokens = (0, 2, 4, 1, 3)
         scores = self.scores(q.transpose(tokens), k.transpose(tokens)) + bias_BNFF.expand_dims(2)
         out = self.mix(ops.softmax(scores, -1), v.reshape(split).transpose(tokens))

@@ -11,6 +11,7 @@ import numpy as np
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import find_trained, locate
 from mindlong.checkpoints.report import compare
+from mindlong.checkpoints.text_source import text_source
 from mindlong.config.cost import sampling_cost
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import PixelConfig
@@ -20,7 +21,9 @@ from mindlong.data.one_shot import read_clip
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.sample import count_steps
 from mindlong.networks.caption.spec import shapes as caption_shapes
+from mindlong.networks.unet3d.classes import NONE, class_of
 from mindlong.networks.unet3d.names import names
+from mindlong.networks.unet3d.spec import OWN
 from mindlong.pipelines.checks import far_size, gib, idle, several, shortened
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -32,6 +35,8 @@ def plan(loaded: Loaded) -> Planned:
     config: PixelConfig = loaded.values
     trained: TrainConfig = find_trained(config.weights).config
     _check_tensors(locate(config.weights), trained.model)
+    text_source(trained.model, config.pixel.text_encoder)
+    _check_classes(config.wanted_prompts(), trained.model)
     idle(loaded, _idle(trained.model))
     _, frames, *size = shape_of(config, trained)
     _check_size(size, len(trained.model.dim_mults))
@@ -92,13 +97,29 @@ def said(prompt: str, trained: TrainConfig) -> tuple[str, list[str]]:
 
 def _idle(model: object) -> Iterator[tuple[str, str]]:
     """Keys that a network without captions has no use for."""
-    if model.text.encoder == "caption":
+    if model.text.encoder in OWN:
+        yield (
+            "pixel.text_encoder",
+            "is not read: the network's text condition has no encoder with weights of its own",
+        )
+    if model.reads_prompts:
         return
     takes = "takes no condition" if model.text.encoder == "none" else "is conditioned on embeddings"
     for key in ("prompt", "prompts"):
         yield key, f"is not read: the network {takes} and no prompt (model.text.encoder)"
     for key in ("sample.guidance", "sample.rescale"):
         yield key, f"has no effect: the network {takes}, and guidance leads towards a prompt"
+
+
+def _check_classes(prompts: list[str], model: Any) -> None:
+    """A network that takes classes and no text is asked for one of them."""
+    if not model.classes or model.text.encoder not in ("none", "embedding"):
+        return
+    for prompt in prompts:
+        if prompt and class_of(prompt, model.classes) == NONE:
+            raise ConfigError(
+                f"the prompt {shortened(prompt)} names none of the network's classes: {', '.join(model.classes)}"
+            )
 
 
 def _check_size(size: list[int], levels: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.checkpoints.embedder import embedder
 from mindlong.checkpoints.find import Trained, find_trained
 from mindlong.checkpoints.load import load_into
 from mindlong.config.infer_schema import InferConfig
@@ -54,6 +55,7 @@ def pipeline_of(config: InferConfig, trained: Trained) -> PixelVideo:
     model = trained.config.model
     network = made(table.get(model.family, "network").denoiser.conditioned)(model)
     load_into(network, trained.arrays)
+    network.embed = embedder(model, own.text_encoder)
     return PixelVideo(
         network,
         of_options(trained.config.diffusion, bound=1.0),

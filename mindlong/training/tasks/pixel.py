@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mindlong.checkpoints.embedder import embedder
 from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Sample, Source, to_frames, to_network
 from mindlong.diffusion.losses import loss_of
@@ -35,6 +36,7 @@ class PixelTask:
         entry = table.get(config.model.family)
         self.network = made(entry.denoiser.conditioned)(config.model)
         initialise(self.network, config.train.seed)
+        self.network.embed = embedder(config.model)
         learning = self.network
         if config.diffusion.focus_present:
             learning = made(entry.denoiser.focused)(self.network)
@@ -65,7 +67,9 @@ class PixelTask:
     ) -> tuple[np.ndarray, ...]:
         dropped = self._chosen("cond-drop", self.config.diffusion.cond_drop, samples)
         if self.config.model.text.encoder == "embedding":
-            return self.network.embedding_conditions([clip.embedding for clip in clips], dropped)
+            return self.network.embedding_conditions(
+                [clip.embedding for clip in clips], dropped, [clip.caption for clip in clips]
+            )
         return self.network.conditions([clip.caption for clip in clips], dropped)
 
     def _chosen(self, stream: str, share: float, samples: Sequence[int]) -> np.ndarray:
