@@ -14,10 +14,10 @@ from mindlong.checkpoints import store
 from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import locate
-from mindlong.checkpoints.text_source import text_source
 from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.report import compare
+from mindlong.checkpoints.text_source import text_source
 from mindlong.config.compare import check_same_run
 from mindlong.config.cost import training_cost
 from mindlong.config.load import Loaded, load_model
