@@ -41,7 +41,7 @@ step() {
   code=$?
   tr '\r' '\n' < "$WORK/output" | tail -n "$lines" >> "$REPORT"
   local word="exit $code"
-  [ "$code" = 124 ] && word="exit 124, stopped after $LIMIT s"
+  { [ "$code" = 124 ] || [ "$((SECONDS - began))" -ge "$LIMIT" ]; } && word="exit $code, stopped after $LIMIT s"
   say "-- $word, $((SECONDS - began)) s"
   SUMMARY+=("$NUMBER. $title: $word")
   [ "$code" = 0 ] || FAILED=$((FAILED + 1))
