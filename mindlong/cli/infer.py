@@ -24,28 +24,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or make the videos."""
     args = parser("infer.py", __doc__, InferConfig, _keys(), EXAMPLES).read(argv)
     loaded = load(args.config, args.overrides, InferConfig)
-    section = getattr(loaded.values, loaded.values.pipeline, None)
-    with shown_on(parse_colour(getattr(section, "alpha_background", "white"))):
-        return _dry_run(loaded) if args.dry_run else _run(loaded)
+    return start(loaded, args.dry_run)
 
 
-def _dry_run(loaded: Loaded) -> int:
-    """Print the plan, and refuse what the run would refuse."""
-    planned = planned_of(loaded)
-    lines = [loaded.text, *_lines(loaded, planned)]
-    if launch.world()[0] == 0:
-        print("\n".join(lines), flush=True)
-    _check_memory(loaded, planned)
-    return 0
+def start(loaded: Loaded, dry_run: bool = False) -> int:
+    """Print the plan, or make the videos; both refuse the same things."""
+    own = loaded.values.own
+    with shown_on(parse_colour(getattr(own, "alpha_background", "white"))):
+        planned = planned_of(loaded)
+        if dry_run and launch.world()[0] == 0:
+            print("\n".join([loaded.text, *_lines(loaded, planned)]), flush=True)
+        _check_memory(loaded, planned)
+        return 0 if dry_run else _run(loaded, [*loaded.notes, *planned.notes])
 
 
-def _run(loaded: Loaded) -> int:
-    planned = planned_of(loaded)
-    _check_memory(loaded, planned)
+def _run(loaded: Loaded, notes: list[str]) -> int:
     launch.join()  # before anything imports MindSpore
     from mindlong.cli.infer_run import run
 
-    return run(loaded, [*loaded.notes, *planned.notes])
+    return run(loaded, notes)
 
 
 def planned_of(loaded: Loaded) -> Planned:

@@ -23,9 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or train."""
     args = parser("train.py", __doc__, TrainConfig, _keys(), EXAMPLES).read(argv)
     loaded = load(args.config, args.overrides, TrainConfig)
-    if args.dry_run:
-        return _dry_run(loaded)
-    made = plan_of(loaded)  # what a dry run refuses, a run refuses too; data are opened by it
+    return _dry_run(loaded) if args.dry_run else start(loaded)
+
+
+def start(loaded: Loaded) -> int:
+    """Train. What a dry run refuses is refused before MindSpore starts, but for the data, which the
+    run opens itself.
+    """
+    made = plan_of(loaded)
     _check_memory(loaded, made)
     launch.join()  # before MindSpore is imported
     from mindlong.cli.train_run import run

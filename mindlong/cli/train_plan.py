@@ -22,7 +22,7 @@ from mindlong.config.compare import check_same_run
 from mindlong.config.cost import training_cost
 from mindlong.config.load import Loaded, load_model
 from mindlong.config.schema import TrainConfig
-from mindlong.config.tasks import TASKS, task_of
+from mindlong.config.tasks import DRAWN_FROM_DATA, TASKS, task_of
 from mindlong.data.check import check as check_data
 from mindlong.data.needs import needs_of
 from mindlong.networks import table
@@ -94,7 +94,7 @@ def _previews(config: TrainConfig, task: str) -> str:
     every, prompts = config.train.preview_every, len(config.preview.prompts)
     if not every:
         return "none: train.preview_every is 0"
-    if task in ("autoencoder", "interpolation"):
+    if task in DRAWN_FROM_DATA:
         return f"every {every} steps, of the data"
     return f"{prompts} every {every} steps" if prompts else "none: preview.prompts is empty"
 

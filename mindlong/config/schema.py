@@ -361,6 +361,12 @@ class TrainConfig:
         """(key or section, reason) of what these settings leave unread."""
         if "fps" not in getattr(self._spec(), "conditions", ("fps",)):
             yield "latents.fps", "is not read: the network is not conditioned on a frame rate"
+        if not self.preview.prompts and tasks.task_of(self) not in tasks.DRAWN_FROM_DATA:
+            for key in ("seed", "fps", "sample"):
+                yield (
+                    f"preview.{key}",
+                    "is not read: preview.prompts is empty, and nothing is drawn",
+                )
         if self.preview.sample.guidance == 1:
             yield "preview.sample.rescale", "is not read where preview.sample.guidance is 1"
         if self.infinet.lengths and self.data.kind == "clips":

@@ -15,6 +15,7 @@ from mindlong.networks import table
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
+DRAWN_FROM_DATA = ("autoencoder", "interpolation")  # tasks whose previews need no prompts
 ALL = ("run_dir", "data", "train", "resume", "env")
 LATENT = (
     *ALL,

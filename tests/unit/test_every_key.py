@@ -1,0 +1,263 @@
+"""No key without a reader: every key of every pipeline and every task changes what a run reads, or
+is refused.
+
+For each scenario a run is made with stand-ins for the networks, and the keys that it asks for are
+noted. Then every key of the schema is set to another value: it is refused, or it is among them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+
+import key_walk as walk
+import latent_toys
+import numpy as np
+import pytest
+import yaml
+
+from mindlong.cli import infer, train
+from mindlong.cli.train_plan import notes_on_data
+from mindlong.config.infer_schema import InferConfig
+from mindlong.config.leaves import leaves
+from mindlong.config.load import load
+from mindlong.config.option import option
+from mindlong.config.pipelines import PIPELINES
+from mindlong.config.schema import DataOptions, TrainConfig
+from mindlong.config.tasks import TASKS, task_of
+from mindlong.media.write import write_frames
+
+PREVIEW = ["preview.prompts=[a]", "preview.sample.steps=1", "preview.sample.guidance=2"]
+UNET = [
+    "model.channels=[16,32]",
+    "model.attends=[true,false]",
+    "model.layers=1",
+    "model.context_dim=24",
+    "model.groups=8",
+    "model.head_dim=8",
+    "data.frames=4",
+    "data.size=[16,16]",
+    "diffusion.schedule=scaled_linear",
+    "diffusion.beta_start=0.001",
+    "diffusion.beta_end=0.2",
+    "diffusion.timesteps=50",
+    "diffusion.prediction=v",
+    "diffusion.zero_terminal_snr=true",
+]
+BY_LEVEL = ["level_steps=[2]", "level_guidance=[2]"]
+INFER = {
+    "pixel": ["weights=shipped:vdm_shapes", "frames=2", "size=[8,8]", "prompt=a"],
+    "pixel between": ["weights=shipped:vdm_shapes", "frames=2", "interpolate=[VIDEO,VIDEO]"],
+    "text_to_video": ["weights=VC2", "frames=4", "size=[16,16]", "prompt=a"],
+    "hierarchical": ["weights=VC2", "frames=5", "lengths=[3,3]", "size=[16,16]", "prompt=a"],
+    "hierarchical in a row": ["weights=VC2", "frames=5", "lengths=[3]", "order=autoregressive"],
+    "hierarchical from a video": ["weights=VC2", "lengths=[3,3]", "video=VIDEO"],
+    "hierarchical by level": ["weights=VC2", *BY_LEVEL, "lengths=[3,3]", "scenes={0-4: a}"],
+    "hierarchical of some length": ["weights=VC2", "frames=4", "size=[16,16]", "prompt=a"],
+    "interpolate": ["weights=VC2", "factors=[2,2]", "video=VIDEO", "prompt=a"],
+    "interpolate by flow": ["method=flow", "factors=[2,2]", "video=VIDEO"],
+    "interpolate images": ["weights=VC2", "factor=2", "images=[VIDEO/IMAGE,VIDEO/IMAGE]"],
+    "interpolate by stages": ["stage_weights=[VC2,VC2]", "factors=[2,2]", "video=VIDEO"],
+    "interpolate a prompt": ["weights=VC2", "factors=[2]", "keys=3", "size=[16,16]", "prompt=a"],
+    "extend": ["weights=VC2", "frames=3", "extend.run=3", "video=VIDEO", "prompt=a"],
+    "extend an image": ["weights=VC2", "frames=3", "extend.run=3", "images=[VIDEO/IMAGE]"],
+    "edit": ["weights=SD", "frames=3", "size=[16,16]", "video=VIDEO", "prompt=a"],
+    "edit report": ["weights=SD", "frames=3", "size=[16,16]", "video=VIDEO", "report=[2]"],
+    "edit noised": ["weights=SD", "frames=3", "video=VIDEO", "prompt=a", "invert=false"],
+    "clip_parallel": ["weights=VC2", "frames=4", "size=[16,16]", "prompt=a"],
+    "clip_parallel original": ["weights=VC2", "frames=16", "strategy=video_infinity", "prompt=a"],
+    "clip_parallel windows": ["weights=VC2", "frames=16", "strategy=windows", "prompt=a"],
+}
+GUIDED = ["sample.steps=2", "sample.guidance=2"]
+UNGUIDED = ("edit report", "interpolate by flow", "hierarchical by level")  # not by sample
+LATENTS = ["latents.vae=BASE", "latents.tokenizer=BASE/tokenizer", "latents.clips=2"]
+MODELSCOPE = ["model.family=modelscope", "model.entry_heads=2"]
+TRAIN = {
+    "pixel": ["model=configs/model/vdm_tiny.yaml", "data.frames=2", "data.size=[16,16]", *PREVIEW],
+    "pixel clips": [
+        "model=configs/model/vdm_tiny.yaml",
+        "data.frames=2",
+        "data.size=[16,16]",
+        "data.kind=clips",
+        "data.folder=CLIPS",
+        "diffusion.schedule=linear",
+        "train.precision=fp16",
+        "train.schedule=cosine",
+        "train.weight_decay=0.1",
+    ],
+    "autoencoder": [
+        "model.family=autoencoder_kl",
+        "model.block_channels=[4,8]",
+        "model.groups=2",
+        "model.layers=1",
+        "data.size=[16,16]",
+    ],
+    "latent": [
+        *MODELSCOPE,
+        *UNET,
+        *LATENTS,
+        "latents.text_encoder=BASE/text_encoder.yaml",
+        *PREVIEW,
+    ],
+    "latent with text": [*MODELSCOPE, *UNET, *LATENTS, "latents.text_weights=BASE", *PREVIEW],
+    "latent with fps": [
+        *MODELSCOPE,
+        *UNET,
+        *LATENTS,
+        "model.conditions=[time,fps]",
+        "latents.text_weights=BASE",
+    ],
+    "infinet": [
+        *MODELSCOPE,
+        *UNET,
+        *LATENTS,
+        "latents.text_weights=BASE",
+        "infinet.lengths=[4,4]",
+        *PREVIEW,
+    ],
+    "interpolation": [
+        "model.family=pseudo3d",
+        *UNET,
+        *LATENTS,
+        "latents.text_weights=BASE",
+        "latents.unet_weights=SD",
+        "interpolation.factor=3",
+        "preview.sample.guidance=2",
+        "preview.sample.steps=1",
+    ],
+    "tune": [
+        "model.family=tune_a_video",
+        *UNET,
+        "diffusion.zero_terminal_snr=false",
+        "latents.vae=SD",
+        "latents.text_weights=SD",
+        "latents.unet_weights=SD",
+        "latents.tokenizer=SD/tokenizer",
+        "tune.video=VIDEO",
+        "tune.prompt=a",
+        "data.frames=3",
+        "tune.inversion_steps=1",
+        *PREVIEW,
+    ],
+}
+ACCEPTED: dict[str, set[str]] = {}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Words of the scenarios -> files that they stand for."""
+    folder = tmp_path_factory.mktemp("walk")
+    frames = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3)).astype(np.uint8)
+    video = write_frames(folder / "video", frames, 4)
+    write_frames(folder / "clips/one", frames, 4)
+    (folder / "clips/one.txt").write_text("a red circle")
+    return {
+        "VC2": str(latent_toys.folder(folder / "vc2", "videocrafter2")),
+        "BASE": str(latent_toys.folder(folder / "base", "modelscope")),
+        "SD": str(latent_toys.folder(folder / "sd", "stable_diffusion")),
+        "IMAGE": sorted(p.name for p in video.glob("*.png"))[0],
+        "VIDEO": str(video),
+        "CLIPS": str(folder / "clips"),
+    }
+
+
+def filled(pairs, places):
+    for word, place in places.items():
+        pairs = [pair.replace(word, place) if word in pair else pair for pair in pairs]
+    return pairs
+
+
+def scenario(name, places, folder):
+    """(schema, the pairs of a scenario, what runs it)."""
+    kind, _, which = name.partition(": ")
+    if kind == "infer":
+        guided = [] if which in UNGUIDED else GUIDED
+        pairs = [f"pipeline={which.split()[0]}", *guided, *INFER[which], f"output={folder / 'out'}"]
+        pairs += ["env.mode=pynative"] if which != "interpolate by flow" else []
+        return InferConfig, filled(pairs, places), made
+    pairs = [*TRAIN[which], f"run_dir={folder / 'run'}", "env.mode=pynative", "train.batch_size=2"]
+    return TrainConfig, filled(pairs, places), trained
+
+
+def made(loaded):
+    """A whole run of infer.py."""
+    infer.start(loaded)
+
+
+def trained(loaded):
+    """A whole run of train.py, but for its steps."""
+    notes_on_data(loaded.values)
+    train.start(loaded)
+
+
+NAMES = [f"infer: {name}" for name in INFER] + [f"train: {name}" for name in TRAIN]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_key_is_read_or_refused(name, places, tmp_path, monkeypatch):
+    schema, pairs, work = scenario(name, places, tmp_path)
+    loaded = load(None, pairs, schema)
+    walk.quiet()
+    with walk.stand_ins(monkeypatch):
+        seen = walk.read_by(loaded, work)
+    seen |= walk.read_by_the_trainer() if schema is TrainConfig else set()
+    keys = {key: leaf for key, leaf in leaves(type(loaded.values)).items() if key != "model"}
+    assert len(keys) > 40 and len(seen) > 10
+    silent, accepted = [], ACCEPTED.setdefault(name, set())
+    for key, leaf in keys.items():
+        words = walk.another(leaf, loaded.given[key].value if key in loaded.given else None)
+        if words is None or walk.verdict(schema, pairs, leaf, words) == "refused":
+            continue
+        accepted.add(key)
+        if key not in seen:
+            silent.append(key)
+    assert not silent, f"{name} takes these keys and reads none of them: {silent}"
+
+
+def test_no_key_is_refused_by_all(places):
+    """Each key is read in one scenario at least; run after the walk, which fills the table."""
+    if len(ACCEPTED) < len(NAMES):
+        pytest.skip("only with the whole walk")
+    everywhere = set().union(*ACCEPTED.values())
+    schemas = [entry.schema for entry in PIPELINES.values()] + [TrainConfig]
+    keys = {leaf.key: leaf for schema in schemas for leaf in leaves(schema).values()}
+    alone = {key for key, leaf in keys.items() if walk.another(leaf, None) is None}
+    assert not sorted(set(keys) - everywhere - alone - {"model"})
+
+
+def test_every_pipeline_and_every_task_is_walked(places, tmp_path):
+    assert {name.split()[0] for name in INFER} == set(PIPELINES)
+    tasks = {task_of(load(None, filled(TRAIN[name], places), TrainConfig).values) for name in TRAIN}
+    assert tasks == set(TASKS)
+
+
+def test_a_key_that_nobody_reads_is_found(places, tmp_path, monkeypatch):
+    """The walk finds a planted key: `data.planted`, which no code asks for."""
+
+    @dataclasses.dataclass
+    class Planted(DataOptions):
+        planted: int = option(0, "a key without a reader", minimum=0)
+
+    @dataclasses.dataclass
+    class WithPlanted(TrainConfig):
+        data: Planted = dataclasses.field(default_factory=Planted, metadata={"help": ""})
+
+    monkeypatch.setitem(WithPlanted.__annotations__, "data", Planted)
+    schema, pairs, work = scenario("train: pixel", places, tmp_path)
+    loaded = load(None, pairs, WithPlanted)
+    walk.quiet()
+    with walk.stand_ins(monkeypatch):
+        seen = walk.read_by(loaded, work)
+    leaf = leaves(WithPlanted)["data.planted"]
+    assert walk.verdict(WithPlanted, pairs, leaf, "1") == "accepted"
+    assert "data.planted" not in seen and "data.frames" in seen
+
+
+def test_a_recorded_configuration_is_the_same_configuration(places):
+    loaded = load(None, filled(["pipeline=pixel", *INFER["pixel"]], places), InferConfig)
+    seen: set[str] = set()
+    again = walk.recorded(loaded.values, seen)
+    assert dataclasses.asdict(again) == dataclasses.asdict(loaded.values) and not seen
+    assert replace(again, seed=3).sample.steps == loaded.values.sample.steps
+    assert seen == {"sample.steps", "sample"} - {"sample"} or "sample.steps" in seen
+    assert yaml.safe_load(loaded.text)["seed"] == again.seed and "seed" in seen
