@@ -26,11 +26,12 @@ def package_branch(trained: Trained, run: Path, out: Path, dtype: str) -> list[P
         InputFileError: the run did not start from a base.
     """
     config = trained.config
-    if not config.latents.unet_weights:
+    base_weights = config.train.start or config.latents.unet_weights
+    if not base_weights:
         raise InputFileError(
             f"{run} trained its UNet from nothing; a branch is shared with the base that it belongs to"
         )
-    weights = open_weights(locate(config.latents.unet_weights))
+    weights = open_weights(locate(base_weights))
     base = read_part(weights, "network", config.model.family)
     arrays = {
         name.removeprefix("unet."): np.asarray(a, np.float32)

@@ -99,6 +99,11 @@ def holds_checkpoints(run_dir: str | Path) -> bool:
     return bool(_whole(_folder(run_dir)))
 
 
+def has_checkpoint(run_dir: str | Path) -> bool:
+    """Whether a run has a checkpoint from which it would go on. Says nothing to the log."""
+    return bool(_whole(_folder(run_dir)))
+
+
 def leftovers(run_dir: str | Path) -> list[str]:
     """A sentence on everything among the checkpoints that is not one."""
     folder = _folder(run_dir)

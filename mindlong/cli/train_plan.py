@@ -18,6 +18,7 @@ from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.report import compare
 from mindlong.checkpoints.text_source import text_source
+from mindlong.checkpoints.start import check_start
 from mindlong.config.compare import check_same_run
 from mindlong.config.cost import training_cost
 from mindlong.config.load import Loaded, load_model
@@ -70,6 +71,7 @@ def plan_of(loaded: Loaded) -> Plan:
         "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, "
         f"about {last} checkpoints in {Path(config.run_dir)}",
         "previews": _previews(config, task),
+        **check_start(config),
     }
     return Plan(rows, notes, cost.memory)
 

@@ -8,6 +8,7 @@ import mindspore
 
 from mindlong import __version__
 from mindlong.checkpoints.inputs import Known
+from mindlong.checkpoints.start import KEY as START
 from mindlong.config.load import Loaded
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import open_source
@@ -51,6 +52,9 @@ def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
         logger.info("\n".join(_opening(loaded, comm.size)))
         for note in notes:
             logger.warning("%s", note)
+        if START in inputs:
+            begun = inputs[START]
+            logger.info("starting from %s, SHA-256 %s", begun["path"], begun["sha256"])
         with open_source(data, options.seed, options.workers, needs_of(config)) as source:
             task = build_task(config, source)
             trainer = Trainer(task, options, place.folder, comm, loaded.text, inputs, place=place)

@@ -22,6 +22,7 @@ FREE = (
     "resume.",
     "data.workers",
     "data.max_bad",
+    "train.start",
     "train.steps",
     "train.max_skipped",
     "train.save_every",

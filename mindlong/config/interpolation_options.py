@@ -52,8 +52,8 @@ class InterpolationOptions:
     )
     identity: bool = option(
         True,
-        "layers over time that latents.unet_weights lacks start as the identity",
-        when="latents.unet_weights",
+        "layers over time that the weights to start from lack start as the identity",
+        when="latents.unet_weights|train.start",
     )
 
     @property

@@ -395,6 +395,8 @@ class TrainConfig:
         ):
             yield f"data.speed is {list(self.data.speed)}; it must be [slowest, fastest], or empty"
         yield from self.model.training_problems(self)
+        if self.train.start and self.latents.unet_weights:
+            yield "train.start and latents.unet_weights both say what the network starts from; give one"
         yield from self.infinet.problems(self)
         yield from self.interpolation.problems(self)
         yield from self.tune.problems(self)

@@ -18,6 +18,11 @@ class TrainOptions:
     in steps.
     """
 
+    start: str = option(
+        "",
+        "weights to start from, of the trained network or one that it can start from: a file (also an "
+        "original's), a run, a folder or shipped:NAME; a run that goes on from its own checkpoint ignores it",
+    )
     steps: int = option(1000, "updates of the weights", minimum=1)
     batch_size: int = option(
         8, "samples of one update, over all processes and accumulated parts together", minimum=1

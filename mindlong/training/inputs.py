@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mindlong.checkpoints.inputs import Known, files, weights
+from mindlong.checkpoints.start import KEY as START
+from mindlong.checkpoints.start import start_of
 from mindlong.config.schema import TrainConfig
 from mindlong.data.clip_identity import clips_identity, index_identity
 
@@ -26,6 +28,8 @@ def inputs_of(config: TrainConfig) -> Known:
     for key, read in ((WEIGHTS, weights), (FILES, files)):
         for name in key:
             found |= {place: read(path, name) for place, path in _named(config, name)}
+    if start_of(config):
+        found[START] = weights(start_of(config), START)
     if config.infinet.lengths and config.infinet.index:
         found["infinet.index"] = _placed(index_identity, config.infinet.index)
     elif config.data.kind == "clips" and config.data.folder and not config.tune.wanted:

@@ -18,6 +18,7 @@ import yaml
 from mindlong import __version__
 from mindlong.checkpoints import store
 from mindlong.checkpoints.inputs import Known
+from mindlong.checkpoints.start import KEY as START
 from mindlong.config.schema import TrainConfig
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.training import metrics
@@ -90,7 +91,8 @@ class RunDir:
         self._keep_config(config_text)
         if config_text:
             atomic.write_text(self.folder / CONFIG, config_text)
-            about = {"inputs": inputs, "mindlong": __version__}
+            kept = {key: row for key, row in inputs.items() if key != START}
+            about = {"inputs": kept, "mindlong": __version__}
             atomic.write_text(self.folder / ABOUT, json.dumps(about, indent=1))
         start: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -100,6 +102,7 @@ class RunDir:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "mindlong": __version__,
+            **({START: inputs[START]} if START in inputs else {}),
         }
         path = self.folder / HISTORY
         with system.explained(path), path.open("a", encoding="utf-8") as file:

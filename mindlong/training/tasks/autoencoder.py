@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from mindlong.checkpoints.start import read_start, start_of
 from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames, to_network
 from mindlong.media.sheet import write_contact_sheet
@@ -18,6 +19,7 @@ from mindlong.networks.streams import decode_frames, encode_frames
 from mindlong.networks.unet.rows import fold
 from mindlong.networks.vae.cell import AutoencoderKL, kl_divergence
 from mindlong.networks.vae.streams_cell import FrameStreams
+from mindlong.training.begin import begin_with
 from mindlong.utils import rng
 
 HELD_OUT = 1 << 40  # sample numbers that no training reaches
@@ -57,6 +59,9 @@ class AutoencoderTask:
         self.config, self.source, self.spec = config, source, config.model.spec()
         self.network = AutoencoderKL(self.spec)
         initialise(self.network, config.train.seed)
+        if start_of(config):
+            part = read_start(config, "vae")
+            begin_with(self.network, {name: lazy.read() for name, lazy in part.arrays.items()})
         self.loss = AutoencoderLoss(self.network, config.autoencoder.kl)
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:

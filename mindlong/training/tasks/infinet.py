@@ -14,9 +14,9 @@ from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
 from mindlong.checkpoints.branch import read_branch, start_from
-from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.find import locate, open_named
 from mindlong.checkpoints.parts import read_part
+from mindlong.checkpoints.start import base_of, text_of
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
 from mindlong.data.nodes import build_nodes, known_frames
@@ -78,7 +78,7 @@ class InfinetTask(LatentTask):
         """
         options, config = self.config.latents, self.config
         text = (
-            read_part(open_weights(locate(options.text_weights)), "text_encoder")
+            read_part(open_named(options.text_weights, "latents.text_weights"), "text_encoder")
             if options.text_weights
             else None
         )
@@ -87,16 +87,18 @@ class InfinetTask(LatentTask):
         network = ControlledTextUNet(branched, encoder.cell(spec))
         initialise(network, config.train.seed)
         arrays = {}
-        if options.unet_weights:
-            part = read_part(
-                open_weights(locate(options.unet_weights)), "network", config.model.family
-            )
+        key, base = base_of(config)
+        if base:
+            part = read_part(open_named(base, key), "network", config.model.family)
             arrays |= {f"unet.{name}": lazy.read() for name, lazy in part.arrays.items()}
         if self.options.branch:
             arrays |= {
                 f"unet.{name}": array
                 for name, array in read_branch(locate(self.options.branch), self.control).items()
             }
+        own_text = text_of(config)
+        if own_text:
+            arrays |= {f"text_encoder.{n}": lazy.read() for n, lazy in own_text.arrays.items()}
         if text:
             arrays |= {f"text_encoder.{name}": lazy.read() for name, lazy in text.arrays.items()}
             for parameter in network.text_encoder.get_parameters():

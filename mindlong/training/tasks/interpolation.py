@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.find import open_named
 from mindlong.checkpoints.inflate import inflate
 from mindlong.checkpoints.load import arrays_of, load_into
 from mindlong.checkpoints.parts import read_part
+from mindlong.checkpoints.start import base_of
 from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames
 from mindlong.diffusion import hints
@@ -40,11 +40,12 @@ class InterpolationTask(LatentTask):
     """
 
     def __init__(self, config: TrainConfig, source: Source) -> None:
-        fresh = replace(config, latents=replace(config.latents, unet_weights=""))
-        super().__init__(fresh, source)
+        key, base = base_of(config)
+        latents, train = replace(config.latents, unet_weights=""), replace(config.train, start="")
+        super().__init__(replace(config, latents=latents, train=train), source)
         self.options = config.interpolation
-        if config.latents.unet_weights:
-            self._start_from(config.latents.unet_weights)
+        if base:
+            self._start_from(base, key)
         self.hinted = Hinted(self.network)
         self.loss = loss_of(self.hinted, self.schedule, config.diffusion)
 
@@ -144,9 +145,9 @@ class InterpolationTask(LatentTask):
         rates = self.config.latents.fps / np.array(strides, np.float32)
         return (rates.astype(np.float32),) if "fps" in self.spec.conditions else ()
 
-    def _start_from(self, weights: str) -> None:
+    def _start_from(self, weights: str, key: str) -> None:
         """Take over a UNet of pictures, of videos without hints, or of the same kind."""
-        part = read_part(open_weights(locate(weights)), "network")
+        part = read_part(open_named(weights, key), "network")
         mine = {n.removeprefix("unet."): a for n, a in arrays_of(self.network.unet).items()}
         found = inflate(
             {name: lazy.read() for name, lazy in part.arrays.items()}, mine, self.options.identity

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.find import open_named
 from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.parts import Part, read_part
+from mindlong.checkpoints.start import base_of, text_of
 from mindlong.config.load import load_model
 from mindlong.config.schema import TrainConfig
 from mindlong.data.latent_cache import LatentCache
@@ -216,9 +216,12 @@ def build_network(config: TrainConfig) -> nn.Cell:
     encoder, spec = text_encoder(config, text)
     network = TextConditioned(entry.cell(config.model.spec()), encoder.cell(spec), entry.part)
     initialise(network, config.train.seed)
-    if options.unet_weights:
-        weights = open_weights(locate(options.unet_weights))
-        _start_from(network.network, read_part(weights, "network", entry.family))
+    key, base = base_of(config)
+    if base:
+        _start_from(network.network, read_part(open_named(base, key), "network", entry.family))
+    own_text = text_of(config)
+    if own_text:
+        _start_from(network.text_encoder, own_text)
     if text:
         _start_from(network.text_encoder, text)
         for parameter in network.text_encoder.get_parameters():
@@ -264,7 +267,7 @@ def build_autoencoder(config: TrainConfig) -> tuple[Streams, Any, str]:
     """The autoencoder of the `latents` section: its halves, its spec, a fingerprint of its
     weights.
     """
-    part = read_part(open_weights(locate(config.latents.vae)), "vae")
+    part = read_part(open_named(config.latents.vae, "latents.vae"), "vae")
     arrays = {name: np.asarray(lazy.read(), np.float32) for name, lazy in part.arrays.items()}
     vae = part.network.cell(part.spec)
     load_into(vae, arrays)

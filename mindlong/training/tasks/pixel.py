@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.checkpoints.embedder import embedder
+from mindlong.checkpoints.start import pixel_arrays, start_of
 from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Sample, Source, to_frames, to_network
 from mindlong.diffusion.losses import loss_of
@@ -16,6 +17,7 @@ from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.networks import table
 from mindlong.networks.init import initialise
 from mindlong.networks.network import made
+from mindlong.training.begin import begin_with
 from mindlong.training.tasks.preview_files import drawn, write_preview
 from mindlong.utils import rng
 
@@ -37,6 +39,8 @@ class PixelTask:
         self.network = made(entry.denoiser.conditioned)(config.model)
         initialise(self.network, config.train.seed)
         self.network.embed = embedder(config.model)
+        if start_of(config):
+            begin_with(self.network, pixel_arrays(config), optional="text.*")
         learning = self.network
         if config.diffusion.focus_present:
             learning = made(entry.denoiser.focused)(self.network)

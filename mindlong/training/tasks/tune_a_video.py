@@ -13,10 +13,10 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindlong.checkpoints import changed
-from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.find import open_named
 from mindlong.checkpoints.latent_parts import SCHEDULER
 from mindlong.checkpoints.load import arrays_of
+from mindlong.checkpoints.start import base_of
 from mindlong.config.schema import TrainConfig
 from mindlong.config.tune_options import TuneOptions
 from mindlong.data.one_shot import OneShot
@@ -60,10 +60,13 @@ class TuneTask(LatentTask):
         super().__init__(replace(config, latents=replace(config.latents, clips=len(clips))), clips)
         for prompt in {clip.caption for clip in clips.clips}:
             warn_overlong(self.tokenizer, prompt)
+
+    def base(self) -> np.ndarray:
+        """uint8 (32,): a fingerprint of the tensors that the tuning leaves as they were."""
         arrays = {
             n.removeprefix(changed.PREFIX): a for n, a in arrays_of(self.network.unet).items()
         }
-        self.base = changed.fingerprint(
+        return changed.fingerprint(
             arrays, set(arrays) - {n.removeprefix(changed.PREFIX) for n in self._changed()}
         )
 
@@ -91,7 +94,7 @@ class TuneTask(LatentTask):
         """
         chosen = self._changed()
         kept = {p.name: p.asnumpy() for p in self.network.get_parameters() if p.name in chosen}
-        return {changed.FILE: {**kept, changed.BASE: self.base}}
+        return {changed.FILE: {**kept, changed.BASE: self.base()}}
 
     def denoised(
         self, model: Model, null: Model | None, noise: np.ndarray, *more: Any, **named: Any
@@ -171,12 +174,8 @@ def check_noising(config: TrainConfig, own: Noising) -> Noising:
     """The noising process beside the weights, if there is one, else `own`. Raises ConfigError where
     they contradict each other.
     """
-    weights = config.latents.unet_weights
-    file = (
-        open_weights(locate(weights, "latents.unet_weights")).beside.get(SCHEDULER)
-        if weights
-        else None
-    )
+    key, weights = base_of(config)
+    file = open_named(weights, key).beside.get(SCHEDULER) if weights else None
     if file is None:
         return own
     found = read_file(file)
