@@ -17,8 +17,8 @@ from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.report import compare
-from mindlong.checkpoints.text_source import text_source
 from mindlong.checkpoints.start import check_start
+from mindlong.checkpoints.text_source import text_source
 from mindlong.config.compare import check_same_run
 from mindlong.config.cost import training_cost
 from mindlong.config.load import Loaded, load_model
