@@ -25,6 +25,7 @@ from mindlong.config.option import option
 from mindlong.config.pipelines import PIPELINES
 from mindlong.config.schema import DataOptions, TrainConfig
 from mindlong.config.tasks import TASKS, task_of
+from mindlong.data.chop_nodes import Film, index_of, write_index
 from mindlong.media.write import write_frames
 
 PREVIEW = ["preview.prompts=[a]", "preview.sample.steps=1", "preview.sample.guidance=2"]
@@ -115,6 +116,15 @@ TRAIN = {
         "infinet.lengths=[4,4]",
         *PREVIEW,
     ],
+    "infinet on films": [
+        *MODELSCOPE,
+        *UNET,
+        *LATENTS,
+        "latents.text_weights=BASE",
+        "infinet.lengths=[4,4]",
+        "data.kind=clips",
+        "infinet.index=INDEX",
+    ],
     "interpolation": [
         "model.family=pseudo3d",
         *UNET,
@@ -151,6 +161,9 @@ def places(tmp_path_factory):
     video = write_frames(folder / "video", frames, 4)
     write_frames(folder / "clips/one", frames, 4)
     (folder / "clips/one.txt").write_text("a red circle")
+    film = write_frames(folder / "film", np.concatenate([frames, frames]), 4)
+    index, _ = index_of([Film(film, 12)], [4, 4], folder)
+    write_index(folder / "films.json", index)
     return {
         "VC2": str(latent_toys.folder(folder / "vc2", "videocrafter2")),
         "BASE": str(latent_toys.folder(folder / "base", "modelscope")),
@@ -158,6 +171,7 @@ def places(tmp_path_factory):
         "IMAGE": sorted(p.name for p in video.glob("*.png"))[0],
         "VIDEO": str(video),
         "CLIPS": str(folder / "clips"),
+        "INDEX": str(folder / "films.json"),
     }
 
 

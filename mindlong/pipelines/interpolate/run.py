@@ -194,7 +194,9 @@ def _keys(
 ):
     """The work of level 0: (batch, _) -> (B, K, C, h, w)."""
     o, step, total = config.interpolate, work.chain.step(0), work.chain.total
-    model = networks.model(o.key_weights or config.weights)
+    given = work.source is not None or work.latents is not None
+    last = (o.stage_weights or [config.weights])[-1]  # it decodes, so it encodes too
+    model = networks.model(last if given else o.key_weights or config.weights)
 
     def numbers(batch: Batch, row: int) -> list[int]:
         return [place(f, total) // step for f in batch.jobs[row].frames]
