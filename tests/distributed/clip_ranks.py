@@ -21,7 +21,7 @@ COMM = launch.connect()
 import numpy as np  # noqa: E402
 from clip_toys import FRAMES, inputs, layout, tiny_unet  # noqa: E402
 
-from mindlong.diffusion.samplers import sample_dpm_solver_sde  # noqa: E402
+from mindlong.diffusion.samplers import sampler  # noqa: E402
 from mindlong.diffusion.schedules import scaled_linear  # noqa: E402
 from mindlong.networks.unet.sharded_cell import ShardedUNet  # noqa: E402
 from mindlong.ops import device  # noqa: E402
@@ -47,7 +47,7 @@ def sampled(
     def rows(*key):
         return rng.normal_rows(list(mine), (4, 4, 6), 3, *key).transpose(1, 0, 2, 3)[None]
 
-    out = sample_dpm_solver_sde(
+    out = sampler("dpm_solver_sde")(
         lambda x, t: parallel.predict(x, t, context, fps),
         rows("x"),
         scaled_linear(),

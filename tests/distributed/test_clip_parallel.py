@@ -12,7 +12,7 @@ import pytest
 from clip_toys import eager, inputs, layout, run, tiny_unet  # noqa: F401
 from jobs import launcher, listening, start, survivors
 
-from mindlong.diffusion.samplers import sample_dpm_solver_sde
+from mindlong.diffusion.samplers import sampler
 from mindlong.diffusion.schedules import scaled_linear
 from mindlong.networks.unet.sharded_cell import ShardedUNet
 from mindlong.networks.unet.traffic import sites
@@ -41,7 +41,7 @@ def simulated(ranks, lengths=LENGTHS):
     def rows(*key):
         return rng.normal_rows(list(range(12)), (4, 4, 6), 3, *key).transpose(1, 0, 2, 3)[None]
 
-    return sample_dpm_solver_sde(
+    return sampler("dpm_solver_sde")(
         lambda x, t: run(network, clips, ranks, x, t, context, fps),
         rows("x"),
         scaled_linear(),

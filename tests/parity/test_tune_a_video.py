@@ -17,7 +17,7 @@ from mindlong.config.tune_options import TuneOptions
 from mindlong.diffusion.guidance import guided
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.losses import DiffusionLoss
-from mindlong.diffusion.samplers import sample_ddim
+from mindlong.diffusion.samplers import sampler
 from mindlong.diffusion.schedules import scaled_linear
 from mindlong.networks.names import Entry
 from mindlong.training.prepare import prepare
@@ -131,7 +131,7 @@ def test_inversion_and_guided_sampling_equal_the_originals():
     path = invert_ddim(null, given["x0"][:1], scaled_linear(), cases.STEPS)
     assert want["times"].tolist() == list(range(901, 0, -100))
     assert unet_cases.relative(np.stack(path), want["path"]) <= 2e-4
-    made = sample_ddim(
+    made = sampler("ddim")(
         guided(text, null, cases.GUIDANCE),
         want["path"][-1],
         scaled_linear(),

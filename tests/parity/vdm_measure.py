@@ -18,7 +18,7 @@ from mindspore import Tensor, nn, ops
 
 from mindlong.diffusion.guidance import guided
 from mindlong.diffusion.losses import DiffusionLoss
-from mindlong.diffusion.samplers import sample_ddpm
+from mindlong.diffusion.samplers import sampler
 from mindlong.diffusion.schedules import cosine
 from mindlong.diffusion.thresholding import dynamic_threshold, static_threshold
 from mindlong.networks.unet3d.cell import Unet3D
@@ -273,7 +273,7 @@ def sample_differences(kind: str) -> Differences:
         return lambda x, t: net(Tensor(x), Tensor(t.astype(np.int32)), cond, mask).asnumpy()
 
     clip = dynamic_threshold(0.9) if kind == "dynamic" else static_threshold()
-    video = sample_ddpm(
+    video = sampler("ddpm")(
         guided(model(wanted), model(absent), 2.0),
         start,
         cosine(cases.DIFFUSION_STEPS),
