@@ -18,6 +18,9 @@ from mindlong.utils.errors import ConfigError, did_you_mean, nearest
 class Task(Protocol):
     """One family's training: a network, its loss, and the inputs of every step.
 
+    `inputs` is called in a thread of its own, where no graph may run. A task whose inputs need one
+    has a method `finish(arrays) -> arrays` too, called with them before the step.
+
     Attributes:
         network: the trained network; its parameter names are the names in checkpoints.
         loss: cell holding the network, construct(*arrays) -> float32 scalar, the mean over the

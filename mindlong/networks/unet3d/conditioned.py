@@ -80,10 +80,13 @@ class ConditionedUnet3D(nn.Cell):
         return lambda x, t: self(Tensor(x), Tensor(t), *tensors).asnumpy()
 
     def conditions(
-        self, captions: Sequence[str], dropped: np.ndarray | bool = False
+        self, captions: Sequence[str], dropped: np.ndarray | bool = False, raw: bool = False
     ) -> tuple[np.ndarray, ...]:
         """Host arrays for `captions`. An empty caption counts as dropped. Networks without
         conditions have none.
+
+        `raw`: captions that a text encoder with weights of its own reads stay texts, for
+        `encoded`.
         """
         labels = self._labels(captions, dropped)
         if self.encoder == "none":
@@ -91,9 +94,14 @@ class ConditionedUnet3D(nn.Cell):
         empty = np.array([not c for c in captions])
         dropped_B = np.broadcast_to(np.asarray(dropped), len(captions)) | empty
         if self.encoder not in OWN:
-            return self.embed(captions), dropped_B, *labels
+            texts = np.array(captions, np.str_)
+            return texts if raw else self.embed(captions), dropped_B, *labels
         ids = np.stack([caption_ids(c, self.length) for c in captions])
         return ids, dropped_B, *labels
+
+    def encoded(self, arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        """`arrays` with the vectors of texts in their place."""
+        return tuple(self.embed(a.tolist()) if a.dtype.kind == "U" else a for a in arrays)
 
     def embedding_conditions(
         self,

@@ -61,6 +61,12 @@ class PixelTask:
         )
         return video, noise, t, *self._focus(samples), *self._conditions(clips, samples)
 
+    def finish(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """The arrays of `inputs` with captions as vectors, where a text encoder with weights of its
+        own reads them: it is a graph, and runs in the thread of the steps.
+        """
+        return self.network.encoded(arrays)
+
     def _focus(self, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
         """bool (B,): whose frames see only themselves; nothing where that is never so."""
         share = self.config.diffusion.focus_present
@@ -74,7 +80,7 @@ class PixelTask:
             return self.network.embedding_conditions(
                 [clip.embedding for clip in clips], dropped, [clip.caption for clip in clips]
             )
-        return self.network.conditions([clip.caption for clip in clips], dropped)
+        return self.network.conditions([clip.caption for clip in clips], dropped, raw=True)
 
     def _chosen(self, stream: str, share: float, samples: Sequence[int]) -> np.ndarray:
         seed = self.config.train.seed
