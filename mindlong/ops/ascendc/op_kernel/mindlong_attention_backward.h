@@ -249,13 +249,11 @@ template <bool kKeys> class AttentionBackward : public Columns {
     FindDelta(r2_[h], o_, bn_, row, t_.sq, c1_[0], s0_[0]);
     ToL1(r2_[h][width_ * STRIP], tail_, ROWS);
     DataCopy(delta_[TailAt(row)], tail_, STRIP);
-    Stop();
   }
   // scale q into r1_ from row `at` on, and out for the other kernel.
   __aicore__ inline void OpenQueries(uint32_t h, uint32_t row, uint32_t at) {
     const uint32_t rows = Left(row + at, t_.sq);
     const uint32_t s = Load(r1_[h], Rows(row1_, bn_, row + at, t_.sq), rows, ROWS, at, c_.scale);
-    Stop();
     if (rows)
       DataCopy(Rows(scaled_, bn_, row + at, t_.sq), Stage(s), rows * t_.d);
     Stop();
