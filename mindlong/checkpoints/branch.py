@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from mindspore import nn
 
+from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.weight_file import WeightFile
@@ -23,6 +24,7 @@ from mindlong.networks.unet.control_spec import ControlSpec, from_original
 from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import get_logger
+from mindlong.utils.shown import shown
 
 PREFIX, KEY = "control.", "control"
 STRIPPED = ("unet.", "network.", "module.")
@@ -64,9 +66,18 @@ def read_branch(
 
 
 def branch_spec(held: WeightFile) -> ControlSpec | None:
-    """What the file says of its branch, None where it says nothing."""
+    """What the file says of its branch, None where it says nothing. Raises CorruptCheckpoint where
+    that is damaged.
+    """
     text = held.metadata.get(KEY)
-    return ControlSpec(**json.loads(text)) if text else None
+    if not text:
+        return None
+    try:
+        return ControlSpec(**json.loads(str(text)))
+    except (ValueError, TypeError, RecursionError, ConfigError) as error:
+        raise CorruptCheckpoint(
+            f"{held.path}: what its metadata says of the branch is damaged ({shown(error, most=80)})"
+        ) from None
 
 
 def write_branch(

@@ -47,8 +47,8 @@ def shipped_names() -> list[str]:
     return sorted({p.parent.name for p in SHIPPED.glob("*/*.safetensors")})
 
 
-def find_trained(weights: str) -> Trained:
-    """Weights of a network that works in pixels, named as `shipped:NAME`, a run folder (its newest
+def find_trained(weights: str, space: str = "") -> Trained:
+    """Weights of what denoises, named as `shipped:NAME`, a run folder (its newest
     checkpoint), a checkpoint folder, a weights file of ours or of the original, or a folder with
     one.
 
@@ -59,13 +59,14 @@ def find_trained(weights: str) -> Trained:
     Raises:
         InputFileError: nothing there, nothing that says which network it is, numbers that are not
             finite, or a damaged file.
-        ConfigError: a network that works in latents.
+        ConfigError: the network works in another space than `space`, pixel or latent.
     """
     held = open_named(weights)
     match = recognise(held, part="network")[0]
-    if match.network.denoiser.space != "pixel":
+    if space and match.network.denoiser.space != space:
         raise ConfigError(
-            f"{held.path} is {match.network.about}, which works in latents; give pipeline=text_to_video"
+            f"{held.path} is {match.network.about}, which works in {match.network.denoiser.space}s, not in "
+            f"{space}s; another pipeline= makes videos with it"
         )
     if match.ours:
         rows, config = held.rows, _config_of_ours(held, match)

@@ -122,17 +122,21 @@ def _merged(folder: Path, parts: dict[str, WeightFile]) -> WeightFile:
 
 def beside(folder: Path) -> dict[str, Path]:
     """Place in a pipeline's folder -> file that belongs to its weights and holds none."""
-    found = {}
-    for inner in BESIDE:
-        place = folder / inner
-        for file in sorted(place.iterdir()) if place.is_dir() else ():
-            if (
-                file.suffix in BESIDE_SUFFIXES
-                and file.is_file()
-                and file.stat().st_size <= MAX_BESIDE
-            ):
-                found[f"{inner}/{file.name}"] = file
-    return found
+    return {
+        f"{inner}/{file.name}": file
+        for inner in BESIDE
+        if (folder / inner).is_dir()
+        for file in files_in(folder / inner)
+    }
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a tokenizer's or a scheduler's folder."""
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if file.suffix in BESIDE_SUFFIXES and file.is_file() and file.stat().st_size <= MAX_BESIDE
+    ]
 
 
 def one_network(folder: Path) -> Path:

@@ -19,7 +19,8 @@ from typing import Any
 from mindlong.checkpoints import digests, folders, shards
 from mindlong.checkpoints.find import locate
 from mindlong.utils import atomic
-from mindlong.utils.user_cache import cache_folder, is_own
+from mindlong.utils.trust import distrust
+from mindlong.utils.user_cache import cache_folder
 
 FOLDER = "digests"  # in the user's cache folder
 RULING = ("config.yaml", "config.json")  # beside weights, they say what these are
@@ -110,7 +111,7 @@ def _place(path: Path) -> Path:
 
 def _kept(place: Path, stamp: digests.Stamp) -> str | None:
     """What the cache says of a file; nothing where others could have written it."""
-    if not is_own(place.parent) or not is_own(place):
+    if not place.is_file() or distrust(place):
         return None
     try:
         content = json.loads(place.read_bytes())
@@ -126,7 +127,7 @@ def _keep(place: Path, stamp: digests.Stamp, digest: str) -> None:
     """A cache that cannot be written costs time, nothing else."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if is_own(place.parent):
+        if not distrust(place):
             text = json.dumps({"stamp": list(stamp), "sha256": digest})
             atomic.write_text(place, text)
             place.chmod(0o600)

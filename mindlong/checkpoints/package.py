@@ -20,6 +20,7 @@ import yaml
 from mindlong.checkpoints import description
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.find import Trained, locate
+from mindlong.checkpoints.folders import files_in
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.load import load_model
 from mindlong.config.schema import TrainConfig
@@ -67,7 +68,7 @@ def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = 
             out / f"{part}.yaml",
             head + yaml.safe_dump(sections[part], sort_keys=False, default_flow_style=None),
         )
-    _beside(config, text, out)
+    _beside(config, out)
     for name in RECORDS:
         shutil.copyfile(run / name, out / name)
     return written
@@ -99,12 +100,12 @@ def _text(config: TrainConfig) -> tuple[Network, Any]:
     return table.get(section.family), section.spec()
 
 
-def _beside(config: TrainConfig, text: Network, out: Path) -> None:
+def _beside(config: TrainConfig, out: Path) -> None:
     """Tokenizer and noising process, in diffusers' form."""
     (out / "tokenizer").mkdir(exist_ok=True)
-    held = [name for name in text.text.files if (Path(config.latents.tokenizer) / name).is_file()]
-    for name in held:
-        source, target = Path(config.latents.tokenizer) / name, out / "tokenizer" / name
+    given = Path(config.latents.tokenizer)
+    for source in files_in(given) if given.is_dir() else [given]:
+        target = out / "tokenizer" / source.name
         if not (target.exists() and target.samefile(source)):
             shutil.copyfile(source, target)
     d = config.diffusion

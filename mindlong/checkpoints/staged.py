@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from mindlong.utils import interrupts, system
 from mindlong.utils.atomic import sync_folder
 from mindlong.utils.errors import UserError
+from mindlong.utils.interrupts import Interrupted
 from mindlong.utils.shown import shown
 
 SUFFIX = ".tmp"
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -36,19 +37,26 @@ def staged(target: Path, needed: int = 0) -> Iterator[Path]:
     """
     made: list[Path] = []
     place = target.parent / f".{target.name}.{os.getpid()}{SUFFIX}"
+    stay = interrupts.at_leaving(lambda: _remove(place, made))
     try:
         with _ending_as_interrupt():
-            made = _make(place)
+            made += _make(place)
             _remove_left(target)
             yield place
             _publish(place, target.parent)
     except OSError as error:
         raise UserError(_why(error, target, needed)) from None
     finally:
-        shutil.rmtree(place, ignore_errors=True)
-        for folder in reversed(made):
-            with contextlib.suppress(OSError):  # it holds the result
-                folder.rmdir()
+        stay()
+        _remove(place, made)
+
+
+def _remove(place: Path, made: list[Path]) -> None:
+    """Remove what was written aside, and the folders that were made for it where they are empty."""
+    shutil.rmtree(place, ignore_errors=True)
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):  # it holds the result
+            folder.rmdir()
 
 
 def _make(place: Path) -> list[Path]:
@@ -92,8 +100,8 @@ def _publish(place: Path, folder: Path) -> None:
 
 
 def _why(error: OSError, target: Path, needed: int) -> str:
-    named, reason = shown(target), error.strerror or str(error)
-    if error.errno not in _NO_SPACE:
+    named, reason = shown(target), os.strerror(error.errno) if error.errno else str(error)
+    if error.errno not in system.FULL:
         return f"{named} could not be written ({reason}); nothing of it was kept"
     folder = next((p for p in target.absolute().parents if p.exists()), Path("/"))
     free = shutil.disk_usage(folder).free
@@ -103,19 +111,17 @@ def _why(error: OSError, target: Path, needed: int) -> str:
 
 @contextlib.contextmanager
 def _ending_as_interrupt() -> Iterator[None]:
-    """A request to terminate ends the block as Ctrl-C does; outside the main thread nothing is
-    changed.
+    """A request to terminate ends the block as Ctrl-C does, where nobody hears it yet; outside the
+    main thread nothing is changed.
     """
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        raise Interrupted(number)
 
     before = {}
-    try:
-        for number in _ENDING:
-            before[number] = signal.signal(number, interrupt)
-    except ValueError:
-        before = {}
+    if threading.current_thread() is threading.main_thread():
+        unheard = [n for n in _ENDING if signal.getsignal(n) is signal.SIG_DFL]
+        before = {number: signal.signal(number, interrupt) for number in unheard}
     try:
         yield
     finally:

@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mindlong.utils import interrupts, streams, system
 from mindlong.utils.errors import UserError
+from mindlong.utils.shown import shown
 
 Main = Callable[[Sequence[str] | None], int]
+NEWLINE = "\n"  # sentences with a table below have some
 FAULT = "error: this is a fault of mindlong, not of your input; the lines above say where"
 
 
@@ -62,7 +64,7 @@ def _explained(error: BaseException) -> tuple[int, str]:
         number = getattr(error, "number", number) or signal.SIGINT
         return 128 + number, f"stopped by {interrupts.name_of(number)}"
     if isinstance(error, UserError):
-        return error.exit_code, f"error: {error}"
+        return error.exit_code, f"error: {shown(error, keep=NEWLINE)}"
     if isinstance(error, BrokenPipeError) and streams.is_broken(sys.stdout):
         streams.give_up(sys.stdout)
         return 128 + signal.SIGPIPE, ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 
@@ -13,12 +12,3 @@ def cache_folder() -> Path:
         os.environ.get("XDG_CACHE_HOME") or "~/.cache", "mindlong"
     )
     return Path(root).expanduser()
-
-
-def is_own(path: Path) -> bool:
-    """Whether `path` exists, belongs to this user, and nobody else may write to it."""
-    try:
-        found = path.stat()
-    except OSError:
-        return False
-    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

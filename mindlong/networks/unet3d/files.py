@@ -169,10 +169,22 @@ def facts(weights: Any, prefix: str) -> tuple[dict[str, str], tuple[str, ...]]:
     timesteps = weights.shape(betas)[0]
     schedule = cosine(max(timesteps, 1))
     usual = all(
-        outer + name in weights and np.array_equal(weights.read(outer + name), schedule.table(name))
+        outer + name in weights and _agrees(weights, outer + name, schedule.table(name))
         for name in BUFFERS
     )
     return {**found, "timesteps": str(timesteps)}, () if usual else (_ODD_SCHEDULE,)
+
+
+def _agrees(weights: Any, name: str, table: np.ndarray) -> bool:
+    """Whether a table of the file is `table` as its number format can hold it."""
+    held, kind = weights.read(name).astype(np.float64), weights.dtype(name)
+    bits = {"float64": 23, "float32": 23, "float16": 10, "bfloat16": 7}.get(kind, 23)
+    least, most = (2.0**-24, 65504.0) if kind == "float16" else (2.0**-149, 3.4e38)
+    if held.shape != table.shape:
+        return False
+    wanted = np.clip(table.astype(np.float64), -most, most)
+    near = np.abs(held - wanted) <= 2.0**-bits * np.abs(wanted) + least
+    return bool(np.all(near | (~np.isfinite(held) & (np.abs(table) > most))))
 
 
 def pack(network: dict[str, Any], facts: Mapping[str, str]) -> dict[str, Any]:

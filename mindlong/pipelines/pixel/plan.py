@@ -33,7 +33,7 @@ from mindlong.utils.lines import count
 def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: PixelConfig = loaded.values
-    trained: TrainConfig = find_trained(config.weights).config
+    trained: TrainConfig = find_trained(config.weights, "pixel").config
     _check_tensors(locate(config.weights), trained.model)
     text_source(trained.model, config.pixel.text_encoder)
     _check_classes(config.wanted_prompts(), trained.model)

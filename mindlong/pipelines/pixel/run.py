@@ -26,7 +26,7 @@ from mindlong.utils.lines import opening_lines
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config: InferConfig = session.config
-    trained = find_trained(config.weights)
+    trained = find_trained(config.weights, "pixel")
     prompts, results = wanted(config), Results(session)
     requests = [
         Request(said(prompt, trained.config)[0], config.seed, number)
