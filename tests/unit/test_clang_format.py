@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOOL = shutil.which("clang-format")
-FOLDERS = ("mindlong/ops/ascendc", "tests/unit/ascendc_c100")
+FOLDERS = ("mindlong/ops/ascendc", "mindlong/ops/native", "tests/unit/ascendc_c100")
 FILES = sorted(
     p for f in FOLDERS for p in (ROOT / f).rglob("*") if p.suffix in (".h", ".cpp", ".cc")
 )

@@ -192,8 +192,10 @@ typedef int32_t i4x __attribute__((vector_size(16)));
 ALWAYS_INLINE void turn4(const float* r0, const float* r1, const float* r2, const float* r3,
                          float* c0, float* c1, float* c2, float* c3) {
   f4x a, b, c, d;
-  std::memcpy(&a, r0, 16), std::memcpy(&b, r1, 16), std::memcpy(&c, r2, 16),
-      std::memcpy(&d, r3, 16);
+  std::memcpy(&a, r0, 16);
+  std::memcpy(&b, r1, 16);
+  std::memcpy(&c, r2, 16);
+  std::memcpy(&d, r3, 16);
   f4x ab = SHUFFLED(a, b, 0, 4, 1, 5);
   f4x cd = SHUFFLED(c, d, 0, 4, 1, 5);
   f4x AB = SHUFFLED(a, b, 2, 6, 3, 7);
