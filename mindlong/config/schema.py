@@ -264,7 +264,7 @@ class LatentOptions:
         when="text_weights",
     )
     unet_weights: str = option("", "weights of the UNet to start from; empty: fresh ones")
-    tokenizer: str = option("", "folder with vocab.json and merges.txt")
+    tokenizer: str = option("", "folder with tokenizer.json, or with vocab.json and merges.txt")
     cache: str = option(
         "", "folder for the latents of the clips, made once; empty: latents in the run folder"
     )

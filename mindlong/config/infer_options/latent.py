@@ -27,7 +27,8 @@ class LatentModelOptions:
         "", "another text encoder: a folder, a weights file, or shipped:NAME"
     )
     tokenizer: str = option(
-        "", "folder with vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz"
+        "",
+        "folder with tokenizer.json, or vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz",
     )
     scheduler: str = option("", "a scheduler_config.json, or its folder")
     prediction: str = option(
