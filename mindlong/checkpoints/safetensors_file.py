@@ -28,10 +28,11 @@ from mindlong.checkpoints.dtypes import (
     problem_of_shape,
     unread,
 )
-from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, reading
+from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint, reading
 from mindlong.checkpoints.lazy import Lazy, as_lazy
 
 MAX_HEADER = 100_000_000  # bytes, the format's own bound
+MAX_TENSORS = 200_000
 CHECKSUMS = "mindlong_crc32"
 
 
@@ -50,7 +51,7 @@ def read_header(path: Path) -> tuple[dict[str, Slot], dict[str, str]]:
 
     Raises:
         CorruptCheckpoint: the header contradicts itself or the size of the file.
-        ForeignFile: number formats that are not read.
+        ForeignFile: number formats that are not read. UnsafeCheckpoint: far too many tensors.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -66,6 +67,10 @@ def read_header(path: Path) -> tuple[dict[str, Slot], dict[str, str]]:
             )
         text = file.read(length)
     table = _json(path, text)
+    if len(table) > MAX_TENSORS:
+        raise UnsafeCheckpoint(
+            f"{path}: {len(table)} tensors; weight files have far fewer than {MAX_TENSORS}"
+        )
     metadata = table.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise CorruptCheckpoint(f"{path}: its metadata is not a table of strings")

@@ -123,7 +123,7 @@ class Format:
 
 def prefixes(names: Iterable[str], markers: Sequence[str]) -> list[str]:
     """What stands before the markers: every prefix under which all of them are there."""
-    names = set(names)
+    names = names if isinstance(names, set) else set(names)
     first = (
         [name[: -len(markers[0])] for name in names if name.endswith(markers[0])] if markers else []
     )

@@ -9,8 +9,8 @@ import pytest
 import torch_files as tf
 from mindspore import nn
 
-from mindlong.checkpoints import store
-from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile
+from mindlong.checkpoints import safetensors_file, store
+from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.load import arrays_of, load_into
 from mindlong.checkpoints.report import compare
@@ -348,3 +348,11 @@ def test_folders_mean_the_weights_in_them(tmp_path):
     assert len(open_weights(tmp_path / "one")) == 4
     with pytest.raises(InputFileError, match="there is no such file"):
         open_weights(tmp_path / "nowhere.pt")
+
+
+def test_far_too_many_tensors_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(safetensors_file, "MAX_TENSORS", 3)
+    rows = {str(i): row(0, 0, shape=(0,)) for i in range(4)}
+    (tmp_path / "a.safetensors").write_bytes(header(rows))
+    with pytest.raises(UnsafeCheckpoint, match="4 tensors; weight files have far fewer than 3"):
+        open_weights(tmp_path / "a.safetensors")
