@@ -239,13 +239,14 @@ def _number(leaf: Leaf, now: Any) -> str:
 
 
 def verdict(schema: type, base: list[str], leaf: Leaf, words: str) -> str:
-    """`accepted` or `refused` of a key set beside `base`; a refusal names the key."""
+    """`accepted` or `refused` of a key set beside `base`; a refusal names it or its section."""
     short = leaf.key.rpartition(".")[2]
     rest = [pair for pair in base if pair.partition("=")[0] not in (leaf.key, short)]
     try:
         load(None, [*rest, f"{leaf.key}={words}"], schema)
     except ConfigError as refusal:
-        assert short in str(refusal), refusal
+        section = f"{leaf.section}." if leaf.section else short
+        assert short in str(refusal) or section in str(refusal), refusal
         return "refused"
     return "accepted"
 

@@ -149,6 +149,20 @@ TRAIN = {
         "tune.inversion_steps=1",
         *PREVIEW,
     ],
+    "tune from fresh noise": [
+        "model.family=tune_a_video",
+        *UNET,
+        "diffusion.zero_terminal_snr=false",
+        "latents.vae=SD",
+        "latents.text_weights=SD",
+        "latents.unet_weights=SD",
+        "latents.tokenizer=SD/tokenizer",
+        "tune.video=VIDEO",
+        "tune.prompt=a",
+        "data.frames=3",
+        "tune.inverted=false",
+        *PREVIEW,
+    ],
 }
 ACCEPTED: dict[str, set[str]] = {}
 
