@@ -6,11 +6,11 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 fail() { echo "error: $*" >&2; exit 1; }
 
 find_python() {
-  for name in "${PYTHON:-}" python3.11 python3.10 python3 python; do
+  for name in "${PYTHON:-}" python3.11 python3.12 python3.10 python3 python; do
     [ -n "$name" ] && command -v "$name" >/dev/null 2>&1 || continue
-    "$name" -c 'import sys; sys.exit(not ((3, 10) <= sys.version_info[:2] < (3, 12)))' 2>/dev/null && { command -v "$name"; return; }
+    "$name" -c 'import sys; sys.exit(not ((3, 10) <= sys.version_info[:2] < (3, 13)))' 2>/dev/null && { command -v "$name"; return; }
   done
-  fail "no Python 3.10 or 3.11 found (MindSpore 2.10 has no build for others); install one, or name it: PYTHON=/path/to/python3.11"
+  fail "no Python 3.10, 3.11 or 3.12 found, which mindlong runs on; install one, or name it: PYTHON=/path/to/python3.11"
 }
 
 # setup_python EXTRA [--here]: sets PY. A stamp of setup.py keeps the second call to seconds.
