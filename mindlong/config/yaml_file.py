@@ -15,7 +15,8 @@ import yaml
 from mindlong.config.flow import Plain
 from mindlong.utils.errors import ConfigError, did_you_mean
 
-CORE = "tag:yaml.org,2002:"
+KINDS = ("str", "int", "float", "bool", "null", "timestamp", "merge", "value", "map", "seq")
+PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in KINDS}  # what words look like; no objects
 MERGE = "<<"
 
 
@@ -110,6 +111,8 @@ class _Walk:
 
     def value(self, node: yaml.Node, key: str) -> Any:
         """The data of a node; `key` is its dotted name."""
+        if node.tag not in PLAIN:
+            self._refuse(node, f"the tag {node.tag!r} is not read; values are plain data")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, key)
         if id(node) in self.open:
@@ -125,8 +128,6 @@ class _Walk:
         return self.done[id(node)]
 
     def _scalar(self, node: yaml.ScalarNode, key: str) -> str:
-        if not node.tag.startswith(CORE):
-            self._refuse(node, f"the tag {node.tag!r} is not read; values are plain data")
         if node.style:
             return node.value
         behind = re.match(r"\s+#(\S.*)", self.lines[node.end_mark.line][node.end_mark.column :])
