@@ -22,7 +22,7 @@ MODEL = Path(__file__).parents[2] / "configs" / "model" / "vdm_tiny.yaml"
         ("train.warmup=2000", "train.warmup is 2000, longer than the 1000 steps"),
         ("train.keep=1", "train.keep is 1; it must be at least 2"),
         ("train.optimizer=adamv", "Did you mean 'adam'?"),
-        ("train.precision=bf16", "train.precision is 'bf16'; it must be one of fp32, fp16"),
+        ("train.precision=fp8", "train.precision is 'fp8'; it must be one of fp32, fp16, bf16"),
         ("train.batch_sise=4", "batch_size"),
     ],
 )
