@@ -1,4 +1,4 @@
-"""A dry run refuses what the run would refuse, says what the run would do badly, and answers soon."""
+"""A dry run refuses what the run would refuse, says what the run would do badly, answers soon."""
 
 import resource
 import subprocess
@@ -133,7 +133,7 @@ LENGTHY = [
 @pytest.mark.parametrize("words", LENGTHY)
 def test_a_hundred_thousand_frames_are_planned_in_little_memory(words):
     """The address space is limited, so that a table of all pairs would end the process."""
-    code = f"""
+    code = """
 import resource; resource.setrlimit(resource.RLIMIT_AS, (900 << 20, 900 << 20))
 import sys; from mindlong.cli.infer import command; sys.exit(command(sys.argv[1:]))"""
     more = ["frames=100000", "env.memory=ignore", "--dry_run"]
