@@ -18,6 +18,7 @@ import yaml
 
 from mindlong.cli import infer, train
 from mindlong.cli.train_plan import notes_on_data
+from mindlong.config.compare import check_same_run
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.leaves import leaves
 from mindlong.config.load import load
@@ -27,6 +28,7 @@ from mindlong.config.schema import DataOptions, TrainConfig
 from mindlong.config.tasks import TASKS, task_of
 from mindlong.data.chop_nodes import Film, index_of, write_index
 from mindlong.media.write import write_frames
+from mindlong.utils.errors import ConfigError
 
 PREVIEW = ["preview.prompts=[a]", "preview.sample.steps=1", "preview.sample.guidance=2"]
 UNET = [
@@ -164,6 +166,8 @@ TRAIN = {
         *PREVIEW,
     ],
 }
+OF_THE_TEXT = {"resume.allow"}  # read from the saved text, see below
+ALLOWED = "resume.allow=[train.lr]"
 ACCEPTED: dict[str, set[str]] = {}
 
 
@@ -228,7 +232,7 @@ def test_a_key_is_read_or_refused(name, places, tmp_path, monkeypatch):
     walk.quiet()
     with walk.stand_ins(monkeypatch):
         seen = walk.read_by(loaded, work)
-    seen |= walk.read_by_the_trainer() if schema is TrainConfig else set()
+    seen |= walk.read_by_the_trainer() | OF_THE_TEXT if schema is TrainConfig else set()
     keys = {key: leaf for key, leaf in leaves(type(loaded.values)).items() if key != "model"}
     assert len(keys) > 40 and len(seen) > 10
     silent, accepted = [], ACCEPTED.setdefault(name, set())
@@ -289,3 +293,13 @@ def test_a_recorded_configuration_is_the_same_configuration(places):
     assert replace(again, seed=3).sample.steps == loaded.values.sample.steps
     assert seen == {"sample.steps", "sample"} - {"sample"} or "sample.steps" in seen
     assert yaml.safe_load(loaded.text)["seed"] == again.seed and "seed" in seen
+
+
+def test_what_may_differ_is_read_from_the_saved_text(tmp_path):
+    """`resume.allow` is no typed value's: two saved texts are compared, and it is in one of them."""
+    base = ["model=configs/model/vdm_tiny.yaml", "train.lr=0.1"]
+    saved = load(None, base, TrainConfig).text
+    again = [load(None, [*base[:1], *more], TrainConfig).text for more in ([], [ALLOWED])]
+    with pytest.raises(ConfigError, match="train.lr"):
+        check_same_run(saved, again[0], "run")
+    assert check_same_run(saved, again[1], "run")
