@@ -34,6 +34,15 @@ from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 
 LATENT = ("latent", "infinet", "interpolation", "tune")
+FILES = (  # keys that name files: the same ones may lie at another place
+    "data.folder",
+    *(f"latents.{key}" for key in ("vae", "text_encoder", "text_weights", "unet_weights")),
+    "latents.tokenizer",
+    "infinet.index",
+    "infinet.branch",
+    "tune.video",
+    "tune.videos",
+)
 USUAL_FACTOR = 8  # pixels of a latent along an edge
 LOWER = "train.batch_size (train.accumulate keeps its effect), data.size or data.frames"
 
@@ -116,11 +125,13 @@ def _check_pixels(config: TrainConfig, task: str) -> None:
 
 
 def _check_folder(loaded: Loaded) -> None:
-    """The run's folder holds nothing or this very training."""
+    """The run's folder holds nothing or this very training; files that it names are compared by
+    the run, by content.
+    """
     run_dir = Path(loaded.values.run_dir)
     saved = run_dir / "config.yaml"
     if saved.is_file() and store.latest(run_dir) is not None:
-        check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir))
+        check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir), FILES)
 
 
 def _check_latents(config: TrainConfig, task: str) -> tuple[int, list[str]]:

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindlong.cli import train_plan
 from mindlong.cli.infer import command as infer
 from mindlong.cli.train import command as train
+from mindlong.config.load import load
+from mindlong.config.schema import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 LATENT = ["--config", str(ROOT / "configs/infer/quickstart_latent.yaml")]
@@ -152,3 +155,24 @@ def test_a_run_is_refused_before_it_starts_where_the_memory_is_too_small(
     error = capsys.readouterr().err
     assert "ulimit -v" in error and "Lower frames, size or batch" in error
     assert not (tmp_path / "out").exists(), "nothing is made of a run that is refused"
+
+
+def test_a_run_goes_on_with_its_clips_at_another_place(tmp_path, monkeypatch, capsys):
+    """What a folder of clips holds is compared by the run, by content; another rate is refused."""
+    monkeypatch.setattr(train_plan.store, "latest", lambda folder: tmp_path)
+    given = [*TINY, f"run_dir={tmp_path}"]
+    for folder in ("one", "two"):
+        Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(
+            _made(tmp_path / folder / "a") / "0.png"
+        )
+    config = load(given[1], [*given[2:], f"data.folder={tmp_path / 'one'}"], TrainConfig)
+    (tmp_path / "config.yaml").write_text(config.text)
+    words = [*given, f"data.folder={tmp_path / 'two'}"]
+    assert said(capsys, train, *words)[0] == 0
+    code, _, error = said(capsys, train, *words, "train.lr=0.5")
+    assert code == 2 and "train.lr" in error
+
+
+def _made(folder):
+    folder.mkdir(parents=True)
+    return folder

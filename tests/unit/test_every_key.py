@@ -296,7 +296,7 @@ def test_a_recorded_configuration_is_the_same_configuration(places):
 
 
 def test_what_may_differ_is_read_from_the_saved_text(tmp_path):
-    """`resume.allow` is no typed value's: two saved texts are compared, and it is in one of them."""
+    """`resume.allow` is not asked of typed values: two saved texts are compared, one has it."""
     base = ["model=configs/model/vdm_tiny.yaml", "train.lr=0.1"]
     saved = load(None, base, TrainConfig).text
     again = [load(None, [*base[:1], *more], TrainConfig).text for more in ([], [ALLOWED])]
