@@ -55,19 +55,24 @@ def recognise(
         stranger = instead(match, weights)
         if stranger:
             raise InputFileError(f"{weights.path}: {stranger}")
-    if not part and not any(match.network.role == "network" for match in chosen):
-        _refuse_rest(weights, chosen)
     everything = find(weights.names(), extras=True)
+    if not part and not any(match.network.role == "network" for match in chosen):
+        _refuse_rest(weights, everything)
     return [with_others(match, everything) for match in chosen]
 
 
 def _refuse_rest(weights: WeightFile, matches: Iterable[Match]) -> None:
     """Where known parts lie beside a network of another kind, the sentence names that one."""
-    known = tuple(match.prefix for match in matches)
+    known = tuple(match.prefix or _section(match) for match in matches)
     rest = [name for name in weights if not name.startswith(known)]
     what = strangers.model(rest)
     if what:
         raise InputFileError(f"{weights.path}: {what}")
+
+
+def _section(match: Match) -> str:
+    """The first word of the names of a network that stands at the top of its file."""
+    return match.format.markers[0].split(".")[0] + "."
 
 
 def instead(match: Match, weights: WeightFile) -> str:

@@ -63,8 +63,12 @@ def read_index(path: Path) -> dict[str, str]:
 
 def _is_plain(name: str) -> bool:
     """Whether a file of that name can lie beside the index."""
-    plain = Path(name).name == name and name not in ("", ".", "..") and "\\" not in name
-    return plain and "\0" not in name and len(os.fsencode(name)) <= MAX_NAME
+    if Path(name).name != name or name in ("", ".", "..") or "\\" in name or "\0" in name:
+        return False
+    try:
+        return len(os.fsencode(name)) <= MAX_NAME
+    except UnicodeEncodeError:  # half a letter, which no file's name has
+        return False
 
 
 def _beside(index: Path, name: str) -> Path:
