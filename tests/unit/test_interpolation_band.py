@@ -84,7 +84,7 @@ def test_the_cost_grows_with_the_frames_not_their_square(policy):
         rows = kv_policy.table(policy, frames)
         read = kv_policy.reading(rows, kv_policy.best_size(rows))
         size = -(-frames // len(read.index))
-        assert kv_policy.pairs(rows) <= 6 * frames
+        assert kv_policy.count_pairs(policy, frames) <= 6 * frames
         assert read.index.size * size <= 64 * frames and read.index.size <= 7 * frames
 
 
