@@ -44,6 +44,10 @@ class Tree:
         return f"{self.where}, line {self.lines[key]}" if key else self.where
 
 
+DEEPEST = 100  # brackets inside brackets
+_DEEP = re.compile(rf"(?:[\[{{][^\S\n]*){{{DEEPEST}}}")
+
+
 def read_tree(path: str | Path) -> Tree:
     """The mapping in a YAML file, its words as they stand there.
 
@@ -52,6 +56,8 @@ def read_tree(path: str | Path) -> Tree:
             twice.
     """
     text = _text(Path(path))
+    if _DEEP.search(text):  # the parser's time grows with the square of the depth
+        raise ConfigError(f"{path} is not readable YAML: brackets nested {DEEPEST} deep and more")
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
