@@ -9,10 +9,10 @@ from typing import Any
 __version__ = (Path(__file__).parent / "version.txt").read_text().strip()
 
 _FACE = {  # name -> module that has it; loaded at its first use, MindSpore with it
-    "GaussianDiffusion": "mindlong.face.vdm",
-    "Trainer": "mindlong.face.vdm_trainer",
-    "Unet3D": "mindlong.face.vdm",
-    "video_tensor_to_gif": "mindlong.face.vdm_trainer",
+    "GaussianDiffusion": "mindlong.face.diffusion",
+    "Trainer": "mindlong.face.trainer",
+    "Unet3D": "mindlong.face.diffusion",
+    "video_tensor_to_gif": "mindlong.face.trainer",
 }
 __all__ = ["__version__", *_FACE]
 

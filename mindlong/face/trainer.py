@@ -21,7 +21,7 @@ from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.torch_writer import write_torch
 from mindlong.config.train_options import TrainOptions
 from mindlong.data.clips import ClipFolder
-from mindlong.face.vdm import GaussianDiffusion
+from mindlong.face.diffusion import GaussianDiffusion
 from mindlong.media.write import write_video
 from mindlong.networks import table
 from mindlong.networks.names import by_source, source_array
