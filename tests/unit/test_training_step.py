@@ -109,7 +109,7 @@ def test_counters_survive_a_checkpoint():
     assert (
         other.state()
         == stepper.state()
-        == {"updates": 0, "skipped": 1, "clean": 0, "scale": 32768.0}
+        == {"updates": 0, "skipped": 1, "clean": 0, "scale": 32768.0, "scaled": 1}
     )
 
 
