@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
+from mindlong.config.train_options import TrainOptions
 from mindlong.networks.caption import spec as caption
 from mindlong.networks.caption.cell import CaptionEncoder, caption_ids
 from mindlong.networks.init import initialise
+from mindlong.training.prepare import prepare
 from mindlong.utils.errors import ConfigError
 
 LENGTH = 12
@@ -92,3 +94,14 @@ def test_every_parameter_is_trained():
         if not np.abs(g.asnumpy()).max() > 0
     ]
     assert not idle
+
+
+def test_captions_are_read_in_halves_too():
+    """Scores and softmaxes stay float32: -1e9 on a padding token is beyond the halves."""
+    ids = Tensor(np.stack([caption_ids(c, 8) for c in ("a red circle", "up")]))
+    encoder = CaptionEncoder(16, 2, 2, 8, 6)
+    initialise(encoder, 0)
+    whole = encoder(ids).asnumpy()
+    prepare(encoder, TrainOptions(precision="fp16"))
+    half = encoder(ids).asnumpy().astype(np.float32)
+    assert np.abs(half - whole).max() < 0.01 * np.abs(whole).max()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
@@ -41,7 +42,8 @@ class CaptionLayer(nn.Cell):
         heads = (batch, length, self.heads, width // self.heads)
         q, k, v = ops.chunk(self.to_qkv(x_BLW), 3, -1)
         q, k, v = (part.reshape(heads).transpose((0, 2, 1, 3)) for part in (q, k, v))
-        weights = ops.softmax(self.scores(q, k) * self.scale + ignored_B1L.expand_dims(1), -1)
+        scores = self.scores(q, k).astype(ms.float32) * self.scale
+        weights = ops.softmax(scores + ignored_B1L.expand_dims(1), -1).astype(v.dtype)
         return self.to_out(
             self.mix(weights, v).transpose((0, 2, 1, 3)).reshape((batch, length, width))
         )
@@ -83,10 +85,10 @@ class CaptionEncoder(nn.Cell):
         replace it by the null.
         """
         x_BLW = self.embed(ids_BL) + self.places
-        ignored_B1L = (ids_BL == PADDING).astype(x_BLW.dtype).expand_dims(1) * IGNORED
+        ignored_B1L = (ids_BL == PADDING).astype(ms.float32).expand_dims(1) * IGNORED
         for layer in self.layers:
             x_BLW = layer(x_BLW, ignored_B1L)
-        x_BLW = self.norm(x_BLW)
+        x_BLW = self.norm(x_BLW).astype(ms.float32)
         scores_BL = ops.matmul(x_BLW, self.query) * self.scale + ignored_B1L.squeeze(1)
         pooled_BW = (x_BLW * ops.softmax(scores_BL, -1).expand_dims(-1)).sum(1)
         return self.out(pooled_BW)
