@@ -57,13 +57,14 @@ def recognise(
             raise InputFileError(f"{weights.path}: {stranger}")
     everything = find(weights.names(), extras=True)
     if not part and not any(match.network.role == "network" for match in chosen):
-        _refuse_rest(weights, everything)
+        _refuse_rest(weights, chosen, everything)
     return [with_others(match, everything) for match in chosen]
 
 
-def _refuse_rest(weights: WeightFile, matches: Iterable[Match]) -> None:
+def _refuse_rest(weights: WeightFile, chosen: Iterable[Match], everything: Iterable[Match]) -> None:
     """Where known parts lie beside a network of another kind, the sentence names that one."""
-    known = tuple(match.prefix or _section(match) for match in matches)
+    apart = [match for match in everything if match.network.asked_for]  # known, left out
+    known = (*(m.prefix for m in chosen), *(m.prefix or _section(m) for m in apart))
     rest = [name for name in weights if not name.startswith(known)]
     what = strangers.model(rest)
     if what:
