@@ -139,7 +139,9 @@ def test_key_frames_from_a_prompt_and_from_latents(tmp_path, toy):
         latents=np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32),
     )
     assert (
-        command([*common, f"key_latents={tmp_path / 'keys.npz'}", f"output={tmp_path / 'out2'}"])
+        command(
+            [*common[:-1], f"key_latents={tmp_path / 'keys.npz'}", f"output={tmp_path / 'out2'}"]
+        )
         == 0
     )
 
