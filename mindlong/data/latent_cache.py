@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mindlong.utils.progress import bar
 
 EncodeFrames = Callable[[np.ndarray], np.ndarray]
 SAVE_EVERY = 64  # clips
+FILES = ("moments.npy", "captions.json", "moments.tmp.npy")
 
 
 class LatentCache:
@@ -33,16 +34,24 @@ class LatentCache:
         source: where the clips come from; clip i of the cache is sample i.
         encode: pictures (F, C, H, W) float32 in [-1, 1] -> moments (F, 2L, h, w).
         key: what the latents depend on; a folder made with another key is refused.
+        older: keys that earlier versions gave the same latents.
 
     Raises:
-        ConfigError: the folder holds latents of something else.
+        ConfigError: the folder holds latents of something else, or files that are no latents.
         InputFileError: the folder is damaged.
     """
 
     def __init__(
-        self, folder: str | Path, source: Source, count: int, encode: EncodeFrames, key: str
+        self,
+        folder: str | Path,
+        source: Source,
+        count: int,
+        encode: EncodeFrames,
+        key: str,
+        older: Sequence[str] = (),
     ) -> None:
-        self.folder, self.source, self.count, self.key = Path(folder), source, count, key
+        self.folder, self.source, self.count = Path(folder), source, count
+        self.key, self.older = key, older
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder):
             done = self._done()
@@ -86,6 +95,7 @@ class LatentCache:
     def _done(self) -> int:
         file = self.folder / "state.json"
         if not file.is_file():
+            self._begin()
             return 0
         try:
             state = json.loads(file.read_text())
@@ -94,12 +104,22 @@ class LatentCache:
             raise InputFileError(
                 f"{file} is damaged; remove the folder, it is made again"
             ) from None
-        if key != self.key:
+        if key not in (self.key, *self.older):
             raise ConfigError(
                 f"latents.cache: {self.folder} holds latents of other clips or of another autoencoder; "
                 "give another folder"
             )
         return done
+
+    def _begin(self) -> None:
+        """Say whose the folder is before anything is written; files of others are left alone."""
+        foreign = [name for name in FILES if (self.folder / name).exists()]
+        if foreign:
+            raise ConfigError(
+                f"latents.cache: {self.folder} holds {foreign[0]} and no state.json that says what it is; "
+                "give another folder"
+            )
+        self._save(0, [])
 
     def _fill(self, done: int, encode: EncodeFrames) -> None:
         captions = json.loads((self.folder / "captions.json").read_text())[:done] if done else []

@@ -10,9 +10,11 @@ from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.config.compare import check_same_run
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
+from mindlong.data import clip_identity
 from mindlong.data.build import build_source
 from mindlong.data.latent_cache import LatentCache
 from mindlong.data.shapes import ShapesWorld
+from mindlong.media.write import write_video
 from mindlong.networks.clip.tokenizer import load_tokenizer
 from mindlong.networks.clip.tokenizer_training import learn
 from mindlong.training.task import select
@@ -210,6 +212,46 @@ def test_a_cache_goes_on_where_it_stopped_grows_and_refuses_foreign_latents(tmp_
     (tmp_path / "state.json").write_text("{")
     with pytest.raises(Exception, match="is damaged"):
         LatentCache(tmp_path, world, 4, encode, "key")
+
+
+def encoded(x):
+    return np.repeat(x[:, :1, ::8, ::8], 2, 1)
+
+
+def test_a_cache_knows_the_keys_of_earlier_versions(tmp_path):
+    world = ShapesWorld((16, 16), 2)
+    LatentCache(tmp_path, world, 2, encoded, "a path")
+    kept = LatentCache(
+        tmp_path, world, 2, lambda x: pytest.fail("made again"), "content", ["a path"]
+    )
+    assert len(kept.captions) == 2
+
+
+@pytest.mark.parametrize("name", ["moments.npy", "captions.json", "moments.tmp.npy"])
+def test_a_cache_leaves_files_alone_that_nothing_says_are_its_own(tmp_path, name):
+    (tmp_path / name).write_bytes(b"thesis")
+    with pytest.raises(ConfigError, match=f"holds {name} and no state.json"):
+        LatentCache(tmp_path, ShapesWorld((16, 16), 2), 2, encoded, "key")
+    assert (tmp_path / name).read_bytes() == b"thesis"
+
+
+def test_kept_latents_know_their_clips_by_content(first_stage, tmp_path):
+    for place in ("here", "there"):
+        for i in range(2):
+            frames = np.random.default_rng(i).integers(0, 255, (2, 16, 16, 3), np.uint8)
+            write_video(tmp_path / place / f"{i}.gif", frames, 8)
+    cache = {"data.kind": "clips", "latents.clips": "2", "latents.cache": str(tmp_path / "cache")}
+
+    def task(folder):
+        place = {"data.folder": str(tmp_path / folder)}
+        return task_of(config(UNET, latents(first_stage, tmp_path / "run"), cache, place))
+
+    moved = [task(place).cache.moments[:].copy() for place in ("here", "there")]
+    assert np.array_equal(*moved)
+    write_video(tmp_path / "there" / "1.gif", np.zeros((2, 16, 16, 3), np.uint8), 8)
+    clip_identity._clips.cache_clear()
+    with pytest.raises(ConfigError, match="holds latents of other clips"):
+        task("there")
 
 
 def test_each_round_of_a_cache_brings_every_clip_once(tmp_path):

@@ -19,6 +19,7 @@ from mindlong.checkpoints.parts import read_part
 from mindlong.checkpoints.start import base_of, text_of
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
+from mindlong.data.clip_identity import index_identity
 from mindlong.data.nodes import build_nodes, known_frames
 from mindlong.data.source import to_frames
 from mindlong.diffusion.losses import DiffusionLoss, loss_of
@@ -108,12 +109,16 @@ class InfinetTask(LatentTask):
 
     def belongs(self) -> list[Any]:
         """The nodes are part of what the latents depend on."""
-        names = ("lengths", "index", "shares")
-        return [
-            *super().belongs(),
-            {name: getattr(self.options, name) for name in names},
-            self.config.train.seed,
-        ]
+        index = index_identity(self.options.index) if self.options.index else ""
+        return [*super().belongs(), self._nodes(index), self.config.train.seed]
+
+    def belonged(self) -> list[Any]:
+        """As it was before films were known by their content."""
+        nodes = self._nodes(self.options.index)
+        return [*super().belonged(), nodes, self.config.train.seed]
+
+    def _nodes(self, index: Any) -> dict[str, Any]:
+        return {"lengths": self.options.lengths, "index": index, "shares": self.options.shares}
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
         """Latents, noise, timesteps, weights of frames, token ids, condition, mask (, depth) (,

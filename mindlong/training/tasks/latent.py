@@ -21,6 +21,7 @@ from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.start import base_of, text_of
 from mindlong.config.load import load_model
 from mindlong.config.schema import TrainConfig
+from mindlong.data.clip_identity import clips_identity
 from mindlong.data.latent_cache import LatentCache
 from mindlong.data.source import Source, to_frames
 from mindlong.diffusion.guidance import Model, guided
@@ -69,10 +70,17 @@ class LatentTask:
         return build_network(self.config)
 
     def belongs(self) -> list[Any]:
-        """What the kept latents depend on beside the autoencoder."""
-        data = asdict(self.config.data)
-        late = {"speed": [], "alpha_background": "white"}  # latents from before these stay good
-        return [{key: value for key, value in data.items() if late.get(key, ...) != value}]
+        """What the kept latents depend on beside the autoencoder. Clips count by their content,
+        wherever they lie.
+        """
+        data = self.config.data
+        if data.kind != "clips" or not data.folder:
+            return self.belonged()[:1]
+        return [_said({**asdict(data), "folder": clips_identity(data.folder)})]
+
+    def belonged(self) -> list[Any]:
+        """What `belongs` was before clips were known by their content (0.1)."""
+        return [_said(asdict(self.config.data))]
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
         """Latents, noise, timesteps, token ids (and frames per second) of `samples` (global
@@ -203,8 +211,17 @@ class LatentTask:
             return np.concatenate(list(through(stream, [x_NCHW])))
 
         folder = Path(options.cache or Path(self.config.run_dir) / "latents")
-        key = json.dumps([*self.belongs(), vae_key], sort_keys=True)
-        return LatentCache(folder, self.source, options.clips, moments, key)
+        key, older = (
+            json.dumps([*said, vae_key], sort_keys=True)
+            for said in (self.belongs(), self.belonged())
+        )
+        return LatentCache(folder, self.source, options.clips, moments, key, [older])
+
+
+def _said(data: dict[str, Any]) -> dict[str, Any]:
+    """The section without later keys at their usual values: latents from before these stay good."""
+    late = {"speed": [], "alpha_background": "white"}
+    return {key: value for key, value in data.items() if late.get(key, ...) != value}
 
 
 def build_network(config: TrainConfig) -> nn.Cell:
