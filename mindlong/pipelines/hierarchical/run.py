@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.write import write_video
 from mindlong.parallel.comm import Comm
+from mindlong.pipelines.claimed import claimed
 from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, load_controlled
 from mindlong.pipelines.hierarchical.make import Runs, samples_of
 from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
@@ -38,6 +40,12 @@ UNRELATED = {  # keys that change no latent
 
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
+    place = session.config.hierarchical.work
+    with claimed(place, session.comm) if place else nullcontext():
+        _run(session)
+
+
+def _run(session: Session) -> None:
     config, comm = session.config, session.comm
     work, model = (
         work_of(config),
