@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from mindlong.utils.errors import ConfigError
@@ -23,6 +24,7 @@ IDLE = {
     ),
     "--tree": ("length", "stride", "least", "scenes", "fps", "side"),
 }
+Add = Callable[..., object]  # ArgumentParser.add_argument
 EXAMPLES = """examples:
   python tools/chop_video.py holiday.mp4 --out clips --length 48 --scenes
   python tools/chop_video.py films/*.mp4 --out clips --length 16 --fps 8 --side 128 --dry_run
@@ -46,7 +48,14 @@ def parser(about: str) -> argparse.ArgumentParser:
     made.add_argument(
         "videos", nargs="+", type=Path, metavar="VIDEO", help="video files or folders of frames"
     )
-    add = made.add_argument
+    for group in (_ways, _cuts, _looks):
+        group(made.add_argument)
+    made.add_argument("--dry_run", action="store_true", help="print the plan and stop; only reads")
+    return made
+
+
+def _ways(add: Add) -> None:
+    """What is made, and where."""
     add(
         "--out",
         type=Path,
@@ -72,6 +81,10 @@ def parser(about: str) -> argparse.ArgumentParser:
         metavar="L",
         help="write InfiNet's nested tree: each clip divided into L, depth by depth",
     )
+
+
+def _cuts(add: Add) -> None:
+    """Which frames a clip has."""
     add("--length", type=int, default=48, metavar="N", help="frames of a clip (48)")
     add(
         "--stride",
@@ -95,6 +108,10 @@ def parser(about: str) -> argparse.ArgumentParser:
         metavar="R",
         help="leave frames out down to R a second (0: keep all)",
     )
+
+
+def _looks(add: Add) -> None:
+    """What a clip looks like, and its caption."""
     add(
         "--side",
         type=int,
@@ -115,8 +132,6 @@ def parser(about: str) -> argparse.ArgumentParser:
         metavar="COLOUR",
         help="seen where a video is transparent: a name, or '#rrggbb' (white)",
     )
-    add("--dry_run", action="store_true", help="print the plan and stop; only reads")
-    return made
 
 
 def refuse_idle(args: argparse.Namespace) -> None:

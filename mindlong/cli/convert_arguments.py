@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from mindlong.checkpoints.dtypes import CASTS
 from mindlong.networks.customs import CUSTOMS
 from mindlong.networks.table import families, parts, with_feature
 
+Add = Callable[..., object]  # ArgumentParser.add_argument
 EXAMPLES = f"""examples:
   python tools/convert_checkpoint.py --src model-10.pt --dst mine.safetensors
       a trainer's file of video-diffusion-pytorch to ours (its averages; --which model for the others)
@@ -48,58 +50,60 @@ def parser(about: str) -> argparse.ArgumentParser:
         metavar="PATH",
         help=".safetensors; .pt .pth .bin .ckpt for PyTorch; or a folder",
     )
-    made.add_argument(
-        "--family", metavar="NAME", help=f"one of {', '.join(families())}; without: by the names"
-    )
-    made.add_argument(
-        "--part", metavar="NAME", help=f"only this network of the file: {', '.join(parts())}"
-    )
-    made.add_argument(
+    for group in (_from_the_file, _to_the_original, _let_pass):
+        group(made.add_argument)
+    return made
+
+
+def _from_the_file(add: Add) -> None:
+    """Which network and which copy of it."""
+    add("--family", metavar="NAME", help=f"one of {', '.join(families())}; without: by the names")
+    add("--part", metavar="NAME", help=f"only this network of the file: {', '.join(parts())}")
+    add(
         "--which",
         metavar="NAME",
         help="ema or model: averaged or plain weights, or the beginning of a copy's names; without: "
         "averaged if any",
     )
-    made.add_argument(
-        "--dtype", choices=CASTS, help="cast the floating tensors; without: each stays as it is"
-    )
-    made.add_argument(
-        "--model", metavar="YAML", help="to the original: the model file, if the source has none"
-    )
-    made.add_argument(
-        "--layout", metavar="NAME", help=f"to the original: the names of {', '.join(CUSTOMS)}"
-    )
-    made.add_argument(
+    add("--dtype", choices=CASTS, help="cast the floating tensors; without: each stays as it is")
+
+
+def _to_the_original(add: Add) -> None:
+    """What the way back has to know."""
+    add("--model", metavar="YAML", help="to the original: the model file, if the source has none")
+    add("--layout", metavar="NAME", help=f"to the original: the names of {', '.join(CUSTOMS)}")
+    add(
         "--form",
         metavar="NAME",
         help="to the original, where its files have several: trainer, diffusion or network",
     )
-    made.add_argument(
+
+
+def _let_pass(add: Add) -> None:
+    """What is let pass, and what is only shown."""
+    add(
         "--allow_partial",
         action="append",
         default=[],
         metavar="PATTERN",
         help="names that may be missing or left over, such as 'text.*'",
     )
-    made.add_argument(
+    add(
         "--inert",
         action="append",
         default=[],
         metavar="PATTERN",
         help="Python names in the file to step over unbuilt, such as 'mypackage.*'",
     )
-    made.add_argument(
+    add(
         "--allow_nonfinite",
         action="append",
         default=[],
         metavar="PATTERN",
         help="tensors of the file that may hold NaN or infinity, such as 'unused.*'",
     )
-    made.add_argument(
+    add(
         "--dry_run", action="store_true", help="read everything, print what would be done, and stop"
     )
-    made.add_argument("--overwrite", action="store_true", help="replace the destination")
-    made.add_argument(
-        "changes", nargs="*", metavar="key=value", help="sizes that rule over the file's"
-    )
-    return made
+    add("--overwrite", action="store_true", help="replace the destination")
+    add("changes", nargs="*", metavar="key=value", help="sizes that rule over the file's")

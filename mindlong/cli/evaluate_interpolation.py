@@ -57,17 +57,25 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--max_frames", type=int, default=0, metavar="N", help="only the first N frames of a video"
     )
-    made.add_argument(
+    made.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    _shapes_arguments(made.add_argument)
+    network = made.add_argument_group("with a network")
+    _network_arguments(network.add_argument)
+    _chain_arguments(network.add_argument)
+    return made
+
+
+def _shapes_arguments(add: Callable[..., object]) -> None:
+    """Which clips of the shapes world are measured."""
+    add(
         "--shapes",
         type=int,
         default=0,
         metavar="N",
         help="clips of the shapes world, read back by its reader",
     )
-    made.add_argument(
-        "--frames", type=int, default=17, metavar="N", help="shapes: frames of a clip (17)"
-    )
-    made.add_argument(
+    add("--frames", type=int, default=17, metavar="N", help="shapes: frames of a clip (17)")
+    add(
         "--size",
         type=int,
         nargs=2,
@@ -75,17 +83,17 @@ def parser() -> argparse.ArgumentParser:
         metavar=("H", "W"),
         help="shapes: pixels (48 48)",
     )
-    made.add_argument(
+    add(
         "--first",
         type=int,
         default=10**6,
         metavar="N",
         help="shapes: number of the first clip (1000000)",
     )
-    made.add_argument(
+    add(
         "--bounce", action="store_true", help="shapes: turn back at the edges rather than slow down"
     )
-    made.add_argument(
+    add(
         "--speed",
         type=float,
         nargs=2,
@@ -93,47 +101,50 @@ def parser() -> argparse.ArgumentParser:
         metavar=("LOW", "HIGH"),
         help="shapes: shares of the shorter side a frame (0.045 0.08)",
     )
-    made.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
-    network = made.add_argument_group("with a network")
-    network.add_argument(
+
+
+def _network_arguments(add: Callable[..., object]) -> None:
+    """Which network fills, and how it samples."""
+    add(
         "--weights",
         default="",
         metavar="WHERE",
         help="a run, a folder of networks, or shipped:NAME",
     )
-    network.add_argument("--hint", default="", choices=("", *HINTS), help="as trained without")
-    network.add_argument("--mask", default="", choices=("", *MASKS), help="as trained without")
-    network.add_argument(
+    add("--hint", default="", choices=("", *HINTS), help="as trained without")
+    add("--mask", default="", choices=("", *MASKS), help="as trained without")
+    add(
         "--pin",
         nargs="+",
         default=["each_step"],
         choices=PINS,
         help="one after another (each_step)",
     )
-    network.add_argument("--steps", type=int, default=25, metavar="N", help="denoising steps (25)")
-    network.add_argument("--guidance", type=float, default=1.0, metavar="X")
-    network.add_argument("--seed", type=int, default=0, metavar="N")
-    network.add_argument(
+    add("--steps", type=int, default=25, metavar="N", help="denoising steps (25)")
+    add("--guidance", type=float, default=1.0, metavar="X")
+    add("--seed", type=int, default=0, metavar="N")
+
+
+def _chain_arguments(add: Callable[..., object]) -> None:
+    """How a long gap is filled in stages, and what a frame reads."""
+    add(
         "--stages",
         type=int,
         nargs="+",
         metavar="N",
         help="factors of a chain whose product is N (one stage)",
     )
-    network.add_argument(
+    add(
         "--window",
         type=int,
         default=0,
         metavar="N",
         help="longest run of a stage in frames; 0: no limit",
     )
-    network.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all cores"
-    )
-    network.add_argument(
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all cores")
+    add(
         "--reads", default="", metavar="POLICY", help="which frames a frame reads, such as window:5"
     )
-    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ chosen (`from_file` in mindlong/diffusion/samplers), with the defaults of its cl
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,11 @@ def _sampler(keys: Keys, kind: str) -> str:
     if kind in FEW_STEPS:
         return ""
     if kind in STOOD_IN_FOR:
-        once(f"{keys.where}: {kind} is not here; without sample.sampler ddim stands in for it")
+        once(
+            f"{keys.where}: there is no sampler of the class {kind}; ddim stands in for it and makes other "
+            "videos from the same noise. Name a sampler with sample.sampler",
+            logging.WARNING,
+        )
     if kind == "DPMSolverMultistepScheduler":
         return ALGORITHMS.get(algorithm_of(keys), "dpm_solver")
     return OURS.get(kind, "ddim")

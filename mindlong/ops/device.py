@@ -6,6 +6,7 @@ is built.
 
 from __future__ import annotations
 
+import logging
 import os
 
 import mindspore as ms
@@ -60,6 +61,9 @@ def setup(
         ms.set_context(jit_config={"jit_level": level})
     if _state["chip"] != "cpu":
         set_precision(_state["chip"], hf32)
+    elif hf32 or jit_level != "auto":
+        idle = "env.hf32" if hf32 else f"env.jit_level={jit_level}"
+        log.once(f"{idle} is for Ascend and does nothing on this CPU", logging.WARNING)
     configure(native, threads)
 
 

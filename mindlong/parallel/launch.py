@@ -48,6 +48,7 @@ SESSION_VARIABLE = (
 )
 DEFAULTS = {
     "MS_CPU_COMM_OP_TIMEOUT": "3600",  # seconds to wait for a rank that compiles, saves or draws; the default is 30
+    "MS_NODE_TIMEOUT": "600",  # seconds of silence after which the scheduler gives a rank up; its own is 30
     "MS_RETRY_INTERVAL_LOWER": "1",  # seconds between polls while joining and leaving; its own cost a job 8 s
     "MS_RETRY_INTERVAL_UPPER": "1",
 }

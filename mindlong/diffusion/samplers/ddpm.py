@@ -4,6 +4,7 @@ x0).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.samplers.spacing import check_times, times_of
 from mindlong.diffusion.schedules import CLEAN, Level, Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.utils.log import once
 
 VARIANCES = ("small", "large")
 NAMED = {"fixed_small": "small", "fixed_small_log": "small", "fixed_large": "large"}
@@ -64,12 +66,14 @@ def from_file(keys: Keys) -> dict[str, Any]:
     """What a scheduler_config.json says of this sampler, in the place of `ddpm`'s arguments."""
     keys.refuse_learned_variance()
     spacing = keys.spacing("leading")
-    variance = keys.word("variance_type", "fixed_small", NAMED)
-    return {
-        "spacing": spacing,
-        "offset": keys.offset(),
-        "variance": NAMED[variance],
-    }
+    variance, offset = NAMED[keys.word("variance_type", "fixed_small", NAMED)], keys.offset()
+    if variance == "large" and offset:
+        once(
+            f"{keys.where}: variance_type is fixed_large and steps_offset {offset}: the last step adds no "
+            "noise here, where diffusers leaves that of its timestep in the sample",
+            logging.WARNING,
+        )
+    return {"spacing": spacing, "offset": offset, "variance": variance}
 
 
 def posterior(level: Level, previous: Level, variance: str = "small") -> tuple[float, float, float]:
