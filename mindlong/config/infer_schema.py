@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 from mindlong.config import replaced
 from mindlong.config.belongs import unknown_key
 from mindlong.config.command_line import Pair
+from mindlong.config.env_options import AttentionOptions, EnvOptions
 from mindlong.config.given import Setting
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.leaves import Leaf, leaves
 from mindlong.config.option import option, section
 from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
-from mindlong.config.schema import AttentionOptions, EnvOptions, TrainConfig
+from mindlong.config.schema import TrainConfig
 
 MOST_FRAMES = 10_000_000
 MOST_VIDEOS = 100_000

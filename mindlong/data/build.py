@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from mindlong.config.schema import DataOptions
+from mindlong.config.data_options import DataOptions
 from mindlong.data.needs import Needs
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.source import Source

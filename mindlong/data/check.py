@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.config.schema import DataOptions
+from mindlong.config.data_options import DataOptions
 from mindlong.data.build import ANY, build_source
 from mindlong.data.clips import ClipFolder, several
 from mindlong.data.inspection import Look, inspect

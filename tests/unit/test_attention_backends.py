@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from mindlong.config.schema import AttentionOptions
+from mindlong.config.env_options import AttentionOptions
 from mindlong.ops import attention
 from mindlong.ops.attention.table import BACKENDS, choose
 from mindlong.utils.errors import ConfigError

@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 
+from mindlong.config.data_options import DataOptions
 from mindlong.config.load import load
-from mindlong.config.schema import DataOptions, TrainConfig
+from mindlong.config.schema import TrainConfig
 from mindlong.data.build import open_source
 from mindlong.data.check import check, problems_of
 from mindlong.data.needs import Needs, needs_of

@@ -141,7 +141,7 @@ def test_a_shift_draws_noisy_timesteps_oftener_and_none_is_uniform():
 
 
 def test_a_configuration_may_ask_for_pure_noise_at_the_end():
-    from mindlong.config.schema import DiffusionOptions
+    from mindlong.config.diffusion_options import DiffusionOptions
     from mindlong.diffusion.schedules import of_options
 
     plain = of_options(DiffusionOptions(schedule="scaled_linear"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.config.schema import PreviewOptions
+from mindlong.config.preview_options import PreviewOptions
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.noising import Noising

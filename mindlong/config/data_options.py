@@ -1,0 +1,115 @@
+"""What is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mindlong.config.option import option
+from mindlong.media.colours import parse_colour
+from mindlong.utils.errors import ConfigError
+
+
+@dataclass
+class DataOptions:
+    """What is trained on."""
+
+    kind: str = option(
+        "shapes",
+        "shapes: the synthetic world; clips: a folder of videos",
+        choices=("shapes", "clips"),
+    )
+    folder: str = option(
+        "",
+        "clips: folder of videos (every usual format, GIF too) or frame folders, at any depth",
+        when="kind=clips",
+    )
+    frames: int = option(8, "frames of a clip", minimum=1)
+    size: list[int] = option([32, 32], "height and width in pixels", minimum=2)
+    stride: int = option(
+        1,
+        "clips: take every stride-th frame",
+        minimum=1,
+        when="kind=clips",
+    )
+    short: str = option(
+        "repeat_last",
+        "clips: what to do with a clip shorter than wanted",
+        choices=("repeat_last", "loop", "refuse"),
+        when="kind=clips",
+    )
+    crop: str = option(
+        "center",
+        "clips: which part of the resized frame is taken",
+        choices=("center", "random"),
+        when="kind=clips",
+    )
+    flip: bool = option(
+        False,
+        "clips: mirror half of the clips, whole clips at a time",
+        when="kind=clips",
+    )
+    max_bad: int = option(
+        10,
+        "clips: how many unreadable files are skipped before it is an error",
+        minimum=0,
+        when="kind=clips",
+    )
+    alpha_background: str = option(
+        "white",
+        "clips: the colour seen where a clip is transparent: a name, or '#rrggbb'",
+        when="kind=clips",
+    )
+    shapes: list[str] = option(
+        ["circle", "square", "triangle"],
+        "shapes world: which shapes",
+        when="kind=shapes",
+    )
+    colours: list[str] = option(
+        ["red", "green", "blue", "yellow"],
+        "shapes world: which colours",
+        when="kind=shapes",
+    )
+    motions: list[str] = option(
+        ["left", "right", "up", "down"],
+        "shapes world: which directions",
+        when="kind=shapes",
+    )
+    background: str = option(
+        "plain",
+        "shapes world: background",
+        choices=("plain", "texture"),
+        when="kind=shapes",
+    )
+    bounce: bool = option(
+        False,
+        "shapes world: shapes turn back at the edges",
+        when="kind=shapes",
+    )
+    grow: bool = option(
+        False,
+        "shapes world: shapes change their size",
+        when="kind=shapes",
+    )
+    speed: list[float] = option(
+        [],
+        "shapes world: slowest and fastest speed, shares of the shorter side a frame; empty: its usual",
+        minimum=0,
+        when="kind=shapes",
+    )
+    world_seed: int = option(
+        0,
+        "shapes world: which world",
+        when="kind=shapes",
+    )
+
+    def problems(self, indexed: bool) -> Iterator[str]:
+        """Sentences on fields that do not fit together; `indexed`: an index names the frames."""
+        if self.speed and (len(self.speed) != 2 or self.speed[0] > self.speed[1]):
+            yield f"data.speed is {list(self.speed)}; it must be [slowest, fastest], or empty"
+        try:
+            parse_colour(self.alpha_background, "data.alpha_background")
+        except ConfigError as error:
+            yield str(error)
+        if self.kind == "clips" and not self.folder and not indexed:
+            yield "data.folder is empty; data.kind=clips needs a folder of videos"
