@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from bench.works import WORKS, Work  # noqa: E402
 
 PEERS = ("pytorch", "mindspore")
 HAND = "## Where the time goes"
+GROUPS = sorted({w.group for w in WORKS})
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 PACKAGES = ("mindspore", "torch", "diffusers", "video-diffusion-pytorch", "numpy")
 
@@ -189,57 +191,70 @@ def write_page(path: Path, text: str) -> None:
     path.write_text(text + (f"\n{mark}{kept}" if mark else ""))
 
 
-def main() -> int:
-    """Parse, run, print, and write the rows."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    groups = sorted({w.group for w in WORKS})
-    parser.add_argument(
-        "groups", nargs="*", metavar="GROUP", help=f"what to time: {', '.join(groups)}"
+    made.add_argument(
+        "groups", nargs="*", metavar="GROUP", help=f"what to time: {', '.join(GROUPS)}"
     )
-    parser.add_argument("--all", action="store_true", help="every group")
-    parser.add_argument(
+    made.add_argument("--all", action="store_true", help="every group")
+    made.add_argument(
+        "--only", default="", metavar="WORD", help="only rows whose name holds the word"
+    )
+    made.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
+    _turns(made.add_argument)
+    _results(made.add_argument)
+    return made
+
+
+def _turns(add: Callable[..., object]) -> None:
+    """How it is timed."""
+    add(
         "--peer",
         choices=PEERS,
         action="append",
         help="against whom (default: pytorch); may be given twice",
     )
-    parser.add_argument(
-        "--pairs", type=int, default=7, help="counted turns of each side (default 7)"
-    )
-    parser.add_argument("--warmup", type=int, default=2, help="turns not counted (default 2)")
-    parser.add_argument(
+    add("--pairs", type=int, default=7, help="counted turns of each side (default 7)")
+    add("--warmup", type=int, default=2, help="turns not counted (default 2)")
+    add(
         "--threads",
         type=int,
         default=len(os.sched_getaffinity(0)),
         help="for both sides (default: all cores)",
     )
-    parser.add_argument(
+    add(
         "--clock",
         choices=CLOCKS,
         default="wall",
         help="wall, or cpu: seconds of the process on all cores, for a machine that does other work too",
     )
-    parser.add_argument(
-        "--only", default="", metavar="WORD", help="only rows whose name holds the word"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the rows there too")
-    parser.add_argument(
+
+
+def _results(add: Callable[..., object]) -> None:
+    """Where the rows go."""
+    add("--json", metavar="FILE", help="write the rows there too")
+    add(
         "--markdown",
         metavar="FILE",
         help="write a page with machine, versions and the table there too",
     )
-    parser.add_argument("--note", default="", help="a sentence for that page")
-    parser.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    add("--note", default="", help="a sentence for that page")
+
+
+def main() -> int:
+    """Parse, run, print, and write the rows."""
+    made = parser()
+    args = made.parse_args()
     if args.side:
         serve(args.side[0], WORKS[int(args.side[1])], args.threads, args.clock)
         return 0
-    unknown = sorted(set(args.groups) - set(groups))
+    unknown = sorted(set(args.groups) - set(GROUPS))
     if unknown or not (args.groups or args.all):
-        parser.error(
-            f"{'unknown group ' + unknown[0] if unknown else 'nothing to time'}; groups are {', '.join(groups)}, or --all"
+        made.error(
+            f"{'unknown group ' + unknown[0] if unknown else 'nothing to time'}; groups are {', '.join(GROUPS)}, or --all"
         )
     chosen = [
         i
@@ -251,12 +266,17 @@ def main() -> int:
         for peer in args.peer or ["pytorch"]:
             rows.append(compare(i, peer, args.pairs, args.warmup, args.threads, args.clock))
             print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    write(rows, args)
+    return 0
+
+
+def write(rows: list[dict], args: argparse.Namespace) -> None:
+    """Print the rows, and write them where the arguments say."""
     print(machine(args.threads) + "\n\n" + table(rows))
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1))
     if args.markdown:
         write_page(Path(args.markdown), page(rows, args.threads, args.note))
-    return 0
 
 
 if __name__ == "__main__":

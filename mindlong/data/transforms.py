@@ -51,3 +51,9 @@ def crop(
     top, left = corner(frames_FHWC.shape[1:3], wanted, place)
     cut = frames_FHWC[:, top : top + wanted[0], left : left + wanted[1]]
     return np.ascontiguousarray(cut[:, :, ::-1] if flip else cut)
+
+
+def fitted(frame_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A frame at (height, width) `size`: resized until it covers it, its middle cut out."""
+    covering = resize(frame_HWC, covering_size(frame_HWC.shape[:2], size))
+    return crop(covering[None], size)[0]

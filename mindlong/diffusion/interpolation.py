@@ -12,6 +12,7 @@ from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.parameterise import add_noise
 from mindlong.diffusion.sample import Plain, Sampling, sample
 from mindlong.diffusion.samplers.loop import Callback, Noise
+from mindlong.diffusion.schedules import Schedule
 from mindlong.utils.errors import ConfigError
 
 
@@ -52,8 +53,29 @@ def interpolate(
     Raises:
         ConfigError: two shapes, a timestep or a share outside its range.
     """
-    schedule = noising.schedule
-    t = schedule.timesteps - 1 if t is None else t
+    t = noising.schedule.timesteps - 1 if t is None else t
+    mixed = _mixed(x1, x2, noising.schedule, noises, t, mix)
+    return sample(
+        options or Plain("ddpm"),
+        model,
+        mixed,
+        noising.first(t if compat else t + 1),
+        noise=noise,
+        callback=callback,
+        rows=rows,
+        pure_noise=False,
+    )
+
+
+def _mixed(
+    x1: np.ndarray,
+    x2: np.ndarray,
+    schedule: Schedule,
+    noises: tuple[np.ndarray, np.ndarray],
+    t: int,
+    mix: float,
+) -> np.ndarray:
+    """Both noised to timestep `t`, and the mixture of them. Raises as `interpolate`."""
     if x1.shape != x2.shape:
         raise ConfigError(
             f"Interpolation needs two videos of one shape; they are {x1.shape} and {x2.shape}."
@@ -69,14 +91,4 @@ def interpolate(
         add_noise(x, eps, level.signal, level.sigma)
         for x, eps in zip((x1, x2), noises, strict=True)
     )
-    mixed = ((1.0 - mix) * first + mix * second).astype(np.float32)
-    return sample(
-        options or Plain("ddpm"),
-        model,
-        mixed,
-        noising.first(t if compat else t + 1),
-        noise=noise,
-        callback=callback,
-        rows=rows,
-        pure_noise=False,
-    )
+    return ((1.0 - mix) * first + mix * second).astype(np.float32)

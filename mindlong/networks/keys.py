@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from mindlong.utils.errors import ConfigError
+
+T = TypeVar("T")
 
 
 def problems_of_spec(model: Any) -> Iterator[str]:
@@ -16,6 +19,13 @@ def problems_of_spec(model: Any) -> Iterator[str]:
         model.spec()
     except (ConfigError, ValueError) as error:
         yield f"model: {error}"
+
+
+def spec_of(section: Any, kind: type[T]) -> T:
+    """The spec of `kind` whose fields are the keys of a section, but for its family."""
+    given = {f.name: frozen(getattr(section, f.name)) for f in fields(section)}
+    given.pop("family")
+    return kind(**given)
 
 
 def frozen(value: Any) -> Any:

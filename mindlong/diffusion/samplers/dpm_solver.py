@@ -78,15 +78,20 @@ def dpm_solver(
     else:
         visited = _times(schedule, times, spacing, steps, offset, clipped)
         levels = [floored(schedule.level(t)) for t in visited]
-    count = len(visited)
-    few = lower_at_end and count < FEW
+    few = lower_at_end and len(visited) < FEW
+    orders = _orders(len(visited), order, few, few or euler_at_end or final == "zero")
+    solver = _Solver([*levels, last_level(schedule, final)], orders, form, stochastic)
+    return Rule(visited, levels, solver.update)
+
+
+def _orders(count: int, order: int, few: bool, first_at_end: bool) -> list[int]:
+    """The order of each step; with few steps the last ones are of lower order."""
     orders = [order] * count
     if few and count > 1:
         orders[-2] = min(order, 2)
-    if few or euler_at_end or final == "zero":
+    if first_at_end:
         orders[-1] = 1
-    solver = _Solver([*levels, last_level(schedule, final)], orders, form, stochastic)
-    return Rule(visited, levels, solver.update)
+    return orders
 
 
 dpm_solver_sde = partial(dpm_solver, stochastic=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from mindlong.networks.bert.spec import ACTIVATIONS, BertSpec
-from mindlong.networks.keys import problems_of_spec
+from mindlong.networks.keys import problems_of_spec, spec_of
 from mindlong.utils.option import option
 
 FAMILY = "bert"
@@ -34,9 +34,7 @@ class BertModel:
 
     def spec(self) -> BertSpec:
         """The network's frozen spec."""
-        return BertSpec(
-            **{f.name: getattr(self, f.name) for f in fields(self) if f.name != "family"}
-        )
+        return spec_of(self, BertSpec)
 
     def training_problems(self, config: Any) -> Iterator[str]:
         """A text encoder is trained with the network that it serves, never alone."""

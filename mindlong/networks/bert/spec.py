@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.networks.transformer_checks import check_transformer
+from mindlong.utils.errors import ConfigError
 
 ACTIVATIONS = ("gelu", "gelu_new")  # exact, and with tanh
 
@@ -43,14 +44,7 @@ class BertSpec:
     pad_id: int = 0
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ConfigError(
-                f"width is {self.width}; it must be a multiple of heads ({self.heads})."
-            )
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(
-                f"activation is {self.activation!r}.{did_you_mean(self.activation, ACTIVATIONS)}"
-            )
+        check_transformer(self.width, self.heads, self.activation, ACTIVATIONS)
         if not 3 <= self.length <= self.positions:
             raise ConfigError(
                 f"length is {self.length}; it must be from 3 to positions ({self.positions})."

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from mindlong.networks.clip.text_spec import ACTIVATIONS, ClipTextSpec
 from mindlong.networks.clip.vision_spec import DEVIATION, MEAN, ClipVisionSpec
-from mindlong.networks.keys import frozen, problems_of_spec
+from mindlong.networks.keys import problems_of_spec, spec_of
 from mindlong.utils.option import option
 
 TEXT, VISION = "clip_text", "clip_vision"
@@ -40,9 +40,7 @@ class ClipTextModel:
 
     def spec(self) -> ClipTextSpec:
         """The network's frozen spec."""
-        return ClipTextSpec(
-            **{f.name: getattr(self, f.name) for f in fields(self) if f.name != "family"}
-        )
+        return spec_of(self, ClipTextSpec)
 
     def training_problems(self, config: Any) -> Iterator[str]:
         """A text encoder is trained with the network that it serves, never alone."""
@@ -75,9 +73,7 @@ class ClipVisionModel:
 
     def spec(self) -> ClipVisionSpec:
         """The network's frozen spec."""
-        return ClipVisionSpec(
-            **{f.name: frozen(getattr(self, f.name)) for f in fields(self) if f.name != "family"}
-        )
+        return spec_of(self, ClipVisionSpec)
 
     def training_problems(self, config: Any) -> Iterator[str]:
         """An image encoder is not trained here."""

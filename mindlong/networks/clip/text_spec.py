@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.networks.transformer_checks import check_transformer
+from mindlong.utils.errors import ConfigError
 
 ACTIVATIONS = ("quick_gelu", "gelu")
 
@@ -45,14 +46,7 @@ class ClipTextSpec:
     pad_id: int = 49407
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ConfigError(
-                f"width is {self.width}; it must be a multiple of heads ({self.heads})."
-            )
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(
-                f"activation is {self.activation!r}.{did_you_mean(self.activation, ACTIVATIONS)}"
-            )
+        check_transformer(self.width, self.heads, self.activation, ACTIVATIONS)
         if not 0 <= self.skip_last < self.layers:
             raise ConfigError(
                 f"skip_last is {self.skip_last}; it must be at least 0 and below layers ({self.layers})."

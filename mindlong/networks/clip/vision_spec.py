@@ -156,30 +156,14 @@ def infer(
         key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)
     }
     theirs = layout == "transformers"
-    places = (
-        "vision_model.embeddings.position_embedding.weight"
-        if theirs
-        else "visual.positional_embedding"
-    )
-    block = "vision_model.encoder.layers" if theirs else "visual.transformer.resblocks"
     before, inner, *_ = _WORDS[layout]
-    needed = (
-        PATCHES[layout],
-        places,
-        f"{block}.0.{inner}.weight",
-        "visual_projection.weight" if theirs else "visual.proj",
-        f"text_projection{'.weight' * theirs}",
-    )
-    for key in needed:
-        if key not in shapes:
-            raise ConfigError(
-                f"the file has no {prefix}{key}, so it is not a whole CLIPModel as {layout} writes it"
-            )
+    places, block, projection_key, first = _whole(shapes, layout, inner, prefix)
     width, _, patch, _ = shapes[PATCHES[layout]]
     layers = sum(f"{block}.{i}.{before}.weight" in shapes for i in range(128))
     if not theirs:
         _check_fused(shapes, width, layers, prefix)
-    projection, text_width = shapes[needed[-1]] if theirs else reversed(shapes[needed[-1]])
+    both = shapes[projection_key]
+    projection, text_width = both if theirs else reversed(both)
     act = str(config.get("hidden_act") or ("quick_gelu" if theirs else "gelu"))
     return ClipVisionSpec(
         round((shapes[places][0] - 1) ** 0.5) * patch,
@@ -187,13 +171,37 @@ def infer(
         width,
         layers,
         _heads(width, config, layout),
-        shapes[needed[2]][0],
+        shapes[first][0],
         projection,
         text_width,
         act,
         mean=tuple(config.get("image_mean") or MEAN),
         deviation=tuple(config.get("image_std") or DEVIATION),
     )
+
+
+def _whole(
+    shapes: Mapping[str, tuple[int, ...]], layout: str, inner: str, prefix: str
+) -> tuple[str, str, str, str]:
+    """The keys of the places, of the blocks, of the text's projection, and of the first block's
+    wide layer. Raises ConfigError where one of a whole CLIPModel is missing.
+    """
+    theirs = layout == "transformers"
+    places = (
+        "vision_model.embeddings.position_embedding.weight"
+        if theirs
+        else "visual.positional_embedding"
+    )
+    block = "vision_model.encoder.layers" if theirs else "visual.transformer.resblocks"
+    first = f"{block}.0.{inner}.weight"
+    ours = "visual_projection.weight" if theirs else "visual.proj"
+    text = f"text_projection{'.weight' * theirs}"
+    for key in (PATCHES[layout], places, first, ours, text):
+        if key not in shapes:
+            raise ConfigError(
+                f"the file has no {prefix}{key}, so it is not a whole CLIPModel as {layout} writes it"
+            )
+    return places, block, text, first
 
 
 def _heads(width: int, config: Mapping[str, object], layout: str) -> int:

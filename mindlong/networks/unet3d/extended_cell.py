@@ -147,8 +147,8 @@ class ExtendedTemporal(TemporalAttention):
         return out.transpose((0, 3, 1, 4, 2)).reshape((rows, inner, height, width))
 
 
-class ExtendedSpatial(SpatialAttention):
-    """Full attention over pixels with memory tokens, a shift in space, or both."""
+class OverPixels:
+    """What both attentions over pixels gain: memory tokens, a shift in space, or both."""
 
     def __init__(self, spec: Unet3DSpec, width: int) -> None:
         super().__init__(width, spec.attn_heads, SPATIAL_HEAD_DIM)
@@ -158,12 +158,16 @@ class ExtendedSpatial(SpatialAttention):
             self.memory = Reading(spec.cond_dim, spec.attn_heads, SPATIAL_HEAD_DIM)
 
     def construct(self, x_RCHW: Tensor, memory: Tensor | None = None) -> Tensor:
-        """As `SpatialAttention`; memory (B, M, K)."""
+        """As the attention that is extended; memory (B, M, K)."""
         h = self.norm(x_RCHW)
         qkv = self.to_qkv(shift_in_space(h) if self.shifts else h)
         if not self.remembers:
             return x_RCHW + self.to_out(self.core(qkv))
         return x_RCHW + self.to_out(self._with_memory(qkv, memory).astype(x_RCHW.dtype))
+
+
+class ExtendedSpatial(OverPixels, SpatialAttention):
+    """Full attention over pixels with memory tokens, a shift in space, or both."""
 
     def _with_memory(self, qkv: Tensor, memory_BMK: Tensor) -> Tensor:
         q, k, v, shape = parts_of(qkv, self.heads)
@@ -174,23 +178,8 @@ class ExtendedSpatial(SpatialAttention):
         return out.transpose((0, 1, 3, 2)).reshape(shape)
 
 
-class ExtendedLinear(LinearAttention):
+class ExtendedLinear(OverPixels, LinearAttention):
     """Attention of linear cost over pixels with memory tokens, a shift in space, or both."""
-
-    def __init__(self, spec: Unet3DSpec, width: int) -> None:
-        super().__init__(width, spec.attn_heads, SPATIAL_HEAD_DIM)
-        self.heads, self.shifts = spec.attn_heads, spec.shift_space
-        self.remembers = spec.text_memory > 0
-        if self.remembers:
-            self.memory = Reading(spec.cond_dim, spec.attn_heads, SPATIAL_HEAD_DIM)
-
-    def construct(self, x_RCHW: Tensor, memory: Tensor | None = None) -> Tensor:
-        """As `LinearAttention`; memory (B, M, K)."""
-        h = self.norm(x_RCHW)
-        qkv = self.to_qkv(shift_in_space(h) if self.shifts else h)
-        if not self.remembers:
-            return x_RCHW + self.to_out(self.core(qkv))
-        return x_RCHW + self.to_out(self._with_memory(qkv, memory).astype(x_RCHW.dtype))
 
     def _with_memory(self, qkv: Tensor, memory_BMK: Tensor) -> Tensor:
         q, k, v, shape = parts_of(qkv, self.heads)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from mindlong.networks.keys import frozen, problems_of_spec
+from mindlong.networks.keys import problems_of_spec, spec_of
 from mindlong.networks.vae.spec import VaeSpec
 from mindlong.utils.option import option
 
@@ -39,9 +39,7 @@ class AutoencoderModel:
 
     def spec(self) -> VaeSpec:
         """The network's frozen spec."""
-        return VaeSpec(
-            **{f.name: frozen(getattr(self, f.name)) for f in fields(self) if f.name != "family"}
-        )
+        return spec_of(self, VaeSpec)
 
     def training_problems(self, config: Any) -> Iterator[str]:
         """Sentences on what a training configuration with this model gets wrong."""

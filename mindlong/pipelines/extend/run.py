@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.data.transforms import fitted
 from mindlong.diffusion.hints import Rule
 from mindlong.diffusion.sample import count_steps
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.extend.plan import Work, check_hints, size_of, work_of
-from mindlong.pipelines.interpolate.make import HintedRuns, Stage
+from mindlong.pipelines.interpolate.make import HintedRuns, Stage, decoded
 from mindlong.pipelines.interpolate.networks import predictor
-from mindlong.pipelines.interpolate.plan import is_hinted
-from mindlong.pipelines.interpolate.run import UNRELATED, decoded, fitted
+from mindlong.pipelines.interpolate.plan import UNRELATED, is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.pipelines.jobs import run_plan
 from mindlong.pipelines.latent_model import LatentModel, load_latent_model

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.data.transforms import fitted
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.write import write_video
 from mindlong.parallel.comm import Comm
@@ -22,7 +23,6 @@ from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, lo
 from mindlong.pipelines.hierarchical.make import Runs, samples_of
 from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
 from mindlong.pipelines.interpolate.key_frames import read_image
-from mindlong.pipelines.interpolate.run import fitted
 from mindlong.pipelines.jobs import level_batches, of_interest, run_plan
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder

@@ -18,6 +18,7 @@ from mindlong.pipelines.jobs import Batch
 from mindlong.pipelines.latent_model import LatentModel, load_latent_model
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.plans.chain import Chain, place
+from mindlong.plans.hierarchy import LongPlan
 
 FPS = 8.0  # told to networks that want to know, at the finest stage
 
@@ -63,21 +64,25 @@ def clip_filler(
             ]
             return np.stack([latents[row] for row in numbers])
 
-        with tempfile.TemporaryDirectory() as room:
-            folder = LatentFolder(room, plan, {})
-            for _ in run_chain(
-                chain,
-                [one] * len(stages),
-                keys,
-                folder,
-                latents.shape[1:],
-                fps=FPS,
-                seed=seed,
-                number=number,
-            ):
-                pass
-            made = list(finished(folder))
-        for part in made:
+        for part in _chained(chain, plan, [one] * len(stages), keys, latents, seed, number):
             yield from model.decode(part.transpose(1, 0, 2, 3))
 
     return fill
+
+
+def _chained(
+    chain: Chain,
+    plan: LongPlan,
+    stages: list[Stage],
+    keys: Callable[[Batch, np.ndarray], np.ndarray],
+    latents: np.ndarray,
+    seed: int,
+    number: int,
+) -> list[np.ndarray]:
+    """The latents of all frames, by a chain that is worked off in a folder of its own."""
+    with tempfile.TemporaryDirectory() as room:
+        folder = LatentFolder(room, plan, {})
+        settings = {"fps": FPS, "seed": seed, "number": number}
+        for _ in run_chain(chain, stages, keys, folder, latents.shape[1:], **settings):
+            pass
+        return list(finished(folder))

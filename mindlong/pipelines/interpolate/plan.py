@@ -33,6 +33,9 @@ from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 
+UNRELATED = {  # keys that change no latent
+    "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
+}
 HINTED_MAKER = (
     "the networks in interpolate.key_weights read hints, so they cannot make key frames from a prompt "
     "alone; name a text-to-video model there, or give interpolate.video or interpolate.images"

@@ -7,7 +7,7 @@ Legend: B videos or windows, F frames, K key frames, C channels, h w latent pixe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from math import prod
 from pathlib import Path
@@ -16,27 +16,20 @@ from typing import Any
 import numpy as np
 
 from mindlong.data.flow import fill_between, method
-from mindlong.data.transforms import covering_size, crop, resize
-from mindlong.diffusion.finite import Row
-from mindlong.diffusion.sample import count_steps, sample
+from mindlong.data.transforms import fitted
+from mindlong.diffusion.sample import count_steps
 from mindlong.media.audio import keep_sound
 from mindlong.parallel.comm import Comm, SerialComm
-from mindlong.pipelines.interpolate.make import Stage, chain_of, finished, run_chain
-from mindlong.pipelines.interpolate.networks import Networks, predictor
-from mindlong.pipelines.interpolate.plan import HINTED_MAKER, Work, is_hinted, work_of
-from mindlong.pipelines.jobs import Batch
+from mindlong.pipelines.interpolate.first_level import KeyFrames
+from mindlong.pipelines.interpolate.make import Stage, chain_of, decoded, run_chain
+from mindlong.pipelines.interpolate.networks import Networks
+from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
-from mindlong.plans.chain import place
-from mindlong.utils import progress, rng
-from mindlong.utils.errors import ConfigError
+from mindlong.utils import progress
 from mindlong.utils.lines import opening_lines
-
-UNRELATED = {  # keys that change no latent
-    "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
-}
 
 
 def run(session: Session) -> None:
@@ -100,12 +93,6 @@ def _sized(frames: Iterator[np.ndarray], size: list[int]) -> Iterator[np.ndarray
     return (fitted(frame, tuple(size)) for frame in frames) if size else frames
 
 
-def fitted(frame_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A frame at (height, width) `size`: resized until it covers it, its middle cut out."""
-    covering = resize(frame_HWC, covering_size(frame_HWC.shape[:2], size))
-    return crop(covering[None], size)[0]
-
-
 def _write(
     results: Results, work: Work, name: str, prompt: str, frames: Iterator[np.ndarray]
 ) -> list[str]:
@@ -156,7 +143,7 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
                 )
             belongs = session.identity(UNRELATED, prompt=prompt, number=number)
             folder = LatentFolder(session.folder / "jobs" / name, plan, belongs, comm.rank)
-            keys = _keys(config, work, networks, prompt, number, shape, bar.step)
+            keys = KeyFrames(config, work, networks, prompt, number, shape, bar.step)
             bar.begin(_steps(plan, stages, config, work, folder) // comm.size)
             levels = run_chain(
                 chain,
@@ -183,70 +170,6 @@ def _latent_shape(config: Any, work: Work, model: LatentModel) -> tuple[int, ...
     return model.latent_shape(work.chain.keys, *size)
 
 
-def _keys(
-    config: Any,
-    work: Work,
-    networks: Networks,
-    prompt: str,
-    number: int,
-    shape: tuple[int, ...],
-    callback: Callable,
-):
-    """The work of level 0: (batch, _) -> (B, K, C, h, w)."""
-    o, step, total = config.interpolate, work.chain.step(0), work.chain.total
-    given = work.source is not None or work.latents is not None
-    last = (o.stage_weights or [config.weights])[-1]  # it decodes, so it encodes too
-    model = networks.model(last if given else o.key_weights or config.weights)
-
-    def numbers(batch: Batch, row: int) -> list[int]:
-        return [place(f, total) // step for f in batch.jobs[row].frames]
-
-    def encoded(which: list[int]) -> np.ndarray:
-        size = tuple(config.size or work.source.size)
-        frames = np.stack([fitted(f, size) for f in work.source.take(which[0], which[-1] + 1)])
-        noise = [
-            rng.normal((shape[0], *shape[2:]), config.seed, "interpolate-encode", number, k)
-            for k in which
-        ]
-        return model.encode(frames, np.stack(noise) if o.encode == "sample" else None).transpose(
-            1, 0, 2, 3
-        )
-
-    def made(which: list[int]) -> np.ndarray:
-        if is_hinted(model.spec, shape[0]):
-            raise ConfigError(HINTED_MAKER)
-        predict, rate = predictor(model, prompt, config.sample), work.rate / step * o.key_stride
-        whole = (shape[0], (work.chain.keys - 1) * o.key_stride + 1, *shape[2:])
-
-        def draw(*stream):
-            return rng.normal(whole, config.seed, "interpolate-keys", *stream, number)[None]
-
-        latents = sample(
-            config.sample,
-            lambda x, t: predict(x, t, rate),
-            draw("start"),
-            model.noising,
-            noise=lambda i: draw("step", i),
-            callback=callback,
-            rows=[Row(f"the key frames of {prompt!r}")],
-        )
-        return latents[0].transpose(1, 0, 2, 3)[:: o.key_stride][which]
-
-    def made_of(which: list[int]) -> np.ndarray:
-        if work.latents is not None:
-            return work.latents.transpose(1, 0, 2, 3)[which]
-        return (encoded if work.source else made)(which)
-
-    def work_on(batch: Batch, known: np.ndarray) -> np.ndarray:
-        parts = {
-            job.name: numbers(batch, row) for row, job in enumerate(batch.jobs)
-        }  # rows that only fill up are no work
-        ready = {name: made_of(which) for name, which in parts.items()}
-        return np.stack([ready[job.name] for job in batch.jobs])
-
-    return work_on
-
-
 def _steps(plan: Any, stages: list[Stage], config: Any, work: Work, folder: LatentFolder) -> int:
     """Denoising steps still to do."""
     total = 0
@@ -259,12 +182,6 @@ def _steps(plan: Any, stages: list[Stage], config: Any, work: Work, folder: Late
         elif not work.source and work.latents is None:
             total += left * count_steps(config.sample, stages[0].noising)
     return total
-
-
-def decoded(model: LatentModel, folder: LatentFolder) -> Iterator[np.ndarray]:
-    """The finished video's frames, a few latents in memory at a time."""
-    for latents in finished(folder, model.chunk):
-        yield from model.decode(latents.transpose(1, 0, 2, 3))
 
 
 class _Bar(AbstractContextManager):
