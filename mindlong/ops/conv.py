@@ -73,6 +73,8 @@ class Conv2d(_Convolution):
             fill_uniform(self.bias, draw("bias"), self.fan_in)
 
     def construct(self, x: Tensor) -> Tensor:
+        if self.native and self.whole and self.has_bias:
+            return self.kernel(x, self.weight, self.bias, self.constant)
         rows, weight = self.operands(x)
         return self.convolved(rows, weight, x)
 
@@ -110,6 +112,8 @@ class ConvTranspose2d(_Convolution):
         fill_uniform(self.bias, draw("bias"), self.fan_in)
 
     def construct(self, x: Tensor) -> Tensor:
+        if self.native and self.whole:
+            return self.kernel(x, self.weight, self.bias, self.constant)
         rows, weight = self.operands(x)
         if self.native:
             return self.native_product(rows, weight, x)
@@ -171,6 +175,9 @@ class TemporalConv(_Convolution):
         """The same on frames folded behind the batch: (B*F, cin, H, W) -> (B*F, cout, H, W), moved
         in memory only if need be.
         """
+        if self.native and self.fits and self.whole:
+            constant = _frames_constant(frames)
+            return self.folded_kernel(x_RCHW, self.weight, self.bias, constant)
         if self.native and self.fits:
             rows, weight = self.operands(x_RCHW)
             y = self.folded_kernel(rows, weight, self.offset(x_RCHW), _frames_constant(frames))

@@ -38,7 +38,12 @@ class Linear(Product):
     def construct(self, x: Tensor) -> Tensor:
         shape = x.shape
         x = x.reshape((-1, self.cin))
-        y = self._native(x) if self.native else self._plain(x)
+        if self.native and self.whole and self.has_bias:
+            y = self.kernel(x, self.weight, self.bias)
+        elif self.native:
+            y = self._native(x)
+        else:
+            y = self._plain(x)
         return y.reshape((*shape[:-1], self.cout))
 
     def _native(self, x: Tensor) -> Tensor:

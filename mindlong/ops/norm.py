@@ -9,15 +9,11 @@ the types of input, parameters and FiLM, and answer in their own type (`mindlong
 from __future__ import annotations
 
 import mindspore as ms
-from mindspore import Parameter, Tensor, ops
+from mindspore import Tensor, ops
 
 from mindlong.ops.device import use_native
 from mindlong.ops.precision import Typed
 from mindlong.ops.weights import ones, zeros
-
-
-def _float32(x: Tensor | Parameter) -> Tensor:
-    return x.astype(ms.float32)
 
 
 def _rows(film_BC: Tensor, rows: int) -> Tensor:
@@ -74,32 +70,37 @@ class GroupNorm(Typed):
     def construct(
         self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
     ) -> Tensor:
+        if self.native and self.whole and not self.film:
+            return self.kernel(x, self.weight, self.bias, self.constant)[0]
         if self.film:
-            scale, shift = _float32(scale), _float32(shift)
+            scale, shift = self.single(scale), self.single(shift)
         if not self.native:
-            return self.answer(x, self._plain(_float32(x), scale, shift))
-        weight, bias = _float32(self.weight), _float32(self.bias)
+            return self.answer(x, self._plain(self.single(x), scale, shift))
+        weight, bias = self.single(self.weight), self.single(self.bias)
         if self.film:
             scale, shift = _rows(scale, x.shape[0]), _rows(shift, x.shape[0])
-            y = self.kernel(_float32(x), weight, bias, scale, shift, self.constant)[0]
+            y = self.kernel(self.single(x), weight, bias, scale, shift, self.constant)[0]
         else:
-            y = self.kernel(_float32(x), weight, bias, self.constant)[0]
+            y = self.kernel(self.single(x), weight, bias, self.constant)[0]
         return self.answer(x, y)
 
     def joint(self, x_RCHW: Tensor, frames: int) -> Tensor:
         """The norm with one mean and variance for the `frames` rows of a video; no FiLM. (R, C, H,
         W) -> the same shape.
         """
+        if self.native and self.whole:
+            constant = _eps_and_frames(self.eps, frames)
+            return self.kernel(x_RCHW, self.weight, self.bias, constant)[0]
         if self.native:
             constant = _eps_and_frames(self.eps, frames)
-            weight, bias = _float32(self.weight), _float32(self.bias)
-            y = self.kernel(_float32(x_RCHW), weight, bias, constant)[0]
+            weight, bias = self.single(self.weight), self.single(self.bias)
+            y = self.kernel(self.single(x_RCHW), weight, bias, constant)[0]
             return self.answer(x_RCHW, y)
         rows, channels, height, width = x_RCHW.shape
         x = x_RCHW.reshape((rows // frames, frames, channels, height * width)).transpose(
             (0, 2, 1, 3)
         )
-        y = self._plain(_float32(x), None, None).transpose((0, 2, 1, 3))
+        y = self._plain(self.single(x), None, None).transpose((0, 2, 1, 3))
         return self.answer(x_RCHW, y.reshape(x_RCHW.shape))
 
     def _plain(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
@@ -107,7 +108,7 @@ class GroupNorm(Typed):
         grouped = x.reshape((rows * self.groups, -1))
         centred = grouped - grouped.mean(1, True)
         y = centred * ops.rsqrt(ops.square(centred).mean(1, True) + self.eps)
-        weight, bias = _float32(self.weight), _float32(self.bias)
+        weight, bias = self.single(self.weight), self.single(self.bias)
         y = y.reshape((rows, self.channels, -1)) * weight.reshape((1, -1, 1))
         y = y + bias.reshape((1, -1, 1))
         return _finish(y, scale, shift, self.act).reshape(x.shape)
@@ -129,7 +130,9 @@ class LayerNorm(Typed):
             self.kernel, self.constant = functions.layer_norm(), functions.constant([eps])
 
     def construct(self, x: Tensor) -> Tensor:
-        x32, weight, bias = _float32(x), _float32(self.weight), _float32(self.bias)
+        if self.native and self.whole:
+            return self.kernel(x, self.weight, self.bias, self.constant)[0]
+        x32, weight, bias = self.single(x), self.single(self.weight), self.single(self.bias)
         if self.native:
             y = self.kernel(x32, weight, bias, self.constant)[0]
         else:
@@ -153,7 +156,9 @@ class ChannelLayerNorm(Typed):
             self.kernel, self.constant = functions.channel_norm(), functions.constant([eps])
 
     def construct(self, x: Tensor) -> Tensor:
-        x32, gamma = _float32(x), _float32(self.gamma)
+        if self.native and self.whole:
+            return self.kernel(x, self.gamma, self.constant)[0]
+        x32, gamma = self.single(x), self.single(self.gamma)
         if self.native:
             y = self.kernel(x32, gamma, self.constant)[0]
         else:
@@ -182,9 +187,11 @@ class ChannelRMSNorm(Typed):
     def construct(
         self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
     ) -> Tensor:
-        x32, gamma = _float32(x), _float32(self.gamma)
+        if self.native and self.whole and not self.film:
+            return self.kernel(x, self.gamma)[0]
+        x32, gamma = self.single(x), self.single(self.gamma)
         if self.film:
-            scale, shift = _float32(scale), _float32(shift)
+            scale, shift = self.single(scale), self.single(shift)
         if not self.native:
             y = self._plain(x32, scale, shift)
         elif self.film:
@@ -200,5 +207,5 @@ class ChannelRMSNorm(Typed):
         norm = ops.maximum(
             ops.sqrt(ops.maximum(ops.square(flat).sum(1, keepdims=True), 1e-30)), 1e-12
         )
-        y = flat * (self.root / norm) * _float32(self.gamma).reshape((1, -1, 1))
+        y = flat * (self.root / norm) * self.single(self.gamma).reshape((1, -1, 1))
         return _finish(y, scale, shift, self.act).reshape(x.shape)

@@ -32,9 +32,13 @@ class Typed(nn.Cell):
         compute: the type of its products and of its result; None: that of its input.
         kept: it stays in float32 in a network of halves.
         upcast: the network was made so that it always is.
+        whole: nothing is converted: input, weights and result have one type, as in a network of
+            float32. An idle conversion still costs the compilation of a graph, and so does every
+            method that a cell calls: the C++ operators are called straight from `construct` then.
     """
 
     compute: ms.Type | None = None
+    whole = True
     kept = False
     upcast = False
 
@@ -48,10 +52,16 @@ class Typed(nn.Cell):
 
     def answer(self, x: Tensor, y: Tensor) -> Tensor:
         """The result `y` for the input `x`, in its type."""
+        if self.whole:
+            return y
         dtype = self.result_type(x)
         if self.widens and dtype == ms.bfloat16:
             return wide(y, dtype)
         return y.astype(dtype)
+
+    def single(self, x: Tensor) -> Tensor:
+        """`x` as float32."""
+        return x if self.whole else x.astype(ms.float32)
 
 
 def wide(x: Tensor, dtype: ms.Type) -> Tensor:
@@ -94,6 +104,7 @@ def set_types(network: nn.Cell, dtype: str) -> None:
     for name, cell in found:
         cell.kept = cell.upcast or any(covers(pattern, name) for pattern in patterns)
         cell.compute = ms.float32 if cell.kept else getattr(ms, dtype)
+        cell.whole = dtype == "float32" and not (cell.kept and device.chip() == "910a")
 
 
 def _patterns(network: nn.Cell) -> Iterator[str]:
@@ -157,6 +168,8 @@ class Product(Typed):
 
     def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The input and the weight to multiply."""
+        if self.whole:
+            return x, self.weight
         dtype = self.result_type(x)
         if self.widens:
             return wide(x, dtype), wide(self.weight, dtype)
@@ -167,6 +180,8 @@ class Product(Typed):
 
     def offset(self, x: Tensor) -> Tensor:
         """The bias for a C++ operator, float32."""
+        if self.whole:
+            return self.bias
         return wide(self.bias, self.result_type(x))
 
     def finished(self, x: Tensor, y: Tensor) -> Tensor:
@@ -176,6 +191,6 @@ class Product(Typed):
         if self.halves_only and self.kept:
             y = y.astype(ms.float32) * (1.0 / self.SHRINK)
         if self.has_bias:
-            bias = self.offset(x) if self.widens else self.bias.astype(y.dtype)
+            bias = self.offset(x) if self.widens or self.whole else self.bias.astype(y.dtype)
             y = ops.bias_add(y, bias)
         return self.answer(x, y)

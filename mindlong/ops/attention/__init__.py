@@ -99,6 +99,8 @@ class Attention(Typed):
             self.operator = flash_910a.operator()
 
     def construct(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        if self.whole:
+            return self.attend(q, k, v, mask)
         given, dtype = q, self.result_type(q)
         if self.widens:
             q, k, v = wide(q, dtype), wide(k, dtype), wide(v, dtype)

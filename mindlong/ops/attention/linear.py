@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 
-import mindspore as ms
 from mindspore import Tensor, ops
 
 from mindlong.ops.device import use_native
@@ -37,7 +36,9 @@ class LinearCore(Typed):
             )
 
     def construct(self, qkv: Tensor) -> Tensor:
-        given, qkv = qkv, qkv.astype(ms.float32)
+        if self.native and self.whole:
+            return self.kernel(qkv, self.constant)
+        given, qkv = qkv, self.single(qkv)
         if self.native:
             return self.answer(given, self.kernel(qkv, self.constant))
         rows, _, height, width = qkv.shape

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import mindspore as ms
 from mindspore import Tensor, ops
 
 from mindlong.ops.precision import Typed
@@ -21,7 +20,7 @@ class SpatialCore(Typed):
         self.scores, self.mix = ops.BatchMatMul(transpose_a=True), ops.BatchMatMul(transpose_b=True)
 
     def construct(self, qkv: Tensor) -> Tensor:
-        given, qkv = qkv, qkv.astype(ms.float32)
+        given, qkv = qkv, self.single(qkv)
         rows, _, height, width = qkv.shape
         shape = (rows, self.heads, self.head_dim, height * width)
         q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)

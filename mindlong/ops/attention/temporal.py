@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 
-import mindspore as ms
 from mindspore import Tensor, ops
 
 from mindlong.ops.device import use_native
@@ -60,9 +59,11 @@ class TemporalCore(Typed):
             self.kernel, self.constant = functions.temporal(heads), functions.constant([self.scale])
 
     def construct(self, qkv: Tensor, cos_FE: Tensor, sin_FE: Tensor, bias_BNFF: Tensor) -> Tensor:
-        given, qkv = qkv, qkv.astype(ms.float32)
-        cos_FE, sin_FE = cos_FE.astype(ms.float32), sin_FE.astype(ms.float32)
-        bias_BNFF = bias_BNFF.astype(ms.float32)
+        if self.native and self.whole:
+            return self.kernel(qkv, cos_FE, sin_FE, bias_BNFF, self.constant)
+        given, qkv = qkv, self.single(qkv)
+        cos_FE, sin_FE = self.single(cos_FE), self.single(sin_FE)
+        bias_BNFF = self.single(bias_BNFF)
         if self.native:
             y = self.kernel(qkv, cos_FE, sin_FE, bias_BNFF, self.constant)
             return self.answer(given, y)
