@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mindlong import __version__
 from mindlong.cli.common import guarded, parser
+from mindlong.config.command_line import pairs
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.leaves import leaves
 from mindlong.config.load import Loaded, load
 from mindlong.config.pipelines import PIPELINES, function, pipeline
 from mindlong.media.colours import parse_colour, shown_on
 from mindlong.parallel import launch, memory
+from mindlong.pipelines import recipe
+from mindlong.pipelines.inputs import inputs_of
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
   python infer.py weights=runs/mine prompts='[a red circle moving left]' sample.guidance=2 seed=7
-  python infer.py --config configs/infer/text_to_video_modelscope.yaml weights=my_modelscope prompt='a panda eating bamboo'"""
+  python infer.py --config configs/infer/text_to_video_modelscope.yaml weights=my_modelscope prompt='a panda eating bamboo'
+  python infer.py --from outputs/0001/video.mp4 seed=8"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or make the videos."""
-    args = parser("infer.py", __doc__, InferConfig, _keys(), EXAMPLES).read(argv)
-    loaded = load(args.config, args.overrides, InferConfig)
+    arguments = parser("infer.py", __doc__, InferConfig, _keys(), EXAMPLES)
+    arguments.add_argument(
+        "--from",
+        dest="source",
+        metavar="FILE",
+        help="make a video of ours again, from the recipe in its file (mp4, webm, gif, png); keys "
+        "are put over it",
+    )
+    args = arguments.read(argv)
+    loaded = _from_recipe(args) if args.source else load(args.config, args.overrides, InferConfig)
     return start(loaded, args.dry_run)
+
+
+def _from_recipe(args: argparse.Namespace) -> Loaded:
+    """The configuration that a file of ours was made with, and the command line's over it."""
+    recipe.refuse_both(args.config, args.source)
+    found = recipe.read(args.source)
+    given = {pair.key: pair.words for pair in pairs(args.overrides)}
+    loaded = load(None, args.overrides, InferConfig, saved=True, tree=recipe.tree_of(found, given))
+    notes = recipe.differences(found, inputs_of(loaded.values))
+    return replace(loaded, notes=(*loaded.notes, *notes))
 
 
 def start(loaded: Loaded, dry_run: bool = False) -> int:

@@ -62,6 +62,11 @@ class InferConfig:
     scale: int = option(
         1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1
     )
+    recipe: bool = option(
+        True,
+        "keep in the files what `--from FILE` needs to make them again: the configuration without "
+        "paths, names and SHA-256 of weights and inputs",
+    )
     sample: SampleOptions = section(SampleOptions)
     latent: LatentModelOptions = section(LatentModelOptions)
     attention: AttentionOptions = section(AttentionOptions)

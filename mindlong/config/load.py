@@ -50,20 +50,26 @@ class Loaded:
 
 
 def load(
-    path: str | Path | None, arguments: Sequence[str], schema: type[T], *, saved: bool = False
+    path: str | Path | None,
+    arguments: Sequence[str],
+    schema: type[T],
+    *,
+    saved: bool = False,
+    tree: Tree | None = None,
 ) -> Loaded:
     """Read `path`, put the `key=value` pairs over it, and return the typed configuration.
 
     Args:
         saved: the file is that of a run, which holds every key; what it does not read is no
             mistake of the user's.
+        tree: what stands in the place of a file.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a wrong type, a missing file, a
             value out of range, or a key that these settings do not read.
     """
     base, typed_in = Path(path) if path else None, pairs(arguments)
-    tree = _tree(base)
+    tree = _tree(base) if tree is None else tree
     if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
         named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
         schema = schema.chosen(named or tree.values.get("pipeline"), tree.place("pipeline"))

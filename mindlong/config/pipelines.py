@@ -90,7 +90,18 @@ class ClipParallelConfig(LatentConfig):
     clip_parallel: ClipParallelOptions = section(ClipParallelOptions)
 
 
-ALWAYS = ("pipeline", "weights", "seed", "frames", "size", "formats", "output", "scale", "env")
+ALWAYS = (
+    "pipeline",
+    "weights",
+    "seed",
+    "frames",
+    "size",
+    "formats",
+    "output",
+    "scale",
+    "recipe",
+    "env",
+)
 PROMPTS = ("prompt", "prompts")
 LATENT = (*ALWAYS, "fps", "attention", "latent", "sample", "-sample.dynamic_threshold")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.media import ffmpeg
+from mindlong.media.recipe import ffmpeg_arguments
 from mindlong.utils.errors import UserError
 
 _SAME_BYTES = (
@@ -59,7 +60,7 @@ class FfmpegWriter:
     Raises UserError with ffmpeg's own last words if it fails.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float):
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, comment: str = ""):
         height, width = size
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 closed in close()
         command = [
@@ -81,6 +82,7 @@ class FfmpegWriter:
             "-an",
             *CODECS[path.suffix],
             *_SAME_BYTES,
+            *ffmpeg_arguments(comment),
             ffmpeg.target(path),
         ]
         self.process = subprocess.Popen(

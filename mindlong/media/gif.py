@@ -14,6 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from mindlong.media.recipe import gif_block
+
 MIN_DELAY = 2  # hundredths of a second; viewers show shorter delays at 10 frames a second
 
 
@@ -22,12 +24,13 @@ class GifWriter:
     ever.
     """
 
-    def __init__(self, file: BinaryIO, size: tuple[int, int], fps: float):
+    def __init__(self, file: BinaryIO, size: tuple[int, int], fps: float, comment: str = ""):
         self.file, self.size, self.fps = file, size, min(fps, 100 / MIN_DELAY)
         self.count = 0
         height, width = size
         file.write(b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0))
         file.write(b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")
+        file.write(gif_block(comment))
 
     def append(self, frame_HWC: np.ndarray) -> None:
         """Add one frame, shown for 1/fps seconds (rounded so that the whole keeps time)."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mindlong.media.recipe import png_info
 from mindlong.utils.atomic import replacing
 from mindlong.utils.errors import ConfigError
 
@@ -23,12 +24,14 @@ def write_contact_sheet(
     *,
     columns: int = 8,
     tile: int = 96,
+    comment: str = "",
 ) -> Path:
     """Write a PNG of `videos`: each (F, H, W, 3) uint8 a row of at most `columns` frames, the first
     and last included.
 
     One video (F, H, W, 3) is accepted too. Frames narrower than `tile` are enlarged by a whole
-    number, so pixels stay square. Raises ConfigError if the captions do not match the videos.
+    number, so pixels stay square. `comment` is kept in the file. Raises ConfigError if the captions
+    do not match the videos.
     """
     rows = [np.asarray(v) for v in (videos[None] if getattr(videos, "ndim", 5) == 4 else videos)]
     if not rows or (captions is not None and len(captions) != len(rows)):
@@ -44,7 +47,7 @@ def write_contact_sheet(
         sheet.paste(strip, (0, top))
         top += strip.height
     with replacing(path) as aside:
-        sheet.save(aside, "PNG")
+        sheet.save(aside, "PNG", pnginfo=png_info(comment))
     return Path(path)
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from mindlong.media.encode import CODECS, NEEDS_EVEN, FfmpegWriter
 from mindlong.media.gif import GifWriter
+from mindlong.media.recipe import png_info
 from mindlong.media.sheet import write_contact_sheet as write_contact_sheet
 from mindlong.utils import interrupts
 from mindlong.utils.atomic import remove_written, replacing
@@ -93,20 +94,20 @@ def write_frames(folder: str | Path, frames_FHWC: Iterable[np.ndarray], fps: flo
     return Path(folder)
 
 
-def open_writer(path: str | Path, fps: float) -> VideoFile | FrameFolder:
+def open_writer(path: str | Path, fps: float, comment: str = "") -> VideoFile | FrameFolder:
     """A streaming writer: `with open_writer(path, fps) as w: w.append(frame)`. On an error inside,
-    nothing is left behind.
+    nothing is left behind. `comment` is kept in the file (`mindlong.media.recipe`).
     """
     path = Path(path)
     if not (np.isfinite(fps) and 0.01 <= fps <= 1000):
         raise ConfigError(f"fps is {fps}; it must be between 0.01 and 1000")
     if not path.suffix:
-        return FrameFolder(path, fps)
+        return FrameFolder(path, fps, comment=comment)
     if path.suffix not in SUFFIXES:
         raise ConfigError(
             f"{path.name} cannot be written as a video.{did_you_mean(path.suffix, SUFFIXES)}"
         )
-    return VideoFile(path, fps)
+    return VideoFile(path, fps, comment)
 
 
 class VideoFile(contextlib.AbstractContextManager):
@@ -114,8 +115,8 @@ class VideoFile(contextlib.AbstractContextManager):
     the first.
     """
 
-    def __init__(self, path: Path, fps: float):
-        self.path, self.fps, self.count = path, fps, 0
+    def __init__(self, path: Path, fps: float, comment: str = ""):
+        self.path, self.fps, self.count, self.comment = path, fps, 0, comment
         self._stack = contextlib.ExitStack()
         self._sink: FfmpegWriter | GifWriter | None = None
         self._size: tuple[int, int] | None = None
@@ -143,11 +144,11 @@ class VideoFile(contextlib.AbstractContextManager):
         self._size = size
         aside = self._stack.enter_context(replacing(self.path))
         if self.path.suffix == ".gif":
-            self._sink = GifWriter(self._stack.enter_context(aside.open("wb")), size, self.fps)
+            file = self._stack.enter_context(aside.open("wb"))
+            self._sink = GifWriter(file, size, self.fps, self.comment)
         else:
-            self._sink = FfmpegWriter(
-                aside, _even(size) if self.path.suffix in NEEDS_EVEN else size, self.fps
-            )
+            fitting = _even(size) if self.path.suffix in NEEDS_EVEN else size
+            self._sink = FfmpegWriter(aside, fitting, self.fps, self.comment)
 
     def _fitted(self, frame_HWC: np.ndarray) -> np.ndarray:
         if self.path.suffix not in NEEDS_EVEN or self._size == _even(self._size):
@@ -165,10 +166,12 @@ class FrameFolder(contextlib.AbstractContextManager):
 
     Args:
         replace: a folder that holds nothing but frames is replaced once the new one is whole.
+        comment: kept in every frame's file.
     """
 
-    def __init__(self, folder: Path, fps: float, replace: bool = False):
+    def __init__(self, folder: Path, fps: float, replace: bool = False, comment: str = ""):
         self.folder, self.fps, self.count, self._replace = folder, fps, 0, replace
+        self._comment = comment
         self._check_free()
         self._size: tuple[int, int] | None = None
         self._aside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -181,7 +184,7 @@ class FrameFolder(contextlib.AbstractContextManager):
         path = self._aside / f"{self.count:06d}.png"
         with explained(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(frame).save(path)
+            Image.fromarray(frame).save(path, pnginfo=png_info(self._comment))
         self.count += 1
 
     def __exit__(self, kind, error, trace) -> None:

@@ -22,9 +22,10 @@ def write_files(
     formats: Iterable[str],
     fps: float,
     scale: int = 1,
+    comment: str = "",
 ) -> list[Path]:
     """Stream uint8 frames (H, W, 3) into one file for each of `formats` (mp4, gif, webm, frames;
-    png is no video).
+    png is no video). `comment` is kept in each.
 
     Every file is whole or absent; existing ones are replaced, a folder of frames too, if nothing
     else is in it. Returns what was written.
@@ -34,10 +35,11 @@ def write_files(
     """
     paths = [folder / f"{stem}.{kind}" for kind in formats if kind in ENCODED]
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(open_writer(path, fps)) for path in paths]
+        writers = [stack.enter_context(open_writer(path, fps, comment)) for path in paths]
         if "frames" in formats:
             paths.append(folder / stem)
-            writers.append(stack.enter_context(FrameFolder(folder / stem, fps, replace=True)))
+            kept = FrameFolder(folder / stem, fps, replace=True, comment=comment)
+            writers.append(stack.enter_context(kept))
         for frame in frames:
             large = frame.repeat(scale, axis=0).repeat(scale, axis=1)
             for writer in writers:

@@ -16,6 +16,7 @@ import numpy as np
 
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.files import tapped, write_files
+from mindlong.pipelines.recipe import text_of
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
 
@@ -67,7 +68,10 @@ class Results:
         kept: list[np.ndarray] = []
         rest = tapped(frames, count, kept)
         folder, config = self.session.folder, self.config
-        self.files += write_files(folder, name, rest, config.formats, self.fps, config.scale)
+        comment = self.recipe(name)
+        self.files += write_files(
+            folder, name, rest, config.formats, self.fps, config.scale, comment
+        )
         return np.stack(kept)
 
     def sheet(self, rows: Sequence[np.ndarray], titles: Sequence[str], name: str = SHEET) -> None:
@@ -77,7 +81,13 @@ class Results:
         scale = self.config.scale
         large = [row.repeat(scale, axis=1).repeat(scale, axis=2) for row in rows]
         path = self.session.folder / f"{name}.png"
-        self.files.append(write_contact_sheet(path, large, titles))
+        self.files.append(write_contact_sheet(path, large, titles, comment=self.recipe(name)))
+
+    def recipe(self, name: str) -> str:
+        """What the files called `name` keep of how they were made; nothing with recipe=false."""
+        if not self.config.recipe:
+            return ""
+        return text_of(self.session.loaded.text, self.session.inputs, name)
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write the record, with which the run is finished, and say where the files are."""

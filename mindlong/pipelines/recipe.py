@@ -1,0 +1,175 @@
+"""The recipe of a video, kept in its file: what `infer.py --from FILE` needs to make the same bits.
+
+It is JSON: the configuration without paths, and of each file that the run started from its name
+and its SHA-256. Nothing else of the machine is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mindlong import __version__
+from mindlong.checkpoints.inputs import Known
+from mindlong.config.yaml_file import Tree
+from mindlong.media.recipe import MOST, read_comment
+from mindlong.pipelines.inputs import FILES, WEIGHTS, without_places
+from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.log import once
+from mindlong.utils.shown import shown
+
+MARK = "mindlong"  # the key that tells a recipe of ours from other comments
+PRIVATE = ("env",)  # sections of the machine, not of the video
+SHIPPED = "shipped:"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a file says of how it was made.
+
+    Attributes:
+        where: the file.
+        version: of mindlong.
+        config: nested keys, without paths.
+        files: key -> name and sha256 of each file that the run started from.
+        video: which of the run's videos it is.
+    """
+
+    where: Path
+    version: str
+    config: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, str]]
+    video: str
+
+
+def text_of(config_text: str, inputs: Known, video: str) -> str:
+    """The recipe of the files called `video` of a run; "" where it would be too long to keep.
+
+    Args:
+        config_text: the run's whole configuration as YAML.
+        inputs: the files that the run starts from.
+    """
+    tree = without_places(config_text)
+    for section in PRIVATE:
+        tree.pop(section, None)
+    held = {
+        MARK: __version__,
+        "video": video,
+        "config": tree,
+        "files": {key: _known(value) for key, value in inputs.items()},
+    }
+    text = json.dumps(held, separators=(",", ":"))
+    if len(text) <= MOST:
+        return text
+    once(f"the recipe has {len(text):,} letters and is not kept in the files; config.yaml has it")
+    return ""
+
+
+def _known(value: Mapping[str, Any]) -> dict[str, str]:
+    path = str(value["path"])
+    name = path if path.startswith(SHIPPED) else Path(path).name
+    return {"name": name, "sha256": str(value["sha256"])}
+
+
+def read(path: str | Path) -> Recipe:
+    """The recipe in a file.
+
+    Raises:
+        InputFileError: the file is missing, cannot be read, has no recipe, or a damaged one.
+    """
+    place = Path(path)
+    text = read_comment(place)
+    try:
+        held = json.loads(text) if len(text) <= 10 * MOST else None
+    except (ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict) or MARK not in held:
+        raise InputFileError(
+            f"{shown(place)} keeps no recipe of mindlong; it was made elsewhere, with recipe=false, "
+            "or a program has taken its comment away"
+        )
+    config, files = held.get("config"), held.get("files")
+    if not isinstance(config, dict) or not _are_files(files):
+        raise InputFileError(f"{shown(place)} keeps a recipe that is damaged")
+    return Recipe(place, str(held[MARK]), config, files, str(held.get("video", "")))
+
+
+def _are_files(files: Any) -> bool:
+    return isinstance(files, dict) and all(
+        isinstance(value, dict) and {"name", "sha256"} <= value.keys() for value in files.values()
+    )
+
+
+def tree_of(recipe: Recipe, given: Mapping[str, str]) -> Tree:
+    """The configuration of a recipe, with those of its files found that were not `given` by key.
+
+    A file is looked for by its name, here and beside the recipe's file.
+
+    Raises:
+        InputFileError: files are missing; the sentence names all of them.
+    """
+    tree: dict[str, Any] = json.loads(json.dumps(dict(recipe.config)))
+    missing: list[str] = []
+    for key, held in recipe.files.items():
+        if "(" in key or _is_given(key, given):
+            continue  # found with the file that it belongs to, or given anew
+        found = _found(str(held["name"]), recipe.where.parent)
+        if found is None:
+            missing.append(f"{key} ({shown(held['name'])}, SHA-256 {str(held['sha256'])[:12]})")
+        else:
+            _put(tree, key, found)
+    if missing:
+        first = recipe.files and missing[0].partition(" ")[0].partition("[")[0]
+        raise InputFileError(
+            f"{shown(recipe.where)} was made with files that are not here: {', '.join(missing)}; "
+            f"say where they are, for example {first}=PATH"
+        )
+    return Tree(f"the recipe in {recipe.where.name}", tree)
+
+
+def _is_given(key: str, given: Mapping[str, str]) -> bool:
+    """Whether the command line has a key, perhaps without its section."""
+    name = key.partition("[")[0]
+    return name in given or name.rpartition(".")[2] in given
+
+
+def _found(name: str, folder: Path) -> str | None:
+    if name.startswith(SHIPPED):
+        return name
+    safe = Path(name).name
+    return next((str(p) for p in (Path(safe), folder / safe) if safe and p.exists()), None)
+
+
+def _put(tree: dict[str, Any], key: str, path: str) -> None:
+    """Set a key of WEIGHTS or FILES, "interpolate.images[2]" among them; others are not set."""
+    name, _, number = key.partition("[")
+    if name not in (*WEIGHTS, *FILES):
+        return
+    *sections, last = name.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    if number:
+        tree.setdefault(last, []).append(path)
+    else:
+        tree[last] = path
+
+
+def differences(recipe: Recipe, inputs: Known) -> list[str]:
+    """Sentences on what keeps a run with these `inputs` from giving the recipe's bits."""
+    found = []
+    for key, held in recipe.files.items():
+        now = inputs.get(key, {}).get("sha256")
+        if now != held["sha256"]:
+            found.append(f"{key} is not the file that the recipe was made with")
+    if recipe.version != __version__:
+        found.append(f"the recipe is of mindlong {recipe.version}, this is {__version__}")
+    return found
+
+
+def refuse_both(config: str | None, source: str | None) -> None:
+    """Raise ConfigError where --config and --from are both given."""
+    if config and source:
+        raise ConfigError("--config and --from are both given; a recipe is a whole configuration")
