@@ -1,4 +1,6 @@
-"""Progress bars, and a heartbeat for the silent minutes of a graph compilation."""
+"""Progress bars, lines in their place where output is no terminal, and a heartbeat for the silent
+minutes of a graph compilation.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +9,73 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from tqdm import tqdm
 
 from mindlong.utils import interrupts
 from mindlong.utils.log import get_logger
 
+STEPS, BYTES = "{desc}: {unit} {n_fmt}/{total_fmt}", "{desc}: {n_fmt}B/{total_fmt}B"
+REST = ", {percentage:.0f} %, {elapsed} so far, {remaining} left, {rate_fmt}{postfix}"
+FIRST, SLOWEST = 10.0, 60.0  # seconds between lines: at the beginning, and at most
+
+
+class Lines(tqdm):
+    """A bar for where nothing can be drawn over: one line now and then, and one at the end.
+
+    On a terminal a bar is drawn over itself with carriage returns; in a file they pile up in one
+    line.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self.gap, self.written, self.shown = FIRST, -FIRST, None
+        counted = BYTES if settings.get("unit") == "B" else STEPS
+        super().__init__(*args, bar_format=counted + REST, **settings)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Write a line, if it says something new and the last one is old enough."""
+        now = time.monotonic()
+        at_end = self.total is not None and self.n >= self.total
+        if msg == "" or self.n == self.shown or (now - self.written < self.gap and not at_end):
+            return False
+        if self.written > 0:
+            self.gap = min(2 * self.gap, SLOWEST)
+        self.written, self.shown = now, self.n
+        self.fp.write(f"{self if msg is None else msg}\n")
+        self.fp.flush()
+        return True
+
+    def refresh(self, nolock: bool = False, lock_args: tuple | None = None) -> bool | None:
+        """As tqdm's; a line of the log that comes between (`nolock`) needs no bar drawn again."""
+        return None if nolock else super().refresh(nolock, lock_args)
+
+    def clear(self, nolock: bool = False) -> None:
+        """Nothing is ever taken away."""
+
+    def close(self) -> None:
+        """The last line, if the bar stops before its end."""
+        if not self.disable:
+            self.written = -SLOWEST
+            self.display()
+            self.disable = True
+            self._decr_instances(self)
+
 
 def bar(total: int, label: str, *, rank: int = 0, initial: int = 0, unit: str = "step") -> tqdm:
-    """A bar with a total on rank 0; slower refresh where standard error is a file. The unit "B" is
-    bytes, written with k, M, G.
+    """A bar with a total on rank 0; lines now and then where standard error is no terminal. The
+    unit "B" is bytes, written with k, M, G.
     """
     interrupts.check()
-    slow = not sys.stderr.isatty()
-    return tqdm(
+    kind = tqdm if sys.stderr.isatty() else Lines
+    return kind(
         total=total,
         initial=initial,
         desc=label,
         unit=unit,
         unit_scale=unit == "B",
         disable=rank != 0,
-        mininterval=10 if slow else 0.2,
+        mininterval=0.2,
         dynamic_ncols=True,
     )
 
