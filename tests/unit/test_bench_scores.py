@@ -1,0 +1,159 @@
+"""Scores of videos: the Frechet distance, VBench's formulas on videos whose scores are known, and
+the tool that compares folders.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import linalg
+
+from mindlong.cli.compare_videos import main
+from mindlong.media.write import write_video
+from mindlong.scores import bench, intervals
+from mindlong.scores.frechet import frechet_distance
+from mindlong.utils.errors import ConfigError, InputFileError
+
+RNG = np.random.default_rng(0)
+
+
+def published(a, b):
+    """The distance as pytorch-fid and its followers compute it, by scipy's root of a matrix."""
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = np.asarray(linalg.sqrtm(cov_a @ cov_b))
+    difference = a.mean(0) - b.mean(0)
+    return difference @ difference + np.trace(cov_a) + np.trace(cov_b) - 2 * np.trace(root.real)
+
+
+@pytest.mark.parametrize("width", [2, 16, 64])
+def test_the_distance_is_the_published_one(width):
+    a = RNG.standard_normal((200, width))
+    b = RNG.standard_normal((150, width)) @ RNG.standard_normal((width, width)) * 0.3 + 0.5
+    want = published(a, b)
+    assert abs(frechet_distance(a, b) - want) <= 1e-6 * max(1, want)
+
+
+def test_the_distance_of_known_sets():
+    a = RNG.standard_normal((50, 8))
+    assert frechet_distance(a, a) < 1e-9
+    assert frechet_distance(a, a + 2.0) == pytest.approx(8 * 4.0)
+    few = RNG.standard_normal((3, 40))  # fewer samples than features
+    assert frechet_distance(few, few + 1) == pytest.approx(40.0)
+    assert frechet_distance(a, 2 * a) == pytest.approx(frechet_distance(2 * a, a))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        (np.zeros((3, 4)), np.zeros((3, 5)), "shapes"),
+        (np.zeros((1, 4)), np.zeros((3, 4)), "at least 2"),
+        (np.full((3, 4), np.nan), np.zeros((3, 4)), "not finite"),
+    ],
+)
+def test_what_cannot_be_compared(a, b, said):
+    with pytest.raises(ConfigError, match=said):
+        frechet_distance(a, b)
+
+
+def square_at(places, size=48):
+    frames = np.full((len(places), size, size, 3), 30, np.uint8)
+    texture = np.random.default_rng(1).integers(60, 255, (16, 16, 3), dtype=np.uint8)
+    for frame, (y, x) in zip(frames, places, strict=True):
+        frame[y : y + 16, x : x + 16] = texture
+    return frames
+
+
+def test_a_still_video_is_steady_and_not_dynamic():
+    found = bench.scores(square_at([(10, 10)] * 6))
+    assert found["temporal_flickering"] == found["motion_smoothness"] == 1.0
+    assert found["dynamic"] == 0.0 and found["motion_pixels"] < 0.1
+
+
+def test_motion_is_measured_in_pixels_and_even_motion_is_smooth():
+    even = square_at([(10, 4 + 3 * n) for n in range(8)])
+    shaken = square_at([(10, 4 + 3 * n + (6 if n % 2 else 0)) for n in range(8)])
+    assert bench.motion(even).mean() == pytest.approx(3.0, abs=0.5)
+    assert bench.smoothness(even) > bench.smoothness(shaken) + 0.01
+    assert bench.is_dynamic(bench.motion(even), 8, (48, 48))
+    assert not bench.is_dynamic(bench.motion(even), 8, (480, 480))
+
+
+def test_flicker_is_the_mean_change():
+    frames = np.zeros((5, 4, 4, 3), np.uint8)
+    frames[1::2] = 51
+    assert bench.steadiness(frames) == pytest.approx(0.8)
+    assert bench.steadiness(frames[:1]) == bench.smoothness(frames[:2]) == 1.0
+
+
+def test_consistency_is_vbench_s():
+    units = np.array([[1.0, 0], [0.6, 0.8], [-1.0, 0]])
+    want = np.mean([(0.6 + 0.6) / 2, (0 + 0) / 2])
+    assert bench.consistency(units) == pytest.approx(want)
+    assert bench.consistency(units[:1]) == 1.0
+
+
+def test_drift_sees_a_slow_change():
+    angles = np.linspace(0, np.pi / 2, 64)
+    units = np.stack([np.cos(angles), np.sin(angles)], 1)
+    cosines = bench.drift(units)
+    assert cosines[0] == pytest.approx(1) and np.all(np.diff(cosines) < 0) and cosines[-1] < 0.3
+
+
+def test_joins_are_seen():
+    frames = np.concatenate([np.full((8, 8, 8, 3), shade, np.uint8) for shade in (10, 90)])
+    frames[::2] += 1
+    assert bench.scores(frames, joints=[8])["seam"] > 10
+
+
+def test_intervals_hold_the_mean_and_shrink():
+    few, many = RNG.normal(5, 1, 10), RNG.normal(5, 1, 1000)
+    narrow, wide = intervals.of_mean(many), intervals.of_mean(few)
+    assert narrow.low < many.mean() < narrow.high
+    assert narrow.high - narrow.low < (wide.high - wide.low) / 3
+    apart = intervals.of_difference([0.0] * 20, [1.0] * 20)
+    assert (apart.mean, apart.low, apart.high) == (1.0, 1.0, 1.0)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name, step in (("a", 1), ("b", 4)):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            places = [(8 + number, 2 + step * n) for n in range(6)]
+            write_video(tmp_path / name / f"{number}.mp4", square_at(places), 8)
+    write_video(tmp_path / "b" / "0.gif", square_at(places), 8)
+    return tmp_path
+
+
+def test_folders_are_compared(folders, capsys):
+    for name, shift in (("fa", 0.0), ("fb", 1.0)):
+        np.save(folders / f"{name}.npy", np.random.default_rng(3).standard_normal((9, 4)) + shift)
+    features = ["--features", str(folders / "fa.npy"), str(folders / "fb.npy")]
+    files = ["--json", str(folders / "s.json"), "--plot", str(folders / "s.png")]
+    assert main([str(folders / "a"), str(folders / "b"), "--joints", "3", *features, *files]) == 0
+    held = json.loads((folders / "s.json").read_text())
+    assert held["distances"]["frechet_features"] == pytest.approx(4.0)
+    moved = held["compared"]["motion_pixels"]["B - A"]
+    assert 2 < moved["low"] <= moved["mean"] <= moved["high"] < 4
+    assert sorted(map(len, held["videos"].values())) == [3, 3]
+    assert all(path.endswith("mp4") for path in held["videos"]["B"])
+    assert (folders / "s.png").stat().st_size > 2000
+    assert "frechet_features" in capsys.readouterr().out
+
+
+def test_bad_input_is_a_sentence(folders, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.npy").write_bytes(b"no array")
+    a, b = str(folders / "a"), str(folders / "b")
+    for arguments, said in (
+        ([a, str(tmp_path / "empty")], "holds no clip"),
+        ([a, str(tmp_path / "none")], "is no folder"),
+        (
+            [a, b, "--features", str(tmp_path / "bad.npy"), str(tmp_path / "bad.npy")],
+            "cannot be read",
+        ),
+    ):
+        with pytest.raises(InputFileError, match=said):
+            main(arguments)
+    with pytest.raises(ConfigError, match="joints"):
+        main([a, b, "--joints", "-1"])

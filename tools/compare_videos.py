@@ -1,0 +1,11 @@
+"""Compare two folders of videos; see `python tools/compare_videos.py --help`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mindlong.cli.guard import start  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(start("compare_videos"))
