@@ -21,12 +21,19 @@ _SAME_BYTES = (
     "-flags:v",
     "+bitexact",
 )  # no dates: equal frames give equal files
+# The matrix of HD video, and tags that say so: without, players guess by the size of the picture,
+# and reds and greens shift.
+_COLOURS = (
+    "-vf",
+    "scale=out_color_matrix=bt709:out_range=tv,setparams=color_primaries=bt709:color_trc=bt709",
+)
 CODECS = {
     ".mp4": (
         "-c:v",
         "libx264",
         "-pix_fmt",
         "yuv420p",
+        *_COLOURS,
         "-crf",
         "15",
         "-preset",
@@ -39,6 +46,7 @@ CODECS = {
         "libvpx-vp9",
         "-pix_fmt",
         "yuv420p",
+        *_COLOURS,
         "-crf",
         "20",
         "-b:v",

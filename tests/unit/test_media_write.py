@@ -1,12 +1,14 @@
 """Writing videos: formats, sizes, whole or absent."""
 
 import os
+import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mindlong.data.shapes import ShapesWorld
+from mindlong.media import ffmpeg
 from mindlong.media.read import probe, read_video
 from mindlong.media.sheet import sampled, write_contact_sheet
 from mindlong.media.write import (
@@ -227,3 +229,20 @@ def test_a_sheet_of_one_video_or_none(tmp_path):
         write_contact_sheet(tmp_path / "s.png", CLIP, ["a", "b"])
     with pytest.raises(ConfigError, match="float"):
         write_contact_sheet(tmp_path / "s.png", [CLIP / 255.0])
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "webm"])
+def test_colours_are_tagged_and_come_back(tmp_path, suffix):
+    """A player that is told nothing guesses the matrix by the size of the picture."""
+    colours = np.array(
+        [[255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128], [255, 255, 255], [200, 100, 50]],
+        np.uint8,
+    )
+    frame = np.repeat(np.repeat(colours[None], 32, 0), 32, 1)
+    path = write_video(tmp_path / f"v.{suffix}", [frame] * 3, 8)
+    command = [ffmpeg.executable(), "-hide_banner", "-i", str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert "(tv, bt709, progressive)" in said
+    back = read_video(path)[0][1].astype(int)
+    inside = np.s_[8:24, 16::32]
+    assert np.abs(back[inside] - frame[inside]).max() <= 3
