@@ -174,6 +174,13 @@ def network_of(trained: Trained, text_encoder: str = "") -> nn.Cell:
     return network
 
 
+def network_for(models: Models, weights: str, trained: Trained, text_encoder: str) -> nn.Cell:
+    """`network_of`, once for all calls."""
+    return models.held(
+        "pixel", weights, text_encoder, load=lambda: network_of(trained, text_encoder)
+    )
+
+
 def pipeline_of(config: Any, trained: Trained, network: nn.Cell | None = None) -> PixelVideo:
     """The trained network with what a configuration wants of it. Raises ConfigError,
     InputFileError.
@@ -197,8 +204,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
         ConfigError, InputFileError, NotFiniteError.
     """
     trained = find_trained(config.weights, "pixel")
-    text = config.pixel.text_encoder
-    network = models.held("pixel", config.weights, text, load=lambda: network_of(trained, text))
+    network = network_for(models, config.weights, trained, config.pixel.text_encoder)
     requests, pipeline = requests_of(config, trained), pipeline_of(config, trained, network)
     for part, videos in pipeline.batches(requests, min(config.batch, len(requests)), callback):
         for request, frames in zip(part, videos, strict=True):
