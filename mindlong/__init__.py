@@ -13,6 +13,7 @@ _FACE = {  # name -> module that has it; loaded at its first use, MindSpore with
     "Model": "mindlong.face.model",
     "Trainer": "mindlong.face.trainer",
     "Unet3D": "mindlong.face.diffusion",
+    "UserError": "mindlong.utils.errors",
     "Video": "mindlong.face.video",
     "load": "mindlong.face.model",
     "train": "mindlong.face.training",
