@@ -14,6 +14,7 @@ from mindlong.utils.errors import ConfigError, nearest
 
 WHERE, CALL = "the command line", "the call"
 BY_HAND = (WHERE, CALL)
+LOADED = "mindlong.load"  # keys that hold for all calls of a model, whichever reads them
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,12 @@ class Keyword(Pair):
     """A keyword argument of a Python call: its value is of a type already."""
 
     value: Any = None
+    stands: str = CALL
 
     @property
     def place(self) -> str:
         """Where it stands, for sentences."""
-        return CALL
+        return self.stands
 
 
 def pairs(arguments: Sequence[str]) -> list[Pair]:
@@ -50,12 +52,12 @@ def pairs(arguments: Sequence[str]) -> list[Pair]:
     return [_pair(argument) for argument in arguments]
 
 
-def keyword_pairs(keywords: Mapping[str, Any]) -> list[Pair]:
+def keyword_pairs(keywords: Mapping[str, Any], place: str = CALL) -> list[Pair]:
     """The pairs of keyword arguments, `__` standing for the dots of a key; a mapping in the place
     of a section stays one until the keys are known.
     """
     return [
-        Keyword(name.replace("__", "."), str(value), _plain(value))
+        Keyword(name.replace("__", "."), str(value), _plain(value), place)
         for name, value in keywords.items()
     ]
 

@@ -91,7 +91,9 @@ class Given:
                 getattr(pair, "value", None), Mapping
             ):
                 inner = pair.value
-                self.add_pairs(Keyword(f"{pair.key}.{k}", str(v), v) for k, v in inner.items())
+                self.add_pairs(
+                    Keyword(f"{pair.key}.{k}", str(v), v, pair.place) for k, v in inner.items()
+                )
                 continue
             if pair.key in sections(self.keys) and pair.words.strip()[:1] == "{":
                 inner = from_words(pair.words, dict[str, str], False)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from mindlong.config import video_infinity_json
 from mindlong.config.command_line import (
     CALL,
+    LOADED,
     WHERE,
     Pair,
     keyword_pairs,
@@ -63,6 +64,7 @@ def load(
     *,
     saved: bool = False,
     tree: Tree | None = None,
+    held: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """Read `path`, put the `key=value` pairs over it, and return the typed configuration.
 
@@ -71,6 +73,8 @@ def load(
         saved: the file is that of a run, which holds every key; what it does not read is no
             mistake of the user's.
         tree: what stands in the place of a file.
+        held: keys that a model was loaded with, for all its calls; those that this one does not
+            read are no mistake either.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a wrong type, a missing file, a
@@ -78,6 +82,7 @@ def load(
     """
     base, called = Path(path) if path else None, isinstance(arguments, Mapping)
     typed_in = keyword_pairs(arguments) if called else pairs(arguments)
+    typed_in = [*keyword_pairs(held or {}, LOADED), *typed_in]
     if tree is None:
         tree = _tree(base) if base else Tree(CALL if called else WHERE, {})
     if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mindlong.config.command_line import BY_HAND
+from mindlong.config.command_line import BY_HAND, LOADED
 from mindlong.config.conditions import unmet
 from mindlong.config.given import Given
 from mindlong.config.leaves import Leaf, value_at
@@ -85,7 +85,7 @@ def check_read(values: Any, given: Given, of_file: Any, saved: bool) -> list[str
     found = [
         key
         for key, setting in given.settings.items()
-        if key in reasons and setting.value != given.keys[key].default
+        if key in reasons and setting.value != given.keys[key].default and setting.place != LOADED
     ]
     before = dict(unread(of_file, given.keys)) if of_file and found else reasons
     said = [

@@ -42,10 +42,8 @@ def configured(
             f"dtype is {own[DTYPE]}; {source} is a network in pixels, which computes in float32: "
             "leave dtype out"
         )
-    if keys.get("method", keys.get("interpolate.method", "diffusion")) != "diffusion":
-        own = {key: value for key, value in own.items() if key.partition(".")[0] != "latent"}
-    chosen = {"pipeline": pipeline, "weights": source}
-    return load(config, {**own, **keys, **chosen}, InferConfig)
+    held = {**own, "weights": source}
+    return load(config, {**keys, "pipeline": pipeline}, InferConfig, held=held)
 
 
 def planned(pipeline: str, loaded: Loaded) -> list[str]:

@@ -57,6 +57,11 @@ def prompt_keys(prompt: Any) -> Mapping[str, Any]:
     return {"prompts": list(prompt)}
 
 
+def own_prompt(given: Any) -> Mapping[str, Any]:
+    """The key of what a Video shows, where it is known."""
+    return {"prompt": given.prompt} if isinstance(given, Video) and given.prompt else {}
+
+
 def _is_image(given: Any) -> bool:
     if isinstance(given, np.ndarray):
         return given.ndim == 3

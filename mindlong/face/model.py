@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from mindlong.config.pipelines import pipeline as pipeline_called
 from mindlong.data.source import to_frames
 from mindlong.face.configured import AT_LOADING, configured, planned
 from mindlong.face.devices import device_keys, set_up
-from mindlong.face.inputs import named, prompt_keys, source_keys
+from mindlong.face.inputs import named, own_prompt, prompt_keys, source_keys
 from mindlong.face.steps import Follower, Step
 from mindlong.face.video import Video
 from mindlong.media.colours import parse_colour, shown_on
@@ -185,9 +186,9 @@ class Model:
                 images.
             prompt: None: that of the Video.
         """
-        told = prompt_keys(_prompt_of(video) if prompt is None else prompt)
-        given = {**source_keys("extend", video), **told, "frames": frames}
-        return self._make("extend", {**given, **keys}, callback, config)
+        given = {**source_keys("extend", video), **prompt_keys(prompt), "frames": frames}
+        held = own_prompt(video) if prompt is None else {}
+        return self._make("extend", {**given, **keys}, callback, config, held)
 
     def between(
         self,
@@ -207,10 +208,12 @@ class Model:
                 the prompt.
             prompt: None: that of the Video.
         """
-        told = prompt_keys(_prompt_of(frames) if prompt is None else prompt)
         given = {} if frames is None else source_keys("interpolate", frames)
-        more = {"interpolate.factor": factor} if factor is not None else {}
-        return self._make("interpolate", {**given, **told, **more, **keys}, callback, config)
+        given = {**given, **prompt_keys(prompt)}
+        if factor is not None:
+            given["interpolate.factor"] = factor
+        held = own_prompt(frames) if prompt is None else {}
+        return self._make("interpolate", {**given, **keys}, callback, config, held)
 
     def edit(
         self,
@@ -246,11 +249,12 @@ class Model:
         keys: Mapping[str, Any],
         callback: Told | None,
         config: str | Path | None,
+        held: Mapping[str, Any] = MappingProxyType({}),
     ) -> Any:
         with ExitStack() as stack:
             fps = float(keys.get("fps") or 8)
             given = {key: named(value, stack, fps) for key, value in keys.items()}
-            loaded = configured(pipeline, self.source, self._keys, given, config)
+            loaded = configured(pipeline, self.source, {**self._keys, **held}, given, config)
             stack.enter_context(remembering(self._memory))
             stack.enter_context(interrupts.heard())
             background = getattr(loaded.values.own, "alpha_background", "white")
@@ -292,7 +296,3 @@ def _lasting(source: str | Path) -> str:
     """`source` as it is understood from any working folder."""
     path = Path(source)
     return str(path.resolve()) if path.exists() else str(source)
-
-
-def _prompt_of(video: Any) -> str | None:
-    return (video.prompt or None) if isinstance(video, Video) else None
