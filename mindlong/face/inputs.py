@@ -57,9 +57,11 @@ def prompt_keys(prompt: Any) -> Mapping[str, Any]:
     return {"prompts": list(prompt)}
 
 
-def own_prompt(given: Any) -> Mapping[str, Any]:
-    """The key of what a Video shows, where it is known."""
-    return {"prompt": given.prompt} if isinstance(given, Video) and given.prompt else {}
+def own_prompt(given: Any, prompt: Any, keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The key of what a Video shows, where that is known and the call says nothing else."""
+    if prompt is not None or "prompts" in keys or not isinstance(given, Video):
+        return {}
+    return {"prompt": given.prompt} if given.prompt else {}
 
 
 def _is_image(given: Any) -> bool:

@@ -187,7 +187,7 @@ class Model:
             prompt: None: that of the Video.
         """
         given = {**source_keys("extend", video), **prompt_keys(prompt), "frames": frames}
-        held = own_prompt(video) if prompt is None else {}
+        held = own_prompt(video, prompt, keys)
         return self._make("extend", {**given, **keys}, callback, config, held)
 
     def between(
@@ -212,7 +212,7 @@ class Model:
         given = {**given, **prompt_keys(prompt)}
         if factor is not None:
             given["interpolate.factor"] = factor
-        held = own_prompt(frames) if prompt is None else {}
+        held = own_prompt(frames, prompt, keys)
         return self._make("interpolate", {**given, **keys}, callback, config, held)
 
     def edit(

@@ -2,6 +2,7 @@
 disk.
 """
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,7 @@ def test_a_plain_call_is_text_to_video(model, places, tmp_path, monkeypatch):
     assert np.array_equal(steps[-1].preview()[0], video.frames), "the last guess is the video"
 
 
+@pytest.mark.slow
 def test_several_prompts_are_a_list_and_each_is_the_commands(model, places, tmp_path):
     keys = {**SIZE, "frames": 2, "batch": 2}
     videos = model(["a", "b", "c"], **keys)
@@ -114,6 +116,7 @@ def test_a_call_in_pixels(places, tmp_path):
     assert np.array_equal(steps[-1].preview()[0], video.frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
     [
@@ -139,6 +142,7 @@ def test_a_long_video_is_hierarchical(model, places, tmp_path, keys):
     assert video.latents.shape[1] == new
 
 
+@pytest.mark.slow
 def test_extend_continues_frames_in_memory_as_the_command_does_a_folder(model, places, tmp_path):
     keys = {**SIZE, "frames": 3, "run": 3}
     video = model.extend(mindlong.Video(places["frames"], 4, prompt="a"), **keys)
@@ -170,6 +174,7 @@ def test_extend_continues_frames_in_memory_as_the_command_does_a_folder(model, p
     assert np.array_equal(model.extend(path, "a", **keys).frames, image.frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{"sample__steps": 2}, {"method": "flow"}])
 def test_between_interpolates(model, places, tmp_path, more):
     keys = {"factor": 2, **more}
@@ -184,6 +189,7 @@ def test_between_interpolates(model, places, tmp_path, more):
     assert len(video) == 11 and video.fps == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inject", [{}, {"space": 0.5, "text": 0.5}])
 def test_edit(places, tmp_path, inject):
     keys = {**SIZE, "frames": 3, "invert_steps": 2, "sample__guidance": 2.0, "inject": inject}
@@ -203,6 +209,23 @@ def test_edit(places, tmp_path, inject):
     assert np.array_equal(again.frames, videos[0].frames), "gates of the first call do not stay"
 
 
+@pytest.mark.slow
+def test_an_originals_file_and_a_hubs_folder(places, tmp_path):
+    from mindlong.cli.convert import main as convert
+
+    original = tmp_path / "model-10.pt"
+    shutil.copy(ROOT / "tests/golden/checkpoints/vdm_trainer.pt", original)
+    keys = {"frames": 2, "size": [8, 8], "sample__steps": 1}
+    video = mindlong.load(original, quiet=True, **EAGER)(**keys)
+    equal(video, by_command(tmp_path, weights=original, **keys))
+    hub = tmp_path / "hub"
+    assert convert(["--src", str(places["image"]), "--dst", str(hub), "--layout", "diffusers"]) == 0
+    assert (hub / "model_index.json").is_file()
+    ours, theirs = (mindlong.load(at, quiet=True, **EAGER) for at in (places["image"], hub))
+    assert np.array_equal(theirs("a", **keys).frames, ours("a", **keys).frames)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["exact", "free_noise"])
 def test_clip_parallel(model, places, tmp_path, strategy):
     more = {"window": 4, "stride": 2} if strategy == "free_noise" else {}
@@ -259,6 +282,7 @@ def test_what_cannot_be_loaded_is_one_sentence(source, keys, error, sentence):
         mindlong.load(source, **keys)
 
 
+@pytest.mark.slow
 def test_a_dtype_and_the_cells(places, tmp_path):
     model = mindlong.load(places["video"], dtype="float16", quiet=True, **EAGER)
     keys = {**SIZE, "frames": 2}
