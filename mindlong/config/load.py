@@ -82,7 +82,9 @@ def load(
     """
     base, called = Path(path) if path else None, isinstance(arguments, Mapping)
     typed_in = keyword_pairs(arguments) if called else pairs(arguments)
-    typed_in = [*keyword_pairs(held or {}, LOADED), *typed_in]
+    named = {pair.key for pair in typed_in}
+    standing = [pair for pair in keyword_pairs(held or {}, LOADED) if pair.key not in named]
+    typed_in = [*standing, *typed_in]
     if tree is None:
         tree = _tree(base) if base else Tree(CALL if called else WHERE, {})
     if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
