@@ -82,8 +82,8 @@ def load(
     """
     base, called = Path(path) if path else None, isinstance(arguments, Mapping)
     typed_in = keyword_pairs(arguments) if called else pairs(arguments)
-    named = {pair.key for pair in typed_in}
-    standing = [pair for pair in keyword_pairs(held or {}, LOADED) if pair.key not in named]
+    said = {pair.key for pair in typed_in}
+    standing = [pair for pair in keyword_pairs(held or {}, LOADED) if pair.key not in said]
     typed_in = [*standing, *typed_in]
     if tree is None:
         tree = _tree(base) if base else Tree(CALL if called else WHERE, {})
