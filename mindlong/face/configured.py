@@ -28,13 +28,14 @@ def configured(
     """The configuration of a call of `pipeline` on the model at `source`.
 
     Args:
-        own: the keys that the model was loaded with. given: those of the call, `__` for dots.
+        own: the keys that the model was loaded with. given: those of the call, `__` for dots; None
+            is the default.
         config: a file whose keys are taken first.
 
     Raises:
         ConfigError: an unknown key, with the nearest one; a wrong value; a key that is not read.
     """
-    keys = {name.replace("__", "."): value for name, value in given.items()}
+    keys = {n.replace("__", "."): value for n, value in given.items() if value is not None}
     for key in keys:
         _check(key)
     if pipeline == "pixel" and DTYPE in own:

@@ -35,6 +35,7 @@ from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.pixel.make import network_for
 from mindlong.utils import interrupts
+from mindlong.utils.dumps import dumps_elsewhere
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import once
 from mindlong.utils.remember import remembering
@@ -257,6 +258,7 @@ class Model:
             loaded = configured(pipeline, self.source, {**self._keys, **held}, given, config)
             stack.enter_context(remembering(self._memory))
             stack.enter_context(interrupts.heard())
+            stack.enter_context(dumps_elsewhere())
             background = getattr(loaded.values.own, "alpha_background", "white")
             stack.enter_context(shown_on(parse_colour(background)))
             for note in planned(pipeline, loaded):
