@@ -20,7 +20,16 @@ RUNTIME = [
     "tokenizers>=0.19",
     "matplotlib>=3.7",
 ]
-TEST = ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6", "ruff>=0.5", "clang-format==14.0.6"]
+TEST = [
+    "pytest>=7",
+    "pytest-xdist>=3",
+    "hypothesis>=6",
+    "ruff>=0.5",
+    "clang-format==14.0.6",
+    "nbclient>=0.8",
+    "nbformat>=5.7",
+    "ipykernel>=6.20",
+]
 GOLDEN = [
     "torch==2.13.0",
     "diffusers>=0.30",

@@ -26,8 +26,9 @@ from mindlong.config.load import model_of
 from mindlong.config.schema import TrainConfig
 from mindlong.networks.table import Match
 from mindlong.utils import hub
-from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
+from mindlong.utils.errors import ConfigError, InputFileError, nearest
 from mindlong.utils.log import once
+from mindlong.utils.remember import remembered
 from mindlong.utils.shown import shown
 
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -47,6 +48,7 @@ def shipped_names() -> list[str]:
     return sorted({p.parent.name for p in SHIPPED.glob("*/*.safetensors")})
 
 
+@remembered
 def find_trained(weights: str, space: str = "") -> Trained:
     """Weights of what denoises, named as `shipped:NAME`, a run folder (its newest
     checkpoint), a checkpoint folder, a weights file of ours or of the original, or a folder with
@@ -179,8 +181,8 @@ def _offers() -> str:
 def _shipped(weights: str, key: str) -> Path:
     name = weights.removeprefix("shipped:")
     if name not in shipped_names():
-        raise InputFileError(
-            f"{key}: no shipped model {name!r}.{did_you_mean(name, shipped_names())}"
-        )
+        close = nearest(name, shipped_names())
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise InputFileError(f"{key}: no shipped model {name!r}; there is {_offers()}.{meant}")
     file = SHIPPED / name / "model.safetensors"
     return file if file.is_file() else file.parent

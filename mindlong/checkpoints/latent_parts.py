@@ -29,6 +29,7 @@ from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
 from mindlong.utils.progress import bar
+from mindlong.utils.remember import remembered
 
 LARGE = 1 << 30  # bytes of weights from which a bar is shown
 
@@ -66,6 +67,7 @@ class LatentParts:
         }
 
 
+@remembered
 def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     """The parts that `weights` and `options` name.
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mindlong.cli.common import guarded, parser
-from mindlong.cli.train_plan import LOWER, Plan, notes_on_data, plan_of
 from mindlong.config.leaves import leaves
 from mindlong.config.load import Loaded, load
 from mindlong.config.schema import TrainConfig
 from mindlong.networks import table
-from mindlong.parallel import launch, memory
+from mindlong.parallel import launch
+from mindlong.training.plan import notes_on_data, plan_of
+from mindlong.training.start import check_memory, start
 from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python train.py --config configs/train/vdm_shapes.yaml run_dir=runs/mine train.steps=2000
@@ -26,18 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _dry_run(loaded) if args.dry_run else start(loaded)
 
 
-def start(loaded: Loaded) -> int:
-    """Train. What a dry run refuses is refused before MindSpore starts, but for the data, which the
-    run opens itself.
-    """
-    made = plan_of(loaded)
-    _check_memory(loaded, made)
-    launch.join()  # before MindSpore is imported
-    from mindlong.cli.train_run import run
-
-    return run(loaded, [*loaded.notes, *made.notes])
-
-
 def _dry_run(loaded: Loaded) -> int:
     """Print the plan, and refuse what the run would refuse."""
     made = plan_of(loaded)
@@ -45,14 +34,8 @@ def _dry_run(loaded: Loaded) -> int:
     lines = [loaded.text, *opening_lines(made.rows), *(f"note: {note}" for note in found)]
     if launch.world()[0] == 0:
         print("\n".join(lines), flush=True)
-    _check_memory(loaded, made)
+    check_memory(loaded, made)
     return 0
-
-
-def _check_memory(loaded: Loaded, made: Plan) -> None:
-    env = loaded.values.env
-    ignore, here = env.memory == "ignore", launch.local_size()
-    memory.check(made.memory, LOWER, env.device_target, here, ignore)
 
 
 def _keys() -> list[str]:

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mindlong.config import video_infinity_json
-from mindlong.config.command_line import WHERE, Pair, pairs, parse_overrides
+from mindlong.config.command_line import (
+    CALL,
+    LOADED,
+    WHERE,
+    Pair,
+    keyword_pairs,
+    pairs,
+    parse_overrides,
+)
 from mindlong.config.dump import to_yaml
 from mindlong.config.families import family_schema
 from mindlong.config.given import Given, Setting
@@ -51,25 +59,34 @@ class Loaded:
 
 def load(
     path: str | Path | None,
-    arguments: Sequence[str],
+    arguments: Sequence[str] | Mapping[str, Any],
     schema: type[T],
     *,
     saved: bool = False,
     tree: Tree | None = None,
+    held: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """Read `path`, put the `key=value` pairs over it, and return the typed configuration.
 
     Args:
+        arguments: pairs as a command line has them, or keyword arguments of a call, `__` for dots.
         saved: the file is that of a run, which holds every key; what it does not read is no
             mistake of the user's.
         tree: what stands in the place of a file.
+        held: keys that a model was loaded with, for all its calls; those that this one does not
+            read are no mistake either.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a wrong type, a missing file, a
             value out of range, or a key that these settings do not read.
     """
-    base, typed_in = Path(path) if path else None, pairs(arguments)
-    tree = _tree(base) if tree is None else tree
+    base, called = Path(path) if path else None, isinstance(arguments, Mapping)
+    typed_in = keyword_pairs(arguments) if called else pairs(arguments)
+    said = {pair.key for pair in typed_in}
+    standing = [pair for pair in keyword_pairs(held or {}, LOADED) if pair.key not in said]
+    typed_in = [*standing, *typed_in]
+    if tree is None:
+        tree = _tree(base) if base else Tree(CALL if called else WHERE, {})
     if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
         named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
         schema = schema.chosen(named or tree.values.get("pipeline"), tree.place("pipeline"))
@@ -78,9 +95,7 @@ def load(
     return _finish(given, schema, base, saved or is_saved(tree.values, leaves(schema)))
 
 
-def _tree(base: Path | None) -> Tree:
-    if base is None:
-        return Tree(WHERE, {})
+def _tree(base: Path) -> Tree:
     tree = read_tree(base)
     if video_infinity_json.is_one(tree.values):
         return Tree(str(base), video_infinity_json.translated(read_yaml(base), str(base)))

@@ -26,7 +26,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from mindlong.media import colours
+from mindlong.media import colours, held
 from mindlong.media.formats import IMAGE_SUFFIXES, head_of, webp_size
 from mindlong.media.limits import LIMITS, Limits, check_side
 from mindlong.utils.errors import InputFileError, UserError
@@ -74,6 +74,9 @@ def read_still(
     path: Path, limits: Limits = LIMITS, background: colours.Colour | None = None
 ) -> Still:
     """As `read_image`, with notes."""
+    given = held.find(path)
+    if given is not None:
+        return Still(given.frames[0])
     check_head(path, limits)
     with decoding(path, "a picture"), Image.open(path, formats=FORMATS) as image:
         check_side(path, (image.height, image.width), limits)

@@ -49,6 +49,10 @@ class LatentModel:
         size: frames, height and width (pixels) where the user says nothing.
         chunk: frames encoded or decoded at a time.
         dtype: of the network and the autoencoder.
+
+    Attributes:
+        keep: networks are not let go; whoever holds the model calls it again.
+        built: what runs have put on the network (its sharded form, gates), by name; goes with it.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class LatentModel:
             self.parts["vae"][1],
         )
         self.takes = self.denoises.takes(self.spec)
+        self.keep = False
+        self.built: dict[str, Any] = {}
         self._cells: dict[str, nn.Cell] = {}
         self._streams: Streams | None = None
         self._texts: dict[str, np.ndarray] = {}
@@ -98,8 +104,14 @@ class LatentModel:
         return "fps" in self.takes
 
     def release(self, role: str) -> None:
-        """Let a network go; it is built again when it is used again. Texts already encoded stay."""
+        """Let a network go, if the model is not kept; it is built again when it is used again.
+        Texts already encoded stay.
+        """
+        if self.keep:
+            return
         self._cells.pop(role, None)
+        if role == "network":
+            self.built.clear()
         if role == "vae":
             self._streams = None
         self._compiled = {key for key in self._compiled if key[0] != role}

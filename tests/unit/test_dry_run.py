@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindlong.cli import train_plan
 from mindlong.cli.infer import command as infer
 from mindlong.cli.train import command as train
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
+from mindlong.training import plan as train_plan
 
 ROOT = Path(__file__).parents[2]
 LATENT = ["--config", str(ROOT / "configs/infer/quickstart_latent.yaml")]

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from mindlong.cli import infer, train
-from mindlong.cli.train_plan import notes_on_data
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.leaves import leaves
 from mindlong.config.load import load
@@ -21,6 +20,7 @@ from mindlong.config.pipelines import PIPELINES
 from mindlong.config.schema import TrainConfig
 from mindlong.data.chop_nodes import Film, index_of, write_index
 from mindlong.media.write import write_frames
+from mindlong.training.plan import notes_on_data
 
 PREVIEW = ["preview.prompts=[a]", "preview.sample.steps=1", "preview.sample.guidance=2"]
 UNET = [

@@ -28,7 +28,7 @@ from mindlong.diffusion.samplers.loop import Callback, Held
 from mindlong.parallel.comm import Comm
 from mindlong.pipelines.jobs import Batch, Work, run_plan
 from mindlong.pipelines.latent_model import LatentModel
-from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.latents import Latents
 from mindlong.plans.chain import Chain, place, plan_chain
 from mindlong.plans.hierarchy import Job, LongPlan
 from mindlong.utils import rng
@@ -207,7 +207,7 @@ def run_chain(
     chain: Chain,
     stages: Sequence[Stage],
     keys: Work,
-    folder: LatentFolder,
+    folder: Latents,
     shape_CHW: Sequence[int],
     *,
     fps: float,
@@ -243,13 +243,13 @@ def run_chain(
     return run_plan(folder.plan, folder, work, shape_CHW, rows, comm, notice=notice)
 
 
-def finished(folder: LatentFolder, chunk: int = 16) -> Iterator[np.ndarray]:
+def finished(folder: Latents, chunk: int = 16) -> Iterator[np.ndarray]:
     """The finished video's latents, `chunk` frames (F, C, h, w) at a time."""
     for start in range(0, folder.plan.frames, chunk):
         yield folder.frames(range(start, min(start + chunk, folder.plan.frames)))
 
 
-def decoded(model: LatentModel, folder: LatentFolder) -> Iterator[np.ndarray]:
+def decoded(model: LatentModel, folder: Latents) -> Iterator[np.ndarray]:
     """The finished video's frames, a few latents in memory at a time."""
     for latents in finished(folder, model.chunk):
         yield from model.decode(latents.transpose(1, 0, 2, 3))

@@ -15,23 +15,20 @@ from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.interpolate.make import Predict, Rule, Stage
 from mindlong.pipelines.interpolate.plan import is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
-from mindlong.pipelines.latent_model import LatentModel, load_latent_model
+from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.models import Models
 
 
 @dataclass
 class Networks:
-    """The latent models of a run, each loaded once. `config` is an InferConfig with the section
-    interpolate.
-    """
+    """The latent models of a run. `config` is an InferConfig with the section interpolate."""
 
     config: Any
-    models: dict[str, LatentModel] = field(default_factory=dict)
+    models: Models = field(default_factory=Models)
 
     def model(self, weights: str) -> LatentModel:
         """The model at `weights`."""
-        if weights not in self.models:
-            self.models[weights] = load_latent_model(weights, self.config.latent)
-        return self.models[weights]
+        return self.models.latent(weights, self.config.latent)
 
     def stages(self, prompt: str, callback: Callback | None) -> list[Stage]:
         """One for each factor."""

@@ -8,7 +8,9 @@ Legend: B videos, C channels of a latent, F frames, h w latent pixels, S tokens,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,10 @@ from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.made import Made
+from mindlong.pipelines.models import Models
+from mindlong.pipelines.starts import read_start
+from mindlong.pipelines.text_to_video.plan import clips_of, size_of
 from mindlong.utils import rng
 
 
@@ -113,3 +119,82 @@ class TextToVideo:
 def first_noise(clips: Sequence[Clip], shape_CFhw: tuple[int, ...]) -> np.ndarray:
     """The noise that `clips` start from, (B, C, F, h, w) float32."""
     return np.stack([rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips])
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a configuration asks for.
+
+    Attributes:
+        clips: in order.
+        frames: of each.
+        shape: (C, F, h, w) of the latents of each.
+        size: clips denoised together.
+        start: a file with the noise to start from; "": noise of the clips' seed.
+    """
+
+    clips: Sequence[Clip]
+    frames: int
+    shape: tuple[int, ...]
+    size: int
+    start: str = ""
+
+    @cached_property
+    def x_T(self) -> np.ndarray:
+        """What the clips start from, (number of clips, C, F, h, w) float32."""
+        if self.start:
+            return read_start(self.start, len(self.clips), self.shape)
+        return first_noise(self.clips, self.shape)
+
+    def batches(self) -> Iterator[list[Clip]]:
+        """Batches of one size, so that one graph serves all: the last is filled up with its last
+        clip.
+        """
+        for start in range(0, len(self.clips), self.size):
+            part = list(self.clips[start : start + self.size])
+            yield part + [part[-1]] * (self.size - len(part))
+
+    def starts(self, part: Sequence[Clip]) -> np.ndarray:
+        """`x_T` of some of the clips."""
+        return np.stack([self.x_T[clip.number] for clip in part])
+
+
+def request_of(config: Any, model: LatentModel) -> Request:
+    """The videos of a configuration. Raises ConfigError, InputFileError."""
+    frames, height, width = size_of(config, model.size)
+    clips, shape = clips_of(config, frames), model.latent_shape(frames, height, width)
+    size = min(config.batch, len(clips))
+    return Request(clips, frames, shape, size, config.text_to_video.start)
+
+
+def pipeline_of(config: Any, model: LatentModel) -> TextToVideo:
+    """The model, sampled as a configuration says."""
+    own = config.text_to_video
+    return TextToVideo(
+        model,
+        config.sample,
+        negative=own.negative,
+        two_passes=own.two_passes,
+        fps=own.told_fps or config.fps,
+    )
+
+
+def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:
+    """The videos of a configuration, each batch when its first video is asked for.
+
+    Raises:
+        ConfigError, InputFileError, NotFiniteError.
+    """
+    model = models.latent(config.weights, config.latent)
+    request, pipeline = request_of(config, model), pipeline_of(config, model)
+    for part in request.batches():
+        made = pipeline.latents(part, request.starts(part), callback)
+        for clip, latents in {c.name: (c, z) for c, z in zip(part, made, strict=True)}.values():
+            yield Made(
+                clip.title,
+                clip.number,
+                model.decode(latents),
+                request.frames,
+                config.fps,
+                lambda held=latents: held,
+            )
