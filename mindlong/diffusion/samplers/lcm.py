@@ -31,10 +31,13 @@ class LcmFlavour:
         original: timesteps of the teacher's solver, the highest T - 1.
         choice: "even": as far apart as their number allows, from the top; "strided": every
             (original // steps)-th from the top.
+        unguided: the guidance scale that means none to a network that is told its guidance: it is
+            told the scale less this.
     """
 
     original: int = 50
     choice: str = "even"
+    unguided: float = 1.0
 
     def times(self, schedule: Schedule, steps: int) -> list[int]:
         """The timesteps visited, descending.
@@ -62,8 +65,15 @@ class LcmFlavour:
 FLAVOURS: dict[str, LcmFlavour] = {
     "lcm": LcmFlavour(),
     "animatelcm": LcmFlavour(100),
-    "t2v_turbo": LcmFlavour(50, "strided"),
+    "t2v_turbo": LcmFlavour(50, "strided", unguided=0.0),
 }
+
+
+def told_of(flavour: str, scale: float) -> float:
+    """What a network that is told its guidance is told of a guidance scale, in the flavour that the
+    options name.
+    """
+    return scale - FLAVOURS.get(flavour, LcmFlavour()).unguided
 
 
 def boundary(t: float, scaling: float = SCALING) -> tuple[float, float]:

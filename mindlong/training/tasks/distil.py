@@ -13,6 +13,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindlong.checkpoints import changed
 from mindlong.checkpoints.find import open_named
 from mindlong.checkpoints.load import arrays_of, load_into
 from mindlong.checkpoints.parts import read_part
@@ -199,6 +200,21 @@ class DistilTask(LatentTask):
         z, goal = self.goal(*(Tensor(a) for a in given))
         told = (guidance,) if self.told else ()
         return z.asnumpy(), goal.asnumpy(), t, ids, *fps, *told
+
+    def extra_files(self) -> dict[str, dict[str, np.ndarray]]:
+        """Where not all tensors learn, a checkpoint also gets those that do, as previews show
+        them: what is to be put over the teacher's.
+        """
+        part = f"{self.network.part}."
+        said = {n.removeprefix(TARGET): a for n, a in arrays_of(self.target).items()}
+        said = {n.removeprefix(part): a for n, a in said.items()}
+        learnt = {
+            p.name.removeprefix(part) for p in self.network.get_parameters() if p.requires_grad
+        }
+        if learnt == set(said) or part != changed.PREFIX:
+            return {}
+        base = changed.fingerprint(said, set(said) - learnt)
+        return {changed.FILE: {**{part + n: said[n] for n in learnt}, changed.BASE: base}}
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
