@@ -50,6 +50,9 @@ OURS = {
     "EulerAncestralDiscreteScheduler": "euler_ancestral",
     "HeunDiscreteScheduler": "heun",
     "LMSDiscreteScheduler": "lms",
+    "KDPM2DiscreteScheduler": "kdpm2",
+    "KDPM2AncestralDiscreteScheduler": "kdpm2_ancestral",
+    "DEISMultistepScheduler": "deis",
     "PNDMScheduler": "pndm",
     "UniPCMultistepScheduler": "unipc",
     "LCMScheduler": "lcm",
@@ -58,12 +61,9 @@ OURS = {
 # The same noising process, solved in a way that is not here: a sampler must be named.
 UNSERVED = (
     "CogVideoXDPMScheduler",
-    "DEISMultistepScheduler",
     "DPMSolverMultistepInverseScheduler",
     "DPMSolverSDEScheduler",
     "DPMSolverSinglestepScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
     "SASolverScheduler",
 )
 CLIPPING = (

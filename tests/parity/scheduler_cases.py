@@ -60,7 +60,7 @@ def toy(x: np.ndarray, t: np.ndarray) -> np.ndarray:
 def cases() -> list[Case]:
     """All, each name once."""
     made = [*_spacings(), *_ddim(), *_ddpm(), *_euler(), *_dpm(), *_other_files()]
-    made += [*_unipc(), *_heun(), *_pndm(), *_few_steps()]
+    made += [*_unipc(), *_heun(), *_pndm(), *_few_steps(), *_deis()]
     assert len({case.name for case in made}) == len(made)
     return made
 
@@ -78,14 +78,18 @@ def _spacings() -> Iterator[Case]:
         ("unipc3", "UniPCMultistep", {"solver_order": 3}),
         ("heun", "HeunDiscrete", {}),
         ("lms", "LMSDiscrete", {}),
+        ("kdpm2", "KDPM2Discrete", {}),
+        ("kdpm2_ancestral", "KDPM2AncestralDiscrete", {}),
+        ("deis", "DEISMultistep", {}),
+        ("deis3", "DEISMultistep", {"solver_order": 3}),
     ):
         for spacing, keys in SPACED.items():
             yield Case(f"{word}_{spacing}", kind, {**extra, **keys})
             yield Case(f"{word}_{spacing}_v", kind, {**extra, **keys, **V}, 7)
-        if word not in ("heun", "lms"):  # these classes have no such key
+        if not word.startswith(("heun", "lms", "kdpm2", "deis")):  # classes without such a key
             yield Case(f"{word}_zero_snr_v", kind, {**extra, **ZERO}, 16)
         yield Case(f"{word}_defaults", kind, extra, 10)
-        if word not in ("ancestral", "ddpm"):
+        if word not in ("ancestral", "ddpm", "kdpm2", "kdpm2_ancestral"):
             yield Case(f"{word}_x0", kind, {**extra, **TRAILING, **X0})
 
 
@@ -208,16 +212,34 @@ def _unipc() -> Iterator[Case]:
 
 
 def _heun() -> Iterator[Case]:
-    for word, kind in (("heun", "HeunDiscrete"), ("lms", "LMSDiscrete")):
+    for word, kind in (
+        ("heun", "HeunDiscrete"),
+        ("lms", "LMSDiscrete"),
+        ("kdpm2", "KDPM2Discrete"),
+        ("kdpm2_ancestral", "KDPM2AncestralDiscrete"),
+    ):
         for spread in ("karras", "exponential", "beta"):
             table = {f"use_{spread}_sigmas": True}
             yield Case(f"{word}_{spread}", kind, table)
             yield Case(f"{word}_{spread}_leading", kind, {**LEADING, **table}, 7)
         for steps in (1, 2, 3, 20):
             yield Case(f"{word}_{steps}", kind, {}, steps)
-        yield Case(f"{word}_cosine_v", kind, {**TRAILING, **COSINE, **V})
+        if "kdpm2" not in word:  # its two slopes cancel to 1e-4 of s = 6e4 in float32
+            yield Case(f"{word}_cosine_v", kind, {**TRAILING, **COSINE, **V})
     clip = {**TRAILING, "clip_sample": True, "clip_sample_range": 0.7}
     yield Case("heun_clip", "HeunDiscrete", clip)
+
+
+def _deis() -> Iterator[Case]:
+    kind = "DEISMultistep"
+    for steps in (1, 2, 3, 7, 20):
+        for order in (1, 2, 3):
+            yield Case(f"deis_order{order}_{steps}", kind, {"solver_order": order}, steps)
+    for spread in ("karras", "exponential", "beta"):
+        yield Case(f"deis_{spread}", kind, {f"use_{spread}_sigmas": True})
+    yield Case("deis_full", kind, {"solver_order": 3, "lower_order_final": False})
+    yield Case("deis_threshold", kind, {**TRAILING, **_threshold(1.4)})
+    yield Case("deis_cosine_v", kind, {**TRAILING, **COSINE, **V})
 
 
 def _pndm() -> Iterator[Case]:

@@ -36,7 +36,7 @@ def test_the_class_chooses_the_sampler_unless_one_is_named(kind, word):
     found = noising(kind, where=f"{kind}.json")
     assert sampler_of(Plain(""), found).name == word
     assert sampler_of(Plain("euler"), found).name == "euler"
-    calls = {"heun": 17, "pndm": 18}.get(word, 9)
+    calls = {"heun": 17, "kdpm2": 17, "kdpm2_ancestral": 17, "pndm": 18}.get(word, 9)
     assert len(rule_of(Plain("", steps=9), found).times) == calls
 
 

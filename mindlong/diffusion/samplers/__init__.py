@@ -31,7 +31,19 @@ import numpy as np
 
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.samplers import ddim, ddpm, dpm_solver, euler, grid, heun, lcm, pndm, unipc
+from mindlong.diffusion.samplers import (
+    ddim,
+    ddpm,
+    deis,
+    dpm_solver,
+    euler,
+    grid,
+    heun,
+    kdpm2,
+    lcm,
+    pndm,
+    unipc,
+)
 from mindlong.diffusion.samplers.ddim import FLAVOURS, DdimFlavour
 from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.loop import Callback, Denoiser, Held, Noise, Rule, walk
@@ -136,6 +148,9 @@ SAMPLERS: dict[str, Sampler] = {
         ),
         Sampler("heun", heun.heun, grid.from_file, file_clips=("clip_sample",)),
         Sampler("lms", heun.lms, grid.from_file),
+        Sampler("kdpm2", kdpm2.kdpm2, kdpm2.from_file),
+        Sampler("kdpm2_ancestral", kdpm2.kdpm2_ancestral, kdpm2.from_file, needs_noise=True),
+        Sampler("deis", deis.deis, deis.from_file, file_clips=("thresholding",)),
         Sampler("pndm", pndm.pndm, pndm.from_file, told_prediction=True),
         Sampler("unipc", unipc.unipc, unipc.from_file, file_clips=("thresholding",)),
         Sampler(
