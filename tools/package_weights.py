@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mindlong.checkpoints.branch_package import package_branch  # noqa: E402
 from mindlong.checkpoints.files import write_safetensors  # noqa: E402
 from mindlong.checkpoints.find import Trained, find_trained  # noqa: E402
-from mindlong.checkpoints.package import RECORDS, package  # noqa: E402
+from mindlong.checkpoints.package import RECORDS, package, package_changed  # noqa: E402
 from mindlong.cli.common import guarded  # noqa: E402
 
 
@@ -42,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="latent families: do not write the autoencoder again",
     )
+    parser.add_argument(
+        "--changed",
+        action="store_true",
+        help="distillations with train.freeze: write only the tensors that changed, to be put over the teacher's",
+    )
     args = parser.parse_args(argv)
     trained = find_trained(str(args.run))
     run = next(
@@ -52,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     one = trained.config.model.family in ("vdm", "autoencoder_kl")
     latent = partial(package, own_vae=not args.refer_vae)
     write = package_branch if trained.config.infinet.lengths else _one_network if one else latent
+    write = package_changed if args.changed else write
     written = write(trained, run, args.out, args.dtype)
     size = sum(path.stat().st_size for path in written)
     print(

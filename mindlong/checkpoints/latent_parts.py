@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mindlong.checkpoints.changed import base_of, tuned_over
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of, locate, open_named
 from mindlong.checkpoints.finite import Watch
@@ -76,8 +77,11 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
             another place for it.
         ConfigError: parts that do not go together.
     """
-    held = open_named(weights)
     where = locate(weights)
+    base = base_of(where)
+    if base:
+        return _over(find_latent_parts(base, _beside(where, options)), where)
+    held = open_named(weights)
     run = _run(where)
     network = _latent(read_part(held, "network", options.family or None), where)
     if options.reads:
@@ -103,6 +107,18 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         _noising(held, network, options, run),
         size,
     )
+
+
+def _beside(folder: Path, options: LatentModelOptions) -> LatentModelOptions:
+    """`options` for the weights below tuned tensors, beside which a noising process may stand."""
+    if options.scheduler or not (folder / SCHEDULER).is_file():
+        return options
+    return replace(options, scheduler=str(folder / SCHEDULER))
+
+
+def _over(parts: LatentParts, folder: Path) -> LatentParts:
+    """`parts` with the tuned tensors of a folder put over the network's."""
+    return replace(parts, where=folder, network=tuned_over(parts.network, folder))
 
 
 def _run(where: Path) -> TrainConfig | None:

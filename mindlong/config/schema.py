@@ -10,6 +10,7 @@ from mindlong.config import replaced, tasks
 from mindlong.config.belongs import unknown_key
 from mindlong.config.data_options import DataOptions
 from mindlong.config.diffusion_options import DiffusionOptions
+from mindlong.config.distil_options import DistilOptions
 from mindlong.config.env_options import AttentionOptions, EnvOptions
 from mindlong.config.given import Setting
 from mindlong.config.infinet_options import InfinetOptions
@@ -44,6 +45,7 @@ class TrainConfig:
     infinet: InfinetOptions = section(InfinetOptions)
     interpolation: InterpolationOptions = section(InterpolationOptions)
     tune: TuneOptions = section(TuneOptions)
+    distil: DistilOptions = section(DistilOptions)
     diffusion: DiffusionOptions = section(DiffusionOptions)
     train: TrainOptions = section(TrainOptions)
     preview: PreviewOptions = section(PreviewOptions)
@@ -127,6 +129,7 @@ class TrainConfig:
         yield from self.infinet.problems(self)
         yield from self.interpolation.problems(self)
         yield from self.tune.problems(self)
+        yield from self.distil.problems(self)
         yield from self.diffusion.problems(self.model.family)
         yield from (f"preview.{line}" for line in self.preview.sample.problems())
         yield from self._preview_problems()

@@ -103,6 +103,11 @@ class LatentModel:
         """Whether the network is conditioned on the frame rate."""
         return "fps" in self.takes
 
+    @property
+    def told(self) -> bool:
+        """Whether the network is told its guidance, and asked once a step."""
+        return "guidance" in self.takes
+
     def release(self, role: str) -> None:
         """Let a network go, if the model is not kept; it is built again when it is used again.
         Texts already encoded stay.
@@ -179,13 +184,19 @@ class LatentModel:
         tensors = [Tensor(np.ascontiguousarray(array, np.float32)) for array in inputs]
         return self._run("network", self.network, *tensors)
 
-    def denoiser(self, context: np.ndarray, fps: np.ndarray | float | None = None) -> Model:
+    def denoiser(
+        self,
+        context: np.ndarray,
+        fps: np.ndarray | float | None = None,
+        guidance: float | None = None,
+    ) -> Model:
         """`predict` with its conditions inside: a model for `mindlong.diffusion.samplers`.
 
-        `fps` is passed on only to a network that takes it.
+        `fps` and `guidance` are passed on only to a network that takes them.
         """
         rate = fps if self.wants_fps else None
-        return lambda x, t: self.predict(x, t, context, rate)
+        more = {"guidance": np.full(len(context), guidance, np.float32)} if self.told else {}
+        return lambda x, t: self.predict(x, t, context, rate, **more)
 
     def encode(self, frames_FHWC: np.ndarray, noise_FChw: np.ndarray | None = None) -> np.ndarray:
         """Latents (C, F, h, w) of uint8 frames: the mode of the posterior, or a sample where noise

@@ -33,13 +33,14 @@ from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 
-LATENT = ("latent", "infinet", "interpolation", "tune")
+LATENT = ("latent", "infinet", "interpolation", "tune", "distil")
 FILES = (  # keys that name files: the same ones may lie at another place
     "data.folder",
     *(f"latents.{key}" for key in ("vae", "text_encoder", "text_weights", "unet_weights")),
     "latents.tokenizer",
     "infinet.index",
     "infinet.branch",
+    "distil.teacher",
     "tune.video",
     "tune.videos",
 )
@@ -155,6 +156,8 @@ def _check_latents(config: TrainConfig, task: str) -> tuple[int, list[str]]:
             )
     if latents.unet_weights:
         _check_start(config, entry, task)
+    if config.distil.wanted:
+        _check_teacher(config, entry)
     if config.infinet.branch:
         find_branch(latents.unet_weights or "", config.infinet.branch)
     return vae.spec.factor, list(_overlong(config, encoder, text))
@@ -180,6 +183,12 @@ def _check_channels(spec: Any, latent_channels: int, task: str) -> None:
             f"model.in_channels is {read}; the autoencoder's latents have {latent_channels} channels, so that "
             f"task {task} needs {needed}"
         )
+
+
+def _check_teacher(config: TrainConfig, entry: Network) -> None:
+    """The network that is distilled is there, whole, and of the model's family."""
+    weights = open_weights(locate(config.distil.teacher, "distil.teacher"))
+    _fits(read_part(weights, "network", entry.family), "distil.teacher")
 
 
 def _check_start(config: TrainConfig, entry: Network, task: str) -> None:

@@ -150,6 +150,7 @@ def read_by_the_trainer() -> set[str]:
 
 
 OTHER = {  # values that the rule below would not find
+    "original": "25",
     "pipeline": None,  # another schema
     "run_dir": "elsewhere",
     "prompts": "[something else]",

@@ -55,6 +55,11 @@ class UNetModel:
         "numbers that the network is conditioned on: time, fps (frame rate), "
         "frame (each frame's place in the video; no published network is)",
     )
+    guidance_dim: int | None = option(
+        None,
+        "width of the embedding that tells a distilled network its guidance (256 is published); 0: it is not told",
+        minimum=0,
+    )
     reads: dict[str, str] = option(
         {}, "which frames a frame reads, for example {time: 'window:5', space: sparse_causal}"
     )
@@ -77,6 +82,11 @@ class UNetModel:
     def training_problems(self, config: Any) -> Iterator[str]:
         """Sentences on what a training configuration with this model gets wrong."""
         yield from latents_missing(self.family, config)
+        if self.guidance_dim and not config.distil.wanted:
+            yield (
+                f"model.guidance_dim is {self.guidance_dim}; a network learns to be told its guidance by distillation "
+                "(distil.teacher)"
+            )
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

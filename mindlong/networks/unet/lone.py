@@ -9,7 +9,11 @@ from mindlong.utils.errors import ConfigError, InputFileError
 
 def _check(spec: UNetSpec, arrays: Arrays) -> dict[str, int]:
     try:
-        spec.check_inputs(*(arrays[name].shape for name in ("x", "t", "context")), "fps" in arrays)
+        spec.check_inputs(
+            *(arrays[name].shape for name in ("x", "t", "context")),
+            "fps" in arrays,
+            "guidance" in arrays,
+        )
     except ConfigError as error:
         raise InputFileError(f"inputs: {error}") from None
     return {"C": spec.in_channels, "B": arrays["x"].shape[0], "D": spec.context_dim}
@@ -40,6 +44,9 @@ LONE = (
                 needed=True,
             ),
             Input("fps", "B", "float", "frames per second, for a network that takes them (batch)"),
+            Input(
+                "guidance", "B", "float", "guidance less 1, for a network that is told it (batch)"
+            ),
         ),
         _check,
         _output,

@@ -16,7 +16,7 @@ from mindlong.utils.errors import ConfigError, did_you_mean
 ATTENTIONS = ("space", "time", "text")
 KINDS = (*ATTENTIONS, "ff")
 FRAMES = ("space", "time")  # the kinds that read other frames
-ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame")
+ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame", "guidance")
 CONDITIONS = ("time", "fps", "frame")
 
 
@@ -125,6 +125,8 @@ class UNetSpec:
         pseudo3d: every 2-D convolution is followed by one over frames.
         conditions: what is embedded and added up, of CONDITIONS: "time", "fps" for the frame rate,
             "frame" for every frame's place in the video (no published network has it).
+        guidance_dim: width of the waves that tell a distilled network its guidance, added to the
+            time's (arXiv 2310.04378); 0: it is not told.
         linear_projection: files store the projections of spatial transformers as linear layers,
             else as 1 x 1 convolutions (the numbers are the same).
         upcast: attention scores are computed in float32 in half precision too (Stable Diffusion 2.1
@@ -153,6 +155,7 @@ class UNetSpec:
     joint: bool = False
     pseudo3d: bool = False
     conditions: tuple[str, ...] = ("time",)
+    guidance_dim: int = 0
     linear_projection: bool = True
     upcast: bool = False
     float32: tuple[str, ...] = ()
@@ -219,13 +222,24 @@ class UNetSpec:
         return levels
 
     def check_inputs(
-        self, x: tuple[int, ...], t: tuple[int, ...], context: tuple[int, ...], fps: bool
+        self,
+        x: tuple[int, ...],
+        t: tuple[int, ...],
+        context: tuple[int, ...],
+        fps: bool,
+        guidance: bool = False,
     ) -> None:
         """Raise ConfigError where inputs of these shapes do not fit: x (B, C, F, h, w), t (B,),
-        context, fps given.
+        context, fps given, guidance given.
         """
         for sentence in _misfits(self, x, t, context, fps):
             raise ConfigError(sentence)
+        if guidance != bool(self.guidance_dim):
+            raise ConfigError(
+                "guidance was given, but the network has no embedding of it."
+                if guidance
+                else "The network is told its guidance; guidance is missing."
+            )
 
     def reading(self, which: str, policy: str) -> UNetSpec:
         """This spec with another key/value policy.
@@ -275,6 +289,8 @@ def _problems(spec: UNetSpec) -> Iterator[str]:
         yield "The UNet needs at least one level in channels, and layers of at least 1."
     if len(spec.attends) != len(spec.channels):
         yield f"attends has {len(spec.attends)} entries; channels has {len(spec.channels)} levels, one entry for each."
+    if spec.guidance_dim and spec.guidance_dim < 4:
+        yield f"guidance_dim is {spec.guidance_dim}; it must be 0 or at least 4 (256 is published)."
     if spec.channels[0] % 2:
         yield f"channels starts with {spec.channels[0]}; it must be even (half of the time embedding is sine)."
     for width in spec.channels:

@@ -22,6 +22,7 @@ from mindlong.pipelines.checks import (
     gib,
     idle,
     no_rate,
+    not_told,
     overlong,
     step_cost,
     unled,
@@ -120,6 +121,7 @@ def plan(loaded: Loaded) -> Planned:
     config: ClipParallelConfig = loaded.values
     own, s = config.clip_parallel, config.sample
     parts = find_latent_parts(config.weights, config.latent)
+    not_told(parts, "clip_parallel")
     fit(parts)
     idle(loaded, no_rate(parts, "clip_parallel.told_fps"))
     clips = clips_of(config, parts.size[0])

@@ -22,6 +22,7 @@ from mindlong.pipelines.checks import (
     far_size,
     fit,
     gib,
+    not_told,
     overlong,
     several,
     step_cost,
@@ -55,6 +56,7 @@ def work_of(config: EditConfig) -> EditWork:
     video = parts.network.network.denoiser.tuned_as
     if video:  # an image model is made a video model
         parts = find_latent_parts(config.weights, replace(options, family=video))
+    not_told(parts, "edit")
     _check_maps(o, parts)
     held = set(parts.network.arrays)
     if o.tuned:

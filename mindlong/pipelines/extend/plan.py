@@ -19,6 +19,8 @@ from mindlong.pipelines.checks import (
     fit,
     gib,
     idle,
+    idle_where_told,
+    is_told,
     longest_run,
     overlong,
     several,
@@ -115,7 +117,8 @@ def plan(loaded: Loaded) -> Planned:
     idle(loaded, unhinted("extend") if not hinted else ())
     height, width = divisible(size_of(config, work.given), parts.vae.spec.factor)
     jobs, s = work.plan.jobs, config.sample
-    rows = 1 if s.guidance == 1 else 2
+    idle(loaded, idle_where_told(parts))
+    rows = 1 if s.guidance == 1 or is_told(parts) else 2
     step = step_cost(parts, rows, longest_run(work.plan), (height, width))
     return Planned(
         {

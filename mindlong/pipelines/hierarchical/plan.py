@@ -20,6 +20,7 @@ from mindlong.pipelines.checks import (
     fit,
     gib,
     longest_run,
+    not_told,
     overlong,
     step_cost,
     unled,
@@ -188,6 +189,7 @@ def _closer(o: HierarchicalOptions) -> list[str]:
 def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str]) -> Planned:
     o, parts = config.hierarchical, find_latent_parts(config.weights, config.latent)
     place = find_branch(config.weights, o.branch)
+    not_told(parts, "hierarchical")
     fit(parts)
     size = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     guidances = list(o.level_guidance) or [config.sample.guidance]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mindlong.diffusion.guidance import combine
+from mindlong.diffusion.samplers.lcm import told_of
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.interpolate.make import Predict, Rule, Stage
 from mindlong.pipelines.interpolate.plan import is_hinted
@@ -54,11 +55,14 @@ class Networks:
 
 
 def predictor(model: LatentModel, prompt: str, sample: Any) -> Predict:
-    """The UNet under a prompt, guided by one call of twice the rows."""
+    """The UNet under a prompt, guided by one call of twice the rows, or told its guidance."""
     text, null = model.encode_text([prompt, ""])[:, None]
 
     def predict(x: np.ndarray, t: np.ndarray, fps: float) -> np.ndarray:
         told = fps if model.wants_fps else None
+        if model.told:
+            scale = np.full(len(x), told_of(sample.flavour, sample.guidance), np.float32)
+            return model.predict(x, t, text.repeat(len(x), 0), told, guidance=scale)
         if sample.guidance == 1:
             return model.predict(x, t, text.repeat(len(x), 0), told)
         both = np.concatenate([null.repeat(len(x), 0), text.repeat(len(x), 0)])

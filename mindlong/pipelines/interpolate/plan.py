@@ -22,6 +22,8 @@ from mindlong.pipelines.checks import (
     fit,
     gib,
     idle,
+    idle_where_told,
+    is_told,
     overlong,
     several,
     step_cost,
@@ -164,7 +166,8 @@ def _by_networks(
         fit(each)
     size = _size(config, work, parts)
     chained = plan_chain(work.chain)
-    guided = 1 if config.sample.guidance == 1 else 2
+    idle(loaded, idle_where_told(parts))
+    guided = 1 if config.sample.guidance == 1 or is_told(parts) else 2
     step = step_cost(parts, guided * config.batch, _longest(chained, work), size)
     told = "reads hints" if hinted[-1] else "reads no hints"
     rows = rows | {

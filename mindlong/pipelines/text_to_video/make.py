@@ -19,6 +19,7 @@ from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided, guided_batched
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import sample
+from mindlong.diffusion.samplers.lcm import told_of
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import LatentModel
@@ -101,6 +102,9 @@ class TextToVideo:
     def guided(self, context: np.ndarray) -> Model:
         """The network under guidance, for a sampler."""
         scale, rescale = self.sample.guidance, self.sample.rescale
+        if self.model.told:
+            told = told_of(self.sample.flavour, scale)
+            return self.model.denoiser(context, self.fps, told)
         if scale == 1:
             return self.model.denoiser(context, self.fps)
         null = self.model.null_text(self.negative, context)

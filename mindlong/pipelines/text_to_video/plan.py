@@ -17,6 +17,9 @@ from mindlong.pipelines.checks import (
     fit,
     gib,
     idle,
+    idle_where_told,
+    in_few_steps,
+    is_told,
     no_rate,
     overlong,
     several,
@@ -38,10 +41,11 @@ def plan(loaded: Loaded) -> Planned:
     parts = find_latent_parts(config.weights, config.latent)
     fit(parts)
     idle(loaded, no_rate(parts, "text_to_video.told_fps"))
+    idle(loaded, idle_where_told(parts, "text_to_video.negative", "text_to_video.two_passes"))
     frames, *size = size_of(config, parts.size)
     height, width = divisible(size, parts.vae.spec.factor)
     clips = clips_of(config, frames)
-    batch, guided = min(config.batch, len(clips)), s.guidance != 1
+    batch, guided = min(config.batch, len(clips)), s.guidance != 1 and not is_told(parts)
     rows = batch * (2 if guided and not own.two_passes else 1)
     if own.start:
         read_start(own.start, len(clips), _latents(parts, frames, height, width))
@@ -66,6 +70,7 @@ def plan(loaded: Loaded) -> Planned:
             *overlong(parts, texts),
             *unled(own.negative, "text_to_video.negative", [s.guidance]),
             *far_size(size, parts.size[1:]),
+            *in_few_steps(parts, s),
         ),
         half * max(step.bytes, decode.bytes),
         "frames, size or batch (latent.chunk for decoding)",

@@ -27,6 +27,7 @@ from mindlong.data.source import Source, to_frames
 from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.losses import loss_of
 from mindlong.diffusion.noising import Noising, of_options
+from mindlong.diffusion.samplers.lcm import told_of
 from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.networks import table
 from mindlong.networks.init import initialise
@@ -178,6 +179,7 @@ class LatentTask:
         """
         self.network.set_train(False)
         options = self.config.preview
+        null = None if "guidance" in self.takes else null  # told it, and asked once
         return drawn(
             options,
             guided(model, null, options.sample.guidance, options.sample.rescale),
@@ -197,8 +199,16 @@ class LatentTask:
         return np.stack(made).transpose(0, 2, 1, 3, 4)
 
     def _with(self, prompts: Sequence[str]):
-        ids, fps = Tensor(self.tokenizer(prompts)), [Tensor(a) for a in self._fps(len(prompts))]
-        return lambda x, t: self.network(Tensor(x), Tensor(t), ids, *fps).asnumpy()
+        ids, more = Tensor(self.tokenizer(prompts)), [Tensor(a) for a in self._told(len(prompts))]
+        return lambda x, t: self.network(Tensor(x), Tensor(t), ids, *more).asnumpy()
+
+    def _told(self, count: int) -> tuple[np.ndarray, ...]:
+        """What a preview's network takes beside the prompts."""
+        if "guidance" not in self.takes:
+            return self._fps(count)
+        options = self.config.preview.sample
+        scale = told_of(options.flavour, options.guidance)
+        return *self._fps(count), np.full(count, scale, np.float32)
 
     def _fps(self, count: int) -> tuple[np.ndarray, ...]:
         return (np.full(count, self.config.latents.fps, np.float32),) if "fps" in self.takes else ()
