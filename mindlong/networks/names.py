@@ -2,11 +2,12 @@
 
 A family yields a list of `Entry`, one per parameter of our cell. Only names and shapes differ
 between the two sides (an axis of length one more or less), never the order of the numbers, so a
-conversion is a renaming and a reshape, in both directions. Two exceptions. An original may stack
+conversion is a renaming and a reshape, in both directions. Three exceptions. An original may stack
 several of our tensors on axis 0 of one of its own (open_clip's fused query, key and value
 projection): then several entries name one source, each with the `rows` that are its own; together
-they cover it. And an original may multiply from the other side (open_clip's projections): its
-matrix is ours `transposed`.
+they cover it. An original may multiply from the other side (open_clip's projections): its
+matrix is ours `transposed`. And a convolution over time may be kept as one over the channels of
+several frames: `axes` is the order of the source's axes in ours.
 """
 
 from __future__ import annotations

@@ -133,10 +133,13 @@ class Codec:
     Attributes:
         streams: "module:Class" of (cell, dtype, chunk), see `mindlong.networks.streams`.
         decode_cost: (spec, load in pixels) -> the cost of decoding alone.
+        chunks: why it does not read how many frames a user wants run at a time, as the end of a
+            sentence; "": it reads that.
     """
 
     streams: str
     decode_cost: Callable[[Any, Load], Cost]
+    chunks: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ class Text:
             int32 (N, S) ids; `overlong(prompt)` counts tokens that are cut off, `room` those that
             fit, `vocabulary` all that there are.
         files: what its tokenizer is read from, in a folder `tokenizer`; any of them does.
+        layered: "module:Class" of (spec, tensors by our names) -> what is called as the cell and reads
+            a layer at a time, for encoders that are larger than the networks beside them; "": none.
         declares: "module:function" of (folder of the tokenizer) -> fields of the encoder's spec
             that its files declare; "": they declare none.
         pooled: "module:Class" of (encoder, rule) -> a cell ids -> (N, width), one vector a prompt;
@@ -158,6 +163,7 @@ class Text:
     files: tuple[str, ...]
     declares: str = ""
     pooled: str = ""
+    layered: str = ""
 
 
 @dataclass(frozen=True)

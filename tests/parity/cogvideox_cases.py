@@ -27,6 +27,23 @@ CASES = {  # latent frames, rows and columns of each case
     "other": (5, 6, 10),
     "one": (1, 8, 12),
 }
+VAE = {  # of diffusers' AutoencoderKLCogVideoX
+    "down_block_types": ("CogVideoXDownBlock3D",) * 3,
+    "up_block_types": ("CogVideoXUpBlock3D",) * 3,
+    "block_out_channels": (8, 16, 16),
+    "latent_channels": 4,
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+    "temporal_compression_ratio": 4,
+}
+VAE_SIZE = (8, 12)  # pixels
+ENCODED, DECODED = (1, 9, 17, 12), (1, 2, 3, 5, 7, 8)  # images, latents
+
+
+def unequal(rows: int, channels: int, size: tuple[int, int], seed: int) -> np.ndarray:
+    """Rows whose scale differs, so that statistics over other chunks show."""
+    noise = np.random.default_rng(seed).standard_normal((rows, channels, *size))
+    return (noise * (0.3 + np.arange(rows) % 4)[:, None, None, None]).astype(np.float32)
 
 
 def drawn(name: str, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:

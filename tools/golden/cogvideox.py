@@ -70,13 +70,50 @@ def make_transformer(folder: Path) -> list[Path]:
     return [path]
 
 
+def make_vae(folder: Path) -> list[Path]:
+    """The autoencoder on several lengths, and once whole, which is another result."""
+    from diffusers import AutoencoderKLCogVideoX
+
+    net, arrays = filled(AutoencoderKLCogVideoX(**cases.VAE)), {}
+    height, width = cases.VAE_SIZE
+    with torch.no_grad():
+        for frames in cases.ENCODED:
+            x = torch.from_numpy(cases.unequal(frames, 3, (height, width), frames))
+            arrays[f"encode/{frames}"] = rows(net.encode(video(x)).latent_dist.parameters)
+        for latents in cases.DECODED:
+            z = torch.from_numpy(cases.unequal(latents, 4, (height // 4, width // 4), latents))
+            arrays[f"decode/{latents}"] = rows(net.decode(video(z)).sample)
+        z = torch.from_numpy(cases.unequal(7, 4, (height // 4, width // 4), 7))
+        arrays["whole/7"] = rows(net.decoder(video(z))[0])
+    path = folder / "cogvideox_vae.npz"
+    np.savez_compressed(path, **arrays)
+    return [path]
+
+
+def video(x: torch.Tensor) -> torch.Tensor:
+    """(F, C, H, W) -> (1, C, F, H, W)."""
+    return x.transpose(0, 1)[None]
+
+
+def rows(x: torch.Tensor) -> np.ndarray:
+    """The way back."""
+    return x[0].transpose(0, 1).numpy()
+
+
 def make_keys(folder: Path) -> list[Path]:
     """Names and shapes of the published networks."""
-    from diffusers import CogVideoXTransformer3DModel
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
 
+    levels = 4
+    vae = {
+        "down_block_types": ("CogVideoXDownBlock3D",) * levels,
+        "up_block_types": ("CogVideoXUpBlock3D",) * levels,
+        "block_out_channels": (128, 256, 256, 512),
+    }
     sizes = {"num_attention_heads": 30, "attention_head_dim": 64, "num_layers": 30}
     with torch.device("meta"):
         found = {"transformer": shapes(CogVideoXTransformer3DModel(**sizes))}
+        found["vae"] = shapes(AutoencoderKLCogVideoX(**vae))
     path = folder / "cogvideox_keys.json"
     path.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
     return [path]
@@ -84,4 +121,4 @@ def make_keys(folder: Path) -> list[Path]:
 
 def make(folder: Path) -> list[Path]:
     """Write everything; returns the files."""
-    return [*make_transformer(folder), *make_keys(folder)]
+    return [*make_transformer(folder), *make_vae(folder), *make_keys(folder)]
