@@ -151,8 +151,8 @@ class Text:
             int32 (N, S) ids; `overlong(prompt)` counts tokens that are cut off, `room` those that
             fit, `vocabulary` all that there are.
         files: what its tokenizer is read from, in a folder `tokenizer`; any of them does.
-        layered: "module:Class" of (spec, tensors by our names) -> what is called as the cell and reads
-            a layer at a time, for encoders that are larger than the networks beside them; "": none.
+        layered: "module:Class" of (spec, tensors by our names) -> what is called as the cell and
+            reads a layer at a time, for encoders larger than the networks beside them; "": none.
         declares: "module:function" of (folder of the tokenizer) -> fields of the encoder's spec
             that its files declare; "": they declare none.
         pooled: "module:Class" of (encoder, rule) -> a cell ids -> (N, width), one vector a prompt;

@@ -39,6 +39,20 @@ VAE = {  # of diffusers' AutoencoderKLCogVideoX
 VAE_SIZE = (8, 12)  # pixels
 ENCODED, DECODED = (1, 9, 17, 12), (1, 2, 3, 5, 7, 8)  # images, latents
 
+T5 = {  # of transformers' T5Config
+    "vocab_size": 120,
+    "d_model": 32,
+    "d_kv": 8,
+    "d_ff": 48,
+    "num_layers": 2,
+    "num_heads": 3,
+    "relative_attention_num_buckets": 32,
+    "relative_attention_max_distance": 128,
+    "feed_forward_proj": "gated-gelu",
+    "dropout_rate": 0.0,
+}
+T5_LENGTH = 150  # so that every bucket is read
+
 
 def unequal(rows: int, channels: int, size: tuple[int, int], seed: int) -> np.ndarray:
     """Rows whose scale differs, so that statistics over other chunks show."""

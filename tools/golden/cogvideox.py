@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests/parity"))
+import bert_cases
 import cogvideox_cases as cases
 
 
@@ -100,9 +103,68 @@ def rows(x: torch.Tensor) -> np.ndarray:
     return x[0].transpose(0, 1).numpy()
 
 
+def make_t5(folder: Path) -> list[Path]:
+    """The text encoder: states, and gradients of sum(states * probe) that some tensors get."""
+    from transformers import T5Config, T5EncoderModel
+
+    net = filled(T5EncoderModel(T5Config(**cases.T5)))
+    generator = torch.manual_seed(5)
+    ids = torch.randint(1, cases.T5["vocab_size"], (2, cases.T5_LENGTH), generator=generator)
+    ids[1, 9:] = 0
+    states = net(input_ids=ids).last_hidden_state
+    probe = torch.randn(states.shape, generator=generator)
+    (states * probe).sum().backward()
+    grads = {f"grad/{key}": p.grad for key, p in net.named_parameters() if "shared" not in key}
+    found = {"ids": ids, "states": states, "probe": probe, **grads}
+    path = folder / "cogvideox_t5.npz"
+    np.savez_compressed(path, **{key: value.detach().numpy() for key, value in found.items()})
+    return [path]
+
+
+def make_tokenizer(folder: Path) -> list[Path]:
+    """A small SentencePiece model in T5's form, and the ids that transformers gives with it."""
+    import sentencepiece
+
+    with tempfile.TemporaryDirectory() as room:
+        text, model = Path(room) / "text.txt", Path(room) / "spiece"
+        kept = [p.replace("\0", " ") for p in bert_cases.prompts() if p.strip()]
+        text.write_text("\n".join(kept))
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(text),
+            model_prefix=str(model),
+            vocab_size=260,
+            character_coverage=0.98,
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=-1,
+        )
+        data = model.with_suffix(".model").read_bytes()
+        file = Path(room) / "spiece.model"
+        file.write_bytes(data)
+        digest = ids_digest(Path(room))
+    packed, said = folder / "cogvideox_spiece.model.xz", folder / "cogvideox_ids.json"
+    packed.write_bytes(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
+    said.write_text(json.dumps({"sha256": digest}) + "\n")
+    return [packed, said]
+
+
+def ids_digest(folder: Path) -> str:
+    """SHA-256 of the ids that transformers' T5Tokenizer gives 1,000 prompts, at most 226 each."""
+    from transformers import T5TokenizerFast
+
+    tokenizer = T5TokenizerFast.from_pretrained(folder)
+    ids = [
+        tokenizer(p, max_length=226, truncation=True, padding="max_length")["input_ids"]
+        for p in bert_cases.prompts()
+    ]
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()
+
+
 def make_keys(folder: Path) -> list[Path]:
     """Names and shapes of the published networks."""
     from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
+    from transformers import T5Config, T5EncoderModel
 
     levels = 4
     vae = {
@@ -114,6 +176,8 @@ def make_keys(folder: Path) -> list[Path]:
     with torch.device("meta"):
         found = {"transformer": shapes(CogVideoXTransformer3DModel(**sizes))}
         found["vae"] = shapes(AutoencoderKLCogVideoX(**vae))
+        xxl = {"d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
+        found["t5"] = shapes(T5EncoderModel(T5Config(**{**cases.T5, **xxl, "vocab_size": 32128})))
     path = folder / "cogvideox_keys.json"
     path.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
     return [path]
@@ -121,4 +185,5 @@ def make_keys(folder: Path) -> list[Path]:
 
 def make(folder: Path) -> list[Path]:
     """Write everything; returns the files."""
-    return [*make_transformer(folder), *make_vae(folder), *make_keys(folder)]
+    makers = make_transformer, make_vae, make_t5, make_tokenizer, make_keys
+    return [path for maker in makers for path in maker(folder)]

@@ -53,7 +53,7 @@ def buckets_of(spec: T5Spec, length: int) -> np.ndarray:
     """int32 (length, length): the bucket of each (query, key).
 
     Half of the buckets are for keys behind the query; of a half, half are distances of their own,
-    and the others are spread by the logarithm up to `distance`, which is float32 as in the original.
+    and the others are spread by the logarithm up to `distance`, in float32 as in the original.
     """
     away = np.arange(length)[None] - np.arange(length)[:, None]
     half, distance = spec.buckets // 2, np.abs(away)

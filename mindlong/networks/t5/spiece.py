@@ -1,5 +1,5 @@
-"""A SentencePiece model file (spiece.model): its pieces with their scores, and the table by which it
-normalises text. Of the protobuf message only these fields are looked at; nothing is run.
+"""A SentencePiece model file (spiece.model): its pieces with their scores, and the table by which
+it normalises text. Of the protobuf message only these fields are looked at; nothing is run.
 
 message ModelProto { repeated SentencePiece pieces = 1; TrainerSpec trainer_spec = 2; NormalizerSpec
 normalizer_spec = 3; }
@@ -35,7 +35,7 @@ class Pieces:
 
 
 def read_pieces(file: Path) -> Pieces:
-    """The content of a spiece.model. Raises InputFileError where it is none, or of another kind than
+    """The content of a spiece.model. Raises InputFileError where it is none, or not of the kind
     unigram.
     """
     if file.stat().st_size > MOST:

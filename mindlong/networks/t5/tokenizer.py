@@ -1,7 +1,7 @@
 """T5's tokenizer, SentencePiece unigram, from the user's own files; nothing is fetched.
 
-Ids are those of transformers' T5Tokenizer: text is normalised by the model's own table, cut at white
-space, each word begins with U+2581, and the end token closes it.
+Ids are those of transformers' T5Tokenizer: text is normalised by the model's own table, cut at
+white space, each word begins with U+2581, and the end token closes it.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def load_tokenizer(path: str | Path, length: int = 226, pad_id: int = 0) -> T5To
     """A tokenizer from a folder with tokenizer.json or spiece.model, or from one of these files.
 
     Raises:
-        InputFileError: no such file, or not a SentencePiece unigram model; the sentence says what is
-            needed.
+        InputFileError: no such file, or not a SentencePiece unigram model; the sentence says what
+            is needed.
     """
     path = Path(path)
     for file in [path] if path.is_file() else [path / name for name in FILES]:
