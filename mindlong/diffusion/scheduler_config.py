@@ -44,6 +44,7 @@ OURS = {
     "DDIMParallelScheduler": "ddim",
     "DDIMInverseScheduler": "ddim",
     "CogVideoXDDIMScheduler": "ddim",
+    "CogVideoXDPMScheduler": "cogvideox_dpm",
     "DDPMScheduler": "ddpm",
     "DDPMParallelScheduler": "ddpm",
     "DPMSolverMultistepScheduler": "dpm_solver",  # or dpm_solver_sde, see ALGORITHMS
@@ -52,7 +53,6 @@ OURS = {
 }
 # The same noising process, solved in a way that is not here: ddim solves it too.
 STOOD_IN_FOR = (
-    "CogVideoXDPMScheduler",
     "DEISMultistepScheduler",
     "DPMSolverMultistepInverseScheduler",
     "DPMSolverSDEScheduler",

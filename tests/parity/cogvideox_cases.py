@@ -52,6 +52,31 @@ T5 = {  # of transformers' T5Config
     "dropout_rate": 0.0,
 }
 T5_LENGTH = 150  # so that every bucket is read
+SCHEDULER = {  # CogVideoX-2B's scheduler_config.json
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "set_alpha_to_one": True,
+    "snr_shift_scale": 3.0,
+    "steps_offset": 0,
+    "timestep_spacing": "trailing",
+    "clip_sample": False,
+}
+STEPS = (50, 30, 7)
+NOISY_SHAPE = (1, 2, 2, 2, 3)
+
+
+def noise(number: int) -> np.ndarray:
+    """The noise of a draw; 0 is what sampling starts from."""
+    return np.random.default_rng(100 + number).standard_normal(NOISY_SHAPE).astype(np.float32)
+
+
+def toy(x: np.ndarray, t: float) -> np.ndarray:
+    """A stand-in for a network that predicts v."""
+    return (0.6 * np.tanh(x) + 0.2 * np.sin(t / 150.0)).astype(np.float32)
 
 
 def unequal(rows: int, channels: int, size: tuple[int, int], seed: int) -> np.ndarray:

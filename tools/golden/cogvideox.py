@@ -161,6 +161,47 @@ def ids_digest(folder: Path) -> str:
     return hashlib.sha256(json.dumps(ids).encode()).hexdigest()
 
 
+def make_samplers(folder: Path) -> list[Path]:
+    """The schedule, and both samplers on a tape of draws, of which the solver throws some away."""
+    from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
+
+    arrays = {}
+    for steps in cases.STEPS:
+        for word, kind in (("ddim", CogVideoXDDIMScheduler), ("dpm", CogVideoXDPMScheduler)):
+            arrays |= walked(kind(**cases.SCHEDULER), steps, f"{word}{steps}")
+    arrays["alphas"] = CogVideoXDDIMScheduler(**cases.SCHEDULER).alphas_cumprod.numpy()
+    path = folder / "cogvideox_samplers.npz"
+    np.savez_compressed(path, **arrays)
+    return [path]
+
+
+def walked(scheduler: object, steps: int, name: str) -> dict[str, np.ndarray]:
+    """Where a scheduler leads, the timesteps, and how many noises were drawn before each step."""
+    module = sys.modules[type(scheduler).__module__]
+    drawn = []
+
+    def draw(shape: tuple[int, ...], **_: object) -> torch.Tensor:
+        drawn.append(cases.noise(1 + len(drawn)))
+        return torch.from_numpy(drawn[-1])
+
+    module.randn_tensor = draw
+    scheduler.set_timesteps(steps)
+    times, x, old, used = scheduler.timesteps, torch.from_numpy(cases.noise(0)), None, []
+    for i, t in enumerate(times):
+        out = torch.from_numpy(cases.toy(x.numpy(), float(t)))
+        if "DPM" in type(scheduler).__name__:
+            back = times[i - 1] if i else None
+            x, old = scheduler.step(out, old, t, back, x, return_dict=False)
+        else:
+            x = scheduler.step(out, t, x, return_dict=False)[0]
+        used.append(len(drawn))
+    return {
+        f"{name}/out": x.numpy(),
+        f"{name}/times": times.numpy(),
+        f"{name}/used": np.array(used),
+    }
+
+
 def make_keys(folder: Path) -> list[Path]:
     """Names and shapes of the published networks."""
     from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
@@ -185,5 +226,5 @@ def make_keys(folder: Path) -> list[Path]:
 
 def make(folder: Path) -> list[Path]:
     """Write everything; returns the files."""
-    makers = make_transformer, make_vae, make_t5, make_tokenizer, make_keys
+    makers = make_transformer, make_vae, make_t5, make_tokenizer, make_samplers, make_keys
     return [path for maker in makers for path in maker(folder)]

@@ -30,7 +30,7 @@ import numpy as np
 
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.samplers import ddim, ddpm, dpm_solver, euler
+from mindlong.diffusion.samplers import cogvideox_dpm, ddim, ddpm, dpm_solver, euler
 from mindlong.diffusion.samplers.ddim import FLAVOURS, DdimFlavour
 from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.loop import Callback, Denoiser, Held, Noise, Rule, walk
@@ -122,6 +122,12 @@ SAMPLERS: dict[str, Sampler] = {
             dpm_solver.from_file,
             needs_noise=True,
             file_clips=("thresholding",),
+        ),
+        Sampler(
+            "cogvideox_dpm",
+            cogvideox_dpm.cogvideox_dpm,
+            cogvideox_dpm.from_file,
+            needs_noise=True,
         ),
         Sampler("euler", euler.euler, euler.from_file),
         Sampler(
