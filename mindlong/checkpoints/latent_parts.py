@@ -54,6 +54,11 @@ class LatentParts:
     noising: Noising
     size: tuple[int, int, int]
 
+    @property
+    def step(self) -> int:
+        """Pixels of which both sides of a video are multiples."""
+        return self.vae.spec.factor * self.network.network.denoiser.side(self.network.spec)
+
     def parameters(self) -> dict[str, int]:
         """Numbers in each network."""
         return {
@@ -85,6 +90,9 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         vae = replace(vae, spec=replace(vae.spec, scaling=run.latents.scaling))
     text = _text(options.text_encoder, held, run)
     denoiser = network.network.denoiser
+    tokens = denoiser.tokens(network.spec)
+    if tokens and text.network.text.layered:  # an encoder that takes prompts of any length
+        text = replace(text, spec=replace(text.spec, length=tokens))
     if text.spec.width != denoiser.width(network.spec):
         raise ConfigError(
             f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the {network.network.part} "

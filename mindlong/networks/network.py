@@ -74,6 +74,9 @@ class Denoiser:
             states of the negative prompt, zeros, or the same as the conditional call (also for
             conditions that are not named here).
         width: spec -> numbers of a prompt's vector; 0: it reads no text.
+        tokens: spec -> how many vectors of a prompt it reads; 0: as its text encoder says.
+        side: spec -> both sides of its latents are multiples of it.
+        one_prompt: it reads one prompt a video, and none of single frames.
         size: frames, height and width in pixels where the user says nothing.
         noising: (spec, facts) -> the published noising process, for weights with no
             scheduler_config.json beside them.
@@ -102,6 +105,9 @@ class Denoiser:
         default_factory=lambda: MappingProxyType({"context": "negative"})
     )
     width: Callable[[Any], int] = lambda spec: spec.context_dim
+    tokens: Callable[[Any], int] = lambda spec: 0
+    side: Callable[[Any], int] = lambda spec: 1
+    one_prompt: bool = False
     owns_noising: bool = False
     signal_scale: Callable[[Any, Facts], np.ndarray | None] = _no_scale
     conditioned: str = ""

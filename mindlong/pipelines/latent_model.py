@@ -15,6 +15,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindlong.checkpoints.identity import identity
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.parts import Part
@@ -26,9 +27,11 @@ from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
 from mindlong.ops.precision import check_chip, set_types, store_as
+from mindlong.pipelines.text_states import TextStates
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
+from mindlong.utils.sizes import divisible
 
 Builder = Callable[[], nn.Cell]
 
@@ -49,6 +52,9 @@ class LatentModel:
         size: frames, height and width (pixels) where the user says nothing.
         chunk: frames encoded or decoded at a time.
         dtype: of the network and the autoencoder.
+        unconditional: what the unconditional call of guidance reads in the place of a prompt, of
+            negative and zeros; "": as the network was published.
+        states: where states of prompts are kept from run to run; None: nowhere.
     """
 
     def __init__(
@@ -61,7 +67,10 @@ class LatentModel:
         size: tuple[int, int, int] = (16, 256, 256),
         chunk: int = 4,
         dtype: str = "float32",
+        unconditional: str = "",
+        states: TextStates | None = None,
     ) -> None:
+        self.unconditional, self.states = unconditional, states
         self.builders, self.parts = dict(builders), dict(parts)
         self.tokenizer, self.noising = tokenizer, noising
         self.size, self.chunk, self.dtype = size, chunk, dtype
@@ -109,10 +118,7 @@ class LatentModel:
         pixels do not divide.
         """
         vae = self.vae_spec
-        if height % vae.factor or width % vae.factor:
-            raise ConfigError(
-                f"size is [{height}, {width}]; both must be multiples of {vae.factor}, the pixels of a latent"
-            )
+        divisible((height, width), vae.factor, self.denoises.side(self.spec))
         latents = vae.latents_of(frames)
         return vae.latent_channels, latents, height // vae.factor, width // vae.factor
 
@@ -129,7 +135,7 @@ class LatentModel:
         """What the unconditional call of guidance has in the place of `context`, shaped like it:
         the states of the negative prompt, or zeros where the network was trained so.
         """
-        rule = self.denoises.null.get("context", "same")
+        rule = self.unconditional or self.denoises.null.get("context", "same")
         if rule == "zeros":
             return np.zeros_like(context)
         if rule == "same":
@@ -170,10 +176,18 @@ class LatentModel:
     def denoiser(self, context: np.ndarray, fps: np.ndarray | float | None = None) -> Model:
         """`predict` with its conditions inside: a model for `mindlong.diffusion.samplers`.
 
-        `fps` is passed on only to a network that takes it.
+        `fps` is passed on only to a network that takes it. To one that takes mask and known latents
+        nothing is known.
         """
         rate = fps if self.wants_fps else None
-        return lambda x, t: self.predict(x, t, context, rate)
+        if "hint" not in self.takes:
+            return lambda x, t: self.predict(x, t, context, rate)
+
+        def unhinted(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+            hint = np.zeros((len(x), x.shape[1] + 1, *x.shape[2:]), np.float32)
+            return self.predict(x, t, context, rate, hint=hint)
+
+        return unhinted
 
     def encode(self, frames_FHWC: np.ndarray, noise_FChw: np.ndarray | None = None) -> np.ndarray:
         """Latents (C, F, h, w) of uint8 frames: the mode of the posterior, or a sample where noise
@@ -214,7 +228,14 @@ class LatentModel:
                 prompt,
                 self.tokenizer.room,
             )
-        return self._run("text_encoder", self.text_encoder, Tensor(self.tokenizer([prompt])))[0]
+        ids = self.tokenizer([prompt])
+        found = self.states.find(ids) if self.states else None
+        if found is not None:
+            return found
+        made_of = self._run("text_encoder", self.text_encoder, Tensor(ids))[0]
+        if self.states:
+            self.states.keep(ids, made_of)
+        return made_of
 
     def _run(self, role: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
         key = (role, *(tensor.shape for tensor in inputs))
@@ -262,17 +283,24 @@ def from_parts(
     tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
     kinds = {"network": options.dtype, "vae": options.dtype, "text_encoder": "float32"}
     seeds = {"network": fresh_seed}
+    builders = {
+        role: functools.partial(_filled, part, kinds[role], seeds.get(role))
+        for role, part in held.items()
+    }
+    layered, states = text.network.text.layered, None
+    if layered:
+        builders["text_encoder"] = functools.partial(made(layered), text.spec, _Reading(text))
+        states = TextStates(identity(options.text_encoder or str(parts.where))["sha256"])
     return LatentModel(
-        {
-            role: functools.partial(_filled, part, kinds[role], seeds.get(role))
-            for role, part in held.items()
-        },
+        builders,
         {role: (part.network, part.spec) for role, part in held.items()},
         tokenizer,
         parts.noising,
         size=parts.size,
         chunk=options.chunk,
         dtype=options.dtype,
+        unconditional=options.unconditional,
+        states=states,
     )
 
 

@@ -53,9 +53,6 @@ FLAVOURS: dict[str, DdimFlavour] = {
     "videocrafter": DdimFlavour(
         "modelscope", 0, "next", "first", rederive_eps=False
     ),  # on a schedule with_signal_scale
-    "cogvideox": DdimFlavour(
-        "trailing", 0, "stride", "clean", rederive_eps=False
-    ),  # a stride may end above timestep 0, and not in the clean sample (7 steps)
 }
 
 

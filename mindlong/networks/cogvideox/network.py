@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.samplers.ddim import FLAVOURS
+from mindlong.diffusion.samplers.ddim import DdimFlavour
 from mindlong.diffusion.schedules import scaled_linear, snr_shifted, zero_terminal_snr
 from mindlong.networks.cogvideox.cost import cost
 from mindlong.networks.cogvideox.files import FORMATS, section
@@ -17,6 +17,8 @@ from mindlong.networks.network import Denoiser, Facts, Hub, Network
 
 SHIFT = 3.0  # of the noising process: signal-to-noise ratios are divided by it
 FRAMES = 4  # images of a latent
+# a stride may end above timestep 0, and not in the clean sample (7 steps)
+FLAVOUR = DdimFlavour("trailing", 0, "stride", "clean", rederive_eps=False)
 
 
 def hub_config(spec: CogVideoXSpec) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def _takes(spec: CogVideoXSpec) -> tuple[str, ...]:
 
 def _noising(spec: CogVideoXSpec, facts: Facts) -> Noising:
     schedule = zero_terminal_snr(snr_shifted(scaled_linear(), SHIFT))
-    return Noising(schedule, "v", FLAVOURS["cogvideox"])
+    return Noising(schedule, "v", FLAVOUR)
 
 
 NETWORKS = (
@@ -86,6 +88,9 @@ NETWORKS = (
             takes=_takes,
             size=(49, 480, 720),
             noising=_noising,
+            tokens=lambda spec: spec.tokens,
+            side=lambda spec: spec.patch,
+            one_prompt=True,
             null=MappingProxyType({"context": "negative", "hint": "same"}),
             usual=MappingProxyType({"vae": "cogvideox_vae", "text_encoder": "t5"}),
         ),

@@ -15,11 +15,11 @@ from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import HierarchicalConfig
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
     longest_run,
+    one_to_one,
     overlong,
     step_cost,
     unled,
@@ -39,6 +39,7 @@ from mindlong.plans.hierarchy import (
 )
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 LONGEST = 16
 
@@ -189,6 +190,7 @@ def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str])
     o, parts = config.hierarchical, find_latent_parts(config.weights, config.latent)
     place = find_branch(config.weights, o.branch)
     fit(parts)
+    one_to_one(parts, "hierarchical")
     size = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     guidances = list(o.level_guidance) or [config.sample.guidance]
     batch = min(config.batch, len(work.plan.jobs))

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model, guided, guided_batched
+from mindlong.diffusion.guidance import Model, guided, guided_batched, scale_of
 from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.sample import sample
+from mindlong.diffusion.sample import rule_of, sample
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import LatentModel
@@ -32,6 +32,7 @@ class TextToVideo:
         negative: what guidance leads away from.
         two_passes: guidance asks the network twice a step rather than once with twice the rows.
         fps: for a UNet that is conditioned on it.
+        curve: of guidance over the steps, of mindlong.diffusion.guidance.CURVES.
         noising: the part of the noising process to go through where it is not all of the model's.
     """
 
@@ -44,7 +45,9 @@ class TextToVideo:
         two_passes: bool = False,
         fps: float = 8,
         noising: Noising | None = None,
+        curve: str = "constant",
     ) -> None:
+        self.curve = curve
         self.model, self.sample, self.noising = model, sample, noising or model.noising
         self.negative, self.two_passes, self.fps = negative, two_passes, fps
 
@@ -97,6 +100,8 @@ class TextToVideo:
         scale, rescale = self.sample.guidance, self.sample.rescale
         if scale == 1:
             return self.model.denoiser(context, self.fps)
+        if self.curve != "constant":
+            scale = scale_of(self.curve, scale, rule_of(self.sample, self.noising).times)
         null = self.model.null_text(self.negative, context)
         if self.two_passes:
             return guided(

@@ -65,6 +65,7 @@ class _Work:
     def __init__(self, session: Session, model: LatentModel, shape: tuple[int, ...]) -> None:
         self.session, self.config, self.model, self.shape = session, session.config, model, shape
         self.own: TextToVideoOptions = self.config.text_to_video
+        self.frames = model.vae_spec.frames_of(shape[1])
         self.journal = Journal(session.folder / WORK, session.identity({}))
         self.results = Results(session)
         self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
@@ -84,6 +85,7 @@ class _Work:
             negative=self.own.negative,
             two_passes=self.own.two_passes,
             fps=self.own.told_fps or self.config.fps,
+            curve=self.own.guidance_curve,
         )
         for clip in clips:
             self.model.encode_text([*clip.prompts, self.own.negative])
@@ -100,12 +102,12 @@ class _Work:
         """Files of the clips that have none yet; frames go to the writers as they are decoded."""
         clock = time.monotonic()
         todo = [clip for clip in clips if not self._is_done(clip)]
-        with progress.bar(len(todo) * self.shape[1], "decoding", unit="frame") as bar:
+        with progress.bar(len(todo) * self.frames, "decoding", unit="frame") as bar:
             for clip in todo:
                 latents = arrays.read_npz(self._latents(clip), ["latents"])["latents"]
                 before = len(self.results.files)
                 frames = counted(self.model.decode(latents), bar)
-                shown = self.results.video(clip.name, frames, self.shape[1])
+                shown = self.results.video(clip.name, frames, self.frames)
                 arrays.write_npz(self._sheet(clip), frames=shown)
                 written = self.results.files[before:]
                 sizes = {path.name: _size(path) for path in written}
@@ -199,6 +201,7 @@ class _Work:
                 "steps": count_steps(s, self.model.noising),
                 "eta": s.eta,
                 "guidance": s.guidance,
+                "guidance_curve": self.own.guidance_curve,
                 "prediction": self.model.noising.prediction,
                 "fps": self.own.told_fps or config.fps,
                 "dtype": config.latent.dtype,
