@@ -60,17 +60,16 @@ def _refuse_other_transformers(folder: Path, parts: dict[str, Path]) -> None:
         return
     hubs = [n.hub for n in table.networks("network") if n.hub and n.part == TRANSFORMER]
     kind = config_beside(inside / "config.json").get("_class_name")
-    if kind in {hub.name for hub in hubs}:
-        return
-    if kind is None and TRANSFORMER in parts and any(inside.iterdir()):
-        return  # its tensors tell
     file = folder / "model_index.json"
     index = read_table(file, "the parts of a pipeline", MAX_CONFIG) if file.is_file() else {}
-    name = shown(index.get("_class_name", "a pipeline"), most=80)
-    what = f" ({shown(kind, most=80)})" if kind else ""
+    whole = index.get("_class_name")
+    known = {hub.name for hub in hubs}
+    if kind in known if kind else whole in {None, *(hub.pipeline for hub in hubs)}:
+        return  # or nothing says it but the tensors
+    name, what = shown(whole or "a pipeline", most=80), f" ({shown(kind, most=80)})" if kind else ""
     raise ForeignFile(
         f"{folder}: is a folder of {name}, whose network is a diffusion transformer{what}; it is not "
-        f"read here, and of transformers these are: {', '.join(sorted(hub.name for hub in hubs))}"
+        f"read here, and of transformers these are: {', '.join(sorted(known))}"
     )
 
 

@@ -106,6 +106,7 @@ def test_a_layer_at_a_time_gives_the_same(golden):
     assert held.most == len(held)
 
 
+@pytest.mark.slow
 def test_padding_is_read(golden):
     """A prompt that is cut to its words has other states: the model has no mask."""
     layered = Layered(SPEC, weights())
