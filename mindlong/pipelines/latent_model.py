@@ -18,7 +18,7 @@ from mindspore import Tensor, nn
 from mindlong.checkpoints.identity import identity
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.load import load_into
-from mindlong.checkpoints.parts import Part
+from mindlong.checkpoints.parts import Part, Reading
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.guidance import Model
@@ -289,7 +289,7 @@ def from_parts(
     }
     layered, states = text.network.text.layered, None
     if layered:
-        builders["text_encoder"] = functools.partial(made(layered), text.spec, _Reading(text))
+        builders["text_encoder"] = functools.partial(made(layered), text.spec, Reading(text))
         states = TextStates(identity(options.text_encoder or str(parts.where))["sha256"])
     return LatentModel(
         builders,
@@ -314,29 +314,7 @@ def _filled(part: Part, dtype: str, fresh_seed: int | None = None) -> nn.Cell:
     if dtype != "float32":
         set_types(cell, dtype)
         store_as(cell, dtype)
-    load_into(cell, _Reading(part), allow, f"the weights of the {part.family} network")
+    load_into(cell, Reading(part), allow, f"the weights of the {part.family} network")
     for parameter in cell.get_parameters():
         parameter.requires_grad = False
     return cell
-
-
-class _Reading(Mapping[str, np.ndarray]):
-    """A part's tensors read one at a time, for `load_into`."""
-
-    def __init__(self, part: Part) -> None:
-        self.arrays = part.arrays
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self.arrays[name].shape
-
-    def dtype(self, name: str) -> str:
-        return self.arrays[name].dtype
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.arrays[name].read()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.arrays)
-
-    def __len__(self) -> int:
-        return len(self.arrays)

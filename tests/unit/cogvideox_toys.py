@@ -74,3 +74,42 @@ def tokenizer(where: Path) -> None:
     where.mkdir(parents=True)
     packed = (GOLDEN / "cogvideox_spiece.model.xz").read_bytes()
     (where / "spiece.model").write_bytes(lzma.decompress(packed))
+
+
+TRAINING = {
+    "model.family": "cogvideox",
+    "model.heads": "2",
+    "model.head_dim": "16",
+    "model.layers": "1",
+    "model.in_channels": "4",
+    "model.out_channels": "4",
+    "model.time_dim": "16",
+    "model.context_dim": "32",
+    "model.tokens": "10",
+    "model.sample": "[3,4,6]",
+    "data.kind": "shapes",
+    "data.size": "[16,24]",
+    "data.frames": "9",
+    "train.steps": "3",
+    "train.batch_size": "2",
+    "train.preview_every": "0",
+    "latents.clips": "3",
+    "diffusion.schedule": "scaled_linear",
+    "diffusion.snr_shift": "3",
+    "diffusion.zero_terminal_snr": "true",
+    "diffusion.prediction": "v",
+    "diffusion.loss": "l2",
+    "diffusion.cond_drop": "0.3",
+}
+
+
+def training(where: Path, run: Path, **more: str) -> list[str]:
+    """The keys of a training of the tiny transformer in the folder's latents, on its text."""
+    keys = TRAINING | {
+        "run_dir": str(run),
+        "latents.vae": str(where),
+        "latents.text_weights": str(where),
+        "latents.unet_weights": str(where),
+        "latents.tokenizer": str(where / "tokenizer"),
+    }
+    return [f"{key}={value}" for key, value in (keys | more).items()]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cogvideox_toys import SPEC, TEXT, VAE, folder, state
+from cogvideox_toys import SPEC, TEXT, VAE, folder, state, training
 from latent_toys import drawn
 
 from mindlong.checkpoints.files import open_weights, write_safetensors
@@ -17,7 +17,9 @@ from mindlong.checkpoints.torch_writer import write_torch
 from mindlong.cli.convert import command as convert
 from mindlong.cli.infer import command as infer
 from mindlong.cli.inspect import command as inspect
+from mindlong.cli.train import command as train
 from mindlong.config.infer_options.latent import LatentModelOptions
+from mindlong.config.load import load_model
 from mindlong.networks import table
 from mindlong.networks.cogvideox.spec import CogVideoXSpec
 from mindlong.utils.errors import ConfigError
@@ -172,3 +174,33 @@ def test_the_autoencoder_is_not_trained(tmp_path):
     assert "not trained here" in next(keys.training_problems(None))
     with pytest.raises(ConfigError, match="must be a multiple of 16"):
         CogVideoXSpec(heads=3, head_dim=8)
+
+
+def test_a_training_on_a_folders_parts_is_planned(published, tmp_path, capsys):
+    assert train([*training(published, tmp_path / "run"), "--dry_run"]) == 0
+    assert "parameters   transformer 23.4 k" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("data.frames", "8", "takes 8N + 1 (1, 9, 17, ...), nearest are 1 and 9"),
+        ("data.size", "[20,24]", "data.size is [20, 24]; both must be multiples of 8"),
+        (
+            "interpolation.factor",
+            "2",
+            "interpolation is given; the family cogvideox is trained as a",
+        ),
+        ("diffusion.snr_shift", "0", "diffusion.snr_shift is 0"),
+    ],
+)
+def test_what_a_training_cannot_do_is_said(published, tmp_path, key, value, sentence, capsys):
+    keys = training(published, tmp_path / "run", **{key: value})
+    assert train([*keys, "--dry_run"]) != 0
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["cogvideox_2b", "cogvideox_fun_2b_inp", "cogvideox_shapes"])
+def test_model_files_are_specs(name):
+    spec = load_model(f"configs/model/{name}.yaml").spec()
+    assert spec.hinted == ("inp" in name) and (spec.heads == 30) == ("2b" in name)

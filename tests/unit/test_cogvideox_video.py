@@ -5,9 +5,12 @@ import json
 import mindspore as ms
 import numpy as np
 import pytest
-from cogvideox_toys import SPEC, TEXT, folder
+from cogvideox_toys import SPEC, TEXT, folder, training
 
+from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.cli.infer import command as infer
+from mindlong.cli.train import command as train
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.networks.t5.cell import Layered
 from mindlong.pipelines.latent_model import load_latent_model
@@ -66,6 +69,20 @@ def test_states_of_a_prompt_are_kept(published, cache, monkeypatch):
     monkeypatch.setattr(Layered, "__call__", None)
     again = load_latent_model(str(published)).encode_text(["a blue square"])
     assert np.array_equal(first, again)
+
+
+@pytest.mark.slow
+def test_it_is_trained_on_kept_latents_and_kept_states(published, cache, tmp_path, monkeypatch):
+    assert train(training(published, tmp_path / "run")) == 0
+    held = open_weights(next((tmp_path / "run/checkpoints").iterdir()) / "network.safetensors")
+    start = find_latent_parts(str(published), LatentModelOptions()).network.arrays
+    assert {name.split(".")[0] for name in held} == {"transformer"}
+    moved = [n for n in held if not np.array_equal(held.read(n), start[n[12:]].read())]
+    assert len(moved) > 0.9 * len(start)
+    monkeypatch.setattr(Layered, "__call__", None)  # a second run encodes no caption
+    assert train(training(published, tmp_path / "again", **{"train.steps": "1"})) == 0
+    parts = find_latent_parts(str(tmp_path / "run"), LatentModelOptions())
+    assert parts.network.spec == SPEC and parts.size == (9, 16, 24)
 
 
 def test_zeros_or_the_negative_prompt_stand_for_no_text(published):

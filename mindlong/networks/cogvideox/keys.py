@@ -54,6 +54,13 @@ class CogVideoXModel:
     def training_problems(self, config: Any) -> Iterator[str]:
         """Sentences on what a training configuration with this model gets wrong."""
         yield from latents_missing(self.family, config)
+        for word, wanted in (
+            ("interpolation", config.interpolation.wanted),
+            ("infinet.lengths", config.infinet.lengths),
+            ("tune.video", config.tune.wanted),
+        ):
+            if wanted:
+                yield f"{word} is given; the family {self.family} is trained as a whole, on clips and captions"
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
