@@ -26,6 +26,7 @@ from mindlong.config.schema import TrainConfig
 from mindlong.diffusion import schedules
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.scheduler_config import read_file
+from mindlong.networks.network import Network
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
@@ -55,6 +56,11 @@ class LatentParts:
     tokenizer: Path
     noising: Noising
     size: tuple[int, int, int]
+
+    @property
+    def step(self) -> int:
+        """Pixels of which both sides of a video are multiples."""
+        return self.vae.spec.factor * self.network.network.denoiser.side(self.network.spec)
 
     def parameters(self) -> dict[str, int]:
         """Numbers in each network."""
@@ -91,6 +97,7 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         vae = replace(vae, spec=replace(vae.spec, scaling=run.latents.scaling))
     text = _text(options.text_encoder, held, run)
     denoiser = network.network.denoiser
+    text = fitted_text(text, network.network, network.spec)
     if text.spec.width != denoiser.width(network.spec):
         raise ConfigError(
             f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the {network.network.part} "
@@ -194,6 +201,14 @@ def _text(named: str, held: WeightFile, run: TrainConfig | None) -> Part:
     if named or run is None or not run.latents.text_weights:
         return _other("text_encoder", named, held, "")
     return _trained_with(held, run)
+
+
+def fitted_text(text: Part, network: Network, spec: Any) -> Part:
+    """The text encoder with the length of prompts that a network reads, where it takes any."""
+    tokens = network.denoiser.tokens(spec)
+    if not (tokens and text.network.text.layered):
+        return text
+    return replace(text, spec=replace(text.spec, length=tokens))
 
 
 def read_text_encoder(named: str) -> Part:

@@ -43,6 +43,7 @@ OURS = {
     "DDIMParallelScheduler": "ddim",
     "DDIMInverseScheduler": "ddim",
     "CogVideoXDDIMScheduler": "ddim",
+    "CogVideoXDPMScheduler": "cogvideox_dpm",
     "DDPMScheduler": "ddpm",
     "DDPMParallelScheduler": "ddpm",
     "DPMSolverMultistepScheduler": "dpm_solver",  # or dpm_solver_sde, see ALGORITHMS
@@ -60,7 +61,6 @@ OURS = {
 }
 # The same noising process, solved in a way that is not here: a sampler must be named.
 UNSERVED = (
-    "CogVideoXDPMScheduler",
     "DPMSolverMultistepInverseScheduler",
     "DPMSolverSDEScheduler",
     "DPMSolverSinglestepScheduler",

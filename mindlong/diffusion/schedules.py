@@ -255,6 +255,8 @@ def of_options(options: Any) -> Schedule:
         else {"start": options.beta_start, "end": options.beta_end}
     )
     made = make(options.schedule, options.timesteps, **betas)
+    if options.snr_shift != 1.0:
+        made = snr_shifted(made, options.snr_shift)
     return zero_terminal_snr(made) if options.zero_terminal_snr else made
 
 

@@ -23,14 +23,16 @@ FAR = 4  # so many times the usual pixels, or as few, are far from them
 GIB = 2**30
 
 
-def divisible(size: Sequence[int], factor: int) -> tuple[int, int]:
-    """`size`, whose sides are multiples of the pixels of a latent. Raises ConfigError."""
-    height, width = size
-    if height % factor or width % factor:
+def one_to_one(parts: LatentParts, pipeline: str) -> None:
+    """Raise ConfigError where a latent is not that of one frame, for a pipeline that cannot do with
+    that.
+    """
+    some = 3
+    if parts.vae.spec.frames_of(some) != some:
         raise ConfigError(
-            f"size is [{height}, {width}]; both must be multiples of {factor}, the pixels of a latent"
+            f"pipeline {pipeline} makes and gives frames one by one, and {parts.vae.network.about} makes "
+            "one latent of several; weights of this kind make videos with pipeline=text_to_video"
         )
-    return height, width
 
 
 def far_size(size: Sequence[int], usual: Sequence[int]) -> Iterator[str]:

@@ -15,9 +15,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindlong.checkpoints.identity import identity
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.load import load_into
-from mindlong.checkpoints.parts import Part
+from mindlong.checkpoints.parts import Part, Reading
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.guidance import Model
@@ -26,9 +27,11 @@ from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
 from mindlong.ops.precision import check_chip, set_types, store_as
+from mindlong.pipelines.text_states import TextStates
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
+from mindlong.utils.sizes import divisible
 
 Builder = Callable[[], nn.Cell]
 
@@ -49,6 +52,9 @@ class LatentModel:
         size: frames, height and width (pixels) where the user says nothing.
         chunk: frames encoded or decoded at a time.
         dtype: of the network and the autoencoder.
+        unconditional: what the unconditional call of guidance reads in the place of a prompt, of
+            negative and zeros; "": as the network was published.
+        states: where states of prompts are kept from run to run; None: nowhere.
 
     Attributes:
         keep: networks are not let go; whoever holds the model calls it again.
@@ -65,7 +71,10 @@ class LatentModel:
         size: tuple[int, int, int] = (16, 256, 256),
         chunk: int = 4,
         dtype: str = "float32",
+        unconditional: str = "",
+        states: TextStates | None = None,
     ) -> None:
+        self.unconditional, self.states = unconditional, states
         self.builders, self.parts = dict(builders), dict(parts)
         self.tokenizer, self.noising = tokenizer, noising
         self.size, self.chunk, self.dtype = size, chunk, dtype
@@ -126,10 +135,7 @@ class LatentModel:
         pixels do not divide.
         """
         vae = self.vae_spec
-        if height % vae.factor or width % vae.factor:
-            raise ConfigError(
-                f"size is [{height}, {width}]; both must be multiples of {vae.factor}, the pixels of a latent"
-            )
+        divisible((height, width), vae.factor, self.denoises.side(self.spec))
         latents = vae.latents_of(frames)
         return vae.latent_channels, latents, height // vae.factor, width // vae.factor
 
@@ -146,7 +152,7 @@ class LatentModel:
         """What the unconditional call of guidance has in the place of `context`, shaped like it:
         the states of the negative prompt, or zeros where the network was trained so.
         """
-        rule = self.denoises.null.get("context", "same")
+        rule = self.unconditional or self.denoises.null.get("context", "same")
         if rule == "zeros":
             return np.zeros_like(context)
         if rule == "same":
@@ -192,11 +198,19 @@ class LatentModel:
     ) -> Model:
         """`predict` with its conditions inside: a model for `mindlong.diffusion.samplers`.
 
-        `fps` and `guidance` are passed on only to a network that takes them.
+        `fps` and `guidance` are passed on only to a network that takes them. To one that takes mask
+        and known latents nothing is known.
         """
         rate = fps if self.wants_fps else None
         more = {"guidance": np.full(len(context), guidance, np.float32)} if self.told else {}
-        return lambda x, t: self.predict(x, t, context, rate, **more)
+        if "hint" not in self.takes:
+            return lambda x, t: self.predict(x, t, context, rate, **more)
+
+        def unhinted(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+            hint = np.zeros((len(x), x.shape[1] + 1, *x.shape[2:]), np.float32)
+            return self.predict(x, t, context, rate, hint=hint, **more)
+
+        return unhinted
 
     def encode(self, frames_FHWC: np.ndarray, noise_FChw: np.ndarray | None = None) -> np.ndarray:
         """Latents (C, F, h, w) of uint8 frames: the mode of the posterior, or a sample where noise
@@ -237,7 +251,14 @@ class LatentModel:
                 prompt,
                 self.tokenizer.room,
             )
-        return self._run("text_encoder", self.text_encoder, Tensor(self.tokenizer([prompt])))[0]
+        ids = self.tokenizer([prompt])
+        found = self.states.find(ids) if self.states else None
+        if found is not None:
+            return found
+        made_of = self._run("text_encoder", self.text_encoder, Tensor(ids))[0]
+        if self.states:
+            self.states.keep(ids, made_of)
+        return made_of
 
     def _run(self, role: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
         key = (role, *(tensor.shape for tensor in inputs))
@@ -285,17 +306,24 @@ def from_parts(
     tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
     kinds = {"network": options.dtype, "vae": options.dtype, "text_encoder": "float32"}
     seeds = {"network": fresh_seed}
+    builders = {
+        role: functools.partial(_filled, part, kinds[role], seeds.get(role))
+        for role, part in held.items()
+    }
+    layered, states = text.network.text.layered, None
+    if layered:
+        builders["text_encoder"] = functools.partial(made(layered), text.spec, Reading(text))
+        states = TextStates(identity(options.text_encoder or str(parts.where))["sha256"])
     return LatentModel(
-        {
-            role: functools.partial(_filled, part, kinds[role], seeds.get(role))
-            for role, part in held.items()
-        },
+        builders,
         {role: (part.network, part.spec) for role, part in held.items()},
         tokenizer,
         parts.noising,
         size=parts.size,
         chunk=options.chunk,
         dtype=options.dtype,
+        unconditional=options.unconditional,
+        states=states,
     )
 
 
@@ -309,29 +337,7 @@ def _filled(part: Part, dtype: str, fresh_seed: int | None = None) -> nn.Cell:
     if dtype != "float32":
         set_types(cell, dtype)
         store_as(cell, dtype)
-    load_into(cell, _Reading(part), allow, f"the weights of the {part.family} network")
+    load_into(cell, Reading(part), allow, f"the weights of the {part.family} network")
     for parameter in cell.get_parameters():
         parameter.requires_grad = False
     return cell
-
-
-class _Reading(Mapping[str, np.ndarray]):
-    """A part's tensors read one at a time, for `load_into`."""
-
-    def __init__(self, part: Part) -> None:
-        self.arrays = part.arrays
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self.arrays[name].shape
-
-    def dtype(self, name: str) -> str:
-        return self.arrays[name].dtype
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.arrays[name].read()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.arrays)
-
-    def __len__(self) -> int:
-        return len(self.arrays)

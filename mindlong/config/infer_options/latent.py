@@ -36,6 +36,12 @@ class LatentModelOptions:
         "what the UNet predicts; empty: as scheduler_config.json says",
         choices=("", "eps", "v", "x0"),
     )
+    unconditional: str = option(
+        "",
+        "what the unconditional call of guidance reads in the place of a prompt: the states of the negative "
+        "prompt, or zeros; empty: as the family was published",
+        choices=("", "negative", "zeros"),
+    )
     dynamic_scale: str = option(
         "auto",
         "VideoCrafter2's factor on the clean sample; auto: for families that were trained with one",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.option import option
+from mindlong.diffusion.guidance import CURVES
 from mindlong.plans.frame_prompts import parse
 from mindlong.utils.errors import ConfigError
 
@@ -30,6 +31,13 @@ class TextToVideoOptions:
         False,
         "guidance asks the network twice a step rather than once with twice the rows: "
         "slower, about half the memory",
+        when="sample.guidance!=1",
+    )
+    guidance_curve: str = option(
+        "constant",
+        "guidance over the steps: constant; wave: CogVideoX's dynamic guidance as published, a wave over "
+        "the timesteps from 1 to 1 + sample.guidance; ramp: what its formula means, up once",
+        choices=CURVES,
         when="sample.guidance!=1",
     )
     told_fps: int = option(

@@ -32,6 +32,7 @@ import numpy as np
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.samplers import (
+    cogvideox_dpm,
     ddim,
     ddpm,
     deis,
@@ -141,6 +142,12 @@ SAMPLERS: dict[str, Sampler] = {
             dpm_solver.from_file,
             needs_noise=True,
             file_clips=("thresholding",),
+        ),
+        Sampler(
+            "cogvideox_dpm",
+            cogvideox_dpm.cogvideox_dpm,
+            cogvideox_dpm.from_file,
+            needs_noise=True,
         ),
         Sampler("euler", euler.euler, euler.from_file),
         Sampler(

@@ -16,13 +16,13 @@ from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.parallel import halo, volume
 from mindlong.parallel.launch import world_size
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
     idle,
     no_rate,
     not_told,
+    one_to_one,
     overlong,
     step_cost,
     unled,
@@ -34,6 +34,7 @@ from mindlong.plans.dual_scope import Phase, Tuning
 from mindlong.plans.frame_prompts import of_frames
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 IN_LOCK_STEP = ("exact", "video_infinity")
 
@@ -123,6 +124,7 @@ def plan(loaded: Loaded) -> Planned:
     parts = find_latent_parts(config.weights, config.latent)
     not_told(parts, "clip_parallel")
     fit(parts)
+    one_to_one(parts, "clip_parallel")
     idle(loaded, no_rate(parts, "clip_parallel.told_fps"))
     clips = clips_of(config, parts.size[0])
     height, width = divisible(config.size or parts.size[1:], parts.vae.spec.factor)

@@ -14,7 +14,6 @@ from mindlong.config.schema import TrainConfig
 from mindlong.data.flow import check_alike
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
@@ -22,6 +21,7 @@ from mindlong.pipelines.checks import (
     idle_where_told,
     is_told,
     longest_run,
+    one_to_one,
     overlong,
     several,
     step_cost,
@@ -34,6 +34,7 @@ from mindlong.plans.chain import plan_extension
 from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 USUAL_RUN = 16
 
@@ -112,6 +113,7 @@ def plan(loaded: Loaded) -> Planned:
     config: ExtendConfig = loaded.values
     work, parts = work_of(config), find_latent_parts(config.weights, config.latent)
     fit(parts)
+    one_to_one(parts, "extend")
     hinted = is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
     check_hints(work, hinted)
     idle(loaded, unhinted("extend") if not hinted else ())

@@ -15,12 +15,12 @@ from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import HierarchicalConfig
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
     longest_run,
     not_told,
+    one_to_one,
     overlong,
     step_cost,
     unled,
@@ -40,6 +40,7 @@ from mindlong.plans.hierarchy import (
 )
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 LONGEST = 16
 
@@ -191,6 +192,7 @@ def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str])
     place = find_branch(config.weights, o.branch)
     not_told(parts, "hierarchical")
     fit(parts)
+    one_to_one(parts, "hierarchical")
     size = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     guidances = list(o.level_guidance) or [config.sample.guidance]
     batch = min(config.batch, len(work.plan.jobs))

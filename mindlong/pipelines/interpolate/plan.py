@@ -17,13 +17,13 @@ from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import InterpolateConfig
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
     idle,
     idle_where_told,
     is_told,
+    one_to_one,
     overlong,
     several,
     step_cost,
@@ -34,6 +34,7 @@ from mindlong.plans.chain import Chain, place, plan_chain
 from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 UNRELATED = {  # keys that change no latent
     "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
@@ -164,6 +165,7 @@ def _by_networks(
     parts, made = stages[-1], _maker(config, work)
     for each in (*stages, *filter(None, [made])):
         fit(each)
+        one_to_one(each, "interpolate")
     size = _size(config, work, parts)
     chained = plan_chain(work.chain)
     idle(loaded, idle_where_told(parts))

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model, guided, guided_batched
+from mindlong.diffusion.guidance import Model, guided, guided_batched, scale_of
 from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.sample import sample
+from mindlong.diffusion.sample import rule_of, sample
 from mindlong.diffusion.samplers.lcm import told_of
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.clips import Clip
@@ -39,6 +39,7 @@ class TextToVideo:
         negative: what guidance leads away from.
         two_passes: guidance asks the network twice a step rather than once with twice the rows.
         fps: for a UNet that is conditioned on it.
+        curve: of guidance over the steps, of mindlong.diffusion.guidance.CURVES.
         noising: the part of the noising process to go through where it is not all of the model's.
     """
 
@@ -51,7 +52,9 @@ class TextToVideo:
         two_passes: bool = False,
         fps: float = 8,
         noising: Noising | None = None,
+        curve: str = "constant",
     ) -> None:
+        self.curve = curve
         self.model, self.sample, self.noising = model, sample, noising or model.noising
         self.negative, self.two_passes, self.fps = negative, two_passes, fps
 
@@ -107,6 +110,8 @@ class TextToVideo:
             return self.model.denoiser(context, self.fps, told)
         if scale == 1:
             return self.model.denoiser(context, self.fps)
+        if self.curve != "constant":
+            scale = scale_of(self.curve, scale, rule_of(self.sample, self.noising).times)
         null = self.model.null_text(self.negative, context)
         if self.two_passes:
             return guided(
@@ -168,6 +173,7 @@ def request_of(config: Any, model: LatentModel) -> Request:
     frames, height, width = size_of(config, model.size)
     clips, shape = clips_of(config, frames), model.latent_shape(frames, height, width)
     size = min(config.batch, len(clips))
+    frames = model.vae_spec.frames_of(shape[1])
     return Request(clips, frames, shape, size, config.text_to_video.start)
 
 
@@ -180,6 +186,7 @@ def pipeline_of(config: Any, model: LatentModel) -> TextToVideo:
         negative=own.negative,
         two_passes=own.two_passes,
         fps=own.told_fps or config.fps,
+        curve=own.guidance_curve,
     )
 
 

@@ -12,7 +12,6 @@ from mindlong.config.pipelines import TextToVideoConfig
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.cost import Load
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
@@ -32,6 +31,7 @@ from mindlong.pipelines.starts import read_start
 from mindlong.plans.frame_prompts import of_frames, title
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 
 def plan(loaded: Loaded) -> Planned:
@@ -43,15 +43,24 @@ def plan(loaded: Loaded) -> Planned:
     idle(loaded, no_rate(parts, "text_to_video.told_fps"))
     idle(loaded, idle_where_told(parts, "text_to_video.negative", "text_to_video.two_passes"))
     frames, *size = size_of(config, parts.size)
-    height, width = divisible(size, parts.vae.spec.factor)
+    codec, denoiser = parts.vae.network.codec, parts.network.network.denoiser
+    idle(loaded, [("latent.chunk", f"is not read: {codec.chunks}")] if codec.chunks else ())
+    height, width = divisible(size, parts.vae.spec.factor, denoiser.side(parts.network.spec))
+    latents = parts.vae.spec.latents_of(frames)
     clips = clips_of(config, frames)
+    if denoiser.one_prompt and any(len(clip.prompts) > 1 for clip in clips):
+        raise ConfigError(
+            f"text_to_video.scenes: {parts.network.network.about} reads one prompt a video, and none of "
+            "single frames; give it as prompt"
+        )
     batch, guided = min(config.batch, len(clips)), s.guidance != 1 and not is_told(parts)
     rows = batch * (2 if guided and not own.two_passes else 1)
     if own.start:
         read_start(own.start, len(clips), _latents(parts, frames, height, width))
-    step = step_cost(parts, rows, parts.vae.spec.latents_of(frames), size)
-    chunk = min(config.latent.chunk, frames)
-    decode = parts.vae.network.codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
+    step = step_cost(parts, rows, latents, size)
+    chunk = frames if codec.chunks else min(config.latent.chunk, frames)
+    decode = codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
+    at_a_time = "in the model's own chunks" if codec.chunks else f"{chunk} frames at a time"
     half = 1.0 if config.latent.dtype == "float32" else 0.5
     passes = 2 if guided and own.two_passes else 1
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * guided
@@ -63,8 +72,8 @@ def plan(loaded: Loaded) -> Planned:
             "plan": f"{len(clips)} videos of {frames} frames {height}x{width}, {-(-len(clips) // batch)} batches of "
             f"{count_steps(s, parts.noising)} steps, {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
             "a step": f"{count(passes * step.flops)}FLOP",
-            "peak memory": f"denoising {gib(step.bytes * half)}, decoding {chunk} frames at a time "
-            f"{gib(decode.bytes * half)} (estimates)",
+            "peak memory": f"denoising {gib(step.bytes * half)}, decoding {at_a_time} "
+            f"{gib(decode.bytes * half)}{_text_memory(parts)} (estimates)",
         },
         (
             *overlong(parts, texts),
@@ -72,9 +81,22 @@ def plan(loaded: Loaded) -> Planned:
             *far_size(size, parts.size[1:]),
             *in_few_steps(parts, s),
         ),
-        half * max(step.bytes, decode.bytes),
-        "frames, size or batch (latent.chunk for decoding)",
+        max(half * step.bytes, half * decode.bytes, _text_bytes(parts)),
+        f"frames, size or batch{'' if codec.chunks else ' (latent.chunk for decoding)'}",
     )
+
+
+def _text_bytes(parts: LatentParts) -> float:
+    """Peak memory of encoding a prompt, for encoders that are larger than the networks beside them;
+    others do not show.
+    """
+    network, spec = parts.text_encoder.network, parts.text_encoder.spec
+    return network.cost(spec, Load(1, 1, 1, 1)).bytes if network.text.layered else 0.0
+
+
+def _text_memory(parts: LatentParts) -> str:
+    held = _text_bytes(parts)
+    return f", encoding prompts a layer at a time {gib(held)}" if held else ""
 
 
 def _latents(parts: LatentParts, frames: int, height: int, width: int) -> tuple[int, ...]:

@@ -191,6 +191,7 @@ class _Work:
                 "steps": count_steps(s, self.model.noising),
                 "eta": s.eta,
                 "guidance": s.guidance,
+                "guidance_curve": self.own.guidance_curve,
                 "prediction": self.model.noising.prediction,
                 "fps": self.own.told_fps or config.fps,
                 "dtype": config.latent.dtype,
