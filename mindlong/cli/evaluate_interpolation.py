@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.config.infer_options.interpolate import HINTS, MASKS, PINS
 from mindlong.data.flow import METHODS, fill_between
 from mindlong.data.shapes import Clip, ShapesWorld
@@ -37,12 +37,7 @@ MakeAll = Callable[
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="evaluate_interpolation.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("evaluate_interpolation", __doc__, EXAMPLES)
     made.add_argument(
         "videos", nargs="*", type=Path, metavar="VIDEO", help="files, or folders of frames"
     )

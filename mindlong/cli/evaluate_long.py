@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.cli.evaluate_shapes import read_prompts, sample_files
 from mindlong.data.shapes import SHAPES
 from mindlong.media.read import read_video
@@ -41,12 +41,7 @@ FIGURES = {
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="evaluate_long.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("evaluate_long", __doc__, EXAMPLES)
     made.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="the videos")
     made.add_argument(
         "--joins",

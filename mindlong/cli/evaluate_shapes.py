@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.shapes import COLOURS, MOTIONS, SHAPES, parse_caption
 from mindlong.data.shapes_reader import FOUR
 from mindlong.media.read import is_video, read_video
@@ -33,12 +33,7 @@ BEST_FIRST = ("", ".gif", ".avi", ".mp4", ".webm")  # "" is a folder of frames
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="evaluate_shapes.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("evaluate_shapes", __doc__, EXAMPLES)
     made.add_argument("folder", type=Path, metavar="FOLDER", help="the samples")
     made.add_argument(
         "--prompts", type=Path, metavar="FILE", help="JSON with the prompts (FOLDER/video.json)"

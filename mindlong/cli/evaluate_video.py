@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.transforms import resize
 from mindlong.media.read import read_video
 from mindlong.networks.clip.text_spec import ACTIVATIONS
@@ -32,12 +32,7 @@ exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="evaluate_video.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("evaluate_video", __doc__, EXAMPLES)
     made.add_argument(
         "videos", nargs="+", type=Path, metavar="VIDEO", help="files or folders of frames"
     )

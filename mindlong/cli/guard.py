@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import os
 import secrets
@@ -14,6 +13,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 
+from mindlong.cli.commands import as_started
 from mindlong.utils import interrupts, streams, system
 from mindlong.utils.errors import UserError
 from mindlong.utils.shown import shown
@@ -44,7 +44,7 @@ def guarded(main: Main, argv: Sequence[str] | None = None) -> int:
         except (Exception, KeyboardInterrupt) as error:
             interrupts.unhush()
             code, text = _explained(error)
-            _say(text)
+            _say(as_started(text))
             return code
 
 
@@ -100,7 +100,3 @@ def _dumps_elsewhere() -> Iterator[None]:
         stay()
         os.environ.pop("MS_OM_PATH", None)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-# what setup.py installs
-train, infer, convert = (functools.partial(start, name) for name in ("train", "infer", "convert"))

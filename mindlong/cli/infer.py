@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mindlong import __version__
-from mindlong.cli.common import guarded, parser
+from mindlong.cli.common import guarded, listed, parser
 from mindlong.config.command_line import pairs
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.leaves import leaves
@@ -28,7 +28,7 @@ EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or make the videos."""
-    arguments = parser("infer.py", __doc__, InferConfig, _keys(), EXAMPLES)
+    arguments = parser("infer", __doc__, InferConfig, _keys(), EXAMPLES)
     arguments.add_argument(
         "--from",
         dest="source",
@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "are put over it",
     )
     args = arguments.read(argv)
+    if listed(args, "infer"):
+        return 0
     loaded = _from_recipe(args) if args.source else load(args.config, args.overrides, InferConfig)
     return start(loaded, args.dry_run)
 

@@ -29,9 +29,11 @@ class InferConfig:
     """A sampling run.
 
     Attributes:
+        KIND: the folder of configs/ that holds such runs.
         absent: keys that a pipeline cannot have -> a sentence.
     """
 
+    KIND: ClassVar[str] = "infer"
     absent: ClassVar[Mapping[str, str]] = {}
     pipeline: str = option("pixel", "what makes the videos; each is described below")
     weights: str = option(

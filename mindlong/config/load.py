@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mindlong.config import video_infinity_json
+from mindlong.config import shipped, video_infinity_json
 from mindlong.config.command_line import WHERE, Pair, pairs, parse_overrides
 from mindlong.config.dump import to_yaml
 from mindlong.config.families import family_schema
@@ -68,7 +68,7 @@ def load(
         ConfigError: an unknown key (with the nearest known one), a wrong type, a missing file, a
             value out of range, or a key that these settings do not read.
     """
-    base, typed_in = Path(path) if path else None, pairs(arguments)
+    base, typed_in = shipped.located(path, schema.KIND) if path else None, pairs(arguments)
     tree = _tree(base) if tree is None else tree
     if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
         named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
@@ -117,7 +117,7 @@ def _model_tree(tree: Tree, of_model: Sequence[Pair], base: Path | None) -> Tree
         held = parse_overrides([f"{MODEL}={whole}"])[MODEL]
     if isinstance(held, str):
         beside = base.parent / held if base and not whole else Path(held)
-        return read_tree(beside if beside.exists() else Path(held))
+        return read_tree(beside if beside.exists() else shipped.located(held, MODEL))
     if not isinstance(held, Mapping):
         raise ConfigError(f"{tree.place(MODEL)}: model is a group of keys or the path of a file")
     if whole:
@@ -165,7 +165,7 @@ def load_model(path: str | Path, arguments: Sequence[str] = ()) -> Any:
     Raises:
         ConfigError: as `load`.
     """
-    return _model(read_tree(path), pairs(arguments))
+    return _model(read_tree(shipped.located(path, MODEL)), pairs(arguments))
 
 
 def model_of(section: Mapping[str, Any], where: str, arguments: Sequence[Pair] = ()) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from mindlong.config import replaced, tasks
 from mindlong.config.belongs import unknown_key
@@ -32,8 +32,13 @@ NO_MODEL = "model is missing; give the path of a file in configs/model before ke
 
 @dataclass
 class TrainConfig:
-    """A training run."""
+    """A training run.
 
+    Attributes:
+        KIND: the folder of configs/ that holds such runs.
+    """
+
+    KIND: ClassVar[str] = "train"
     run_dir: str = option(
         "runs/train", "folder of the run: configuration, checkpoints, metrics, previews"
     )
