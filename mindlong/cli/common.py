@@ -13,6 +13,7 @@ from mindlong.cli.commands import as_started, program
 from mindlong.cli.guard import guarded as guarded
 from mindlong.config import shipped
 from mindlong.config.command_line import answer
+from mindlong.config.load import Schema
 from mindlong.utils.errors import ConfigError
 
 
@@ -76,7 +77,7 @@ class KeyParser(ToolParser):
 
 
 def parser(
-    module: str, about: str | None, schema: type, keys: Sequence[str], examples: str
+    module: str, about: str | None, schema: Schema, keys: Sequence[str], examples: str
 ) -> KeyParser:
     """A parser whose `--help` lists every key of `schema`; `keys` are those of all its variants."""
     from mindlong.config.help import table

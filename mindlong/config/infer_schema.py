@@ -124,7 +124,7 @@ class InferConfig:
             listed = " or ".join(dict.fromkeys(names))
             what = f"{word}*" if word.endswith(".") else word
             found[word] = f"{what} belongs to pipeline={listed}; this is pipeline={mine}"
-        return found | cls.absent
+        return {**found, **cls.absent}
 
     @classmethod
     def everywhere(cls, command: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mindlong.config import shipped, video_infinity_json
 from mindlong.config.command_line import WHERE, Pair, pairs, parse_overrides
@@ -19,6 +19,10 @@ from mindlong.config.rules import check
 from mindlong.config.yaml_file import Tree, read_tree, read_yaml
 from mindlong.utils.errors import ConfigError, did_you_mean
 
+if TYPE_CHECKING:  # both read files with what stands here
+    from mindlong.config.infer_schema import InferConfig
+    from mindlong.config.schema import TrainConfig
+
 __all__ = [
     "Loaded",
     "load",
@@ -28,7 +32,7 @@ __all__ = [
     "read_yaml",
     "set_keys",
 ]
-T = TypeVar("T")
+Schema: TypeAlias = "type[InferConfig] | type[TrainConfig]"
 MODEL = "model"
 
 
@@ -52,7 +56,7 @@ class Loaded:
 def load(
     path: str | Path | None,
     arguments: Sequence[str],
-    schema: type[T],
+    schema: Schema,
     *,
     saved: bool = False,
     tree: Tree | None = None,
@@ -70,10 +74,9 @@ def load(
     """
     base, typed_in = shipped.located(path, schema.KIND) if path else None, pairs(arguments)
     tree = _tree(base) if tree is None else tree
-    if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
-        named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
-        schema = schema.chosen(named or tree.values.get("pipeline"), tree.place("pipeline"))
-        typed_in = schema.placed(typed_in)
+    named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
+    schema = schema.chosen(named or tree.values.get("pipeline"), tree.place("pipeline"))
+    typed_in = schema.placed(typed_in)
     given = _read(schema, tree, typed_in, base)
     return _finish(given, schema, base, saved or is_saved(tree.values, leaves(schema)))
 
@@ -87,7 +90,7 @@ def _tree(base: Path | None) -> Tree:
     return tree
 
 
-def _read(schema: type, tree: Tree, typed_in: Sequence[Pair], base: Path | None) -> Given:
+def _read(schema: Schema, tree: Tree, typed_in: Sequence[Pair], base: Path | None) -> Given:
     """Everything that file, model file and command line set."""
     keys = dict(leaves(schema))
     of_model = [p for p in typed_in if p.key.split(".")[0] == MODEL] if MODEL in keys else []

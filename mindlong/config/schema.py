@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mindlong.config import replaced, tasks
 from mindlong.config.belongs import unknown_key
+from mindlong.config.command_line import Pair
 from mindlong.config.data_options import DataOptions
 from mindlong.config.diffusion_options import DiffusionOptions
 from mindlong.config.env_options import AttentionOptions, EnvOptions
@@ -55,6 +56,16 @@ class TrainConfig:
     resume: ResumeOptions = section(ResumeOptions)
     attention: AttentionOptions = section(AttentionOptions)
     env: EnvOptions = section(EnvOptions)
+
+    @classmethod
+    def chosen(cls, name: str | None, where: str) -> type[TrainConfig]:
+        """The schema of a training: there is one, whatever pipeline is named."""
+        return cls
+
+    @classmethod
+    def placed(cls, typed: Sequence[Pair]) -> list[Pair]:
+        """The pairs of the command line: keys stand as typed."""
+        return list(typed)
 
     @classmethod
     def unknown(cls, key: str, known: Mapping[str, Leaf]) -> str:

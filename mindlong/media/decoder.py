@@ -65,7 +65,9 @@ class Decoding:
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C at the terminal must not end a file early
         )
-        self._out = self._process.stdout.fileno()
+        self._stdout = ffmpeg.pipe(self._process.stdout)
+        self._stderr = ffmpeg.pipe(self._process.stderr)
+        self._out = self._stdout.fileno()
         _enlarge(self._out)
         self._ready = select.poll()
         self._ready.register(self._out, select.POLLIN | select.POLLHUP)
@@ -102,7 +104,7 @@ class Decoding:
         first: ffmpeg has cut or stretched it.
         """
         changed, size = self.log.changed, self.log.size
-        if changed and changed[0] < count:
+        if changed and size and changed[0] < count:
             what = "the shape of its pixels" if changed[1] == size else "its size"
             raise InputFileError(
                 f"{shown(self.path)} changes {what} from {size[0]}x{size[1]} to "
@@ -114,8 +116,8 @@ class Decoding:
         self._process.kill()
         self._process.wait()
         self._listener.join()
-        self._process.stdout.close()
-        self._process.stderr.close()
+        self._stdout.close()
+        self._stderr.close()
 
     def ending(self) -> int:
         """How it ended, waited for: 0, a code, or minus a signal."""
@@ -158,7 +160,7 @@ class Decoding:
             time.sleep(0.0005)
 
     def _listen(self) -> None:
-        for line in iter(lambda: self._process.stderr.readline(LARGER_PIPE), b""):
+        for line in iter(lambda: self._stderr.readline(LARGER_PIPE), b""):
             with contextlib.suppress(ValueError):  # a number that is none
                 self.log.take(line.decode(errors="replace").rstrip())
 

@@ -88,8 +88,8 @@ class Log:
                 self.stamps.stated = rate / part
         elif found := _FRAME.search(line):
             number, pts, wide, high, width, height, order = found.groups()
-            known = pts != "NOPTS" and self._base
-            self._stamp(int(number), int(pts) * self._base if known else None)
+            time = int(pts) * self._base if self._base and pts != "NOPTS" else None
+            self._stamp(int(number), time)
             self.interlaced = self.interlaced or order in "TB"
             size, shape = (int(height), int(width)), (int(wide), int(high))
             if self.size is None:

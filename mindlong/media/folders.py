@@ -84,10 +84,10 @@ def _stated_rate(file: Path) -> float:
 
 def _odd_names(images: Sequence[Path]) -> list[str]:
     """Sentences on numbers that are missing or there twice."""
-    numbered = [(p, re.search(r"([0-9]+)(?=[^0-9]*$)", p.stem)) for p in images]
-    if not all(found for _, found in numbered):
+    found = [re.search(r"([0-9]+)(?=[^0-9]*$)", p.stem) for p in images]
+    numbers = [int(number[1]) for number in found if number]
+    if len(numbers) < len(images):
         return []
-    numbers = [int(found[1]) for _, found in numbered]
     said = []
     twice = [n for n, times in Counter(p.stem.lower() for p in images).items() if times > 1]
     if twice:

@@ -147,7 +147,8 @@ def plan_extension(
     gain = run - overlap if inside else run
     if gain < 1:
         raise ConfigError(f"run is {run} frames, {overlap} of them given; nothing would be added")
-    jobs, have = [], given
+    jobs: list[Job] = []
+    have = given
     while have < frames:
         known = tuple(range(have - overlap, have))
         level = len(jobs)

@@ -11,6 +11,7 @@ import io
 import os
 import select
 import sys
+from typing import TextIO
 
 _kept: dict[str, str] = {}  # "where": what goes on, and where its messages are to be found
 
@@ -28,7 +29,7 @@ def outlive(log: str) -> None:
     _kept["where"] = log
 
 
-def is_broken(stream: object) -> bool:
+def is_broken(stream: TextIO) -> bool:
     """Whether the other end of a stream's pipe is closed."""
     try:
         number = stream.fileno()
@@ -39,7 +40,7 @@ def is_broken(stream: object) -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def give_up(stream: object) -> None:
+def give_up(stream: TextIO | io.FileIO) -> None:
     """Let what is still to be written to a stream go nowhere."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -65,10 +66,12 @@ class _Lasting(io.FileIO):
             return len(data)
 
 
-def _remade(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+def _remade(stream: TextIO) -> TextIO:
     try:
         number, encoding = stream.fileno(), stream.encoding
     except (OSError, ValueError, AttributeError):  # not a real one, or none at all
+        return stream
+    if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
     raw = _Lasting(number, "w", closefd=False)
