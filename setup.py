@@ -22,16 +22,19 @@ RUNTIME = [
     "tokenizers>=0.19",
     "matplotlib>=3.7",
 ]
+LINT = [
+    "ruff>=0.5",
+    "clang-format==14.0.6",
+    "mypy==2.4.1",
+    "types-PyYAML>=6",
+    "types-tqdm>=4.60",
+]
 TEST = [
     "pytest>=7",
     "pytest-xdist>=3",
     "hypothesis>=6",
-    "ruff>=0.5",
-    "clang-format==14.0.6",
-    "mypy==2.4.1",
-    "setuptools>=70.1",
-    "types-PyYAML>=6",
-    "types-tqdm>=4.60",
+    "setuptools>=70.1",  # a test builds a wheel
+    *LINT,
 ]
 GOLDEN = [
     "torch==2.13.0",
@@ -94,7 +97,7 @@ setup(
     },
     exclude_package_data={"": ["__pycache__/*", "**/__pycache__/*"]},
     install_requires=RUNTIME,
-    extras_require={"run": [], "test": TEST, "golden": GOLDEN},
+    extras_require={"run": [], "test": TEST, "lint": LINT, "golden": GOLDEN},
     entry_points={
         "console_scripts": [
             f"mindlong-{name.replace('_', '-')}=mindlong.cli.console:{name}" for name in COMMANDS

@@ -43,7 +43,8 @@ def source_of(
     weights: WeightFile, plans: Sequence[Plan]
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     """For each part what an export needs to give back the original's file, and remarks."""
-    found, remarks = {}, []
+    found: dict[str, dict[str, str]] = {}
+    remarks: list[str] = []
     for plan in plans:
         form = plan.match.format
         facts, notes = form.facts(weights, plan.match.prefix)

@@ -66,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = sample_files(args.folder, len(prompts))
     diagonal = any(" " in (parse_caption(p)[2] or "") for p in prompts)
     names = (
-        _known(args.shapes, SHAPES),
-        _known(args.colours, COLOURS),
-        _known(args.motions or (MOTIONS if diagonal else FOUR), MOTIONS),
+        _known(args.shapes, list(SHAPES)),
+        _known(args.colours, list(COLOURS)),
+        _known(args.motions or list(MOTIONS if diagonal else FOUR), list(MOTIONS)),
     )
     samples: list[np.ndarray] = []
     scores = score(_loaded(files, samples), prompts, *names)
@@ -98,11 +98,12 @@ def read_prompts(path: Path) -> list[str]:
         if isinstance(rows, list)
         else []
     )
-    if not texts or not all(isinstance(t, str) for t in texts):
+    found = [text for text in texts if isinstance(text, str)]
+    if not found or len(found) < len(texts):
         raise InputFileError(
             f"{path} holds no prompts; it needs a list of texts, or an object with it as 'prompts'"
         )
-    return texts
+    return found
 
 
 def sample_files(folder: Path, count: int) -> list[Path]:

@@ -75,8 +75,10 @@ def likeness(frames_FHWC: np.ndarray, source_FHWC: np.ndarray) -> dict[str, floa
     """Mean PSNR and SSIM over the frames that both have; the source is brought to the video's
     size.
     """
-    size = frames_FHWC.shape[1:3]
-    pairs = [(f, resize(s, size)) for f, s in zip(frames_FHWC, source_FHWC, strict=False)]
+    _, height, width, _ = frames_FHWC.shape
+    pairs = [
+        (f, resize(s, (height, width))) for f, s in zip(frames_FHWC, source_FHWC, strict=False)
+    ]
     return {
         "psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
         "ssim": float(np.mean([ssim(a, b) for a, b in pairs])),

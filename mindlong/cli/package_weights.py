@@ -24,6 +24,7 @@ from mindlong.checkpoints.files import write_safetensors
 from mindlong.checkpoints.find import Trained, find_trained
 from mindlong.checkpoints.package import RECORDS, package
 from mindlong.cli.common import ToolParser, guarded
+from mindlong.networks import table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +66,8 @@ def _writer(trained: Trained, own_vae: bool) -> Callable[[Trained, Path, Path, s
     """What writes the folder of such a run: (run's weights, run, folder, dtype) -> files."""
     if trained.config.infinet.lengths:
         return package_branch
-    if trained.config.model.family in ("vdm", "autoencoder_kl"):
+    denoiser = table.get(trained.config.model.family).denoiser
+    if denoiser is None or denoiser.space == "pixel":
         return _one_network
     return partial(package, own_vae=own_vae)
 

@@ -118,8 +118,9 @@ def _models(args: argparse.Namespace) -> tuple[Any, dict[str, Network], dict[str
 
 def _family(held: Mapping[str, Any], own: list[Pair]) -> dict[str, str]:
     """The family of a network beside the model, where file or command line name one."""
-    words = [pair.words for pair in own if pair.key == "family"] or [held.get("family")]
-    return {"family": str(words[-1])} if words[-1] else {}
+    words = [pair.words for pair in own if pair.key == "family"]
+    family = words[-1] if words else held.get("family")
+    return {"family": str(family)} if family else {}
 
 
 def _own(given: Sequence[Pair], role: str) -> list[Pair]:

@@ -24,6 +24,7 @@ from mindlong.media import ffmpeg
 from mindlong.media.ffmpeg_log import Log
 from mindlong.media.limits import Limits, check_side
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.needed import needed
 from mindlong.utils.shown import shown
 
 SQUARE = (  # pixels as wide as high; a proportion beyond 8 is not believed
@@ -65,8 +66,8 @@ class Decoding:
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C at the terminal must not end a file early
         )
-        self._stdout = ffmpeg.pipe(self._process.stdout)
-        self._stderr = ffmpeg.pipe(self._process.stderr)
+        self._stdout = needed(self._process.stdout, "the pipe of ffmpeg")
+        self._stderr = needed(self._process.stderr, "the pipe of ffmpeg")
         self._out = self._stdout.fileno()
         _enlarge(self._out)
         self._ready = select.poll()

@@ -14,6 +14,7 @@ import numpy as np
 from mindlong.media import ffmpeg
 from mindlong.media.recipe import ffmpeg_arguments
 from mindlong.utils.errors import UserError
+from mindlong.utils.needed import needed
 
 _SAME_BYTES = (
     "-fflags",
@@ -100,7 +101,7 @@ class FfmpegWriter:
             stderr=self.log,
             start_new_session=True,  # Ctrl-C at the terminal is for us: we decide what becomes of it
         )
-        self._stdin = ffmpeg.pipe(self.process.stdin)
+        self._stdin = needed(self.process.stdin, "the pipe of ffmpeg")
 
     def append(self, frame_HWC: np.ndarray) -> None:
         """Add one frame."""

@@ -8,7 +8,6 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 import imageio_ffmpeg
 
@@ -51,13 +50,6 @@ def executable() -> str:
 def source(path: Path) -> tuple[str | bytes, ...]:
     """Arguments that read `path` and nothing else, whatever its name holds."""
     return *ONLY_ITSELF, "-i", b"file:" + os.fsencode(path)
-
-
-def pipe(end: IO[bytes] | None) -> IO[bytes]:
-    """The end of a pipe that a process was started with."""
-    if end is None:
-        raise ValueError("the process was started without this pipe")
-    return end
 
 
 def target(path: Path) -> bytes:

@@ -223,7 +223,7 @@ class Network:
         if self.role not in ROLES:
             raise ValueError(f"role is {self.role!r}; it must be of {', '.join(ROLES)}")
         object.__setattr__(self, "part", self.part or self.role)
-        bound = tuple(replace(each, network=self) for each in self.formats)
+        bound = tuple(replace(each, owner=self) for each in self.formats)
         object.__setattr__(self, "formats", bound)
 
     @property

@@ -62,7 +62,9 @@ class Lines(tqdm):
             self._decr_instances(self)
 
 
-def bar(total: int, label: str, *, rank: int = 0, initial: int = 0, unit: str = "step") -> tqdm:
+def bar(
+    total: int | None, label: str, *, rank: int = 0, initial: int = 0, unit: str = "step"
+) -> tqdm:
     """A bar with a total on rank 0; lines now and then where standard error is no terminal. The
     unit "B" is bytes, written with k, M, G.
     """

@@ -11,7 +11,10 @@ import io
 import os
 import select
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _kept: dict[str, str] = {}  # "where": what goes on, and where its messages are to be found
 
@@ -51,7 +54,7 @@ def give_up(stream: TextIO | io.FileIO) -> None:
 class _Lasting(io.FileIO):
     """A descriptor that takes everything once it is lost, if the command goes on without it."""
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
@@ -63,7 +66,7 @@ class _Lasting(io.FileIO):
             with contextlib.suppress(OSError):
                 line = f"{said} ({error.strerror}); going on, see {_kept['where']}\n"
                 os.write(other, line.encode(errors="backslashreplace"))
-            return len(data)
+            return memoryview(data).nbytes
 
 
 def _remade(stream: TextIO) -> TextIO:

@@ -9,7 +9,8 @@ from mindlong.utils.errors import ConfigError, InputFileError
 
 def _check(spec: UNetSpec, arrays: Arrays) -> dict[str, int]:
     try:
-        spec.check_inputs(*(arrays[name].shape for name in ("x", "t", "context")), "fps" in arrays)
+        x, t, context = (arrays[name].shape for name in ("x", "t", "context"))
+        spec.check_inputs(x, t, context, "fps" in arrays)
     except ConfigError as error:
         raise InputFileError(f"inputs: {error}") from None
     return {"C": spec.in_channels, "B": arrays["x"].shape[0], "D": spec.context_dim}
