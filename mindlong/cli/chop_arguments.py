@@ -72,10 +72,12 @@ def _ways(add: Add) -> None:
     )
     add(
         "--tree",
+        "--L",
         type=int,
         default=0,
         metavar="L",
-        help="write InfiNet's nested tree: each clip divided into L, depth by depth",
+        help="write InfiNet's nested tree: each clip divided into L, depth by depth; without --out it "
+        "goes to ./VIDEO/scenario_0, as video_chop.py's did",
     )
 
 

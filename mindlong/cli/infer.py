@@ -18,6 +18,7 @@ from mindlong.parallel import launch, memory
 from mindlong.pipelines import recipe
 from mindlong.pipelines.inputs import inputs_of
 from mindlong.pipelines.planned import Planned
+from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
@@ -75,7 +76,23 @@ def planned_of(loaded: Loaded) -> Planned:
     """The plan of a run, without MindSpore. Raises ConfigError, InputFileError where it cannot
     run.
     """
+    _check_weights(loaded)
     return function(pipeline(loaded.values.pipeline).plan)(loaded)
+
+
+def _check_weights(loaded: Loaded) -> None:
+    """A file says whose weights it means: the shapes model that is shipped would make something
+    else than what its author had in mind.
+    """
+    values = loaded.values
+    if loaded.path is None or "weights" in loaded.given:
+        return
+    if "weights" not in dict(values.idle()):
+        ours = f", or weights={values.weights} for the shipped model of the shapes world"
+        raise ConfigError(
+            f"{loaded.path} names no weights; give weights=FOLDER (docs/bring_your_checkpoint.md)"
+            f"{'' if loaded.path.suffix == '.json' else ours}"
+        )
 
 
 def _check_memory(loaded: Loaded, planned: Planned) -> None:

@@ -19,6 +19,7 @@ from mindlong.config.option import option, section
 from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
+from mindlong.config.tune_a_video_yaml import inference_words
 
 MOST_FRAMES = 10_000_000
 MOST_VIDEOS = 100_000
@@ -82,6 +83,11 @@ class InferConfig:
         from mindlong.config.pipelines import pipeline
 
         return pipeline(str(name or "pixel"), where).schema
+
+    @classmethod
+    def words(cls, typed: Sequence[Pair]) -> tuple[str, list[Pair]]:
+        """As `TrainConfig.words`; such words name no file."""
+        return "", inference_words(typed)
 
     @classmethod
     def placed(cls, typed: Sequence[Pair]) -> list[Pair]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mindlong.config import shipped, video_infinity_json
+from mindlong.config import shipped, tune_a_video_yaml, video_infinity_json
 from mindlong.config.command_line import WHERE, Pair, pairs, parse_overrides
 from mindlong.config.dump import to_yaml
 from mindlong.config.families import family_schema
@@ -72,7 +72,9 @@ def load(
         ConfigError: an unknown key (with the nearest known one), a wrong type, a missing file, a
             value out of range, or a key that these settings do not read.
     """
-    base, typed_in = shipped.located(path, schema.KIND) if path else None, pairs(arguments)
+    file, typed_in = schema.words(pairs(arguments))
+    path = path or file
+    base = shipped.located(path, schema.KIND) if path else None
     tree = _tree(base) if tree is None else tree
     named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
     schema = schema.chosen(named or tree.values.get("pipeline"), tree.place("pipeline"))
@@ -87,6 +89,8 @@ def _tree(base: Path | None) -> Tree:
     tree = read_tree(base)
     if video_infinity_json.is_one(tree.values):
         return Tree(str(base), video_infinity_json.translated(read_yaml(base), str(base)))
+    if tune_a_video_yaml.is_training(tree.values):
+        return tune_a_video_yaml.training(str(base))
     return tree
 
 
@@ -100,6 +104,7 @@ def _read(schema: Schema, tree: Tree, typed_in: Sequence[Pair], base: Path | Non
         keys |= leaves(_family(model, of_model), f"{MODEL}.")
     given = Given(keys, tree.where, lambda key: schema.unknown(key, keys))
     given.add_tree(Tree(tree.where, rest, tree.lines, tree.cut))
+    given.notes += tree.notes
     if model is not None:
         given.add_tree(model, f"{MODEL}.")
     for key, note in schema.replaced({p.key for p in typed_in}, given.settings):

@@ -22,6 +22,7 @@ from mindlong.config.preview_options import PreviewOptions
 from mindlong.config.reads import Reader
 from mindlong.config.resume_options import ResumeOptions
 from mindlong.config.train_options import TrainOptions
+from mindlong.config.tune_a_video_yaml import training_words
 from mindlong.config.tune_options import TuneOptions
 from mindlong.diffusion.noising import of_options
 from mindlong.diffusion.sample import count_steps
@@ -61,6 +62,13 @@ class TrainConfig:
     def chosen(cls, name: str | None, where: str) -> type[TrainConfig]:
         """The schema of a training: there is one, whatever pipeline is named."""
         return cls
+
+    @classmethod
+    def words(cls, typed: Sequence[Pair]) -> tuple[str, list[Pair]]:
+        """The file that other programs' words on the command line name, "" for none, and the
+        pairs with our keys.
+        """
+        return training_words(typed)
 
     @classmethod
     def placed(cls, typed: Sequence[Pair]) -> list[Pair]:

@@ -92,6 +92,6 @@ def _about_json(tree: dict) -> str:
     pipe, devices = tree.get("pipe_configs", {}), tree.get("devices", [])
     prompts = pipe.get("prompts") or [""]
     return (
-        f"Video-Infinity's form: {pipe.get('num_frames')} frames on {len(devices)} devices, "
-        f"{prompts[0]!r}"
+        f"Video-Infinity's form: {len(devices)} x {pipe.get('num_frames')} frames, a clip for each "
+        f"device, {prompts[0]!r}"
     )
