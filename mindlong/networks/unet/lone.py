@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mindlong.networks.lone import Arrays, Input, Lone
+from mindlong.networks.lone import Arrays, Input, Lone, like_x
 from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils.errors import ConfigError, InputFileError
 
@@ -14,11 +14,6 @@ def _check(spec: UNetSpec, arrays: Arrays) -> dict[str, int]:
     except ConfigError as error:
         raise InputFileError(f"inputs: {error}") from None
     return {"C": spec.in_channels, "B": arrays["x"].shape[0], "D": spec.context_dim}
-
-
-def _output(spec: UNetSpec, arrays: Arrays) -> tuple[int, ...]:
-    batch, _, *rest = arrays["x"].shape
-    return batch, spec.out_channels, *rest
 
 
 LONE = (
@@ -43,7 +38,7 @@ LONE = (
             Input("fps", "B", "float", "frames per second, for a network that takes them (batch)"),
         ),
         _check,
-        _output,
+        like_x,
         "mindlong.networks.unet.cell:alone",
         about="shaped like x",
     ),

@@ -17,7 +17,7 @@ from mindlong.diffusion.sample import count_steps
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.extend.plan import Work, check_hints, size_of, work_of
 from mindlong.pipelines.interpolate.make import HintedRuns, Stage, decoded
-from mindlong.pipelines.interpolate.networks import predictor
+from mindlong.pipelines.interpolate.networks import stage_of
 from mindlong.pipelines.interpolate.plan import UNRELATED, is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.pipelines.jobs import run_plan
@@ -88,7 +88,7 @@ def _made(
 def _stage(
     config: Any, work: Work, model: LatentModel, prompt: str, level: int, callback: Callback
 ) -> Stage:
-    """The first run is told real frames; later ones frames that the network made, which may get
+    """The first run is given real frames; later ones frames that the network made, which may get
     noise.
     """
     o, trained = config.extend, trained_rule(config.weights)
@@ -99,15 +99,7 @@ def _stage(
         o.hint_noise if level else 0.0,
         o.shared_noise,
     )
-    hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
-    return Stage(
-        predictor(model, prompt, config.sample),
-        model.noising,
-        rule,
-        config.sample,
-        hinted,
-        callback,
-    )
+    return stage_of(model, prompt, rule, config.sample, callback)
 
 
 def _film(

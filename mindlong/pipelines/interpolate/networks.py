@@ -45,15 +45,16 @@ class Networks:
         rule = Rule(
             o.hint or trained.hint, o.mask or trained.mask, o.pin, o.hint_noise, o.shared_noise
         )
-        hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
-        return Stage(
-            predictor(model, prompt, config.sample),
-            model.noising,
-            rule,
-            config.sample,
-            hinted,
-            callback,
-        )
+        return stage_of(model, prompt, rule, config.sample, callback)
+
+
+def stage_of(
+    model: LatentModel, prompt: str, rule: Rule, sample: Any, callback: Callback | None
+) -> Stage:
+    """A network with a prompt and a rule for the frames that it is given."""
+    hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
+    predict = predictor(model, prompt, sample)
+    return Stage(predict, model.noising, rule, sample, hinted, callback)
 
 
 def predictor(model: LatentModel, prompt: str, sample: Any) -> Predict:
