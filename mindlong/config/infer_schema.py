@@ -85,6 +85,12 @@ class InferConfig:
         return pipeline(str(name or "pixel"), where).schema
 
     @classmethod
+    def names(cls) -> set[str]:
+        """The keys, as they may be typed: also those of the pipeline without its name."""
+        own = [key.partition(".")[2] for key in leaves(cls) if key not in leaves(InferConfig)]
+        return {*leaves(cls), *own}
+
+    @classmethod
     def words(cls, typed: Sequence[Pair]) -> tuple[str, list[Pair]]:
         """As `TrainConfig.words`; such words name no file."""
         return "", inference_words(typed)

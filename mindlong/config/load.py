@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mindlong.config import shipped, tune_a_video_yaml, video_infinity_json
+from mindlong.config import renamed, shipped, tune_a_video_yaml, video_infinity_json
 from mindlong.config.command_line import WHERE, Pair, pairs, parse_overrides
 from mindlong.config.dump import to_yaml
 from mindlong.config.families import family_schema
@@ -78,9 +78,12 @@ def load(
     tree = _tree(base) if tree is None else tree
     named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
     schema = schema.chosen(named or tree.values.get("pipeline"), tree.place("pipeline"))
-    typed_in = schema.placed(typed_in)
-    given = _read(schema, tree, typed_in, base)
-    return _finish(given, schema, base, saved or is_saved(tree.values, leaves(schema)))
+    saved = saved or is_saved(tree.values, leaves(schema))
+    typed_in, notes = renamed.pairs_renamed(typed_in, schema.KIND, schema.names())
+    tree, noted = renamed.tree_renamed(tree, schema.KIND, leaves(schema))
+    given = _read(schema, tree, schema.placed(typed_in), base)
+    given.notes += notes if saved else [*notes, *noted]
+    return _finish(given, schema, base, saved)
 
 
 def _tree(base: Path | None) -> Tree:

@@ -16,7 +16,7 @@ from mindlong.config.given import Setting
 from mindlong.config.infinet_options import InfinetOptions
 from mindlong.config.interpolation_options import InterpolationOptions
 from mindlong.config.latent_options import AutoencoderOptions, LatentOptions
-from mindlong.config.leaves import Leaf
+from mindlong.config.leaves import Leaf, leaves
 from mindlong.config.option import option, section
 from mindlong.config.preview_options import PreviewOptions
 from mindlong.config.reads import Reader
@@ -62,6 +62,11 @@ class TrainConfig:
     def chosen(cls, name: str | None, where: str) -> type[TrainConfig]:
         """The schema of a training: there is one, whatever pipeline is named."""
         return cls
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """The keys, as they may be typed."""
+        return set(leaves(cls))
 
     @classmethod
     def words(cls, typed: Sequence[Pair]) -> tuple[str, list[Pair]]:

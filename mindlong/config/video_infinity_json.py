@@ -73,7 +73,7 @@ def translated(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
         return _number(pipe, key, usual, where, "pipe_configs.")
 
     frames = number("num_frames", 24)
-    own = {"strategy": "video_infinity", "clips": len(devices), "told_fps": number("fps", 24)}
+    own = {"strategy": "video_infinity", "clips": len(devices), "fps_condition": number("fps", 24)}
     own |= {"name": pipe["file_name"]} if pipe.get("file_name") else {}
     own |= _attention(attention, frames, where) | {
         "conv_padding": _reach(conv, 4, frames, "plugin_configs.conv_layer.", where)

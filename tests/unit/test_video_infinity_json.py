@@ -80,7 +80,7 @@ def test_the_originals_examples_are_understood(tmp_path, devices, prompts, t):
         30,
         12.0,
     )
-    assert (own.padding, own.top_k, own.conv_padding, own.told_fps) == (8, 16, 4, 24)
+    assert (own.padding, own.top_k, own.conv_padding, own.fps_condition) == (8, 16, 4, 24)
     assert (
         own.late == [t, 10, 0] and own.early == [t, 0, 10] and config.latent.dynamic_scale == "off"
     )

@@ -121,7 +121,7 @@ def plan(loaded: Loaded) -> Planned:
     own, s = config.clip_parallel, config.sample
     parts = find_latent_parts(config.weights, config.latent)
     fit(parts)
-    idle(loaded, no_rate(parts, "clip_parallel.told_fps"))
+    idle(loaded, no_rate(parts, "clip_parallel.fps_condition"))
     clips = clips_of(config, parts.size[0])
     height, width = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     factor = parts.vae.spec.factor

@@ -37,7 +37,7 @@ def plan(loaded: Loaded) -> Planned:
     own, s = config.text_to_video, config.sample
     parts = find_latent_parts(config.weights, config.latent)
     fit(parts)
-    idle(loaded, no_rate(parts, "text_to_video.told_fps"))
+    idle(loaded, no_rate(parts, "text_to_video.fps_condition"))
     frames, *size = size_of(config, parts.size)
     height, width = divisible(size, parts.vae.spec.factor)
     clips = clips_of(config, frames)

@@ -83,7 +83,7 @@ class _Work:
             self.config.sample,
             negative=self.own.negative,
             two_passes=self.own.two_passes,
-            fps=self.own.told_fps or self.config.fps,
+            fps=self.own.fps_condition or self.config.fps,
         )
         for clip in clips:
             self.model.encode_text([*clip.prompts, self.own.negative])
@@ -200,7 +200,7 @@ class _Work:
                 "eta": s.eta,
                 "guidance": s.guidance,
                 "prediction": self.model.noising.prediction,
-                "fps": self.own.told_fps or config.fps,
+                "fps": self.own.fps_condition or config.fps,
                 "dtype": config.latent.dtype,
             },
             "weights": {"asked": config.weights, "found": where.name, "family": self.model.family},
