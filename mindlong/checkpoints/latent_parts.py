@@ -150,7 +150,7 @@ def _reading(part: Part, reads: dict[str, str]) -> Any:
     spec = part.spec
     if not hasattr(spec, "reading"):
         raise ConfigError(
-            f"latent.reads: {part.network.about} has no attentions that can be told which frames to read"
+            f"latent.reads: {part.network.about} has no attentions whose frames to read can be chosen"
         )
     for branch, policy in reads.items():
         spec = spec.reading(branch, policy)

@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 def flicker(frames_FHWC: np.ndarray) -> float:
     """Mean absolute second difference over time, in grey levels: 0 for a steady or evenly changing
-    picture.
+    image.
     """
     if len(frames_FHWC) < 3:
         return 0.0

@@ -56,7 +56,7 @@ class InferConfig:
     fps: int = option(8, "frames per second of the files written", minimum=1)
     formats: list[str] = option(
         ["mp4", "gif", "png"],
-        "files to write: mp4 (H.264), gif, png (contact sheet), webm, frames (a folder of pictures)",
+        "files to write: mp4 (H.264), gif, png (contact sheet), webm, frames (a folder of images)",
         choices=("mp4", "gif", "png", "webm", "frames"),
     )
     output: str = option(

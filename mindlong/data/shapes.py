@@ -176,7 +176,7 @@ class ShapesWorld:
         return Clip(frames, caption_of(shape, colour, motion), truth=truth)
 
     def _room(self, shape: str, radius: float) -> tuple[np.ndarray, np.ndarray]:
-        """The lowest and the highest (x, y) at which the outline is still inside the picture."""
+        """The lowest and the highest (x, y) at which the outline is still inside the image."""
         left, right, up, down = (radius * reach for reach in REACH[shape])
         return np.array([left, up]) - 0.5, np.array(
             [self.size[1] - right, self.size[0] - down]

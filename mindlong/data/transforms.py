@@ -1,4 +1,4 @@
-"""Frames to the size wanted: resize until the picture covers it, crop, mirror; one choice for a
+"""Frames to the size wanted: resize until the image covers it, crop, mirror; one choice for a
 whole clip.
 
 Resizing is Pillow's antialiased bilinear filter and the centre is rounded half to even, so a square

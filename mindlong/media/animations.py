@@ -40,7 +40,7 @@ def open_animation(
         promised = None if kind == "gif" else image.n_frames  # a GIF says it at its end only
     if promised == 1:
         raise InputFileError(
-            f"{shown(path)} is a still picture; a folder of pictures is a video, a single one is not"
+            f"{shown(path)} is a still image; a folder of images is a video, a single one is not"
         )
     skipped = int(getattr(image, "default_image", False))  # shown only where nothing moves
     clock = Delays()

@@ -85,7 +85,7 @@ def _failure(code: int, log: Log) -> str:
     if code < 0:
         return f"cannot be decoded: the decoder crashed (signal {-code})"
     if not log.video_streams() and (_others(log) or log.video()):
-        cover = " but a cover picture" if log.video() else ""
+        cover = " but a cover image" if log.video() else ""
         return f"holds no video{cover}{', only ' + _others(log) if _others(log) else ''}"
     if "exceeds specified max pixel count" in said:
         return f"is too large: {said.split(', see')[0]}"

@@ -1,7 +1,7 @@
 """Frames out of ffmpeg: a process of its own decodes, so that a decoder that crashes, hangs or asks
 for too much costs one file and nothing else.
 
-It turns the frames as the file says, makes pixels square, and gives each frame as a PAM picture,
+It turns the frames as the file says, makes pixels square, and gives each frame as a PAM image,
 which names its size and whether it has an alpha channel. When each frame is shown, and what is
 odd about the file, are read from its log.
 """

@@ -64,7 +64,7 @@ class Log:
             self.alpha = self.alpha or bool(_ALPHA.match(line))
 
     def video_streams(self) -> int:
-        """Streams of moving pictures."""
+        """Streams of moving images."""
         return sum(s.startswith("Video") and "(attached pic)" not in s for s in self.streams)
 
     def video(self) -> str:

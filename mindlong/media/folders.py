@@ -1,4 +1,4 @@
-"""Folders of pictures as videos: one file a frame, in the order of the numbers in their names."""
+"""Folders of images as videos: one file a frame, in the order of the numbers in their names."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ RATE_FILE = "frames.json"
 
 
 def open_folder(folder: Path, limits: Limits, background: colours.Colour) -> VideoReader:
-    """A reader of the pictures in a folder; `frames.json` beside them may state {"fps": number}.
+    """A reader of the images in a folder; `frames.json` beside them may state {"fps": number}.
 
     Raises:
-        InputFileError: no picture, or a description that is none. Damaged pictures and those of
+        InputFileError: no image, or a description that is none. Damaged images and those of
             another size are met when their turn comes.
     """
     try:

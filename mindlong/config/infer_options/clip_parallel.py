@@ -115,7 +115,7 @@ class ClipParallelOptions:
     )
     fps_condition: int = option(
         0,
-        "frames per second told to a network that wants to know (VideoCrafter2); 0: as fps",
+        "frame rate that the network is conditioned on, where it is (VideoCrafter2); 0: as fps",
         minimum=0,
     )
     save_every: int = option(

@@ -34,7 +34,7 @@ class TextToVideoOptions:
     )
     fps_condition: int = option(
         0,
-        "frames per second told to a network that wants to know (VideoCrafter2); 0: as fps",
+        "frame rate that the network is conditioned on, where it is (VideoCrafter2); 0: as fps",
         minimum=0,
     )
     start: str = option(

@@ -1,4 +1,4 @@
-"""The zero-convolution branch that tells a video UNet which frames are known: where it enters, what
+"""The zero-convolution branch that conditions a video UNet on known frames: where it enters, what
 it holds, its names.
 
 Sources: NUWA-XL (arXiv 2303.12346, equations 10 and 11) for what it is meant to be;

@@ -178,8 +178,8 @@ class LongVideo:
 
         def asked(x: np.ndarray, t: np.ndarray, context: np.ndarray) -> np.ndarray:
             def one(part: np.ndarray, t_B: np.ndarray, frames: range) -> np.ndarray:
-                told = context if context.ndim == 3 else context[:, frames.start : frames.stop]
-                return self.model.predict(part, t_B, told, self.fps)
+                own = context if context.ndim == 3 else context[:, frames.start : frames.stop]
+                return self.model.predict(part, t_B, own, self.fps)
 
             return Windows(one, self.total, self.window, stride, self.comm, flat=apart).predict(
                 x, t

@@ -1,4 +1,4 @@
-"""The extension pipeline as a run: a picture or a video in, more of it out.
+"""The extension pipeline as a run: an image or a video in, more of it out.
 
 Legend: F frames, C channels, h w latent pixels.
 """

@@ -160,7 +160,7 @@ class HintedRuns:
     def _noise(
         self, batch: Batch, rows: np.ndarray, shape: tuple[int, ...], *stream: str | int
     ) -> np.ndarray:
-        """float32 (B, C, rows, h, w), each picture of its own frame and level."""
+        """float32 (B, C, rows, h, w), each image of its own frame and level."""
         return np.stack(
             [
                 np.stack([self._picture(batch.level, job, i, shape, *stream) for i in rows], 1)

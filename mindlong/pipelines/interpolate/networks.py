@@ -62,12 +62,12 @@ def predictor(model: LatentModel, prompt: str, sample: Any) -> Predict:
     text, null = model.encode_text([prompt, ""])[:, None]
 
     def predict(x: np.ndarray, t: np.ndarray, fps: float) -> np.ndarray:
-        told = fps if model.wants_fps else None
+        rate = fps if model.wants_fps else None
         if sample.guidance == 1:
-            return model.predict(x, t, text.repeat(len(x), 0), told)
+            return model.predict(x, t, text.repeat(len(x), 0), rate)
         both = np.concatenate([null.repeat(len(x), 0), text.repeat(len(x), 0)])
         without, with_text = np.split(
-            model.predict(np.concatenate([x, x]), np.concatenate([t, t]), both, told), 2
+            model.predict(np.concatenate([x, x]), np.concatenate([t, t]), both, rate), 2
         )
         return combine(with_text, without, sample.guidance, sample.rescale)
 
