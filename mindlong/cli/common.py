@@ -23,7 +23,12 @@ class ToolParser(argparse.ArgumentParser):
 
     Args:
         about: what the command does. examples: what stands below the options.
+
+    Attributes:
+        listed: what its help lists.
     """
+
+    listed = "the options"
 
     def __init__(self, module: str, about: str | None, examples: str = "") -> None:
         super().__init__(
@@ -37,6 +42,10 @@ class ToolParser(argparse.ArgumentParser):
         """The text of --help."""
         return as_started(super().format_help())
 
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments in one sentence."""
+        raise ConfigError(f"{message}; --help lists {self.listed}")
+
 
 class KeyParser(ToolParser):
     """A parser for `--config FILE key=value ...`, in any order; what is written otherwise is
@@ -45,6 +54,8 @@ class KeyParser(ToolParser):
     Args:
         keys: the keys that there are, for the answers.
     """
+
+    listed = "options and keys"
 
     def __init__(
         self, keys: Sequence[str], module: str, about: str | None, examples: str = ""
@@ -64,10 +75,6 @@ class KeyParser(ToolParser):
                 joined = f"{word}={following}" if taken else word
                 raise ConfigError(answer(joined, self._option_string_actions, self.keys))
         return self.parse_intermixed_args(words)
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the arguments in one sentence."""
-        raise ConfigError(f"{message}; --help lists options and keys")
 
     def _is_option(self, word: str) -> bool:
         name = word.partition("=")[0]

@@ -61,6 +61,13 @@ def test_a_command_of_a_checkout_helps_with_its_scripts(module, monkeypatch, cap
     assert capsys.readouterr().out.startswith(f"usage: {Path(script).name}")
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_arguments_that_are_not_understood_are_one_sentence(module, capsys):
+    assert start(module, ["--no_such_option"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and len(said.splitlines()) == 1
+
+
 def test_a_refusal_of_an_installed_command_names_installed_commands(monkeypatch):
     said = "tools/chop_video.py --index writes it; or python infer.py, or python their.py"
     assert commands.as_started(said) == said
