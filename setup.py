@@ -55,6 +55,8 @@ COMMANDS = (  # of mindlong.cli
     "train_tokenizer",
     "fp16_audit",
     "compare_long",
+    "compare_videos",
+    "doctor",
     "evaluate_edits",
     "evaluate_interpolation",
     "evaluate_long",

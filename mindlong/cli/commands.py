@@ -19,6 +19,8 @@ SCRIPTS = {  # module -> the file of a checkout that starts it
     "train_tokenizer": "tools/train_tokenizer.py",
     "fp16_audit": "tools/fp16_audit.py",
     "compare_long": "tools/compare_long.py",
+    "compare_videos": "tools/compare_videos.py",
+    "doctor": "tools/doctor.py",
     "evaluate_edits": "tools/evaluate_edits.py",
     "evaluate_interpolation": "tools/evaluate_interpolation.py",
     "evaluate_long": "tools/evaluate_long.py",

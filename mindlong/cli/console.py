@@ -8,7 +8,9 @@ from mindlong.cli.guard import start
 
 chop = partial(start, "chop")
 compare_long = partial(start, "compare_long")
+compare_videos = partial(start, "compare_videos")
 convert = partial(start, "convert")
+doctor = partial(start, "doctor")
 evaluate_edits = partial(start, "evaluate_edits")
 evaluate_interpolation = partial(start, "evaluate_interpolation")
 evaluate_long = partial(start, "evaluate_long")
