@@ -28,6 +28,7 @@ from mindlong.networks.table import Match
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError, nearest
 from mindlong.utils.log import once
+from mindlong.utils.needed import needed
 from mindlong.utils.remember import remembered
 from mindlong.utils.shown import shown
 
@@ -65,9 +66,10 @@ def find_trained(weights: str, space: str = "") -> Trained:
     """
     held = open_named(weights)
     match = recognise(held, part="network")[0]
-    if space and match.network.denoiser.space != space:
+    own_space = needed(match.network.denoiser, "denoiser").space
+    if space and own_space != space:
         raise ConfigError(
-            f"{held.path} is {match.network.about}, which works in {match.network.denoiser.space}s, not in "
+            f"{held.path} is {match.network.about}, which works in {own_space}s, not in "
             f"{space}s; another pipeline= makes videos with it"
         )
     if match.ours:
@@ -104,9 +106,9 @@ def _config_of_ours(held: WeightFile, match: Match) -> TrainConfig:
         trained = None
     facts = description.read_source(held).get(match.network.part, {})
     own = _described(model, facts, held) if model else None
-    if own is None or (trained and trained.model.spec() == own.model.spec()):
-        return trained
-    return own
+    if own is None:
+        return needed(trained, "a configuration")
+    return trained if trained and trained.model.spec() == own.model.spec() else own
 
 
 def _described(model: Mapping[str, Any], facts: Mapping[str, str], held: WeightFile) -> TrainConfig:

@@ -11,7 +11,8 @@ from typing import Any
 
 from mindlong.checkpoints import manifest, store
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile
-from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.checkpoints.lazy import Lazy
+from mindlong.checkpoints.weight_file import Scalar, WeightFile
 from mindlong.networks import table
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.json_file import read_table
@@ -121,7 +122,10 @@ def _plain_files(folder: Path) -> dict[str, Path]:
 
 
 def _merged(folder: Path, parts: dict[str, WeightFile]) -> WeightFile:
-    rows, configs, metadata, notes = {}, {}, {}, []
+    rows: dict[str, Lazy] = {}
+    configs: dict[str, dict[str, Any]] = {}
+    metadata: dict[str, Scalar] = {}
+    notes: list[str] = []
     for part, weights in parts.items():
         beginning = "" if all(name.startswith(f"{part}.") for name in weights) else f"{part}."
         rows |= {beginning + name: row for name, row in weights.rows.items()}

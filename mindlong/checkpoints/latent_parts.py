@@ -30,6 +30,7 @@ from mindlong.networks.network import Network
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
+from mindlong.utils.needed import needed
 from mindlong.utils.progress import bar
 from mindlong.utils.remember import remembered
 
@@ -96,7 +97,7 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     if run and run.latents.scaling:
         vae = replace(vae, spec=replace(vae.spec, scaling=run.latents.scaling))
     text = _text(options.text_encoder, held, run)
-    denoiser = network.network.denoiser
+    denoiser = needed(network.network.denoiser, "denoiser")
     text = fitted_text(text, network.network, network.spec)
     if text.spec.width != denoiser.width(network.spec):
         raise ConfigError(
@@ -104,7 +105,10 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
             f"wants {denoiser.width(network.spec)}; latent.text_encoder can name another"
         )
     _check_finite({"network": network, "vae": vae, "text_encoder": text})
-    size = (run.data.frames, *run.data.size) if run else denoiser.size
+    size = denoiser.size
+    if run:
+        height, width = run.data.size
+        size = (run.data.frames, height, width)
     return LatentParts(
         where,
         network,
@@ -160,7 +164,7 @@ def _check_finite(parts: Mapping[str, Part]) -> None:
 
 
 def _latent(part: Part, where: Path) -> Part:
-    if part.network.denoiser.space != "latent":
+    if needed(part.network.denoiser, "denoiser").space != "latent":
         raise ConfigError(
             f"{where} is {part.network.about}, which makes videos in pixels; this pipeline needs one in latents"
         )
@@ -171,7 +175,7 @@ def _reading(part: Part, reads: dict[str, str]) -> Any:
     spec = part.spec
     if not hasattr(spec, "reading"):
         raise ConfigError(
-            f"latent.reads: {part.network.about} has no attentions that can be told which frames to read"
+            f"latent.reads: {part.network.about} has no attentions whose frames to read can be chosen"
         )
     for branch, policy in reads.items():
         spec = spec.reading(branch, policy)
@@ -240,7 +244,7 @@ def _trained_with(held: WeightFile, run: TrainConfig | None) -> Part:
 def _tokenizer(
     held: WeightFile, text: Part, options: LatentModelOptions, run: TrainConfig | None
 ) -> Path:
-    files = text.network.text.files
+    files = needed(text.network.text, "text").files
     if options.tokenizer:
         return _existing(options.tokenizer, "latent.tokenizer")
     held_beside = held.tokenizer(files)
@@ -256,7 +260,7 @@ def _tokenizer(
 def _noising(
     held: WeightFile, network: Part, options: LatentModelOptions, run: TrainConfig | None
 ) -> Noising:
-    denoiser, facts = network.network.denoiser, network.facts
+    denoiser, facts = needed(network.network.denoiser, "denoiser"), network.facts
     beside = None if denoiser.owns_noising else held.beside.get(SCHEDULER)
     path = _existing(options.scheduler, "latent.scheduler") if options.scheduler else beside
     if path is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import os
 import signal
@@ -11,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from mindlong.cli.commands import as_started
 from mindlong.utils import interrupts, streams, system
 from mindlong.utils.dumps import dumps_elsewhere
 from mindlong.utils.errors import UserError
@@ -42,7 +42,7 @@ def guarded(main: Main, argv: Sequence[str] | None = None) -> int:
         except (Exception, KeyboardInterrupt) as error:
             interrupts.unhush()
             code, text = _explained(error)
-            _say(text)
+            _say(as_started(text))
             return code
 
 
@@ -79,7 +79,3 @@ def _say(text: str) -> None:
     with contextlib.suppress(OSError):
         if text:
             print(text, file=sys.stderr, flush=True)
-
-
-# what setup.py installs
-train, infer, convert = (functools.partial(start, name) for name in ("train", "infer", "convert"))

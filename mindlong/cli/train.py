@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindlong.cli.common import guarded, parser
+from mindlong.cli.common import guarded, listed, parser
 from mindlong.config.leaves import leaves
 from mindlong.config.load import Loaded, load
 from mindlong.config.schema import TrainConfig
@@ -22,7 +22,9 @@ EXAMPLES = """  python train.py --config configs/train/vdm_shapes.yaml run_dir=r
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or train."""
-    args = parser("train.py", __doc__, TrainConfig, _keys(), EXAMPLES).read(argv)
+    args = parser("train", __doc__, TrainConfig, _keys(), EXAMPLES).read(argv)
+    if listed(args, "train"):
+        return 0
     loaded = load(args.config, args.overrides, TrainConfig)
     return _dry_run(loaded) if args.dry_run else start(loaded)
 

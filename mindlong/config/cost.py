@@ -49,7 +49,8 @@ def sampling_cost(model: Any, guidance: float, frames: int, size: list[int], bat
     operations.
     """
     entry = table.get(model.family, "network")
-    cost: Cost = entry.cost(model.spec(), Load(batch, frames, *size))
+    height, width = size
+    cost: Cost = entry.cost(model.spec(), Load(batch, frames, height, width))
     groups = {entry.part: cost.parameters, **_beside(model)}
     return RunCost(groups, (1 + (guidance != 1)) * cost.flops, cost.bytes)
 

@@ -71,7 +71,7 @@ class InterpolateConfig(LatentConfig):
 
 @dataclass
 class ExtendConfig(LatentConfig):
-    """A run that continues a picture or a video."""
+    """A run that continues an image or a video."""
 
     extend: ExtendOptions = section(ExtendOptions)
 
@@ -163,7 +163,7 @@ PIPELINES: dict[str, Pipeline] = {
         shared=True,
     ),
     "interpolate": Pipeline(
-        "frames between key frames: of a video, of pictures, or of key frames made from prompts",
+        "frames between key frames: of a video, of images, or of key frames made from prompts",
         schema=InterpolateConfig,
         reads=(*LATENT, *PROMPTS, "count", "batch", "interpolate"),
         plan="mindlong.pipelines.interpolate.plan:plan",
@@ -172,7 +172,7 @@ PIPELINES: dict[str, Pipeline] = {
         shared=True,
     ),
     "extend": Pipeline(
-        "a picture or a video continued, run after run",
+        "an image or a video continued, run after run",
         schema=ExtendConfig,
         reads=(*LATENT, *PROMPTS, "count", "extend"),
         plan="mindlong.pipelines.extend.plan:plan",

@@ -41,7 +41,8 @@ def read_clip(
     Raises:
         InputFileError: no such video, too few frames, or proportions that are refused.
     """
-    wanted, found = range(start, start + (frames - 1) * stride + 1, stride), []
+    wanted = range(start, start + (frames - 1) * stride + 1, stride)
+    found: list[np.ndarray] = []
     with open_reader(path) as reader:
         count = 0
         for number, frame in enumerate(reader):

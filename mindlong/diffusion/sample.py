@@ -34,7 +34,7 @@ class Sampling(Protocol):
     dynamic_threshold: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plain:
     """The same without a configuration."""
 

@@ -81,7 +81,7 @@ def read_video(
         raise ConfigError(f"max_frames is {max_frames}; at least 1 is needed")
     with open_reader(path, limits) as reader:
         room = int(limits.gigabytes * 2**30 / (3 * reader.size[0] * reader.size[1]))
-        frames = []
+        frames: list[np.ndarray] = []
         for frame in reader:
             if len(frames) >= room:
                 raise InputFileError(

@@ -13,6 +13,7 @@ import numpy as np
 
 from mindlong.networks.names import Entry
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.needed import needed
 
 if TYPE_CHECKING:
     from mindlong.networks.network import Network
@@ -77,7 +78,7 @@ class Format:
         pack: (source key -> tensor, facts) -> the tables around them in the original's own files.
         trim: spec -> the spec that other programs expect in this naming, and patterns of our names
             that it leaves out.
-        network: the network, set by it.
+        owner: the network, which sets it.
     """
 
     layout: str
@@ -95,7 +96,7 @@ class Format:
     facts: Callable[[Any, str], tuple[dict[str, str], tuple[str, ...]]] = field(default=_no_facts)
     pack: Callable[[dict[str, Any], Mapping[str, str]], dict[str, Any]] = field(default=_bare)
     trim: Callable[[Any], tuple[Any, tuple[str, ...]]] = field(default=_whole)
-    network: Network | None = field(default=None, repr=False, compare=False)
+    owner: Network | None = field(default=None, repr=False, compare=False)
 
     def named(self, prefix: str, spec: Any) -> list[Entry]:
         """The entries with `prefix` before every source key."""
@@ -103,6 +104,11 @@ class Format:
             replace(e, source=prefix + e.source, ties=tuple(prefix + tie for tie in e.ties))
             for e in self.entries(spec)
         ]
+
+    @property
+    def network(self) -> Network:
+        """The network that files name so."""
+        return needed(self.owner, "the network of this format")
 
     @property
     def family(self) -> str:

@@ -10,16 +10,18 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.noising import Noising
-from mindlong.networks.cost import Cost, Load
-from mindlong.networks.format import Format
-from mindlong.networks.lone import Lone
-from mindlong.networks.sharded import Site
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.noising import Noising
+    from mindlong.networks.cost import Cost, Load
+    from mindlong.networks.format import Format
+    from mindlong.networks.lone import Lone
+    from mindlong.networks.sharded import Site
 
 ROLES = ("network", "vae", "text_encoder", "image_encoder", "projector")
 SPACES = ("pixel", "latent")
@@ -235,7 +237,7 @@ class Network:
         if self.role not in ROLES:
             raise ValueError(f"role is {self.role!r}; it must be of {', '.join(ROLES)}")
         object.__setattr__(self, "part", self.part or self.role)
-        bound = tuple(replace(each, network=self) for each in self.formats)
+        bound = tuple(replace(each, owner=self) for each in self.formats)
         object.__setattr__(self, "formats", bound)
 
     @property

@@ -96,7 +96,7 @@ def has_feature(family: str, feature: str) -> bool:
 
 def with_feature(feature: str) -> list[str]:
     """The families whose denoising network can do it."""
-    return [n.family for n in networks("network") if feature in n.denoiser.features]
+    return [n.family for n in networks("network") if n.denoiser and feature in n.denoiser.features]
 
 
 def beside(
@@ -224,4 +224,5 @@ def _beside(network: Network, entry: Network) -> bool:
     """Whether a network may stand beside the one that denoises."""
     if not network.shared or entry.shared:
         return False
-    return not network.asked_for or network.role in entry.denoiser.usual
+    usual = entry.denoiser.usual if entry.denoiser else {}
+    return not network.asked_for or network.role in usual

@@ -6,18 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints.latent_parts import LatentParts
-from mindlong.checkpoints.parts import Part
 from mindlong.checkpoints.report import compare
-from mindlong.config.load import Loaded
 from mindlong.config.reads import UnreadKey
 from mindlong.diffusion.sample import sampler_of
 from mindlong.networks.cost import Load
 from mindlong.networks.network import made
-from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.checkpoints.parts import Part
+    from mindlong.config.load import Loaded
+    from mindlong.plans.hierarchy import LongPlan
 
 FAR = 4  # so many times the usual pixels, or as few, are far from them
 GIB = 2**30

@@ -32,6 +32,7 @@ from mindlong.parallel.launch import world_size
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
+from mindlong.utils.needed import needed
 from mindlong.utils.sizes import divisible
 
 LATENT = ("latent", "infinet", "interpolation", "tune", "distil")
@@ -146,7 +147,8 @@ def _check_latents(config: TrainConfig, task: str) -> tuple[int, int, list[str]]
     vae = read_part(open_weights(locate(latents.vae, "latents.vae")), "vae")
     _fits(vae, "latents.vae")
     encoder, text = _text(config)
-    spec, width = config.model.spec(), entry.denoiser.width(config.model.spec())
+    spec = config.model.spec()
+    width = needed(entry.denoiser, "denoiser").width(spec)
     if text.width != width:
         raise ConfigError(
             f"the text encoder gives vectors of {text.width} numbers and model.context_dim is {width}; they "
@@ -221,7 +223,7 @@ def _overlong(config: TrainConfig, encoder: Network, text: Any) -> Iterator[str]
     place = config.latents.tokenizer
     if not Path(place).exists():
         raise InputFileError(f"latents.tokenizer: nothing at {place}{hub.advice(place)}")
-    tokenizer = made(encoder.text.tokenizer)(place, text)
+    tokenizer = made(needed(encoder.text, "text").tokenizer)(place, text)
     if tokenizer.vocabulary > text.vocabulary:
         raise ConfigError(
             f"{place} has {tokenizer.vocabulary} tokens and the text encoder {text.vocabulary}; they do not "

@@ -147,7 +147,11 @@ def at_leaving(work: Callable[[], None]) -> Callable[[], None]:
     """Have `work` done where the process is left without unwinding; returns how to take it back."""
     key = id(work)
     _leaving[key] = work
-    return lambda: _leaving.pop(key, None)
+
+    def take_back() -> None:
+        _leaving.pop(key, None)
+
+    return take_back
 
 
 def unhush() -> None:

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from mindlong.config.option import option
 from mindlong.networks.choices import Families
+from mindlong.networks.network import Network
+
+
+def _is_latent(network: Network) -> bool:
+    return network.denoiser is not None and network.denoiser.space == "latent"
 
 
 @dataclass
@@ -20,7 +25,7 @@ class LatentModelOptions:
         "",
         "read the network as this family; empty: as its names say. A family can start from its base's "
         "weights",
-        choices=Families("network", first=("",), only=lambda n: n.denoiser.space == "latent"),
+        choices=Families("network", first=("",), only=_is_latent),
     )
     vae: str = option("", "another autoencoder: a folder, a weights file, or shipped:NAME")
     text_encoder: str = option(

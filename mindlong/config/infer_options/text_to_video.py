@@ -40,9 +40,9 @@ class TextToVideoOptions:
         choices=CURVES,
         when="sample.guidance!=1",
     )
-    told_fps: int = option(
+    fps_condition: int = option(
         0,
-        "frames per second told to a network that wants to know (VideoCrafter2); 0: as fps",
+        "frame rate that the network is conditioned on, where it is (VideoCrafter2); 0: as fps",
         minimum=0,
     )
     start: str = option(

@@ -72,7 +72,7 @@ class UNetModel:
         sizes = {name: frozen(value) for name, value in given.items() if value is not None}
         if "heads" in sizes or "head_dim" in sizes:
             sizes = {"heads": None, "head_dim": None} | sizes
-        if len(self.heads or ()) == 1:
+        if self.heads and len(self.heads) == 1:
             sizes["heads"] = self.heads[0]
         made = family(self.family).spec(**sizes)
         for branch, policy in self.reads.items():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from mindlong.plans import kv_policy
 from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.utils.needed import needed
 
 ATTENTIONS = ("space", "time", "text")
 KINDS = (*ATTENTIONS, "ff")
@@ -181,7 +182,7 @@ class UNetSpec:
         if self.head_dim:
             return width // self.head_dim, self.head_dim
         heads = self.heads[level] if isinstance(self.heads, tuple) else self.heads
-        return heads, width // heads
+        return needed(heads, "heads"), width // needed(heads, "heads")
 
     def down(self) -> list[Level]:
         """The levels on the way down, the largest image first."""
@@ -270,13 +271,15 @@ class UNetSpec:
             raise ConfigError(
                 f"{which!r} is the name of attentions in space and in time; say 'space' or 'time'."
             )
-        stages = tuple(_reread(stage, which, policy) for stage in self.stages)
-        return replace(self, stages=stages, entry=_reread(self.entry, which, policy))
+        stages = tuple(
+            _reread(stage, which, policy) if isinstance(stage, Transformer) else stage
+            for stage in self.stages
+        )
+        entry = _reread(self.entry, which, policy) if self.entry else None
+        return replace(self, stages=stages, entry=entry)
 
 
-def _reread(stage: Stage | None, which: str, policy: str) -> Stage | None:
-    if not isinstance(stage, Transformer):
-        return stage
+def _reread(stage: Transformer, which: str, policy: str) -> Transformer:
     chosen = [b.kind in FRAMES and which in (b.name, b.kind) for b in stage.branches]
     branches = zip(stage.branches, chosen, strict=True)
     return replace(
@@ -313,7 +316,8 @@ def _head_problems(spec: UNetSpec) -> Iterator[str]:
         yield f"heads has {len(spec.heads)} entries; channels has {len(spec.channels)} levels, one entry for each."
         return
     for i, width in enumerate(spec.channels):
-        part = spec.head_dim or (spec.heads[i] if isinstance(spec.heads, tuple) else spec.heads)
+        heads = spec.heads[i] if isinstance(spec.heads, tuple) else spec.heads
+        part = spec.head_dim or heads or 0
         if part < 1 or width % part:
             word = "head_dim" if spec.head_dim else "heads"
             yield f"{word} is {part}; it must divide the channels of every level, and one has {width}."

@@ -125,7 +125,7 @@ def plan(loaded: Loaded) -> Planned:
     not_told(parts, "clip_parallel")
     fit(parts)
     one_to_one(parts, "clip_parallel")
-    idle(loaded, no_rate(parts, "clip_parallel.told_fps"))
+    idle(loaded, no_rate(parts, "clip_parallel.fps_condition"))
     clips = clips_of(config, parts.size[0])
     height, width = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     factor = parts.vae.spec.factor

@@ -59,7 +59,7 @@ class LongVideo:
         height, width = config.size or model.size[1:]
         self.shape = model.latent_shape(self.total, height, width)
         self.pixels = height, width
-        self.fps = (self.own.told_fps or config.fps) if model.wants_fps else None
+        self.fps = (self.own.fps_condition or config.fps) if model.wants_fps else None
 
     @property
     def title(self) -> str:

@@ -44,7 +44,7 @@ class Work:
     """A configuration worked out.
 
     Attributes:
-        given: the frames that the first run is told, (overlap, H, W, 3) uint8.
+        given: the frames that the first run is conditioned on, (overlap, H, W, 3) uint8.
         video: what is continued, if it is a video; its frames before the given ones are passed on
             as they are.
         inside: given frames are part of a run.

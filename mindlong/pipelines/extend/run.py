@@ -1,4 +1,4 @@
-"""The extension pipeline as a run: a picture or a video in, more of it out."""
+"""The extension pipeline as a run: an image or a video in, more of it out."""
 
 from __future__ import annotations
 

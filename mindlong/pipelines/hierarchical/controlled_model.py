@@ -1,4 +1,4 @@
-"""A latent model whose UNet can be told known frames, where a branch goes with it."""
+"""A latent model whose UNet can be conditioned on known frames, where a branch goes with it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ControlledModel:
 
     Args:
         latent: the networks; its UNet is a ControlledUNet where `control` is given.
-        control: of the branch; None: there is none, and the UNet is told nothing.
+        control: of the branch; None: there is none, and the UNet is conditioned on nothing.
     """
 
     def __init__(self, latent: LatentModel, control: ControlSpec | None) -> None:

@@ -66,7 +66,7 @@ class Runs:
         sample: the `sample` section of a configuration, or one for each level (the last for all
             below it).
         prompts: of every run.
-        fps: of the finished video; a network that wants it is told that of its own run.
+        fps: of the finished video; a network that takes it is conditioned on that of its own run.
         pin: "each_step" or "final".
         strength: of each level (the last for all below it), what share of the timesteps runs go
             through that know frames;
@@ -119,16 +119,16 @@ class Runs:
     def _model(self, batch: Batch, clean: np.ndarray, known: np.ndarray) -> Model:
         rate, sample = self.fps / self._stride(batch), _of_level(self.sample, batch.level)
 
-        def told(context: np.ndarray) -> Model:
+        def conditioned(context: np.ndarray) -> Model:
             return self.network.denoiser(context, rate, clean, known, batch.level)
 
         if sample.guidance == 1:
-            return told(self._context(batch))
+            return conditioned(self._context(batch))
         empty = self.encode([self.negative])[0]
         context = self._context(batch)
         return guided(
-            told(context),
-            told(np.broadcast_to(empty, context.shape)),
+            conditioned(context),
+            conditioned(np.broadcast_to(empty, context.shape)),
             sample.guidance,
             sample.rescale,
         )
@@ -149,7 +149,7 @@ class Runs:
         return np.stack([self.encode(prompts) for prompts in lists])
 
     def _noise(self, batch: Batch, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
-        """float32 (B, C, F, h, w), each picture of its own level and frame, whatever run and batch
+        """float32 (B, C, F, h, w), each image of its own level and frame, whatever run and batch
         it stands in.
         """
         return np.stack(

@@ -1,4 +1,4 @@
-"""The hierarchical pipeline as a run: prompts, pictures or a video in, a long video out. Level by
+"""The hierarchical pipeline as a run: prompts, images or a video in, a long video out. Level by
 level; a rerun goes on.
 
 Legend: F frames, C channels, h w latent pixels, H W pixels.
@@ -203,7 +203,8 @@ class _Frames:
 def _opening(config: Any, model: ControlledModel) -> dict[str, object]:
     return {
         "weights": config.weights,
-        "branch": model.control or "none: known frames are held to, the network is told nothing",
+        "branch": model.control
+        or "none: known frames are held to, the network is conditioned on nothing",
         "sampling": "; then ".join(
             f"{sampler_of(s, model.latent.noising).name} {s.steps} steps, guidance {s.guidance:g}"
             for s in samples_of(config)

@@ -19,7 +19,7 @@ from mindlong.pipelines.latents import LatentMemory
 from mindlong.plans.chain import Chain, place
 from mindlong.plans.hierarchy import LongPlan
 
-FPS = 8.0  # told to networks that want to know, at the finest stage
+FPS = 8.0  # for networks conditioned on it, at the finest stage
 
 
 @lru_cache(maxsize=1)

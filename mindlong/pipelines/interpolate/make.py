@@ -13,26 +13,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.config.sample import SampleOptions
 from mindlong.diffusion import hints
 from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.hints import Rule
-from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Callback, Held
-from mindlong.parallel.comm import Comm
 from mindlong.pipelines.jobs import Batch, Work, run_plan
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents import Latents
 from mindlong.plans.chain import Chain, place, plan_chain
-from mindlong.plans.hierarchy import Job, LongPlan
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.noising import Noising
+    from mindlong.parallel.comm import Comm
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.plans.hierarchy import Job, LongPlan
 
 Predict = Callable[
     [np.ndarray, np.ndarray, float], np.ndarray
@@ -158,7 +161,7 @@ class HintedRuns:
     def _noise(
         self, batch: Batch, rows: np.ndarray, shape: tuple[int, ...], *stream: str | int
     ) -> np.ndarray:
-        """float32 (B, C, rows, h, w), each picture of its own frame and level."""
+        """float32 (B, C, rows, h, w), each image of its own frame and level."""
         return np.stack(
             [
                 np.stack([self._picture(batch.level, job, i, shape, *stream) for i in rows], 1)

@@ -43,15 +43,16 @@ class Networks:
         rule = Rule(
             o.hint or trained.hint, o.mask or trained.mask, o.pin, o.hint_noise, o.shared_noise
         )
-        hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
-        return Stage(
-            predictor(model, prompt, config.sample),
-            model.noising,
-            rule,
-            config.sample,
-            hinted,
-            callback,
-        )
+        return stage_of(model, prompt, rule, config.sample, callback)
+
+
+def stage_of(
+    model: LatentModel, prompt: str, rule: Rule, sample: Any, callback: Callback | None
+) -> Stage:
+    """A network with a prompt and a rule for the frames that it is given."""
+    hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
+    predict = predictor(model, prompt, sample)
+    return Stage(predict, model.noising, rule, sample, hinted, callback)
 
 
 def predictor(model: LatentModel, prompt: str, sample: Any) -> Predict:
@@ -59,15 +60,15 @@ def predictor(model: LatentModel, prompt: str, sample: Any) -> Predict:
     text, null = model.encode_text([prompt, ""])[:, None]
 
     def predict(x: np.ndarray, t: np.ndarray, fps: float) -> np.ndarray:
-        told = fps if model.wants_fps else None
+        rate = fps if model.wants_fps else None
         if model.told:
             scale = np.full(len(x), told_of(sample.flavour, sample.guidance), np.float32)
-            return model.predict(x, t, text.repeat(len(x), 0), told, guidance=scale)
+            return model.predict(x, t, text.repeat(len(x), 0), rate, guidance=scale)
         if sample.guidance == 1:
-            return model.predict(x, t, text.repeat(len(x), 0), told)
+            return model.predict(x, t, text.repeat(len(x), 0), rate)
         both = np.concatenate([null.repeat(len(x), 0), text.repeat(len(x), 0)])
         without, with_text = np.split(
-            model.predict(np.concatenate([x, x]), np.concatenate([t, t]), both, told), 2
+            model.predict(np.concatenate([x, x]), np.concatenate([t, t]), both, rate), 2
         )
         return combine(with_text, without, sample.guidance, sample.rescale)
 

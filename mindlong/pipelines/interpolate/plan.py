@@ -171,11 +171,11 @@ def _by_networks(
     idle(loaded, idle_where_told(parts))
     guided = 1 if config.sample.guidance == 1 or is_told(parts) else 2
     step = step_cost(parts, guided * config.batch, _longest(chained, work), size)
-    told = "reads hints" if hinted[-1] else "reads no hints"
+    reads = "reads hints" if hinted[-1] else "reads no hints"
     rows = rows | {
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
-        "network": f"{parts.network.family}, {told}",
+        "network": f"{parts.network.family}, {reads}",
         "prompts": several(config.wanted_prompts(), config.count),
         "plan": "\n".join(chained.describe()),
         "a step": f"{count(step.flops)}FLOP",

@@ -1,4 +1,4 @@
-"""The interpolation pipeline as a run: key frames from a video, pictures, latents or prompts; a
+"""The interpolation pipeline as a run: key frames from a video, images, latents or prompts; a
 longer, smoother video out.
 
 Legend: B videos or windows, F frames, K key frames, C channels, h w latent pixels.

@@ -185,7 +185,7 @@ def pipeline_of(config: Any, model: LatentModel) -> TextToVideo:
         config.sample,
         negative=own.negative,
         two_passes=own.two_passes,
-        fps=own.told_fps or config.fps,
+        fps=own.fps_condition or config.fps,
         curve=own.guidance_curve,
     )
 

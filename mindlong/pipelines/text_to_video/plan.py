@@ -40,7 +40,7 @@ def plan(loaded: Loaded) -> Planned:
     own, s = config.text_to_video, config.sample
     parts = find_latent_parts(config.weights, config.latent)
     fit(parts)
-    idle(loaded, no_rate(parts, "text_to_video.told_fps"))
+    idle(loaded, no_rate(parts, "text_to_video.fps_condition"))
     idle(loaded, idle_where_told(parts, "text_to_video.negative", "text_to_video.two_passes"))
     frames, *size = size_of(config, parts.size)
     codec, denoiser = parts.vae.network.codec, parts.network.network.denoiser

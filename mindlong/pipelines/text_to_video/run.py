@@ -128,14 +128,16 @@ class _Work:
     def _sample_batch(self, pipeline: TextToVideo, part: Sequence[Clip], bar: Any) -> None:
         name, every, x_T = part[0].name, self.own.preview_every, self.request.starts(part)
 
-        def told(step: int, total: int, x0: np.ndarray) -> None:
+        def on_step(step: int, total: int, x0: np.ndarray) -> None:
             bar.update(1)
             if every and (step % every == 0 or step == total):
                 videos = [np.stack(list(self.model.decode(latents))) for latents in x0]
                 path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
                 write_contact_sheet(path, videos, [clip.title for clip in part])
 
-        for clip, noise, latents in zip(part, x_T, pipeline.latents(part, x_T, told), strict=True):
+        for clip, noise, latents in zip(
+            part, x_T, pipeline.latents(part, x_T, on_step), strict=True
+        ):
             arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
 
     def _latents(self, clip: Clip) -> Path:
@@ -193,7 +195,7 @@ class _Work:
                 "guidance": s.guidance,
                 "guidance_curve": self.own.guidance_curve,
                 "prediction": self.model.noising.prediction,
-                "fps": self.own.told_fps or config.fps,
+                "fps": self.own.fps_condition or config.fps,
                 "dtype": config.latent.dtype,
             },
             "weights": {"asked": config.weights, "found": where.name, "family": self.model.family},
