@@ -19,6 +19,7 @@ from mindlong.networks.bert.network import NETWORKS as BERT
 from mindlong.networks.clip.network import NETWORKS as CLIP
 from mindlong.networks.format import Format, prefixes
 from mindlong.networks.network import ROLES, Network
+from mindlong.networks.unet.motion_network import NETWORKS as MOTION
 from mindlong.networks.unet.network import NETWORKS as UNET
 from mindlong.networks.unet3d.network import NETWORKS as UNET3D
 from mindlong.networks.vae.network import NETWORKS as VAE
@@ -48,7 +49,7 @@ def registered(*networks: Network) -> Iterator[None]:
             del _TABLE[network.family]
 
 
-register(*UNET3D, *UNET, *VAE, *CLIP, *BERT)
+register(*UNET3D, *UNET, *VAE, *CLIP, *BERT, *MOTION)
 
 
 def networks(role: str | None = None) -> list[Network]:

@@ -41,6 +41,11 @@ def check_shardable(spec: words.UNetSpec) -> None:
     single = [b for s in transformers if not s.joint for b in s.branches]
     across = [b for b in single if b.kind == "time" or (b.kind == "space" and b.reads != "frame")]
     joint = [s for s in transformers if s.joint and not any(b.kind == "time" for b in s.branches)]
+    if any(s.places for s in transformers):
+        raise ConfigError(
+            "Motion modules add each frame's place in a window, which a clip of a long video has not; "
+            "clip_parallel.strategy=windows or free_noise asks the network for single windows."
+        )
     if spec.joint or spec.pseudo3d or across or joint:
         raise ConfigError(
             "Clip-parallel runs need a UNet of the modelscope or videocrafter2 family: only its temporal "

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from mindlong.networks.unet import views
+from mindlong.networks.unet.views import Views
 from mindlong.plans import kv_policy
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 ATTENTIONS = ("space", "time", "text")
 KINDS = (*ATTENTIONS, "ff")
+WHERE = ("attending", "all")
 FRAMES = ("space", "time")  # the kinds that read other frames
 ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame")
 CONDITIONS = ("time", "fps", "frame")
@@ -33,6 +36,8 @@ class Branch:
         reads: the key/value policy of a "space" or "time" attention (see
             `mindlong.plans.kv_policy`).
         zero: the weight of the output projection starts at zero.
+        places: length of the table of sines that tells a "time" attention each frame's place,
+            added behind the norm (`mindlong.networks.unet.motion`); 0: it is not told.
     """
 
     name: str
@@ -40,6 +45,7 @@ class Branch:
     kind: str
     reads: str = "frame"
     zero: bool = False
+    places: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -65,18 +71,37 @@ class TemporalConv:
 
 @dataclass(frozen=True)
 class Transformer:
-    """Stage: norm, projection, a block of branches, projection, beside a skip. Only on levels that
-    attend.
+    """Stage: norm, projection, a block of branches, projection, beside a skip.
 
     Attributes:
         joint: the norm takes its statistics over all frames together, not frame by frame.
         eps: of the norm.
+        where: "attending": only on levels that attend; "all": on every level.
+        mid: in the middle too.
+        word: what files call it, where that is not "attentions" or "temp_attentions".
+        views: how its attentions over frames read a video longer than they were trained on; None:
+            the whole video at once.
     """
 
     name: str
     branches: tuple[Branch, ...]
     joint: bool = False
     eps: float = 1e-6
+    where: str = "attending"
+    mid: bool = True
+    word: str = ""
+    views: Views | None = None
+
+    def __post_init__(self) -> None:
+        if self.where not in WHERE:
+            raise ConfigError(
+                f"Transformer {self.name!r} is on {self.where!r} levels.{did_you_mean(self.where, WHERE)}"
+            )
+
+    @property
+    def places(self) -> int:
+        """Frames that its attentions have a place for; 0: any number."""
+        return min((b.places for b in self.branches if b.places), default=0)
 
 
 Stage = Res | TemporalConv | Transformer
@@ -91,6 +116,7 @@ class Level:
         attends: for each layer, whether it has its transformers.
         heads, head_dim: of the transformers.
         resample: height and width change after the last layer.
+        middle: it is the one between the way down and the way up.
     """
 
     layers: tuple[tuple[int, int], ...]
@@ -98,11 +124,20 @@ class Level:
     heads: int
     head_dim: int
     resample: bool
+    middle: bool = False
 
     @property
     def width(self) -> int:
         """Channels that leave the level."""
         return self.layers[-1][1]
+
+    def holds(self, stage: Stage, layer: int) -> bool:
+        """Whether a layer of the level has a stage."""
+        if not isinstance(stage, Transformer):
+            return True
+        if self.middle:
+            return self.attends[layer] and stage.mid
+        return self.attends[layer] or stage.where == "all"
 
 
 @dataclass(frozen=True)
@@ -163,6 +198,11 @@ class UNetSpec:
             raise ConfigError(sentence)
 
     @property
+    def transformers(self) -> tuple[Transformer, ...]:
+        """The stages that are transformers, and the entry."""
+        return tuple(s for s in (*self.stages, self.entry) if isinstance(s, Transformer))
+
+    @property
     def emb_dim(self) -> int:
         """Width of the embedding that conditions every residual block."""
         return 4 * self.channels[0]
@@ -195,7 +235,7 @@ class UNetSpec:
         """The middle: a layer with transformers and one without."""
         width = self.channels[-1]
         return Level(
-            ((width, width),) * 2, (True, False), *self.head_of(len(self.channels) - 1), False
+            ((width, width),) * 2, (True, False), *self.head_of(len(self.channels) - 1), False, True
         )
 
     def skips(self) -> list[int]:
@@ -239,7 +279,7 @@ class UNetSpec:
             ConfigError: no attention between frames is called so, or it is of both kinds, or the
                 policy cannot be read.
         """
-        transformers = [s for s in (*self.stages, self.entry) if isinstance(s, Transformer)]
+        transformers = self.transformers
         found = {b.name: b.kind for s in transformers for b in s.branches if b.kind in FRAMES}
         kinds = {
             b.kind
@@ -319,6 +359,7 @@ def _misfits(
             f"The context has the shape {context}; it must be ({x[0]}, tokens, {spec.context_dim}), or "
             f"({x[0]}, {x[2]}, tokens, {spec.context_dim}) with a prompt for each frame."
         )
+    yield from views.misfits(spec.transformers, x[2])
     if fps != ("fps" in spec.conditions):
         yield (
             "The network takes the frame rate; fps is missing."
