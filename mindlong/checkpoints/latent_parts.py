@@ -17,6 +17,7 @@ from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of, locate, open_named
 from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.folders import SCHEDULER, parts_in
+from mindlong.checkpoints.join import ROLE, joined, open_module
 from mindlong.checkpoints.lazy import total_bytes
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.weight_file import WeightFile
@@ -25,6 +26,7 @@ from mindlong.config.schema import TrainConfig
 from mindlong.diffusion import schedules
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.scheduler_config import read_file
+from mindlong.networks import table
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
@@ -77,7 +79,8 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     held = open_named(weights)
     where = locate(weights)
     run = _run(where)
-    network = _latent(read_part(held, "network", options.family or None), where)
+    module = open_module(options.motion, "latent.motion") if options.motion else None
+    network = _latent(_network(held, module, options), where)
     if options.reads:
         network = replace(network, spec=_reading(network, options.reads))
     vae = _other("vae", options.vae, held, run.latents.vae if run else "")
@@ -98,9 +101,24 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         vae,
         text,
         _tokenizer(held, text, options, run),
-        _noising(held, network, options, run),
+        _noising(module or held, network, options, None if module else run),
         size,
     )
+
+
+def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOptions) -> Part:
+    """What denoises, with the motion modules of another file where one is named."""
+    said = {key: getattr(options, key) for key in ("version", "compat") if getattr(options, key)}
+    if module is not None:
+        return joined(read_part(held, "network", options.family or None), module, said)
+    found = read_part(held, "network", options.family or None)
+    if not said:
+        return found
+    if not any(n.module.whole == found.family for n in table.networks(ROLE)):
+        raise ConfigError(
+            f"latent.{next(iter(said))} is for networks with motion modules; {held.path} is {found.network.about}"
+        )
+    return read_part(held, "network", options.family or None, said)
 
 
 def _run(where: Path) -> TrainConfig | None:

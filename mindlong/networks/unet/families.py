@@ -2,9 +2,9 @@
 is to be known of each.
 
 Sources: AnimateDiff (arXiv 2307.04725), ModelScope text-to-video 1.7B and zeroscope (unet_sd.py of
-modelscope; diffusers' UNet3DConditionModel), VideoCrafter2 (openaimodel3d.py of lvdm), Tune-A-Video (arXiv 2212.11565),
-make-a-stable-diffusion-video's pseudo-3D inpainting UNet, and Stable Diffusion 1.x and 2.x
-themselves, which read each frame as an image.
+modelscope; diffusers' UNet3DConditionModel), VideoCrafter2 (openaimodel3d.py of lvdm), Tune-A-Video
+(arXiv 2212.11565), make-a-stable-diffusion-video's pseudo-3D inpainting UNet, and Stable Diffusion
+1.x and 2.x themselves, which read each frame as an image.
 """
 
 from __future__ import annotations
