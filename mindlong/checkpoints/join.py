@@ -37,6 +37,16 @@ def _is_there(named: str) -> bool:
     return True
 
 
+def refuse_alone(held: WeightFile) -> None:
+    """Raise InputFileError where a file has motion modules and no network that they belong to."""
+    found = {match.network.role for match in table.find(held.names())}
+    if found == {ROLE}:
+        raise InputFileError(
+            f"{held.path} holds motion modules alone; give weights=IMAGE_MODEL latent.motion=FILE, an image model and "
+            "this file"
+        )
+
+
 def joined(image: Part, held: WeightFile, overrides: Mapping[str, Any] | None = None) -> Part:
     """The network of `image` with the motion modules of another file.
 

@@ -17,7 +17,7 @@ from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of, locate, open_named
 from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.folders import SCHEDULER, parts_in
-from mindlong.checkpoints.join import ROLE, joined, open_module
+from mindlong.checkpoints.join import ROLE, joined, open_module, refuse_alone
 from mindlong.checkpoints.lazy import total_bytes
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.weight_file import WeightFile
@@ -109,9 +109,10 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
 def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOptions) -> Part:
     """What denoises, with the motion modules of another file where one is named."""
     said = {key: getattr(options, key) for key in ("version", "compat") if getattr(options, key)}
-    if module is not None:
-        return joined(read_part(held, "network", options.family or None), module, said)
+    refuse_alone(held)
     found = read_part(held, "network", options.family or None)
+    if module is not None:
+        return joined(found, module, said)
     if not said:
         return found
     if not any(n.module.whole == found.family for n in table.networks(ROLE)):
