@@ -23,6 +23,7 @@ from mindlong.utils.errors import ConfigError, InputFileError
 # keys that name whatever `weights=` can name, and keys that name one file or one folder of files
 WEIGHTS = (
     "weights",
+    "latent.motion",
     "latent.vae",
     "latent.text_encoder",
     "hierarchical.branch",
@@ -34,6 +35,8 @@ FILES = (
     "latent.tokenizer",
     "latent.scheduler",
     "text_to_video.start",
+    "text_to_video.video",
+    "text_to_video.image",
     "hierarchical.first",
     "hierarchical.last",
     "hierarchical.video",

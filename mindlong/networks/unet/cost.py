@@ -71,7 +71,19 @@ def _rows(spec: UNetSpec, entry: Entry, areas: list[int], frames: int, tokens: i
         return frames
     if _reads_text(spec, name):
         return tokens
-    return frames * areas[_level(spec, name)]
+    return _frames(spec, name, frames) * areas[_level(spec, name)]
+
+
+def _frames(spec: UNetSpec, name: str, frames: int) -> int:
+    """Frames that a tensor is applied to: in views those of all windows, which overlap."""
+    parts = name.split(".")
+    for stage in spec.transformers:
+        views = stage.views
+        if views and frames > views.window and stage.name in parts:
+            own = [b.name for b in stage.branches if b.kind == "time"]
+            if views.around == "block" and any(word in parts for word in own):
+                return len(views.index(frames))
+    return frames
 
 
 def _level(spec: UNetSpec, name: str) -> int:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mindlong.networks.unet.spec import Branch, Res, Stage, Transformer, UNetSpec
-from mindlong.networks.unet.views import Views
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 NAME = "motion"  # of the stage
@@ -131,43 +130,6 @@ def described(spec: UNetSpec) -> dict[str, Any]:
     if stage.joint:
         found["compat"] = "diffusers"
     return found
-
-
-def viewed(spec: UNetSpec, views: Views | None) -> UNetSpec:
-    """The network with its attentions over frames reading in views.
-
-    Raises:
-        ConfigError: it has none, or they add places and the views are around attentions, or a
-            window is longer than there are places.
-    """
-    timed = [s for s in spec.transformers if any(b.kind == "time" for b in s.branches)]
-    if views is None:
-        return spec
-    if not timed:
-        raise ConfigError("this network has no attentions over frames, which views are for")
-    for stage in timed:
-        _check_views(stage, views)
-
-    def changed(stage: Any) -> Any:
-        return replace(stage, views=views) if stage in timed else stage
-
-    return replace(spec, stages=tuple(map(changed, spec.stages)), entry=changed(spec.entry))
-
-
-def _check_views(stage: Transformer, views: Views) -> None:
-    if views.around == "attention" and stage.places:
-        raise ConfigError(
-            "free_noise.around is attention, but the attentions over frames of this network add each frame's place in "
-            "its window; free_noise.around=block is for such networks"
-        )
-    if any(b.kind == "time" and b.reads != "all" for b in stage.branches):
-        raise ConfigError(
-            "views need attentions over frames that read the whole window; latent.reads says otherwise"
-        )
-    if stage.places and views.window > stage.places:
-        raise ConfigError(
-            f"free_noise.window is {views.window}; the motion modules have places for {stage.places}"
-        )
 
 
 def sines(places: int, width: int) -> np.ndarray:

@@ -267,6 +267,26 @@ class UNetSpec:
         for sentence in _misfits(self, x, t, context, fps):
             raise ConfigError(sentence)
 
+    def check_frames(self, frames: int) -> None:
+        """Raise ConfigError where the attentions over frames have no places for so many."""
+        for sentence in views.misfits(self.transformers, frames):
+            raise ConfigError(sentence)
+
+    def viewed(self, seen: Views) -> UNetSpec:
+        """This spec with its attentions over frames reading in views.
+
+        Raises:
+            ConfigError: it has none, or they do not go together with such views.
+        """
+        timed = [s for s in self.transformers if any(b.kind == "time" for b in s.branches)]
+        for sentence in views.problems(timed, seen):
+            raise ConfigError(sentence)
+
+        def changed(stage: Stage | None) -> Stage | None:
+            return replace(stage, views=seen) if stage in timed else stage
+
+        return replace(self, stages=tuple(map(changed, self.stages)), entry=changed(self.entry))
+
     def reading(self, which: str, policy: str) -> UNetSpec:
         """This spec with another key/value policy.
 

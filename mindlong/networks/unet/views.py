@@ -114,3 +114,35 @@ def misfits(transformers: Sequence[Any], frames: int) -> Iterator[str]:
                 "(free_noise.around=block) or in windows (contexts.schedule)"
             )
             return
+
+
+def problems(timed: Sequence[Any], views: Views) -> Iterator[str]:
+    """Sentences on views that the transformers over frames of a network cannot have.
+
+    Args:
+        timed: its stages with attentions over frames.
+    """
+    if not timed:
+        yield "free_noise is for attentions over frames, and this network has none"
+    for stage in timed:
+        if views.around == "attention" and stage.places:
+            yield (
+                "free_noise.around is attention, but the attentions over frames of this network add each frame's place in "
+                "its window; free_noise.around=block is for such networks"
+            )
+        if any(b.kind == "time" and b.reads != "all" for b in stage.branches):
+            yield (
+                "free_noise needs attentions over frames that read their whole window; latent.reads says otherwise"
+            )
+        if views.around == "block" and not _first(stage):
+            yield "free_noise.around=block needs the attentions over frames to stand first in their block"
+        if stage.places and views.window > stage.places:
+            yield (
+                f"free_noise.window is {views.window}; the motion modules have places for {stage.places} frames"
+            )
+
+
+def _first(stage: Any) -> bool:
+    kinds = [b.kind for b in stage.branches]
+    timed = kinds.count("time")
+    return kinds[:timed] == ["time"] * timed

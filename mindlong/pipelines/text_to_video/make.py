@@ -8,7 +8,7 @@ Legend: B videos, C channels of a latent, F frames, h w latent pixels, S tokens,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,17 @@ import numpy as np
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided, guided_batched
 from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.sample import sample
+from mindlong.diffusion.sample import rule_of, sample
 from mindlong.diffusion.samplers.loop import Callback
+from mindlong.pipelines.clip_parallel.windows import shuffled
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.text_to_video.windowed import windowed
+from mindlong.plans.contexts import Contexts
+from mindlong.plans.frame_prompts import Shares
 from mindlong.utils import rng
+
+Repeats = Callable[[int, Clip], np.ndarray]  # frames, clip -> the frame whose noise each has
 
 
 class TextToVideo:
@@ -33,6 +39,7 @@ class TextToVideo:
         two_passes: guidance asks the network twice a step rather than once with twice the rows.
         fps: for a UNet that is conditioned on it.
         noising: the part of the noising process to go through where it is not all of the model's.
+        contexts: the network is asked for windows of the video.
     """
 
     def __init__(
@@ -44,9 +51,11 @@ class TextToVideo:
         two_passes: bool = False,
         fps: float = 8,
         noising: Noising | None = None,
+        contexts: Contexts | None = None,
     ) -> None:
         self.model, self.sample, self.noising = model, sample, noising or model.noising
         self.negative, self.two_passes, self.fps = negative, two_passes, fps
+        self.contexts = contexts
 
     def latents(
         self,
@@ -61,7 +70,7 @@ class TextToVideo:
         by the network under guidance or by the `model` given. `pure_noise` as for
         `mindlong.diffusion.sample.sample`.
         """
-        model = model or self.guided(self.context(clips, x_T.shape[2]))
+        model = model or self.guided(self.context(clips, x_T.shape[2]), x_T.shape[2])
 
         def noise(step: int) -> np.ndarray:
             return np.stack(
@@ -86,30 +95,84 @@ class TextToVideo:
         """The prompts' vectors: (B, S, D), or (B, F, S, D) where a clip has a prompt for each
         frame.
         """
-        if all(len(clip.prompts) == 1 for clip in clips):
+        if all(len(clip.prompts) == 1 and not clip.shares for clip in clips):
             return self.model.encode_text([clip.prompts[0] for clip in clips])
-        return np.stack(
-            [self.model.encode_text(clip.prompts * (frames // len(clip.prompts))) for clip in clips]
-        )
+        return np.stack([self._of_frames(clip, frames) for clip in clips])
 
-    def guided(self, context: np.ndarray) -> Model:
-        """The network under guidance, for a sampler."""
+    def _of_frames(self, clip: Clip, frames: int) -> np.ndarray:
+        """(F, S, D)."""
+        if not clip.shares:
+            return self.model.encode_text(clip.prompts * (frames // len(clip.prompts)))
+        return np.stack([self._between(shares) for shares in clip.shares])
+
+    def _between(self, shares: Shares) -> np.ndarray:
+        """(S, D): what lies between the vectors of several prompts."""
+        states = self.model.encode_text([prompt for prompt, _ in shares])
+        weights = np.array([share for _, share in shares], np.float32)
+        return np.tensordot(weights, states, 1)
+
+    def guided(self, context: np.ndarray, frames: int = 0) -> Model:
+        """The network under guidance, for a sampler; `frames` of the latents, where it is asked for
+        windows.
+        """
         scale, rescale = self.sample.guidance, self.sample.rescale
         if scale == 1:
-            return self.model.denoiser(context, self.fps)
+            return self._asked(context, frames)
         null = self.model.null_text(self.negative, context)
         if self.two_passes:
-            return guided(
-                self.model.denoiser(context, self.fps),
-                self.model.denoiser(null, self.fps),
-                scale,
-                rescale,
-            )
-        return guided_batched(
-            self.model.denoiser(np.concatenate([null, context]), self.fps), scale, rescale
-        )
+            return guided(self._asked(context, frames), self._asked(null, frames), scale, rescale)
+        both = np.concatenate([null, context])
+        return guided_batched(self._asked(both, frames), scale, rescale)
+
+    def _asked(self, context: np.ndarray, frames: int) -> Model:
+        """The network with its conditions inside: of the whole video, or window by window."""
+        if self.contexts is None:
+            return self.model.denoiser(context, self.fps)
+        rate = self.fps if self.model.wants_fps else None
+
+        def ask(x: np.ndarray, t: np.ndarray, told: np.ndarray) -> np.ndarray:
+            return self.model.predict(x, t, told, rate)
+
+        times = rule_of(self.sample, self.noising).times
+        return windowed(ask, self.contexts, frames, times, context)
 
 
-def first_noise(clips: Sequence[Clip], shape_CFhw: tuple[int, ...]) -> np.ndarray:
-    """The noise that `clips` start from, (B, C, F, h, w) float32."""
-    return np.stack([rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips])
+def first_noise(
+    clips: Sequence[Clip], shape_CFhw: tuple[int, ...], repeats: Repeats | None = None
+) -> np.ndarray:
+    """The noise that `clips` start from, (B, C, F, h, w) float32; `repeats` says which frames of a
+    clip have that of others.
+    """
+    drawn = [rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips]
+    if repeats is not None:
+        frames = shape_CFhw[1]
+        drawn = [noise[:, repeats(frames, clip)] for noise, clip in zip(drawn, clips, strict=True)]
+    return np.stack(drawn)
+
+
+def repeats_of(options: Any, contexts: Contexts | None) -> Repeats | None:
+    """Which noise each frame has, by the section `free_noise`: None where all have their own."""
+    kind = options.noise or ("shuffle_context" if options.around else "random")
+    window, stride = options.window, options.stride
+    if not options.around and contexts is not None:
+        window, stride = contexts.length, contexts.length - contexts.overlap
+    if kind == "random":
+        return None
+    if kind == "repeat_context":
+        return lambda frames, clip: np.arange(frames) % window
+    return lambda frames, clip: shuffled(frames, window, stride, rng_seed(clip))
+
+
+def rng_seed(clip: Clip) -> int:
+    """A seed for what is drawn once for a clip: clips of one run have their own orders."""
+    return int(rng.generator(clip.seed, "free-noise", clip.number).integers(1 << 31))
+
+
+def noised(
+    z: np.ndarray, noise: np.ndarray, sample: Any, noising: Noising, strength: float
+) -> np.ndarray:
+    """Clean latents at the level where sampling begins; at strength 1 nothing but noise."""
+    if strength >= 1:
+        return noise
+    level = rule_of(sample, noising).levels[0]
+    return (level.signal * z + level.sigma * noise).astype(np.float32)

@@ -12,8 +12,8 @@ from typing import Any
 import mindspore
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
+from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.clips import Clip
@@ -22,8 +22,15 @@ from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.results import Results, counted
 from mindlong.pipelines.session import Session
 from mindlong.pipelines.starts import read_start
-from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
-from mindlong.pipelines.text_to_video.plan import clips_of, size_of
+from mindlong.pipelines.text_to_video.again import Again
+from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise, noised, repeats_of
+from mindlong.pipelines.text_to_video.plan import (
+    clips_of,
+    noising_of,
+    parts_of,
+    size_of,
+    source_of,
+)
 from mindlong.utils import arrays, atomic, progress, run_folder
 from mindlong.utils.lines import opening_lines
 
@@ -33,7 +40,7 @@ WORK = ".work"  # in the run's folder, until everything is done
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config = session.config
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     frames, height, width = size_of(config, parts.size)
     model = from_parts(parts, config.latent)
     shape = model.latent_shape(frames, height, width)
@@ -53,7 +60,8 @@ def run(session: Session) -> None:
             )
         )
     )
-    work = _Work(session, model, shape)
+    work = _Work(session, model, shape, noising_of(config, parts))
+    work.source = source_of(config, (frames, height, width))
     work.sample(clips)
     work.decode(clips)
     work.finish(clips, parts.where)
@@ -62,7 +70,10 @@ def run(session: Session) -> None:
 class _Work:
     """What is done of a run, and the doing of the rest."""
 
-    def __init__(self, session: Session, model: LatentModel, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, session: Session, model: LatentModel, shape: tuple[int, ...], noising: Noising
+    ) -> None:
+        self.noising, self.source = noising, None
         self.session, self.config, self.model, self.shape = session, session.config, model, shape
         self.own: TextToVideoOptions = self.config.text_to_video
         self.journal = Journal(session.folder / WORK, session.identity({}))
@@ -84,15 +95,17 @@ class _Work:
             negative=self.own.negative,
             two_passes=self.own.two_passes,
             fps=self.own.told_fps or self.config.fps,
+            noising=self.noising,
+            contexts=self.config.contexts.contexts(),
         )
         for clip in clips:
             self.model.encode_text([*clip.prompts, self.own.negative])
         self.model.release("text_encoder")
         starts = self._starts(clips)
-        steps = count_steps(self.config.sample, self.model.noising)
-        with progress.bar(len(batches) * steps, "denoising") as bar:
+        again = Again(pipeline, self.config.free_init)
+        with progress.bar(len(batches) * again.total, "denoising") as bar:
             for part in batches:
-                self._sample_batch(pipeline, part, np.stack([starts[c.number] for c in part]), bar)
+                self._sample_batch(again, part, np.stack([starts[c.number] for c in part]), bar)
         self.model.release("network")
         self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
 
@@ -126,9 +139,7 @@ class _Work:
         if not self.own.keep_latents:
             atomic.remove_written(self.session.folder / "latents", ours.__contains__)
 
-    def _sample_batch(
-        self, pipeline: TextToVideo, part: Sequence[Clip], x_T: np.ndarray, bar: Any
-    ) -> None:
+    def _sample_batch(self, again: Again, part: Sequence[Clip], x_T: np.ndarray, bar: Any) -> None:
         name, every = part[0].name, self.own.preview_every
 
         def told(step: int, total: int, x0: np.ndarray) -> None:
@@ -138,13 +149,20 @@ class _Work:
                 path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
                 write_contact_sheet(path, videos, [clip.title for clip in part])
 
-        for clip, noise, latents in zip(part, x_T, pipeline.latents(part, x_T, told), strict=True):
+        made = again.latents(part, x_T, told, pure_noise=self.source is None)
+        for clip, noise, latents in zip(part, x_T, made, strict=True):
             arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
 
     def _starts(self, clips: Sequence[Clip]) -> np.ndarray:
         if self.own.start:
             return read_start(self.own.start, len(clips), self.shape)
-        return first_noise(clips, self.shape)
+        repeats = repeats_of(self.config.free_noise, self.config.contexts.contexts())
+        noise = first_noise(clips, self.shape, repeats)
+        if self.source is None:
+            return noise
+        z = self.model.encode(self.source)[None]
+        self.model.release("vae")
+        return noised(z, noise, self.config.sample, self.noising, self.own.strength)
 
     def _latents(self, clip: Clip) -> Path:
         return self.session.folder / "latents" / f"{clip.name}.npz"
