@@ -11,7 +11,7 @@ from mindlong.plans import kv_policy
 from mindlong.plans.frame_prompts import parse
 from mindlong.utils.errors import ConfigError
 
-STRATEGIES = ("exact", "video_infinity", "windows", "free_noise", "independent")
+STRATEGIES = ("exact", "video_infinity", "views", "windows", "free_noise", "independent")
 
 
 @dataclass
@@ -21,7 +21,8 @@ class ClipParallelOptions:
     strategy: str = option(
         "exact",
         "exact: any number of processes gives the video of one; video_infinity: as the original's "
-        "released code; windows: overlapping windows, weighted; free_noise: the same on noise that repeats "
+        "released code; views: AnimateDiff, the motion modules read overlapping windows, on noise that repeats, any "
+        "number of processes gives the video of one (FreeNoise); windows: overlapping windows, weighted; free_noise: the same on noise that repeats "
         "in a new order; independent: clips that know nothing of each other",
         choices=STRATEGIES,
     )
@@ -33,9 +34,9 @@ class ClipParallelOptions:
     )
     lengths: list[int] = option(
         [],
-        "exact: frames of each clip, where they differ",
+        "exact, views: frames of each clip, where they differ",
         minimum=1,
-        when="strategy=exact",
+        when="strategy=exact|views",
     )
     local: str = option(
         "window:17",
@@ -86,15 +87,15 @@ class ClipParallelOptions:
     )
     window: int = option(
         0,
-        "windows, free_noise: frames of a window; 0: as trained",
+        "views, windows, free_noise: frames of a window; 0: as trained",
         minimum=0,
-        when="strategy=windows|free_noise",
+        when="strategy=views|windows|free_noise",
     )
     stride: int = option(
         4,
-        "windows, free_noise: frames from one window to the next",
+        "views, windows, free_noise: frames from one window to the next",
         minimum=1,
-        when="strategy=windows|free_noise",
+        when="strategy=views|windows|free_noise",
     )
     scene: dict[str, str] = option(
         {},
@@ -130,7 +131,7 @@ class ClipParallelOptions:
         "auto",
         "how frames travel between processes",
         choices=("auto", "gather", "pairs"),
-        when="strategy=exact|video_infinity",
+        when="strategy=exact|views|video_infinity",
     )
 
     def problems(self, config: Any) -> Iterator[str]:
@@ -138,7 +139,7 @@ class ClipParallelOptions:
         for name in ("early", "late"):
             if len(getattr(self, name)) not in (0, 3):
                 yield f"clip_parallel.{name} is {getattr(self, name)}; it must be [t, near, far] or empty"
-        if self.lengths and self.strategy != "exact":
+        if self.lengths and self.strategy not in ("exact", "views"):
             yield f"clip_parallel.lengths is given, but strategy {self.strategy} needs clips of one length"
         for name in ("local", "spread"):
             try:

@@ -104,7 +104,8 @@ class Ldm:
     def stage(self, spec: UNetSpec, side: str, level: int, layer: int, stage: Stage) -> str:
         """Key of a stage, without the dot at its end."""
         held = _transformers(spec, side, level)
-        place = held.index(stage) + 1 if isinstance(stage, Transformer) else 0
+        before = spec.stages[: spec.stages.index(stage)] if stage in spec.stages else ()
+        place = 1 + sum(s in held for s in before) if isinstance(stage, Transformer) else 0
         tail = (
             ".temopral_conv" if isinstance(stage, TemporalConv) else ""
         )  # the original's spelling
@@ -131,9 +132,9 @@ class Ldm:
 
 def _transformers(spec: UNetSpec, side: str, level: int) -> list[Transformer]:
     """Those of a level's first layer, in their order."""
-    levels = {"down": spec.down, "mid": lambda: [spec.mid()] * (level + 1), "up": spec.up}
-    found = levels[side]()[level]
-    return [s for s in spec.stages if isinstance(s, Transformer) and found.holds(s, 0)]
+    found = {"down": spec.down(), "mid": [spec.mid()], "up": spec.up()}[side][level:][:1]
+    every = [s for s in spec.stages if isinstance(s, Transformer)]
+    return [s for s in every if all(each.holds(s, 0) for each in found)]
 
 
 Layout = Diffusers | Ldm

@@ -28,6 +28,7 @@ from mindlong.networks.unet.blocks import (
 )
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.rows import fold, unfold
+from mindlong.networks.unet.sharded_views import ViewedStage
 from mindlong.ops.precision import joined
 from mindlong.plans.clip_layout import ClipLayout
 from mindlong.utils.errors import ConfigError
@@ -41,15 +42,43 @@ def check_shardable(spec: words.UNetSpec) -> None:
     single = [b for s in transformers if not s.joint for b in s.branches]
     across = [b for b in single if b.kind == "time" or (b.kind == "space" and b.reads != "frame")]
     joint = [s for s in transformers if s.joint and not any(b.kind == "time" for b in s.branches)]
-    if any(s.places for s in transformers):
+    if any(s.places and s.views is None for s in transformers):
         raise ConfigError(
             "Motion modules add each frame's place in a window, which a clip of a long video has not; "
-            "clip_parallel.strategy=windows or free_noise asks the network for single windows."
+            "clip_parallel.strategy=views reads the video in windows, windows and free_noise ask the network for single ones."
         )
+    viewed = [s for s in transformers if s.views is not None]
+    if viewed:
+        _check_views(spec, viewed)
+        return
     if spec.joint or spec.pseudo3d or across or joint:
         raise ConfigError(
             "Clip-parallel runs need a UNet of the modelscope or videocrafter2 family: only its temporal "
             "convolutions and temporal transformers see other frames."
+        )
+
+
+def _check_views(spec: words.UNetSpec, viewed: list[words.Transformer]) -> None:
+    """Raise ConfigError where a network with views has norms over all frames, or other layers over
+    frames.
+    """
+    others = [s for s in spec.transformers if s not in viewed]
+    across = [
+        b
+        for s in others
+        for b in s.branches
+        if b.kind == "time" or (b.kind == "space" and b.reads != "frame")
+    ]
+    convs = [s for s in spec.stages if isinstance(s, words.TemporalConv)]
+    if spec.joint or any(s.joint for s in viewed):
+        raise ConfigError(
+            "clip_parallel.strategy=views needs norms frame by frame; those of AnimateDiff v1, and those that compat "
+            "takes over all frames, would need the whole video in every layer."
+        )
+    if across or convs or spec.pseudo3d or any(s.views.around != "block" for s in viewed):
+        raise ConfigError(
+            "clip_parallel.strategy=views is for networks in which only motion modules see other frames; strategy=exact is "
+            "for those with other layers over frames."
         )
 
 
@@ -92,6 +121,8 @@ class ShardedUNet:
             if not self.exact:
                 return cells.ChunkConvs(cell, self.context)
             return self.norm_convs.setdefault(width, cells.NormConv(width, self.groups))
+        if isinstance(stage, words.Transformer) and stage.views is not None:
+            return ViewedStage(cell, stage.views)
         if isinstance(stage, words.Transformer) and stage.joint:
             return self.transformer_pieces(cell, stage, heads)
         return None
@@ -228,6 +259,8 @@ class ClipRun:
             stage = getattr(layer, name)
             if self.network.pieces[id(stage)] is None:
                 x = stage(x, self.emb, self.context, self.frames)
+            elif isinstance(self.network.pieces[id(stage)], ViewedStage):
+                x = yield from self.viewed(self.network.pieces[id(stage)], x)
             elif isinstance(stage, Transformer):
                 x = yield from self.transformer(stage, x)
             else:
@@ -256,6 +289,16 @@ class ClipRun:
                 whole, Tensor(answer.frames), self.exists, Tensor(taken), *parameters
             )
         return x + h
+
+    def viewed(self, piece: ViewedStage, x: Tensor) -> Talk:
+        """A transformer whose attentions over frames read in views."""
+        tokens, mine = piece.opening(x, self.frames), self.layout.clips[self.clip]
+        answer = yield Ask("attention", self.exported(tokens, "attention"))
+        held = [*mine, *self.layout.wanted("attention", self.clip)]
+        pool = ops.concat((tokens, Tensor(answer.frames).astype(tokens.dtype)), 1)
+        places = {frame: place for place, frame in enumerate(held)}
+        seen = piece.run(pool, places, mine, self.layout.frames, self.context)
+        return piece.closing(seen, x, self.context)
 
     def transformer(self, stage: Transformer, x: Tensor) -> Talk:
         """A transformer over frames."""

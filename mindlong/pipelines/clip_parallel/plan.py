@@ -5,14 +5,16 @@ MindSpore.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.parts import Part
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import ClipParallelConfig
 from mindlong.diffusion.sample import count_steps, sampler_of
+from mindlong.networks.unet.views import Views
 from mindlong.parallel import halo, volume
 from mindlong.parallel.launch import world_size
 from mindlong.pipelines.checks import (
@@ -28,13 +30,18 @@ from mindlong.pipelines.checks import (
 )
 from mindlong.pipelines.clip_parallel.windows import windows
 from mindlong.pipelines.planned import Planned
-from mindlong.plans.clip_layout import ClipLayout, exact_layout, video_infinity_layout
+from mindlong.plans.clip_layout import (
+    ClipLayout,
+    exact_layout,
+    video_infinity_layout,
+    views_layout,
+)
 from mindlong.plans.dual_scope import Phase, Tuning
 from mindlong.plans.frame_prompts import of_frames
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 
-IN_LOCK_STEP = ("exact", "video_infinity")
+IN_LOCK_STEP = ("exact", "video_infinity", "views")
 
 
 def clips_of(config: ClipParallelConfig, usual_frames: int) -> tuple[range, ...]:
@@ -58,9 +65,44 @@ def clips_of(config: ClipParallelConfig, usual_frames: int) -> tuple[range, ...]
     return halo.split_frames(frames, own.clips)
 
 
-def layout_of(config: ClipParallelConfig, clips: Sequence[range]) -> ClipLayout:
-    """The layout of a strategy in lock step. Raises ConfigError."""
+def views_of(config: ClipParallelConfig, usual_frames: int) -> Views | None:
+    """How attentions over frames read, with the strategy views; None with another. Raises
+    ConfigError.
+    """
     own = config.clip_parallel
+    if own.strategy != "views":
+        return None
+    window = own.window or usual_frames
+    return Views(window, min(own.stride, window))
+
+
+def parts_of(config: ClipParallelConfig) -> LatentParts:
+    """The networks, reading in views where the strategy is so.
+
+    Raises:
+        InputFileError, ConfigError: as `find_latent_parts`, or views that they cannot have.
+    """
+    parts = find_latent_parts(config.weights, config.latent)
+    views = views_of(config, parts.size[0])
+    if views is None:
+        return parts
+    if not hasattr(parts.network.spec, "viewed"):
+        raise ConfigError(
+            f"clip_parallel.strategy is views; {parts.network.network.about} has no attentions that could read so"
+        )
+    return replace(parts, network=replace(parts.network, spec=parts.network.spec.viewed(views)))
+
+
+def layout_of(
+    config: ClipParallelConfig, clips: Sequence[range], usual_frames: int = 0
+) -> ClipLayout:
+    """The layout of a strategy in lock step. Raises ConfigError."""
+    own, total = config.clip_parallel, clips[-1].stop
+    views = views_of(config, usual_frames)
+    if views:
+        window = min(views.window, total)
+        starts = views.starts(total) if total > views.window else [0]
+        return views_layout(clips, [range(s, s + window) for s in starts])
     phases = [Phase(int(p[0]), p[1], p[2]) if p else None for p in (own.early, own.late)]
     tuning = Tuning(*phases, own.attn_scale, own.token_scale)
     if own.strategy == "exact":
@@ -119,7 +161,7 @@ def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: ClipParallelConfig = loaded.values
     own, s = config.clip_parallel, config.sample
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     fit(parts)
     idle(loaded, no_rate(parts, "clip_parallel.told_fps"))
     clips = clips_of(config, parts.size[0])
@@ -164,6 +206,9 @@ def _what(config: ClipParallelConfig, clips: Sequence[range], at_once: int) -> s
     own = config.clip_parallel
     if own.strategy in ("windows", "free_noise"):
         return f"{len(windows(clips[-1].stop, at_once, own.stride))} windows of {at_once} frames, {own.stride} apart"
+    views = views_of(config, at_once)
+    if views:
+        return f"{len(clips)} clips, read in windows of {views.window} frames, {views.stride} apart"
     lengths = sorted(set(map(len, clips)))
     return f"{len(clips)} clips of {' or '.join(map(str, lengths))} frames"
 
@@ -200,7 +245,8 @@ def _sent(
             f"clip_parallel.strategy is {config.clip_parallel.strategy}, which {part.network.about} has no form for; "
             "windows asks it for single windows"
         )
-    layout, held = layout_of(config, clips), halo.deal(len(clips), ranks)
+    usual = denoiser.size[0] if config.clip_parallel.strategy == "views" else 0
+    layout, held = layout_of(config, clips, usual), halo.deal(len(clips), ranks)
     width, middle = (2 if half < 1 else 4), ranks // 2
     sites = denoiser.sites(part.spec, size, layout.exact)
     table = volume.table(sites, layout, held, middle, rows, width)

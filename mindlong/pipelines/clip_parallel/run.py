@@ -21,7 +21,6 @@ from typing import Any
 import mindspore
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided, guided_batched
 from mindlong.diffusion.sample import count_steps, sample, sampler_of
@@ -33,6 +32,7 @@ from mindlong.pipelines.clip_parallel.plan import (
     clips_of,
     layout_of,
     mixed,
+    parts_of,
     prompts_of,
 )
 from mindlong.pipelines.clip_parallel.step_folder import StepFolder
@@ -53,7 +53,7 @@ Ask = Callable[
 def run(session: Session) -> None:
     """Make the video of a configuration."""
     config, results = session.config, Results(session)
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     model, clips = from_parts(parts, config.latent), clips_of(config, parts.size[0])
     shape = model.latent_shape(clips[-1].stop, *(config.size or parts.size[1:]))
     session.log.info(
@@ -133,7 +133,7 @@ class LongVideo:
             asked, context, np.array(np.broadcast_to(encoded[self.own.negative], context.shape))
         )
         source = np.arange(self.total)
-        if self.own.strategy == "free_noise":
+        if self.own.strategy in ("free_noise", "views"):
             source = shuffled(self.total, self.window, self.own.stride, self.config.seed)
         steps = _Told(self, frames, count_steps(self.config.sample, self.model.noising))
         with steps:
@@ -163,7 +163,7 @@ class LongVideo:
         return range(self.clips[held[0]].start, self.clips[held[-1]].stop)
 
     def _lock_step(self) -> tuple[range, Ask]:
-        layout = layout_of(self.config, self.clips)
+        layout = layout_of(self.config, self.clips, self.model.size[0])
         self.comm.choose(self.own.swaps)
         key = layout.exact, layout.context
         if key not in self.networks:
