@@ -37,6 +37,11 @@ def _is_there(named: str) -> bool:
     return True
 
 
+def module_of(family: str) -> Network | None:
+    """The entry of the motion modules that a family's networks have; None where they have none."""
+    return next((n for n in table.networks(ROLE) if n.module.whole == family), None)
+
+
 def refuse_alone(held: WeightFile) -> None:
     """Raise InputFileError where a file has motion modules and no network that they belong to."""
     found = {match.network.role for match in table.find(held.names())}

@@ -17,7 +17,7 @@ from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of, locate, open_named
 from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.folders import SCHEDULER, parts_in
-from mindlong.checkpoints.join import ROLE, joined, open_module, refuse_alone
+from mindlong.checkpoints.join import joined, module_of, open_module, refuse_alone
 from mindlong.checkpoints.lazy import total_bytes
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.weight_file import WeightFile
@@ -26,7 +26,6 @@ from mindlong.config.schema import TrainConfig
 from mindlong.diffusion import schedules
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.scheduler_config import read_file
-from mindlong.networks import table
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
@@ -101,7 +100,7 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         vae,
         text,
         _tokenizer(held, text, options, run),
-        _noising(module or held, network, options, None if module else run),
+        _noising(module or held, network, options, _run(module.path) if module else run),
         size,
     )
 
@@ -115,7 +114,7 @@ def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOp
         return joined(found, module, said)
     if not said:
         return found
-    if not any(n.module.whole == found.family for n in table.networks(ROLE)):
+    if module_of(found.family) is None:
         raise ConfigError(
             f"latent.{next(iter(said))} is for networks with motion modules; {held.path} is {found.network.about}"
         )

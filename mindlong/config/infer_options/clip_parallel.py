@@ -21,9 +21,10 @@ class ClipParallelOptions:
     strategy: str = option(
         "exact",
         "exact: any number of processes gives the video of one; video_infinity: as the original's "
-        "released code; views: AnimateDiff, the motion modules read overlapping windows, on noise that repeats, any "
-        "number of processes gives the video of one (FreeNoise); windows: overlapping windows, weighted; free_noise: the same on noise that repeats "
-        "in a new order; independent: clips that know nothing of each other",
+        "released code; views: the motion modules of AnimateDiff read overlapping windows, on noise that "
+        "repeats, and any number of processes gives the video of one; windows: overlapping windows of the "
+        "prediction, weighted; free_noise: the same on noise that repeats in a new order; independent: clips "
+        "that know nothing of each other",
         choices=STRATEGIES,
     )
     clips: int = option(

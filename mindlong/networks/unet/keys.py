@@ -10,6 +10,7 @@ from mindlong.networks.keys import frozen, problems_of_spec
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import FAMILIES, family
 from mindlong.networks.unet.spec import UNetSpec
+from mindlong.utils.errors import ConfigError
 from mindlong.utils.option import option
 
 _NO_FIELDS = ("family", "reads", "version", "places", "compat")  # of the spec
@@ -99,6 +100,12 @@ class UNetModel:
     def training_problems(self, config: Any) -> Iterator[str]:
         """Sentences on what a training configuration with this model gets wrong."""
         yield from latents_missing(self.family, config)
+        if config.latents.motion and not family(self.family).moves:
+            yield f"latents.motion is given; the network of the family {self.family} has no motion modules"
+        try:
+            self.spec().check_frames(config.data.frames)
+        except ConfigError as error:
+            yield f"data.frames: {error}"
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -1,5 +1,5 @@
-"""A transformer whose attentions over frames read in views, run on one clip of a longer video: it is
-handed the tokens of every frame of the views that touch the clip.
+"""A transformer whose attentions over frames read in views, run on one clip of a longer video: it
+is handed the tokens of every frame of the views that touch the clip.
 
 Views are run one by one, at one shape, and summed in the order of their first frames: neither the
 clips nor the processes can be seen in the result.
