@@ -143,7 +143,7 @@ def test_more_frames_than_places_are_a_sentence_that_names_the_ways_out(where):
         plan(load(None, pairs(where, frames=33), InferConfig))
     plan(load(None, pairs(where, frames=33, free_noise__around="block"), InferConfig))
     lines = plan(load(None, pairs(where, frames=33, contexts__schedule="batched"), InferConfig))
-    assert "3 windows of 16 frames a step" in lines.rows["plan"]
+    assert any("3 windows of 16 frames a step" in line for line in lines)
 
 
 @pytest.mark.parametrize(

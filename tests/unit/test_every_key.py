@@ -113,6 +113,14 @@ TRAIN = {
         "model.conditions=[time,fps]",
         "latents.text_weights=BASE",
     ],
+    "latent with motion modules": [
+        "model.family=animatediff",
+        *UNET,
+        *LATENTS,
+        "data.frames=1",
+        "latents.text_weights=BASE",
+        *PREVIEW,
+    ],
     "infinet": [
         *MODELSCOPE,
         *UNET,

@@ -3,6 +3,8 @@ of another kind are a sentence.
 """
 
 import json
+from math import prod
+from pathlib import Path
 
 import motion_toys as toys
 import numpy as np
@@ -16,6 +18,7 @@ from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import FAMILIES
 from mindlong.networks.unet.files import section
+from mindlong.networks.unet.names import names
 from mindlong.utils.errors import ConfigError, InputFileError
 
 
@@ -223,3 +226,33 @@ def test_what_does_not_go_together_is_a_sentence(tmp_path, image):
         find_latent_parts(str(image), LatentModelOptions(motion=str(path), version="v3"))
     with pytest.raises(InputFileError, match=r"latent\.motion=FILE"):
         find_latent_parts(str(path), LatentModelOptions())
+
+
+PUBLISHED = {"v1": (520, 417_137_600), "v2": (546, 453_209_280), "v3": (520, 417_137_600)}
+TABLES = {"guoyww": 42, "diffusers": 21}
+
+
+def test_published_sizes_have_the_tensors_that_other_programs_list():
+    """mm_sd_v15_v2 as guoyww names it, and diffusers' own MotionAdapter; with those of
+    UNet2DConditionModel beside them they are UNetMotionModel.
+    """
+    golden = Path(__file__).parents[1] / "golden"
+    listed = json.loads((golden / "animatediff_tensors.json").read_text())
+    image = json.loads((golden / "unet_tensors.json").read_text())["sd15"]
+    spec = FAMILIES["animatediff"].spec()
+    for layout, count in TABLES.items():
+        own = {e.source: list(e.source_shape) for e in toys.entries(spec, layout)}
+        held = {key: list(table.shape) for key, table in toys.tables(spec, layout).items()}
+        assert (len(own), len(held)) == (546, count)
+        assert {**own, **held} == listed[layout]
+        whole = {e.source: list(e.source_shape) for e in names(spec, layout)}
+        assert len(whole) == 1232 and whole == {**image, **own}
+
+
+@pytest.mark.parametrize("version", PUBLISHED)
+def test_published_versions_have_their_counts(version):
+    spec = FAMILIES["animatediff"].spec(**motion.fields(version))
+    found = [prod(e.our_shape) for e in toys.entries(spec, "guoyww")]
+    assert (len(found), sum(found)) == PUBLISHED[version]
+    numbers = sum(table.size for table in toys.tables(spec, "guoyww").values())
+    assert numbers == {"v1": 844_800, "v2": 1_208_320, "v3": 1_126_400}[version]

@@ -76,6 +76,8 @@ class TextToVideoOptions:
         if given[:1] not in ([], ["start"]) and config.free_init.iterations > 1:
             yield f"free_init.iterations is {config.free_init.iterations}, but text_to_video.{given[0]} says what to start from"
         noise, contexts = config.free_noise, config.contexts
+        yield from noise.problems()
+        yield from contexts.problems()
         if noise.around and contexts.schedule and noise.window > contexts.length:
             yield (
                 f"free_noise.window is {noise.window}, longer than the windows of contexts.length, {contexts.length}"
