@@ -1,8 +1,8 @@
 """A transformer whose attentions over frames read in views, run on one clip of a longer video: it
 is handed the tokens of every frame of the views that touch the clip.
 
-Views are run one by one, at one shape, and summed in the order of their first frames: neither the
-clips nor the processes can be seen in the result.
+Views are run one by one, at one shape, and summed in the order of their first frames: what a frame
+becomes does not depend on the clips or the processes.
 
 Legend: B videos, F frames of the clip, W of a view, R = B*F rows, C channels, S pixels, D width.
 """
