@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
+from mindlong.checkpoints.join import joined
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.checkpoints.parts import read_part
 from mindlong.cli.convert import command
@@ -52,6 +53,12 @@ def lay(where, form):
         more = {"conv_in.weight": np.zeros((16, 4, 3, 3), np.float32)}
         dressed = {f"module.{name}": array for name, array in (state | more).items()}
         write_torch(path, {"epoch": 1, "global_step": 2, "state_dict": dressed})
+    elif form == "mindone":  # a container of MindSpore's
+        from mindspore import Tensor, save_checkpoint
+
+        prefix = "model.diffusion_model."
+        rows = toys.state(layout="ldm").items()
+        save_checkpoint([{"name": prefix + n, "data": Tensor(a)} for n, a in rows], str(path))
     elif form == "ldm":
         prefix = "model.diffusion_model."
         write_torch(path, {prefix + n: a for n, a in toys.state(layout="ldm").items()})
@@ -60,7 +67,9 @@ def lay(where, form):
     return path
 
 
-@pytest.mark.parametrize("form", ["bare", "wrapped", "trainer", "flat", "half", "adapter", "ldm"])
+@pytest.mark.parametrize(
+    "form", ["bare", "wrapped", "trainer", "flat", "half", "adapter", "ldm", "mindone"]
+)
 def test_every_form_is_the_same_modules(tmp_path, image, form):
     path = lay(tmp_path / "file", form)
     options = LatentModelOptions(motion=str(path), version="" if form != "trainer" else "v2")
@@ -256,3 +265,30 @@ def test_published_versions_have_their_counts(version):
     assert (len(found), sum(found)) == PUBLISHED[version]
     numbers = sum(table.size for table in toys.tables(spec, "guoyww").values())
     assert numbers == {"v1": 844_800, "v2": 1_208_320, "v3": 1_126_400}[version]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_single_file_in_half_precision_with_averages_beside(tmp_path, wrapped):
+    """As checkpoints of Stable Diffusion are passed round; heads follow from the text's width."""
+    sizes = toys.SIZES | toys.HEADS | {"context_dim": 768}
+    spec = FAMILIES["stable_diffusion"].spec(**sizes, linear_projection=False)
+    state = {
+        e.source: toys.drawn("unet", e.ours, e.our_shape).reshape(e.source_shape)
+        for e in names(spec, "ldm", "model.diffusion_model.")
+    }
+    state = half(state) | {"model_ema.diffusion_modelout2bias": np.zeros(4, np.float32)}
+    state |= {"model_ema.decay": np.ones((), np.float32), "alphas_cumprod": np.ones(1000)}
+    path = tmp_path / ("dreambooth.ckpt" if wrapped else "dreambooth.safetensors")
+    if wrapped:
+        write_torch(path, {"state_dict": state})
+    else:
+        write_safetensors(path, state)
+    write_safetensors(tmp_path / "mm.safetensors", toys.state())
+    found = joined(
+        read_part(open_weights(path), "network"),
+        open_weights(tmp_path / "mm.safetensors"),
+        {"version": "v2"},
+    )
+    wanted = toys.spec_of(context_dim=768, linear_projection=False, groups=16)
+    assert found.spec == wanted and found.family == "animatediff"
+    assert len(found.arrays) == len(names(wanted))

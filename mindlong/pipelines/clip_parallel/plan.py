@@ -184,7 +184,7 @@ def plan(loaded: Loaded) -> Planned:
     return Planned(
         {
             "weights": f"{parts.where} ({parts.network.family})",
-            "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once)}, "
+            "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once, parts.size[0])}, "
             f"{count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
             "prompts": f"{len(set(prompts))} over {total} frames, mixed over {own.blend} where they change",
             "processes": f"{ranks}; {_held(config, clips, ranks)}",
@@ -202,11 +202,13 @@ def plan(loaded: Loaded) -> Planned:
     )
 
 
-def _what(config: ClipParallelConfig, clips: Sequence[range], at_once: int) -> str:
+def _what(
+    config: ClipParallelConfig, clips: Sequence[range], at_once: int, usual_frames: int
+) -> str:
     own = config.clip_parallel
     if own.strategy in ("windows", "free_noise"):
         return f"{len(windows(clips[-1].stop, at_once, own.stride))} windows of {at_once} frames, {own.stride} apart"
-    views = views_of(config, at_once)
+    views = views_of(config, usual_frames)
     if views:
         return f"{len(clips)} clips, read in windows of {views.window} frames, {views.stride} apart"
     lengths = sorted(set(map(len, clips)))
