@@ -26,7 +26,13 @@ def open_module(named: str, key: str) -> WeightFile:
     """
     if "," in named and not _is_there(named):
         raise ConfigError(f"{key} is {named!r}; it names one file, motion modules are not blended")
-    return open_named(named, key)
+    return _without_second(open_named(named, key))
+
+
+def _without_second(held: WeightFile) -> WeightFile:
+    """A pipeline saved by diffusers holds the modules twice: alone, and in the whole network."""
+    own = {name: row for name, row in held.rows.items() if name.startswith(f"{ROLE}.")}
+    return replace(held, rows=own) if own else held
 
 
 def _is_there(named: str) -> bool:

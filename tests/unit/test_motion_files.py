@@ -3,6 +3,7 @@ of another kind are a sentence.
 """
 
 import json
+import shutil
 from math import prod
 from pathlib import Path
 
@@ -151,6 +152,9 @@ def test_the_two_become_one_folder_and_each_comes_out_again(tmp_path, image):
     assert index["_class_name"] == "AnimateDiffPipeline"
     hub = find_latent_parts(str(tmp_path / "hub"), LatentModelOptions())
     assert hub.network.spec == toys.spec_of()
+    shutil.copytree(tmp_path / "adapter/motion_adapter", tmp_path / "hub/motion_adapter")
+    twice = LatentModelOptions(motion=str(tmp_path / "hub"))  # as diffusers saves its pipeline
+    assert find_latent_parts(str(image), twice).network.spec == toys.spec_of()
 
 
 def strange(kind):

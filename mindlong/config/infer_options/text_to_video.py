@@ -68,6 +68,14 @@ class TextToVideoOptions:
         0, "decode the predicted clean sample every so many steps to preview/; 0: never", minimum=0
     )
 
+    def idle(self, config: Any) -> Iterator[tuple[str, str]]:
+        """(key, reason) of what these settings leave unread."""
+        if self.start:
+            yield (
+                "free_noise.noise",
+                "is not read where text_to_video.start says what noise there is",
+            )
+
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
         given = [key for key in ("start", "video", "image") if getattr(self, key)]
