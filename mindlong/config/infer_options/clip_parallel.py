@@ -8,7 +8,7 @@ from typing import Any
 
 from mindlong.config.option import option
 from mindlong.plans import kv_policy
-from mindlong.plans.frame_prompts import parse
+from mindlong.plans.frame_prompts import check
 from mindlong.utils.errors import ConfigError
 
 STRATEGIES = ("exact", "video_infinity", "views", "windows", "free_noise", "independent")
@@ -100,11 +100,14 @@ class ClipParallelOptions:
     )
     scene: dict[str, str] = option(
         {},
-        "frame range to prompt, for example {0-31: a red circle, 32-63: a blue circle}; "
+        "frame range to prompt, for example {0-31: a red circle, 32-63: a blue circle}, or single frames, between which "
+        "one prompt turns into the next; "
         "without, prompts are spread over the clips",
         text=True,
     )
-    blend: int = option(0, "frames over which one prompt turns into the next", minimum=0)
+    blend: int = option(
+        0, "frames over which one prompt turns into the next, where prompts have ranges", minimum=0
+    )
     negative: str = option(
         "",
         "what the video should not show; guidance leads away from it",
@@ -150,7 +153,7 @@ class ClipParallelOptions:
                 yield f"clip_parallel.{name}: {error}"
         try:
             if self.scene:
-                parse(self.scene)
+                check(self.scene)
         except ConfigError as error:
             yield f"clip_parallel.scene: {error}"
         if len(config.wanted_prompts()) > 1 and self.scene:

@@ -37,10 +37,11 @@ from mindlong.plans.clip_layout import (
     views_layout,
 )
 from mindlong.plans.dual_scope import Phase, Tuning
-from mindlong.plans.frame_prompts import of_frames
+from mindlong.plans.frame_prompts import of_frames, shares_of, travels
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 
+Mixed = Sequence[tuple[str, float]]  # the prompts of a frame and their weights
 IN_LOCK_STEP = ("exact", "video_infinity", "views")
 
 
@@ -123,6 +124,9 @@ def prompts_of(config: ClipParallelConfig, clips: Sequence[range]) -> list[str]:
     own, given = config.clip_parallel, config.wanted_prompts()
     if own.scene:
         try:
+            if travels(own.scene):
+                rows = shares_of(own.scene, clips[-1].stop)
+                return [max(row, key=lambda part: part[1])[0] for row in rows]
             return of_frames(own.scene, clips[-1].stop)
         except ConfigError as error:
             raise ConfigError(f"clip_parallel.scene: {error}") from None
@@ -132,6 +136,16 @@ def prompts_of(config: ClipParallelConfig, clips: Sequence[range]) -> list[str]:
         for i, mine in enumerate(clips)
         for _ in mine
     ]
+
+
+def mixture_of(config: ClipParallelConfig, prompts: Sequence[str]) -> Sequence[Mixed]:
+    """For each frame its prompts with their weights: of a scene in which one prompt turns into the
+    next, or of `prompts` mixed where they change.
+    """
+    own = config.clip_parallel
+    if own.scene and travels(own.scene):
+        return shares_of(own.scene, len(prompts))
+    return mixture(prompts, own.blend)
 
 
 def mixture(prompts: Sequence[str], blend: int) -> list[list[tuple[str, float]]]:
@@ -146,14 +160,12 @@ def mixture(prompts: Sequence[str], blend: int) -> list[list[tuple[str, float]]]
     return made
 
 
-def mixed(prompts: Sequence[str], blend: int, encoded: dict[str, np.ndarray]) -> np.ndarray:
+def mixed(mixtures: Sequence[Mixed], encoded: dict[str, np.ndarray]) -> np.ndarray:
     """The vectors of every frame: (F, S, D), or (1, S, D) where all frames have one prompt."""
-    if len(set(prompts)) == 1:
-        return encoded[prompts[0]][None]
-    rows = [
-        sum(np.float32(share) * encoded[prompt] for prompt, share in row)
-        for row in mixture(prompts, blend)
-    ]
+    found = {prompt for row in mixtures for prompt, _ in row}
+    if len(found) == 1:
+        return encoded[found.pop()][None]
+    rows = [sum(np.float32(share) * encoded[prompt] for prompt, share in row) for row in mixtures]
     return np.stack(rows).astype(np.float32)
 
 

@@ -32,6 +32,7 @@ from mindlong.pipelines.clip_parallel.plan import (
     clips_of,
     layout_of,
     mixed,
+    mixture_of,
     parts_of,
     prompts_of,
 )
@@ -126,7 +127,7 @@ class LongVideo:
         """Clean latents of this process's frames: (C, F, h, w)."""
         encoded = {p: self.model.encode_text([p])[0] for p in {*self.prompts, self.own.negative}}
         self.model.release("text_encoder")
-        context = mixed(self.prompts, self.own.blend, encoded)[None]  # (1, F or 1, S, D)
+        context = mixed(mixture_of(self.config, self.prompts), encoded)[None]  # (1, F or 1, S, D)
         frames, asked = self._lock_step() if self.own.strategy in IN_LOCK_STEP else self._windows()
         context = context[:, frames.start : frames.stop] if context.shape[1] > 1 else context[:, 0]
         model = self._guided(
