@@ -98,7 +98,7 @@ def _branch(spec: UNetSpec, branch: Branch, width: int, heads: int) -> nn.Cell:
 
 
 class PlacedAttention(PolicyAttention):
-    """An attention over frames that is told each frame's place: a table of sines is added to what
+    """An attention over frames that knows the place of each: a table of sines is added to what
     queries, keys and values are made of.
     """
 

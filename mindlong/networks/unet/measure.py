@@ -10,7 +10,7 @@ from mindlong.networks.format import Inferred, Shapes, largest_divisor, size
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import Family
 from mindlong.networks.unet.layouts import LAYOUTS
-from mindlong.networks.unet.motion_measure import MotionPlaces, told
+from mindlong.networks.unet.motion_measure import MotionPlaces, fields_in
 from mindlong.networks.unet.names import convs_of
 from mindlong.networks.unet.spec import Res, Transformer
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -92,7 +92,7 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
     }
     remarks: tuple[str, ...] = ()
     if family.moves:
-        moved, remarks = told(MotionPlaces(family, places.name), shapes, keys)
+        moved, remarks = fields_in(MotionPlaces(family, places.name), shapes, keys)
         found |= moved
     if any(name.startswith("frame_embedding.") for name in shapes):
         found["conditions"] = (*family.spec().conditions, "frame")

@@ -41,7 +41,7 @@ class MotionPlaces:
         return f"{self.layout.stage(self.spec, 'mid', 0, 0, self.stage)}.norm.weight"
 
 
-def told(
+def fields_in(
     places: MotionPlaces, shapes: Shapes, given: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The fields of the spec that the motion modules set, and remarks.
@@ -101,7 +101,7 @@ def infer_alone(
     layers = _layers(shapes, places)
     channels, attends = zip(*_levels(shapes, places, layers), strict=True)
     _refuse(places, shapes, channels)
-    fields, notes = told(places, shapes, own)
+    fields, notes = fields_in(places, shapes, own)
     found = {
         "channels": channels,
         "layers": layers,

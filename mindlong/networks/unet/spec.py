@@ -36,8 +36,8 @@ class Branch:
         reads: the key/value policy of a "space" or "time" attention (see
             `mindlong.plans.kv_policy`).
         zero: the weight of the output projection starts at zero.
-        places: length of the table of sines that tells a "time" attention each frame's place,
-            added behind the norm (`mindlong.networks.unet.motion`); 0: it is not told.
+        places: rows of the table of sines that gives a "time" attention each frame's place, added
+            behind the norm (`mindlong.networks.unet.motion`); 0: none.
     """
 
     name: str

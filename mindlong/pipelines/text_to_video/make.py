@@ -130,8 +130,8 @@ class TextToVideo:
             return self.model.denoiser(context, self.fps)
         rate = self.fps if self.model.wants_fps else None
 
-        def ask(x: np.ndarray, t: np.ndarray, told: np.ndarray) -> np.ndarray:
-            return self.model.predict(x, t, told, rate)
+        def ask(x: np.ndarray, t: np.ndarray, mine: np.ndarray) -> np.ndarray:
+            return self.model.predict(x, t, mine, rate)
 
         times = rule_of(self.sample, self.noising).times
         return windowed(ask, self.contexts, frames, times, context)

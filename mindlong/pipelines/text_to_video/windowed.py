@@ -34,8 +34,8 @@ def windowed(
         step = place.get(float(t_B[0]), _nearest(times, float(t_B[0])))
         summed, counted = np.zeros(x_BCFHW.shape, np.float64), np.zeros(frames)
         for window in contexts.windows(frames, step):
-            told = context if context.ndim == 3 else np.ascontiguousarray(context[:, window])
-            out = ask(np.ascontiguousarray(x_BCFHW[:, :, window]), t_B, told)
+            mine = context if context.ndim == 3 else np.ascontiguousarray(context[:, window])
+            out = ask(np.ascontiguousarray(x_BCFHW[:, :, window]), t_B, mine)
             weights = contexts.weights(window, frames)
             np.add.at(counted, window, weights)
             for number, frame in enumerate(window):
