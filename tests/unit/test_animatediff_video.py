@@ -61,7 +61,7 @@ def latents(where, **more):
 
 
 def test_an_image_model_and_motion_modules_become_a_gif(where):
-    found, _, made = latents(where)
+    found, _, made = latents(where, env__mode="pynative")
     assert found.shape == (4, 6, 8, 8) and np.isfinite(found).all()
     assert read_video(made / "video.gif")[0].shape == (6, 16, 16, 3)
     record = json.loads((made / "video.json").read_text())
@@ -80,16 +80,19 @@ def test_the_modules_and_their_norms_change_the_video(where):
 
 @pytest.mark.slow
 def test_every_way_to_a_long_video_runs_from_file_to_file(where):
+    eager = {"env.mode": "pynative"}
+    plain = latents(where, **eager)[0]
     views = {"free_noise.around": "block", "free_noise.window": 4, "free_noise.stride": 2}
-    one, x_T, _ = latents(where, **views)
-    assert not np.array_equal(one, latents(where)[0])
+    one, x_T, _ = latents(where, **views, **eager)
+    assert not np.array_equal(one, plain)
     assert np.array_equal(np.sort(x_T[:, 4:6], 1), np.sort(x_T[:, :2], 1))
     windows = {"contexts.length": 4, "contexts.overlap": 2, "free_noise.noise": "repeat_context"}
+    windows |= eager
     for schedule in ("standard_static", "standard_uniform", "looped_uniform"):
         found, x_T, _ = latents(where, **{"contexts.schedule": schedule}, **windows)
         assert np.isfinite(found).all() and np.array_equal(x_T[:, :2], x_T[:, 4:])
-    again, _, _ = latents(where, free_init__iterations=2)
-    assert not np.array_equal(again, latents(where)[0])
+    again, _, _ = latents(where, free_init__iterations=2, **eager)
+    assert not np.array_equal(again, plain)
 
 
 @pytest.mark.slow
@@ -98,8 +101,9 @@ def test_a_video_or_an_image_to_start_from_shows_through(where):
     image = next((where / "still").glob("*.png"))
     assert read_image(image).shape[-1] == 3
     for key, value in (("video", where / "clip"), ("image", image)):
-        near = latents(where, **{f"text_to_video.{key}": value, "text_to_video.strength": 0.05})[0]
-        far = latents(where, **{f"text_to_video.{key}": value, "text_to_video.strength": 1})[0]
+        given = {f"text_to_video.{key}": value, "env.mode": "pynative"}
+        near = latents(where, **given, text_to_video__strength=0.05)[0]
+        far = latents(where, **given, text_to_video__strength=1)[0]
         model = from_parts(parts_of(config(where)), config(where).latent)
         frames = read_video(where / "clip")[0] if key == "video" else read_image(image)[None]
         z = model.encode(np.repeat(frames, 6 // len(frames), 0))
