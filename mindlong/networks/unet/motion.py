@@ -109,6 +109,14 @@ def stage_of(spec: UNetSpec) -> Transformer | None:
     return next((s for s in spec.transformers if s.name == NAME), None)
 
 
+def stage_in(spec: UNetSpec) -> Transformer:
+    """The motion stage of a network. Raises ConfigError where it has none."""
+    stage = stage_of(spec)
+    if stage is None:
+        raise ConfigError("this network has no motion modules")
+    return stage
+
+
 def described(spec: UNetSpec) -> dict[str, Any]:
     """What a `model` section has to say of the motion modules: {"version", "places", "compat"},
     only what is not usual. Empty for another network.

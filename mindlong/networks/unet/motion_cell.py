@@ -19,7 +19,7 @@ class _Place(nn.Cell):
     def __init__(self, spec: UNetSpec, level: Level, layer: int) -> None:
         super().__init__()
         width = level.layers[layer][1]
-        self.motion = Transformer(spec, motion.stage_of(spec), width, level.heads, level.head_dim)
+        self.motion = Transformer(spec, motion.stage_in(spec), width, level.heads, level.head_dim)
 
     def construct(self, x_RCHW: Tensor, frames: int) -> Tensor:
         return self.motion(x_RCHW, None, None, frames)
@@ -36,7 +36,7 @@ class MotionModules(nn.Cell):
 
     def __init__(self, spec: UNetSpec, dtype: str = "float32") -> None:
         super().__init__()
-        stage, gap = motion.stage_of(spec), nn.Identity
+        stage, gap = motion.stage_in(spec), nn.Identity
         self.down, self.up = nn.CellList(), nn.CellList()
         for level in spec.down():
             self.down.extend([_Place(spec, level, j) for j in range(len(level.layers))])

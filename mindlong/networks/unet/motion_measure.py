@@ -23,7 +23,7 @@ class MotionPlaces:
 
     def __init__(self, family: Family, layout: str) -> None:
         self.spec, self.layout = family.spec(), LAYOUTS[layout]
-        self.stage = motion.stage_of(self.spec)
+        self.stage = motion.stage_in(self.spec)
 
     def norm(self, level: int, layer: int, layers: int, attends: bool = True) -> str:
         """The norm of a module on the way down, where a level has `layers`."""
@@ -186,4 +186,4 @@ def join(image: Any, module: Any) -> Any:
             "model reads 1024, as Stable Diffusion 2.x"
         )
     stages = tuple(s for s in image.stages if s.name != motion.NAME)
-    return replace(image, stages=(*stages, motion.stage_of(module)), joint=module.joint)
+    return replace(image, stages=(*stages, motion.stage_in(module)), joint=module.joint)

@@ -112,7 +112,7 @@ def _format(layout: str) -> Format:
 
 def hub_config(spec: UNetSpec) -> dict[str, Any]:
     """The config.json of diffusers' MotionAdapter."""
-    stage = motion.stage_of(spec)
+    stage = motion.stage_in(spec)
     return {
         "_class_name": "MotionAdapter",
         "block_out_channels": list(spec.channels),

@@ -50,7 +50,7 @@ def hub_config(family: Family, spec: UNetSpec) -> dict[str, Any]:
 
 
 def _of_motion(spec: UNetSpec) -> dict[str, Any]:
-    stage, heads = motion.stage_of(spec), spec.head_of(0)[0]
+    stage, heads = motion.stage_in(spec), spec.head_of(0)[0]
     return {
         "motion_max_seq_length": stage.places,
         "motion_num_attention_heads": heads,

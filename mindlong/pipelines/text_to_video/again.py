@@ -54,7 +54,8 @@ class Again:
         self, clips: Sequence[Clip], x0: np.ndarray, first: np.ndarray, iteration: int
     ) -> np.ndarray:
         o = self.options
-        kept = low_pass(first.shape[-3:], o.method, o.order, o.space, o.time)
+        frames, height, width = first.shape[-3:]
+        kept = low_pass((frames, height, width), o.method, o.order, o.space, o.time)
         fresh = np.stack(
             [
                 rng.normal(first.shape[1:], clip.seed, "free-init", iteration, clip.number)

@@ -157,7 +157,9 @@ def clips_of(config: TextToVideoConfig, frames: int) -> list[Clip]:
     Raises:
         ConfigError: nothing is asked for, or a scene does not fit the frames.
     """
-    wanted = [(text, (text,), ()) for text in config.wanted_prompts()]
+    wanted: list[tuple[str, tuple[str, ...], tuple[Shares, ...]]] = [
+        (text, (text,), ()) for text in config.wanted_prompts()
+    ]
     for number, scene in enumerate(config.text_to_video.scenes):
         try:
             wanted.append((title(scene), *_scene(scene, frames)))

@@ -60,8 +60,8 @@ def run(session: Session) -> None:
             )
         )
     )
-    work = _Work(session, model, shape, noising_of(config, parts))
-    work.source = source_of(config, (frames, height, width))
+    source = source_of(config, (frames, height, width))
+    work = _Work(session, model, shape, noising_of(config, parts), source)
     work.sample(clips)
     work.decode(clips)
     work.finish(clips, parts.where)
@@ -71,9 +71,14 @@ class _Work:
     """What is done of a run, and the doing of the rest."""
 
     def __init__(
-        self, session: Session, model: LatentModel, shape: tuple[int, ...], noising: Noising
+        self,
+        session: Session,
+        model: LatentModel,
+        shape: tuple[int, ...],
+        noising: Noising,
+        source: np.ndarray | None,
     ) -> None:
-        self.noising, self.source = noising, None
+        self.noising, self.source = noising, source
         self.session, self.config, self.model, self.shape = session, session.config, model, shape
         self.own: TextToVideoOptions = self.config.text_to_video
         self.journal = Journal(session.folder / WORK, session.identity({}))
