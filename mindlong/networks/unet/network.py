@@ -45,6 +45,7 @@ def hub_config(family: Family, spec: UNetSpec) -> dict[str, Any]:
         ],
     }
     if family.moves:
+        config.pop("attention_head_dim")  # that class has another word for it
         return {**config, **_of_motion(spec)}
     return config if family.classes.wide else {**config, **_of_2d(spec)}
 
