@@ -89,6 +89,7 @@ def test_any_split_gives_what_one_process_gives(network, whole, lengths, ranks):
         assert sent.bytes == rank_bytes(places, clips, held, rank)
 
 
+@pytest.mark.slow
 def test_a_video_of_one_view_is_read_at_once(network, unet):
     x, t, context, _ = inputs(4)
     want = unet(Tensor(x), Tensor(t), Tensor(context)).asnumpy()
