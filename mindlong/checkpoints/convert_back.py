@@ -10,6 +10,7 @@ import numpy as np
 from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.dtypes import cast_target
 from mindlong.checkpoints.lazy import Lazy, as_lazy
+from mindlong.checkpoints.parts import own_names
 from mindlong.checkpoints.report import compare
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks.format import Format
@@ -37,12 +38,18 @@ def to_original(
         allow: patterns of our names that may be missing or left over.
     """
     form, prefix = form or match.format, match.prefix
-    names = [name for name in arrays if not (match.others and name.startswith(match.others))]
+    own = own_names(match, spec)
+    names = [
+        name
+        for name in arrays
+        if not (match.others and name.startswith(match.others)) and (own is None or name in own)
+    ]
     lazies = {
         name: arrays.lazy(name) if isinstance(arrays, WeightFile) else as_lazy(arrays[name])
         for name in names
     }
-    entries = form.named(form.prefix if target is None else target, spec)
+    before = form.prefix if target is None else target
+    entries = form.named(before, spec)
     report = compare(
         {prefix + e.ours: e.our_shape for e in entries},
         {n: a.shape for n, a in lazies.items()},
@@ -54,6 +61,10 @@ def to_original(
         if all(prefix + e.ours in mapped for e in group):
             lazy = _source(group, {e.ours: lazies[prefix + e.ours] for e in group}, dtype)
             tree |= dict.fromkeys((source, *group[0].ties), lazy)
+    formats = {lazy.dtype for lazy in tree.values()}
+    usual = formats.pop() if len(formats) == 1 else "float32"
+    for key, value in form.tables(spec).items():
+        tree[before + key] = as_lazy(value.astype(np.float16) if usual == "float16" else value)
     return Plan(match, form, spec, report, tree, len(arrays) - len(lazies))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.checkpoints.folders import MAX_CONFIG
 from mindlong.config.load import read_yaml
+from mindlong.config.section import spec_of
 from mindlong.networks import table
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.json_file import read_table
@@ -145,10 +146,15 @@ def _found(weights: WeightFile, key: str) -> dict[str, Any]:
 def part_of(model: Mapping[str, Any], part: str, where: str) -> Mapping[str, Any]:
     """The keys of one part. Raises ConfigError where the description does not have it."""
     family, parts = model.get("family"), table.parts()
+    part = part if part in parts else table.role_of(part) or part
     if family in table.families() and table.get(family).part == part:
         return {key: value for key, value in model.items() if key not in parts}
     if isinstance(model.get(part), Mapping):
         return model[part]
+    inside = [n for n in table.networks(part) if n.module and n.module.whole == family]
+    if inside:
+        own = {key: value for key, value in model.items() if key not in parts}
+        return inside[0].section(spec_of(own))
     raise ConfigError(f"the description of {where} has no {part!r}; give --model YAML that has")
 
 

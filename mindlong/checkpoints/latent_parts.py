@@ -18,6 +18,7 @@ from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of, locate, open_named
 from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.folders import SCHEDULER, parts_in
+from mindlong.checkpoints.join import joined, module_of, open_module, refuse_alone
 from mindlong.checkpoints.lazy import total_bytes
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.weight_file import WeightFile
@@ -90,7 +91,8 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         return _over(find_latent_parts(base, _beside(where, options)), where)
     held = open_named(weights)
     run = _run(where)
-    network = _latent(read_part(held, "network", options.family or None), where)
+    module = open_module(options.motion, "latent.motion") if options.motion else None
+    network = _latent(_network(held, module, options), where)
     if options.reads:
         network = replace(network, spec=_reading(network, options.reads))
     vae = _other("vae", options.vae, held, run.latents.vae if run else "")
@@ -115,7 +117,7 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         vae,
         text,
         _tokenizer(held, text, options, run),
-        _noising(held, network, options, run),
+        _noising(module or held, network, options, _run(module.path) if module else run),
         size,
     )
 
@@ -130,6 +132,22 @@ def _beside(folder: Path, options: LatentModelOptions) -> LatentModelOptions:
 def _over(parts: LatentParts, folder: Path) -> LatentParts:
     """`parts` with the tuned tensors of a folder put over the network's."""
     return replace(parts, where=folder, network=tuned_over(parts.network, folder))
+
+
+def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOptions) -> Part:
+    """What denoises, with the motion modules of another file where one is named."""
+    said = {key: getattr(options, key) for key in ("version", "compat") if getattr(options, key)}
+    refuse_alone(held)
+    found = read_part(held, "network", options.family or None)
+    if module is not None:
+        return joined(found, module, said)
+    if not said:
+        return found
+    if module_of(found.family) is None:
+        raise ConfigError(
+            f"latent.{next(iter(said))} is for networks with motion modules; {held.path} is {found.network.about}"
+        )
+    return read_part(held, "network", options.family or None, said)
 
 
 def _run(where: Path) -> TrainConfig | None:

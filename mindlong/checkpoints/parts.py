@@ -18,6 +18,7 @@ from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.section import spec_of
 from mindlong.networks.network import Network
+from mindlong.networks.table import Match
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class Part:
     def size(self) -> int:
         """How many numbers there are."""
         return sum(prod(lazy.shape) for lazy in self.arrays.values())
+
+
+def own_names(match: Match, spec: Any) -> set[str] | None:
+    """The names of ours, with the prefix, of an addition that may lie inside a network; None for a
+    network, which everything behind the prefix belongs to.
+    """
+    if match.network.module is None:
+        return None
+    return {match.prefix + entry.ours for entry in match.network.formats[0].entries(spec)}
 
 
 def read_part(
@@ -77,10 +87,11 @@ def read_part(
     name, model = match.network.part, description.read_model(weights, None)
     section = {**description.part_of(model, name, str(weights.path)), **(overrides or {})}
     spec, facts = spec_of(section), description.read_source(weights).get(name, {})
+    own = own_names(match, spec)
     held = {
         name.removeprefix(match.prefix): weights.lazy(name)
         for name in weights
-        if name.startswith(match.prefix)
+        if name.startswith(match.prefix) and (own is None or name in own)
     }
     if match.based:
         spec = spec_of(match.based.section(spec))

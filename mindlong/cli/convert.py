@@ -19,6 +19,7 @@ from mindlong.checkpoints.dtypes import cast_target
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.import_files import write_ours
+from mindlong.checkpoints.join import ROLE, joined_plan, without_scheduler
 from mindlong.checkpoints.lazy import counted, total_bytes
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.staged import staged
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__).parse_intermixed_args(argv)
     _check_destination(args)
     weights = open_weights(args.src, args.inert)
+    if args.motion:
+        weights = without_scheduler(weights)
     watch = Watch(str(weights.path), tuple(args.allow_nonfinite))
     weights = replace(weights, rows=watch.over(weights.rows))
     matches = recognise(weights, args.which, args.family, args.part)
@@ -50,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{weights.path} holds our names and an original's; name one network with --part"
         )
     outwards = matches[0].ours
+    if args.motion and outwards:
+        raise ConfigError(
+            "--motion goes with an image model under an original's names; for one of ours, export it first, or give "
+            "infer.py latent.motion=FILE"
+        )
     plans = (
         _export_plans(weights, matches, args) if outwards else _import_plans(weights, matches, args)
     )
@@ -173,7 +181,7 @@ def _import_plans(
             f"--dst is {args.dst}, but {weights.path.name} has the original's names already; "
             "our files end in .safetensors"
         )
-    return [
+    plans = [
         convert.to_ours(
             weights,
             match,
@@ -182,6 +190,16 @@ def _import_plans(
         )
         for match in matches
     ]
+    return _with_motion(plans, args) if args.motion else plans
+
+
+def _with_motion(plans: Sequence[Plan], args: argparse.Namespace) -> list[Plan]:
+    held = open_weights(args.motion, args.inert)
+    changes = _changes(args, ROLE, False)
+    denoising = [plan for plan in plans if plan.format.network.denoiser]
+    if not denoising:
+        raise InputFileError(f"{args.src} holds no network that --motion could be added to")
+    return [joined_plan(plan, held, changes) if plan in denoising else plan for plan in plans]
 
 
 def _export_plans(

@@ -24,6 +24,10 @@ EXAMPLES = f"""examples:
       and back, to a folder that diffusers loads
   python tools/convert_checkpoint.py --src v1-5-pruned.ckpt --dst tune.safetensors --part unet --family {with_feature("tuning")[0]}
       an image model as the start of a video model
+  python tools/convert_checkpoint.py --src dreamshaper.safetensors --motion mm_sd_v15_v2.ckpt --dst animated/
+      an image model and motion modules as one network of ours
+  python tools/convert_checkpoint.py --src animated/ --part motion --layout guoyww --dst mine.ckpt
+      and its motion modules alone, for other programs
   python tools/convert_checkpoint.py --src model-10.pt --dst x.safetensors --dry_run
       what would be mapped, what is missing, left over or of another shape
 
@@ -60,6 +64,11 @@ def _from_the_file(add: Add) -> None:
         metavar="NAME",
         help="ema or model: averaged or plain weights, or the beginning of a copy's names; without: "
         "averaged if any",
+    )
+    add(
+        "--motion",
+        metavar="PATH",
+        help="motion modules (AnimateDiff) to be added to the image model in the source",
     )
     add("--dtype", choices=CASTS, help="cast the floating tensors; without: each stays as it is")
 

@@ -29,6 +29,11 @@ class LatentOptions:
         when="text_weights",
     )
     unet_weights: str = option("", "weights of the UNet to start from; empty: fresh ones")
+    motion: str = option(
+        "",
+        "networks with motion modules (AnimateDiff): a file of modules to start from; empty: fresh ones, which change "
+        "nothing at first",
+    )
     tokenizer: str = option("", "folder with tokenizer.json, or with vocab.json and merges.txt")
     cache: str = option(
         "", "folder for the latents of the clips, made once; empty: latents in the run folder"

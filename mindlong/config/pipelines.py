@@ -18,6 +18,11 @@ from mindlong.config.infer_options.edit import EditOptions
 from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.infer_options.interpolate import InterpolateOptions
+from mindlong.config.infer_options.long import (
+    ContextOptions,
+    FreeInitOptions,
+    FreeNoiseOptions,
+)
 from mindlong.config.infer_options.pixel import PixelOptions
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.config.infer_schema import InferConfig
@@ -53,6 +58,9 @@ class TextToVideoConfig(LatentConfig):
     """A run of latent text to video."""
 
     text_to_video: TextToVideoOptions = section(TextToVideoOptions)
+    free_noise: FreeNoiseOptions = section(FreeNoiseOptions)
+    contexts: ContextOptions = section(ContextOptions)
+    free_init: FreeInitOptions = section(FreeInitOptions)
 
 
 @dataclass
@@ -146,9 +154,18 @@ PIPELINES: dict[str, Pipeline] = {
         resumes=False,
     ),
     "text_to_video": Pipeline(
-        "text to video in latents: ModelScope, zeroscope, VideoCrafter2, Stable Diffusion's relatives",
+        "text to video in latents: AnimateDiff, ModelScope, zeroscope, VideoCrafter2, Stable Diffusion",
         schema=TextToVideoConfig,
-        reads=(*LATENT, *PROMPTS, "count", "batch", "text_to_video"),
+        reads=(
+            *LATENT,
+            *PROMPTS,
+            "count",
+            "batch",
+            "text_to_video",
+            "free_noise",
+            "contexts",
+            "free_init",
+        ),
         plan="mindlong.pipelines.text_to_video.plan:plan",
         make="mindlong.pipelines.text_to_video.make:make",
         run="mindlong.pipelines.text_to_video.run:run",

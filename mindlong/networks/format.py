@@ -76,6 +76,8 @@ class Format:
         facts: (open file, prefix) -> what the file says beside the weights, as text by name: what
             an export has to know, and what `Denoiser.noising` may ask for; and remarks.
         pack: (source key -> tensor, facts) -> the tables around them in the original's own files.
+        tables: spec -> source key -> what files hold beside the weights and we compute, such as
+            places; written with an export.
         trim: spec -> the spec that other programs expect in this naming, and patterns of our names
             that it leaves out.
         owner: the network, which sets it.
@@ -95,6 +97,7 @@ class Format:
     defaults: Callable[[Any], dict[str, np.ndarray]] = field(default=_nothing)
     facts: Callable[[Any, str], tuple[dict[str, str], tuple[str, ...]]] = field(default=_no_facts)
     pack: Callable[[dict[str, Any], Mapping[str, str]], dict[str, Any]] = field(default=_bare)
+    tables: Callable[[Any], dict[str, np.ndarray]] = field(default=_nothing)
     trim: Callable[[Any], tuple[Any, tuple[str, ...]]] = field(default=_whole)
     owner: Network | None = field(default=None, repr=False, compare=False)
 

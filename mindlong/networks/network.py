@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mindlong.networks.lone import Lone
     from mindlong.networks.sharded import Site
 
-ROLES = ("network", "vae", "text_encoder", "image_encoder", "projector")
+ROLES = ("network", "vae", "text_encoder", "image_encoder", "projector", "motion")
 SPACES = ("pixel", "latent")
 NULLS = ("negative", "zeros", "same")
 Facts = Mapping[str, str]  # what a file says beside its weights: `Format.facts`
@@ -185,6 +185,20 @@ class Image:
     prepare: str
 
 
+@dataclass(frozen=True)
+class Module:
+    """What an addition to a network (role `motion`) says.
+
+    Attributes:
+        whole: the family of the two together; its `base` is that of the networks it is added to.
+        join: "module:function" of (spec of such a network, own spec) -> the spec of the whole.
+            Raises ConfigError where they do not go together.
+    """
+
+    whole: str
+    join: str
+
+
 def _no_cost(spec: Any, load: Load) -> Cost:
     raise ConfigError("nothing is known of what this network costs")
 
@@ -210,7 +224,7 @@ class Network:
         hub: how diffusers or transformers call it; None: they do not have it.
         lone: how it is run alone on named arrays.
         asked_for: it stands in files as an extra: found only where it is asked for.
-        denoiser, codec, text, image: what its role asks for.
+        denoiser, codec, text, image, module: what its role asks for.
     """
 
     family: str
@@ -232,6 +246,7 @@ class Network:
     codec: Codec | None = None
     text: Text | None = None
     image: Image | None = None
+    module: Module | None = None
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:

@@ -20,7 +20,12 @@ ADDITIONS: tuple[Row, ...] = (
         r"lora_(up|down|A|B|mid|linear_layer|unet|te\d?)(\b|_)|\.lora\.(up|down)|_lora\.(up|down)|"
         r"lora_magnitude|\.(hada_w[12]_[ab]|lokr_w[12]|oft_blocks|oft_diag|dora_scale)\b",
     ),
-    ("a motion module of AnimateDiff" + _MERGE, r"(^|\.)motion_modules\."),
+    (
+        "a SparseCtrl of AnimateDiff" + _MERGE,
+        r"(^|\.)motion_modules\.",
+        r"controlnet_cond_embedding",
+    ),
+    ("a motion module of AnimateDiff of another kind" + _MERGE, r"(^|\.)motion_modules\."),
     (
         "a ControlNet" + _MERGE,
         r"(^|\.)(control_model\.|controlnet_(cond_embedding|mid_block|down_blocks|blocks|x_embedder)\b|"
@@ -181,10 +186,6 @@ INSTEAD: dict[str, tuple[Row, ...]] = {  # by part: a network whose names hold t
             "Stable Diffusion XL (or a relative), another image UNet",
             r"^(add_embedding\.linear_1|label_emb\.0\.0)\b",
         ),
-        (
-            "an image model with the motion modules of AnimateDiff in it, a video UNet of another kind",
-            r"(^|\.)motion_modules\.",
-        ),
         ("a ControlNet" + _MERGE, r"(^|\.)controlnet_(cond_embedding|down_blocks|mid_block)\b"),
         (
             "DynamiCrafter or VideoCrafter's image-to-video, a video UNet of another kind",
@@ -205,6 +206,13 @@ INSTEAD: dict[str, tuple[Row, ...]] = {  # by part: a network whose names hold t
         ("MVDream, an image UNet of another kind", r"^camera_embed\."),
         ("an upscaler or unCLIP, an image UNet with classes", r"^(class_embedding|label_emb)\b"),
         ("Kandinsky or DeepFloyd IF, an image UNet of another kind", r"^encoder_hid_proj\b"),
+    ),
+    "motion": (
+        ("a SparseCtrl of AnimateDiff" + _MERGE, r"(^|\.)controlnet_cond_embedding\b"),
+        ("the image-to-video form of AnimateLCM", r"(^|\.)img_encoder\."),
+        ("the motion modules of Hotshot-XL", r"pos_encoder\.positional_encoding$"),
+        ("the motion modules of HelloMeme", r"\.attention_blocks\.\d+\.pos_embed$"),
+        ("a motion LoRA" + _MERGE, r"_lora\.(up|down)\.|\.lora_[AB]\."),
     ),
     "vae": (
         ("a VQGAN, an autoencoder of codes", r"^quantize\.embedding\b"),

@@ -22,6 +22,7 @@ from mindlong.networks.cogvideox_vae.network import NETWORKS as COGVIDEOX_VAE
 from mindlong.networks.format import Format, prefixes
 from mindlong.networks.network import ROLES, Network
 from mindlong.networks.t5.network import NETWORKS as T5
+from mindlong.networks.unet.motion_network import NETWORKS as MOTION
 from mindlong.networks.unet.network import NETWORKS as UNET
 from mindlong.networks.unet3d.network import NETWORKS as UNET3D
 from mindlong.networks.vae.network import NETWORKS as VAE
@@ -51,7 +52,7 @@ def registered(*networks: Network) -> Iterator[None]:
             del _TABLE[network.family]
 
 
-register(*UNET3D, *UNET, *VAE, *CLIP, *BERT, *COGVIDEOX, *COGVIDEOX_VAE, *T5)
+register(*UNET3D, *UNET, *VAE, *CLIP, *BERT, *COGVIDEOX, *COGVIDEOX_VAE, *T5, *MOTION)
 
 
 def networks(role: str | None = None) -> list[Network]:

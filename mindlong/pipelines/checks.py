@@ -175,6 +175,9 @@ def in_few_steps(parts: LatentParts, sample: Any) -> Iterator[str]:
 
 def step_cost(parts: LatentParts, rows: int, frames: int, size: Sequence[int]) -> Any:
     """What one call of the network on `rows` videos of that many latent frames costs."""
+    check = getattr(parts.network.spec, "check_frames", None)
+    if check is not None:
+        check(frames)
     factor, tokens = parts.vae.spec.factor, parts.text_encoder.spec.length
     load = Load(rows, frames, size[0] // factor, size[1] // factor, tokens)
     return parts.network.network.cost(parts.network.spec, load)

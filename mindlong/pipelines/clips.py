@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mindlong.plans.frame_prompts import Shares
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -12,6 +14,8 @@ class Clip:
     Attributes:
         name: of its files.
         prompts: one for the whole clip, or one for each frame.
+        shares: where one prompt turns into another: for each frame its prompts and how much of
+            each. `prompts` then holds them all.
         title: what it shows, in a line.
         seed, number: which noise it starts from.
     """
@@ -21,3 +25,4 @@ class Clip:
     title: str
     seed: int
     number: int
+    shares: tuple[Shares, ...] = ()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # keys that name whatever `weights=` can name, and keys that name one file or one folder of files
 WEIGHTS = (
     "weights",
+    "latent.motion",
     "latent.vae",
     "latent.text_encoder",
     "hierarchical.branch",
@@ -36,6 +37,8 @@ FILES = (
     "latent.tokenizer",
     "latent.scheduler",
     "text_to_video.start",
+    "text_to_video.video",
+    "text_to_video.image",
     "hierarchical.first",
     "hierarchical.last",
     "hierarchical.video",

@@ -168,6 +168,21 @@ def exact_layout(
     return ClipLayout(tuple(clips), reads, tuning or Tuning())
 
 
+def views_layout(clips: Sequence[range], views: Sequence[range]) -> ClipLayout:
+    """Clips whose attentions over frames read in views of the whole video: a frame needs all frames
+    of each view that holds it.
+
+    Args:
+        views: their frames; together they hold all frames.
+    """
+    keys = []
+    for frame in range(clips[-1].stop):
+        needed = {other for view in views if frame in view for other in view}
+        keys.append(np.array(sorted(needed)))
+    near, far = (tuple(make(row.shape) for row in keys) for make in (np.ones, np.zeros))
+    return ClipLayout(tuple(clips), Reads(tuple(keys), near, far))
+
+
 def video_infinity_layout(
     clips: Sequence[range], reach: int, count: int, tuning: Tuning | None = None, padding: int = 4
 ) -> ClipLayout:

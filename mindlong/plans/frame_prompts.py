@@ -1,4 +1,6 @@
-"""Prompts that hold for a range of frames: {"0-7": "a red circle", "8-15": "a blue circle"}."""
+"""Prompts that hold for a range of frames: {"0-7": "a red circle", "8-15": "a blue circle"}; or for
+single frames, between which one turns into the next: {"0": "spring", "15": "autumn"}.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from collections.abc import Mapping
 from mindlong.utils.errors import ConfigError
 
 Range = tuple[int, int]
+Shares = tuple[tuple[str, float], ...]  # prompts of a frame, and how much of each
 
 
 def parse(scene: Mapping[str, str], frames: int | None = None) -> list[tuple[Range, str]]:
@@ -39,6 +42,17 @@ def parse(scene: Mapping[str, str], frames: int | None = None) -> list[tuple[Ran
     return found
 
 
+def check(scene: Mapping[str, str], frames: int | None = None) -> None:
+    """Raise ConfigError where a scene of either form cannot be read, or does not fit a video of
+    `frames` frames.
+    """
+    if not travels(scene):
+        parse(scene, frames)
+        return
+    last = max(_range(key)[0] for key in scene)
+    shares_of(scene, frames or last + 1)
+
+
 def of_frames(scene: Mapping[str, str], frames: int) -> list[str]:
     """The prompt of each of `frames` frames. Raises as `parse`."""
     return [
@@ -46,8 +60,43 @@ def of_frames(scene: Mapping[str, str], frames: int) -> list[str]:
     ]
 
 
+def travels(scene: Mapping[str, str]) -> bool:
+    """Whether a scene names single frames, between which one prompt turns into the next."""
+    keys = [_range(key) for key in scene]
+    return len(keys) > 1 and all(first == last for first, last in keys)
+
+
+def shares_of(scene: Mapping[str, str], frames: int) -> list[Shares]:
+    """For each frame the prompts that it is between, with their shares: {0: a, 8: b} is a at frame
+    0, half of each at frame 4, b from frame 8 on.
+
+    Raises:
+        ConfigError: no prompt for frame 0, or one for a frame that there is not.
+    """
+    keys = sorted((_range(key)[0], str(prompt)) for key, prompt in scene.items())
+    if keys[0][0]:
+        raise ConfigError(
+            f"the first prompt is of frame {keys[0][0]}; there must be one of frame 0"
+        )
+    if keys[-1][0] >= frames:
+        raise ConfigError(
+            f"there is a prompt of frame {keys[-1][0]}; the video has frames 0 to {frames - 1}"
+        )
+    keys.append((frames, keys[-1][1]))
+    made: list[Shares] = []
+    for (first, before), (last, after) in zip(keys[:-1], keys[1:], strict=True):
+        for frame in range(first, last):
+            share = (frame - first) / (last - first)
+            alone = before == after or not share
+            made.append(((before, 1.0),) if alone else ((before, 1 - share), (after, share)))
+    return made
+
+
 def title(scene: Mapping[str, str]) -> str:
     """One line that says what a scene shows."""
+    if travels(scene):
+        keys = sorted((_range(key)[0], str(prompt)) for key, prompt in scene.items())
+        return " -> ".join(prompt for _, prompt in keys)
     return " / ".join(prompt for _, prompt in parse(scene))
 
 

@@ -16,6 +16,7 @@ from fnmatch import fnmatch
 import numpy as np
 
 from mindlong.networks.names import Entry
+from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import family
 from mindlong.networks.unet.names import names
 from mindlong.networks.unet.spec import UNetSpec
@@ -36,6 +37,7 @@ class Case:
         grad: gradients are compared too.
         still: patterns of the original's names whose gradients are zero in exact arithmetic:
             queries and keys of attentions that read one token, whose weight is 1 whatever they are.
+        loud: frames are of different strength, so that norms over one frame and over all differ.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Case:
     about: str = ""
     reads: tuple[str, str] = field(default=("", ""))
     still: tuple[str, ...] = ()
+    loud: bool = False
 
     def spec(self) -> UNetSpec:
         """The spec of ours that is to equal the original."""
@@ -73,6 +76,9 @@ class Case:
             "context": draw((batch, TOKENS, spec.context_dim), "context"),
             "probe": draw((batch, spec.out_channels, *rest), "probe"),
         }
+        if self.loud:
+            strength = np.linspace(0.5, 2, rest[0], dtype=np.float32)
+            made["x"] = made["x"] * strength[:, None, None]
         if "fps" in spec.conditions:
             made["fps"] = np.array([24, 8, 16][:batch], np.int32)
         if spec.guidance_dim:  # small: at 14 the waves' angles are rounded by 1e-3 on both sides
@@ -155,6 +161,11 @@ _LDM = _TINY | {
     "groups": 32,
     "head_dim": 32,
 }  # these originals have 32 groups written in
+
+
+def _moving(version: str, compat: str = "") -> dict:
+    return _LDM | {"heads": 2, "head_dim": None, **motion.fields(version, 32, compat)}
+
 
 CASES = [
     Case(
@@ -323,6 +334,48 @@ CASES = [
         (2, 5, 9, 7),
         True,
         "four levels, 9 x 7",
+    ),
+    Case(
+        "animatediff_v2",
+        "guoyww",
+        "animatediff",
+        "guoyww",
+        _moving("v2") | {"linear_projection": False},
+        (2, 3, 5, 6),
+        True,
+        "AnimateDiff's own, v2",
+        loud=True,
+    ),
+    Case(
+        "animatediff_v1",
+        "guoyww",
+        "animatediff",
+        "guoyww",
+        _moving("v1") | {"linear_projection": False},
+        (1, 5, 4, 7),
+        about="AnimateDiff's own, v1",
+        loud=True,
+    ),
+    Case(
+        "animatediff_v3_f16",
+        "guoyww",
+        "animatediff",
+        "guoyww",
+        _moving("v3") | {"linear_projection": False},
+        (1, 16, 3, 2),
+        about="AnimateDiff's own, v3, 16 frames",
+        loud=True,
+    ),
+    Case(
+        "animatediff_compat",
+        "diffusers",
+        "animatediff",
+        "diffusers",
+        _moving("v2", "diffusers") | {"linear_projection": False},
+        (2, 3, 5, 6),
+        True,
+        "UNetMotionModel",
+        loud=True,
     ),
     Case(
         "pseudo3d",

@@ -41,11 +41,12 @@ SCHEDULER = {
 }
 
 
-def folder(where: Path, family: str = "modelscope") -> Path:
-    """Write the pipeline; every number is random, also those that start at zero."""
-    spec = FAMILIES[family].spec(
-        **SIZES, **({"entry_heads": 2} if FAMILIES[family].fixed.get("entry") else {})
-    )
+def folder(where: Path, family: str = "modelscope", **sizes) -> Path:
+    """Write the pipeline; every number is random, also those that start at zero. `sizes` go before
+    SIZES.
+    """
+    entry = {"entry_heads": 2} if FAMILIES[family].fixed.get("entry") else {}
+    spec = FAMILIES[family].spec(**SIZES | entry | sizes)
     parts = {
         "unet": (family, spec, unet_names.names(spec)),
         "vae": ("autoencoder_kl", VAE, vae_names.names(VAE)),

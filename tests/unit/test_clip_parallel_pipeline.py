@@ -4,6 +4,7 @@ goes on, all strategies run.
 
 import gc
 import json
+from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
@@ -14,7 +15,7 @@ from mindlong.cli.infer import main
 from mindlong.media.read import read_video
 from mindlong.ops import device
 from mindlong.pipelines.clip_parallel import run as clip_parallel_run
-from mindlong.pipelines.clip_parallel.plan import mixed
+from mindlong.pipelines.clip_parallel.plan import mixed, mixture, mixture_of
 
 COMMON = [
     "pipeline=clip_parallel",
@@ -179,5 +180,8 @@ def test_a_long_video_is_planned_without_running(weights, tmp_path, capsys):
 
 def test_prompts_are_mixed_by_their_vectors():
     encoded = {"a": np.zeros((2, 3), np.float32), "b": np.ones((2, 3), np.float32)}
-    assert mixed(["a"] * 4, 2, encoded).shape == (1, 2, 3)
-    np.testing.assert_allclose(mixed(list("aabb"), 1, encoded)[:, 0, 0], [0, 0, 0.5, 1])
+    assert mixed(mixture(["a"] * 4, 2), encoded).shape == (1, 2, 3)
+    np.testing.assert_allclose(mixed(mixture(list("aabb"), 1), encoded)[:, 0, 0], [0, 0, 0.5, 1])
+    own = SimpleNamespace(scene={"0": "a", "4": "b"}, blend=0)
+    rows = mixture_of(SimpleNamespace(clip_parallel=own), ["a"] * 6)
+    np.testing.assert_allclose(mixed(rows, encoded)[:, 0, 0], [0, 0.25, 0.5, 0.75, 1, 1])

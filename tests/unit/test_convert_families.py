@@ -22,6 +22,7 @@ from mindlong.config.load import load_model
 from mindlong.networks import table
 from mindlong.networks.clip import text_names as clip_names
 from mindlong.networks.clip import text_spec as clip_text
+from mindlong.networks.unet import motion_names
 from mindlong.networks.unet import names as unet_names
 from mindlong.networks.unet.families import FAMILIES
 from mindlong.networks.vae import names as vae_names
@@ -47,6 +48,7 @@ PUBLISHED = {  # tensors and numbers of the published networks
     "videocrafter2": (1484, None),
     "tune_a_video": (798, None),
     "pseudo3d": (930, 1_100_575_608),
+    "animatediff": (1232, 1_312_730_244),
     "stable_diffusion": (686, 859_520_964),
 }
 
@@ -64,6 +66,12 @@ def values(entries, seed=0, kind="float32"):
     return found
 
 
+def tables(spec, layout, prefix="", kind="float32"):
+    """What files hold beside the tensors: the tables of places of motion modules."""
+    found = motion_names.tables(spec, layout)
+    return {prefix + key: value.astype(kind) for key, value in found.items()}
+
+
 def run(*arguments):
     return command([str(a) for a in arguments])
 
@@ -76,9 +84,10 @@ def bits(path):
     }
 
 
-def pretended(entries):
+def pretended(entries, beside=()):
     """A file with the names and shapes of `entries` and no numbers."""
-    rows = {e.source: Lazy(e.source_shape, "float16", lambda: np.zeros(0)) for e in entries}
+    shapes = {e.source: e.source_shape for e in entries} | {k: v.shape for k, v in beside}
+    rows = {name: Lazy(shape, "float16", lambda: np.zeros(0)) for name, shape in shapes.items()}
     return WeightFile(Path("pretended.ckpt"), "PyTorch", rows)
 
 
@@ -87,7 +96,8 @@ def test_every_name_of_the_published_size_is_found_both_ways(family, layout):
     """Names and shapes only: the numbers of 1.4 billion parameters are read in the slow test."""
     spec = FAMILIES[family].spec()
     entries = unet_names.names(spec, layout, "model.diffusion_model.")
-    weights = pretended(entries)
+    beside = tables(spec, layout, "model.diffusion_model.")
+    weights = pretended(entries, beside.items())
     (match,) = recognise(weights)
     assert (match.format.family, match.format.layout, match.prefix) == (
         family,
@@ -111,7 +121,7 @@ def test_every_name_of_the_published_size_is_found_both_ways(family, layout):
     again = convert_back.to_original(back, match, spec, form=form, target="model.diffusion_model.")
     assert {n: lazy.shape for n, lazy in again.arrays.items()} == {
         e.source: e.source_shape for e in entries
-    }
+    } | {key: value.shape for key, value in beside.items()}
 
 
 @pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
@@ -119,6 +129,7 @@ def test_every_name_of_the_published_size_is_found_both_ways(family, layout):
 def test_there_and_back_is_bit_equal(tmp_path, family, layout, suffix):
     prefix = "" if layout == "diffusers" else "model.diffusion_model."
     state = values(unet_names.names(tiny(family), layout, prefix), kind="float16")
+    state |= tables(tiny(family), layout, prefix, "float16")
     write_torch(tmp_path / "a.ckpt", {"state_dict": state} if layout == "lvdm" else state)
     given = ("head_dim=8", "groups=8")
     assert run("--src", tmp_path / "a.ckpt", "--dst", tmp_path / "ours.safetensors", *given) == 0
@@ -131,9 +142,9 @@ def test_there_and_back_is_bit_equal(tmp_path, family, layout, suffix):
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if len(FAMILIES[f].layouts) > 1])
 def test_one_naming_becomes_the_other_through_ours(tmp_path, family):
-    first, second = FAMILIES[family].layouts
+    first, second = FAMILIES[family].layouts[:2]
     spec = tiny(family)
-    state = values(unet_names.names(spec, first))
+    state = values(unet_names.names(spec, first)) | tables(spec, first)
     write_torch(tmp_path / "a.pt", state)
     assert (
         run(

@@ -44,6 +44,17 @@ INFER = {
     "pixel": ["weights=shipped:vdm_shapes", "frames=2", "size=[8,8]", "prompt=a"],
     "pixel between": ["weights=shipped:vdm_shapes", "frames=2", "interpolate=[VIDEO,VIDEO]"],
     "text_to_video": ["weights=VC2", "frames=4", "size=[16,16]", "prompt=a"],
+    "text_to_video in views": [
+        *("weights=VC2", "frames=4", "size=[16,16]", "prompt=a"),
+        *("free_noise.around=attention", "free_noise.window=3", "free_noise.stride=1"),
+    ],
+    "text_to_video in windows": [
+        *("weights=VC2", "frames=4", "size=[16,16]", "prompt=a"),
+        *("contexts.schedule=looped_uniform", "contexts.length=2", "contexts.overlap=1"),
+    ],
+    "text_to_video again": ["weights=VC2", "frames=4", "prompt=a", "free_init.iterations=2"],
+    "text_to_video from a video": ["weights=VC2", "frames=3", "prompt=a", "video=VIDEO"],
+    "text_to_video from an image": ["weights=VC2", "frames=3", "prompt=a", "image=VIDEO/IMAGE"],
     "hierarchical": ["weights=VC2", "frames=5", "lengths=[3,3]", "size=[16,16]", "prompt=a"],
     "hierarchical in a row": ["weights=VC2", "frames=5", "lengths=[3]", "order=autoregressive"],
     "hierarchical from a video": ["weights=VC2", "lengths=[3,3]", "video=VIDEO"],
@@ -101,6 +112,14 @@ TRAIN = {
         *LATENTS,
         "model.conditions=[time,fps]",
         "latents.text_weights=BASE",
+    ],
+    "latent with motion modules": [
+        "model.family=animatediff",
+        *UNET,
+        *LATENTS,
+        "data.frames=1",
+        "latents.text_weights=BASE",
+        *PREVIEW,
     ],
     "infinet": [
         *MODELSCOPE,

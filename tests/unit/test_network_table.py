@@ -18,7 +18,7 @@ CLASSES = sorted({n.hub.name for n in table.networks() if n.hub})
 PIPELINES = sorted({n.hub.pipeline for n in table.networks() if n.hub and n.hub.pipeline})
 ALSO = {  # file -> words that are a family's name and mean something else there
     # a way of DDIM, of spacing timesteps, called after the program it stems from
-    "diffusion/samplers/ddim.py": {"modelscope"},
+    "diffusion/samplers/ddim.py": {"modelscope", "animatediff"},
     "diffusion/samplers/spacing.py": {"modelscope"},
     # whose bugs `compat` reproduces
     "config/tune_options.py": {"tune_a_video"},
@@ -103,6 +103,7 @@ def test_every_entry_says_what_its_role_asks_for():
             "vae": network.codec,
             "text_encoder": network.text,
             "image_encoder": network.image,
+            "motion": network.module,
         }
         assert asked.get(network.role) is not None
         if network.denoiser:

@@ -19,6 +19,8 @@ KNOWN = {
     "CogVideoXTransformer3DModel",
     "UNet2DConditionModel",
     "UNet3DConditionModel",
+    "UNetMotionModel",
+    "MotionAdapter",
 }
 WORDS = {  # diffusers' class -> what the sentence says
     "AllegroTransformer3DModel": "Allegro, a diffusion transformer",
@@ -43,7 +45,6 @@ WORDS = {  # diffusers' class -> what the sentence says
     "LTXVideoTransformer3DModel": "LTX-Video, a diffusion transformer",
     "Lumina2Transformer2DModel": "Lumina",
     "MochiTransformer3DModel": "Mochi",
-    "MotionAdapter": "a motion module of AnimateDiff",
     "PixArtTransformer2DModel": "PixArt",
     "QwenImageTransformer2DModel": "Qwen-Image, a diffusion transformer",
     "SD3Transformer2DModel": "Stable Diffusion 3",
@@ -51,7 +52,6 @@ WORDS = {  # diffusers' class -> what the sentence says
     "SanaTransformer2DModel": "Sana",
     "StableCascadeUNet": "Stable Cascade",
     "T2IAdapter": "a T2I-Adapter",
-    "UNetMotionModel": "motion modules of AnimateDiff",
     "UNetSpatioTemporalConditionModel": "Stable Video Diffusion, a video UNet",
     "VQModel": "a VQGAN",
     "WanTransformer3DModel": "Wan (or a relative",
@@ -88,7 +88,9 @@ ADDITIONS = {
     "a ControlNet": ("control_model.zero_convs.0.0.weight", "input_hint_block.0.weight"),
     "an IP-Adapter": ("image_proj.proj.weight", "ip_adapter.1.to_k_ip.weight"),
     "a textual inversion": ("string_to_param.*", "<cat-toy>", "emb_params"),
-    "a motion module": ("down_blocks.0.motion_modules.0.temporal_transformer.proj_in.weight",),
+    "a motion module of AnimateDiff of another kind": (
+        "down_blocks.1.motion_modules.0.norm.weight",
+    ),
 }
 QUANTISED = (
     "unet.conv.weight.quant_state.bitsandbytes__nf4",

@@ -13,6 +13,8 @@ same networks on torch's meta device:
     UNetPseudo3DConditionModel, lxj616/make-a-stable-diffusion-video at 17b23963, with the explicit
     form
                   of its attention where it would call flash_attn
+    guoyww        UNet3DConditionModel, guoyww/AnimateDiff at e92bd566, with diffusers 0.11.1:
+    `guoyww` below
 """
 
 from __future__ import annotations
@@ -39,9 +41,9 @@ def record(
     """Output, and where wanted gradients of sum(out * probe). `run(net, x, t, context, fps)` calls
     the original.
     """
-    net.load_state_dict(
-        {k: torch.from_numpy(v.copy()) for k, v in case.weights().items()}, strict=True
-    )
+    tables = {k: v for k, v in net.state_dict().items() if k.endswith(".pe")}
+    drawn = {k: torch.from_numpy(v.copy()) for k, v in case.weights().items()}
+    net.load_state_dict(drawn | tables, strict=True)
     net.eval()
     given = {k: torch.from_numpy(v) for k, v in case.inputs().items()}
     x, context = given["x"].requires_grad_(), given["context"].requires_grad_()
@@ -135,6 +137,49 @@ def _folded(
     return net(rows, *each, timestep_cond=told).sample.unflatten(0, (batch, frames)).transpose(1, 2)
 
 
+def moving(case: cases.Case) -> dict[str, np.ndarray]:
+    """diffusers' UNetMotionModel; it takes the text of every frame."""
+    from diffusers import UNetMotionModel
+
+    spec = case.spec()
+    net = UNetMotionModel(
+        **_shared(case),
+        **_types(case, "Motion"),
+        num_attention_heads=spec.heads,
+        motion_num_attention_heads=spec.heads,
+        use_motion_mid_block=spec.stages[-1].mid,
+        motion_max_seq_length=spec.stages[-1].places,
+    )
+
+    def run(net: Network, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor, fps: None):
+        return net(x, t, context.repeat_interleave(x.shape[2], 0)).sample
+
+    return record(case, net, run)
+
+
+def guoyww(case: cases.Case, kind: type[Network]) -> dict[str, np.ndarray]:
+    """AnimateDiff's own UNet3DConditionModel, which `kind` is."""
+    spec = case.spec()
+    stage = spec.stages[-1]
+    net = kind(
+        **_shared(case),
+        **_types(case, "3D"),
+        attention_head_dim=spec.heads,
+        use_inflated_groupnorm=not spec.joint,
+        use_motion_module=True,
+        motion_module_resolutions=(1, 2, 4, 8),
+        motion_module_mid_block=stage.mid,
+        motion_module_type="Vanilla",
+        motion_module_kwargs={
+            "num_attention_heads": spec.heads,
+            "num_transformer_block": 1,
+            "temporal_position_encoding": True,
+            "temporal_position_encoding_max_len": stage.places,
+        },
+    )
+    return record(case, net, lambda net, x, t, context, fps: net(x, t, context).sample)
+
+
 def tensors(spec_family: str, sizes: dict) -> dict[str, list[int]]:
     """Names and shapes of diffusers' own network, built without memory."""
     from diffusers import UNet2DConditionModel, UNet3DConditionModel
@@ -144,6 +189,7 @@ def tensors(spec_family: str, sizes: dict) -> dict[str, list[int]]:
         return {name: list(value.shape) for name, value in kind(**sizes).state_dict().items()}
 
 
+DIFFUSERS = {"modelscope": video, "stable_diffusion": picture, "animatediff": moving}
 FULL_SIZE = {
     "modelscope": ("modelscope", {}),
     "sd15": ("stable_diffusion", {"cross_attention_dim": 768, "attention_head_dim": 8}),
@@ -163,7 +209,7 @@ def make(folder: Path) -> list[Path]:
     written = []
     for case in cases.CASES:
         if case.original == "diffusers":
-            arrays = (video if case.family == "modelscope" else picture)(case)
+            arrays = DIFFUSERS[case.family](case)
             written.append(Path(folder) / f"unet_{case.name}.npz")
             np.savez_compressed(written[-1], **arrays)
     written.append(Path(folder) / "unet_tensors.json")

@@ -8,10 +8,10 @@ from typing import Any
 
 from mindlong.config.option import option
 from mindlong.plans import kv_policy
-from mindlong.plans.frame_prompts import parse
+from mindlong.plans.frame_prompts import check
 from mindlong.utils.errors import ConfigError
 
-STRATEGIES = ("exact", "video_infinity", "windows", "free_noise", "independent")
+STRATEGIES = ("exact", "video_infinity", "views", "windows", "free_noise", "independent")
 
 
 @dataclass
@@ -21,8 +21,10 @@ class ClipParallelOptions:
     strategy: str = option(
         "exact",
         "exact: any number of processes gives the video of one; video_infinity: as the original's "
-        "released code; windows: overlapping windows, weighted; free_noise: the same on noise that repeats "
-        "in a new order; independent: clips that know nothing of each other",
+        "released code; views: the motion modules of AnimateDiff read overlapping windows, on noise that "
+        "repeats, and any number of processes gives the video of one; windows: overlapping windows of the "
+        "prediction, weighted; free_noise: the same on noise that repeats in a new order; independent: clips "
+        "that know nothing of each other",
         choices=STRATEGIES,
     )
     clips: int = option(
@@ -33,9 +35,9 @@ class ClipParallelOptions:
     )
     lengths: list[int] = option(
         [],
-        "exact: frames of each clip, where they differ",
+        "exact, views: frames of each clip, where they differ",
         minimum=1,
-        when="strategy=exact",
+        when="strategy=exact|views",
     )
     local: str = option(
         "window:17",
@@ -86,23 +88,26 @@ class ClipParallelOptions:
     )
     window: int = option(
         0,
-        "windows, free_noise: frames of a window; 0: as trained",
+        "views, windows, free_noise: frames of a window; 0: as trained",
         minimum=0,
-        when="strategy=windows|free_noise",
+        when="strategy=views|windows|free_noise",
     )
     stride: int = option(
         4,
-        "windows, free_noise: frames from one window to the next",
+        "views, windows, free_noise: frames from one window to the next",
         minimum=1,
-        when="strategy=windows|free_noise",
+        when="strategy=views|windows|free_noise",
     )
     scene: dict[str, str] = option(
         {},
-        "frame range to prompt, for example {0-31: a red circle, 32-63: a blue circle}; "
+        "frame range to prompt, for example {0-31: a red circle, 32-63: a blue circle}, or single frames, between which "
+        "one prompt turns into the next; "
         "without, prompts are spread over the clips",
         text=True,
     )
-    blend: int = option(0, "frames over which one prompt turns into the next", minimum=0)
+    blend: int = option(
+        0, "frames over which one prompt turns into the next, where prompts have ranges", minimum=0
+    )
     negative: str = option(
         "",
         "what the video should not show; guidance leads away from it",
@@ -130,7 +135,7 @@ class ClipParallelOptions:
         "auto",
         "how frames travel between processes",
         choices=("auto", "gather", "pairs"),
-        when="strategy=exact|video_infinity",
+        when="strategy=exact|views|video_infinity",
     )
 
     def problems(self, config: Any) -> Iterator[str]:
@@ -138,7 +143,7 @@ class ClipParallelOptions:
         for name in ("early", "late"):
             if len(getattr(self, name)) not in (0, 3):
                 yield f"clip_parallel.{name} is {getattr(self, name)}; it must be [t, near, far] or empty"
-        if self.lengths and self.strategy != "exact":
+        if self.lengths and self.strategy not in ("exact", "views"):
             yield f"clip_parallel.lengths is given, but strategy {self.strategy} needs clips of one length"
         for name in ("local", "spread"):
             try:
@@ -148,7 +153,7 @@ class ClipParallelOptions:
                 yield f"clip_parallel.{name}: {error}"
         try:
             if self.scene:
-                parse(self.scene)
+                check(self.scene)
         except ConfigError as error:
             yield f"clip_parallel.scene: {error}"
         if len(config.wanted_prompts()) > 1 and self.scene:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mindlong.config.option import option
 from mindlong.networks.choices import Families
 from mindlong.networks.network import Network
+from mindlong.networks.unet.motion import COMPATS, VERSIONS
 
 
 def _is_latent(network: Network) -> bool:
@@ -26,6 +27,22 @@ class LatentModelOptions:
         "read the network as this family; empty: as its names say. A family can start from its base's "
         "weights",
         choices=Families("network", first=("",), only=_is_latent),
+    )
+    motion: str = option(
+        "",
+        "motion modules (AnimateDiff) to be added to the image model in weights: a file, a folder, or a "
+        "run of such a training; the noising process is theirs",
+    )
+    version: str = option(
+        "",
+        "networks with motion modules: v1, v2, v3 or lcm, where the file does not tell it",
+        choices=("", *VERSIONS),
+    )
+    compat: str = option(
+        "",
+        "networks with motion modules: diffusers takes their norms over all frames, not frame by frame as "
+        "published",
+        choices=COMPATS,
     )
     vae: str = option("", "another autoencoder: a folder, a weights file, or shipped:NAME")
     text_encoder: str = option(

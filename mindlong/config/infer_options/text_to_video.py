@@ -8,7 +8,7 @@ from typing import Any
 
 from mindlong.config.option import option
 from mindlong.diffusion.guidance import CURVES
-from mindlong.plans.frame_prompts import parse
+from mindlong.plans.frame_prompts import check
 from mindlong.utils.errors import ConfigError
 
 
@@ -24,7 +24,8 @@ class TextToVideoOptions:
     scenes: list[dict[Any, str]] = option(
         [],
         "videos whose prompt changes, after those of prompts: frame range to prompt, for example "
-        "[{0-7: a red circle, 8-15: a blue circle}]",
+        "[{0-7: a red circle, 8-15: a blue circle}]; with single frames as keys one prompt turns into the next: "
+        "[{0: spring, 8: summer, 15: autumn}]",
         text=True,
     )
     two_passes: bool = option(
@@ -50,15 +51,55 @@ class TextToVideoOptions:
         "npz with x_T (videos, channels, frames, height, width): noise to start from, such as the "
         "latents/*.npz of a run",
     )
+    video: str = option(
+        "",
+        "a video to start from (a file or a folder of frames): the result keeps its layout as far as "
+        "strength lets it",
+    )
+    image: str = option("", "an image to start from, as a video that stands still")
+    strength: float = option(
+        0.8,
+        "video, image: share of the noise levels that it goes up and down again; 1 is nothing but noise",
+        minimum=0.01,
+        maximum=1,
+        when="video|image",
+    )
+    video_start: int = option(0, "first frame of video", minimum=0, when="video")
+    video_stride: int = option(1, "take every such frame of video", minimum=1, when="video")
+    alpha_background: str = option(
+        "white",
+        "the colour seen where what is given is transparent: a name, or '#rrggbb'",
+        when="video|image",
+    )
     keep_latents: bool = option(True, "leave latents/NAME.npz (x_T and latents) beside the videos")
     preview_every: int = option(
         0, "decode the predicted clean sample every so many steps to preview/; 0: never", minimum=0
     )
 
+    def idle(self, config: Any) -> Iterator[tuple[str, str]]:
+        """(key, reason) of what these settings leave unread."""
+        if self.start:
+            yield (
+                "free_noise.noise",
+                "is not read where text_to_video.start says what noise there is",
+            )
+
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
+        given = [key for key in ("start", "video", "image") if getattr(self, key)]
+        if len(given) > 1:
+            yield f"text_to_video.{given[0]} and text_to_video.{given[1]} are both given; a video starts from one"
+        if given[:1] not in ([], ["start"]) and config.free_init.iterations > 1:
+            yield f"free_init.iterations is {config.free_init.iterations}, but text_to_video.{given[0]} says what to start from"
+        noise, contexts = config.free_noise, config.contexts
+        yield from noise.problems()
+        yield from contexts.problems()
+        if noise.around and contexts.schedule and noise.window > contexts.length:
+            yield (
+                f"free_noise.window is {noise.window}, longer than the windows of contexts.length, {contexts.length}"
+            )
         for number, scene in enumerate(self.scenes):
             try:
-                parse(scene, config.frames or None)
+                check(scene, config.frames or None)
             except ConfigError as error:
                 yield f"text_to_video.scenes[{number}]: {error}"

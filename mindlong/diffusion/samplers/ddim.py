@@ -49,6 +49,7 @@ FLAVOURS: dict[str, DdimFlavour] = {
     "diffusers": DdimFlavour(
         "leading", 1, "stride", "first", rederive_eps=False
     ),  # as Stable Diffusion's scheduler_config.json
+    "animatediff": DdimFlavour("leading", 1, "stride", "clean", rederive_eps=False),
     "modelscope": DdimFlavour("modelscope", 0, "next", "first", rederive_eps=False),
     "videocrafter": DdimFlavour(
         "modelscope", 0, "next", "first", rederive_eps=False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn
 
+from mindlong.networks.unet.motion import sines
 from mindlong.networks.unet.rows import start_at_zero
 from mindlong.networks.unet.spec import Branch, UNetSpec
 from mindlong.ops.activation import GEGLU
@@ -91,7 +92,24 @@ def _branch(spec: UNetSpec, branch: Branch, width: int, heads: int) -> nn.Cell:
         return FeedForward(width)
     if branch.kind == "text":
         return TextAttention(width, spec.context_dim, heads, branch.zero, spec.upcast)
+    if branch.places:
+        return PlacedAttention(width, heads, branch, spec.upcast)
     return PolicyAttention(width, heads, branch.kind, branch.reads, branch.zero, spec.upcast)
+
+
+class PlacedAttention(PolicyAttention):
+    """An attention over frames that knows the place of each: a table of sines is added to what
+    queries, keys and values are made of.
+    """
+
+    def __init__(self, width: int, heads: int, branch: Branch, upcast: bool) -> None:
+        super().__init__(width, heads, branch.kind, branch.reads, branch.zero, upcast)
+        self.table_1P1D = Tensor(sines(branch.places, width)[:, :, None])
+
+    def construct(self, x_BFSD: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, F, S, D) -> (B, F, S, D)."""
+        table = self.table_1P1D[:, : x_BFSD.shape[1]].astype(x_BFSD.dtype)
+        return super().construct(x_BFSD + table, context)
 
 
 class TransformerBlock(nn.Cell):
@@ -108,6 +126,10 @@ class TransformerBlock(nn.Cell):
 
     def construct(self, x_BFSD: Tensor, context: Tensor) -> Tensor:
         """(B, F, S, D) -> (B, F, S, D)."""
-        for norm, branch in self.steps:
+        return self.run(self.steps, x_BFSD, context)
+
+    def run(self, steps: tuple[tuple[str, str], ...], x_BFSD: Tensor, context: Tensor) -> Tensor:
+        """Some of the branches: (B, F, S, D) -> (B, F, S, D)."""
+        for norm, branch in steps:
             x_BFSD = x_BFSD + getattr(self, branch)(getattr(self, norm)(x_BFSD), context)
         return x_BFSD

@@ -13,10 +13,10 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindlong.networks.unet import spec as unet
-from mindlong.networks.unet.attention import TransformerBlock
 from mindlong.networks.unet.resnet import Downsample, ResBlock, Upsample
 from mindlong.networks.unet.rows import Conv, JointNorm, Norm, Parts, PseudoConv, start_at_zero
 from mindlong.networks.unet.spec import Level, UNetSpec
+from mindlong.networks.unet.viewed import block_of
 from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import TemporalConv
 from mindlong.ops.linear import Linear
@@ -125,7 +125,7 @@ class Transformer(nn.Cell):
         inner = heads * head_dim
         self.norm = (JointNorm if stage.joint else Norm)(spec.groups, width, stage.eps)
         self.proj_in, self.proj_out = Linear(width, inner), Linear(inner, width)
-        self.block = TransformerBlock(spec, stage.branches, inner, heads)
+        self.block = block_of(spec, stage, inner, heads)
         if "proj_out" in spec.zero:
             start_at_zero(self.proj_out)
 
@@ -158,9 +158,7 @@ class Layer(nn.Cell):
 
     def __init__(self, spec: UNetSpec, level: Level, number: int) -> None:
         super().__init__()
-        chosen = [
-            s for s in spec.stages if level.attends[number] or not isinstance(s, unet.Transformer)
-        ]
+        chosen = [s for s in spec.stages if level.holds(s, number)]
         self.order = tuple(stage.name for stage in chosen)
         for stage in chosen:
             setattr(self, stage.name, _stage(spec, stage, *level.layers[number], level))

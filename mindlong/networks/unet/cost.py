@@ -71,7 +71,19 @@ def _rows(spec: UNetSpec, entry: Entry, areas: list[int], frames: int, tokens: i
         return frames
     if _reads_text(spec, name):
         return tokens
-    return frames * areas[_level(spec, name)]
+    return _frames(spec, name, frames) * areas[_level(spec, name)]
+
+
+def _frames(spec: UNetSpec, name: str, frames: int) -> int:
+    """Frames that a tensor is applied to: in views those of all windows, which overlap."""
+    parts = name.split(".")
+    for stage in spec.transformers:
+        views = stage.views
+        if views and frames > views.window and stage.name in parts:
+            own = [b.name for b in stage.branches if b.kind == "time"]
+            if views.around == "block" and any(word in parts for word in own):
+                return len(views.index(frames))
+    return frames
 
 
 def _level(spec: UNetSpec, name: str) -> int:
@@ -102,23 +114,26 @@ def _attention(spec: UNetSpec, areas: list[int], frames: int, tokens: int) -> It
     """Scores and sums of every attention of one video: 4 operations for each query, key and
     channel.
     """
-    stages = [s for s in spec.stages if isinstance(s, Transformer)]
-    places = [(i, level.width, sum(level.attends)) for i, level in enumerate(spec.down())]
-    places += [
-        (len(spec.channels) - 1 - i, level.width, sum(level.attends))
-        for i, level in enumerate(spec.up())
-    ]
-    places.append((len(spec.channels) - 1, spec.channels[-1], 1))
-    for level, width, layers in places:
-        for branch in (branch for stage in stages for branch in stage.branches):
-            yield 4.0 * layers * width * _pairs(branch, areas[level], frames, tokens)
+    stages, last = [s for s in spec.stages if isinstance(s, Transformer)], len(spec.channels) - 1
+    places = [*enumerate(spec.down()), (last, spec.mid())]
+    places += [(last - i, level) for i, level in enumerate(spec.up())]
+    for number, level in places:
+        for stage in stages:
+            layers = sum(level.holds(stage, j) for j in range(len(level.layers)))
+            for branch in stage.branches:
+                pairs = _pairs(stage, branch, areas[number], frames, tokens)
+                yield 4.0 * layers * level.width * pairs
     if spec.entry:
         for branch in spec.entry.branches:
-            yield 4.0 * spec.entry_dim * _pairs(branch, areas[0], frames, tokens)
+            pairs = _pairs(spec.entry, branch, areas[0], frames, tokens)
+            yield 4.0 * spec.entry_dim * pairs
 
 
-def _pairs(branch: Branch, area: int, frames: int, tokens: int) -> float:
+def _pairs(stage: Transformer, branch: Branch, area: int, frames: int, tokens: int) -> float:
     """(query, key) pairs of one attention."""
+    views = stage.views
+    if branch.kind == "time" and views and frames > views.window:
+        return float(len(views.index(frames)) * views.window * area)
     if branch.kind in FRAMES:
         reads = kv_policy.count_pairs(branch.reads, frames)
         return reads * area * (area if branch.kind == "space" else 1)

@@ -1,10 +1,10 @@
 """The published UNets: how their layers are put together, the sizes they were released in, and what
 is to be known of each.
 
-Sources: ModelScope text-to-video 1.7B and zeroscope (unet_sd.py of modelscope; diffusers'
-UNet3DConditionModel), VideoCrafter2 (openaimodel3d.py of lvdm), Tune-A-Video (arXiv 2212.11565),
-make-a-stable-diffusion-video's pseudo-3D inpainting UNet, and Stable Diffusion 1.x and 2.x
-themselves, which read each frame as an image.
+Sources: AnimateDiff (arXiv 2307.04725), ModelScope text-to-video 1.7B and zeroscope (unet_sd.py of
+modelscope; diffusers' UNet3DConditionModel), VideoCrafter2 (openaimodel3d.py of lvdm), Tune-A-Video
+(arXiv 2212.11565), make-a-stable-diffusion-video's pseudo-3D inpainting UNet, and Stable Diffusion
+1.x and 2.x themselves, which read each frame as an image.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from mindlong.networks.unet import motion
 from mindlong.networks.unet.spec import Branch, Res, TemporalConv, Transformer, UNetSpec
 from mindlong.utils.errors import ConfigError, did_you_mean
 
@@ -71,6 +72,7 @@ class Family:
         classes: its names in diffusers.
         size: frames, height and width in pixels that it is used at.
         flavour: of DDIM, of mindlong.diffusion.samplers.ddim.FLAVOURS.
+        linear: the published betas rise linearly, not those of Stable Diffusion.
         scaled: the clean sample is scaled by timestep (arXiv 2401.09047), also where a
             scheduler_config.json says nothing of it.
         base: the family whose weights it starts from, or "".
@@ -85,6 +87,7 @@ class Family:
     classes: Classes = Classes()
     size: tuple[int, int, int] = (16, 512, 512)
     flavour: str = "diffusers"
+    linear: bool = False
     scaled: bool = False
     base: str = ""
     features: frozenset[str] = frozenset(("branch", "maps"))
@@ -93,6 +96,11 @@ class Family:
     def spec(self, **sizes: Any) -> UNetSpec:
         """The spec at the published sizes, with the given fields changed."""
         return UNetSpec(**{**self.sizes, **self.fixed, **sizes})
+
+    @property
+    def moves(self) -> bool:
+        """Whether it has motion modules, of one of several versions."""
+        return any(getattr(stage, "name", "") == motion.NAME for stage in self.fixed["stages"])
 
 
 _VIDEO = {"stages": (Res(), TemporalConv(), _SPATIAL, _TEMPORAL), "entry": _TEMPORAL}
@@ -166,6 +174,25 @@ FAMILIES: dict[str, Family] = {
         },
         _SD15 | {"in_channels": 9},
         Classes("UNetPseudo3DConditionModel", "StableDiffusionVideoInpaintPipeline"),
+        base="stable_diffusion",
+    ),
+    "animatediff": Family(
+        "AnimateDiff on Stable Diffusion 1.x",
+        motion.fields(),
+        ("diffusers", "guoyww", "ldm"),
+        {
+            "diffusers": ("down_blocks.0.motion_modules.0.proj_in.weight",),
+            "guoyww": (
+                "down_blocks.0.motion_modules.0.temporal_transformer.proj_in.weight",
+                "down_blocks.0.motion_modules.0.temporal_transformer.proj_out.weight",
+            ),
+            "ldm": ("input_blocks.1.2.temporal_transformer.proj_in.weight",),
+            "": ("down.0.motion.proj_in.weight",),
+        },
+        _SD15,
+        Classes("UNetMotionModel", "AnimateDiffPipeline"),
+        flavour="animatediff",
+        linear=True,
         base="stable_diffusion",
     ),
     "stable_diffusion": Family(

@@ -10,8 +10,10 @@ from typing import Any
 
 from mindlong.networks.format import Format
 from mindlong.networks.their_config import natural, refuse_others
+from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import Family
 from mindlong.networks.unet.measure import Places, infer
+from mindlong.networks.unet.motion_names import tables
 from mindlong.networks.unet.names import names
 from mindlong.networks.unet.spec import FRAMES, Transformer, UNetSpec
 
@@ -19,6 +21,7 @@ FIXED = {"stages", "entry", "conditions", "joint", "pseudo3d", "zero"}  # not sa
 IGNORED = (
     r"(.*\.)?(betas|alphas_cumprod|alphas_cumprod_prev|sqrt_\w+|log_\w+|posterior_\w+|logvar|scale_arr|scale_factor|"
     r"lvlb_weights|num_batches_tracked)",
+    r".*\.(pos_encoder|pos_embed)\.pe",
     r"(.*\.)?model_ema\..*",
 )
 ONLY = {  # keys of diffusers' config.json that change no name, and the values that are built here
@@ -40,6 +43,13 @@ ONLY = {  # keys of diffusers' config.json that change no name, and the values t
     "time_embedding_type": ("positional",),
     "timestep_post_act": (None,),
 }
+_MOTION_ONLY = {
+    "temporal_transformer_layers_per_block": (1,),
+    "transformer_layers_per_block": (1,),
+    "mid_block_layers": (1,),
+    "addition_embed_type": (None,),
+    "time_cond_proj_dim": (None,),
+}
 _INSIDE = "model.diffusion_model."  # in the files of the latent diffusion lineage
 
 
@@ -50,7 +60,7 @@ def formats(family: Family) -> tuple[Format, ...]:
 
 def _format(family: Family, layout: str) -> Format:
     places = Places(family, layout)
-    inside = "" if layout in ("diffusers", "modelscope") else _INSIDE
+    inside = "" if layout in ("diffusers", "modelscope", "guoyww") else _INSIDE
     return Format(
         layout=layout,
         markers=(
@@ -64,9 +74,16 @@ def _format(family: Family, layout: str) -> Format:
         config=functools.partial(_config, family),
         prefix=inside,
         together=inside,
-        file="" if layout == "diffusers" else "text2video_pytorch_model.pth",
+        file="" if layout in ("diffusers", "guoyww") else "text2video_pytorch_model.pth",
         ignored=IGNORED,
+        tables=functools.partial(tables, layout=layout),
     )
+
+
+def _both_heads(config: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """The keys of a network with motion modules that are built with one value only."""
+    heads = config.get("num_attention_heads")
+    return _MOTION_ONLY | ({"motion_num_attention_heads": (heads,)} if heads else {})
 
 
 def our_markers(family: Family) -> tuple[str, ...]:
@@ -84,7 +101,7 @@ def base_name(name: str) -> str | None:
     """Our name in the image model that a tensor of a video model starts from; None where it starts
     fresh.
     """
-    if re.search(r"\.(attn|norm)_temp(oral)?\.|\.temporal\.(weight|bias)$", name):
+    if re.search(r"\.(attn|norm)_temp(oral)?\.|\.temporal\.(weight|bias)$|\.motion\.", name):
         return None
     return re.sub(r"\.spatial\.(weight|bias)$", r".\1", name)
 
@@ -98,12 +115,16 @@ def section(name: str, family: Family, spec: UNetSpec) -> dict[str, Any]:
     if spec.conditions != usual.conditions:
         held["conditions"] = spec.conditions
     held["joint"] = spec.joint
+    described = motion.described(spec)
+    if described:
+        usual = family.spec(**motion.fields(described["version"]))
     changed = {
         k: list(v) if isinstance(v, tuple) else v for k, v in held.items() if v != getattr(usual, k)
     }
     reads = _reads(usual, spec)
     return {
         "family": name,
+        **{k: v for k, v in described.items() if (k, v) != ("version", motion.USUAL)},
         **{k: v for k, v in changed.items() if v is not None},
         **({"reads": reads} if reads else {}),
     }
@@ -144,13 +165,18 @@ def _config(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     refuse_others(config, ONLY)
     found: dict[str, Any] = {}
+    if family.moves:
+        refuse_others(config, _both_heads(config))
+        config = {"attention_head_dim": config.get("num_attention_heads"), **config}
+        if natural(config, "motion_max_seq_length"):
+            found["places"] = config["motion_max_seq_length"]
     heads, wide = config.get("attention_head_dim"), family.classes.wide
     if natural(config, "attention_head_dim"):
-        found = {"head_dim": heads, "heads": None} if wide else {"heads": heads, "head_dim": None}
+        found |= {"head_dim": heads, "heads": None} if wide else {"heads": heads, "head_dim": None}
     elif isinstance(heads, list) and all(type(n) is int and n > 0 for n in heads):
         widths = [w for w in config.get("block_out_channels") or () if type(w) is int]
         dims = {width // n for width, n in zip(widths, heads, strict=False)}
-        found = (
+        found |= (
             {"heads": None, "head_dim": dims.pop()}
             if len(dims) == 1
             else {"heads": tuple(heads), "head_dim": None}

@@ -7,9 +7,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from mindlong.networks.keys import frozen, problems_of_spec
+from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import FAMILIES, family
 from mindlong.networks.unet.spec import UNetSpec
+from mindlong.utils.errors import ConfigError
 from mindlong.utils.option import option
+
+_NO_FIELDS = ("family", "reads", "version", "places", "compat")  # of the spec
 
 
 @dataclass
@@ -50,6 +54,25 @@ class UNetModel:
         "GroupNorms of residual blocks take their statistics over all frames together (published for "
         "tune_a_video and pseudo3d) or, false, frame by frame as image models do",
     )
+    version: str = option(
+        "",
+        "family animatediff: which motion module: v1, v2, v3 or lcm; empty: v2",
+        choices=("", *motion.VERSIONS),
+        when="family=animatediff",
+    )
+    places: int = option(
+        0,
+        "family animatediff: frames that the motion modules have a place for; 0: as published",
+        minimum=0,
+        when="family=animatediff",
+    )
+    compat: str = option(
+        "",
+        "diffusers: the norms of the motion modules take their statistics over all frames, as diffusers "
+        "does, not frame by frame as published",
+        choices=motion.COMPATS,
+        when="family=animatediff",
+    )
     conditions: list[str] | None = option(
         None,
         "numbers that the network is conditioned on: time, fps (frame rate), "
@@ -66,14 +89,14 @@ class UNetModel:
 
     def spec(self) -> UNetSpec:
         """The network's frozen spec."""
-        given = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("family", "reads")
-        }
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NO_FIELDS}
         sizes = {name: frozen(value) for name, value in given.items() if value is not None}
         if "heads" in sizes or "head_dim" in sizes:
             sizes = {"heads": None, "head_dim": None} | sizes
         if self.heads and len(self.heads) == 1:
             sizes["heads"] = self.heads[0]
+        if family(self.family).moves:
+            sizes = motion.fields(self.version, self.places, self.compat) | sizes
         made = family(self.family).spec(**sizes)
         for branch, policy in self.reads.items():
             made = made.reading(branch, policy)
@@ -87,9 +110,16 @@ class UNetModel:
                 f"model.guidance_dim is {self.guidance_dim}; a network learns to be told its guidance by distillation "
                 "(distil.teacher)"
             )
+        if config.latents.motion and not family(self.family).moves:
+            yield f"latents.motion is given; the network of the family {self.family} has no motion modules"
+        try:
+            self.spec().check_frames(config.data.frames)
+        except ConfigError as error:
+            yield f"data.frames: {error}"
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
+        yield from motion.stray_keys(self, family(self.family).moves)
         yield from problems_of_spec(self)
 
 

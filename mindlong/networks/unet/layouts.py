@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mindlong.networks.unet.spec import Res, Stage, TemporalConv, Transformer, UNetSpec
+from mindlong.networks.unet.spec import Branch, Res, Stage, TemporalConv, Transformer, UNetSpec
 
 
 class Diffusers:
@@ -33,16 +33,44 @@ class Diffusers:
         block = "mid_block" if side == "mid" else f"{side}_blocks.{level}"
         return f"{block}.{self._word(stage)}.{layer}"
 
+    def branch(self, stage: Transformer, branch: Branch) -> tuple[str, str]:
+        """What a branch's norm and the branch are called in its block."""
+        return branch.norm, branch.name
+
     def _word(self, stage: Stage) -> str:
         if isinstance(stage, Res):
             return "resnets"
         if isinstance(stage, TemporalConv):
             return "temp_convs"
-        return "temp_attentions" if stage.joint else "attentions"
+        return stage.word or ("temp_attentions" if stage.joint else "attentions")
 
     def resample(self, spec: UNetSpec, side: str, level: int) -> str:
         """Key of the convolution that goes with a change of size."""
         return f"{side}_blocks.{level}.{side}samplers.0.conv"
+
+
+_MOTION = ".temporal_transformer"  # what stands behind a motion module's number
+
+
+def _motion_branch(stage: Transformer, branch: Branch) -> tuple[str, str]:
+    """A motion module counts its attentions and names the norm of its feed-forward."""
+    if branch.kind == "ff":
+        return "ff_norm", branch.name
+    number = stage.branches.index(branch)
+    return f"norms.{number}", f"attention_blocks.{number}"
+
+
+class Guoyww(Diffusers):
+    """AnimateDiff's own: diffusers' words, and its own ones inside of a motion module."""
+
+    def stage(self, spec: UNetSpec, side: str, level: int, layer: int, stage: Stage) -> str:
+        """Key of a stage, without the dot at its end."""
+        inside = isinstance(stage, Transformer) and stage.word
+        return super().stage(spec, side, level, layer, stage) + _MOTION * bool(inside)
+
+    def branch(self, stage: Transformer, branch: Branch) -> tuple[str, str]:
+        """What a branch's norm and the branch are called in its block."""
+        return _motion_branch(stage, branch) if stage.word else super().branch(stage, branch)
 
 
 @dataclass(frozen=True)
@@ -77,12 +105,16 @@ class Ldm:
 
     def stage(self, spec: UNetSpec, side: str, level: int, layer: int, stage: Stage) -> str:
         """Key of a stage, without the dot at its end."""
-        place = self._transformers(spec).index(stage) + 1 if isinstance(stage, Transformer) else 0
+        held = _transformers(spec, side, level)
+        before = spec.stages[: spec.stages.index(stage)] if stage in spec.stages else ()
+        place = 1 + sum(s in held for s in before) if isinstance(stage, Transformer) else 0
         tail = (
             ".temopral_conv" if isinstance(stage, TemporalConv) else ""
         )  # the original's spelling
+        if isinstance(stage, Transformer) and stage.word:
+            tail = _MOTION
         if side == "mid":
-            return f"middle_block.{place + layer * (1 + len(self._transformers(spec)))}{tail}"
+            return f"middle_block.{place + layer * (1 + len(held))}{tail}"
         block = level * (spec.layers + 1) + layer
         return (
             f"input_blocks.{block + 1}" if side == "down" else f"output_blocks.{block}"
@@ -93,11 +125,18 @@ class Ldm:
         block = (level + 1) * (spec.layers + 1)
         if side == "down":
             return f"input_blocks.{block}.{self.down}"
-        attends = spec.attends[len(spec.attends) - 1 - level]
-        return f"output_blocks.{block - 1}.{1 + attends * len(self._transformers(spec))}.conv"
+        return f"output_blocks.{block - 1}.{1 + len(_transformers(spec, side, level))}.conv"
 
-    def _transformers(self, spec: UNetSpec) -> list[Transformer]:
-        return [stage for stage in spec.stages if isinstance(stage, Transformer)]
+    def branch(self, stage: Transformer, branch: Branch) -> tuple[str, str]:
+        """What a branch's norm and the branch are called in its block."""
+        return _motion_branch(stage, branch) if stage.word else (branch.norm, branch.name)
+
+
+def _transformers(spec: UNetSpec, side: str, level: int) -> list[Transformer]:
+    """Those of a level's first layer, in their order."""
+    found = {"down": spec.down(), "mid": [spec.mid()], "up": spec.up()}[side][level:][:1]
+    every = [s for s in spec.stages if isinstance(s, Transformer)]
+    return [s for s in every if all(each.holds(s, 0) for each in found)]
 
 
 Layout = Diffusers | Ldm
@@ -107,4 +146,5 @@ LAYOUTS: dict[str, Layout] = {
     "modelscope": Ldm("input_blocks.0.1", "op", 3, 3),
     "lvdm": Ldm("init_attn.0"),
     "ldm": Ldm(),
+    "guoyww": Guoyww(),
 }

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from mindlong.networks.format import Inferred, Shapes, largest_divisor, size
+from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import Family
 from mindlong.networks.unet.layouts import LAYOUTS
+from mindlong.networks.unet.motion_measure import MotionPlaces, fields_in
 from mindlong.networks.unet.names import convs_of
 from mindlong.networks.unet.spec import Res, Transformer
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -20,7 +22,7 @@ class Places:
     """Where the sizes of a family's networks stand in files of one layout, whatever the sizes."""
 
     def __init__(self, family: Family, layout: str) -> None:
-        self.spec, self.layout = family.spec(), LAYOUTS[layout]
+        self.spec, self.layout, self.name = family.spec(), LAYOUTS[layout], layout
         self.tail = convs_of(self.spec)[0][1]
         self.spatial = next(s for s in self.spec.stages if isinstance(s, Transformer))
 
@@ -78,6 +80,7 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
     Raises:
         InputFileError: the shapes do not tell the sizes. ConfigError: `overrides` contradict them.
     """
+    keys, overrides = motion.of_keys(overrides)
     layers = _layers(shapes, places)
     channels, attends = zip(*_levels(shapes, places, layers), strict=True)
     context = size(shapes, places.text("to_k"), 1)
@@ -92,6 +95,10 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
         "linear_projection": len(shapes.get(places.mid_proj_in, ())) == 2,
         **_heads(family, channels, context, overrides),
     }
+    remarks: tuple[str, ...] = ()
+    if family.moves:
+        moved, remarks = fields_in(MotionPlaces(family, places.name), shapes, keys)
+        found |= moved
     if any(name.startswith("frame_embedding.") for name in shapes):
         found["conditions"] = (*family.spec().conditions, "frame")
     if places.guidance in shapes:
@@ -103,7 +110,7 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
         spec = family.spec(**{**found, **overrides})
     except (TypeError, ZeroDivisionError) as error:
         raise ConfigError(f"the network cannot be built so: {error}") from None
-    return Inferred(spec, tuple(_notes(found, overrides)))
+    return Inferred(spec, (*_notes(found, overrides), *remarks))
 
 
 def _notes(found: Mapping[str, Any], overrides: Mapping[str, Any]) -> Iterator[str]:

@@ -32,7 +32,7 @@ def names(spec: UNetSpec, layout: str = "diffusers", prefix: str = "") -> list[E
 
     Args:
         layout: of LAYOUTS: "diffusers"; "modelscope" (text2video_pytorch_model.pth); "lvdm"
-            (VideoCrafter's model.ckpt); "ldm" (Stable Diffusion's .ckpt).
+            (VideoCrafter's model.ckpt); "ldm" (Stable Diffusion's .ckpt); "guoyww" (AnimateDiff).
         prefix: what stands before every key of the file, for instance "model.diffusion_model.".
 
     Raises:
@@ -102,9 +102,9 @@ class _Walk:
 
     def level(self, side: str, i: int, level: Level) -> Iterator[Entry]:
         first = i * (self.spec.layers + 1)  # here the blocks are numbered through all levels
-        for j, ((cin, cout), attends) in enumerate(zip(level.layers, level.attends, strict=True)):
+        for j, (cin, cout) in enumerate(level.layers):
             for stage in self.spec.stages:
-                if attends or not isinstance(stage, Transformer):
+                if level.holds(stage, j):
                     source = self.layout.stage(self.spec, side, i, j, stage)
                     yield from self.stage(
                         f"{side}.{first + j}.{stage.name}", source, stage, cin, cout
@@ -119,10 +119,12 @@ class _Walk:
             return self.res(ours, source, cin, cout)
         if isinstance(stage, TemporalConv):
             return self.temporal_conv(ours, source, cout)
-        spatial = 2 if self.spec.linear_projection else 4
-        return self.transformer(
-            ours, source, stage, cout, cout, self.layout.joint_rank if stage.joint else spatial
-        )
+        rank = 2 if self.spec.linear_projection else 4
+        if stage.joint:
+            rank = self.layout.joint_rank
+        if stage.word:
+            rank = 2
+        return self.transformer(ours, source, stage, cout, cout, rank)
 
     def conv(self, ours: str, source: str, cin: int, cout: int, kernel: int) -> list[Entry]:
         shapes, entries = [(cout, cin, kernel, kernel), (cout, cout, 3)], []
@@ -157,12 +159,16 @@ class _Walk:
         yield from pair(f"{ours}.norm", f"{source}.norm", width)
         yield from _linear(f"{ours}.proj_in", f"{source}.proj_in", width, inner, rank)
         for branch in stage.branches:
-            yield from self.branch(f"{ours}.block", f"{source}.transformer_blocks.0", branch, inner)
+            block = f"{source}.transformer_blocks.0"
+            yield from self.branch(f"{ours}.block", block, stage, branch, inner)
         yield from _linear(f"{ours}.proj_out", f"{source}.proj_out", inner, width, rank)
 
-    def branch(self, ours: str, source: str, branch: Branch, inner: int) -> Iterator[Entry]:
-        yield from pair(f"{ours}.{branch.norm}", f"{source}.{branch.norm}", inner)
-        ours, source = f"{ours}.{branch.name}", f"{source}.{branch.name}"
+    def branch(
+        self, ours: str, source: str, stage: Transformer, branch: Branch, inner: int
+    ) -> Iterator[Entry]:
+        norm, name = self.layout.branch(stage, branch)
+        yield from pair(f"{ours}.{branch.norm}", f"{source}.{norm}", inner)
+        ours, source = f"{ours}.{branch.name}", f"{source}.{name}"
         if branch.kind == "ff":
             yield from _linear(f"{ours}.proj_in", f"{source}.net.0.proj", inner, 8 * inner)
             yield from _linear(f"{ours}.proj_out", f"{source}.net.2", 4 * inner, inner)

@@ -9,8 +9,9 @@ import numpy as np
 
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.samplers.ddim import FLAVOURS
-from mindlong.diffusion.schedules import scaled_linear, videocrafter_scale
+from mindlong.diffusion.schedules import linear, scaled_linear, videocrafter_scale
 from mindlong.networks.network import Denoiser, Facts, Hub, Network
+from mindlong.networks.unet import motion
 from mindlong.networks.unet.cost import cost
 from mindlong.networks.unet.families import FAMILIES, Family
 from mindlong.networks.unet.files import base_name, formats, our_markers, section
@@ -23,6 +24,7 @@ from mindlong.networks.unet.traffic import kept_bytes, sites
 def hub_config(family: Family, spec: UNetSpec) -> dict[str, Any]:
     """The config.json that diffusers expects."""
     dims = "3D" if family.classes.network == "UNet3DConditionModel" else "2D"
+    dims = "Motion" if family.moves else dims
     config = {
         "_class_name": family.classes.network,
         "act_fn": "silu",
@@ -44,7 +46,21 @@ def hub_config(family: Family, spec: UNetSpec) -> dict[str, Any]:
     }
     if spec.guidance_dim:
         config["time_cond_proj_dim"] = spec.guidance_dim
+    if family.moves:
+        config.pop("attention_head_dim")  # that class has another word for it
+        return {**config, **_of_motion(spec)}
     return config if family.classes.wide else {**config, **_of_2d(spec)}
+
+
+def _of_motion(spec: UNetSpec) -> dict[str, Any]:
+    stage, heads = motion.stage_in(spec), spec.head_of(0)[0]
+    return {
+        "motion_max_seq_length": stage.places,
+        "motion_num_attention_heads": heads,
+        "num_attention_heads": heads,
+        "use_linear_projection": spec.linear_projection,
+        "use_motion_mid_block": stage.mid,
+    }
 
 
 def _of_2d(spec: UNetSpec) -> dict[str, Any]:
@@ -73,7 +89,8 @@ def _takes(spec: UNetSpec) -> tuple[str, ...]:
 
 
 def _noising(family: Family, spec: UNetSpec, facts: Facts) -> Noising:
-    return Noising(scaled_linear(), "eps", FLAVOURS[family.flavour])
+    betas = linear(start=0.00085, end=0.012) if family.linear else scaled_linear()
+    return Noising(betas, "eps", FLAVOURS[family.flavour])
 
 
 def _scale(family: Family, spec: UNetSpec, facts: Facts) -> np.ndarray | None:

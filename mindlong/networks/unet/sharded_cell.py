@@ -28,24 +28,10 @@ from mindlong.networks.unet.blocks import (
 )
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.rows import fold, unfold
+from mindlong.networks.unet.shardable import check_shardable
+from mindlong.networks.unet.sharded_views import ViewedStage
 from mindlong.ops.precision import joined
 from mindlong.plans.clip_layout import ClipLayout
-from mindlong.utils.errors import ConfigError
-
-
-def check_shardable(spec: words.UNetSpec) -> None:
-    """Raise ConfigError where the network has layers over frames other than temporal convolutions
-    and transformers.
-    """
-    transformers = [s for s in (*spec.stages, spec.entry) if isinstance(s, words.Transformer)]
-    single = [b for s in transformers if not s.joint for b in s.branches]
-    across = [b for b in single if b.kind == "time" or (b.kind == "space" and b.reads != "frame")]
-    joint = [s for s in transformers if s.joint and not any(b.kind == "time" for b in s.branches)]
-    if spec.joint or spec.pseudo3d or across or joint:
-        raise ConfigError(
-            "Clip-parallel runs need a UNet of the modelscope or videocrafter2 family: only its temporal "
-            "convolutions and temporal transformers see other frames."
-        )
 
 
 class ShardedUNet:
@@ -87,6 +73,8 @@ class ShardedUNet:
             if not self.exact:
                 return cells.ChunkConvs(cell, self.context)
             return self.norm_convs.setdefault(width, cells.NormConv(width, self.groups))
+        if isinstance(stage, words.Transformer) and stage.views is not None:
+            return ViewedStage(cell, stage.views)
         if isinstance(stage, words.Transformer) and stage.joint:
             return self.transformer_pieces(cell, stage, heads)
         return None
@@ -223,6 +211,8 @@ class ClipRun:
             stage = getattr(layer, name)
             if self.network.pieces[id(stage)] is None:
                 x = stage(x, self.emb, self.context, self.frames)
+            elif isinstance(self.network.pieces[id(stage)], ViewedStage):
+                x = yield from self.viewed(self.network.pieces[id(stage)], x)
             elif isinstance(stage, Transformer):
                 x = yield from self.transformer(stage, x)
             else:
@@ -251,6 +241,16 @@ class ClipRun:
                 whole, Tensor(answer.frames), self.exists, Tensor(taken), *parameters
             )
         return x + h
+
+    def viewed(self, piece: ViewedStage, x: Tensor) -> Talk:
+        """A transformer whose attentions over frames read in views."""
+        tokens, mine = piece.opening(x, self.frames), self.layout.clips[self.clip]
+        answer = yield Ask("attention", self.exported(tokens, "attention"))
+        held = [*mine, *self.layout.wanted("attention", self.clip)]
+        pool = ops.concat((tokens, Tensor(answer.frames).astype(tokens.dtype)), 1)
+        places = {frame: place for place, frame in enumerate(held)}
+        seen = piece.run(pool, places, mine, self.layout.frames, self.context)
+        return piece.closing(seen, x, self.context)
 
     def transformer(self, stage: Transformer, x: Tensor) -> Talk:
         """A transformer over frames."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from mindlong.networks.unet import views
+from mindlong.networks.unet.views import Views
 from mindlong.plans import kv_policy
 from mindlong.utils.errors import ConfigError, did_you_mean
 from mindlong.utils.needed import needed
 
 ATTENTIONS = ("space", "time", "text")
 KINDS = (*ATTENTIONS, "ff")
+WHERE = ("attending", "all")
 FRAMES = ("space", "time")  # the kinds that read other frames
 ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame", "guidance")
 CONDITIONS = ("time", "fps", "frame")
@@ -34,6 +37,8 @@ class Branch:
         reads: the key/value policy of a "space" or "time" attention (see
             `mindlong.plans.kv_policy`).
         zero: the weight of the output projection starts at zero.
+        places: rows of the table of sines that gives a "time" attention each frame's place, added
+            behind the norm (`mindlong.networks.unet.motion`); 0: none.
     """
 
     name: str
@@ -41,6 +46,7 @@ class Branch:
     kind: str
     reads: str = "frame"
     zero: bool = False
+    places: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -66,18 +72,37 @@ class TemporalConv:
 
 @dataclass(frozen=True)
 class Transformer:
-    """Stage: norm, projection, a block of branches, projection, beside a skip. Only on levels that
-    attend.
+    """Stage: norm, projection, a block of branches, projection, beside a skip.
 
     Attributes:
         joint: the norm takes its statistics over all frames together, not frame by frame.
         eps: of the norm.
+        where: "attending": only on levels that attend; "all": on every level.
+        mid: in the middle too.
+        word: what files call it, where that is not "attentions" or "temp_attentions".
+        views: how its attentions over frames read a video longer than they were trained on; None:
+            the whole video at once.
     """
 
     name: str
     branches: tuple[Branch, ...]
     joint: bool = False
     eps: float = 1e-6
+    where: str = "attending"
+    mid: bool = True
+    word: str = ""
+    views: Views | None = None
+
+    def __post_init__(self) -> None:
+        if self.where not in WHERE:
+            raise ConfigError(
+                f"Transformer {self.name!r} is on {self.where!r} levels.{did_you_mean(self.where, WHERE)}"
+            )
+
+    @property
+    def places(self) -> int:
+        """Frames that its attentions have a place for; 0: any number."""
+        return min((b.places for b in self.branches if b.places), default=0)
 
 
 Stage = Res | TemporalConv | Transformer
@@ -92,6 +117,7 @@ class Level:
         attends: for each layer, whether it has its transformers.
         heads, head_dim: of the transformers.
         resample: height and width change after the last layer.
+        middle: it is the one between the way down and the way up.
     """
 
     layers: tuple[tuple[int, int], ...]
@@ -99,11 +125,20 @@ class Level:
     heads: int
     head_dim: int
     resample: bool
+    middle: bool = False
 
     @property
     def width(self) -> int:
         """Channels that leave the level."""
         return self.layers[-1][1]
+
+    def holds(self, stage: Stage, layer: int) -> bool:
+        """Whether a layer of the level has a stage."""
+        if not isinstance(stage, Transformer):
+            return True
+        if self.middle:
+            return self.attends[layer] and stage.mid
+        return self.attends[layer] or stage.where == "all"
 
 
 @dataclass(frozen=True)
@@ -167,6 +202,11 @@ class UNetSpec:
             raise ConfigError(sentence)
 
     @property
+    def transformers(self) -> tuple[Transformer, ...]:
+        """The stages that are transformers, and the entry."""
+        return tuple(s for s in (*self.stages, self.entry) if isinstance(s, Transformer))
+
+    @property
     def emb_dim(self) -> int:
         """Width of the embedding that conditions every residual block."""
         return 4 * self.channels[0]
@@ -199,7 +239,7 @@ class UNetSpec:
         """The middle: a layer with transformers and one without."""
         width = self.channels[-1]
         return Level(
-            ((width, width),) * 2, (True, False), *self.head_of(len(self.channels) - 1), False
+            ((width, width),) * 2, (True, False), *self.head_of(len(self.channels) - 1), False, True
         )
 
     def skips(self) -> list[int]:
@@ -242,6 +282,26 @@ class UNetSpec:
                 else "The network is told its guidance; guidance is missing."
             )
 
+    def check_frames(self, frames: int) -> None:
+        """Raise ConfigError where the attentions over frames have no places for so many."""
+        for sentence in views.misfits(self.transformers, frames):
+            raise ConfigError(sentence)
+
+    def viewed(self, seen: Views) -> UNetSpec:
+        """This spec with its attentions over frames reading in views.
+
+        Raises:
+            ConfigError: it has none, or they do not go together with such views.
+        """
+        timed = [s for s in self.transformers if any(b.kind == "time" for b in s.branches)]
+        for sentence in views.problems(timed, seen):
+            raise ConfigError(sentence)
+
+        def changed(stage: Stage | None) -> Stage | None:
+            return replace(stage, views=seen) if stage in timed else stage
+
+        return replace(self, stages=tuple(map(changed, self.stages)), entry=changed(self.entry))
+
     def reading(self, which: str, policy: str) -> UNetSpec:
         """This spec with another key/value policy.
 
@@ -254,7 +314,7 @@ class UNetSpec:
             ConfigError: no attention between frames is called so, or it is of both kinds, or the
                 policy cannot be read.
         """
-        transformers = [s for s in (*self.stages, self.entry) if isinstance(s, Transformer)]
+        transformers = self.transformers
         found = {b.name: b.kind for s in transformers for b in s.branches if b.kind in FRAMES}
         kinds = {
             b.kind
@@ -339,6 +399,7 @@ def _misfits(
             f"The context has the shape {context}; it must be ({x[0]}, tokens, {spec.context_dim}), or "
             f"({x[0]}, {x[2]}, tokens, {spec.context_dim}) with a prompt for each frame."
         )
+    yield from views.misfits(spec.transformers, x[2])
     if fps != ("fps" in spec.conditions):
         yield (
             "The network takes the frame rate; fps is missing."

@@ -28,12 +28,16 @@ def _level(
     spec: UNetSpec, where: str, level: Level, size: tuple[int, int], exact: bool
 ) -> Iterator[Site]:
     pixels = size[0] * size[1]
-    for (_, cout), attends in zip(level.layers, level.attends, strict=True):
+    for j, (_, cout) in enumerate(level.layers):
         for stage in spec.stages:
             if isinstance(stage, TemporalConv):
                 frame, count = cout * pixels, 4 if exact else 1
                 yield from [Site(where, "conv", frame, 2 * spec.groups * exact)] * count
-            elif isinstance(stage, Transformer) and stage.joint and attends:
+            elif not level.holds(stage, j):
+                continue
+            elif isinstance(stage, Transformer) and stage.views is not None:
+                yield Site(where, "attention", cout * pixels, 0)
+            elif isinstance(stage, Transformer) and stage.joint:
                 yield from _transformer(
                     spec, where, level.heads * level.head_dim, pixels, exact, stage
                 )

@@ -5,14 +5,16 @@ MindSpore.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.parts import Part
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import ClipParallelConfig
 from mindlong.diffusion.sample import count_steps, sampler_of
+from mindlong.networks.unet.views import Views
 from mindlong.parallel import halo, volume
 from mindlong.parallel.launch import world_size
 from mindlong.pipelines.checks import (
@@ -29,14 +31,20 @@ from mindlong.pipelines.checks import (
 )
 from mindlong.pipelines.clip_parallel.windows import windows
 from mindlong.pipelines.planned import Planned
-from mindlong.plans.clip_layout import ClipLayout, exact_layout, video_infinity_layout
+from mindlong.plans.clip_layout import (
+    ClipLayout,
+    exact_layout,
+    video_infinity_layout,
+    views_layout,
+)
 from mindlong.plans.dual_scope import Phase, Tuning
-from mindlong.plans.frame_prompts import of_frames
+from mindlong.plans.frame_prompts import of_frames, shares_of, travels
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
 
-IN_LOCK_STEP = ("exact", "video_infinity")
+Mixed = Sequence[tuple[str, float]]  # the prompts of a frame and their weights
+IN_LOCK_STEP = ("exact", "video_infinity", "views")
 
 
 def clips_of(config: ClipParallelConfig, usual_frames: int) -> tuple[range, ...]:
@@ -60,9 +68,44 @@ def clips_of(config: ClipParallelConfig, usual_frames: int) -> tuple[range, ...]
     return halo.split_frames(frames, own.clips)
 
 
-def layout_of(config: ClipParallelConfig, clips: Sequence[range]) -> ClipLayout:
-    """The layout of a strategy in lock step. Raises ConfigError."""
+def views_of(config: ClipParallelConfig, usual_frames: int) -> Views | None:
+    """How attentions over frames read, with the strategy views; None with another. Raises
+    ConfigError.
+    """
     own = config.clip_parallel
+    if own.strategy != "views":
+        return None
+    window = own.window or usual_frames
+    return Views(window, min(own.stride, window))
+
+
+def parts_of(config: ClipParallelConfig) -> LatentParts:
+    """The networks, reading in views where the strategy is so.
+
+    Raises:
+        InputFileError, ConfigError: as `find_latent_parts`, or views that they cannot have.
+    """
+    parts = find_latent_parts(config.weights, config.latent)
+    views = views_of(config, parts.size[0])
+    if views is None:
+        return parts
+    if not hasattr(parts.network.spec, "viewed"):
+        raise ConfigError(
+            f"clip_parallel.strategy is views; {parts.network.network.about} has no attentions that could read so"
+        )
+    return replace(parts, network=replace(parts.network, spec=parts.network.spec.viewed(views)))
+
+
+def layout_of(
+    config: ClipParallelConfig, clips: Sequence[range], usual_frames: int = 0
+) -> ClipLayout:
+    """The layout of a strategy in lock step. Raises ConfigError."""
+    own, total = config.clip_parallel, clips[-1].stop
+    views = views_of(config, usual_frames)
+    if views:
+        window = min(views.window, total)
+        starts = views.starts(total) if total > views.window else [0]
+        return views_layout(clips, [range(s, s + window) for s in starts])
     phases = [Phase(int(p[0]), p[1], p[2]) if p else None for p in (own.early, own.late)]
     tuning = Tuning(*phases, own.attn_scale, own.token_scale)
     if own.strategy == "exact":
@@ -83,6 +126,9 @@ def prompts_of(config: ClipParallelConfig, clips: Sequence[range]) -> list[str]:
     own, given = config.clip_parallel, config.wanted_prompts()
     if own.scene:
         try:
+            if travels(own.scene):
+                rows = shares_of(own.scene, clips[-1].stop)
+                return [max(row, key=lambda part: part[1])[0] for row in rows]
             return of_frames(own.scene, clips[-1].stop)
         except ConfigError as error:
             raise ConfigError(f"clip_parallel.scene: {error}") from None
@@ -92,6 +138,16 @@ def prompts_of(config: ClipParallelConfig, clips: Sequence[range]) -> list[str]:
         for i, mine in enumerate(clips)
         for _ in mine
     ]
+
+
+def mixture_of(config: ClipParallelConfig, prompts: Sequence[str]) -> Sequence[Mixed]:
+    """For each frame its prompts with their weights: of a scene in which one prompt turns into the
+    next, or of `prompts` mixed where they change.
+    """
+    own = config.clip_parallel
+    if own.scene and travels(own.scene):
+        return shares_of(own.scene, len(prompts))
+    return mixture(prompts, own.blend)
 
 
 def mixture(prompts: Sequence[str], blend: int) -> list[list[tuple[str, float]]]:
@@ -106,14 +162,12 @@ def mixture(prompts: Sequence[str], blend: int) -> list[list[tuple[str, float]]]
     return made
 
 
-def mixed(prompts: Sequence[str], blend: int, encoded: dict[str, np.ndarray]) -> np.ndarray:
+def mixed(mixtures: Sequence[Mixed], encoded: dict[str, np.ndarray]) -> np.ndarray:
     """The vectors of every frame: (F, S, D), or (1, S, D) where all frames have one prompt."""
-    if len(set(prompts)) == 1:
-        return encoded[prompts[0]][None]
-    rows = [
-        sum(np.float32(share) * encoded[prompt] for prompt, share in row)
-        for row in mixture(prompts, blend)
-    ]
+    found = {prompt for row in mixtures for prompt, _ in row}
+    if len(found) == 1:
+        return encoded[found.pop()][None]
+    rows = [sum(np.float32(share) * encoded[prompt] for prompt, share in row) for row in mixtures]
     return np.stack(rows).astype(np.float32)
 
 
@@ -121,7 +175,7 @@ def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: ClipParallelConfig = loaded.values
     own, s = config.clip_parallel, config.sample
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     not_told(parts, "clip_parallel")
     fit(parts)
     one_to_one(parts, "clip_parallel")
@@ -146,7 +200,7 @@ def plan(loaded: Loaded) -> Planned:
     return Planned(
         {
             "weights": f"{parts.where} ({parts.network.family})",
-            "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once)}, "
+            "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once, parts.size[0])}, "
             f"{count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
             "prompts": f"{len(set(prompts))} over {total} frames, mixed over {own.blend} where they change",
             "processes": f"{ranks}; {_held(config, clips, ranks)}",
@@ -164,10 +218,15 @@ def plan(loaded: Loaded) -> Planned:
     )
 
 
-def _what(config: ClipParallelConfig, clips: Sequence[range], at_once: int) -> str:
+def _what(
+    config: ClipParallelConfig, clips: Sequence[range], at_once: int, usual_frames: int
+) -> str:
     own = config.clip_parallel
     if own.strategy in ("windows", "free_noise"):
         return f"{len(windows(clips[-1].stop, at_once, own.stride))} windows of {at_once} frames, {own.stride} apart"
+    views = views_of(config, usual_frames)
+    if views:
+        return f"{len(clips)} clips, read in windows of {views.window} frames, {views.stride} apart"
     lengths = sorted(set(map(len, clips)))
     return f"{len(clips)} clips of {' or '.join(map(str, lengths))} frames"
 
@@ -204,7 +263,8 @@ def _sent(
             f"clip_parallel.strategy is {config.clip_parallel.strategy}, which {part.network.about} has no form for; "
             "windows asks it for single windows"
         )
-    layout, held = layout_of(config, clips), halo.deal(len(clips), ranks)
+    usual = denoiser.size[0] if config.clip_parallel.strategy == "views" else 0
+    layout, held = layout_of(config, clips, usual), halo.deal(len(clips), ranks)
     width, middle = (2 if half < 1 else 4), ranks // 2
     sites = denoiser.sites(part.spec, size, layout.exact)
     table = volume.table(sites, layout, held, middle, rows, width)

@@ -19,10 +19,9 @@ from pathlib import Path
 import mindspore
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.parallel import halo
-from mindlong.pipelines.clip_parallel.plan import IN_LOCK_STEP
+from mindlong.pipelines.clip_parallel.plan import IN_LOCK_STEP, parts_of
 from mindlong.pipelines.clip_parallel.step_folder import StepFolder
 from mindlong.pipelines.clip_parallel.video import LongVideo, video_of
 from mindlong.pipelines.latent_model import from_parts
@@ -38,7 +37,7 @@ _WORK_FILE = re.compile(r"frames-\d+-\d+\.(u8|npy|npz)")
 def run(session: Session) -> None:
     """Make the video of a configuration."""
     config, results = session.config, Results(session)
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     model = from_parts(parts, config.latent)
     video = video_of(model, config, session.comm)
     clips, shape, steps = video.clips, video.shape, count_steps(config.sample, model.noising)

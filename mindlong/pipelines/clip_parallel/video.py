@@ -28,7 +28,10 @@ from mindlong.pipelines.clip_parallel.plan import (
     clips_of,
     layout_of,
     mixed,
+    mixture_of,
+    parts_of,
     prompts_of,
+    views_of,
 )
 from mindlong.pipelines.clip_parallel.windows import Windows, shuffled
 from mindlong.pipelines.latent_model import LatentModel
@@ -72,14 +75,14 @@ class LongVideo:
         """
         encoded = {p: self.model.encode_text([p])[0] for p in {*self.prompts, self.own.negative}}
         self.model.release("text_encoder")
-        context = mixed(self.prompts, self.own.blend, encoded)[None]  # (1, F or 1, S, D)
+        context = mixed(mixture_of(self.config, self.prompts), encoded)[None]  # (1, F or 1, S, D)
         frames, asked = self._lock_step() if self.own.strategy in IN_LOCK_STEP else self._windows()
         context = context[:, frames.start : frames.stop] if context.shape[1] > 1 else context[:, 0]
         model = self._guided(
             asked, context, np.array(np.broadcast_to(encoded[self.own.negative], context.shape))
         )
         source = np.arange(self.total)
-        if self.own.strategy == "free_noise":
+        if self.own.strategy in ("free_noise", "views"):
             source = shuffled(self.total, self.window, self.own.stride, self.config.seed)
         with watch(frames) as callback:
             out = sample(
@@ -108,7 +111,7 @@ class LongVideo:
         return range(self.clips[held[0]].start, self.clips[held[-1]].stop)
 
     def _lock_step(self) -> tuple[range, Ask]:
-        layout = layout_of(self.config, self.clips)
+        layout = layout_of(self.config, self.clips, self.model.size[0])
         self.comm.choose(self.own.swaps)
         key, built = f"sharded {layout.exact} {layout.context}", self.model.built
         if key not in built:
@@ -166,7 +169,9 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     Raises:
         ConfigError, InputFileError, NotFiniteError.
     """
-    model = models.latent(config.weights, config.latent)
+    parts = parts_of(config)
+    views = views_of(config, parts.size[0])
+    model = models.of_parts(parts, config.latent, config.weights, *filter(None, [views]))
     video = video_of(model, config)
     latents = video.sample(lambda frames: nullcontext(callback))
     yield Made(video.title, 0, model.decode(latents), video.total, config.fps, lambda: latents)

@@ -8,7 +8,7 @@ Legend: B videos, C channels of a latent, F frames, h w latent pixels, S tokens,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,13 +21,26 @@ from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import rule_of, sample
 from mindlong.diffusion.samplers.lcm import told_of
 from mindlong.diffusion.samplers.loop import Callback
+from mindlong.pipelines.clip_parallel.windows import shuffled
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.made import Made
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.starts import read_start
-from mindlong.pipelines.text_to_video.plan import clips_of, size_of
+from mindlong.pipelines.text_to_video.again import Again
+from mindlong.pipelines.text_to_video.plan import (
+    clips_of,
+    noising_of,
+    parts_of,
+    size_of,
+    source_of,
+)
+from mindlong.pipelines.text_to_video.windowed import windowed
+from mindlong.plans.contexts import Contexts
+from mindlong.plans.frame_prompts import Shares
 from mindlong.utils import rng
+
+Repeats = Callable[[int, Clip], np.ndarray]  # frames, clip -> the frame whose noise each has
 
 
 class TextToVideo:
@@ -41,6 +54,7 @@ class TextToVideo:
         fps: for a UNet that is conditioned on it.
         curve: of guidance over the steps, of mindlong.diffusion.guidance.CURVES.
         noising: the part of the noising process to go through where it is not all of the model's.
+        contexts: the network is asked for windows of the video.
     """
 
     def __init__(
@@ -53,10 +67,12 @@ class TextToVideo:
         fps: float = 8,
         noising: Noising | None = None,
         curve: str = "constant",
+        contexts: Contexts | None = None,
     ) -> None:
         self.curve = curve
         self.model, self.sample, self.noising = model, sample, noising or model.noising
         self.negative, self.two_passes, self.fps = negative, two_passes, fps
+        self.contexts = contexts
 
     def latents(
         self,
@@ -71,7 +87,7 @@ class TextToVideo:
         by the network under guidance or by the `model` given. `pure_noise` as for
         `mindlong.diffusion.sample.sample`.
         """
-        model = model or self.guided(self.context(clips, x_T.shape[2]))
+        model = model or self.guided(self.context(clips, x_T.shape[2]), x_T.shape[2])
 
         def noise(step: int) -> np.ndarray:
             return np.stack(
@@ -96,38 +112,91 @@ class TextToVideo:
         """The prompts' vectors: (B, S, D), or (B, F, S, D) where a clip has a prompt for each
         frame.
         """
-        if all(len(clip.prompts) == 1 for clip in clips):
+        if all(len(clip.prompts) == 1 and not clip.shares for clip in clips):
             return self.model.encode_text([clip.prompts[0] for clip in clips])
-        return np.stack(
-            [self.model.encode_text(clip.prompts * (frames // len(clip.prompts))) for clip in clips]
-        )
+        return np.stack([self._of_frames(clip, frames) for clip in clips])
 
-    def guided(self, context: np.ndarray) -> Model:
-        """The network under guidance, for a sampler."""
+    def _of_frames(self, clip: Clip, frames: int) -> np.ndarray:
+        """(F, S, D)."""
+        if not clip.shares:
+            return self.model.encode_text(clip.prompts * (frames // len(clip.prompts)))
+        return np.stack([self._between(shares) for shares in clip.shares])
+
+    def _between(self, shares: Shares) -> np.ndarray:
+        """(S, D): what lies between the vectors of several prompts."""
+        states = self.model.encode_text([prompt for prompt, _ in shares])
+        weights = np.array([share for _, share in shares], np.float32)
+        return np.tensordot(weights, states, 1)
+
+    def guided(self, context: np.ndarray, frames: int = 0) -> Model:
+        """The network under guidance, for a sampler; `frames` of the latents, where it is asked for
+        windows.
+        """
         scale, rescale = self.sample.guidance, self.sample.rescale
         if self.model.told:
             told = told_of(self.sample.flavour, scale)
-            return self.model.denoiser(context, self.fps, told)
+            return self._asked(context, frames, told)
         if scale == 1:
-            return self.model.denoiser(context, self.fps)
+            return self._asked(context, frames)
         if self.curve != "constant":
             scale = scale_of(self.curve, scale, rule_of(self.sample, self.noising).times)
         null = self.model.null_text(self.negative, context)
         if self.two_passes:
-            return guided(
-                self.model.denoiser(context, self.fps),
-                self.model.denoiser(null, self.fps),
-                scale,
-                rescale,
-            )
-        return guided_batched(
-            self.model.denoiser(np.concatenate([null, context]), self.fps), scale, rescale
-        )
+            return guided(self._asked(context, frames), self._asked(null, frames), scale, rescale)
+        both = np.concatenate([null, context])
+        return guided_batched(self._asked(both, frames), scale, rescale)
+
+    def _asked(self, context: np.ndarray, frames: int, told: float | None = None) -> Model:
+        """The network with its conditions inside: of the whole video, or window by window."""
+        if self.contexts is None:
+            return self.model.denoiser(context, self.fps, told)
+
+        def ask(x: np.ndarray, t: np.ndarray, mine: np.ndarray) -> np.ndarray:
+            return self.model.denoiser(mine, self.fps, told)(x, t)
+
+        times = rule_of(self.sample, self.noising).times
+        return windowed(ask, self.contexts, frames, times, context)
 
 
-def first_noise(clips: Sequence[Clip], shape_CFhw: tuple[int, ...]) -> np.ndarray:
-    """The noise that `clips` start from, (B, C, F, h, w) float32."""
-    return np.stack([rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips])
+def first_noise(
+    clips: Sequence[Clip], shape_CFhw: tuple[int, ...], repeats: Repeats | None = None
+) -> np.ndarray:
+    """The noise that `clips` start from, (B, C, F, h, w) float32; `repeats` says which frames of a
+    clip have that of others.
+    """
+    drawn = [rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips]
+    if repeats is not None:
+        frames = shape_CFhw[1]
+        drawn = [noise[:, repeats(frames, clip)] for noise, clip in zip(drawn, clips, strict=True)]
+    return np.stack(drawn)
+
+
+def repeats_of(options: Any, contexts: Contexts | None) -> Repeats | None:
+    """Which noise each frame has, by the section `free_noise`: None where all have their own."""
+    kind = options.noise or ("shuffle_context" if options.around else "random")
+    window, stride = options.window, options.stride
+    if not options.around and contexts is not None:
+        window, stride = contexts.length, contexts.length - contexts.overlap
+    if kind == "random":
+        return None
+    if kind == "repeat_context":
+        return lambda frames, clip: np.arange(frames) % window
+    return lambda frames, clip: shuffled(frames, window, stride, rng_seed(clip))
+
+
+def rng_seed(clip: Clip) -> int:
+    """A seed for what is drawn once for a clip: clips of one run have their own orders."""
+    return int(rng.generator(clip.seed, "free-noise", clip.number).integers(1 << 31))
+
+
+def noised(
+    z: np.ndarray, noise: np.ndarray, sample: Any, noising: Noising, strength: float
+) -> np.ndarray:
+    """Clean latents at the level where sampling begins; at strength 1 nothing but noise."""
+    if strength >= 1:
+        return noise
+    level = rule_of(sample, noising).levels[0]
+    return (level.signal * z + level.sigma * noise).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -139,21 +208,21 @@ class Request:
         frames: of each.
         shape: (C, F, h, w) of the latents of each.
         size: clips denoised together.
-        start: a file with the noise to start from; "": noise of the clips' seed.
+        begin: what the clips start from, (number of clips, C, F, h, w) float32, when asked for.
+        pure_noise: nothing but noise; False: a video, or an image, under noise.
     """
 
     clips: Sequence[Clip]
     frames: int
     shape: tuple[int, ...]
     size: int
-    start: str = ""
+    begin: Callable[[], np.ndarray]
+    pure_noise: bool = True
 
     @cached_property
     def x_T(self) -> np.ndarray:
         """What the clips start from, (number of clips, C, F, h, w) float32."""
-        if self.start:
-            return read_start(self.start, len(self.clips), self.shape)
-        return first_noise(self.clips, self.shape)
+        return self.begin()
 
     def batches(self) -> Iterator[list[Clip]]:
         """Batches of one size, so that one graph serves all: the last is filled up with its last
@@ -172,22 +241,48 @@ def request_of(config: Any, model: LatentModel) -> Request:
     """The videos of a configuration. Raises ConfigError, InputFileError."""
     frames, height, width = size_of(config, model.size)
     clips, shape = clips_of(config, frames), model.latent_shape(frames, height, width)
-    size = min(config.batch, len(clips))
-    frames = model.vae_spec.frames_of(shape[1])
-    return Request(clips, frames, shape, size, config.text_to_video.start)
+    size, made = min(config.batch, len(clips)), model.vae_spec.frames_of(shape[1])
+    source = source_of(config, (frames, height, width))
+
+    def begin() -> np.ndarray:
+        return _begun(config, model, clips, shape, source)
+
+    return Request(clips, made, shape, size, begin, source is None)
 
 
-def pipeline_of(config: Any, model: LatentModel) -> TextToVideo:
+def _begun(
+    config: Any,
+    model: LatentModel,
+    clips: Sequence[Clip],
+    shape: tuple[int, ...],
+    source_FHWC: np.ndarray | None,
+) -> np.ndarray:
+    """What `clips` start from."""
+    own = config.text_to_video
+    if own.start:
+        return read_start(own.start, len(clips), shape)
+    noise = first_noise(clips, shape, repeats_of(config.free_noise, config.contexts.contexts()))
+    if source_FHWC is None:
+        return noise
+    z = model.encode(source_FHWC)[None]
+    model.release("vae")
+    return noised(z, noise, config.sample, noising_of(config, model.noising), own.strength)
+
+
+def pipeline_of(config: Any, model: LatentModel) -> Again:
     """The model, sampled as a configuration says."""
     own = config.text_to_video
-    return TextToVideo(
+    once = TextToVideo(
         model,
         config.sample,
         negative=own.negative,
         two_passes=own.two_passes,
         fps=own.fps_condition or config.fps,
+        noising=noising_of(config, model.noising),
         curve=own.guidance_curve,
+        contexts=config.contexts.contexts(),
     )
+    return Again(once, config.free_init)
 
 
 def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:
@@ -196,10 +291,12 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     Raises:
         ConfigError, InputFileError, NotFiniteError.
     """
-    model = models.latent(config.weights, config.latent)
+    views = config.free_noise.views()
+    model = models.of_parts(parts_of(config), config.latent, config.weights, *filter(None, [views]))
     request, pipeline = request_of(config, model), pipeline_of(config, model)
     for part in request.batches():
-        made = pipeline.latents(part, request.starts(part), callback)
+        starts = request.starts(part)
+        made = pipeline.latents(part, starts, callback, pure_noise=request.pure_noise)
         for clip, latents in {c.name: (c, z) for c, z in zip(part, made, strict=True)}.values():
             yield Made(
                 clip.title,

@@ -4,11 +4,16 @@ MindSpore.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
 
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import TextToVideoConfig
+from mindlong.data.one_shot import read_clip
+from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.cost import Load
 from mindlong.pipelines.checks import (
@@ -28,7 +33,7 @@ from mindlong.pipelines.checks import (
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.starts import read_start
-from mindlong.plans.frame_prompts import of_frames, title
+from mindlong.plans.frame_prompts import Shares, of_frames, shares_of, title, travels
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
@@ -38,7 +43,7 @@ def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: TextToVideoConfig = loaded.values
     own, s = config.text_to_video, config.sample
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     fit(parts)
     idle(loaded, no_rate(parts, "text_to_video.fps_condition"))
     idle(loaded, idle_where_told(parts, "text_to_video.negative", "text_to_video.two_passes"))
@@ -47,6 +52,8 @@ def plan(loaded: Loaded) -> Planned:
     idle(loaded, [("latent.chunk", f"is not read: {codec.chunks}")] if codec.chunks else ())
     height, width = divisible(size, parts.vae.spec.factor, denoiser.side(parts.network.spec))
     latents = parts.vae.spec.latents_of(frames)
+    source_of(config, (frames, height, width))
+    noising = noising_of(config, parts.noising)
     clips = clips_of(config, frames)
     if denoiser.one_prompt and any(len(clip.prompts) > 1 for clip in clips):
         raise ConfigError(
@@ -57,7 +64,10 @@ def plan(loaded: Loaded) -> Planned:
     rows = batch * (2 if guided and not own.two_passes else 1)
     if own.start:
         read_start(own.start, len(clips), _latents(parts, frames, height, width))
-    step = step_cost(parts, rows, latents, size)
+    contexts = config.contexts.contexts()
+    at_once = min(latents, contexts.length) if contexts else latents
+    step = step_cost(parts, rows, at_once, size)
+    asked = len(contexts.windows(latents, 1)) if contexts else 1
     chunk = frames if codec.chunks else min(config.latent.chunk, frames)
     decode = codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
     at_a_time = "in the model's own chunks" if codec.chunks else f"{chunk} frames at a time"
@@ -70,8 +80,9 @@ def plan(loaded: Loaded) -> Planned:
             "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
             "prompts": several([clip.title for clip in clips[:: config.count]], config.count),
             "plan": f"{len(clips)} videos of {frames} frames {height}x{width}, {-(-len(clips) // batch)} batches of "
-            f"{count_steps(s, parts.noising)} steps, {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
-            "a step": f"{count(passes * step.flops)}FLOP",
+            f"{count_steps(s, noising)} steps, {sampler_of(s, noising).name}, guidance {s.guidance:g}"
+            f"{_ways(config, latents)}",
+            "a step": f"{count(passes * asked * step.flops)}FLOP",
             "peak memory": f"denoising {gib(step.bytes * half)}, decoding {at_a_time} "
             f"{gib(decode.bytes * half)}{_text_memory(parts)} (estimates)",
         },
@@ -99,6 +110,57 @@ def _text_memory(parts: LatentParts) -> str:
     return f", encoding prompts a layer at a time {gib(held)}" if held else ""
 
 
+def parts_of(config: TextToVideoConfig) -> LatentParts:
+    """The networks, with the views of frames that the configuration asks for.
+
+    Raises:
+        InputFileError, ConfigError: as `find_latent_parts`, or views that they cannot have.
+    """
+    parts = find_latent_parts(config.weights, config.latent)
+    views = config.free_noise.views()
+    if views is None:
+        return parts
+    spec = parts.network.spec
+    if not hasattr(spec, "viewed"):
+        raise ConfigError(
+            f"free_noise.around is {views.around}; {parts.network.network.about} has no attentions that could read in views"
+        )
+    return replace(parts, network=replace(parts.network, spec=spec.viewed(views)))
+
+
+def noising_of(config: TextToVideoConfig, noising: Noising) -> Noising:
+    """The noising process, or the part of it that a video to start from goes up and down."""
+    own = config.text_to_video
+    return noising.below(own.strength) if own.video or own.image else noising
+
+
+def source_of(config: TextToVideoConfig, size: tuple[int, int, int]) -> np.ndarray | None:
+    """The frames to start from, uint8 (F, H, W, 3); None where a video starts from noise. Raises
+    InputFileError, ConfigError.
+    """
+    own, (frames, height, width) = config.text_to_video, size
+    if own.image:
+        still = read_clip(own.image, 1, (height, width))
+        return np.repeat(still, frames, 0)
+    if not own.video:
+        return None
+    start, stride = own.video_start, own.video_stride
+    return read_clip(own.video, frames, (height, width), start=start, stride=stride)
+
+
+def _ways(config: TextToVideoConfig, latents: int) -> str:
+    """What is done beside plain sampling."""
+    noise, again, contexts = config.free_noise, config.free_init, config.contexts.contexts()
+    views, said = noise.views(), ""
+    if views and latents > views.window:
+        said += f", attention over frames in {len(views.starts(latents))} windows of {views.window}"
+    if contexts:
+        said += f", {len(contexts.windows(latents, 1))} windows of {contexts.length} frames a step ({contexts.schedule})"
+    if again.iterations > 1:
+        said += f", {again.iterations} times (FreeInit)"
+    return said
+
+
 def _latents(parts: LatentParts, frames: int, height: int, width: int) -> tuple[int, ...]:
     """(C, F, h, w) of a video's latents."""
     vae = parts.vae.spec
@@ -122,10 +184,12 @@ def clips_of(config: TextToVideoConfig, frames: int) -> list[Clip]:
     Raises:
         ConfigError: nothing is asked for, or a scene does not fit the frames.
     """
-    wanted = [(text, (text,)) for text in config.wanted_prompts()]
+    wanted: list[tuple[str, tuple[str, ...], tuple[Shares, ...]]] = [
+        (text, (text,), ()) for text in config.wanted_prompts()
+    ]
     for number, scene in enumerate(config.text_to_video.scenes):
         try:
-            wanted.append((title(scene), tuple(of_frames(scene, frames))))
+            wanted.append((title(scene), *_scene(scene, frames)))
         except ConfigError as error:
             raise ConfigError(f"text_to_video.scenes[{number}]: {error}") from None
     if not wanted:
@@ -134,11 +198,19 @@ def clips_of(config: TextToVideoConfig, frames: int) -> list[Clip]:
         )
     repeated = [row for row in wanted for _ in range(config.count)]
     return [
-        Clip(name, prompts, text, config.seed, number)
-        for number, (name, (text, prompts)) in enumerate(
+        Clip(name, prompts, text, config.seed, number, shares)
+        for number, (name, (text, prompts, shares)) in enumerate(
             zip(_names(len(repeated)), repeated, strict=True)
         )
     ]
+
+
+def _scene(scene: Mapping[str, str], frames: int) -> tuple[tuple[str, ...], tuple[Shares, ...]]:
+    """The prompts of a scene, and what each frame has of them where they turn into each other."""
+    if not travels(scene):
+        return tuple(of_frames(scene, frames)), ()
+    shares = shares_of(scene, frames)
+    return tuple(dict.fromkeys(prompt for row in shares for prompt, _ in row)), tuple(shares)
 
 
 def _names(count_of: int) -> Iterator[str]:

@@ -12,7 +12,6 @@ from typing import Any
 import mindspore
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.sheet import write_contact_sheet
@@ -21,13 +20,13 @@ from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.results import Results, counted
 from mindlong.pipelines.session import Session
+from mindlong.pipelines.text_to_video.again import Again
 from mindlong.pipelines.text_to_video.make import (
     Request,
-    TextToVideo,
     pipeline_of,
     request_of,
 )
-from mindlong.pipelines.text_to_video.plan import size_of
+from mindlong.pipelines.text_to_video.plan import parts_of, size_of
 from mindlong.utils import arrays, atomic, progress, run_folder
 from mindlong.utils.lines import opening_lines
 
@@ -37,7 +36,7 @@ WORK = ".work"  # in the run's folder, until everything is done
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config = session.config
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     model = from_parts(parts, config.latent)
     request = request_of(config, model)
     clips, shape = request.clips, request.shape
@@ -87,8 +86,7 @@ class _Work:
         for clip in self.clips:
             self.model.encode_text([*clip.prompts, self.own.negative])
         self.model.release("text_encoder")
-        steps = count_steps(self.config.sample, self.model.noising)
-        with progress.bar(len(batches) * steps, "denoising") as bar:
+        with progress.bar(len(batches) * pipeline.total, "denoising") as bar:
             for part in batches:
                 self._sample_batch(pipeline, part, bar)
         self.model.release("network")
@@ -125,7 +123,7 @@ class _Work:
         if not self.own.keep_latents:
             atomic.remove_written(self.session.folder / "latents", ours.__contains__)
 
-    def _sample_batch(self, pipeline: TextToVideo, part: Sequence[Clip], bar: Any) -> None:
+    def _sample_batch(self, pipeline: Again, part: Sequence[Clip], bar: Any) -> None:
         name, every, x_T = part[0].name, self.own.preview_every, self.request.starts(part)
 
         def on_step(step: int, total: int, x0: np.ndarray) -> None:
@@ -135,9 +133,8 @@ class _Work:
                 path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
                 write_contact_sheet(path, videos, [clip.title for clip in part])
 
-        for clip, noise, latents in zip(
-            part, x_T, pipeline.latents(part, x_T, on_step), strict=True
-        ):
+        made = pipeline.latents(part, x_T, on_step, pure_noise=self.request.pure_noise)
+        for clip, noise, latents in zip(part, x_T, made, strict=True):
             arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
 
     def _latents(self, clip: Clip) -> Path:

@@ -15,6 +15,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints.join import ROLE, module_of
 from mindlong.checkpoints.latent_parts import fitted_text, read_text_encoder
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.parts import Part, read_part
@@ -38,6 +39,8 @@ from mindlong.training.tasks.preview_files import drawn, write_preview
 from mindlong.training.text_table import TextTable
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
+
+MOTION_FILE = "motion.safetensors"  # of a checkpoint
 
 
 class LatentTask:
@@ -167,6 +170,21 @@ class LatentTask:
             f"{self.cache.deviation() * self.scaling:.3f} after the scaling by {self.scaling:g} (1 is right)",
         ]
 
+    def extra_files(self) -> dict[str, dict[str, np.ndarray]]:
+        """Beside the whole network a checkpoint gets its motion modules alone, under the names of
+        other programs, where it has some.
+        """
+        entry = module_of(self.config.model.family)
+        if entry is None:
+            return {}
+        held = {p.name: p for p in self.network.get_parameters()}
+        part, form = table.get(self.config.model.family).part, entry.formats[0]
+        alone = {
+            e.source: held[f"{part}.{e.ours}"].asnumpy().reshape(e.source_shape)
+            for e in form.entries(self.spec)
+        }
+        return {MOTION_FILE: {**alone, **form.tables(self.spec)}}
+
     def denoised(
         self,
         model: Model,
@@ -263,6 +281,8 @@ def build_network(config: TrainConfig) -> nn.Cell:
     key, base = base_of(config)
     if base:
         _start_from(network.network, read_part(open_named(base, key), "network", entry.family))
+    if options.motion:
+        _start_from(network.network, read_part(open_named(options.motion, "latents.motion"), ROLE))
     if kept:
         return network
     own_text = text_of(config)
