@@ -77,6 +77,8 @@ class Format:
         pack: (source key -> tensor, facts) -> the tables around them in the original's own files.
         trim: spec -> the spec that other programs expect in this naming, and patterns of our names
             that it leaves out.
+        listed: spec -> source names of layers in the order in which files of LoRAs that are lists
+            without names hold them; None: there are no such files.
         network: the network, set by it.
     """
 
@@ -95,6 +97,7 @@ class Format:
     facts: Callable[[Any, str], tuple[dict[str, str], tuple[str, ...]]] = field(default=_no_facts)
     pack: Callable[[dict[str, Any], Mapping[str, str]], dict[str, Any]] = field(default=_bare)
     trim: Callable[[Any], tuple[Any, tuple[str, ...]]] = field(default=_whole)
+    listed: Callable[[Any], list[str]] | None = None
     network: Network | None = field(default=None, repr=False, compare=False)
 
     def named(self, prefix: str, spec: Any) -> list[Entry]:

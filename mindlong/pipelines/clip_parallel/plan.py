@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.latent_parts import parts_of
 from mindlong.checkpoints.parts import Part
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import ClipParallelConfig
@@ -119,7 +119,7 @@ def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: ClipParallelConfig = loaded.values
     own, s = config.clip_parallel, config.sample
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     fit(parts)
     idle(loaded, no_rate(parts, "clip_parallel.told_fps"))
     clips = clips_of(config, parts.size[0])

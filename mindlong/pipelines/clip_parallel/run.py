@@ -21,7 +21,7 @@ from typing import Any
 import mindspore
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.latent_parts import parts_of
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided, guided_batched
 from mindlong.diffusion.sample import count_steps, sample, sampler_of
@@ -53,7 +53,7 @@ Ask = Callable[
 def run(session: Session) -> None:
     """Make the video of a configuration."""
     config, results = session.config, Results(session)
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     model, clips = from_parts(parts, config.latent), clips_of(config, parts.size[0])
     shape = model.latent_shape(clips[-1].stop, *(config.size or parts.size[1:]))
     session.log.info(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.latent_parts import parts_of
 from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import ExtendConfig
@@ -108,7 +108,7 @@ def size_of(config: ExtendConfig, given: np.ndarray) -> tuple[int, int]:
 def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: ExtendConfig = loaded.values
-    work, parts = work_of(config), find_latent_parts(config.weights, config.latent)
+    work, parts = work_of(config), parts_of(config)
     fit(parts)
     hinted = is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
     check_hints(work, hinted)

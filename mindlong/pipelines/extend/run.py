@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.checkpoints.latent_parts import parts_of
 from mindlong.data.transforms import fitted
 from mindlong.diffusion.hints import Rule
 from mindlong.diffusion.sample import count_steps
@@ -21,7 +22,7 @@ from mindlong.pipelines.interpolate.networks import predictor
 from mindlong.pipelines.interpolate.plan import UNRELATED, is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.pipelines.jobs import run_plan
-from mindlong.pipelines.latent_model import LatentModel, load_latent_model
+from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
@@ -31,7 +32,7 @@ from mindlong.utils import progress, rng
 def run(session: Session) -> None:
     """Make the videos of a configuration, one for each prompt."""
     config, work = session.config, work_of(session.config)
-    model = load_latent_model(config.weights, config.latent)
+    model = from_parts(parts_of(config), config.latent)
     check_hints(work, is_hinted(model.spec, model.vae_spec.latent_channels))
     session.log.info(
         "%d frames, continued by %d in %d runs", len(work.given), config.frames, len(work.plan.jobs)

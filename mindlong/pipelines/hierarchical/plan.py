@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 
 from mindlong.checkpoints.branch_place import find_branch
-from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.latent_parts import parts_of
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import HierarchicalConfig
@@ -186,7 +186,7 @@ def _closer(o: HierarchicalOptions) -> list[str]:
 
 
 def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str]) -> Planned:
-    o, parts = config.hierarchical, find_latent_parts(config.weights, config.latent)
+    o, parts = config.hierarchical, parts_of(config)
     place = find_branch(config.weights, o.branch)
     fit(parts)
     size = divisible(config.size or parts.size[1:], parts.vae.spec.factor)

@@ -49,7 +49,13 @@ def _run(session: Session) -> None:
     config, comm = session.config, session.comm
     work, model = (
         work_of(config),
-        load_controlled(config.weights, config.hierarchical.branch, config.latent),
+        load_controlled(
+            config.weights,
+            config.hierarchical.branch,
+            config.latent,
+            config.lora,
+            config.lora_strict,
+        ),
     )
     session.log.info("\n".join([*opening_lines(_opening(config, model)), *work.plan.describe()]))
     prompts, results, timings = wanted(config), Results(session), []

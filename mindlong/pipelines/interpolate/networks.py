@@ -13,9 +13,9 @@ import numpy as np
 from mindlong.diffusion.guidance import combine
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.interpolate.make import Predict, Rule, Stage
-from mindlong.pipelines.interpolate.plan import is_hinted
+from mindlong.pipelines.interpolate.plan import find_for, is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
-from mindlong.pipelines.latent_model import LatentModel, load_latent_model
+from mindlong.pipelines.latent_model import LatentModel, from_parts
 
 
 @dataclass
@@ -30,7 +30,8 @@ class Networks:
     def model(self, weights: str) -> LatentModel:
         """The model at `weights`."""
         if weights not in self.models:
-            self.models[weights] = load_latent_model(weights, self.config.latent)
+            parts = find_for(self.config, weights)
+            self.models[weights] = from_parts(parts, self.config.latent)
         return self.models[weights]
 
     def stages(self, prompt: str, callback: Callback | None) -> list[Stage]:

@@ -10,6 +10,7 @@ import numpy as np
 from mindlong.checkpoints.embedder import embedder
 from mindlong.checkpoints.find import Trained, find_trained
 from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.lora.latent import over_trained
 from mindlong.config.infer_schema import InferConfig
 from mindlong.diffusion.noising import of_options
 from mindlong.diffusion.sample import sampler_of
@@ -26,7 +27,7 @@ from mindlong.utils.lines import opening_lines
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config: InferConfig = session.config
-    trained = find_trained(config.weights, "pixel")
+    trained = over_trained(find_trained(config.weights, "pixel"), config.lora, config.lora_strict)
     prompts, results = wanted(config), Results(session)
     requests = [
         Request(said(prompt, trained.config)[0], config.seed, number)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints.latent_parts import LatentParts, parts_of
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import TextToVideoConfig
 from mindlong.diffusion.sample import count_steps, sampler_of
@@ -35,7 +35,7 @@ def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: TextToVideoConfig = loaded.values
     own, s = config.text_to_video, config.sample
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     fit(parts)
     idle(loaded, no_rate(parts, "text_to_video.told_fps"))
     frames, *size = size_of(config, parts.size)

@@ -12,7 +12,7 @@ from typing import Any
 import mindspore
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.latent_parts import parts_of
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.sheet import write_contact_sheet
@@ -33,7 +33,7 @@ WORK = ".work"  # in the run's folder, until everything is done
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config = session.config
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = parts_of(config)
     frames, height, width = size_of(config, parts.size)
     model = from_parts(parts, config.latent)
     shape = model.latent_shape(frames, height, width)
