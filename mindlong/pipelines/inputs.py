@@ -83,6 +83,9 @@ def without_places(text: str) -> dict[str, Any]:
             node.pop(last, None)
     if tree.get(LORAS):
         tree[LORAS] = without_paths(tree[LORAS])
+    else:  # as runs from before there were any
+        for key in (LORAS, f"{LORAS}_strict"):
+            tree.pop(key, None)
     return tree
 
 

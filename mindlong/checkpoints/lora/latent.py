@@ -72,7 +72,6 @@ def over_trained(trained: Trained, loras: Sequence[str], strict: bool = True) ->
     return replace(trained, arrays={**trained.arrays, **new})
 
 
-def rows_of(parts: LatentParts) -> dict[str, str]:
-    """A row for a dry run."""
-    merged = parts.merged
-    return {"lora": "; ".join(merged.rows)} if merged else {}
+def lora_row(parts: LatentParts) -> dict[str, str]:
+    """The row of a dry run; empty without LoRAs."""
+    return {"lora": "; ".join(parts.merged.rows)} if parts.merged else {}

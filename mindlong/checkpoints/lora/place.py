@@ -150,7 +150,5 @@ def _bases(placed: Placed, have: int, need: int) -> str:
 
 
 def _trimmed(shape: Sequence[int]) -> tuple[int, ...]:
-    shape = tuple(shape)
-    while len(shape) > 1 and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
+    """The inputs, and the kernel without its axes of length one, of which layouts differ."""
+    return tuple(n for place, n in enumerate(shape) if n != 1 or not place)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mindlong.checkpoints.latent_parts import parts_of
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.checkpoints.parts import Part
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import ClipParallelConfig
@@ -148,6 +149,7 @@ def plan(loaded: Loaded) -> Planned:
             "processes": f"{ranks}; {_held(config, clips, ranks)}",
             **sent,
             "a step of a clip": f"{count(passes * step.flops)}FLOP",
+            **lora_row(parts),
             "peak memory": f"{gib(step.bytes * half)} on a device, whatever the length (estimate)",
         },
         (

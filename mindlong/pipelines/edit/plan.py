@@ -11,7 +11,7 @@ import numpy as np
 from mindlong.checkpoints.changed import tuned_over
 from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
-from mindlong.checkpoints.lora.latent import with_loras
+from mindlong.checkpoints.lora.latent import lora_row, with_loras
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import EditConfig
 from mindlong.data.one_shot import read_clip
@@ -115,6 +115,7 @@ def plan(loaded: Loaded) -> Planned:
             + f"; reconstructions in {list(o.report)} steps"
             * bool(o.report),
             "a step": f"{count(step.flops)}FLOP",
+            **lora_row(parts),
             "peak memory": f"{gib(step.bytes)} (estimate)",
         },
         (

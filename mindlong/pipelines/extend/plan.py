@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindlong.checkpoints.latent_parts import parts_of
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import ExtendConfig
@@ -126,6 +127,7 @@ def plan(loaded: Loaded) -> Planned:
             f"{len(jobs[0].makes)} new frames, {count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, "
             f"guidance {s.guidance:g}",
             "a step": f"{count(step.flops)}FLOP",
+            **lora_row(parts),
             "peak memory": f"{gib(step.bytes)} (estimate)",
         },
         (*overlong(parts, config.wanted_prompts()), *far_size((height, width), parts.size[1:])),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.latent_parts import parts_of
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import HierarchicalConfig
@@ -204,6 +205,7 @@ def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str])
             if place
             else "none: known frames are held to, the network is told nothing",
             "a step": f"{count(step.flops)}FLOP for {batch} runs, twice where guided",
+            **lora_row(parts),
             "peak memory": f"{gib(step.bytes)} (estimate)",
             "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
         },

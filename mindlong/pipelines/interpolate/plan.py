@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts, parts_of
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import InterpolateConfig
@@ -178,6 +179,7 @@ def _by_networks(
         "prompts": several(config.wanted_prompts(), config.count),
         "plan": "\n".join(chained.describe()),
         "a step": f"{count(step.flops)}FLOP",
+        **lora_row(parts),
         "peak memory": f"{gib(step.bytes)} (estimate)",
     }
     prompts = (*overlong(parts, config.wanted_prompts()), *far_size(size, parts.size[1:]))

@@ -55,6 +55,7 @@ def plan(loaded: Loaded) -> Planned:
             "plan": f"{videos} videos{between} of {frames} frames {size[0]}x{size[1]}, "
             f"{-(-videos // config.batch)} batches of {steps} steps",
             "a step": f"{count(cost.flops)}FLOP",
+            **({"lora": ", ".join(config.lora)} if config.lora else {}),
             "peak memory": f"{gib(cost.memory)} (estimate)",
         },
         (*notes, *far_size(size, trained.data.size or size)),

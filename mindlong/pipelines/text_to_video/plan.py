@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mindlong.checkpoints.latent_parts import LatentParts, parts_of
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import TextToVideoConfig
 from mindlong.diffusion.sample import count_steps, sampler_of
@@ -59,6 +60,7 @@ def plan(loaded: Loaded) -> Planned:
             "plan": f"{len(clips)} videos of {frames} frames {height}x{width}, {-(-len(clips) // batch)} batches of "
             f"{count_steps(s, parts.noising)} steps, {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
             "a step": f"{count(passes * step.flops)}FLOP",
+            **lora_row(parts),
             "peak memory": f"denoising {gib(step.bytes * half)}, decoding {chunk} frames at a time "
             f"{gib(decode.bytes * half)} (estimates)",
         },
