@@ -23,6 +23,7 @@ from mindlong.checkpoints.lazy import counted, total_bytes
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.staged import staged
 from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.cli import convert_lora
 from mindlong.cli.common import guarded
 from mindlong.cli.convert_arguments import parser
 from mindlong.config.load import parse_overrides
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__).parse_intermixed_args(argv)
     _check_destination(args)
     weights = open_weights(args.src, args.inert)
+    if convert_lora.is_one(weights):
+        _check_free(args, outwards=True)
+        return convert_lora.rename(args)
     watch = Watch(str(weights.path), tuple(args.allow_nonfinite))
     weights = replace(weights, rows=watch.over(weights.rows))
     matches = recognise(weights, args.which, args.family, args.part)
@@ -50,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{weights.path} holds our names and an original's; name one network with --part"
         )
     outwards = matches[0].ours
+    if outwards:
+        weights = convert_lora.merged_ours(weights, matches, args)
     plans = (
         _export_plans(weights, matches, args) if outwards else _import_plans(weights, matches, args)
     )
@@ -57,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _describe(weights, plans, outwards)
     for plan in plans:
         plan.check(str(weights.path), ALLOW)
+    if not outwards:
+        plans = convert_lora.merged_plans(plans, args)
     start = time.monotonic()
     what = "reading" if args.dry_run else "converting"
     with bar(sum(len(plan.arrays) for plan in plans), what, unit="tensor") as progress:
