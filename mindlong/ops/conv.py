@@ -51,6 +51,7 @@ class Conv2d(_Convolution):
         super().__init__()
         kernel, stride, padding = _pair(kernel), _pair(stride), _pair(padding)
         self.fan_in, self.has_bias = cin * kernel[0] * kernel[1], bias
+        self.kernel_size, self.stride, self.padding = kernel, stride, padding
         self.weight = zeros(cout, cin, *kernel)
         if bias:
             self.bias = zeros(cout)
@@ -76,7 +77,8 @@ class Conv2d(_Convolution):
         if self.native and self.whole and self.has_bias:
             return self.kernel(x, self.weight, self.bias, self.constant)
         rows, weight = self.operands(x)
-        return self.convolved(rows, weight, x)
+        y = self.convolved(rows, weight, x)
+        return y + self.lora(x) if self.adapted else y
 
 
 class ConvTranspose2d(_Convolution):
@@ -169,7 +171,8 @@ class TemporalConv(_Convolution):
         x = x_BCFHW.reshape((batch, channels, frames, height * width))
         rows, weight = self.operands(x)
         y = self.convolved(rows, weight.expand_dims(-1), x)
-        return y.reshape((batch, self.cout, frames, height, width))
+        y = y.reshape((batch, self.cout, frames, height, width))
+        return y + self.lora(x_BCFHW) if self.adapted else y
 
     def folded(self, x_RCHW: Tensor, frames: int) -> Tensor:
         """The same on frames folded behind the batch: (B*F, cin, H, W) -> (B*F, cout, H, W), moved
@@ -181,7 +184,8 @@ class TemporalConv(_Convolution):
         if self.native and self.fits:
             rows, weight = self.operands(x_RCHW)
             y = self.folded_kernel(rows, weight, self.offset(x_RCHW), _frames_constant(frames))
-            return self.answer(x_RCHW, y)
+            y = self.answer(x_RCHW, y)
+            return y + self.lora.folded(x_RCHW, frames) if self.adapted else y
         rows, channels, height, width = x_RCHW.shape
         x = x_RCHW.reshape((rows // frames, frames, channels, height, width)).transpose(
             (0, 2, 1, 3, 4)

@@ -79,8 +79,8 @@ def _adapter(found: Sequence[Matrices]) -> dict[str, object]:
     """PEFT's configuration: every alpha is the rank."""
     if not found:
         return {}
-    inner = "text_model." if found[0].role != NETWORK else ""
-    ranks = {inner + each.layer.source: each.rank for each in found}
+    # without text_model., which transformers' encoders have or have not: PEFT looks at the ends
+    ranks = {each.layer.source: each.rank for each in found}
     usual = Counter(ranks.values()).most_common(1)[0][0]
     apart = {name: rank for name, rank in ranks.items() if rank != usual}
     return {
