@@ -271,3 +271,10 @@ def test_weights_that_are_not_all_there_are_told(base, video, tmp_path):
 def test_other_tasks_refuse_it():
     with pytest.raises(UserError, match="a LoRA is trained in the tasks .* not in autoencoder"):
         load(None, ["model.family=autoencoder_kl", "train.lora.rank=2"], TrainConfig)
+
+
+def test_in_half_precision_the_numbers_that_learn_stay_float32(base, video, tmp_path):
+    made = trainer(config(base, video, tmp_path, train__precision="fp16"))
+    cells = [half for each in made.lora.adapted for half in (each.cell.down, each.cell.up)]
+    assert {cell.compute for cell in cells} == {ms.float16}
+    assert {p.dtype for p in made.lora.parameters()} == {ms.float32}

@@ -52,7 +52,7 @@ def matrices(file: LoraFile, family: str = "") -> list[Matrices]:
 def _latent() -> list[Network]:
     """Networks in latents; image models first, whose LoRAs are the usual ones."""
     found = [n for n in table.networks("network") if n.denoiser.space == "latent"]
-    return sorted(found, key=lambda n: n.family != "stable_diffusion")
+    return sorted(found, key=lambda n: not n.denoiser.tuned_as)
 
 
 def _table(network: Network) -> dict[tuple[bool, str], Layer]:
