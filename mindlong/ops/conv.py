@@ -75,9 +75,9 @@ class Conv2d(_Convolution):
 
     def construct(self, x: Tensor) -> Tensor:
         if self.native and self.whole and self.has_bias:
-            return self.kernel(x, self.weight, self.bias, self.constant)
-        rows, weight = self.operands(x)
-        y = self.convolved(rows, weight, x)
+            y = self.kernel(x, self.weight, self.bias, self.constant)
+        else:
+            y = self.convolved(*self.operands(x), x)
         return y + self.lora(x) if self.adapted else y
 
 
@@ -178,13 +178,8 @@ class TemporalConv(_Convolution):
         """The same on frames folded behind the batch: (B*F, cin, H, W) -> (B*F, cout, H, W), moved
         in memory only if need be.
         """
-        if self.native and self.fits and self.whole:
-            constant = _frames_constant(frames)
-            return self.folded_kernel(x_RCHW, self.weight, self.bias, constant)
         if self.native and self.fits:
-            rows, weight = self.operands(x_RCHW)
-            y = self.folded_kernel(rows, weight, self.offset(x_RCHW), _frames_constant(frames))
-            y = self.answer(x_RCHW, y)
+            y = self._folded_natively(x_RCHW, _frames_constant(frames))
             return y + self.lora.folded(x_RCHW, frames) if self.adapted else y
         rows, channels, height, width = x_RCHW.shape
         x = x_RCHW.reshape((rows // frames, frames, channels, height, width)).transpose(
@@ -193,6 +188,12 @@ class TemporalConv(_Convolution):
         return (
             self.construct(x).transpose((0, 2, 1, 3, 4)).reshape((rows, self.cout, height, width))
         )
+
+    def _folded_natively(self, x: Tensor, frames: Tensor) -> Tensor:
+        if self.whole:
+            return self.folded_kernel(x, self.weight, self.bias, frames)
+        rows, weight = self.operands(x)
+        return self.answer(x, self.folded_kernel(rows, weight, self.offset(x), frames))
 
 
 @ops.constexpr

@@ -37,6 +37,8 @@ LAYERS = {
     "convolution": (lambda: Conv2d(5, 7, 3, stride=2, padding=1), (2, 5, 6, 8)),
     "1x1": (lambda: Conv2d(5, 7, 1, bias=False), (2, 5, 4, 4)),
     "over frames": (lambda: TemporalConv(5, 7), (2, 5, 3, 2, 2)),
+    "linear, C++": (lambda: Linear(16, 32), (3, 4, 16)),
+    "over frames, C++": (lambda: TemporalConv(16, 16), (2, 16, 3, 2, 2)),
 }
 
 
@@ -59,8 +61,8 @@ def test_a_layer_with_a_lora_is_the_layer_with_the_merged_weight(kind):
     delta = up.reshape(-1, 2) @ made.down.weight.asnumpy().reshape(2, -1)
     merged.weight.set_data(merged.weight + Tensor(0.75 * delta.reshape(merged.weight.shape)))
     np.testing.assert_allclose(cell(x).asnumpy(), merged(x).asnumpy(), atol=1e-5)
-    if kind == "over frames":
-        rows = x.transpose((0, 2, 1, 3, 4)).reshape((6, 5, 2, 2))
+    if kind.startswith("over frames"):
+        rows = x.transpose((0, 2, 1, 3, 4)).reshape((6, shape[1], 2, 2))
         np.testing.assert_allclose(
             cell.folded(rows, 3).asnumpy(), merged.folded(rows, 3).asnumpy(), atol=1e-5
         )
