@@ -62,6 +62,6 @@ def problems(words: Iterable[str], key: str = "lora") -> Iterator[str]:
             yield f"{key}: the strength of {found.path} is no finite number"
 
 
-def without_paths(words: Any) -> list[list[float]]:
-    """The strengths alone, which matter wherever the files lie."""
-    return [[found.strength, found.text] for found in every(map(str, words or ()))]
+def without_paths(words: Any) -> list[str]:
+    """The strengths alone, which matter wherever the files lie: what stands behind their paths."""
+    return [f":{found.strength!r}:{found.text!r}" for found in every(map(str, words or ()))]

@@ -147,6 +147,21 @@ def test_an_unfinished_run_goes_on_with_the_same_loras_only(where, loras, tmp_pa
     assert trees[3] == {}
 
 
+def test_a_recipe_finds_the_files_and_keeps_their_strengths(loras, tmp_path):
+    from mindlong.pipelines import recipe
+
+    text = f"pipeline: text_to_video\nweights: w\nlora: ['{loras[0]}:0.3', '{loras[1]}:-1:0.5']\n"
+    inputs = {f"lora[{n}]": {"path": path, "sha256": "0" * 64} for n, path in enumerate(loras)}
+    held = json.loads(recipe.text_of(text, inputs, "video"))
+    assert not any(str(path) in json.dumps(held) for path in loras)
+    folder = tmp_path
+    for path in loras:
+        (folder / path.rsplit("/")[-1]).write_bytes(b"")
+    made = recipe.Recipe(folder / "v.mp4", "0", held["config"], held["files"], "video")
+    found = recipe.tree_of(made, {}).values["lora"]
+    assert found == [f"{folder}/one.safetensors:0.3:0.3", f"{folder}/two.safetensors:-1.0:0.5"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
