@@ -9,7 +9,7 @@ run of ours (whose configuration says where its autoencoder and tokenizer are), 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.folders import SCHEDULER, parts_in
 from mindlong.checkpoints.join import joined, module_of, open_module, refuse_alone
 from mindlong.checkpoints.lazy import total_bytes
+from mindlong.checkpoints.lora.latent import with_loras
+from mindlong.checkpoints.lora.merge import Merged
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.infer_options.latent import LatentModelOptions
@@ -49,6 +51,8 @@ class LatentParts:
         noising: the process that the network was trained on.
         size: frames, height and width (pixels) that the network is used at where the user says
             nothing.
+        unmerged: role -> network without the LoRAs that were asked for; empty without any.
+        merged: what these change.
     """
 
     where: Path
@@ -58,6 +62,8 @@ class LatentParts:
     tokenizer: Path
     noising: Noising
     size: tuple[int, int, int]
+    unmerged: Mapping[str, Part] = field(default_factory=dict)
+    merged: Merged | None = None
 
     @property
     def step(self) -> int:
@@ -120,6 +126,14 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         _noising(module or held, network, options, _run(module.path) if module else run),
         size,
     )
+
+
+def parts_of(config: Any) -> LatentParts:
+    """The parts that the configuration of a latent pipeline names, with its LoRAs. Raises as
+    `find_latent_parts` and `with_loras`.
+    """
+    found = find_latent_parts(config.weights, config.latent)
+    return with_loras(found, config.lora, config.lora_strict)
 
 
 def _beside(folder: Path, options: LatentModelOptions) -> LatentModelOptions:

@@ -101,6 +101,8 @@ class ClipParallelConfig(LatentConfig):
 ALWAYS = (
     "pipeline",
     "weights",
+    "lora",
+    "lora_strict",
     "seed",
     "frames",
     "size",

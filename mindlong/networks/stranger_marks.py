@@ -16,7 +16,7 @@ _TEXT = ", a text encoder"
 
 ADDITIONS: tuple[Row, ...] = (
     (
-        "a LoRA file" + _MERGE,
+        "a LoRA file, an addition to a model: name the model with weights= and this with lora=FILE",
         r"lora_(up|down|A|B|mid|linear_layer|unet|te\d?)(\b|_)|\.lora\.(up|down)|_lora\.(up|down)|"
         r"lora_magnitude|\.(hada_w[12]_[ab]|lokr_w[12]|oft_blocks|oft_diag|dora_scale)\b",
     ),

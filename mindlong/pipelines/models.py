@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints.lora.latent import with_loras
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.utils.remember import known_by
@@ -25,9 +26,18 @@ class Models:
         self.keep = keep
         self._held: dict[str, Any] = {}
 
-    def latent(self, weights: str, options: LatentModelOptions) -> LatentModel:
-        """The latent model at `weights`. Raises as `load_latent_model`."""
-        return self.of_parts(find_latent_parts(weights, options), options, weights)
+    def latent(
+        self,
+        weights: str,
+        options: LatentModelOptions,
+        loras: Sequence[str] = (),
+        strict: bool = True,
+    ) -> LatentModel:
+        """The latent model at `weights`, with LoRAs. Raises as `load_latent_model` and
+        `with_loras`.
+        """
+        parts = with_loras(find_latent_parts(weights, options), loras, strict)
+        return self.of_parts(parts, options, weights, *loras)
 
     def of_parts(
         self,
