@@ -20,6 +20,7 @@ from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.lora.latent import with_loras
 from mindlong.checkpoints.parts import Part, Reading
+from mindlong.checkpoints.text_states import TextStates
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.guidance import Model
@@ -28,7 +29,6 @@ from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
 from mindlong.ops.precision import check_chip, set_types, store_as
-from mindlong.pipelines.text_states import TextStates
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
