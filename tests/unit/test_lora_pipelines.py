@@ -17,7 +17,9 @@ from mindlong.cli.infer import command
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.pipelines.latent_model import load_latent_model
 from mindlong.pipelines.loras import swap_loras
+from mindlong.pipelines.models import Models
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.remember import remembering
 
 X = np.random.default_rng(0).standard_normal((1, 4, 1, 6, 6)).astype(np.float32)
 
@@ -86,6 +88,22 @@ def test_swapping_compiles_nothing_and_gives_the_bits_of_a_fresh_load(where, lor
     fresh = load_latent_model(str(where), loras=words)
     for mine, new in ((model.network, fresh.network), (model.text_encoder, fresh.text_encoder)):
         mine, new = arrays_of(mine), arrays_of(new)
+        assert same([mine[name] for name in new], new.values())
+
+
+def test_models_that_a_program_keeps_change_their_loras_in_place(where, loras):
+    models, options = Models(keep=True), LatentModelOptions()
+    with remembering({}):
+        first = models.latent(str(where), options, [loras[0]])
+        network = first.network
+        second = models.latent(str(where), options, [f"{loras[1]}:0.3"])
+        assert second is first and second.network is network
+        assert models.latent(str(where), options).loras == (f"{loras[1]}:0.3",)
+        fresh = load_latent_model(str(where), loras=[f"{loras[1]}:0.3"])
+        mine, new = arrays_of(second.network), arrays_of(fresh.network)
+        assert same([mine[name] for name in new], new.values())
+        plain = models.latent(str(where), options, ())
+        mine, new = arrays_of(plain.network), arrays_of(load_latent_model(str(where)).network)
         assert same([mine[name] for name in new], new.values())
 
 
