@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from mindspore.common import api
 
+import mindlong
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.checkpoints.load import arrays_of
 from mindlong.cli.infer import command
 from mindlong.config.infer_options.latent import LatentModelOptions
+from mindlong.ops import device
 from mindlong.pipelines.latent_model import load_latent_model
 from mindlong.pipelines.loras import swap_loras
 from mindlong.pipelines.models import Models
-from mindlong.utils.errors import InputFileError
+from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.remember import remembering
 
 X = np.random.default_rng(0).standard_normal((1, 4, 1, 6, 6)).astype(np.float32)
@@ -219,3 +221,35 @@ def test_a_network_in_pixels_takes_them(tmp_path, capsys):
     assert len(changed) == len(arrays) // 2 > 20
     shown = command(["weights=shipped:vdm_shapes", "prompt=a", f"lora=[{path}]", "--dry_run"])
     assert shown == 0 and "x.safetensors" in capsys.readouterr().out
+
+
+@pytest.fixture
+def in_order():
+    """A loaded model sets the device of the whole process."""
+    yield
+    ms.set_context(mode=ms.GRAPH_MODE, pynative_synchronize=False)
+    device.configure()
+
+
+def test_a_loaded_model_takes_loras_for_its_calls(where, loras, in_order):
+    model = mindlong.load(where, quiet=True, env__mode="pynative", env__native="off")
+    keys = {"frames": 1, "size": [12, 12], "sample__steps": 1, "seed": 1}
+
+    def made(**more):
+        return model("a dog", **keys, **more).latents
+
+    plain = made()
+    network = model.network
+    model.lora(f"{loras[0]}:2")
+    with_one = made()
+    assert not np.array_equal(with_one, plain)
+    with_two = made(lora=[f"{loras[1]}:2"])
+    assert not np.array_equal(with_two, plain) and not np.array_equal(with_two, with_one)
+    assert np.array_equal(made(), with_one)
+    model.lora()
+    assert np.array_equal(made(), plain) and model.network is network
+    with pytest.raises(ConfigError, match="FILE:STRENGTH"):
+        model.lora(":1")
+    model.lora("nowhere.safetensors")
+    with pytest.raises(InputFileError, match="lora: no file at nowhere"):
+        made()
