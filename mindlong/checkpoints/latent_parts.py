@@ -53,6 +53,7 @@ class LatentParts:
             nothing.
         unmerged: role -> network without the LoRAs that were asked for; empty without any.
         merged: what these change.
+        loras: these, as they were named.
     """
 
     where: Path
@@ -64,6 +65,7 @@ class LatentParts:
     size: tuple[int, int, int]
     unmerged: Mapping[str, Part] = field(default_factory=dict)
     merged: Merged | None = None
+    loras: tuple[str, ...] = ()
 
     @property
     def step(self) -> int:

@@ -21,6 +21,7 @@ from mindspore import nn
 
 from mindlong.checkpoints.find import find_trained, open_named
 from mindlong.checkpoints.recognise import recognise
+from mindlong.config.lora_words import every
 from mindlong.config.pipelines import function
 from mindlong.config.pipelines import pipeline as pipeline_called
 from mindlong.data.source import to_frames
@@ -138,6 +139,25 @@ class Model:
     def release(self) -> None:
         """Let the networks go; the next call loads and compiles them again."""
         self._models.clear()
+
+    def lora(self, *files: str, strict: bool = True) -> Model:
+        """Have the calls from now on use LoRAs, none without arguments; a call's own key `lora`
+        rules over them. Weights are assigned in place at the next call, nothing is compiled.
+        Returns itself.
+
+        Args:
+            files: FILE, FILE:STRENGTH or FILE:STRENGTH:STRENGTH_OF_TEXT, in the order of the sum.
+            strict: a file with layers that the model has not is refused, not taken in part.
+
+        Raises:
+            ConfigError: a strength without a file. Files are opened by the next call.
+        """
+        every(files)
+        for key in ("lora", "lora_strict"):
+            self._keys.pop(key, None)
+        if files:
+            self._keys |= {"lora": list(files)} | ({} if strict else {"lora_strict": False})
+        return self
 
     def __call__(
         self,

@@ -212,7 +212,10 @@ INSTEAD: dict[str, tuple[Row, ...]] = {  # by part: a network whose names hold t
         ("the image-to-video form of AnimateLCM", r"(^|\.)img_encoder\."),
         ("the motion modules of Hotshot-XL", r"pos_encoder\.positional_encoding$"),
         ("the motion modules of HelloMeme", r"\.attention_blocks\.\d+\.pos_embed$"),
-        ("a motion LoRA" + _MERGE, r"_lora\.(up|down)\.|\.lora_[AB]\."),
+        (
+            "a motion LoRA, an addition to motion modules: it is given as lora=FILE",
+            r"_lora\.(up|down)\.|\.lora_[AB]\.",
+        ),
     ),
     "vae": (
         ("a VQGAN, an autoencoder of codes", r"^quantize\.embedding\b"),

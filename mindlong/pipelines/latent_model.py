@@ -53,6 +53,7 @@ class LatentModel:
         size: frames, height and width (pixels) where the user says nothing.
         held: role -> the network with its tensors, which `builders` read; `swap_loras` changes it.
         unmerged: the same without LoRAs.
+        loras: those that are in the networks, as they were named.
         chunk: frames encoded or decoded at a time.
         dtype: of the network and the autoencoder.
         unconditional: what the unconditional call of guidance reads in the place of a prompt, of
@@ -73,6 +74,7 @@ class LatentModel:
         *,
         held: Mapping[str, Part] | None = None,
         unmerged: Mapping[str, Part] | None = None,
+        loras: tuple[str, ...] = (),
         size: tuple[int, int, int] = (16, 256, 256),
         chunk: int = 4,
         dtype: str = "float32",
@@ -83,6 +85,7 @@ class LatentModel:
         self.builders, self.parts = dict(builders), dict(parts)
         self.held = dict(held or {})
         self.unmerged = {**self.held, **(unmerged or {})}
+        self.loras = loras
         self.tokenizer, self.noising = tokenizer, noising
         self.size, self.chunk, self.dtype = size, chunk, dtype
         entry, self.spec = self.parts["network"]
@@ -328,7 +331,8 @@ def from_parts(
     kinds = {"network": options.dtype, "vae": options.dtype, "text_encoder": "float32"}
     seeds = {"network": fresh_seed}
     layered, states = text.network.text.layered, None
-    if layered:
+    changed = parts.merged.changed if parts.merged else {}
+    if layered and not changed.get("text_encoder"):
         states = TextStates(identity(options.text_encoder or str(parts.where))["sha256"])
     model = LatentModel(
         {},
@@ -337,6 +341,7 @@ def from_parts(
         parts.noising,
         held=held,
         unmerged=parts.unmerged,
+        loras=parts.loras,
         size=parts.size,
         chunk=options.chunk,
         dtype=options.dtype,

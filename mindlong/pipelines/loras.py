@@ -4,11 +4,13 @@ compiled again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from mindspore import nn
 
+from mindlong.checkpoints.latent_parts import LatentParts
 from mindlong.checkpoints.load import fill
 from mindlong.checkpoints.lora.latent import ROLES, say
 from mindlong.checkpoints.lora.merge import Merged, inherited, merge
@@ -31,17 +33,30 @@ def swap_loras(model: LatentModel, loras: Sequence[str], strict: bool = True) ->
     """
     base = {role: model.unmerged[role] for role in ROLES}
     merged = merge(base, every(loras), strict)
-    for role, part in merged.parts.items():
+    _put(model, merged.parts, tuple(loras))
+    say(merged)
+    return merged
+
+
+def wear(model: LatentModel, parts: LatentParts) -> None:
+    """Give a model that is kept in memory the LoRAs of parts that were found for the same weights
+    and options, where it has others.
+    """
+    if model.loras != parts.loras:
+        _put(model, {role: getattr(parts, role) for role in ROLES}, parts.loras)
+
+
+def _put(model: LatentModel, parts: Mapping[str, Part], loras: tuple[str, ...]) -> None:
+    for role, part in parts.items():
         before = model.held[role]
         changed = {n for n in {*before.arrays, *part.arrays} if _differs(before, part, n)}
-        model.held[role] = part
+        model.held[role] = replace(part, spec=before.spec)  # which frames are read stays
         cell = model.cell(role)
         if changed and cell is not None:
             assign(cell, part, changed)
         if changed and role == "text_encoder":
             model.forget_texts()
-    say(merged)
-    return merged
+    model.loras = loras
 
 
 def _differs(before: Part, after: Part, name: str) -> bool:

@@ -144,6 +144,41 @@ def test_other_families_take_files_of_stable_diffusion_and_their_own(family, tmp
         np.testing.assert_allclose(now, delta, atol=1e-6)
 
 
+def motion_lora(layers_of, rank):
+    """guoyww's file: the attentions of motion modules under the names of older diffusers."""
+    arrays = {}
+    for layer in layers_of:
+        block, _, leaf = layer.source.removesuffix(".0").rpartition(".")
+        if ".attention_blocks." in block:
+            stem = f"{block}.processor.{leaf}_lora"
+            down, up = files.matrices(layer, rank, 0)
+            arrays[f"{stem}.down.weight"], arrays[f"{stem}.up.weight"] = down, up
+    return arrays
+
+
+def test_a_motion_lora_changes_the_attentions_of_motion_modules(tmp_path):
+    base = files.parts("animatediff")
+    network = base["network"]
+    named = layers(network.network, network.spec, "guoyww")
+    arrays = motion_lora(named, 2)
+    found = merged(base, [(arrays, None, 0.5)], tmp_path)
+    assert len(found.changed["network"]) == len(arrays) // 2 > 0
+    layer = next(each for each in named if each.source.endswith("attention_blocks.1.to_out.0"))
+    down, up = files.matrices(layer, 2, 0)
+    weight = f"{layer.ours}.weight"
+    now = found.parts["network"].arrays[weight].read() - network.arrays[weight].read()
+    np.testing.assert_allclose(now, 0.5 * (up @ down).reshape(now.shape), atol=1e-6)
+    image = _of_network(files.peft(files.parts()))
+    assert len(merged(base, [(image, None, 1.0)], tmp_path).changed["network"]) == len(image) // 2
+
+
+def test_a_motion_lora_of_v2_has_168_pairs():
+    network = table.get("animatediff")
+    named = layers(network, FAMILIES["animatediff"].spec(), "guoyww")
+    pairs = [each for each in named if ".attention_blocks." in each.source]
+    assert len(pairs) == 168 and sum(sum(each.shape) for each in pairs) == 302_080
+
+
 def test_a_list_without_names_is_in_t2v_turbos_order(golden_order):
     spec = FAMILIES["videocrafter2"].spec()
     form = table.get("videocrafter2").format("lvdm")
@@ -203,6 +238,8 @@ def test_a_list_is_read_by_place(tmp_path):
     np.testing.assert_allclose(
         now - network.arrays[f"{layer.ours}.weight"].read(), 0.5 * up @ down, atol=1e-6
     )
+    told = files.parts("videocrafter2", heads=None, head_dim=8, entry_heads=2, guidance_dim=256)
+    assert len(merge(told, every([str(path)])).changed["network"]) == len(tensors) // 2
     short = torch_files.write(tmp_path / "short.pt", _parameters(tensors[:-2]))
     with pytest.raises(InputFileError, match="list of .* pairs without names.*T2V-Turbo"):
         merge(base, every([str(short)]))

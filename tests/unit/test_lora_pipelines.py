@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 from mindspore.common import api
 
+import mindlong
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.checkpoints.load import arrays_of
 from mindlong.cli.infer import command
 from mindlong.config.infer_options.latent import LatentModelOptions
+from mindlong.ops import device
 from mindlong.pipelines.latent_model import load_latent_model
 from mindlong.pipelines.loras import swap_loras
-from mindlong.utils.errors import InputFileError
+from mindlong.pipelines.models import Models
+from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.remember import remembering
 
 X = np.random.default_rng(0).standard_normal((1, 4, 1, 6, 6)).astype(np.float32)
 
@@ -86,6 +90,22 @@ def test_swapping_compiles_nothing_and_gives_the_bits_of_a_fresh_load(where, lor
     fresh = load_latent_model(str(where), loras=words)
     for mine, new in ((model.network, fresh.network), (model.text_encoder, fresh.text_encoder)):
         mine, new = arrays_of(mine), arrays_of(new)
+        assert same([mine[name] for name in new], new.values())
+
+
+def test_models_that_a_program_keeps_change_their_loras_in_place(where, loras):
+    models, options = Models(keep=True), LatentModelOptions()
+    with remembering({}):
+        first = models.latent(str(where), options, [loras[0]])
+        network = first.network
+        second = models.latent(str(where), options, [f"{loras[1]}:0.3"])
+        assert second is first and second.network is network
+        assert models.latent(str(where), options).loras == (f"{loras[1]}:0.3",)
+        fresh = load_latent_model(str(where), loras=[f"{loras[1]}:0.3"])
+        mine, new = arrays_of(second.network), arrays_of(fresh.network)
+        assert same([mine[name] for name in new], new.values())
+        plain = models.latent(str(where), options, ())
+        mine, new = arrays_of(plain.network), arrays_of(load_latent_model(str(where)).network)
         assert same([mine[name] for name in new], new.values())
 
 
@@ -201,3 +221,35 @@ def test_a_network_in_pixels_takes_them(tmp_path, capsys):
     assert len(changed) == len(arrays) // 2 > 20
     shown = command(["weights=shipped:vdm_shapes", "prompt=a", f"lora=[{path}]", "--dry_run"])
     assert shown == 0 and "x.safetensors" in capsys.readouterr().out
+
+
+@pytest.fixture
+def in_order():
+    """A loaded model sets the device of the whole process."""
+    yield
+    ms.set_context(mode=ms.GRAPH_MODE, pynative_synchronize=False)
+    device.configure()
+
+
+def test_a_loaded_model_takes_loras_for_its_calls(where, loras, in_order):
+    model = mindlong.load(where, quiet=True, env__mode="pynative", env__native="off")
+    keys = {"frames": 1, "size": [12, 12], "sample__steps": 1, "seed": 1}
+
+    def made(**more):
+        return model("a dog", **keys, **more).latents
+
+    plain = made()
+    network = model.network
+    model.lora(f"{loras[0]}:2")
+    with_one = made()
+    assert not np.array_equal(with_one, plain)
+    with_two = made(lora=[f"{loras[1]}:2"])
+    assert not np.array_equal(with_two, plain) and not np.array_equal(with_two, with_one)
+    assert np.array_equal(made(), with_one)
+    model.lora()
+    assert np.array_equal(made(), plain) and model.network is network
+    with pytest.raises(ConfigError, match="FILE:STRENGTH"):
+        model.lora(":1")
+    model.lora("nowhere.safetensors")
+    with pytest.raises(InputFileError, match="lora: no file at nowhere"):
+        made()

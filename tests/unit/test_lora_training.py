@@ -32,6 +32,17 @@ from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 
 FRAMES = 2
+
+
+@pytest.fixture(autouse=True, scope="module")
+def operator_by_operator():
+    """Tiny networks take longer to compile than to run."""
+    before = ms.get_context("mode")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    yield
+    ms.set_context(mode=before)
+
+
 LAYERS = {
     "linear": (lambda: Linear(5, 7), (3, 4, 5)),
     "convolution": (lambda: Conv2d(5, 7, 3, stride=2, padding=1), (2, 5, 6, 8)),
@@ -169,6 +180,7 @@ def test_only_the_lora_learns_and_is_saved(trained):
     assert list(run.glob("previews/step-00000004*"))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(trained, base, video, tmp_path):
     half = trainer(config(base, video, tmp_path / "half", train__steps=2, train__preview_every=0))
     half.run()

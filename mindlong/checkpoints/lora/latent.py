@@ -39,7 +39,7 @@ def with_loras(parts: LatentParts, loras: Sequence[str], strict: bool = True) ->
     base = {role: getattr(parts, role) for role in ROLES}
     merged = merge(base, every(loras), strict)
     say(merged)
-    return replace(parts, **merged.parts, unmerged=base, merged=merged)
+    return replace(parts, **merged.parts, unmerged=base, merged=merged, loras=tuple(loras))
 
 
 def say(merged: Merged) -> None:

@@ -171,9 +171,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     """
     parts = parts_of(config)
     views = views_of(config, parts.size[0])
-    model = models.of_parts(
-        parts, config.latent, config.weights, *filter(None, [*config.lora, views])
-    )
+    model = models.of_parts(parts, config.latent, config.weights, *filter(None, [views]))
     video = video_of(model, config)
     latents = video.sample(lambda frames: nullcontext(callback))
     yield Made(video.title, 0, model.decode(latents), video.total, config.fps, lambda: latents)

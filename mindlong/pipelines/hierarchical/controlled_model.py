@@ -108,7 +108,7 @@ def controlled(
     control = models.held("control", str(place), load=lambda: _spec_at(place))
     held = read_branch(place, control, parts.network.spec)
     parts = with_loras(_with_changes(parts, held), loras, strict)
-    model = models.of_parts(parts, options, weights, str(place), *loras)
+    model = models.of_parts(parts, options, weights, str(place))
     model.builders["network"] = lambda: _filled(
         model.held["network"], held, place, control, options.dtype
     )

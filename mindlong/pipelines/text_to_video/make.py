@@ -292,9 +292,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
         ConfigError, InputFileError, NotFiniteError.
     """
     views = config.free_noise.views()
-    model = models.of_parts(
-        parts_of(config), config.latent, config.weights, *filter(None, [*config.lora, views])
-    )
+    model = models.of_parts(parts_of(config), config.latent, config.weights, *filter(None, [views]))
     request, pipeline = request_of(config, model), pipeline_of(config, model)
     for part in request.batches():
         starts = request.starts(part)
