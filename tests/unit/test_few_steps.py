@@ -22,6 +22,7 @@ from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import Plain, rule_of, sample, sampler_of
 from mindlong.diffusion.samplers.lcm import boundary, told_of
 from mindlong.diffusion.schedules import linear, scaled_linear
+from mindlong.networks.strangers import instead
 from mindlong.networks.unet.families import FAMILIES
 from mindlong.networks.unet.names import names
 from mindlong.pipelines.clips import Clip
@@ -250,3 +251,8 @@ def test_a_told_network_is_trained_by_distillation_alone():
             [*model, "latents.vae=a", "latents.text_weights=a", "latents.tokenizer=a"],
             TrainConfig,
         )
+
+
+def test_a_network_that_is_told_of_motion_too_is_named():
+    assert "T2V-Turbo v2" in instead("unet", ["time_cond_proj.weight", "motion_cond_proj.weight"])
+    assert not instead("unet", ["time_cond_proj.weight"])
