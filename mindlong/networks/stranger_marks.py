@@ -198,8 +198,8 @@ INSTEAD: dict[str, tuple[Row, ...]] = {  # by part: a network whose names hold t
             r"^(image_latents_(proj_in|context_embedding|temporal_encoder)|local_image_concat)\b",
         ),
         (
-            "a distilled model (LCM, T2V-Turbo), which takes the guidance as a number",
-            r"^(time_embedding\.cond_proj|time_cond_proj)\b",
+            "T2V-Turbo v2, a distilled model that is told of motion too",
+            r"^(motion_cond_proj|combine_proj)\b",
         ),
         ("a UNet of depthwise convolutions, of another kind", r"\.depthwise\b"),
         ("GLIGEN, an image UNet of another kind", r"^position_net\.|(^|\.)fuser\."),

@@ -59,7 +59,9 @@ def idle(loaded: Loaded, reasons: Iterable[tuple[str, str]]) -> None:
     """
     for key, reason in reasons:
         setting = loaded.given.get(key)
-        if setting is not None and setting.value not in (0, 1.0, "", [], False):
+        if setting is None:
+            continue
+        if setting.value is True or setting.value not in (0, 1.0, "", [], False):
             raise UnreadKey(f"{setting.place}: {key} {reason}. Leave it out")
 
 
