@@ -77,7 +77,9 @@ def test_a_plain_call_is_text_to_video(model, places, tmp_path, monkeypatch):
         assert np.array_equal(video.latents, held["latents"])
     assert (video.prompt, video.seed, len(video)) == ("a cat", 7, 4)
     assert [(s.number, s.total) for s in steps] == [(1, 2), (2, 2)]
-    assert np.array_equal(steps[-1].preview()[0], video.frames), "the last guess is the video"
+    last = steps[-1].preview()
+    assert last.shape == (1, *video.frames.shape) and last.dtype == np.uint8
+    assert np.abs(last[0].astype(int) - video.frames).max() < 10, "the last guess is near the video"
 
 
 @pytest.mark.slow
@@ -303,7 +305,8 @@ def test_models_do_not_meet(places, tmp_path):
     alone = model("a", frames=2, **SIZE)
     other = mindlong.load("shipped:vdm_shapes", quiet=True, **EAGER)
     other("a red circle moving left", frames=2, size=[8, 8], sample__steps=1)
-    shutil.rmtree(weights)
+    for path in weights.rglob("*.*"):
+        path.unlink()
     assert np.array_equal(model("a", frames=2, **SIZE).frames, alone.frames)
 
 
