@@ -28,7 +28,7 @@ from mindlong.face.configured import AT_LOADING, configured, planned
 from mindlong.face.devices import device_keys, set_up
 from mindlong.face.inputs import named, own_prompt, prompt_keys, source_keys
 from mindlong.face.steps import Follower, Step
-from mindlong.face.video import Video
+from mindlong.face.video import Video, coloured
 from mindlong.media.colours import parse_colour, shown_on
 from mindlong.ops import device
 from mindlong.pipelines.latent_model import LatentModel
@@ -273,7 +273,7 @@ class Model:
         make = function(pipeline_called(pipeline).make)
         for made in make(self._models, config, follower):
             yield Video(
-                np.stack(list(made.frames)),
+                coloured(np.stack(list(made.frames))),
                 made.fps,
                 None if made.latents is None else np.asarray(made.latents(), np.float32),
                 made.title,
@@ -289,7 +289,7 @@ class Model:
     def _frames(self, clean_BCFhw: np.ndarray) -> np.ndarray:
         """uint8 (B, F, H, W, 3)."""
         if self.space == "pixel":
-            return to_frames(clean_BCFhw)
+            return coloured(to_frames(clean_BCFhw))
         model = self._latent()
         return np.stack([np.stack(list(model.decode(latents))) for latents in clean_BCFhw])
 

@@ -180,13 +180,12 @@ def test_extend_continues_frames_in_memory_as_the_command_does_a_folder(model, p
 @pytest.mark.parametrize("more", [{"sample__steps": 2}, {"method": "flow"}])
 def test_between_interpolates(model, places, tmp_path, more):
     keys = {"factor": 2, **more}
-    given = mindlong.Video(places["frames"], 4)
+    given = mindlong.Video(places["frames"], 4, prompt="a")
     video = model.between(given, **keys)
+    named = {} if "method" in more else {"weights": places["video"], "prompt": "a"}
     equal(
         video,
-        by_command(
-            tmp_path, pipeline="interpolate", weights=places["video"], video=places["clip"], **keys
-        ),
+        by_command(tmp_path, pipeline="interpolate", video=places["clip"], **named, **keys),
     )
     assert len(video) == 11 and video.fps == 8
 
