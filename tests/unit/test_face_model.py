@@ -293,6 +293,8 @@ def test_a_dtype_and_the_cells(places, tmp_path):
     assert {p.dtype for p in model.network.get_parameters()} == {ms.float16}
     for cell in (model.network, model.vae, model.text_encoder):
         assert isinstance(cell, ms.nn.Cell) and len(list(cell.get_parameters()))
+    with pytest.raises(ConfigError, match="no NPU device file"):
+        model.to("Ascend:0")
     assert model.to("CPU") is model and np.array_equal(model("a", **keys).frames, video.frames)
 
 
