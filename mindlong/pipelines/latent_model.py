@@ -28,6 +28,7 @@ from mindlong.diffusion.noising import Noising
 from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
+from mindlong.networks.text_tokenizer import read_tokenizer
 from mindlong.ops.precision import check_chip, set_types, store_as
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
@@ -327,7 +328,7 @@ def from_parts(
     check_chip("latent.dtype", options.dtype)
     held = {"network": parts.network, "vae": parts.vae, "text_encoder": parts.text_encoder}
     text = parts.text_encoder
-    tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
+    tokenizer = read_tokenizer(text.network.family, parts.tokenizer, text.spec)
     kinds = {"network": options.dtype, "vae": options.dtype, "text_encoder": "float32"}
     seeds = {"network": fresh_seed}
     layered, states = text.network.text.layered, None
