@@ -70,7 +70,9 @@ class LatentParts:
     @property
     def step(self) -> int:
         """Pixels of which both sides of a video are multiples."""
-        return self.vae.spec.factor * self.network.network.denoiser.side(self.network.spec)
+        return self.vae.spec.factor * needed(self.network.network.denoiser, "denoiser").side(
+            self.network.spec
+        )
 
     def parameters(self) -> dict[str, int]:
         """Numbers in each network."""
@@ -243,8 +245,8 @@ def _text(named: str, held: WeightFile, run: TrainConfig | None) -> Part:
 
 def fitted_text(text: Part, network: Network, spec: Any) -> Part:
     """The text encoder with the length of prompts that a network reads, where it takes any."""
-    tokens = network.denoiser.tokens(spec)
-    if not (tokens and text.network.text.layered):
+    tokens = needed(network.denoiser, "denoiser").tokens(spec)
+    if not (tokens and needed(text.network.text, "text").layered):
         return text
     return replace(text, spec=replace(text.spec, length=tokens))
 

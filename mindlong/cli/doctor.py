@@ -7,7 +7,6 @@ Exit code 0: the main job runs here; 1: something that it needs is missing.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import importlib.metadata
 import os
@@ -20,11 +19,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from mindlong.cli.commands import as_started, program
+from mindlong.cli.tool_parser import ToolParser
 from mindlong.parallel.memory import limits
-from mindlong.utils.errors import ConfigError
 from mindlong.utils.trust import distrust
 from mindlong.utils.user_cache import cache_folder
 
@@ -52,22 +49,9 @@ class Finding:
             yield f"{'':<{len(MARKS['ok'])}}  {'':<{width}}  -> {self.mend}"
 
 
-class _Parser(argparse.ArgumentParser):
-    """As `mindlong.cli.common.ToolParser`, which needs what may not be installed."""
-
-    def format_help(self) -> str:
-        """The text of --help."""
-        return as_started(super().format_help())
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the arguments in one sentence."""
-        raise ConfigError(f"{message}; --help lists the options")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report. Returns 1 where something is missing that the main job needs."""
-    parser = _Parser(prog=program("doctor"), description=__doc__)
-    parser.parse_args(argv)
+    ToolParser("doctor", __doc__).parse_args(argv)
     found = [finding for look in LOOKS for finding in look()]
     width = max(len(finding.subject) for finding in found)
     for finding in found:

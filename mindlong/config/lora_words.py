@@ -36,13 +36,12 @@ class Wanted:
 def wanted(words: str, key: str = "lora") -> Wanted:
     """What `words` name. Raises ConfigError where there is no file in them."""
     match = _WORDS.fullmatch(words.strip())
-    path = match["path"] if match else ""
-    if not path:
+    if match is None or not match["path"]:
         raise ConfigError(
             f"{key} is {words!r}; it must be FILE or FILE:STRENGTH, for example style.safetensors:0.8"
         )
     strength = float(match["network"] or 1.0)
-    return Wanted(path, strength, float(match["text"]) if match["text"] else strength)
+    return Wanted(match["path"], strength, float(match["text"]) if match["text"] else strength)
 
 
 def every(words: Iterable[str], key: str = "lora") -> tuple[Wanted, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,7 +39,13 @@ def with_loras(parts: LatentParts, loras: Sequence[str], strict: bool = True) ->
     base = {role: getattr(parts, role) for role in ROLES}
     merged = merge(base, every(loras), strict)
     say(merged)
-    return replace(parts, **merged.parts, unmerged=base, merged=merged, loras=tuple(loras))
+    changed: dict[str, Any] = {
+        **merged.parts,
+        "unmerged": base,
+        "merged": merged,
+        "loras": tuple(loras),
+    }
+    return replace(parts, **changed)
 
 
 def say(merged: Merged) -> None:

@@ -84,7 +84,7 @@ class _Tables:
 def _of_list(file: LoraFile, parts: Mapping[str, Part]) -> list[tuple[Pair, Layer | None]]:
     part = parts[keys.NETWORK]
     form = next((form for form in part.network.formats if form.listed), None)
-    if form is None:
+    if form is None or form.listed is None:
         raise InputFileError(
             f"{file.path}: is a list of tensors without names, whose order is known for T2V-Turbo on "
             f"VideoCrafter2 alone; the base is {part.network.about}"

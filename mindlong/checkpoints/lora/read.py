@@ -160,10 +160,10 @@ def _pieces(held: WeightFile) -> tuple[dict[str, dict[str, Any]], list[str]]:
             continue
         value = _number(held, name, lazy) if key.piece == keys.ALPHA else lazy
         pieces.setdefault(key.stem, {})[key.piece] = value
-    for name, value in held.metadata.items():  # pickles may keep an alpha as a plain number
+    for name, beside in held.metadata.items():  # pickles may keep an alpha as a plain number
         key = keys.taken_apart(name)
-        if key and key.piece == keys.ALPHA and key.stem in pieces and type(value) in (int, float):
-            pieces[key.stem].setdefault(keys.ALPHA, float(value))
+        if key and key.piece == keys.ALPHA and key.stem in pieces and type(beside) in (int, float):
+            pieces[key.stem].setdefault(keys.ALPHA, float(beside or 0))
     return pieces, unknown
 
 

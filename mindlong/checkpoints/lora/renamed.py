@@ -40,7 +40,7 @@ def matrices(file: LoraFile, family: str = "") -> list[Matrices]:
         ]
         missing = [pair for pair, layer in found if layer is None]
         if not missing:
-            return [_matrices(pair, layer) for pair, layer in found]
+            return [_matrices(pair, layer) for pair, layer in found if layer is not None]
         least = min(least, missing, key=len)
     names = family or ", ".join(network.family for network in wanted)
     raise InputFileError(
@@ -51,8 +51,12 @@ def matrices(file: LoraFile, family: str = "") -> list[Matrices]:
 
 def _latent() -> list[Network]:
     """Networks in latents; image models first, whose LoRAs are the usual ones."""
-    found = [n for n in table.networks("network") if n.denoiser.space == "latent"]
-    return sorted(found, key=lambda n: not n.denoiser.tuned_as)
+    found = [
+        (n.denoiser.tuned_as, n)
+        for n in table.networks("network")
+        if n.denoiser and n.denoiser.space == "latent"
+    ]
+    return [network for _, network in sorted(found, key=lambda pair: not pair[0])]
 
 
 def _table(network: Network) -> dict[tuple[bool, str], Layer]:
@@ -61,7 +65,7 @@ def _table(network: Network) -> dict[tuple[bool, str], Layer]:
     layouts = [form.layout for form in network.formats]
     usual = layers(network, spec, DIFFUSERS if DIFFUSERS in layouts else "")
     named = {layer.ours: layer for layer in usual}
-    found = {}
+    found: dict[tuple[bool, str], Layer] = {}
     for joined, names in ((False, by_name(network, spec)), (True, by_joined_name(network, spec))):
         found |= {(joined, name): named.get(layer.ours, layer) for name, layer in names.items()}
     return found
@@ -77,7 +81,7 @@ def _layer(pair: Pair, network: Network, text: dict, place: int) -> Layer | None
 
 def _listed(network: Network, place: int) -> Layer | None:
     form = next((form for form in network.formats if form.listed), None)
-    if form is None:
+    if form is None or form.listed is None:
         return None
     spec = model_of({"family": network.family}, "the published sizes").spec()
     names = form.listed(spec)
