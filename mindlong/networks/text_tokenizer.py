@@ -7,6 +7,7 @@ from typing import Any
 
 from mindlong.networks import table
 from mindlong.networks.network import made
+from mindlong.utils.needed import needed
 from mindlong.utils.remember import remembered
 
 
@@ -15,4 +16,5 @@ def read_tokenizer(family: str, place: Path, spec: Any) -> Any:
     """The tokenizer at `place`, for the text encoder of `family` with that spec. Raises
     InputFileError.
     """
-    return made(table.get(family, "text_encoder").text.tokenizer)(place, spec)
+    text = needed(table.get(family, "text_encoder").text, "text")
+    return made(text.tokenizer)(place, spec)
