@@ -240,6 +240,11 @@ class LatentModel:
         latents = encode_frames(self.streams, images, self.vae_spec.scaling, noise_FChw)
         return np.ascontiguousarray(latents.transpose(1, 0, 2, 3))
 
+    def encode_images(self, x_NCHW: np.ndarray) -> np.ndarray:
+        """Latents (C, F, h, w), the mode of the posterior, of a video in [-1, 1], (n, 3, H, W)."""
+        latents = encode_frames(self.streams, x_NCHW, self.vae_spec.scaling)
+        return np.ascontiguousarray(latents.transpose(1, 0, 2, 3))
+
     def decode(self, latents_CFhw: np.ndarray) -> Iterator[np.ndarray]:
         """The frames of latents one by one, uint8 (H, W, 3); only `chunk` of them are held at a
         time. Raises NotFiniteError.

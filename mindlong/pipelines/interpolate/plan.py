@@ -29,6 +29,7 @@ from mindlong.pipelines.checks import (
     several,
     step_cost,
 )
+from mindlong.pipelines.interpolate import between_plan
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
 from mindlong.pipelines.planned import Planned
 from mindlong.plans.chain import Chain, place, plan_chain
@@ -145,6 +146,8 @@ def plan(loaded: Loaded) -> Planned:
     }
     if o.method != "diffusion":
         return Planned(rows | {"method": f"{o.method}, no network"}, notes)
+    if config.weights and between_plan.reads_both_ends(config):
+        return between_plan.plan(loaded, work, rows, notes)
     return _by_networks(loaded, work, rows, notes)
 
 
