@@ -15,6 +15,7 @@ import numpy as np
 
 from mindlong.data.source import Sample
 from mindlong.data.transforms import covering_size, crop, resize
+from mindlong.media.images import read_image
 from mindlong.media.read import open_reader, probe
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import get_logger
@@ -55,6 +56,13 @@ def read_clip(
         f"{path} has {count} frames; {frames} frames from number {start} at a stride of {stride} need "
         f"{wanted[-1] + 1}. Fewer frames or a smaller stride or start will do"
     )
+
+
+def read_frame(path: str | Path, size: tuple[int, int], fit: str = "crop") -> np.ndarray:
+    """An image as a frame, uint8 (height, width, 3); arguments as for `read_clip`. Raises
+    InputFileError.
+    """
+    return _fitted(read_image(path), size, fit, path, True)
 
 
 def _fitted(

@@ -105,17 +105,17 @@ class UNetModel:
     def training_problems(self, config: Any) -> Iterator[str]:
         """Sentences on what a training configuration with this model gets wrong."""
         yield from latents_missing(self.family, config)
-        if self.guidance_dim and not config.distil.wanted:
-            yield (
-                f"model.guidance_dim is {self.guidance_dim}; a network learns to be told its guidance by distillation "
-                "(distil.teacher)"
-            )
         if config.latents.motion and not family(self.family).moves:
             yield f"latents.motion is given; the network of the family {self.family} has no motion modules"
         try:
             self.spec().check_frames(config.data.frames)
         except ConfigError as error:
             yield f"data.frames: {error}"
+        if self.guidance_dim and not config.distil.wanted:
+            yield (
+                f"model.guidance_dim is {self.guidance_dim}; a network learns to be told its guidance by distillation "
+                "(distil.teacher)"
+            )
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

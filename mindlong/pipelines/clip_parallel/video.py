@@ -31,7 +31,6 @@ from mindlong.pipelines.clip_parallel.plan import (
     mixture_of,
     parts_of,
     prompts_of,
-    views_of,
 )
 from mindlong.pipelines.clip_parallel.windows import Windows, shuffled
 from mindlong.pipelines.latent_model import LatentModel
@@ -169,9 +168,9 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     Raises:
         ConfigError, InputFileError, NotFiniteError.
     """
-    parts = parts_of(config)
-    views = views_of(config, parts.size[0])
-    model = models.of_parts(parts, config.latent, config.weights, *filter(None, [views]))
+    own = config.clip_parallel
+    seen = (own.window, own.stride) if own.strategy == "views" else ()
+    model = models.of_parts(parts_of(config), config.latent, config.weights, *config.lora, *seen)
     video = video_of(model, config)
     latents = video.sample(lambda frames: nullcontext(callback))
     yield Made(video.title, 0, model.decode(latents), video.total, config.fps, lambda: latents)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.clips import Clip
 from mindlong.utils import rng
 
-if TYPE_CHECKING:
-    from mindlong.pipelines.text_to_video.make import TextToVideo
-
 
 class Again:
     """Text to video, as often as the section `free_init` says.
@@ -29,7 +26,7 @@ class Again:
         total: denoising steps of a batch, over all samplings.
     """
 
-    def __init__(self, pipeline: TextToVideo, options: Any) -> None:
+    def __init__(self, pipeline: Any, options: Any) -> None:
         self.pipeline, self.options, self.sample = pipeline, options, pipeline.sample
         own = [self._sample(i) for i in range(options.iterations)]
         self.total = sum(count_steps(sample, pipeline.noising) for sample in own)
@@ -38,9 +35,9 @@ class Again:
         self,
         clips: Sequence[Clip],
         x_T: np.ndarray,
-        callback: Callback | None = None,
+        callback: Callback | None,
         *,
-        pure_noise: bool = True,
+        pure_noise: bool,
     ) -> np.ndarray:
         """Clean latents (B, C, F, h, w) of `clips`, the first time from `x_T`."""
         options, pipeline, x = self.options, self.pipeline, x_T

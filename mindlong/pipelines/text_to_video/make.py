@@ -69,10 +69,10 @@ class TextToVideo:
         curve: str = "constant",
         contexts: Contexts | None = None,
     ) -> None:
+        self.contexts = contexts
         self.curve = curve
         self.model, self.sample, self.noising = model, sample, noising or model.noising
         self.negative, self.two_passes, self.fps = negative, two_passes, fps
-        self.contexts = contexts
 
     def latents(
         self,
@@ -134,8 +134,7 @@ class TextToVideo:
         """
         scale, rescale = self.sample.guidance, self.sample.rescale
         if self.model.told:
-            told = told_of(self.sample.flavour, scale)
-            return self._asked(context, frames, told)
+            return self._asked(context, frames, told_of(self.sample.flavour, scale))
         if scale == 1:
             return self._asked(context, frames)
         if self.curve != "constant":
@@ -146,13 +145,13 @@ class TextToVideo:
         both = np.concatenate([null, context])
         return guided_batched(self._asked(both, frames), scale, rescale)
 
-    def _asked(self, context: np.ndarray, frames: int, told: float | None = None) -> Model:
+    def _asked(self, context: np.ndarray, frames: int, guidance: float | None = None) -> Model:
         """The network with its conditions inside: of the whole video, or window by window."""
         if self.contexts is None:
-            return self.model.denoiser(context, self.fps, told)
+            return self.model.denoiser(context, self.fps, guidance)
 
         def ask(x: np.ndarray, t: np.ndarray, mine: np.ndarray) -> np.ndarray:
-            return self.model.denoiser(mine, self.fps, told)(x, t)
+            return self.model.denoiser(mine, self.fps, guidance)(x, t)
 
         times = rule_of(self.sample, self.noising).times
         return windowed(ask, self.contexts, frames, times, context)
@@ -181,10 +180,10 @@ def repeats_of(options: Any, contexts: Contexts | None) -> Repeats | None:
         return None
     if kind == "repeat_context":
         return lambda frames, clip: np.arange(frames) % window
-    return lambda frames, clip: shuffled(frames, window, stride, rng_seed(clip))
+    return lambda frames, clip: shuffled(frames, window, stride, _order(clip))
 
 
-def rng_seed(clip: Clip) -> int:
+def _order(clip: Clip) -> int:
     """A seed for what is drawn once for a clip: clips of one run have their own orders."""
     return int(rng.generator(clip.seed, "free-noise", clip.number).integers(1 << 31))
 
@@ -208,21 +207,27 @@ class Request:
         frames: of each.
         shape: (C, F, h, w) of the latents of each.
         size: clips denoised together.
-        begin: what the clips start from, (number of clips, C, F, h, w) float32, when asked for.
-        pure_noise: nothing but noise; False: a video, or an image, under noise.
+        start: a file with the noise to start from; "": noise of the clips' seed.
+        repeats: which frames of a clip have the noise of others; None: none.
+        given: what all clips start from in the place of noise: of that noise, the start; None:
+            nothing.
     """
 
     clips: Sequence[Clip]
     frames: int
     shape: tuple[int, ...]
     size: int
-    begin: Callable[[], np.ndarray]
-    pure_noise: bool = True
+    start: str = ""
+    repeats: Repeats | None = None
+    given: Callable[[np.ndarray], np.ndarray] | None = None
 
     @cached_property
     def x_T(self) -> np.ndarray:
         """What the clips start from, (number of clips, C, F, h, w) float32."""
-        return self.begin()
+        if self.start:
+            return read_start(self.start, len(self.clips), self.shape)
+        noise = first_noise(self.clips, self.shape, self.repeats)
+        return noise if self.given is None else self.given(noise)
 
     def batches(self) -> Iterator[list[Clip]]:
         """Batches of one size, so that one graph serves all: the last is filled up with its last
@@ -241,48 +246,54 @@ def request_of(config: Any, model: LatentModel) -> Request:
     """The videos of a configuration. Raises ConfigError, InputFileError."""
     frames, height, width = size_of(config, model.size)
     clips, shape = clips_of(config, frames), model.latent_shape(frames, height, width)
-    size, made = min(config.batch, len(clips)), model.vae_spec.frames_of(shape[1])
-    source = source_of(config, (frames, height, width))
-
-    def begin() -> np.ndarray:
-        return _begun(config, model, clips, shape, source)
-
-    return Request(clips, made, shape, size, begin, source is None)
+    size = min(config.batch, len(clips))
+    frames = model.vae_spec.frames_of(shape[1])
+    repeats = repeats_of(config.free_noise, config.contexts.contexts())
+    start, given = config.text_to_video.start, _given(config, model, (frames, height, width))
+    return Request(clips, frames, shape, size, start, repeats, given)
 
 
-def _begun(
-    config: Any,
-    model: LatentModel,
-    clips: Sequence[Clip],
-    shape: tuple[int, ...],
-    source_FHWC: np.ndarray | None,
-) -> np.ndarray:
-    """What `clips` start from."""
-    own = config.text_to_video
-    if own.start:
-        return read_start(own.start, len(clips), shape)
-    noise = first_noise(clips, shape, repeats_of(config.free_noise, config.contexts.contexts()))
-    if source_FHWC is None:
-        return noise
-    z = model.encode(source_FHWC)[None]
-    model.release("vae")
-    return noised(z, noise, config.sample, noising_of(config, model.noising), own.strength)
+def _given(
+    config: Any, model: LatentModel, size: tuple[int, int, int]
+) -> Callable[[np.ndarray], np.ndarray] | None:
+    """How noise becomes the start where a video or an image is one."""
+    source = source_of(config, size)
+    if source is None:
+        return None
+    noising, strength = noising_of(config, model.noising), config.text_to_video.strength
+
+    def over(noise: np.ndarray) -> np.ndarray:
+        z = model.encode(source)[None]
+        model.release("vae")
+        return noised(z, noise, config.sample, noising, strength)
+
+    return over
 
 
-def pipeline_of(config: Any, model: LatentModel) -> Again:
+def model_of(models: Models, config: Any) -> LatentModel:
+    """The networks of a configuration, reading in views where it asks for that. Raises ConfigError,
+    InputFileError.
+    """
+    views = config.free_noise.views()
+    if views is None:
+        return models.latent(config.weights, config.latent, config.lora, config.lora_strict)
+    named = (config.weights, *config.lora, views)
+    return models.of_parts(parts_of(config), config.latent, *named)
+
+
+def pipeline_of(config: Any, model: LatentModel) -> TextToVideo:
     """The model, sampled as a configuration says."""
     own = config.text_to_video
-    once = TextToVideo(
+    return TextToVideo(
         model,
         config.sample,
         negative=own.negative,
         two_passes=own.two_passes,
         fps=own.fps_condition or config.fps,
-        noising=noising_of(config, model.noising),
         curve=own.guidance_curve,
+        noising=noising_of(config, model.noising),
         contexts=config.contexts.contexts(),
     )
-    return Again(once, config.free_init)
 
 
 def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:
@@ -291,12 +302,12 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     Raises:
         ConfigError, InputFileError, NotFiniteError.
     """
-    views = config.free_noise.views()
-    model = models.of_parts(parts_of(config), config.latent, config.weights, *filter(None, [views]))
+    model = model_of(models, config)
     request, pipeline = request_of(config, model), pipeline_of(config, model)
+    again = Again(pipeline, config.free_init)
     for part in request.batches():
-        starts = request.starts(part)
-        made = pipeline.latents(part, starts, callback, pure_noise=request.pure_noise)
+        pure = request.given is None
+        made = again.latents(part, request.starts(part), callback, pure_noise=pure)
         for clip, latents in {c.name: (c, z) for c, z in zip(part, made, strict=True)}.values():
             yield Made(
                 clip.title,

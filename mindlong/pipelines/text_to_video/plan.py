@@ -14,7 +14,7 @@ from mindlong.checkpoints.latent_parts import LatentParts
 from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import TextToVideoConfig
-from mindlong.data.one_shot import read_clip
+from mindlong.data.one_shot import read_clip, read_frame
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.cost import Load
@@ -55,9 +55,9 @@ def plan(loaded: Loaded) -> Planned:
     height, width = divisible(size, parts.vae.spec.factor, denoiser.side(parts.network.spec))
     latents = parts.vae.spec.latents_of(frames)
     source_of(config, (frames, height, width))
-    noising = noising_of(config, parts.noising)
+    noising, contexts = noising_of(config, parts.noising), config.contexts.contexts()
     clips = clips_of(config, frames)
-    if denoiser.one_prompt and any(len(clip.prompts) > 1 for clip in clips):
+    if denoiser.one_prompt and any(len(clip.prompts) > 1 or clip.shares for clip in clips):
         raise ConfigError(
             f"text_to_video.scenes: {parts.network.network.about} reads one prompt a video, and none of "
             "single frames; give it as prompt"
@@ -66,9 +66,7 @@ def plan(loaded: Loaded) -> Planned:
     rows = batch * (2 if guided and not own.two_passes else 1)
     if own.start:
         read_start(own.start, len(clips), _latents(parts, frames, height, width))
-    contexts = config.contexts.contexts()
-    at_once = min(latents, contexts.length) if contexts else latents
-    step = step_cost(parts, rows, at_once, size)
+    step = step_cost(parts, rows, min(latents, contexts.length) if contexts else latents, size)
     asked = len(contexts.windows(latents, 1)) if contexts else 1
     chunk = frames if codec.chunks else min(config.latent.chunk, frames)
     decode = codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
@@ -131,10 +129,10 @@ def parts_of(config: TextToVideoConfig) -> LatentParts:
     return replace(parts, network=replace(parts.network, spec=spec.viewed(views)))
 
 
-def noising_of(config: TextToVideoConfig, noising: Noising) -> Noising:
+def noising_of(config: TextToVideoConfig, whole: Noising) -> Noising:
     """The noising process, or the part of it that a video to start from goes up and down."""
     own = config.text_to_video
-    return noising.below(own.strength) if own.video or own.image else noising
+    return whole.below(own.strength) if own.video or own.image else whole
 
 
 def source_of(config: TextToVideoConfig, size: tuple[int, int, int]) -> np.ndarray | None:
@@ -143,8 +141,8 @@ def source_of(config: TextToVideoConfig, size: tuple[int, int, int]) -> np.ndarr
     """
     own, (frames, height, width) = config.text_to_video, size
     if own.image:
-        still = read_clip(own.image, 1, (height, width))
-        return np.repeat(still, frames, 0)
+        still = read_frame(own.image, (height, width))
+        return np.repeat(still[None], frames, 0)
     if not own.video:
         return None
     start, stride = own.video_start, own.video_stride

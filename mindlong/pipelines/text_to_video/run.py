@@ -21,11 +21,7 @@ from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.results import Results, counted
 from mindlong.pipelines.session import Session
 from mindlong.pipelines.text_to_video.again import Again
-from mindlong.pipelines.text_to_video.make import (
-    Request,
-    pipeline_of,
-    request_of,
-)
+from mindlong.pipelines.text_to_video.make import Request, pipeline_of, request_of
 from mindlong.pipelines.text_to_video.plan import parts_of, size_of
 from mindlong.utils import arrays, atomic, progress, run_folder
 from mindlong.utils.lines import opening_lines
@@ -86,9 +82,10 @@ class _Work:
         for clip in self.clips:
             self.model.encode_text([*clip.prompts, self.own.negative])
         self.model.release("text_encoder")
-        with progress.bar(len(batches) * pipeline.total, "denoising") as bar:
+        again = Again(pipeline, self.config.free_init)
+        with progress.bar(len(batches) * again.total, "denoising") as bar:
             for part in batches:
-                self._sample_batch(pipeline, part, bar)
+                self._sample_batch(again, part, bar)
         self.model.release("network")
         self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
 
@@ -123,7 +120,7 @@ class _Work:
         if not self.own.keep_latents:
             atomic.remove_written(self.session.folder / "latents", ours.__contains__)
 
-    def _sample_batch(self, pipeline: Again, part: Sequence[Clip], bar: Any) -> None:
+    def _sample_batch(self, again: Again, part: Sequence[Clip], bar: Any) -> None:
         name, every, x_T = part[0].name, self.own.preview_every, self.request.starts(part)
 
         def on_step(step: int, total: int, x0: np.ndarray) -> None:
@@ -133,7 +130,7 @@ class _Work:
                 path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
                 write_contact_sheet(path, videos, [clip.title for clip in part])
 
-        made = pipeline.latents(part, x_T, on_step, pure_noise=self.request.pure_noise)
+        made = again.latents(part, x_T, on_step, pure_noise=self.request.given is None)
         for clip, noise, latents in zip(part, x_T, made, strict=True):
             arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
 
