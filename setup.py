@@ -1,8 +1,10 @@
 """Packaging of mindlong. The versions in comments are the ones the project is tested with."""
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = (HERE / "mindlong" / "version.txt").read_text().strip()
@@ -20,7 +22,23 @@ RUNTIME = [
     "tokenizers>=0.19",
     "matplotlib>=3.7",
 ]
-TEST = ["pytest>=7", "pytest-xdist>=3", "hypothesis>=6", "ruff>=0.5", "clang-format==14.0.6"]
+LINT = [
+    "ruff>=0.5",
+    "clang-format==14.0.6",
+    "mypy==2.4.1",
+    "types-PyYAML>=6",
+    "types-tqdm>=4.60",
+]
+TEST = [
+    "pytest>=7",
+    "pytest-xdist>=3",
+    "hypothesis>=6",
+    "nbclient>=0.8",
+    "nbformat>=5.7",
+    "ipykernel>=6.20",
+    "setuptools>=70.1",  # a test builds a wheel
+    *LINT,
+]
 GOLDEN = [
     "torch==2.13.0",
     "diffusers>=0.30",
@@ -28,6 +46,39 @@ GOLDEN = [
     "video-diffusion-pytorch==0.7.0",
     "open_clip_torch>=3.0",
 ]
+
+COMMANDS = (  # of mindlong.cli
+    "infer",
+    "train",
+    "convert",
+    "inspect",
+    "chop",
+    "package_weights",
+    "run_network",
+    "train_tokenizer",
+    "fp16_audit",
+    "compare_long",
+    "compare_videos",
+    "doctor",
+    "evaluate_edits",
+    "evaluate_interpolation",
+    "evaluate_long",
+    "evaluate_shapes",
+    "evaluate_video",
+)
+
+
+class BuildWithConfigs(build_py):
+    """Puts configs/ inside the package: an installation has no checkout beside it."""
+
+    def run(self) -> None:
+        """Copy the modules, and the configurations beside them."""
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "mindlong" / "configs"
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(HERE / "configs", target)
+
 
 setup(
     name="mindlong",
@@ -49,13 +100,13 @@ setup(
             "ops/ascendc/**/*",
         ]
     },
+    exclude_package_data={"": ["__pycache__/*", "**/__pycache__/*"]},
     install_requires=RUNTIME,
-    extras_require={"run": [], "test": TEST, "golden": GOLDEN},
+    extras_require={"run": [], "test": TEST, "lint": LINT, "golden": GOLDEN},
     entry_points={
         "console_scripts": [
-            "mindlong-train=mindlong.cli.guard:train",
-            "mindlong-infer=mindlong.cli.guard:infer",
-            "mindlong-convert=mindlong.cli.guard:convert",
+            f"mindlong-{name.replace('_', '-')}=mindlong.cli.console:{name}" for name in COMMANDS
         ]
     },
+    cmdclass={"build_py": BuildWithConfigs},
 )

@@ -10,8 +10,13 @@ __version__ = (Path(__file__).parent / "version.txt").read_text().strip()
 
 _FACE = {  # name -> module that has it; loaded at its first use, MindSpore with it
     "GaussianDiffusion": "mindlong.face.diffusion",
+    "Model": "mindlong.face.model",
     "Trainer": "mindlong.face.trainer",
     "Unet3D": "mindlong.face.diffusion",
+    "UserError": "mindlong.utils.errors",
+    "Video": "mindlong.face.video",
+    "load": "mindlong.face.model",
+    "train": "mindlong.face.training",
     "video_tensor_to_gif": "mindlong.face.trainer",
 }
 __all__ = ["__version__", *_FACE]

@@ -60,11 +60,7 @@ chip() { "$PY" -c 'from mindlong.ops import device; device.setup("auto"); print(
 
 say "mindlong: first run, $(date -u +%Y-%m-%dT%H:%MZ), commit $(git rev-parse --short HEAD 2> /dev/null || echo unknown)"
 step 60 "the machine" bash -c 'uname -a; lscpu | head -n 20; free -g; df -h . | tail -n 1; g++ --version | head -n 1; cmake --version | head -n 1; true'
-step 40 "Python packages" "$PY" -c '
-import importlib.metadata as m, mindlong, sys
-print(sys.version, mindlong.__version__)
-for name in ("mindspore", "numpy", "opencv-python-headless", "omegaconf", "safetensors"):
-    print(name, m.version(name))'
+step 60 "what is installed and what is missing" "$PY" tools/doctor.py
 npu 60 "npu-smi" npu-smi info
 npu 20 "CANN" bash -c 'cat "${ASCEND_TOOLKIT_HOME:-/usr/local/Ascend/ascend-toolkit/latest}"/version.cfg; env | grep -i "^ASCEND\|^HCCL\|^MS_"'
 npu 20 "MindSpore on the NPU" "$PY" -c 'import mindspore; mindspore.set_device("Ascend"); mindspore.run_check()'

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mindlong.cli.fp16_audit import command  # noqa: E402
+from mindlong.cli.guard import start  # noqa: E402
 
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(start("fp16_audit"))

@@ -77,12 +77,12 @@ def weights(args: argparse.Namespace) -> None:
     from mindlong.networks.clip.tokenizer import END, START, WORD_END, byte_letters
 
     spec, where = family(args.family).spec(), Path(args.folder)
-    tower = clip_text.VIT_L if spec.context_dim == clip_text.VIT_L.width else clip_text.VIT_H
+    encoder = clip_text.VIT_L if spec.context_dim == clip_text.VIT_L.width else clip_text.VIT_H
     first_stage = vae.VaeSpec()
     parts = {
         "unet": (args.family, spec, unet_names.names(spec)),
         "vae": ("autoencoder_kl", first_stage, vae_names.names(first_stage)),
-        "text_encoder": ("clip_text", tower, clip_names.names(tower)),
+        "text_encoder": ("clip_text", encoder, clip_names.names(encoder)),
     }
     for part, (name, sizes, entries) in parts.items():
         write_safetensors(where / f"{part}.safetensors", random_arrays(entries, False, f"{part}."))

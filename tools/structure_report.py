@@ -1,6 +1,6 @@
 """How the package is built, in figures: files, functions, import chains, the trip of a prompt.
 
-    python tools/structure_report.py                    files, functions, longest import chain
+    python tools/structure_report.py                    files, functions, import chain, duplicates
     python tools/structure_report.py --trip KEY=VALUE   and the files that a run of infer.py enters
 
 A function's length counts its lines from `def` to its last statement. An import chain is the
@@ -19,7 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 PACKAGE = ROOT / "mindlong"
+LEFT_OUT = ("import ", "from ", "#")
 QUICK = ["--config", "configs/infer/quickstart_latent.yaml", "sample.steps=2"]
 
 
@@ -97,6 +99,22 @@ def files_entered(argv: Sequence[str]) -> list[str]:
     return sorted(str(Path(name).relative_to(ROOT)) for name in entered)
 
 
+def duplicates(count: int = 10) -> list[list[tuple[str, int]]]:
+    """Places (file, line) whose next `count` lines are equal, but for blanks at both ends; empty
+    lines, remarks and imports are left out. Overlapping places count once.
+    """
+    found: dict[tuple[str, ...], list[tuple[str, int]]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        numbered = enumerate(map(str.strip, path.read_text(encoding="utf-8").splitlines()), 1)
+        kept = [(n, text) for n, text in numbered if text and not text.startswith(LEFT_OUT)]
+        for k in range(len(kept) - count + 1):
+            lines = tuple(text for _, text in kept[k : k + count])
+            found.setdefault(lines, []).append((str(path.relative_to(ROOT)), kept[k][0]))
+    twice = [places for places in found.values() if len(places) > 1]
+    pairs = {tuple(sorted({name for name, _ in places})): places for places in reversed(twice)}
+    return list(pairs.values())
+
+
 def quantiles(values: Sequence[int]) -> str:
     """Median, ninth decile and the largest."""
     ordered = sorted(values)
@@ -124,6 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
         f"longest import chain  {len(chain)}: {' > '.join(n.removeprefix('mindlong.') for n in chain)}"
     )
+    same = duplicates()
+    print(f"ten lines that are equal  {len(same)}")
+    for places in same:
+        print("    " + ", ".join(f"{name}:{line}" for name, line in places))
     if args.trip is not None:
         files = files_entered([*QUICK, *args.trip])
         print(

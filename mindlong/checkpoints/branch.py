@@ -97,7 +97,8 @@ def write_branch(
     changed = sorted(
         name
         for name, array in arrays.items()
-        if not name.startswith(PREFIX) and not np.array_equal(array, base.get(name))
+        if not name.startswith(PREFIX)
+        and (name not in base or not np.array_equal(array, base[name]))
     )
     kept = {
         name: array for name, array in arrays.items() if name.startswith(PREFIX) or name in changed

@@ -18,6 +18,7 @@ from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.parts import Part
 from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.config.yaml_file import read_yaml
 from mindlong.utils.errors import InputFileError
 
 FILE, BASE, PREFIX = "tuned", "base", "unet."
@@ -39,17 +40,40 @@ def fingerprint(arrays: Mapping[str, np.ndarray | Lazy], names: Iterable[str]) -
     return np.frombuffer(found.digest(), np.uint8).copy()
 
 
-def tuned_over(part: Part, path: Path) -> Part:
-    """The UNet `part` with the tensors of a tuned file put over it.
+def base_of(folder: Path) -> str:
+    """What the tensors of `folder` were tuned from, where it holds those alone: the weights that
+    the training beside them names; "" for any other folder.
+    """
+    alone = {path.name for path in folder.glob("*.safetensors")} == {f"{FILE}.safetensors"}
+    if not folder.is_dir() or not alone or not (folder / "config.yaml").is_file():
+        return ""
+    held = read_yaml(folder / "config.yaml")
+    named = (
+        (held.get("distil") or {}).get("teacher"),
+        (held.get("latents") or {}).get("unet_weights"),
+    )
+    return next((name for name in named if isinstance(name, str) and name), "")
 
-    `path` is the file, or the folder of a checkpoint that has one. Raises InputFileError where it
-    is none or was tuned from other weights.
+
+def tuned_file(path: Path) -> Path:
+    """The file of tuned tensors: `path`, or that in the folder. Raises InputFileError where there
+    is none.
     """
     file = path / f"{FILE}.safetensors" if path.is_dir() else path
     if not file.is_file():
         raise InputFileError(
             f"{path} holds no {FILE}.safetensors, the tensors that a tuning changes"
         )
+    return file
+
+
+def tuned_over(part: Part, path: Path) -> Part:
+    """The UNet `part` with the tensors of a tuned file put over it.
+
+    `path` is the file, or the folder of a checkpoint that has one. Raises InputFileError where it
+    is none or was tuned from other weights.
+    """
+    file = tuned_file(path)
     held = open_weights(file)
     changed = {
         name.removeprefix(PREFIX): held.lazy(name) for name in held if name.startswith(PREFIX)

@@ -17,6 +17,7 @@ from mindlong.config.section import spec_of
 from mindlong.networks import table
 from mindlong.networks.network import Network
 from mindlong.utils.errors import UserError
+from mindlong.utils.needed import needed
 
 _DTYPE = ("torch_dtype", "dtype")  # keys that name the format of the numbers
 
@@ -30,7 +31,7 @@ def of_part(plan: Plan, source: Mapping[str, str], sizes: Mapping[str, Any]) -> 
             the user's, and goes before what the source said.
     """
     network = plan.format.network
-    made, kept = network.hub.config(plan.spec), _kept(source)
+    made, kept = needed(network.hub, "hub").config(plan.spec), _kept(source)
     if not kept or plan.format.layout not in THEIR_LAYOUTS:
         return made
     before = _made_before(network, sizes)
@@ -62,15 +63,19 @@ def of_pipeline(
 
 def _index(plans: Sequence[Plan], beside: Iterable[str], weights: WeightFile) -> dict[str, Any]:
     networks = [plan.format.network for plan in plans]
-    whole = next(network.hub for network in networks if network.denoiser)
-    tokenizers = [n.hub.tokenizer for n in networks if n.hub.tokenizer] or ["CLIPTokenizer"]
+    hubs = [needed(network.hub, f"the hub's {network.family}") for network in networks]
+    whole = next(hub for hub, n in zip(hubs, networks, strict=True) if n.denoiser)
+    tokenizers = [hub.tokenizer for hub in hubs if hub.tokenizer] or ["CLIPTokenizer"]
     others = {
         "tokenizer": ["transformers", tokenizers[0]],
         "scheduler": ["diffusers", _scheduler_class(weights.beside.get(SCHEDULER))],
     }
     return {
         "_class_name": whole.pipeline,
-        **{n.hub.folder or n.part: [n.hub.library, n.hub.name] for n in networks},
+        **{
+            hub.folder or n.part: [hub.library, hub.name]
+            for hub, n in zip(hubs, networks, strict=True)
+        },
         **{name: others[name] for name in beside},
         **whole.index,
     }
@@ -88,7 +93,7 @@ def _made_before(network: Network, sizes: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     try:
         own = {key: value for key, value in section.items() if key not in table.parts()}
-        return network.hub.config(spec_of(own))
+        return needed(network.hub, "hub").config(spec_of(own))
     except UserError:
         return {}
 

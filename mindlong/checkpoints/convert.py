@@ -22,6 +22,7 @@ from mindlong.networks.names import Entry, our_array
 from mindlong.networks.network import Network, made
 from mindlong.networks.table import Match
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.needed import needed
 
 Shape = tuple[int, ...]
 
@@ -122,7 +123,7 @@ def _declared(
     """Fields of a text encoder's spec that its tokenizer's files declare, and remarks."""
     text = match.network.text
     folder = weights.tokenizer(text.files) if text and text.declares else None
-    found = made(text.declares)(folder) if folder else {}
+    found = made(text.declares)(folder) if text and folder else {}
     notes = [
         f"{key} is {value}, as the tokenizer declares; config.json says {said[key]}"
         for key, value in found.items()
@@ -141,7 +142,7 @@ def _from_base(
     """The tensors that a network starts from, out of a file of its base family; the others start
     fresh.
     """
-    wanted = match.based
+    wanted = needed(match.based, "the network that starts from these weights")
     inner = replace(match, based=None)
     if spec is None:
         plain = to_ours(weights, inner, overrides=overrides, allow=allow)

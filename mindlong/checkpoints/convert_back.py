@@ -55,7 +55,8 @@ def to_original(
         {n: a.shape for n, a in lazies.items()},
         allow,
     )
-    mapped, tree = set(report.mapped), {}
+    mapped = set(report.mapped)
+    tree: dict[str, Any] = {}
     for source, group in by_source(entries).items():
         if all(prefix + e.ours in mapped for e in group):
             lazy = _source(group, {e.ours: lazies[prefix + e.ours] for e in group}, dtype)

@@ -107,7 +107,7 @@ def _only(matches: Sequence[Match], where: str) -> Match:
     return first[0]
 
 
-def _none(matches: Iterable[Match], which: str, where: str) -> str:
+def _none(matches: Iterable[Match], which: str | None, where: str) -> str:
     return f"{where}: has no copy of the weights called {which!r}; there are {_listed(matches)}"
 
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.checkpoints.folders import MAX_CONFIG
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.load import read_yaml
 from mindlong.config.section import spec_of
 from mindlong.networks import table
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.json_file import read_table
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.convert import Plan
+    from mindlong.checkpoints.weight_file import WeightFile
 
 MODEL, SOURCE = "mindlong_model", "mindlong_source"  # in the metadata of converted files
 CONFIG, PIPELINE = "config", "pipeline"  # of the source: config.json as text; that of all parts
@@ -44,7 +46,8 @@ def source_of(
     weights: WeightFile, plans: Sequence[Plan]
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
     """For each part what an export needs to give back the original's file, and remarks."""
-    found, remarks = {}, []
+    found: dict[str, dict[str, str]] = {}
+    remarks: list[str] = []
     for plan in plans:
         form = plan.match.format
         facts, notes = form.facts(weights, plan.match.prefix)

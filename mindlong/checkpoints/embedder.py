@@ -8,6 +8,7 @@ from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.text_source import text_source
 from mindlong.networks.embedder_cell import Embedder
 from mindlong.networks.network import made
+from mindlong.utils.needed import needed
 
 
 def embedder(model: Any, weights: str = "") -> Embedder | None:
@@ -23,5 +24,5 @@ def embedder(model: Any, weights: str = "") -> Embedder | None:
     load_into(cell, arrays, what=f"the weights of {part.network.about}")
     for parameter in cell.get_parameters():
         parameter.requires_grad = False
-    pooled = made(part.network.text.pooled)(cell, source.pooling)
+    pooled = made(needed(part.network.text, "text").pooled)(cell, source.pooling)
     return Embedder(pooled, source.tokenizer, part.spec.positions)

@@ -13,7 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints import manifest, mindspore_file, npz_file, safetensors_file, shards
+from mindlong.checkpoints import (
+    manifest,
+    mindone_names,
+    mindspore_file,
+    npz_file,
+    safetensors_file,
+    shards,
+)
 from mindlong.checkpoints.faults import reading
 from mindlong.checkpoints.folders import config_beside, open_folder
 from mindlong.checkpoints.kinds import MINDSPORE, SAFETENSORS, kind_of
@@ -108,7 +115,11 @@ def _open_safetensors(path: Path) -> WeightFile:
 
 
 def _open_mindspore(path: Path) -> WeightFile:
-    return WeightFile(path, "MindSpore", *mindspore_file.read_table(path))
+    rows, texts = mindspore_file.read_table(path)
+    if not mindone_names.is_mindone(rows):
+        return WeightFile(path, "MindSpore", rows, texts)
+    note = f"{path.name} has mindone's names; its tensors are read under those of CompVis' files"
+    return WeightFile(path, "MindSpore", mindone_names.renamed(rows), texts, (note,))
 
 
 def _open_zip(path: Path, inert: Sequence[str]) -> WeightFile:

@@ -26,8 +26,10 @@ from mindlong.config.load import model_of
 from mindlong.config.schema import TrainConfig
 from mindlong.networks.table import Match
 from mindlong.utils import hub
-from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
+from mindlong.utils.errors import ConfigError, InputFileError, nearest
 from mindlong.utils.log import once
+from mindlong.utils.needed import needed
+from mindlong.utils.remember import remembered
 from mindlong.utils.shown import shown
 
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -47,6 +49,7 @@ def shipped_names() -> list[str]:
     return sorted({p.parent.name for p in SHIPPED.glob("*/*.safetensors")})
 
 
+@remembered
 def find_trained(weights: str, space: str = "") -> Trained:
     """Weights of what denoises, named as `shipped:NAME`, a run folder (its newest
     checkpoint), a checkpoint folder, a weights file of ours or of the original, or a folder with
@@ -63,9 +66,10 @@ def find_trained(weights: str, space: str = "") -> Trained:
     """
     held = open_named(weights)
     match = recognise(held, part="network")[0]
-    if space and match.network.denoiser.space != space:
+    own_space = needed(match.network.denoiser, "denoiser").space
+    if space and own_space != space:
         raise ConfigError(
-            f"{held.path} is {match.network.about}, which works in {match.network.denoiser.space}s, not in "
+            f"{held.path} is {match.network.about}, which works in {own_space}s, not in "
             f"{space}s; another pipeline= makes videos with it"
         )
     if match.ours:
@@ -102,9 +106,9 @@ def _config_of_ours(held: WeightFile, match: Match) -> TrainConfig:
         trained = None
     facts = description.read_source(held).get(match.network.part, {})
     own = _described(model, facts, held) if model else None
-    if own is None or (trained and trained.model.spec() == own.model.spec()):
-        return trained
-    return own
+    if own is None:
+        return needed(trained, "a configuration")
+    return trained if trained and trained.model.spec() == own.model.spec() else own
 
 
 def _described(model: Mapping[str, Any], facts: Mapping[str, str], held: WeightFile) -> TrainConfig:
@@ -179,8 +183,8 @@ def _offers() -> str:
 def _shipped(weights: str, key: str) -> Path:
     name = weights.removeprefix("shipped:")
     if name not in shipped_names():
-        raise InputFileError(
-            f"{key}: no shipped model {name!r}.{did_you_mean(name, shipped_names())}"
-        )
+        close = nearest(name, shipped_names())
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise InputFileError(f"{key}: no shipped model {name!r}; there is {_offers()}.{meant}")
     file = SHIPPED / name / "model.safetensors"
     return file if file.is_file() else file.parent

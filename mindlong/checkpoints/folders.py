@@ -11,13 +11,15 @@ from typing import Any
 
 from mindlong.checkpoints import manifest, store
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile
-from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.checkpoints.lazy import Lazy
+from mindlong.checkpoints.weight_file import Scalar, WeightFile
 from mindlong.networks import table
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.json_file import read_table
 from mindlong.utils.shown import shown
 
 SCHEDULER = "scheduler/scheduler_config.json"
+TRANSFORMER = "transformer"  # the folder of a network that is one, and its part here
 BESIDE = ("tokenizer", "scheduler")  # folders whose files belong to the weights and hold none
 BESIDE_SUFFIXES = (".json", ".txt", ".gz", ".model", ".jinja")
 MAX_BESIDE = 64 << 20  # bytes
@@ -44,19 +46,32 @@ def open_folder(folder: Path, open_file: Open) -> WeightFile:
             kind.
     """
     parts = dict(parts_in(folder))
-    if "unet" not in parts and (folder / "transformer").is_dir():
-        raise ForeignFile(f"{folder}: {_of_transformer(folder)}")
+    _refuse_other_transformers(folder, parts)
     if parts:
         return _merged(folder, {part: open_file(path) for part, path in parts.items()})
     return open_file(one_network(folder))
 
 
-def _of_transformer(folder: Path) -> str:
-    """What a diffusers folder without a UNet is, as the end of a sentence."""
+def _refuse_other_transformers(folder: Path, parts: dict[str, Path]) -> None:
+    """Raise ForeignFile where the network of a diffusers folder is a transformer of another class
+    than those that are known.
+    """
+    inside = folder / TRANSFORMER
+    if not inside.is_dir() or parts.get(TRANSFORMER, inside) != inside:
+        return
+    hubs = [n.hub for n in table.networks("network") if n.hub and n.part == TRANSFORMER]
+    kind = config_beside(inside / "config.json").get("_class_name")
     file = folder / "model_index.json"
     index = read_table(file, "the parts of a pipeline", MAX_CONFIG) if file.is_file() else {}
-    name = shown(index.get("_class_name", "a pipeline"), most=80)
-    return f"is a folder of {name}, whose network is a diffusion transformer; it is not read here"
+    whole = index.get("_class_name")
+    known = {hub.name for hub in hubs}
+    if kind in known if kind else whole in {None, *(hub.pipeline for hub in hubs)}:
+        return  # or nothing says it but the tensors
+    name, what = shown(whole or "a pipeline", most=80), f" ({shown(kind, most=80)})" if kind else ""
+    raise ForeignFile(
+        f"{folder}: is a folder of {name}, whose network is a diffusion transformer{what}; it is not "
+        f"read here, and of transformers these are: {', '.join(sorted(known))}"
+    )
 
 
 def config_beside(path: Path) -> dict[str, Any]:
@@ -107,7 +122,10 @@ def _plain_files(folder: Path) -> dict[str, Path]:
 
 
 def _merged(folder: Path, parts: dict[str, WeightFile]) -> WeightFile:
-    rows, configs, metadata, notes = {}, {}, {}, []
+    rows: dict[str, Lazy] = {}
+    configs: dict[str, dict[str, Any]] = {}
+    metadata: dict[str, Scalar] = {}
+    notes: list[str] = []
     for part, weights in parts.items():
         beginning = "" if all(name.startswith(f"{part}.") for name in weights) else f"{part}."
         rows |= {beginning + name: row for name, row in weights.rows.items()}

@@ -1,7 +1,7 @@
 """A video network started from an image network, or a hinted one from one without hints; and the
 way back.
 
-By our names, of which a pseudo-3D convolution adds `.spatial` to those of the picture's: so a
+By our names, of which a pseudo-3D convolution adds `.spatial` to those of the image's: so a
 Stable Diffusion UNet gives 686 of the 930 tensors of the pseudo-3D one. A first convolution that
 reads more channels than the source's reads the others with zeros, so mask and hints count for
 nothing at first.
@@ -85,7 +85,7 @@ def _fitted(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def deflate(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The picture's network out of a pseudo-3D one, bit for bit: what works over time is left
+    """The image's network out of a pseudo-3D one, bit for bit: what works over time is left
     out.
     """
     temporal = (".temporal.", ".attn_temporal.", ".norm_temporal.")
@@ -97,7 +97,7 @@ def deflate(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _flat(name: str) -> str:
-    """The picture's name of a pseudo-3D convolution's tensor; any other as it is (transformers are
+    """The image's name of a pseudo-3D convolution's tensor; any other as it is (transformers are
     called spatial too).
     """
     return re.sub(r"\.spatial\.(weight|bias)$", r".\1", name)

@@ -56,8 +56,8 @@ def inspect(
     except InputFileError as error:
         if not os.path.exists(path):
             raise
-        lines = (f"file       {path}: {_size(path)}", f"not read   {error}", *asked(path))
-        return Finding(_safe(lines), False)
+        refusal = (f"file       {path}: {_size(path)}", f"not read   {error}", *asked(path))
+        return Finding(_safe(refusal), False)
     matches = find(weights.names(), extras=True)
     bad = list(_bad_numbers(weights, matches)) if numbers else []
     lines = [*_about(weights), *_networks(weights, matches), *_tensors(weights, names), *bad]

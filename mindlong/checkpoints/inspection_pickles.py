@@ -12,6 +12,7 @@ from mindlong.checkpoints.pickle_names import is_harmless, known, runs_programs
 from mindlong.checkpoints.pickle_scan import MAX_BYTES, Scan, scan, split
 from mindlong.checkpoints.zip_layout import read_layout, read_record
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.needed import needed
 
 SHOWN = 12
 TAR_MEMBERS = ("sys_info", "pickle", "storages", "tensors")
@@ -81,7 +82,7 @@ def _in_tar(path: Path) -> list[tuple[str, bytes]]:
             data = io.BytesIO(file.read(MAX_BYTES))
         with tarfile.open(fileobj=data, mode="r:") as archive:
             return [
-                (member.name, archive.extractfile(member).read())
+                (member.name, needed(archive.extractfile(member), member.name).read())
                 for member in archive
                 if member.isfile() and member.name in TAR_MEMBERS
             ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mindlong.checkpoints.changed import base_of, tuned_over
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of, locate, open_named
 from mindlong.checkpoints.finite import Watch
@@ -26,10 +27,13 @@ from mindlong.config.schema import TrainConfig
 from mindlong.diffusion import schedules
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.scheduler_config import read_file
+from mindlong.networks.network import Network
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
+from mindlong.utils.needed import needed
 from mindlong.utils.progress import bar
+from mindlong.utils.remember import remembered
 
 LARGE = 1 << 30  # bytes of weights from which a bar is shown
 
@@ -55,6 +59,11 @@ class LatentParts:
     noising: Noising
     size: tuple[int, int, int]
 
+    @property
+    def step(self) -> int:
+        """Pixels of which both sides of a video are multiples."""
+        return self.vae.spec.factor * self.network.network.denoiser.side(self.network.spec)
+
     def parameters(self) -> dict[str, int]:
         """Numbers in each network."""
         return {
@@ -67,6 +76,7 @@ class LatentParts:
         }
 
 
+@remembered
 def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     """The parts that `weights` and `options` name.
 
@@ -75,8 +85,11 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
             another place for it.
         ConfigError: parts that do not go together.
     """
-    held = open_named(weights)
     where = locate(weights)
+    base = base_of(where)
+    if base:
+        return _over(find_latent_parts(base, _beside(where, options)), where)
+    held = open_named(weights)
     run = _run(where)
     module = open_module(options.motion, "latent.motion") if options.motion else None
     network = _latent(_network(held, module, options), where)
@@ -86,14 +99,18 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     if run and run.latents.scaling:
         vae = replace(vae, spec=replace(vae.spec, scaling=run.latents.scaling))
     text = _text(options.text_encoder, held, run)
-    denoiser = network.network.denoiser
+    denoiser = needed(network.network.denoiser, "denoiser")
+    text = fitted_text(text, network.network, network.spec)
     if text.spec.width != denoiser.width(network.spec):
         raise ConfigError(
             f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the {network.network.part} "
             f"wants {denoiser.width(network.spec)}; latent.text_encoder can name another"
         )
     _check_finite({"network": network, "vae": vae, "text_encoder": text})
-    size = (run.data.frames, *run.data.size) if run else denoiser.size
+    size = denoiser.size
+    if run:
+        height, width = run.data.size
+        size = (run.data.frames, height, width)
     return LatentParts(
         where,
         network,
@@ -119,6 +136,18 @@ def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOp
             f"latent.{next(iter(said))} is for networks with motion modules; {held.path} is {found.network.about}"
         )
     return read_part(held, "network", options.family or None, said)
+
+
+def _beside(folder: Path, options: LatentModelOptions) -> LatentModelOptions:
+    """`options` for the weights below tuned tensors, beside which a noising process may stand."""
+    if options.scheduler or not (folder / SCHEDULER).is_file():
+        return options
+    return replace(options, scheduler=str(folder / SCHEDULER))
+
+
+def _over(parts: LatentParts, folder: Path) -> LatentParts:
+    """`parts` with the tuned tensors of a folder put over the network's."""
+    return replace(parts, where=folder, network=tuned_over(parts.network, folder))
 
 
 def _run(where: Path) -> TrainConfig | None:
@@ -153,7 +182,7 @@ def _check_finite(parts: Mapping[str, Part]) -> None:
 
 
 def _latent(part: Part, where: Path) -> Part:
-    if part.network.denoiser.space != "latent":
+    if needed(part.network.denoiser, "denoiser").space != "latent":
         raise ConfigError(
             f"{where} is {part.network.about}, which makes videos in pixels; this pipeline needs one in latents"
         )
@@ -164,7 +193,7 @@ def _reading(part: Part, reads: dict[str, str]) -> Any:
     spec = part.spec
     if not hasattr(spec, "reading"):
         raise ConfigError(
-            f"latent.reads: {part.network.about} has no attentions that can be told which frames to read"
+            f"latent.reads: {part.network.about} has no attentions whose frames to read can be chosen"
         )
     for branch, policy in reads.items():
         spec = spec.reading(branch, policy)
@@ -196,6 +225,14 @@ def _text(named: str, held: WeightFile, run: TrainConfig | None) -> Part:
     return _trained_with(held, run)
 
 
+def fitted_text(text: Part, network: Network, spec: Any) -> Part:
+    """The text encoder with the length of prompts that a network reads, where it takes any."""
+    tokens = network.denoiser.tokens(spec)
+    if not (tokens and text.network.text.layered):
+        return text
+    return replace(text, spec=replace(text.spec, length=tokens))
+
+
 def read_text_encoder(named: str) -> Part:
     """The text encoder of whatever `weights=` can name.
 
@@ -225,7 +262,7 @@ def _trained_with(held: WeightFile, run: TrainConfig | None) -> Part:
 def _tokenizer(
     held: WeightFile, text: Part, options: LatentModelOptions, run: TrainConfig | None
 ) -> Path:
-    files = text.network.text.files
+    files = needed(text.network.text, "text").files
     if options.tokenizer:
         return _existing(options.tokenizer, "latent.tokenizer")
     held_beside = held.tokenizer(files)
@@ -241,7 +278,7 @@ def _tokenizer(
 def _noising(
     held: WeightFile, network: Part, options: LatentModelOptions, run: TrainConfig | None
 ) -> Noising:
-    denoiser, facts = network.network.denoiser, network.facts
+    denoiser, facts = needed(network.network.denoiser, "denoiser"), network.facts
     beside = None if denoiser.owns_noising else held.beside.get(SCHEDULER)
     path = _existing(options.scheduler, "latent.scheduler") if options.scheduler else beside
     if path is not None:

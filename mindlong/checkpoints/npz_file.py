@@ -17,6 +17,7 @@ from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCh
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.safetensors_file import fill
 from mindlong.checkpoints.zip_layout import Record, compare_crc, read_layout, read_record
+from mindlong.utils.arrays import raw_bytes
 
 HEAD = 1 << 16  # bytes of a record that hold its header
 _DAMAGED = (
@@ -76,7 +77,8 @@ def _header(path: Path, name: str, record: Record) -> _Header:
             if version == (1, 0)
             else np.lib.format.read_array_header_2_0
         )
-        return _Header(*reader(head), head.tell())
+        shape, fortran, dtype = reader(head)
+        return _Header(shape, fortran, dtype, head.tell())
     except _DAMAGED as error:
         raise CorruptCheckpoint(
             f"{path}: {name!r} is not a numpy array ({str(error)[:80]!r})"
@@ -121,5 +123,5 @@ def _read(
         file.seek(record.begin)
         crc = zlib.crc32(file.read(skip))
         fill(file, record.begin + skip, raw, what)
-    compare_crc(zlib.crc32(memoryview(raw.reshape(-1).view(np.uint8)), crc), record, what)
+    compare_crc(zlib.crc32(raw_bytes(raw), crc), record, what)
     return np.ascontiguousarray(raw.T) if fortran else raw

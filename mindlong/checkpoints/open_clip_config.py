@@ -67,11 +67,11 @@ def _translated(
     model: Mapping[str, Any], pictures: Mapping[str, Any], file: Path
 ) -> dict[str, dict[str, Any]]:
     vision, text = model.get("vision_cfg") or {}, model.get("text_cfg") or {}
-    for name, tower in (("vision_cfg", vision), ("text_cfg", text)):
-        for key, value in tower.items():
+    for name, encoder in (("vision_cfg", vision), ("text_cfg", text)):
+        for key, value in encoder.items():
             if value and key not in _TOWER and value not in _USUAL.get(key, ()):
                 raise InputFileError(
-                    f"{file}: {name}.{key} is {value!r}, and towers of that kind are not read"
+                    f"{file}: {name}.{key} is {value!r}, and encoders of that kind are not read"
                 )
     for key, value in _PICTURES.items():
         if pictures.get(key, value) != value:
@@ -89,7 +89,7 @@ def _translated(
 
 
 def _normal(pictures: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Mean and deviation that pictures are normalised with; not every model has CLIP's own."""
+    """Mean and deviation that images are normalised with; not every model has CLIP's own."""
     found = {
         f"image_{key}": [float(v) for v in pictures[key]]
         for key in ("mean", "std")

@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 from mindlong.checkpoints import description
+from mindlong.checkpoints.changed import FILE, tuned_file
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.find import Trained, locate
 from mindlong.checkpoints.folders import files_in
@@ -74,6 +75,23 @@ def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = 
     return written
 
 
+def package_changed(trained: Trained, run: Path, out: Path, dtype: str) -> list[Path]:
+    """Write the folder `out` from a distillation that left some tensors as they were: those that
+    changed, and beside them which weights they belong over.
+
+    Raises:
+        InputFileError: the run has no such file: all of its tensors changed.
+    """
+    held = open_weights(tuned_file(trained.where))
+    out.mkdir(parents=True, exist_ok=True)
+    written = out / f"{FILE}.safetensors"
+    write_safetensors(written, {name: held.lazy(name) for name in held}, {}, dtype)
+    _scheduler(trained.config, out)
+    for name in RECORDS:
+        shutil.copyfile(run / name, out / name)
+    return [written]
+
+
 def _under(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, np.ndarray]:
     return {
         name.removeprefix(f"{part}."): a
@@ -108,6 +126,10 @@ def _beside(config: TrainConfig, out: Path) -> None:
         target = out / "tokenizer" / source.name
         if not (target.exists() and target.samefile(source)):
             shutil.copyfile(source, target)
+    _scheduler(config, out)
+
+
+def _scheduler(config: TrainConfig, out: Path) -> None:
     d = config.diffusion
     scheduler = {
         "_class_name": "DDIMScheduler",
@@ -122,6 +144,9 @@ def _beside(config: TrainConfig, out: Path) -> None:
         "steps_offset": 0,
         "timestep_spacing": "trailing",
     }
+    if config.distil.wanted:
+        few = {"original_inference_steps": config.distil.original, "timestep_scaling": 10.0}
+        scheduler |= {"_class_name": "LCMScheduler", **few}
     (out / "scheduler").mkdir(exist_ok=True)
     atomic.write_text(
         out / "scheduler/scheduler_config.json", json.dumps(scheduler, indent=2) + "\n"

@@ -4,10 +4,12 @@ whatever naming it lies there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
+
+import numpy as np
 
 from mindlong.checkpoints import convert, description
 from mindlong.checkpoints.float32_file import read_float32
@@ -95,3 +97,27 @@ def read_part(
         spec = spec_of(match.based.section(spec))
         return Part(match.based, spec, convert.started(match.based, spec, held)[0], facts)
     return Part(match.network, spec, held, facts)
+
+
+class Reading(Mapping[str, np.ndarray]):
+    """A part's tensors, read one at a time when they are asked for."""
+
+    def __init__(self, part: Part) -> None:
+        self.arrays = part.arrays
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, without reading it."""
+        return self.arrays[name].shape
+
+    def dtype(self, name: str) -> str:
+        """How a tensor is stored."""
+        return self.arrays[name].dtype
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name].read()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays)

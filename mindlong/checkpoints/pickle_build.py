@@ -8,7 +8,7 @@ names are refused together, in one sentence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mindlong.checkpoints import pickle_names as names
 from mindlong.checkpoints.faults import CorruptCheckpoint, UnsafeCheckpoint
@@ -179,13 +179,13 @@ class _Machine:
             raise self.unsafe(f"a table has {_kind(key)} as a key")
         table[key] = value
 
-    def do_memo(self, argument: object) -> None:
+    def do_memo(self, argument: int) -> None:
         self.memo[int(argument)] = self.stack[-1]
 
     def do_memoize(self, _: object) -> None:
         self.memo[len(self.memo)] = self.stack[-1]
 
-    def do_get(self, argument: object) -> None:
+    def do_get(self, argument: int) -> None:
         self.stack.append(self.memo[int(argument)])
 
     def do_global(self, argument: object) -> None:
@@ -223,7 +223,8 @@ class _Machine:
         if role == names.SIZE:
             return naturals(arguments[0], self.what)
         if role == names.TENSOR:
-            return tensor(*arguments[:4], self.what)
+            storage, offset, shape, stride = arguments[:4]
+            return tensor(storage, offset, shape, stride, self.what)
         if role == names.TENSOR3:
             return of_named_format(arguments, self.what)
         if role == names.UNREAD:
@@ -281,7 +282,7 @@ class _Machine:
         self.stack.append(storage_of(self.stack.pop(), self.what))
 
 
-_CONSTANT = {
+_CONSTANT: dict[str, Callable[[], object]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
     "NEWFALSE": lambda: False,

@@ -150,7 +150,8 @@ def refusal(names: Iterable[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    listed, length = [], 0
+    listed: list[str] = []
+    length = 0
     for name in names:
         length += len(name) + 4
         if listed and length > _ROOM:

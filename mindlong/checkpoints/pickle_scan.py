@@ -10,6 +10,7 @@ import io
 import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from mindlong.checkpoints.faults import CorruptCheckpoint, UnsafeCheckpoint
 
@@ -98,7 +99,7 @@ class _Asked:
         self.memo: dict[int, str | None] = {}
         self.pushed: str | None = None  # by the instruction before, where it was a string
 
-    def see(self, name: str, argument: object) -> None:
+    def see(self, name: str, argument: Any) -> None:
         if name in MEMO:
             self.memo[len(self.memo) if name == "MEMOIZE" else int(argument)] = self.pushed
             return
@@ -116,7 +117,8 @@ def split(data: bytes, most: int = 5) -> list[bytes]:
     """The first pickles of a file that holds several behind one another, as PyTorch wrote before
     1.6.
     """
-    found, rest = [], io.BytesIO(data)
+    found: list[bytes] = []
+    rest = io.BytesIO(data)
     while len(found) < most and rest.tell() < len(data):
         begin = rest.tell()
         try:

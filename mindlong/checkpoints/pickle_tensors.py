@@ -41,7 +41,8 @@ def of_named_format(arguments: tuple, what: str):
     if name not in FORMATS or not isinstance(storage, Storage):
         return Unread(name)
     typed = Storage(storage.key, FORMATS[name], storage.count // FORMATS[name].size)
-    return tensor(typed, *arguments[1:4], what)
+    offset, shape, stride = arguments[1:4]
+    return tensor(typed, offset, shape, stride, what)
 
 
 def storage_of(value: object, what: str) -> Storage | Unread:

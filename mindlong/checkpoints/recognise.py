@@ -40,6 +40,7 @@ def recognise(
     if family and not any(match.network.family == family for match in matches):
         matches = [*_bases(known, family, part), *matches]
     if not matches:
+        _refuse_rest(weights, known, find(weights.names(), extras=True))
         wanted = " ".join(word for word in (family, part) if word)
         raise InputFileError(
             f"{weights.path}: holds no {wanted}; it is {'; '.join(match.reason for match in known)}"

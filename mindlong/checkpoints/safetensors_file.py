@@ -13,9 +13,10 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import FileIO
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from mindlong.checkpoints.dtypes import (
 )
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint, reading
 from mindlong.checkpoints.lazy import Lazy, as_lazy
+from mindlong.utils.arrays import raw_bytes
 
 MAX_HEADER = 100_000_000  # bytes, the format's own bound
 MAX_TENSORS = 200_000
@@ -106,12 +108,16 @@ def _refuse_unread(path: Path, table: Mapping[str, object]) -> None:
         raise ForeignFile(f"{path}: {unread(found)}")
 
 
+def _fit(shape: Any, offsets: Any) -> bool:
+    return _naturals(shape) and _naturals(offsets) and len(offsets) == 2
+
+
 def _slot(path: Path, name: str, row: object, start: int) -> Slot:
-    row = row if isinstance(row, dict) else {}
-    code, shape, offsets = row.get("dtype"), row.get("shape"), row.get("data_offsets")
-    if code not in BY_CODE if isinstance(code, str) else True:
+    said: dict[str, Any] = row if isinstance(row, dict) else {}
+    code, shape, offsets = said.get("dtype"), said.get("shape"), said.get("data_offsets")
+    if not isinstance(code, str) or code not in BY_CODE:
         raise CorruptCheckpoint(f"{path}: {name!r} has the unknown number format {code!r}")
-    if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
+    if shape is None or offsets is None or not _fit(shape, offsets):
         raise CorruptCheckpoint(f"{path}: the header's row for {name!r} is damaged")
     problem = problem_of_shape(shape, BY_CODE[code])
     if problem:
@@ -170,9 +176,9 @@ def read_all(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def fill(file: BinaryIO, begin: int, raw: np.ndarray, what: str) -> None:
+def fill(file: FileIO, begin: int, raw: np.ndarray, what: str) -> None:
     """Fill a C-ordered array from the bytes of `file` at `begin`, without a copy in between."""
-    view, done = memoryview(raw.reshape(-1).view(np.uint8)), 0
+    view, done = raw_bytes(raw), 0
     file.seek(begin)
     while done < len(view):
         count = file.readinto(view[done : done + (1 << 26)])
@@ -184,7 +190,7 @@ def fill(file: BinaryIO, begin: int, raw: np.ndarray, what: str) -> None:
 def checksum(name: str, form: Format, raw: np.ndarray) -> int:
     """CRC-32 of a tensor as it is stored, together with what the header says of it."""
     head = f"{name}\0{form.code}\0{list(raw.shape)}\0".encode("utf-8", "surrogatepass")
-    return zlib.crc32(memoryview(raw.reshape(-1).view(np.uint8)), zlib.crc32(head))
+    return zlib.crc32(raw_bytes(raw), zlib.crc32(head))
 
 
 def checksums(path: Path, slots: Mapping[str, Slot], metadata: Mapping[str, str]) -> dict[str, int]:
@@ -235,7 +241,7 @@ def write(
     for name, source in sources.items():
         raw = source.stored(forms[name], name)
         crc[name] = checksum(name, forms[name], raw) if patch else 0
-        sink(memoryview(raw.reshape(-1).view(np.uint8)))
+        sink(raw_bytes(raw))
         del raw
     if patch:
         patch(0, _header(sources, forms, metadata, crc))
@@ -247,7 +253,8 @@ def _header(
     metadata: Mapping[str, str] | None,
     crc: Mapping[str, int] | None,
 ) -> bytes:
-    table, place = {}, 0
+    table: dict[str, Any] = {}
+    place = 0
     about = dict(metadata or {})
     if crc is not None:
         about[CHECKSUMS] = " ".join(f"{crc[name]:08x}" for name in sources)

@@ -14,6 +14,7 @@ from mindlong.checkpoints.parts import Part, read_part
 from mindlong.networks.network import made
 from mindlong.networks.unet3d.spec import OWN
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.needed import needed
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def text_source(model: Any, weights: str = "") -> TextSource | None:
         )
     beside = where if where.is_dir() else where.parent
     place = Path(text.tokenizer) if text.tokenizer else _tokenizer_in(beside)
-    return TextSource(part, made(part.network.text.tokenizer)(place, part.spec), text.pooling)
+    return TextSource(
+        part, made(needed(part.network.text, "text").tokenizer)(place, part.spec), text.pooling
+    )
 
 
 def _tokenizer_in(folder: Path) -> Path:

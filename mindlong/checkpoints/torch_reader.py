@@ -16,14 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import decode, unread
+from mindlong.checkpoints.dtypes import Format, decode, unread
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint, reading
 from mindlong.checkpoints.pickle_build import build
 from mindlong.checkpoints.pickle_scan import MAX_BYTES
 from mindlong.checkpoints.pickle_values import Inert, Unread, tensors_inside
 from mindlong.checkpoints.safetensors_file import fill
 from mindlong.checkpoints.tensor_ref import TensorRef
+from mindlong.checkpoints.weight_file import Scalar
 from mindlong.checkpoints.zip_layout import Record, check_crc, compare_crc, read_layout, read_record
+from mindlong.utils.arrays import raw_bytes
 from mindlong.utils.shown import shown
 
 MAX_DEPTH, MAX_NAMES, MAX_NAME = 32, 200_000, 1000
@@ -33,8 +35,6 @@ _RECORD = re.compile(
     r"([^/\\\0]+)/(data\.pkl|data/\d+|version|byteorder|\.data/serialization_id|\.format_version|"
     r"\.storage_alignment)"
 )
-
-Scalar = int | float | str | bool | None
 
 
 class TorchFile:
@@ -69,7 +69,7 @@ class TorchFile:
         _refuse_unread(leaves, self.path)
         self.notes = tuple(_notes(value for _, value in leaves if isinstance(value, Inert)))
         for name, value in leaves:
-            if not isinstance(value, Inert):
+            if isinstance(value, TensorRef | int | float | str | None):
                 self._place(name, value)
         self._check_storages()
         self.verified: set[str] = set()
@@ -90,7 +90,7 @@ class TorchFile:
                 check_crc(file, record, what)
             fill(file, record.begin + ref.offset * ref.storage.form.size, raw, what)
         if raw.nbytes == record.size:
-            compare_crc(zlib.crc32(memoryview(raw.reshape(-1).view(np.uint8))), record, what)
+            compare_crc(zlib.crc32(raw_bytes(raw)), record, what)
         self.verified.add(ref.storage.key)
         return raw if ref.contiguous else _strided(raw, ref)
 
@@ -112,7 +112,7 @@ class TorchFile:
                 "on a little-endian one"
             )
 
-    def _place(self, name: str, value: object) -> None:
+    def _place(self, name: str, value: TensorRef | Scalar) -> None:
         if name in self.tensors or name in self.scalars:
             raise CorruptCheckpoint(f"{self.path}: two entries come out as {name!r}")
         if isinstance(value, TensorRef):
@@ -121,7 +121,8 @@ class TorchFile:
             self.scalars[name] = value
 
     def _check_storages(self) -> None:
-        forms, total = {}, 0
+        forms: dict[str, Format] = {}
+        total = 0
         for name, ref in self.tensors.items():
             storage = ref.storage
             if f"data/{storage.key}" not in self.records:

@@ -15,7 +15,9 @@ import numpy as np
 from mindlong.checkpoints.dtypes import cast_target
 from mindlong.checkpoints.lazy import Lazy, as_lazy
 from mindlong.utils import atomic
+from mindlong.utils.arrays import raw_bytes
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.needed import needed
 
 ROOT, ALIGN = "archive", 64
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -51,14 +53,14 @@ def write_torch(path: str | Path, tree: Tree, dtype: str | None = None) -> None:
 
 def _pieces(name: str, source: Lazy, dtype: str | None):
     raw = source.stored(cast_target(source.dtype, dtype), name)
-    yield memoryview(raw.reshape(-1).view(np.uint8))
+    yield raw_bytes(raw)
 
 
 def _add(archive: zipfile.ZipFile, name: str, pieces) -> None:
     """One record, its first byte at a multiple of 64."""
     info = zipfile.ZipInfo(f"{ROOT}/{name}", _EPOCH)
     begin = (
-        archive.fp.tell() + 30 + len(info.filename) + 20 + 4
+        needed(archive.fp, "the file of the archive").tell() + 30 + len(info.filename) + 20 + 4
     )  # header, name, 64-bit sizes, head of the filling
     filling = -begin % ALIGN
     info.extra = struct.pack("<2H", 0x4246, filling) + b"Z" * filling
@@ -94,7 +96,9 @@ class _Program:
     def value(self, name: str, value: object) -> None:
         if isinstance(value, Mapping):
             self.table(value, f"{name}.")
-        elif isinstance(value, np.ndarray | np.generic | Lazy):
+        elif isinstance(value, np.ndarray | np.generic):
+            self.tensor(name, np.asarray(value))
+        elif isinstance(value, Lazy):
             self.tensor(name, value)
         else:
             self.scalar(name, value)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.utils.errors import InputFileError, did_you_mean
+
+Scalar: TypeAlias = int | float | str | bool | None
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class WeightFile(Mapping[str, np.ndarray]):
     path: Path
     kind: str
     rows: dict[str, Lazy]
-    metadata: dict[str, int | float | str | bool | None] = field(default_factory=dict)
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     beside: dict[str, Path] = field(default_factory=dict)

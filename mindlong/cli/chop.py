@@ -48,9 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.index:
             return _index(args, options)
+        if args.tree:
+            args.out = args.out or Path()
+            return _tree(args, options)
         if not args.out:
             raise ConfigError("--out is missing; it names the folder for what is written")
-        return _tree(args, options) if args.tree else _clips(args, options)
+        return _clips(args, options)
     except OSError as error:
         where = args.index or args.out
         raise UserError(f"{shown(where)} cannot be written: {error.strerror or error}") from error

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from mindlong.cli.common import ToolParser
 from mindlong.utils.errors import ConfigError
 
 # what cutting takes and the other two ways would leave unread
@@ -39,12 +40,7 @@ exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 
 def parser(about: str) -> argparse.ArgumentParser:
     """The arguments, with defaults of `ChopOptions`."""
-    made = argparse.ArgumentParser(
-        prog="chop_video.py",
-        description=about,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("chop", about, EXAMPLES)
     made.add_argument(
         "videos", nargs="+", type=Path, metavar="VIDEO", help="video files or folders of frames"
     )
@@ -76,10 +72,12 @@ def _ways(add: Add) -> None:
     )
     add(
         "--tree",
+        "--L",
         type=int,
         default=0,
         metavar="L",
-        help="write InfiNet's nested tree: each clip divided into L, depth by depth",
+        help="write InfiNet's nested tree: each clip divided into L, depth by depth; without --out it "
+        "goes to ./VIDEO/scenario_0, as video_chop.py's did",
     )
 
 

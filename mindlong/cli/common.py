@@ -5,15 +5,49 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 from mindlong import __version__
+from mindlong.cli.commands import as_started, program
 from mindlong.cli.guard import guarded as guarded
+from mindlong.config import shipped
 from mindlong.config.command_line import answer
+from mindlong.config.load import Schema
 from mindlong.utils.errors import ConfigError
 
 
-class KeyParser(argparse.ArgumentParser):
+class ToolParser(argparse.ArgumentParser):
+    """A parser of the command `mindlong.cli.MODULE`. Its help calls commands as they were started:
+    by the files of a checkout, or as an installation calls them.
+
+    Args:
+        about: what the command does. examples: what stands below the options.
+
+    Attributes:
+        listed: what its help lists.
+    """
+
+    listed = "the options"
+
+    def __init__(self, module: str, about: str | None, examples: str = "") -> None:
+        super().__init__(
+            prog=program(module),
+            description=about,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def format_help(self) -> str:
+        """The text of --help."""
+        return as_started(super().format_help())
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments in one sentence."""
+        raise ConfigError(f"{message}; --help lists {self.listed}")
+
+
+class KeyParser(ToolParser):
     """A parser for `--config FILE key=value ...`, in any order; what is written otherwise is
     answered in one sentence.
 
@@ -21,8 +55,12 @@ class KeyParser(argparse.ArgumentParser):
         keys: the keys that there are, for the answers.
     """
 
-    def __init__(self, keys: Sequence[str], **settings: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+    listed = "options and keys"
+
+    def __init__(
+        self, keys: Sequence[str], module: str, about: str | None, examples: str = ""
+    ) -> None:
+        super().__init__(module, about, examples)
         self.keys = keys
 
     def read(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -38,10 +76,6 @@ class KeyParser(argparse.ArgumentParser):
                 raise ConfigError(answer(joined, self._option_string_actions, self.keys))
         return self.parse_intermixed_args(words)
 
-    def error(self, message: str) -> NoReturn:
-        """Refuse the arguments in one sentence."""
-        raise ConfigError(f"{message}; --help lists options and keys")
-
     def _is_option(self, word: str) -> bool:
         name = word.partition("=")[0]
         return (
@@ -49,18 +83,25 @@ class KeyParser(argparse.ArgumentParser):
         )
 
 
-def parser(name: str, about: str, schema: type, keys: Sequence[str], examples: str) -> KeyParser:
+def parser(
+    module: str, about: str | None, schema: Schema, keys: Sequence[str], examples: str
+) -> KeyParser:
     """A parser whose `--help` lists every key of `schema`; `keys` are those of all its variants."""
     from mindlong.config.help import table
 
     made = KeyParser(
         keys,
-        prog=name,
-        description=about,
-        epilog=f"examples:\n{examples}\n\n{table(schema)}\n\nexit codes: 0 done, 1 failed, "
+        module,
+        about,
+        f"examples:\n{examples}\n\n{table(schema)}\n\nexit codes: 0 done, 1 failed, "
         "2 bad arguments or configuration, 3 bad input file, 130 stopped by Ctrl-C, 143 by SIGTERM",
     )
-    made.add_argument("--config", metavar="FILE", help="YAML file with the keys below")
+    made.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML file with the keys below, or the name of a configuration that travels with "
+        "mindlong; --config list prints those",
+    )
     made.add_argument(
         "--dry_run",
         "--dry-run",
@@ -71,3 +112,11 @@ def parser(name: str, about: str, schema: type, keys: Sequence[str], examples: s
     made.add_argument("--version", action="version", version=f"mindlong {__version__}")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="keys put over the file's")
     return made
+
+
+def listed(args: argparse.Namespace, kind: str) -> bool:
+    """Whether `--config list` asked for the configurations of a kind; they are printed then."""
+    if args.config != "list" or Path("list").exists():
+        return False
+    print(shipped.listing(kind))
+    return True

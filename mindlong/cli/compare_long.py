@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
 from mindlong.scores.long_metrics import coherence
@@ -36,11 +36,7 @@ FIGURES = ("right", "constant", "steady", "seam", "step")
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="compare_long.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("compare_long", __doc__)
     made.add_argument(
         "--weights", default="shipped:latent_shapes", help="a latent pipeline of the shapes world"
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mindlong.cli.common import ToolParser
 from mindlong.data.found import find_clips
 from mindlong.media.read import read_video
 from mindlong.scores import bench, intervals
@@ -37,12 +38,7 @@ LARGEST = 2**30  # bytes of a file of features
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="compare_videos.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("compare_videos", __doc__, EXAMPLES)
     made.add_argument("a", type=Path, metavar="A", help="a folder of videos")
     made.add_argument("b", type=Path, metavar="B", help="another one")
     made.add_argument("--clip", type=Path, metavar="PATH", help="a CLIP model, for embeddings")
@@ -81,7 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = {name: {p: row for p, (row, _) in held.items()} for name, held in found.items()}
     distances: dict[str, float] = {}
     if scorer:
-        means = [np.stack([mean for _, mean in found[name].values()]) for name in NAMES]
+        means = [
+            np.stack([mean for _, mean in found[name].values() if mean is not None])
+            for name in NAMES
+        ]
         distances["frechet_clip"] = frechet_distance(*means)
     if features:
         distances["frechet_features"] = frechet_distance(*features)

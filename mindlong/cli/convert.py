@@ -101,7 +101,7 @@ def _written(
     dst = Path(args.dst)
     with staged(dst, sum(total_bytes(plan.arrays.values()) for plan in plans)) as aside:
         if outwards:
-            files, remarks = _export(weights, plans, aside / dst.name, args), []
+            files, remarks = _export(weights, plans, aside / dst.name, args), list[str]()
         else:
             files, remarks = write_ours(aside / dst.name, plans, weights, args.dtype)
         watch.refuse(LET_PASS)
@@ -234,7 +234,8 @@ def _export_plan(
     form = export.naming(
         section.get("family", match.network.family), match.network.part, layout, source
     )
-    spec, left = spec_of(section), ()
+    spec = spec_of(section)
+    left: tuple[str, ...] = ()
     if form.layout != source.get("layout"):
         spec, left = form.trim(spec)
     target = form.prefix if _is_folder(Path(args.dst)) else export.beginning(form, source, together)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from mindlong.checkpoints.dtypes import CASTS
+from mindlong.cli.common import ToolParser
 from mindlong.networks.customs import CUSTOMS
 from mindlong.networks.table import families, parts, with_feature
 
@@ -36,12 +37,7 @@ exit codes: 0 done, 1 failed, 2 bad arguments, 3 a file that is damaged, unsafe,
 
 def parser(about: str) -> argparse.ArgumentParser:
     """The parser; `about` is what the command does."""
-    made = argparse.ArgumentParser(
-        prog="convert_checkpoint.py",
-        description=about,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("convert", about, EXAMPLES)
     made.add_argument(
         "--src",
         required=True,

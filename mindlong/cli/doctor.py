@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mindlong.cli.commands import program
 from mindlong.parallel.memory import limits
 from mindlong.utils.trust import distrust
 from mindlong.utils.user_cache import cache_folder
@@ -52,7 +53,9 @@ class Finding:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report. Returns 1 where something is missing that the main job needs."""
     parser = argparse.ArgumentParser(
-        prog="doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=program("doctor"),
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(argv)
     found = [finding for look in LOOKS for finding in look()]
@@ -200,8 +203,7 @@ def _required() -> list[str]:
     """The requirements: of setup.py in a checkout, else of the installed package."""
     if SETUP.is_file():
         for node in ast.parse(SETUP.read_text()).body:
-            named = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-            if named and node.targets[0].id == "RUNTIME":
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RUNTIME":
                 return list(ast.literal_eval(node.value))
     try:
         listed = importlib.metadata.requires("mindlong") or []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_reader import read
 from mindlong.media.read import read_video
@@ -29,11 +29,7 @@ BEST_FIRST = ("", ".gif", ".mp4", ".webm")  # "" is a folder of frames
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="evaluate_edits.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("evaluate_edits", __doc__)
     made.add_argument(
         "folders", nargs="*", type=Path, metavar="FOLDER", help="runs of the edit pipeline"
     )

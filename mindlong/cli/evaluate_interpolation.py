@@ -7,13 +7,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.config.infer_options.interpolate import HINTS, MASKS, PINS
 from mindlong.data.flow import METHODS, fill_between
 from mindlong.data.shapes import Clip, ShapesWorld
@@ -31,18 +32,13 @@ EXAMPLES = """examples:
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 NETWORK = "network"
 MakeAll = Callable[
-    [np.ndarray, str, int], Iterator[np.ndarray]
+    [Iterable[np.ndarray], str, int], Iterator[np.ndarray]
 ]  # (kept frames, caption, number of the clip) -> all frames
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="evaluate_interpolation.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("evaluate_interpolation", __doc__, EXAMPLES)
     made.add_argument(
         "videos", nargs="*", type=Path, metavar="VIDEO", help="files, or folders of frames"
     )
@@ -154,7 +150,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f"every is {args.every}; it must be at least 2, else nothing is left out")
     if not args.videos and not args.shapes:
         raise ConfigError("nothing to measure: name videos, or give --shapes N")
-    methods, found = dict(_methods(args)), {}
+    methods = dict(_methods(args))
+    found: dict[str, object] = {}
     if args.videos:
         found["videos"] = _videos(args, methods)
     if args.shapes:
@@ -166,10 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
     for name in args.methods:
-        yield (
-            name,
-            lambda kept, caption, number, name=name: fill_between(kept, args.every, METHODS[name]),
-        )
+        yield name, partial(_filled, args.every, name)
     if args.weights:
         from mindlong.ops import device
         from mindlong.pipelines.interpolate.clips import clip_filler
@@ -182,21 +176,36 @@ def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
             )
         for pin in args.pin:
             name = NETWORK if len(args.pin) == 1 else f"{NETWORK}, {pin}"
-            yield (
-                name,
-                clip_filler(
-                    args.weights,
-                    stages,
-                    hint=args.hint,
-                    mask=args.mask,
-                    pin=pin,
-                    steps=args.steps,
-                    guidance=args.guidance,
-                    seed=args.seed,
-                    reads=args.reads,
-                    window=args.window,
-                ),
+            network = clip_filler(
+                args.weights,
+                stages,
+                hint=args.hint,
+                mask=args.mask,
+                pin=pin,
+                steps=args.steps,
+                guidance=args.guidance,
+                seed=args.seed,
+                reads=args.reads,
+                window=args.window,
             )
+            yield name, partial(_stacked, network)
+
+
+def _stacked(
+    network: Callable[[np.ndarray, str, int], Iterator[np.ndarray]],
+    kept: Iterable[np.ndarray],
+    caption: str,
+    number: int,
+) -> Iterator[np.ndarray]:
+    """The frames between kept ones, by a network, which takes all of them at once."""
+    return network(np.stack(list(kept)), caption, number)
+
+
+def _filled(
+    every: int, method: str, kept: Iterable[np.ndarray], caption: str, number: int
+) -> Iterator[np.ndarray]:
+    """The frames between kept ones, by a method that needs no network and no caption."""
+    return fill_between(kept, every, METHODS[method])
 
 
 def _videos(
@@ -213,7 +222,7 @@ def _videos(
         for name, fill in methods.items():
             with open_reader(path) as truth, open_reader(path) as again:
                 kept = scores.kept(itertools.islice(again, count), args.every)
-                made = fill(np.stack(list(kept)) if name.startswith(NETWORK) else kept, "", 0)
+                made = fill(kept, "", 0)
                 score = scores.score(itertools.islice(truth, count), made, args.every)
             found.setdefault(path.name, {})[name] = asdict(score)
             print(

@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.cli.evaluate_shapes import read_prompts, sample_files
 from mindlong.data.shapes import SHAPES
 from mindlong.media.read import read_video
@@ -20,6 +21,7 @@ from mindlong.scores.long_plot import plot
 from mindlong.scores.long_score import LongScore, score, table
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.needed import needed
 from mindlong.utils.progress import bar
 
 EXAMPLES = """examples:
@@ -41,12 +43,7 @@ FIGURES = {
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="evaluate_long.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("evaluate_long", __doc__, EXAMPLES)
     made.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="the videos")
     made.add_argument(
         "--joins",
@@ -91,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             f"{len(args.folders)} folders, {len(joins)} joins and {len(names)} names; one each is needed"
         )
-    look, record, first = (tuple(args.shapes), tuple(args.colours)), {}, []
+    look = (tuple(args.shapes), tuple(args.colours))
+    record: dict[str, dict[str, Any]] = {}
+    first: list[tuple[str, np.ndarray]] = []
     for folder, name, every in zip(args.folders, names, joins, strict=True):
         scores, frames = _measured(folder, args.prompts, every, look)
         record[name] = {"summary": table(scores), "videos": [asdict(s) for s in scores]}
@@ -115,7 +114,9 @@ def _measured(
     folder: Path, listed: Path | None, every: int, look: tuple[tuple[str, ...], ...]
 ) -> tuple[list[LongScore], np.ndarray]:
     """The scores of a folder's videos, a line printed for each, and the frames of the first."""
-    prompts, scores, first = read_prompts(listed or folder / "video.json"), [], None
+    prompts = read_prompts(listed or folder / "video.json")
+    scores: list[LongScore] = []
+    first: np.ndarray | None = None
     with bar(len(prompts), f"reading {folder}", unit="video") as progress:
         for file, prompt in zip(sample_files(folder, len(prompts)), prompts, strict=True):
             frames, _ = read_video(file)
@@ -129,7 +130,7 @@ def _measured(
             f"{prompt}: {found.agreeing} of {found.windows} windows agree, joins {found.join:.2f} (worst {found.worst:.2f}), "
             f"bend {found.bend:.3f}, moved {found.moved:.1f}"
         )
-    return scores, first
+    return scores, needed(first, "a prompt")
 
 
 def markdown(summaries: Mapping[str, Mapping[str, float]]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.shapes import COLOURS, MOTIONS, SHAPES, parse_caption
 from mindlong.data.shapes_reader import FOUR
 from mindlong.media.read import is_video, read_video
@@ -33,12 +33,7 @@ BEST_FIRST = ("", ".gif", ".avi", ".mp4", ".webm")  # "" is a folder of frames
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="evaluate_shapes.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("evaluate_shapes", __doc__, EXAMPLES)
     made.add_argument("folder", type=Path, metavar="FOLDER", help="the samples")
     made.add_argument(
         "--prompts", type=Path, metavar="FILE", help="JSON with the prompts (FOLDER/video.json)"
@@ -71,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = sample_files(args.folder, len(prompts))
     diagonal = any(" " in (parse_caption(p)[2] or "") for p in prompts)
     names = (
-        _known(args.shapes, SHAPES),
-        _known(args.colours, COLOURS),
-        _known(args.motions or (MOTIONS if diagonal else FOUR), MOTIONS),
+        _known(args.shapes, list(SHAPES)),
+        _known(args.colours, list(COLOURS)),
+        _known(args.motions or list(MOTIONS if diagonal else FOUR), list(MOTIONS)),
     )
     samples: list[np.ndarray] = []
     scores = score(_loaded(files, samples), prompts, *names)
@@ -103,11 +98,12 @@ def read_prompts(path: Path) -> list[str]:
         if isinstance(rows, list)
         else []
     )
-    if not texts or not all(isinstance(t, str) for t in texts):
+    found = [text for text in texts if isinstance(text, str)]
+    if not found or len(found) < len(texts):
         raise InputFileError(
             f"{path} holds no prompts; it needs a list of texts, or an object with it as 'prompts'"
         )
-    return texts
+    return found
 
 
 def sample_files(folder: Path, count: int) -> list[Path]:

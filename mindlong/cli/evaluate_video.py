@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.transforms import resize
 from mindlong.media.read import read_video
 from mindlong.networks.clip.text_spec import ACTIVATIONS
@@ -32,12 +32,7 @@ exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
-    made = argparse.ArgumentParser(
-        prog="evaluate_video.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("evaluate_video", __doc__, EXAMPLES)
     made.add_argument(
         "videos", nargs="+", type=Path, metavar="VIDEO", help="files or folders of frames"
     )
@@ -69,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 def flicker(frames_FHWC: np.ndarray) -> float:
     """Mean absolute second difference over time, in grey levels: 0 for a steady or evenly changing
-    picture.
+    image.
     """
     if len(frames_FHWC) < 3:
         return 0.0
@@ -80,8 +75,10 @@ def likeness(frames_FHWC: np.ndarray, source_FHWC: np.ndarray) -> dict[str, floa
     """Mean PSNR and SSIM over the frames that both have; the source is brought to the video's
     size.
     """
-    size = frames_FHWC.shape[1:3]
-    pairs = [(f, resize(s, size)) for f, s in zip(frames_FHWC, source_FHWC, strict=False)]
+    _, height, width, _ = frames_FHWC.shape
+    pairs = [
+        (f, resize(s, (height, width))) for f, s in zip(frames_FHWC, source_FHWC, strict=False)
+    ]
     return {
         "psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
         "ssim": float(np.mean([ssim(a, b) for a, b in pairs])),

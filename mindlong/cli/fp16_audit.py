@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.utils.errors import ConfigError, InputFileError
 
 EXAMPLES = """examples:
@@ -26,12 +26,7 @@ PARTS = ("network", "vae")
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="fp16_audit.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("fp16_audit", __doc__, EXAMPLES)
     made.add_argument(
         "weights", metavar="WEIGHTS", help="a folder or a file, ours or an original's"
     )

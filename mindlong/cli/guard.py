@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import os
-import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
+from mindlong.cli.commands import as_started
 from mindlong.utils import interrupts, streams, system
+from mindlong.utils.dumps import dumps_elsewhere
 from mindlong.utils.errors import UserError
 from mindlong.utils.shown import shown
 
@@ -38,13 +36,13 @@ def guarded(main: Main, argv: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's own log: errors only, unless asked for more
     interrupts.forget()
-    with _dumps_elsewhere():
+    with dumps_elsewhere():
         try:
             return _flushed(main, argv)
         except (Exception, KeyboardInterrupt) as error:
             interrupts.unhush()
             code, text = _explained(error)
-            _say(text)
+            _say(as_started(text))
             return code
 
 
@@ -81,26 +79,3 @@ def _say(text: str) -> None:
     with contextlib.suppress(OSError):
         if text:
             print(text, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _dumps_elsewhere() -> Iterator[None]:
-    """MindSpore writes what it could not compile to rank_0/om in the working folder; let it do so
-    in a folder that goes with the command. The folder is made only then.
-    """
-    if "MS_OM_PATH" in os.environ:
-        yield
-        return
-    folder = os.path.join(tempfile.gettempdir(), f"mindlong-{secrets.token_hex(8)}")
-    os.environ["MS_OM_PATH"] = folder
-    stay = interrupts.at_leaving(lambda: shutil.rmtree(folder, ignore_errors=True))
-    try:
-        yield
-    finally:
-        stay()
-        os.environ.pop("MS_OM_PATH", None)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-# what setup.py installs
-train, infer, convert = (functools.partial(start, name) for name in ("train", "infer", "convert"))

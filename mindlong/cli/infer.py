@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mindlong import __version__
-from mindlong.cli.common import guarded, parser
+from mindlong.cli.common import guarded, listed, parser
 from mindlong.config.command_line import pairs
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.leaves import leaves
@@ -18,6 +18,7 @@ from mindlong.parallel import launch, memory
 from mindlong.pipelines import recipe
 from mindlong.pipelines.inputs import inputs_of
 from mindlong.pipelines.planned import Planned
+from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
@@ -28,7 +29,7 @@ EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or make the videos."""
-    arguments = parser("infer.py", __doc__, InferConfig, _keys(), EXAMPLES)
+    arguments = parser("infer", __doc__, InferConfig, _keys(), EXAMPLES)
     arguments.add_argument(
         "--from",
         dest="source",
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "are put over it",
     )
     args = arguments.read(argv)
+    if listed(args, "infer"):
+        return 0
     loaded = _from_recipe(args) if args.source else load(args.config, args.overrides, InferConfig)
     return start(loaded, args.dry_run)
 
@@ -73,7 +76,23 @@ def planned_of(loaded: Loaded) -> Planned:
     """The plan of a run, without MindSpore. Raises ConfigError, InputFileError where it cannot
     run.
     """
+    _check_weights(loaded)
     return function(pipeline(loaded.values.pipeline).plan)(loaded)
+
+
+def _check_weights(loaded: Loaded) -> None:
+    """A file says whose weights it means: the shapes model that is shipped would make something
+    else than what its author had in mind.
+    """
+    values = loaded.values
+    if loaded.path is None or "weights" in loaded.given:
+        return
+    if "weights" not in dict(values.idle()):
+        ours = f", or weights={values.weights} for the shipped model of the shapes world"
+        raise ConfigError(
+            f"{loaded.path} names no weights; give weights=FOLDER (docs/bring_your_checkpoint.md)"
+            f"{'' if loaded.path.suffix == '.json' else ours}"
+        )
 
 
 def _check_memory(loaded: Loaded, planned: Planned) -> None:

@@ -4,11 +4,10 @@ it is run.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from mindlong.checkpoints.inspection import inspect
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.utils.errors import InputFileError
 
 EXAMPLES = """examples:
@@ -20,12 +19,7 @@ exit codes: 0 weights and nothing else, 3 damaged, not finite, of another kind, 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="inspect_checkpoint.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = ToolParser("inspect", __doc__, EXAMPLES)
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="weight files, indices of shards or folders"
     )

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.config.command_line import Pair, pairs
 from mindlong.config.load import model_of, set_keys
 from mindlong.config.yaml_file import read_tree
@@ -56,12 +56,7 @@ def _networks() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="run_network.py",
-        description=__doc__,
-        epilog=_networks(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("run_network", __doc__, _networks())
     made.add_argument("--model", required=True, metavar="YAML", help="a file of configs/model")
     made.add_argument(
         "--weights", required=True, metavar="PATH", help="weights, ours or the original's"
@@ -123,8 +118,9 @@ def _models(args: argparse.Namespace) -> tuple[Any, dict[str, Network], dict[str
 
 def _family(held: Mapping[str, Any], own: list[Pair]) -> dict[str, str]:
     """The family of a network beside the model, where file or command line name one."""
-    words = [pair.words for pair in own if pair.key == "family"] or [held.get("family")]
-    return {"family": str(words[-1])} if words[-1] else {}
+    words = [pair.words for pair in own if pair.key == "family"]
+    family = words[-1] if words else held.get("family")
+    return {"family": str(family)} if family else {}
 
 
 def _own(given: Sequence[Pair], role: str) -> list[Pair]:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindlong.cli.common import guarded, parser
-from mindlong.cli.train_plan import LOWER, Plan, notes_on_data, plan_of
+from mindlong.cli.common import guarded, listed, parser
 from mindlong.config.leaves import leaves
 from mindlong.config.load import Loaded, load
 from mindlong.config.schema import TrainConfig
 from mindlong.networks import table
-from mindlong.parallel import launch, memory
+from mindlong.parallel import launch
+from mindlong.training.plan import notes_on_data, plan_of
+from mindlong.training.start import check_memory, start
 from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python train.py --config configs/train/vdm_shapes.yaml run_dir=runs/mine train.steps=2000
@@ -21,21 +22,11 @@ EXAMPLES = """  python train.py --config configs/train/vdm_shapes.yaml run_dir=r
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, check, and either print the plan (`--dry_run`) or train."""
-    args = parser("train.py", __doc__, TrainConfig, _keys(), EXAMPLES).read(argv)
+    args = parser("train", __doc__, TrainConfig, _keys(), EXAMPLES).read(argv)
+    if listed(args, "train"):
+        return 0
     loaded = load(args.config, args.overrides, TrainConfig)
     return _dry_run(loaded) if args.dry_run else start(loaded)
-
-
-def start(loaded: Loaded) -> int:
-    """Train. What a dry run refuses is refused before MindSpore starts, but for the data, which the
-    run opens itself.
-    """
-    made = plan_of(loaded)
-    _check_memory(loaded, made)
-    launch.join()  # before MindSpore is imported
-    from mindlong.cli.train_run import run
-
-    return run(loaded, [*loaded.notes, *made.notes])
 
 
 def _dry_run(loaded: Loaded) -> int:
@@ -45,14 +36,8 @@ def _dry_run(loaded: Loaded) -> int:
     lines = [loaded.text, *opening_lines(made.rows), *(f"note: {note}" for note in found)]
     if launch.world()[0] == 0:
         print("\n".join(lines), flush=True)
-    _check_memory(loaded, made)
+    check_memory(loaded, made)
     return 0
-
-
-def _check_memory(loaded: Loaded, made: Plan) -> None:
-    env = loaded.values.env
-    ignore, here = env.memory == "ignore", launch.local_size()
-    memory.check(made.memory, LOWER, env.device_target, here, ignore)
 
 
 def _keys() -> list[str]:

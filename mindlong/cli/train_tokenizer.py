@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mindlong.cli.common import guarded
+from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_draw import SHAPES
 from mindlong.networks.clip.tokenizer_training import learn
@@ -25,12 +25,7 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    made = argparse.ArgumentParser(
-        prog="train_tokenizer.py",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = ToolParser("train_tokenizer", __doc__, EXAMPLES)
     made.add_argument("--src", metavar="FILE", help="text file, one caption a line")
     made.add_argument("--shapes", action="store_true", help="the captions of the shapes world")
     made.add_argument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ import yaml
 
 from mindlong.utils.errors import ConfigError, nearest
 
-WHERE = "the command line"
+WHERE, CALL = "the command line", "the call"
+BY_HAND = (WHERE, CALL)
+LOADED = "mindlong.load"  # keys that hold for all calls of a model, whichever reads them
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,24 @@ class Pair:
     key: str
     words: str
 
+    @property
+    def place(self) -> str:
+        """Where it stands, for sentences."""
+        return WHERE
+
+
+@dataclass(frozen=True)
+class Keyword(Pair):
+    """A keyword argument of a Python call: its value is of a type already."""
+
+    value: Any = None
+    stands: str = CALL
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for sentences."""
+        return self.stands
+
 
 def pairs(arguments: Sequence[str]) -> list[Pair]:
     """The pairs in the order in which they were given.
@@ -30,6 +50,27 @@ def pairs(arguments: Sequence[str]) -> list[Pair]:
         ConfigError: an argument that is none.
     """
     return [_pair(argument) for argument in arguments]
+
+
+def keyword_pairs(keywords: Mapping[str, Any], place: str = CALL) -> list[Pair]:
+    """The pairs of keyword arguments, `__` standing for the dots of a key; a mapping in the place
+    of a section stays one until the keys are known.
+    """
+    return [
+        Keyword(name.replace("__", "."), str(value), _plain(value), place)
+        for name, value in keywords.items()
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """The value without numpy's types, paths as texts."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value.item() if hasattr(value, "item") and not getattr(value, "ndim", 0) else value
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:

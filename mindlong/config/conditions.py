@@ -35,12 +35,21 @@ def unmet(when: str, section: str, values: Mapping[str, Any]) -> str:
 
 def names(when: str, section: str, known: Mapping[str, Any]) -> list[str]:
     """The dotted keys that a condition asks. Raises KeyError for one that does not exist."""
-    found = [name for term in when.split() for name in TERM.fullmatch(term)[2].split("|")]
+    found = [name for term in when.split() for name in _parsed(term)[1].split("|")]
     return [_whole(name, section, known) for name in found]
 
 
+def _parsed(term: str) -> tuple[str, str, str, str]:
+    """A term's "!" or "", its names, its sign and its values, "" for what is not there."""
+    found = TERM.fullmatch(term)
+    if found is None:
+        raise ValueError(f"{term!r} is no term of a condition")
+    negated, words, sign, wanted = found.groups(default="")
+    return negated, words, sign, wanted
+
+
 def _unmet(term: str, section: str, values: Mapping[str, Any]) -> str:
-    negated, words, sign, wanted = TERM.fullmatch(term).groups()
+    negated, words, sign, wanted = _parsed(term)
     keys = [_whole(name, section, values) for name in words.split("|")]
     if sign:
         key, allowed = keys[0], wanted.split("|")

@@ -25,17 +25,17 @@ class RunCost:
     memory: float
 
 
-def training_cost(config: TrainConfig, factor: int = 8) -> RunCost:
-    """What one training step takes. `factor`: pixels of a latent along an edge, for the latent
-    families.
+def training_cost(config: TrainConfig, factor: int = 8, latents: int = 0) -> RunCost:
+    """What one training step takes. For the latent families `factor` is pixels of a latent along an
+    edge, `latents` how many a clip has; 0: one a frame.
     """
     entry, train, data = table.get(config.model.family), config.train, config.data
     latent = entry.denoiser is not None and entry.denoiser.space == "latent"
     text = _text(config) if latent else None
     height, width = (side // factor if latent else side for side in data.size)
-    tokens = (text.spec().length if text else TOKENS) if latent else 0
+    tokens = _tokens(config, text) if latent else 0
     videos = max(train.batch_size // train.accumulate, 1)
-    load = Load(videos, data.frames, height, width, tokens, train.recompute)
+    load = Load(videos, latents or data.frames, height, width, tokens, train.recompute)
     own = entry.cost(config.model.spec(), load)
     groups = {entry.part: own.parameters, **_beside(config.model)}
     if text:
@@ -49,7 +49,8 @@ def sampling_cost(model: Any, guidance: float, frames: int, size: list[int], bat
     operations.
     """
     entry = table.get(model.family, "network")
-    cost: Cost = entry.cost(model.spec(), Load(batch, frames, *size))
+    height, width = size
+    cost: Cost = entry.cost(model.spec(), Load(batch, frames, height, width))
     groups = {entry.part: cost.parameters, **_beside(model)}
     return RunCost(groups, (1 + (guidance != 1)) * cost.flops, cost.bytes)
 
@@ -57,6 +58,12 @@ def sampling_cost(model: Any, guidance: float, frames: int, size: list[int], bat
 def _text(config: TrainConfig) -> Any:
     """The model section of the text encoder that is trained beside a latent network."""
     return load_model(config.latents.text_encoder) if config.latents.text_encoder else None
+
+
+def _tokens(config: TrainConfig, text: Any) -> int:
+    """Of a prompt."""
+    own = table.get(config.model.family).denoiser.tokens(config.model.spec())
+    return text.spec().length if text else own or TOKENS
 
 
 def _beside(model: Any) -> dict[str, int]:

@@ -33,6 +33,12 @@ class DiffusionOptions:
         minimum=0,
         when="schedule=linear|scaled_linear",
     )
+    snr_shift: float = option(
+        1.0,
+        "every signal-to-noise ratio of the schedule is divided by it, before zero_terminal_snr; "
+        "CogVideoX has 3, others 1",
+        minimum=0.01,
+    )
     zero_terminal_snr: bool = option(
         False, "stretch the schedule so that the last step is pure noise (v and x0 only)"
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mindlong.config.command_line import WHERE, Pair
+from mindlong.config.command_line import BY_HAND, WHERE, Keyword, Pair
 from mindlong.config.leaves import Leaf, sections
 from mindlong.config.values import Misfit, from_words, shown, typed
 from mindlong.config.yaml_file import Tree
@@ -29,8 +29,8 @@ class Setting:
 
     @property
     def typed_by_hand(self) -> bool:
-        """Whether it stands on the command line."""
-        return self.place == WHERE
+        """Whether it stands on the command line, or in a Python call."""
+        return self.place in BY_HAND
 
 
 @dataclass
@@ -64,7 +64,8 @@ class Given:
             for word in re.findall(r"[\w.]+\w", sentence)
             if word in self.settings
         ]
-        return WHERE if WHERE in found else next(iter(found), self.where)
+        by_hand = [place for place in found if place in BY_HAND]
+        return next(iter([*by_hand, *found]), self.where)
 
     def values(self) -> dict[str, Any]:
         """The typed values by key."""
@@ -86,6 +87,14 @@ class Given:
         """Set keys of the command line. Raises ConfigError."""
         seen: set[str] = set()
         for pair in pairs:
+            if pair.key in sections(self.keys) and isinstance(
+                getattr(pair, "value", None), Mapping
+            ):
+                inner = pair.value
+                self.add_pairs(
+                    Keyword(f"{pair.key}.{k}", str(v), v, pair.place) for k, v in inner.items()
+                )
+                continue
             if pair.key in sections(self.keys) and pair.words.strip()[:1] == "{":
                 inner = from_words(pair.words, dict[str, str], False)
                 self.add_pairs(Pair(f"{pair.key}.{key}", words) for key, words in inner.items())
@@ -96,19 +105,20 @@ class Given:
             self._add_pair(pair)
 
     def _add_pair(self, pair: Pair) -> None:
-        owner = self._owner(pair.key)
+        owner = self._owner(pair.key, pair.place)
         leaf = self.keys[owner]
         if owner == pair.key:
             words = _placed(pair, leaf)
-            self._set(owner, words, WHERE)
-            self._say_texts(leaf, pair.words)
+            self._set(owner, words, pair.place)
+            if not isinstance(pair, Keyword):
+                self._say_texts(leaf, pair.words)
             return
         held = dict(self.settings[owner].value) if owner in self.settings else {}
-        self._set(
-            owner, {**held, pair.key[len(owner) + 1 :]: from_words(pair.words, str, False)}, WHERE
-        )
+        inner = getattr(pair, "value", None)
+        words = from_words(pair.words, str, False) if inner is None else inner
+        self._set(owner, {**held, pair.key[len(owner) + 1 :]: words}, pair.place)
 
-    def _owner(self, key: str) -> str:
+    def _owner(self, key: str, place: str) -> str:
         """The leaf that a dotted key names: itself, or the mapping that has it as an entry."""
         if key in self.keys:
             return key
@@ -118,8 +128,8 @@ class Given:
         if above and _is_mapping(self.keys[above]):
             return above
         if key in sections(self.keys):
-            raise ConfigError(f"{WHERE}: {key} is a group of keys; write {key}.NAME=value")
-        raise ConfigError(f"{WHERE}: {self.unknown(key)}")
+            raise ConfigError(f"{place}: {key} is a group of keys; write {key}.NAME=value")
+        raise ConfigError(f"{place}: {self.unknown(key)}")
 
     def _say_texts(self, leaf: Leaf, words: str) -> None:
         held = self.settings[leaf.key].value
@@ -167,6 +177,8 @@ class Given:
 
 
 def _placed(pair: Pair, leaf: Leaf) -> Any:
+    if isinstance(pair, Keyword):
+        return pair.value
     try:
         return from_words(pair.words, leaf.hint, bool(leaf.said("text")))
     except ConfigError as fault:

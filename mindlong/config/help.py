@@ -7,6 +7,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from mindlong.config.leaves import default_of
+from mindlong.config.load import Schema
 from mindlong.config.pipelines import PIPELINES
 from mindlong.networks.table import networks
 
@@ -31,7 +33,7 @@ def _type_name(hint: Any) -> str:
 
 
 def _default(f: dataclasses.Field) -> str:
-    value = f.default if f.default is not dataclasses.MISSING else f.default_factory()
+    value = default_of(f)
     if value is None or value == "":
         return "empty"
     return str(value).replace("'", "")
@@ -46,10 +48,10 @@ def _help(f: dataclasses.Field) -> str:
     )
 
 
-def table(schema: type) -> str:
+def table(schema: Schema) -> str:
     """All keys of `schema` and of the model families or the pipelines as aligned text."""
     blocks = ["keys:\n" + _aligned(list(keys_of(schema)))]
-    if hasattr(schema, "chosen"):
+    if schema.KIND == "infer":
         blocks += [
             f"pipeline {name}: {entry.about}\n" + _aligned(_own(entry.schema, name))
             for name, entry in PIPELINES.items()

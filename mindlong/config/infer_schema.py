@@ -19,6 +19,7 @@ from mindlong.config.option import option, section
 from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
+from mindlong.config.tune_a_video_yaml import inference_words
 
 MOST_FRAMES = 10_000_000
 MOST_VIDEOS = 100_000
@@ -29,9 +30,11 @@ class InferConfig:
     """A sampling run.
 
     Attributes:
+        KIND: the folder of configs/ that holds such runs.
         absent: keys that a pipeline cannot have -> a sentence.
     """
 
+    KIND: ClassVar[str] = "infer"
     absent: ClassVar[Mapping[str, str]] = {}
     pipeline: str = option("pixel", "what makes the videos; each is described below")
     weights: str = option(
@@ -53,7 +56,7 @@ class InferConfig:
     fps: int = option(8, "frames per second of the files written", minimum=1)
     formats: list[str] = option(
         ["mp4", "gif", "png"],
-        "files to write: mp4 (H.264), gif, png (contact sheet), webm, frames (a folder of pictures)",
+        "files to write: mp4 (H.264), gif, png (contact sheet), webm, frames (a folder of images)",
         choices=("mp4", "gif", "png", "webm", "frames"),
     )
     output: str = option(
@@ -80,6 +83,17 @@ class InferConfig:
         from mindlong.config.pipelines import pipeline
 
         return pipeline(str(name or "pixel"), where).schema
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """The keys, as they may be typed: also those of the pipeline without its name."""
+        own = [key.partition(".")[2] for key in leaves(cls) if key not in leaves(InferConfig)]
+        return {*leaves(cls), *own}
+
+    @classmethod
+    def words(cls, typed: Sequence[Pair]) -> tuple[str, list[Pair]]:
+        """As `TrainConfig.words`; such words name no file."""
+        return "", inference_words(typed)
 
     @classmethod
     def placed(cls, typed: Sequence[Pair]) -> list[Pair]:
@@ -122,7 +136,7 @@ class InferConfig:
             listed = " or ".join(dict.fromkeys(names))
             what = f"{word}*" if word.endswith(".") else word
             found[word] = f"{what} belongs to pipeline={listed}; this is pipeline={mine}"
-        return found | cls.absent
+        return {**found, **cls.absent}
 
     @classmethod
     def everywhere(cls, command: str) -> dict[str, str]:

@@ -49,23 +49,25 @@ class InfinetOptions:
     )
     per_layer: bool = option(False, "a unit of the branch for every layer, not one a level")
     depths: int = option(
-        0, "levels that the network is told apart; 0: it is not told the level", minimum=0
+        0,
+        "levels that the network is conditioned on; 0: it is not conditioned on the level",
+        minimum=0,
     )
     fill: str = option(
         "zero",
-        "what the branch is told at unknown frames: nothing, or a blend of the known neighbours",
+        "what the branch reads at unknown frames: nothing, or a blend of the known neighbours",
         choices=FILLS,
     )
-    told: str = option(
+    mask: str = option(
         "known",
-        "what it is told of each frame: whether it is known, or also its place between known ones",
+        "what its mask says of each frame: whether it is known, or also its place between known ones",
         choices=tuple(TOLD),
     )
     branch: str = option("", "weights of a branch to start from; empty: a fresh one")
 
     def control(self) -> ControlSpec:
         """The branch's spec."""
-        return ControlSpec("nuwa", self.hidden, self.per_layer, self.depths, self.fill, self.told)
+        return ControlSpec("nuwa", self.hidden, self.per_layer, self.depths, self.fill, self.mask)
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -32,12 +32,12 @@ class InterpolationOptions:
     strides: list[int] = option(
         [1],
         "a run takes every stride-th frame of a clip, the stride drawn from these: one network for "
-        "all stages; a network with fps is told latents.fps / stride",
+        "all stages; a network with fps is conditioned on latents.fps / stride",
         minimum=1,
     )
     hint: str = option(
         "previous",
-        "given frame that a frame is told; previous as published",
+        "given frame that a frame has as its hint; previous as published",
         choices=("previous", "nearest", "linear"),
     )
     mask: str = option(

@@ -42,7 +42,7 @@ class LatentOptions:
         2048, "clips whose latents are kept; samples are drawn from them again and again", minimum=1
     )
     chunk: int = option(16, "frames encoded at a time", minimum=1)
-    fps: int = option(8, "frames per second told to a network that wants to know", minimum=1)
+    fps: int = option(8, "frame rate that the network is conditioned on, where it is", minimum=1)
 
 
 @dataclass

@@ -32,18 +32,27 @@ class Leaf:
     @property
     def default(self) -> Any:
         """The value where the user gives none."""
-        if self.field.default is not dataclasses.MISSING:
-            return self.field.default
-        return self.field.default_factory()
+        return default_of(self.field)
 
     def said(self, name: str) -> Any:
         """What `config.option.option` was given as `name`; None where the field is another's."""
         return self.field.metadata.get(name)
 
 
-@functools.lru_cache(maxsize=64)
+def default_of(field: dataclasses.Field) -> Any:
+    """The value that a field has where none is given; None where it has to be given."""
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return None if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
 def leaves(schema: type, prefix: str = "") -> Mapping[str, Leaf]:
     """The keys of a dataclass in the order of its fields, sections opened."""
+    return _leaves(schema, prefix)
+
+
+@functools.lru_cache(maxsize=64)
+def _leaves(schema: type, prefix: str) -> Mapping[str, Leaf]:
     found: dict[str, Leaf] = {}
     hints = typing.get_type_hints(schema)
     for f in dataclasses.fields(schema):

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mindlong.config import video_infinity_json
-from mindlong.config.command_line import WHERE, Pair, pairs, parse_overrides
+from mindlong.config import renamed, shipped, tune_a_video_yaml, video_infinity_json
+from mindlong.config.command_line import (
+    CALL,
+    LOADED,
+    WHERE,
+    Pair,
+    keyword_pairs,
+    pairs,
+    parse_overrides,
+)
 from mindlong.config.dump import to_yaml
 from mindlong.config.families import family_schema
 from mindlong.config.given import Given, Setting
@@ -19,6 +27,10 @@ from mindlong.config.rules import check
 from mindlong.config.yaml_file import Tree, read_tree, read_yaml
 from mindlong.utils.errors import ConfigError, did_you_mean
 
+if TYPE_CHECKING:  # both read files with what stands here
+    from mindlong.config.infer_schema import InferConfig
+    from mindlong.config.schema import TrainConfig
+
 __all__ = [
     "Loaded",
     "load",
@@ -28,7 +40,7 @@ __all__ = [
     "read_yaml",
     "set_keys",
 ]
-T = TypeVar("T")
+Schema: TypeAlias = "type[InferConfig] | type[TrainConfig]"
 MODEL = "model"
 
 
@@ -51,43 +63,56 @@ class Loaded:
 
 def load(
     path: str | Path | None,
-    arguments: Sequence[str],
-    schema: type[T],
+    arguments: Sequence[str] | Mapping[str, Any],
+    schema: Schema,
     *,
     saved: bool = False,
     tree: Tree | None = None,
+    held: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """Read `path`, put the `key=value` pairs over it, and return the typed configuration.
 
     Args:
+        arguments: pairs as a command line has them, or keyword arguments of a call, `__` for dots.
         saved: the file is that of a run, which holds every key; what it does not read is no
             mistake of the user's.
         tree: what stands in the place of a file.
+        held: keys that a model was loaded with, for all its calls; those that this one does not
+            read are no mistake either.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a wrong type, a missing file, a
             value out of range, or a key that these settings do not read.
     """
-    base, typed_in = Path(path) if path else None, pairs(arguments)
-    tree = _tree(base) if tree is None else tree
-    if hasattr(schema, "chosen"):  # a schema that has a section of what the configuration chooses
-        named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
-        schema = schema.chosen(named or tree.values.get("pipeline"), tree.place("pipeline"))
-        typed_in = schema.placed(typed_in)
-    given = _read(schema, tree, typed_in, base)
-    return _finish(given, schema, base, saved or is_saved(tree.values, leaves(schema)))
+    called = isinstance(arguments, Mapping)
+    file, typed_in = schema.words(keyword_pairs(arguments) if called else pairs(arguments))
+    path = path or file
+    base = shipped.located(path, schema.KIND) if path else None
+    said = {pair.key for pair in typed_in}
+    standing = [pair for pair in keyword_pairs(held or {}, LOADED) if pair.key not in said]
+    typed_in = [*standing, *typed_in]
+    if tree is None:
+        tree = _tree(base) if base else Tree(CALL if called else WHERE, {})
+    named = next((p.words for p in reversed(typed_in) if p.key == "pipeline"), None)
+    schema = schema.chosen(named or tree.values.get("pipeline"), tree.place("pipeline"))
+    saved = saved or is_saved(tree.values, leaves(schema))
+    typed_in, notes = renamed.pairs_renamed(typed_in, schema.KIND, schema.names())
+    tree, noted = renamed.tree_renamed(tree, schema.KIND, leaves(schema))
+    given = _read(schema, tree, schema.placed(typed_in), base)
+    given.notes += notes if saved else [*notes, *noted]
+    return _finish(given, schema, base, saved)
 
 
-def _tree(base: Path | None) -> Tree:
-    if base is None:
-        return Tree(WHERE, {})
+def _tree(base: Path) -> Tree:
     tree = read_tree(base)
     if video_infinity_json.is_one(tree.values):
         return Tree(str(base), video_infinity_json.translated(read_yaml(base), str(base)))
+    if tune_a_video_yaml.is_training(tree.values):
+        return tune_a_video_yaml.training(str(base))
     return tree
 
 
-def _read(schema: type, tree: Tree, typed_in: Sequence[Pair], base: Path | None) -> Given:
+def _read(schema: Schema, tree: Tree, typed_in: Sequence[Pair], base: Path | None) -> Given:
     """Everything that file, model file and command line set."""
     keys = dict(leaves(schema))
     of_model = [p for p in typed_in if p.key.split(".")[0] == MODEL] if MODEL in keys else []
@@ -97,6 +122,7 @@ def _read(schema: type, tree: Tree, typed_in: Sequence[Pair], base: Path | None)
         keys |= leaves(_family(model, of_model), f"{MODEL}.")
     given = Given(keys, tree.where, lambda key: schema.unknown(key, keys))
     given.add_tree(Tree(tree.where, rest, tree.lines, tree.cut))
+    given.notes += tree.notes
     if model is not None:
         given.add_tree(model, f"{MODEL}.")
     for key, note in schema.replaced({p.key for p in typed_in}, given.settings):
@@ -117,7 +143,7 @@ def _model_tree(tree: Tree, of_model: Sequence[Pair], base: Path | None) -> Tree
         held = parse_overrides([f"{MODEL}={whole}"])[MODEL]
     if isinstance(held, str):
         beside = base.parent / held if base and not whole else Path(held)
-        return read_tree(beside if beside.exists() else Path(held))
+        return read_tree(beside if beside.exists() else shipped.located(held, MODEL))
     if not isinstance(held, Mapping):
         raise ConfigError(f"{tree.place(MODEL)}: model is a group of keys or the path of a file")
     if whole:
@@ -165,7 +191,7 @@ def load_model(path: str | Path, arguments: Sequence[str] = ()) -> Any:
     Raises:
         ConfigError: as `load`.
     """
-    return _model(read_tree(path), pairs(arguments))
+    return _model(read_tree(shipped.located(path, MODEL)), pairs(arguments))
 
 
 def model_of(section: Mapping[str, Any], where: str, arguments: Sequence[Pair] = ()) -> Any:

@@ -79,7 +79,7 @@ class InterpolateConfig(LatentConfig):
 
 @dataclass
 class ExtendConfig(LatentConfig):
-    """A run that continues a picture or a video."""
+    """A run that continues an image or a video."""
 
     extend: ExtendOptions = section(ExtendOptions)
 
@@ -124,6 +124,8 @@ class Pipeline:
         reads: the keys and sections that it reads, as `mindlong.config.reads.Reader` takes them.
         plan: "module:function" of (Loaded) -> mindlong.pipelines.planned.Planned, what the dry run
             checks and prints; the module imports no MindSpore.
+        make: "module:function" of (mindlong.pipelines.models.Models, configuration, callback) ->
+            an iterator of mindlong.pipelines.made.Made; it writes nothing.
         run: "module:function" of (mindlong.pipelines.session.Session) -> None, started with the
             device set up.
         resumes: the same command run again goes on in the folder it left unfinished, rather than
@@ -135,6 +137,7 @@ class Pipeline:
     schema: type[InferConfig]
     reads: tuple[str, ...]
     plan: str
+    make: str
     run: str
     resumes: bool = True
     shared: bool = False
@@ -146,6 +149,7 @@ PIPELINES: dict[str, Pipeline] = {
         schema=PixelConfig,
         reads=(*ALWAYS, *PROMPTS, "count", "batch", "fps", "sample", "pixel"),
         plan="mindlong.pipelines.pixel.plan:plan",
+        make="mindlong.pipelines.pixel.make:make",
         run="mindlong.pipelines.pixel.run:run",
         resumes=False,
     ),
@@ -163,6 +167,7 @@ PIPELINES: dict[str, Pipeline] = {
             "free_init",
         ),
         plan="mindlong.pipelines.text_to_video.plan:plan",
+        make="mindlong.pipelines.text_to_video.make:make",
         run="mindlong.pipelines.text_to_video.run:run",
     ),
     "hierarchical": Pipeline(
@@ -170,22 +175,25 @@ PIPELINES: dict[str, Pipeline] = {
         schema=HierarchicalConfig,
         reads=(*LATENT, *PROMPTS, "count", "batch", "hierarchical"),
         plan="mindlong.pipelines.hierarchical.plan:plan",
+        make="mindlong.pipelines.hierarchical.make:make",
         run="mindlong.pipelines.hierarchical.run:run",
         shared=True,
     ),
     "interpolate": Pipeline(
-        "frames between key frames: of a video, of pictures, or of key frames made from prompts",
+        "frames between key frames: of a video, of images, or of key frames made from prompts",
         schema=InterpolateConfig,
         reads=(*LATENT, *PROMPTS, "count", "batch", "interpolate"),
         plan="mindlong.pipelines.interpolate.plan:plan",
+        make="mindlong.pipelines.interpolate.videos:make",
         run="mindlong.pipelines.interpolate.run:run",
         shared=True,
     ),
     "extend": Pipeline(
-        "a picture or a video continued, run after run",
+        "an image or a video continued, run after run",
         schema=ExtendConfig,
         reads=(*LATENT, *PROMPTS, "count", "extend"),
         plan="mindlong.pipelines.extend.plan:plan",
+        make="mindlong.pipelines.extend.make:make",
         run="mindlong.pipelines.extend.run:run",
     ),
     "edit": Pipeline(
@@ -193,6 +201,7 @@ PIPELINES: dict[str, Pipeline] = {
         schema=EditConfig,
         reads=(*LATENT, *PROMPTS, "count", "edit"),
         plan="mindlong.pipelines.edit.plan:plan",
+        make="mindlong.pipelines.edit.make:make",
         run="mindlong.pipelines.edit.run:run",
         resumes=False,
     ),
@@ -201,6 +210,7 @@ PIPELINES: dict[str, Pipeline] = {
         schema=ClipParallelConfig,
         reads=(*LATENT, *PROMPTS, "clip_parallel"),
         plan="mindlong.pipelines.clip_parallel.plan:plan",
+        make="mindlong.pipelines.clip_parallel.video:make",
         run="mindlong.pipelines.clip_parallel.run:run",
         shared=True,
     ),

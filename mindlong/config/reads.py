@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mindlong.config.command_line import WHERE
+from mindlong.config.command_line import BY_HAND, LOADED
 from mindlong.config.conditions import unmet
 from mindlong.config.given import Given
 from mindlong.config.leaves import Leaf, value_at
@@ -85,10 +85,12 @@ def check_read(values: Any, given: Given, of_file: Any, saved: bool) -> list[str
     found = [
         key
         for key, setting in given.settings.items()
-        if key in reasons and setting.value != given.keys[key].default
+        if key in reasons and setting.value != given.keys[key].default and setting.place != LOADED
     ]
     before = dict(unread(of_file, given.keys)) if of_file and found else reasons
-    said = [key for key in found if given.place(key) != WHERE and (saved or key not in before)]
+    said = [
+        key for key in found if given.place(key) not in BY_HAND and (saved or key not in before)
+    ]
     refused = [key for key in found if key not in said]
     if refused:
         first, *rest = refused

@@ -12,7 +12,7 @@ from mindlong.diffusion.samplers.spacing import SPACINGS as SPREADS
 
 SAMPLERS = ("", *samplers.SAMPLERS)
 EVERY_TIMESTEP = [name for name, each in samplers.SAMPLERS.items() if each.own_steps]
-FLAVOURS = ("", *samplers.FLAVOURS)
+FLAVOURS = ("", *dict.fromkeys(f for each in samplers.SAMPLERS.values() for f in each.flavours))
 SPACINGS = ("", *SPREADS)
 
 
@@ -33,14 +33,15 @@ class SampleOptions:
     )
     eta: float = option(
         0.0,
-        "ddim: noise added at each step, 0 none, 1 as ddpm",
+        "ddim: noise added at each step, 0 none, 1 as ddpm; tcd: how far a step goes down and returns with "
+        "fresh noise, 0 none",
         minimum=0,
         when=f"sampler=|{'|'.join(readers('eta'))}",
     )
     flavour: str = option(
         "",
-        "ddim: whose list of timesteps and last step; empty: as the weights' scheduler_config.json says, "
-        "else mindlong",
+        "whose list of timesteps: ddim: mindlong, diffusers, modelscope, videocrafter, with the last step; lcm and "
+        "tcd: lcm, animatelcm, t2v_turbo; empty: as the weights' scheduler_config.json says, else the first",
         choices=FLAVOURS,
         when=f"sampler=|{'|'.join(readers('flavour'))}",
     )
@@ -48,7 +49,14 @@ class SampleOptions:
         "",
         "how timesteps are spread; empty: as the weights' scheduler_config.json says, else the sampler's own",
         choices=SPACINGS,
-        when=f"sampler!={'|'.join(EVERY_TIMESTEP)}",
+        when=f"sampler=|{'|'.join(r for r in readers('spacing') if r not in EVERY_TIMESTEP)}",
+    )
+    original: int = option(
+        0,
+        "lcm, tcd: timesteps of the solver that the network was distilled with, of which steps are taken; 0: as "
+        "the weights' scheduler_config.json says, else the flavour's (50, animatelcm 100)",
+        minimum=0,
+        when=f"sampler=|{'|'.join(readers('original'))}",
     )
     guidance: float = option(1.0, "classifier-free guidance scale; 1 is none", minimum=0)
     rescale: float = option(

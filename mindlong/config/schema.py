@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from mindlong.config import replaced, tasks
 from mindlong.config.belongs import unknown_key
+from mindlong.config.command_line import Pair
 from mindlong.config.data_options import DataOptions
 from mindlong.config.diffusion_options import DiffusionOptions
+from mindlong.config.distil_options import DistilOptions
 from mindlong.config.env_options import AttentionOptions, EnvOptions
 from mindlong.config.given import Setting
 from mindlong.config.infinet_options import InfinetOptions
 from mindlong.config.interpolation_options import InterpolationOptions
 from mindlong.config.latent_options import AutoencoderOptions, LatentOptions
-from mindlong.config.leaves import Leaf
+from mindlong.config.leaves import Leaf, leaves
 from mindlong.config.option import option, section
 from mindlong.config.preview_options import PreviewOptions
 from mindlong.config.reads import Reader
 from mindlong.config.resume_options import ResumeOptions
 from mindlong.config.train_options import TrainOptions
+from mindlong.config.tune_a_video_yaml import training_words
 from mindlong.config.tune_options import TuneOptions
 from mindlong.diffusion.noising import of_options
 from mindlong.diffusion.sample import count_steps
@@ -32,8 +35,13 @@ NO_MODEL = "model is missing; give the path of a file in configs/model before ke
 
 @dataclass
 class TrainConfig:
-    """A training run."""
+    """A training run.
 
+    Attributes:
+        KIND: the folder of configs/ that holds such runs.
+    """
+
+    KIND: ClassVar[str] = "train"
     run_dir: str = option(
         "runs/train", "folder of the run: configuration, checkpoints, metrics, previews"
     )
@@ -44,12 +52,35 @@ class TrainConfig:
     infinet: InfinetOptions = section(InfinetOptions)
     interpolation: InterpolationOptions = section(InterpolationOptions)
     tune: TuneOptions = section(TuneOptions)
+    distil: DistilOptions = section(DistilOptions)
     diffusion: DiffusionOptions = section(DiffusionOptions)
     train: TrainOptions = section(TrainOptions)
     preview: PreviewOptions = section(PreviewOptions)
     resume: ResumeOptions = section(ResumeOptions)
     attention: AttentionOptions = section(AttentionOptions)
     env: EnvOptions = section(EnvOptions)
+
+    @classmethod
+    def chosen(cls, name: str | None, where: str) -> type[TrainConfig]:
+        """The schema of a training: there is one, whatever pipeline is named."""
+        return cls
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """The keys, as they may be typed."""
+        return set(leaves(cls))
+
+    @classmethod
+    def words(cls, typed: Sequence[Pair]) -> tuple[str, list[Pair]]:
+        """The file that other programs' words on the command line name, "" for none, and the
+        pairs with our keys.
+        """
+        return training_words(typed)
+
+    @classmethod
+    def placed(cls, typed: Sequence[Pair]) -> list[Pair]:
+        """The pairs of the command line: keys stand as typed."""
+        return list(typed)
 
     @classmethod
     def unknown(cls, key: str, known: Mapping[str, Leaf]) -> str:
@@ -127,6 +158,7 @@ class TrainConfig:
         yield from self.infinet.problems(self)
         yield from self.interpolation.problems(self)
         yield from self.tune.problems(self)
+        yield from self.distil.problems(self)
         yield from self.diffusion.problems(self.model.family)
         yield from (f"preview.{line}" for line in self.preview.sample.problems())
         yield from self._preview_problems()

@@ -84,6 +84,17 @@ TASKS: dict[str, Training] = {
         ),
         source=False,
     ),
+    "distil": Training(
+        "a few-step network from a teacher (distil.teacher)",
+        "mindlong.training.tasks.distil:DistilTask",
+        (
+            *LATENT,
+            "distil",
+            "-latents.train_text",
+            "-latents.text_encoder",
+            *(f"-diffusion.{key}" for key in ("loss", "cond_drop", "terminal_mean", "min_snr")),
+        ),
+    ),
 }
 
 
@@ -98,6 +109,8 @@ def task_of(config: TrainConfig) -> str:
         return "interpolation"
     if config.infinet.lengths:
         return "infinet"
+    if config.distil.wanted:
+        return "distil"
     return "tune" if config.tune.wanted else "latent"
 
 

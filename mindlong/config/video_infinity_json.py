@@ -73,7 +73,7 @@ def translated(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
         return _number(pipe, key, usual, where, "pipe_configs.")
 
     frames = number("num_frames", 24)
-    own = {"strategy": "video_infinity", "clips": len(devices), "told_fps": number("fps", 24)}
+    own = {"strategy": "video_infinity", "clips": len(devices), "fps_condition": number("fps", 24)}
     own |= {"name": pipe["file_name"]} if pipe.get("file_name") else {}
     own |= _attention(attention, frames, where) | {
         "conv_padding": _reach(conv, 4, frames, "plugin_configs.conv_layer.", where)
@@ -99,12 +99,10 @@ def translated(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _section(given: Any, prefix: str, known: tuple[str, ...], where: str) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise ConfigError(f"{where}: {prefix.rstrip('.')} is {given!r}; it must be a group of keys")
-    found = {SPELLINGS.get(key, key): value for key, value in given.items()}
+    found = {SPELLINGS.get(str(key), str(key)): value for key, value in given.items()}
     for key in found:
         if key not in known:
-            raise ConfigError(
-                f"{where}: unknown key {prefix + str(key)!r}.{did_you_mean(str(key), known)}"
-            )
+            raise ConfigError(f"{where}: unknown key {prefix + key!r}.{did_you_mean(key, known)}")
     return found
 
 

@@ -30,12 +30,14 @@ class Tree:
         lines: dotted key -> the line it stands in, counted from 1.
         cut: dotted key -> what stands behind a # that has no blank after it: words that the user
             may have meant to keep.
+        notes: sentences for the user on how the file was understood.
     """
 
     where: str
     values: dict[str, Any]
     lines: dict[str, int] = field(default_factory=dict)
     cut: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def place(self, key: str) -> str:
         """The file and the line of a key, or of the section around it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mindlong.config.data_options import DataOptions
 from mindlong.data.needs import Needs
@@ -12,35 +14,53 @@ from mindlong.data.source import Source
 from mindlong.media.colours import parse_colour
 from mindlong.utils.log import get_logger
 
+if TYPE_CHECKING:
+    from mindlong.data.clips import ClipFolder
+
 ANY = Needs()
 
 
 def build_source(options: DataOptions, seed: int, needs: Needs = ANY) -> Source:
-    """The shapes world, or a folder of clips shuffled by `seed`; captions are cut to what `needs`
-    holds.
+    """The shapes world, or a folder of clips (`build_folder`).
 
     Raises:
         ConfigError, InputFileError: no such folder, no clip that can be used, no such colour.
     """
     if options.kind == "shapes":
-        return ShapesWorld(
-            tuple(options.size),
-            options.frames,
-            tuple(options.shapes),
-            tuple(options.colours),
-            tuple(options.motions),
-            options.background,
-            options.bounce,
-            options.grow,
-            options.world_seed,
-            **({"speed": tuple(options.speed)} if options.speed else {}),
-        )
+        return _shapes_world(options)
+    return build_folder(options, seed, needs)
+
+
+def _shapes_world(options: DataOptions) -> ShapesWorld:
+    height, width = options.size
+    world = ShapesWorld(
+        (height, width),
+        options.frames,
+        tuple(options.shapes),
+        tuple(options.colours),
+        tuple(options.motions),
+        options.background,
+        options.bounce,
+        options.grow,
+        options.world_seed,
+    )
+    if not options.speed:
+        return world
+    slowest, fastest = options.speed
+    return replace(world, speed=(slowest, fastest))
+
+
+def build_folder(options: DataOptions, seed: int, needs: Needs = ANY) -> ClipFolder:
+    """A folder of clips shuffled by `seed`; captions are cut to what `needs` holds. Raises as
+    `build_source`.
+    """
     from mindlong.data.clips import ClipFolder
 
+    height, width = options.size
     return ClipFolder(
         options.folder,
         options.frames,
-        tuple(options.size),
+        (height, width),
         stride=options.stride,
         short=options.short,
         crop=options.crop,
@@ -70,12 +90,12 @@ def open_source(
     if not needs.clips:  # the task reads its own
         yield None
         return
-    source = build_source(options, seed, needs)
     if options.kind == "shapes":  # drawn in less time than sending takes
-        yield source
+        yield _shapes_world(options)
         return
     from mindlong.data.loader import Loader
 
+    source = build_folder(options, seed, needs)
     found = remarks(source, needs)
     refuse(needs, found)
     for note in found.notes:

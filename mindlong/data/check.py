@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.config.data_options import DataOptions
-from mindlong.data.build import ANY, build_source
+from mindlong.data.build import ANY, build_folder
 from mindlong.data.clips import ClipFolder, several
 from mindlong.data.inspection import Look, inspect
 from mindlong.data.needs import Needs
@@ -54,7 +54,7 @@ def check(data: DataOptions, needs: Needs = ANY, seed: int = 0) -> Report:
         return report
     try:
         with _silent():
-            source = build_source(data, seed, needs)
+            source = build_folder(data, seed, needs)
     except UserError as error:
         report.problems.append(str(error))
         return report

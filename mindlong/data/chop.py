@@ -22,7 +22,7 @@ from mindlong.data.transforms import covering_size, resize
 from mindlong.media.colours import Colour
 from mindlong.media.read import VideoReader, open_reader
 from mindlong.media.timing import FASTEST, SLOWEST
-from mindlong.media.write import open_writer, safe_name
+from mindlong.media.write import FrameFolder, VideoFile, open_writer, safe_name
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.shown import shown
@@ -30,7 +30,7 @@ from mindlong.utils.shown import shown
 MOST_OPEN = 16  # overlapping clips are encoded side by side, each by a process of its own
 ROUNDED = 0.0006  # seconds: containers round times to a thousandth
 LEAST_CUT = 18.0  # mean change of a pixel, of 255, below which nothing is a cut
-Notice = Callable[[int], None]
+Notice = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def write_pieces(
     targets = [folder / clip for clip in names(name, len(pieces), options.kind)]
     refuse_existing(folder, outputs(name, len(pieces), options.kind, bool(caption)))
     folder.mkdir(parents=True, exist_ok=True)
-    begin = {p.first: [] for p in pieces}
+    begin: dict[int, list[tuple[Piece, Path]]] = {p.first: [] for p in pieces}
     for piece, target in zip(pieces, targets, strict=True):
         begin[piece.first].append((piece, target))
     with contextlib.ExitStack() as stack:
@@ -223,7 +223,7 @@ def _stream(
     """One pass over the kept frames; a clip's file is opened at its first frame and finished at its
     last.
     """
-    running: list[tuple[Piece, contextlib.ExitStack, object]] = []
+    running: list[tuple[Piece, contextlib.ExitStack, VideoFile | FrameFolder]] = []
     with open_reader(path, background=options.background, say=False) as reader:
         for number, (_, frame) in enumerate(_kept(reader, options.fps, notice)):
             for piece, target in begin.get(number, ()):

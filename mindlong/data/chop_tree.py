@@ -70,7 +70,7 @@ def write_tree(
     length: int,
     kind: str = "mp4",
     caption: str = "",
-    notice: Callable[[int], None] = lambda n: None,
+    notice: Callable[[int], object] = lambda n: None,
     name: str = "",
     fps: float = 0.0,
     background: Colour | None = None,
@@ -117,7 +117,7 @@ def _stream(
     clips: list[TreeClip],
     kind: str,
     stack: contextlib.ExitStack,
-    notice: Callable[[int], None],
+    notice: Callable[[int], object],
 ) -> None:
     begin: dict[int, list[TreeClip]] = {}
     for clip in clips:

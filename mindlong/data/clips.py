@@ -91,7 +91,8 @@ class ClipFolder:
                 f"data asks for {frames} frames of {list(size)}, stride {stride}, fps {fps:g}; "
                 "all must be positive"
             )
-        self.folder, self.frames, self.size, self.seed = Path(folder), frames, tuple(size), seed
+        self.folder, self.frames, self.seed = Path(folder), frames, seed
+        self.size = (size[0], size[1])
         self.stride, self.fps, self.short = stride, fps, short
         self.crop, self.flip, self.max_bad = crop, flip, max_bad
         self.longest, self.width = longest, width

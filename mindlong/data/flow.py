@@ -11,6 +11,7 @@ Legend: H W pixels, C channels, n frames made; frames uint8 RGB.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -39,6 +40,13 @@ def warp_flow(a_HWC: np.ndarray, b_HWC: np.ndarray, times: Sequence[float]) -> l
     return [_at(a_HWC, b_HWC, there, back, float(t)) for t in times]
 
 
+class _Flow(Protocol):
+    """OpenCV's own annotations leave out that there may be no flow to start from."""
+
+    def calc(self, first: np.ndarray, second: np.ndarray, start: None) -> np.ndarray:
+        """float32 (H, W, 2)."""
+
+
 def dis_flow(a_HWC: np.ndarray, b_HWC: np.ndarray) -> np.ndarray:
     """float32 (H, W, 2): where, in pixels (x, y) from itself, each pixel of `a` is found in `b`."""
     grey = [cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_RGB2GRAY) for f in (a_HWC, b_HWC)]
@@ -51,7 +59,9 @@ def dis_flow(a_HWC: np.ndarray, b_HWC: np.ndarray) -> np.ndarray:
             cv2.resize(g, (width * larger, height * larger), interpolation=cv2.INTER_CUBIC)
             for g in grey
         ]
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
+    method = cast(_Flow, cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM))
+    first, second = grey
+    flow = method.calc(first, second, None)
     return (
         cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / larger
         if larger > 1

@@ -108,7 +108,7 @@ def _kind(path: Path) -> str:
 
 
 def _why(kind: str) -> str:
-    usual = {"other": "no video by its name", "image": "a single picture, no frame of a folder"}
+    usual = {"other": "no video by its name", "image": "a single image, no frame of a folder"}
     return usual.get(kind, kind)
 
 

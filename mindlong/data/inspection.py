@@ -67,6 +67,9 @@ class Inspection:
         """Note a file on which a process died."""
         self.bad[path] = reason
 
+    def report_note(self, path: str, said: str) -> None:
+        """A look has its notes itself."""
+
     def describe(self) -> str:
         """One line."""
         return f"the first frames of {len(self.paths)} clips"
@@ -99,7 +102,7 @@ def inspect(
     source = Inspection(list(paths), background, width)
     rank = int(len(paths) < FEW)
     with bar(len(paths), "checking clips", unit="file", rank=rank) as progress:
-        found = []
+        found: list[Look] = []
         if not isolated:
             with ThreadPoolExecutor(MOST) as pool:
                 for look in pool.map(source.sample, range(len(paths))):

@@ -32,7 +32,7 @@ class LatentCache:
     Args:
         folder: made if it is not there; processes that share it wait for the one that fills it.
         source: where the clips come from; clip i of the cache is sample i.
-        encode: pictures (F, C, H, W) float32 in [-1, 1] -> moments (F, 2L, h, w).
+        encode: images (F, C, H, W) float32 in [-1, 1] -> moments (F, 2L, h, w).
         key: what the latents depend on; a folder made with another key is refused.
         older: keys that earlier versions gave the same latents.
 

@@ -15,9 +15,10 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent import futures
 from dataclasses import dataclass
+from typing import Generic
 
 from mindlong.data.processes import Lost, WorkerProcess
-from mindlong.data.source import Sample, Source
+from mindlong.data.source import Made, Reporting
 from mindlong.utils.errors import ConfigError, UserError
 from mindlong.utils.log import get_logger
 from mindlong.utils.shown import shown
@@ -36,7 +37,7 @@ class _Pending:
     future: futures.Future
 
 
-class Loader:
+class Loader(Generic[Made]):
     """`with Loader(source, workers=2) as loader: loader.expect(numbers); loader.sample(n)`.
 
     Args:
@@ -51,7 +52,7 @@ class Loader:
     """
 
     def __init__(
-        self, source: Source, workers: int = 2, ahead: int = 32, patience: float = PATIENCE
+        self, source: Reporting[Made], workers: int = 2, ahead: int = 32, patience: float = PATIENCE
     ) -> None:
         if workers < 0 or ahead < 1:
             raise ConfigError(
@@ -65,7 +66,7 @@ class Loader:
         self._order: Iterator[int] = iter(())
         self._coming: deque[_Pending] = deque()
 
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> Loader[Made]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,7 +80,7 @@ class Loader:
         self._order = iter(numbers)
         self._fill()
 
-    def sample(self, index: int) -> Sample:
+    def sample(self, index: int) -> Made:
         """The source's sample `index`; quick if it was expected next, made now otherwise."""
         start = time.monotonic()
         try:
@@ -102,7 +103,7 @@ class Loader:
         for worker in workers:
             worker.close()
 
-    def _made(self, index: int) -> Sample:
+    def _made(self, index: int) -> Made:
         if not self._workers:
             return self.source.sample(index)
         if not self._coming or self._coming[0].index != index:
@@ -113,7 +114,7 @@ class Loader:
         finally:
             self._fill()
 
-    def _answer(self, pending: _Pending) -> Sample:
+    def _answer(self, pending: _Pending) -> Made:
         """Wait for a sample, through the deaths of the processes that make it."""
         while True:
             try:
@@ -121,7 +122,7 @@ class Loader:
             except Lost as lost:
                 self._bury(pending, lost)
 
-    def _awaited(self, pending: _Pending) -> Sample:
+    def _awaited(self, pending: _Pending) -> Made:
         while True:
             try:
                 return pending.future.result(LOOK)

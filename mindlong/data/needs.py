@@ -12,6 +12,7 @@ from mindlong.data.captions import cut
 from mindlong.networks import table
 from mindlong.networks.network import Network, made
 from mindlong.utils.errors import UserError
+from mindlong.utils.needed import needed
 
 CHANNELS = 3  # of every clip: red, green, blue
 
@@ -115,7 +116,7 @@ def _overlong(entry: Network, latents: Any) -> Callable[[str], int] | None:
     try:
         usual = table.beside(entry.family)["text_encoder"]
         section = load_model(latents.text_encoder) if latents.text_encoder else usual.keys()
-        text = table.get(section.family, "text_encoder").text
+        text = needed(table.get(section.family, "text_encoder").text, "text")
         return made(text.tokenizer)(latents.tokenizer, section.spec()).overlong
     except (UserError, OSError):
         return None

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mindlong.config.data_options import DataOptions
+from mindlong.config.infinet_options import InfinetOptions
 from mindlong.data.decoded import Decoder
 from mindlong.data.source import Sample, Source
 from mindlong.data.transforms import crop
@@ -177,7 +179,7 @@ def known_frames(level: int, frames: int, given: float, draw: np.random.Generato
 
 
 def build_nodes(
-    options: object, data: object, seed: int, films: Callable[[int], Source]
+    options: InfinetOptions, data: DataOptions, seed: int, films: Callable[[int], Source]
 ) -> FilmNodes | IndexedNodes:
     """The samples that an `infinet` section asks for; `films(frames)` makes a source of whole
     films.
@@ -186,7 +188,8 @@ def build_nodes(
         ConfigError: a hierarchy over clips without an index.
     """
     if options.index:
-        return IndexedNodes(options.index, data.frames, tuple(data.size), options.shares, seed)
+        height, width = data.size
+        return IndexedNodes(options.index, data.frames, (height, width), options.shares, seed)
     if data.kind == "clips":
         raise ConfigError(
             "infinet.index is empty; films need the index that tools/chop_video.py --index writes"

@@ -15,6 +15,7 @@ import numpy as np
 
 from mindlong.data.source import Sample
 from mindlong.data.transforms import covering_size, crop, resize
+from mindlong.media.images import read_image
 from mindlong.media.read import open_reader, probe
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import get_logger
@@ -41,7 +42,8 @@ def read_clip(
     Raises:
         InputFileError: no such video, too few frames, or proportions that are refused.
     """
-    wanted, found = range(start, start + (frames - 1) * stride + 1, stride), []
+    wanted = range(start, start + (frames - 1) * stride + 1, stride)
+    found: list[np.ndarray] = []
     with open_reader(path) as reader:
         count = 0
         for number, frame in enumerate(reader):
@@ -54,6 +56,13 @@ def read_clip(
         f"{path} has {count} frames; {frames} frames from number {start} at a stride of {stride} need "
         f"{wanted[-1] + 1}. Fewer frames or a smaller stride or start will do"
     )
+
+
+def read_frame(path: str | Path, size: tuple[int, int], fit: str = "crop") -> np.ndarray:
+    """An image as a frame, uint8 (height, width, 3); arguments as for `read_clip`. Raises
+    InputFileError.
+    """
+    return _fitted(read_image(path), size, fit, path, True)
 
 
 def _fitted(

@@ -14,9 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
-from mindlong.data.source import Source
+from mindlong.data.source import Numbered
 from mindlong.data.worker import receive, send
+from mindlong.utils.needed import needed
 
 Report = Callable[[dict[str, str], dict[str, list[str]]], None]
 
@@ -37,7 +39,7 @@ class WorkerProcess:
         report: called with the bad files and the notes that an answer brings.
     """
 
-    def __init__(self, source: Source, report: Report) -> None:
+    def __init__(self, source: Numbered[object], report: Report) -> None:
         path = os.pathsep.join(
             [str(Path(__file__).parents[2]), *filter(None, sys.path)]
         )  # the source's module too
@@ -47,7 +49,9 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": path},
         )
-        self.waiting: deque[Future] = deque()  # answers come in the order of the questions
+        self._stdin = needed(self.process.stdin, "the pipe to the process")
+        self._stdout = needed(self.process.stdout, "the pipe from the process")
+        self.waiting: deque[Future[Any]] = deque()  # answers come in the order of the questions
         self.at, self.lost, self.overdue = "", False, 0.0
         self._heard = time.monotonic()
         self._lock, self._report = threading.Lock(), report
@@ -55,9 +59,9 @@ class WorkerProcess:
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
-    def submit(self, index: int) -> Future:
+    def submit(self, index: int) -> Future[Any]:
         """Ask for a sample; the future fails with Lost if the process dies."""
-        future: Future = Future()
+        future: Future[Any] = Future()
         with self._lock:
             if self.lost:
                 future.set_exception(self._obituary())
@@ -80,23 +84,23 @@ class WorkerProcess:
     def close(self) -> None:
         """End the process and wait for it."""
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
+            self._stdin.close()
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         self._thread.join()
-        self.process.stdout.close()
+        self._stdout.close()
 
     def _ask(self, thing: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # the end of its answers tells the listener
-            send(self.process.stdin, thing)
+            send(self._stdin, thing)
 
     def _listen(self) -> None:
         try:
             while True:
-                message = receive(self.process.stdout)
+                message = receive(self._stdout)
                 self._heard = time.monotonic()
                 if isinstance(message, str):  # the file it has begun with, or goes on with
                     self.at = message

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from mindlong.data.shapes_draw import REACH, SHAPES, coverage, paint
+from mindlong.data.source import Sample
 from mindlong.utils.errors import ConfigError, did_you_mean
 from mindlong.utils.rng import generator
 
@@ -58,15 +59,10 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """Frames (F, H, W, 3) uint8 RGB, their caption, and the truth behind them; also a data.source
-    Sample.
-    """
+class Clip(Sample):
+    """Frames (F, H, W, 3) uint8 RGB, their caption, and the truth behind them."""
 
-    frames_FHWC: np.ndarray
-    caption: str
-    truth: Truth
-    embedding: np.ndarray | None = field(default=None, repr=False)
+    truth: Truth = field(kw_only=True)
 
 
 def caption_of(shape: str, colour: str, motion: str) -> str:
@@ -133,13 +129,14 @@ class ShapesWorld:
         """A clip that shows `caption` (its parts may lie outside this world's lists), differing
         with `index`.
         """
-        parts = parse_caption(caption)
-        if None in parts:
+        shape, colour, motion = parse_caption(caption)
+        if shape is None or colour is None or motion is None:
             raise ConfigError(
                 f"the caption {caption!r} must name a shape, a colour and a direction, as in "
                 "'a red circle moving right'"
             )
-        return self._film(generator(self.seed, "shapes of", caption, index), *parts)
+        draw = generator(self.seed, "shapes of", caption, index)
+        return self._film(draw, shape, colour, motion)
 
     sample = clip
 
@@ -176,10 +173,10 @@ class ShapesWorld:
             velocity_F2,
             np.rint(background).astype(np.uint8),
         )
-        return Clip(frames, caption_of(shape, colour, motion), truth)
+        return Clip(frames, caption_of(shape, colour, motion), truth=truth)
 
     def _room(self, shape: str, radius: float) -> tuple[np.ndarray, np.ndarray]:
-        """The lowest and the highest (x, y) at which the outline is still inside the picture."""
+        """The lowest and the highest (x, y) at which the outline is still inside the image."""
         left, right, up, down = (radius * reach for reach in REACH[shape])
         return np.array([left, up]) - 0.5, np.array(
             [self.size[1] - right, self.size[0] - down]

@@ -216,7 +216,7 @@ def _refine_one(window, weight, centre_F2, radius_F, shape: str, smear: np.ndarr
     for _ in range(steps):
         now = drawn(place)
         down, along = np.gradient(now, axis=(1, 2))
-        # moving a picture changes it by minus its slope, enlarging it by minus the slope along the
+        # moving an image changes it by minus its slope, enlarging it by minus the slope along the
         # ray from the centre
         wider = (
             -(along * (n - place[:, :1, None]) + down * (n[:, None] - place[:, 1:2, None]))

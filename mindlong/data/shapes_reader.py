@@ -224,7 +224,8 @@ def _problems(
         yield "the object's colour changes"
     if np.abs(evidence.offset_FC).max() > 0.12:
         yield "the background flickers"
-    yield from _jumps(centre_F2[there], radius_F[there], evidence.mask_FHW.shape[1:])
+    _, height, width = evidence.mask_FHW.shape
+    yield from _jumps(centre_F2[there], radius_F[there], (height, width))
 
 
 def _another_outline(fitted: Fit, best: int) -> np.ndarray:

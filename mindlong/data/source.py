@@ -7,9 +7,11 @@ of processes and the number of workers change nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
+
+Made = TypeVar("Made", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,28 @@ class Sample:
     embedding: np.ndarray | None = None
 
 
-class Source(Protocol):
-    """Anything that can be asked for a sample by its global number."""
+class Numbered(Protocol[Made]):
+    """Anything that can be asked for what it makes by a global number."""
 
-    def sample(self, index: int) -> Sample:
+    def sample(self, index: int) -> Made:
         """The sample with global number `index`; equal calls give equal samples."""
 
     def describe(self) -> str:
         """One line for the opening of a run."""
+
+
+class Source(Numbered[Sample], Protocol):
+    """Anything that can be asked for a sample by its global number."""
+
+
+class Reporting(Numbered[Made], Protocol[Made]):
+    """One that other processes ask too: they say which files they could not read."""
+
+    def report_bad(self, path: str, reason: str) -> None:
+        """Note a file that cannot be used."""
+
+    def report_note(self, path: str, said: str) -> None:
+        """Note what is odd about a file."""
 
 
 def to_network(frames_BFHWC: np.ndarray) -> np.ndarray:

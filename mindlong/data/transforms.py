@@ -1,4 +1,4 @@
-"""Frames to the size wanted: resize until the picture covers it, crop, mirror; one choice for a
+"""Frames to the size wanted: resize until the image covers it, crop, mirror; one choice for a
 whole clip.
 
 Resizing is Pillow's antialiased bilinear filter and the centre is rounded half to even, so a square
@@ -48,12 +48,14 @@ def crop(
     """Cut (F, height, width, C) out of every frame at the same place; `flip` mirrors left and
     right.
     """
-    top, left = corner(frames_FHWC.shape[1:3], wanted, place)
+    _, height, width, _ = frames_FHWC.shape
+    top, left = corner((height, width), wanted, place)
     cut = frames_FHWC[:, top : top + wanted[0], left : left + wanted[1]]
     return np.ascontiguousarray(cut[:, :, ::-1] if flip else cut)
 
 
 def fitted(frame_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A frame at (height, width) `size`: resized until it covers it, its middle cut out."""
-    covering = resize(frame_HWC, covering_size(frame_HWC.shape[:2], size))
+    height, width = frame_HWC.shape[:2]
+    covering = resize(frame_HWC, covering_size((height, width), size))
     return crop(covering[None], size)[0]

@@ -17,8 +17,9 @@ import sys
 import threading
 import time
 import traceback
-from typing import BinaryIO
+from typing import IO, Any
 
+from mindlong.data.source import Numbered
 from mindlong.utils.errors import UserError
 from mindlong.utils.log import get_logger
 
@@ -26,14 +27,14 @@ _HEAD = struct.Struct("<Q")
 EVERY = 1.0  # seconds between two signs of life
 
 
-def send(stream: BinaryIO, thing: object) -> None:
+def send(stream: IO[bytes], thing: object) -> None:
     """Write one object, its length before it."""
     data = pickle.dumps(thing, protocol=pickle.HIGHEST_PROTOCOL)
     stream.write(_HEAD.pack(len(data)) + data)
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> object:
+def receive(stream: IO[bytes]) -> Any:
     """Read one object; raises EOFError where the stream ends."""
     head = stream.read(_HEAD.size)
     if len(head) < _HEAD.size:
@@ -48,7 +49,7 @@ def receive(stream: BinaryIO) -> object:
 class Pulse:
     """Tells the parent which file is being read: at once for a new one, else every second."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self.stream, self.path, self.time = stream, "", 0.0
 
     def __call__(self, path: str) -> None:
@@ -89,14 +90,18 @@ def _listen(asked: queue.SimpleQueue[int]) -> None:
             os._exit(0)
 
 
-def _answer(source: object, index: int) -> tuple[object, object, dict[str, str], dict]:
+def _answer(
+    source: Numbered[object], index: int
+) -> tuple[object, Exception | None, dict[str, str], dict[str, list[str]]]:
     """(sample or None, error or None, the bad files and the notes known to this process)."""
+    sample: object = None
+    error: Exception | None = None
     try:
-        sample, error = source.sample(index), None
+        sample = source.sample(index)
     except UserError as caught:
-        sample, error = None, caught
+        error = caught
     except Exception:
-        sample, error = None, RuntimeError(traceback.format_exc())
+        error = RuntimeError(traceback.format_exc())
     return sample, error, dict(getattr(source, "bad", {})), _new_notes(source)
 
 

@@ -6,11 +6,46 @@ conditioned on is inside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from mindlong.utils.errors import ConfigError, did_you_mean
+
 Model = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Scale = float | Callable[[float], float]  # of guidance: one number, or by timestep
+CURVES = ("constant", "wave", "ramp")
+
+
+def scale_of(curve: str, scale: float, times: Sequence[float]) -> Scale:
+    """The scale of guidance over a run.
+
+    CogVideoX's dynamic guidance is 1 + scale (1 - cos(pi s^5)) / 2. As published, s is (steps -
+    timestep) / steps, a timestep where the number of a step was meant, so that it is a wave between
+    1 and 1 + scale ("wave"); with the share of the steps that are done it goes up once ("ramp").
+
+    Args:
+        curve: of CURVES. times: the timesteps that are visited, in their order.
+
+    Raises:
+        ConfigError: no such curve.
+    """
+    if curve not in CURVES:
+        raise ConfigError(f"There is no curve {curve!r}.{did_you_mean(curve, CURVES)}")
+    if curve == "constant":
+        return scale
+    steps, place = len(times), {float(t): i for i, t in enumerate(times)}
+
+    def at(t: float) -> float:
+        share = (steps - t) / steps if curve == "wave" else place[float(t)] / steps
+        return 1.0 + scale * (1.0 - math.cos(math.pi * share**5.0)) / 2.0
+
+    return at
+
+
+def _at(scale: Scale, t: np.ndarray) -> float:
+    return scale(float(t[0])) if callable(scale) else scale
 
 
 def combine(
@@ -30,23 +65,23 @@ def combine(
 
 
 def guided(
-    model_cond: Model, model_null: Model | None, scale: float, rescale: float = 0.0
+    model_cond: Model, model_null: Model | None, scale: Scale, rescale: float = 0.0
 ) -> Model:
     """A model guided by two passes. With scale 1, or without a null model, the null pass is never
     made.
     """
     if scale == 1 or model_null is None:
         return model_cond
-    return lambda x, t: combine(model_cond(x, t), model_null(x, t), scale, rescale)
+    return lambda x, t: combine(model_cond(x, t), model_null(x, t), _at(scale, t), rescale)
 
 
-def guided_batched(model_both: Model, scale: float, rescale: float = 0.0) -> Model:
+def guided_batched(model_both: Model, scale: Scale, rescale: float = 0.0) -> Model:
     """A model guided by one pass over twice the rows: `model_both` takes (2B, ...), the null
     condition's B rows first.
     """
 
     def model(x: np.ndarray, t: np.ndarray) -> np.ndarray:
         null, conditional = np.split(model_both(np.concatenate([x, x]), np.concatenate([t, t])), 2)
-        return combine(conditional, null, scale, rescale)
+        return combine(conditional, null, _at(scale, t), rescale)
 
     return model

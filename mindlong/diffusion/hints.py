@@ -38,7 +38,7 @@ class Rule:
         pin: "none": given frames are made again; "final": they stay, bit for bit; "each_step": they
             stay, and the network sees them at the right noise level while the others are made.
         hint_noise: deviation of noise mixed into the hints, 0 to 1.
-        shared_noise: the noise of stochastic samplers is one picture for all frames (the published
+        shared_noise: the noise of stochastic samplers is one image for all frames (the published
             DDIM, with eta).
     """
 
@@ -142,7 +142,7 @@ def mask(
 def prepare_mask(
     picture_HWC: np.ndarray, mask_HW: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, ...]:
-    """A picture and what of it is to be repainted, as the inpainting network wants them.
+    """An image and what of it is to be repainted, as the inpainting network wants them.
 
     Args:
         picture_HWC: uint8 (H, W, 3). mask_HW: uint8 0..255 or float 0..1, (H, W); from a half on it
@@ -150,15 +150,15 @@ def prepare_mask(
         size: height and width of a latent.
 
     Returns:
-        mask float32 (1, 1, H, W) of 0 and 1, the picture in [-1, 1] with zeros there (1, 3, H, W),
+        mask float32 (1, 1, H, W) of 0 and 1, the image in [-1, 1] with zeros there (1, 3, H, W),
         and the mask at the size of a latent (1, 1, h, w), by the nearest pixel above and left.
 
     Raises:
-        ConfigError: picture and mask of different sizes.
+        ConfigError: image and mask of different sizes.
     """
     if picture_HWC.shape[:2] != mask_HW.shape:
         raise ConfigError(
-            f"The picture is {picture_HWC.shape[:2]} and its mask {mask_HW.shape}; they need one size."
+            f"The image is {picture_HWC.shape[:2]} and its mask {mask_HW.shape}; they need one size."
         )
     share = (
         mask_HW.astype(np.float32) / 255

@@ -16,10 +16,10 @@ from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.samplers import SAMPLERS, DdimFlavour, Sampler, ddim, sampler
 from mindlong.diffusion.samplers.loop import Callback, Held, Noise, Rule
 from mindlong.diffusion.thresholding import Clip, dynamic_threshold
-from mindlong.utils.errors import ConfigError
+from mindlong.utils.errors import ConfigError, did_you_mean
 from mindlong.utils.log import once
 
-OPTIONAL = ("eta", "flavour", "spacing")  # keys that not every sampler reads
+OPTIONAL = ("eta", "flavour", "spacing", "original")  # keys that not every sampler reads
 
 
 class Sampling(Protocol):
@@ -30,10 +30,11 @@ class Sampling(Protocol):
     eta: float
     flavour: str
     spacing: str
+    original: int
     dynamic_threshold: float
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plain:
     """The same without a configuration."""
 
@@ -43,6 +44,7 @@ class Plain:
     flavour: str = ""
     spacing: str = ""
     dynamic_threshold: float = 0.0
+    original: int = 0
 
 
 def sample(
@@ -114,13 +116,13 @@ def sampler_of(options: Sampling, noising: Noising) -> Sampler:
     file = noising.file
     if options.sampler:
         return sampler(options.sampler)
+    if file and noising.sampler not in ("", "ddim"):
+        once(f"sampling by {noising.sampler}, as the class {file.name} in {file.where} says")
     if not noising.sampler:
         raise ConfigError(
-            f"{file.where if file else 'the noising process'} is of the class {file.name if file else ''}, for networks "
-            "distilled to a few steps, and there is no sampler of its kind; name another with sample.sampler"
+            f"{file.where if file else 'the noising process'} is of the class {file.name if file else ''}, which is not "
+            "here; name another sampler with sample.sampler"
         )
-    if file and noising.sampler != "ddim":
-        once(f"sampling by {noising.sampler}, as the class {file.name} in {file.where} says")
     return sampler(noising.sampler)
 
 
@@ -142,13 +144,27 @@ def _arguments(options: Sampling, noising: Noising, chosen: Sampler) -> dict[str
     if not options.sampler:
         _refuse_unread(options, noising, chosen)
     own = {} if noising.file is None else noising.file.settings(chosen)
-    if "flavour" in chosen.keys:
-        own |= {"flavour": flavour_of(options, noising), "eta": options.eta}
-    elif options.spacing:
-        own["spacing"] = options.spacing
+    own |= _own(options, noising, chosen)
     if chosen.own_steps and options.sampler:  # named by the user: every timestep
         return {key: value for key, value in own.items() if key not in ("spacing", "offset")}
     return own | {"steps": options.steps}
+
+
+def _own(options: Sampling, noising: Noising, chosen: Sampler) -> dict[str, Any]:
+    """What the options say to the sampler's rule, beside the number of steps."""
+    word = options.flavour
+    if word and "flavour" in chosen.keys and word not in chosen.flavours:
+        raise ConfigError(
+            f"sample.flavour is {word!r}; {chosen.name} has {', '.join(chosen.flavours)}."
+            f"{did_you_mean(word, chosen.flavours)}"
+        )
+    said = {key: getattr(options, key) for key in OPTIONAL if key in chosen.keys}
+    given = {key: value for key, value in said.items() if value or key == "eta"}
+    if word and "original" in said:  # a list that is named rules over the file's
+        given.setdefault("original", 0)
+    if chosen.name != "ddim":
+        return given
+    return {"flavour": flavour_of(options, noising), "eta": options.eta}
 
 
 def _refuse_unread(options: Sampling, noising: Noising, chosen: Sampler) -> None:

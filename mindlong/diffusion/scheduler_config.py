@@ -9,7 +9,6 @@ chosen (`from_file` in mindlong/diffusion/samplers), with the defaults of its cl
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,29 +43,29 @@ OURS = {
     "DDIMParallelScheduler": "ddim",
     "DDIMInverseScheduler": "ddim",
     "CogVideoXDDIMScheduler": "ddim",
+    "CogVideoXDPMScheduler": "cogvideox_dpm",
     "DDPMScheduler": "ddpm",
     "DDPMParallelScheduler": "ddpm",
     "DPMSolverMultistepScheduler": "dpm_solver",  # or dpm_solver_sde, see ALGORITHMS
     "EulerDiscreteScheduler": "euler",
     "EulerAncestralDiscreteScheduler": "euler_ancestral",
+    "HeunDiscreteScheduler": "heun",
+    "LMSDiscreteScheduler": "lms",
+    "KDPM2DiscreteScheduler": "kdpm2",
+    "KDPM2AncestralDiscreteScheduler": "kdpm2_ancestral",
+    "DEISMultistepScheduler": "deis",
+    "PNDMScheduler": "pndm",
+    "UniPCMultistepScheduler": "unipc",
+    "LCMScheduler": "lcm",
+    "TCDScheduler": "tcd",
 }
-# The same noising process, solved in a way that is not here: ddim solves it too.
-STOOD_IN_FOR = (
-    "CogVideoXDPMScheduler",
-    "DEISMultistepScheduler",
+# The same noising process, solved in a way that is not here: a sampler must be named.
+UNSERVED = (
     "DPMSolverMultistepInverseScheduler",
     "DPMSolverSDEScheduler",
     "DPMSolverSinglestepScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "LMSDiscreteScheduler",
-    "PNDMScheduler",
     "SASolverScheduler",
-    "UniPCMultistepScheduler",
 )
-# For networks distilled to a few steps, which other samplers do not do justice to.
-FEW_STEPS = ("LCMScheduler", "TCDScheduler")
 CLIPPING = (
     "",
     "DDIMScheduler",
@@ -75,7 +74,8 @@ CLIPPING = (
     "DDPMScheduler",
     "DDPMParallelScheduler",
     "HeunDiscreteScheduler",
-    *FEW_STEPS,
+    "LCMScheduler",
+    "TCDScheduler",
 )
 FLOW = ("use_flow_sigmas", "use_dynamic_shifting", "invert_sigmas", "stochastic_sampling")
 
@@ -130,7 +130,7 @@ def _class(keys: Keys) -> str:
     if not isinstance(name, str):
         keys.refuse(f"_class_name is {name!r}; it must be a name")
     name = name.removeprefix("Flax")
-    known = (*OURS, *STOOD_IN_FOR, *FEW_STEPS)
+    known = (*OURS, *UNSERVED)
     if name and name not in known:
         kind = "flow matching" if "Flow" in name else "a noising process"
         keys.refuse(
@@ -143,15 +143,9 @@ def _class(keys: Keys) -> str:
 
 
 def _sampler(keys: Keys, kind: str) -> str:
-    """The sampler used where none is named."""
-    if kind in FEW_STEPS:
+    """The sampler used where none is named; "" where one must be."""
+    if kind in UNSERVED:
         return ""
-    if kind in STOOD_IN_FOR:
-        once(
-            f"{keys.where}: there is no sampler of the class {kind}; ddim stands in for it and makes other "
-            "videos from the same noise. Name a sampler with sample.sampler",
-            logging.WARNING,
-        )
     if kind == "DPMSolverMultistepScheduler":
         return ALGORITHMS.get(algorithm_of(keys), "dpm_solver")
     return OURS.get(kind, "ddim")

@@ -42,11 +42,13 @@ class Schedule:
     """The tables of one noise schedule, each (T,) float64.
 
     `signal_scale` (at least T long) is VideoCrafter2's dynamic scale: a factor on x_0 beside
-    sqrt(alphas_cumprod). None means 1.
+    sqrt(alphas_cumprod). None means 1. `whole` is the number of timesteps of the schedule that this
+    one is the beginning of; 0: it is all of it.
     """
 
     betas: np.ndarray
     signal_scale: np.ndarray | None = None
+    whole: int = 0
 
     def __post_init__(self) -> None:
         betas = self.betas
@@ -68,6 +70,11 @@ class Schedule:
         """T, the number of noise levels."""
         return len(self.betas)
 
+    @property
+    def trained(self) -> int:
+        """The number of noise levels that the network was trained on."""
+        return self.whole or self.timesteps
+
     def first(self, count: int) -> Schedule:
         """The schedule's first `count` timesteps: what is left for a sample that starts less noisy.
 
@@ -78,7 +85,7 @@ class Schedule:
             raise ConfigError(
                 f"The first {count} timesteps were asked for; this schedule has {self.timesteps}."
             )
-        return replace(self, betas=self.betas[:count])
+        return replace(self, betas=self.betas[:count], whole=self.trained)
 
     def below(self, share: float) -> Schedule:
         """The schedule up to that share of its timesteps, at least one."""
@@ -248,6 +255,8 @@ def of_options(options: Any) -> Schedule:
         else {"start": options.beta_start, "end": options.beta_end}
     )
     made = make(options.schedule, options.timesteps, **betas)
+    if options.snr_shift != 1.0:
+        made = snr_shifted(made, options.snr_shift)
     return zero_terminal_snr(made) if options.zero_terminal_snr else made
 
 

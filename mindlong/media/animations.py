@@ -40,19 +40,23 @@ def open_animation(
         promised = None if kind == "gif" else image.n_frames  # a GIF says it at its end only
     if promised == 1:
         raise InputFileError(
-            f"{shown(path)} is a still picture; a folder of pictures is a video, a single one is not"
+            f"{shown(path)} is a still image; a folder of images is a video, a single one is not"
         )
     skipped = int(getattr(image, "default_image", False))  # shown only where nothing moves
-    reader = VideoReader(path, (image.height, image.width), Delays(), promised)
+    clock = Delays()
+    reader = VideoReader(path, (image.height, image.width), clock, promised)
     reader.promised = promised - skipped if promised else None
-    reader._frames = _frames(image, reader, background, skipped)
+    reader._frames = _frames(image, reader, clock, background, skipped)
     return reader
 
 
 def _frames(
-    image: Image.Image, reader: VideoReader, background: colours.Colour, skipped: int
+    image: Image.Image,
+    reader: VideoReader,
+    clock: Delays,
+    background: colours.Colour,
+    skipped: int,
 ) -> Iterator[np.ndarray]:
-    clock: Delays = reader.clock
     for number in count():
         try:
             if number + skipped:

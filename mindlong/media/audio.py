@@ -33,10 +33,10 @@ def sound_of(path: Path) -> str | None:
     if not path.is_file():
         return None
     command = [ffmpeg.executable(), "-nostdin", "-hide_banner", *ffmpeg.source(path)]
-    told = subprocess.run(
+    said = subprocess.run(
         command, capture_output=True, text=True, errors="replace", check=False
     ).stderr
-    found = re.search(r"Stream #\S+.*?: Audio: (\w+)", told)
+    found = re.search(r"Stream #\S+.*?: Audio: (\w+)", said)
     return found.group(1) if found else None
 
 
@@ -46,7 +46,7 @@ def keep_sound(
     """Put the sound of `source` into `video`, if their lengths differ by at most `slack` seconds
     and the format holds sound.
 
-    The picture is copied as it is; the sound too where the container takes it, else it is encoded
+    The image is copied as it is; the sound too where the container takes it, else it is encoded
     anew. A longer sound is cut at the video's end. Returns None where the source has no sound.
 
     Raises:

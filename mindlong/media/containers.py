@@ -34,7 +34,8 @@ def open_container(
     """
     decoding, frames, first = _started(path, stack, limits)
     log = decoding.log
-    reader = VideoReader(path, first.shape[:2], log.stamps, said=_oddities(log, first.shape))
+    size = (first.shape[0], first.shape[1])
+    reader = VideoReader(path, size, log.stamps, said=_oddities(log, first.shape))
     reader.promised = avi_frames(head_of(path)) or _promised(log, reader.clock.timing(1).fps)
     reader._frames = _frames(first, frames, decoding, reader, background)
     return reader
@@ -49,10 +50,10 @@ def _started(
     decoding, frames, first = _begun(path, stack, limits)
     other = WITH_ALPHA.get(decoding.log.codec()) if decoding.log.alpha else None
     if other and first is not None:
-        again = _begun(path, stack, limits, other)
-        if again[2] is not None:
+        again, its_frames, its_first = _begun(path, stack, limits, other)
+        if its_first is not None:
             decoding.close()
-            return again
+            return again, its_frames, its_first
     if first is None:
         code = decoding.ending()
         _check_version(decoding.log)
@@ -84,7 +85,7 @@ def _failure(code: int, log: Log) -> str:
     if code < 0:
         return f"cannot be decoded: the decoder crashed (signal {-code})"
     if not log.video_streams() and (_others(log) or log.video()):
-        cover = " but a cover picture" if log.video() else ""
+        cover = " but a cover image" if log.video() else ""
         return f"holds no video{cover}{', only ' + _others(log) if _others(log) else ''}"
     if "exceeds specified max pixel count" in said:
         return f"is too large: {said.split(', see')[0]}"

@@ -1,7 +1,7 @@
 """Frames out of ffmpeg: a process of its own decodes, so that a decoder that crashes, hangs or asks
 for too much costs one file and nothing else.
 
-It turns the frames as the file says, makes pixels square, and gives each frame as a PAM picture,
+It turns the frames as the file says, makes pixels square, and gives each frame as a PAM image,
 which names its size and whether it has an alpha channel. When each frame is shown, and what is
 odd about the file, are read from its log.
 """
@@ -24,6 +24,7 @@ from mindlong.media import ffmpeg
 from mindlong.media.ffmpeg_log import Log
 from mindlong.media.limits import Limits, check_side
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.needed import needed
 from mindlong.utils.shown import shown
 
 SQUARE = (  # pixels as wide as high; a proportion beyond 8 is not believed
@@ -65,7 +66,9 @@ class Decoding:
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C at the terminal must not end a file early
         )
-        self._out = self._process.stdout.fileno()
+        self._stdout = needed(self._process.stdout, "the pipe of ffmpeg")
+        self._stderr = needed(self._process.stderr, "the pipe of ffmpeg")
+        self._out = self._stdout.fileno()
         _enlarge(self._out)
         self._ready = select.poll()
         self._ready.register(self._out, select.POLLIN | select.POLLHUP)
@@ -102,7 +105,7 @@ class Decoding:
         first: ffmpeg has cut or stretched it.
         """
         changed, size = self.log.changed, self.log.size
-        if changed and changed[0] < count:
+        if changed and size and changed[0] < count:
             what = "the shape of its pixels" if changed[1] == size else "its size"
             raise InputFileError(
                 f"{shown(self.path)} changes {what} from {size[0]}x{size[1]} to "
@@ -114,8 +117,8 @@ class Decoding:
         self._process.kill()
         self._process.wait()
         self._listener.join()
-        self._process.stdout.close()
-        self._process.stderr.close()
+        self._stdout.close()
+        self._stderr.close()
 
     def ending(self) -> int:
         """How it ended, waited for: 0, a code, or minus a signal."""
@@ -158,7 +161,7 @@ class Decoding:
             time.sleep(0.0005)
 
     def _listen(self) -> None:
-        for line in iter(lambda: self._process.stderr.readline(LARGER_PIPE), b""):
+        for line in iter(lambda: self._stderr.readline(LARGER_PIPE), b""):
             with contextlib.suppress(ValueError):  # a number that is none
                 self.log.take(line.decode(errors="replace").rstrip())
 

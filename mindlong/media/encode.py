@@ -14,6 +14,7 @@ import numpy as np
 from mindlong.media import ffmpeg
 from mindlong.media.recipe import ffmpeg_arguments
 from mindlong.utils.errors import UserError
+from mindlong.utils.needed import needed
 
 _SAME_BYTES = (
     "-fflags",
@@ -71,7 +72,7 @@ class FfmpegWriter:
     def __init__(self, path: Path, size: tuple[int, int], fps: float, comment: str = ""):
         height, width = size
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 closed in close()
-        command = [
+        command: list[str | bytes] = [
             ffmpeg.executable(),
             "-y",
             "-hide_banner",
@@ -100,11 +101,12 @@ class FfmpegWriter:
             stderr=self.log,
             start_new_session=True,  # Ctrl-C at the terminal is for us: we decide what becomes of it
         )
+        self._stdin = needed(self.process.stdin, "the pipe of ffmpeg")
 
     def append(self, frame_HWC: np.ndarray) -> None:
         """Add one frame."""
         try:
-            self.process.stdin.write(np.ascontiguousarray(frame_HWC).data)
+            self._stdin.write(np.ascontiguousarray(frame_HWC).data)
         except BrokenPipeError:
             self.close()
 
@@ -112,7 +114,7 @@ class FfmpegWriter:
         """End the file."""
         with self.log:
             with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
+                self._stdin.close()
             if self.process.wait() != 0:
                 raise UserError(
                     f"the video could not be written: ffmpeg says {self._complaint()!r}"
@@ -122,7 +124,7 @@ class FfmpegWriter:
         """Stop without a file."""
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        self._stdin.close()
         self.log.close()
 
     def _complaint(self) -> str:

@@ -1,4 +1,4 @@
-"""The ffmpeg that comes with imageio-ffmpeg: where it is, how it is told to read a stranger's file,
+"""The ffmpeg that comes with imageio-ffmpeg: where it is, how it is made to read a stranger's file,
 and what it says, in a sentence.
 """
 
@@ -14,7 +14,7 @@ import imageio_ffmpeg
 from mindlong.utils.errors import UserError
 from mindlong.utils.shown import shown
 
-# Containers that hold their frames themselves. Not among them: playlists, scripts, picture
+# Containers that hold their frames themselves. Not among them: playlists, scripts, image
 # sequences, devices and whatever else opens other files.
 DEMUXERS = (
     *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "asf", "asf_o", "flv"),

@@ -64,7 +64,7 @@ class Log:
             self.alpha = self.alpha or bool(_ALPHA.match(line))
 
     def video_streams(self) -> int:
-        """Streams of moving pictures."""
+        """Streams of moving images."""
         return sum(s.startswith("Video") and "(attached pic)" not in s for s in self.streams)
 
     def video(self) -> str:
@@ -88,8 +88,8 @@ class Log:
                 self.stamps.stated = rate / part
         elif found := _FRAME.search(line):
             number, pts, wide, high, width, height, order = found.groups()
-            known = pts != "NOPTS" and self._base
-            self._stamp(int(number), int(pts) * self._base if known else None)
+            time = int(pts) * self._base if self._base and pts != "NOPTS" else None
+            self._stamp(int(number), time)
             self.interlaced = self.interlaced or order in "TB"
             size, shape = (int(height), int(width)), (int(wide), int(high))
             if self.size is None:

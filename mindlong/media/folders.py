@@ -1,4 +1,4 @@
-"""Folders of pictures as videos: one file a frame, in the order of the numbers in their names."""
+"""Folders of images as videos: one file a frame, in the order of the numbers in their names."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ RATE_FILE = "frames.json"
 
 
 def open_folder(folder: Path, limits: Limits, background: colours.Colour) -> VideoReader:
-    """A reader of the pictures in a folder; `frames.json` beside them may state {"fps": number}.
+    """A reader of the images in a folder; `frames.json` beside them may state {"fps": number}.
 
     Raises:
-        InputFileError: no picture, or a description that is none. Damaged pictures and those of
+        InputFileError: no image, or a description that is none. Damaged images and those of
             another size are met when their turn comes.
     """
     try:
@@ -84,10 +84,10 @@ def _stated_rate(file: Path) -> float:
 
 def _odd_names(images: Sequence[Path]) -> list[str]:
     """Sentences on numbers that are missing or there twice."""
-    numbered = [(p, re.search(r"([0-9]+)(?=[^0-9]*$)", p.stem)) for p in images]
-    if not all(found for _, found in numbered):
+    found = [re.search(r"([0-9]+)(?=[^0-9]*$)", p.stem) for p in images]
+    numbers = [int(number[1]) for number in found if number]
+    if len(numbers) < len(images):
         return []
-    numbers = [int(found[1]) for _, found in numbered]
     said = []
     twice = [n for n, times in Counter(p.stem.lower() for p in images).items() if times > 1]
     if twice:

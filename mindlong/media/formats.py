@@ -53,10 +53,10 @@ _FOREIGN = (  # first bytes of other files
     (b"\xfd7zXZ", "is packed by xz"),
     (b"BZh", "is packed by bzip2"),
     (b"%PDF", "is a PDF document"),
-    (b"\xff\xd8\xff", "holds JPEG, a still picture; frames lie in a folder"),
-    (b"BM", "holds BMP, a still picture; frames lie in a folder"),
-    (b"II*\0", "holds TIFF, a still picture; frames lie in a folder"),
-    (b"MM\0*", "holds TIFF, a still picture; frames lie in a folder"),
+    (b"\xff\xd8\xff", "holds JPEG, a still image; frames lie in a folder"),
+    (b"BM", "holds BMP, a still image; frames lie in a folder"),
+    (b"II*\0", "holds TIFF, a still image; frames lie in a folder"),
+    (b"MM\0*", "holds TIFF, a still image; frames lie in a folder"),
 )
 _KINDS = {
     stat.S_IFIFO: "a named pipe",

@@ -1,4 +1,4 @@
-"""Pictures: one frame of a video, or what a video begins with. The header is looked at before the
+"""Images: one frame of a video, or what a video begins with. The header is looked at before the
 pixels are decoded.
 
 Brought to 8-bit colours (H, W, 3): palettes and grey levels spread out, 16 bits shortened,
@@ -26,7 +26,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from mindlong.media import colours
+from mindlong.media import colours, held
 from mindlong.media.formats import IMAGE_SUFFIXES, head_of, webp_size
 from mindlong.media.limits import LIMITS, Limits, check_side
 from mindlong.utils.errors import InputFileError, UserError
@@ -52,7 +52,7 @@ warnings.filterwarnings("ignore", module=r"PIL\..*")  # on damage, which is said
 
 @dataclass(frozen=True)
 class Still:
-    """A decoded picture: `frame` (H, W, 3) uint8, and sentences on what was done to it."""
+    """A decoded image: `frame` (H, W, 3) uint8, and sentences on what was done to it."""
 
     frame: np.ndarray
     notes: tuple[str, ...] = ()
@@ -61,8 +61,8 @@ class Still:
 def read_image(
     path: str | Path, limits: Limits = LIMITS, background: colours.Colour | None = None
 ) -> np.ndarray:
-    """A picture as uint8 (H, W, 3); what is done to it is logged, once. Raises InputFileError where
-    it is missing, no picture, damaged or too large.
+    """An image as uint8 (H, W, 3); what is done to it is logged, once. Raises InputFileError where
+    it is missing, no image, damaged or too large.
     """
     still = read_still(Path(path), limits, background)
     for note in still.notes:
@@ -74,25 +74,28 @@ def read_still(
     path: Path, limits: Limits = LIMITS, background: colours.Colour | None = None
 ) -> Still:
     """As `read_image`, with notes."""
+    given = held.find(path)
+    if given is not None:
+        return Still(given.frames[0])
     check_head(path, limits)
-    with decoding(path, "a picture"), Image.open(path, formats=FORMATS) as image:
+    with decoding(path, "an image"), Image.open(path, formats=FORMATS) as image:
         check_side(path, (image.height, image.width), limits)
         return _still(image, colours.background() if background is None else background)
 
 
 def image_size(path: Path, limits: Limits = LIMITS) -> tuple[int, int]:
-    """(height, width) of a picture as it will be read, by its header alone. Raises
+    """(height, width) of an image as it will be read, by its header alone. Raises
     InputFileError.
     """
     check_head(path, limits)
-    with decoding(path, "a picture"), Image.open(path, formats=FORMATS) as image:
+    with decoding(path, "an image"), Image.open(path, formats=FORMATS) as image:
         check_side(path, (image.height, image.width), limits)
         size = image.height, image.width
         return size[::-1] if image.getexif().get(TURNED, 1) in (5, 6, 7, 8) else size
 
 
 def check_head(path: Path, limits: Limits) -> None:
-    """Raise InputFileError where a picture cannot be read at all, and where a WebP is too large:
+    """Raise InputFileError where an image cannot be read at all, and where a WebP is too large:
     Pillow makes room for the whole of it when it is opened, for others when they are decoded.
     """
     size = webp_size(head_of(path))
@@ -132,7 +135,7 @@ def reason(error: Exception) -> str:
 
 
 def flattened(image: Image.Image, background: colours.Colour) -> tuple[np.ndarray, list[str]]:
-    """The pixels of an open picture, (H, W, 3) uint8, and what was done to them."""
+    """The pixels of an open image, (H, W, 3) uint8, and what was done to them."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _narrowed(image)
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:

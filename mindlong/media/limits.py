@@ -26,7 +26,7 @@ def check_side(path: object, size: tuple[int, int], limits: Limits) -> None:
     """Raise InputFileError where (height, width) is beyond the limit, or nothing at all."""
     height, width = size
     if min(size) < 1:
-        raise InputFileError(f"{shown(path)} states {height}x{width} pixels; that is no picture")
+        raise InputFileError(f"{shown(path)} states {height}x{width} pixels; that is no image")
     if max(size) > limits.side:
         raise InputFileError(
             f"{shown(path)} has frames of {height}x{width}; the limit is {limits.side} pixels a side"

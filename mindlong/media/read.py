@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.media import colours
+from mindlong.media import colours, held
 from mindlong.media.animations import NAMES, open_animation
 from mindlong.media.containers import open_container
 from mindlong.media.folders import open_folder
@@ -33,6 +33,7 @@ from mindlong.media.formats import (
 from mindlong.media.images import read_image
 from mindlong.media.limits import LIMITS, Limits, check_side
 from mindlong.media.reader import VideoReader
+from mindlong.media.timing import Steady
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
 from mindlong.utils.shown import shown
@@ -80,7 +81,7 @@ def read_video(
         raise ConfigError(f"max_frames is {max_frames}; at least 1 is needed")
     with open_reader(path, limits) as reader:
         room = int(limits.gigabytes * 2**30 / (3 * reader.size[0] * reader.size[1]))
-        frames = []
+        frames: list[np.ndarray] = []
         for frame in reader:
             if len(frames) >= room:
                 raise InputFileError(
@@ -133,6 +134,10 @@ def _opened(
     path: Path, stack: contextlib.ExitStack, limits: Limits, background: colours.Colour
 ) -> VideoReader:
     """The reader for what the first bytes of `path` show, whatever its name says."""
+    given = held.find(path)
+    if given is not None:
+        clock, frames = Steady(given.fps), given.frames
+        return VideoReader(path, frames.shape[1:3], clock, len(frames), _frames=iter(frames))
     try:
         folder = path.is_dir()
     except OSError as error:

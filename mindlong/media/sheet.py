@@ -33,7 +33,8 @@ def write_contact_sheet(
     number, so pixels stay square. `comment` is kept in the file. Raises ConfigError if the captions
     do not match the videos.
     """
-    rows = [np.asarray(v) for v in (videos[None] if getattr(videos, "ndim", 5) == 4 else videos)]
+    alone = isinstance(videos, np.ndarray) and videos.ndim == 4
+    rows = [np.asarray(v) for v in ([videos] if alone else videos)]
     if not rows or (captions is not None and len(captions) != len(rows)):
         given = "no" if captions is None else len(captions)
         raise ConfigError(

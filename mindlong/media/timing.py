@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def timing(times: Sequence[float | None], stated: float | None) -> Timing:
     return _of_even(float(1 / gaps.mean()), stated)
 
 
-def believed(rate: float | None) -> bool:
+def believed(rate: float | None) -> TypeGuard[float]:
     """Whether a number of frames a second can be meant."""
     return rate is not None and np.isfinite(rate) and SLOWEST <= rate <= FASTEST
 

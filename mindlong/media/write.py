@@ -125,7 +125,7 @@ class VideoFile(contextlib.AbstractContextManager):
         """Add one frame (H, W, 3), (H, W, 1) or (H, W) uint8."""
         frame = _checked(frame_HWC, self._size)
         if self._sink is None:
-            self._open(frame.shape[:2])
+            self._sink = self._opened((frame.shape[0], frame.shape[1]))
         self._sink.append(self._fitted(frame))
         self.count += 1
 
@@ -140,23 +140,23 @@ class VideoFile(contextlib.AbstractContextManager):
         if kind is None and self._sink is None:
             raise ConfigError(f"{self.path} cannot be written: a video needs at least one frame")
 
-    def _open(self, size: tuple[int, int]) -> None:
+    def _opened(self, size: tuple[int, int]) -> FfmpegWriter | GifWriter:
         self._size = size
         aside = self._stack.enter_context(replacing(self.path))
         if self.path.suffix == ".gif":
             file = self._stack.enter_context(aside.open("wb"))
-            self._sink = GifWriter(file, size, self.fps, self.comment)
-        else:
-            fitting = _even(size) if self.path.suffix in NEEDS_EVEN else size
-            self._sink = FfmpegWriter(aside, fitting, self.fps, self.comment)
+            return GifWriter(file, size, self.fps, self.comment)
+        fitting = _even(size) if self.path.suffix in NEEDS_EVEN else size
+        return FfmpegWriter(aside, fitting, self.fps, self.comment)
 
     def _fitted(self, frame_HWC: np.ndarray) -> np.ndarray:
-        if self.path.suffix not in NEEDS_EVEN or self._size == _even(self._size):
+        height, width = frame_HWC.shape[:2]
+        even = _even((height, width))
+        if self.path.suffix not in NEEDS_EVEN or (height, width) == even:
             return frame_HWC
-        height, width = self._size
         once(
             f"{self.path.suffix[1:]} needs even sides: {height}x{width} is written as "
-            f"{'x'.join(map(str, _even(self._size)))}, the last row or column repeated"
+            f"{even[0]}x{even[1]}, the last row or column repeated"
         )
         return np.pad(frame_HWC, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
@@ -180,7 +180,7 @@ class FrameFolder(contextlib.AbstractContextManager):
     def append(self, frame_HWC: np.ndarray) -> None:
         """Add one frame (H, W, 3), (H, W, 1) or (H, W) uint8."""
         frame = _checked(frame_HWC, self._size)
-        self._size = frame.shape[:2]
+        self._size = (frame.shape[0], frame.shape[1])
         path = self._aside / f"{self.count:06d}.png"
         with explained(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from mindlong.networks.network import Network
+if TYPE_CHECKING:
+    from mindlong.networks.network import Network
 
 
 class Families(Sequence[str]):

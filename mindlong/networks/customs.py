@@ -6,6 +6,7 @@ CUSTOMS = {  # the word of --layout -> role -> layout
     "diffusers": {"network": "diffusers", "vae": "diffusers", "text_encoder": "transformers"},
     "modelscope": {"network": "modelscope", "vae": "ldm", "text_encoder": "open_clip"},
     "lvdm": {"network": "lvdm", "vae": "ldm", "text_encoder": "open_clip"},
+    "sat": {"network": "sat", "vae": "sat", "text_encoder": "transformers"},
     "ldm": {"network": "ldm", "vae": "ldm", "text_encoder": "transformers"},
 }
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mindlong.networks.names import Entry
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.needed import needed
 
 if TYPE_CHECKING:
     from mindlong.networks.network import Network
@@ -79,7 +80,7 @@ class Format:
             places; written with an export.
         trim: spec -> the spec that other programs expect in this naming, and patterns of our names
             that it leaves out.
-        network: the network, set by it.
+        owner: the network, which sets it.
     """
 
     layout: str
@@ -98,7 +99,7 @@ class Format:
     pack: Callable[[dict[str, Any], Mapping[str, str]], dict[str, Any]] = field(default=_bare)
     tables: Callable[[Any], dict[str, np.ndarray]] = field(default=_nothing)
     trim: Callable[[Any], tuple[Any, tuple[str, ...]]] = field(default=_whole)
-    network: Network | None = field(default=None, repr=False, compare=False)
+    owner: Network | None = field(default=None, repr=False, compare=False)
 
     def named(self, prefix: str, spec: Any) -> list[Entry]:
         """The entries with `prefix` before every source key."""
@@ -106,6 +107,11 @@ class Format:
             replace(e, source=prefix + e.source, ties=tuple(prefix + tie for tie in e.ties))
             for e in self.entries(spec)
         ]
+
+    @property
+    def network(self) -> Network:
+        """The network that files name so."""
+        return needed(self.owner, "the network of this format")
 
     @property
     def family(self) -> str:

@@ -58,3 +58,11 @@ class Lone:
         names = [i.name for i in self.inputs if i.name not in self.aside]
         given = [place for place, name in enumerate(names) if name in arrays]
         return names[: max(given, default=-1) + 1]
+
+
+def like_x(spec: Any, arrays: Arrays) -> tuple[int, ...]:
+    """The shape of a denoising network's output: that of its input "x" (B, C, ...) with its own
+    channels.
+    """
+    batch, _, *rest = arrays["x"].shape
+    return batch, spec.out_channels, *rest

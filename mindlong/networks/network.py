@@ -10,16 +10,18 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.noising import Noising
-from mindlong.networks.cost import Cost, Load
-from mindlong.networks.format import Format
-from mindlong.networks.lone import Lone
-from mindlong.networks.sharded import Site
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.noising import Noising
+    from mindlong.networks.cost import Cost, Load
+    from mindlong.networks.format import Format
+    from mindlong.networks.lone import Lone
+    from mindlong.networks.sharded import Site
 
 ROLES = ("network", "vae", "text_encoder", "image_encoder", "projector", "motion")
 SPACES = ("pixel", "latent")
@@ -74,6 +76,9 @@ class Denoiser:
             states of the negative prompt, zeros, or the same as the conditional call (also for
             conditions that are not named here).
         width: spec -> numbers of a prompt's vector; 0: it reads no text.
+        tokens: spec -> how many vectors of a prompt it reads; 0: as its text encoder says.
+        side: spec -> both sides of its latents are multiples of it.
+        one_prompt: it reads one prompt a video, and none of single frames.
         size: frames, height and width in pixels where the user says nothing.
         noising: (spec, facts) -> the published noising process, for weights with no
             scheduler_config.json beside them.
@@ -102,6 +107,9 @@ class Denoiser:
         default_factory=lambda: MappingProxyType({"context": "negative"})
     )
     width: Callable[[Any], int] = lambda spec: spec.context_dim
+    tokens: Callable[[Any], int] = lambda spec: 0
+    side: Callable[[Any], int] = lambda spec: 1
+    one_prompt: bool = False
     owns_noising: bool = False
     signal_scale: Callable[[Any, Facts], np.ndarray | None] = _no_scale
     conditioned: str = ""
@@ -133,10 +141,13 @@ class Codec:
     Attributes:
         streams: "module:Class" of (cell, dtype, chunk), see `mindlong.networks.streams`.
         decode_cost: (spec, load in pixels) -> the cost of decoding alone.
+        chunks: why it does not read how many frames a user wants run at a time, as the end of a
+            sentence; "": it reads that.
     """
 
     streams: str
     decode_cost: Callable[[Any, Load], Cost]
+    chunks: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,8 @@ class Text:
             int32 (N, S) ids; `overlong(prompt)` counts tokens that are cut off, `room` those that
             fit, `vocabulary` all that there are.
         files: what its tokenizer is read from, in a folder `tokenizer`; any of them does.
+        layered: "module:Class" of (spec, tensors by our names) -> what is called as the cell and
+            reads a layer at a time, for encoders larger than the networks beside them; "": none.
         declares: "module:function" of (folder of the tokenizer) -> fields of the encoder's spec
             that its files declare; "": they declare none.
         pooled: "module:Class" of (encoder, rule) -> a cell ids -> (N, width), one vector a prompt;
@@ -158,6 +171,7 @@ class Text:
     files: tuple[str, ...]
     declares: str = ""
     pooled: str = ""
+    layered: str = ""
 
 
 @dataclass(frozen=True)
@@ -238,7 +252,7 @@ class Network:
         if self.role not in ROLES:
             raise ValueError(f"role is {self.role!r}; it must be of {', '.join(ROLES)}")
         object.__setattr__(self, "part", self.part or self.role)
-        bound = tuple(replace(each, network=self) for each in self.formats)
+        bound = tuple(replace(each, owner=self) for each in self.formats)
         object.__setattr__(self, "formats", bound)
 
     @property

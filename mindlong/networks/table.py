@@ -17,8 +17,11 @@ from typing import Any
 
 from mindlong.networks.bert.network import NETWORKS as BERT
 from mindlong.networks.clip.network import NETWORKS as CLIP
+from mindlong.networks.cogvideox.network import NETWORKS as COGVIDEOX
+from mindlong.networks.cogvideox_vae.network import NETWORKS as COGVIDEOX_VAE
 from mindlong.networks.format import Format, prefixes
 from mindlong.networks.network import ROLES, Network
+from mindlong.networks.t5.network import NETWORKS as T5
 from mindlong.networks.unet.motion_network import NETWORKS as MOTION
 from mindlong.networks.unet.network import NETWORKS as UNET
 from mindlong.networks.unet3d.network import NETWORKS as UNET3D
@@ -49,7 +52,7 @@ def registered(*networks: Network) -> Iterator[None]:
             del _TABLE[network.family]
 
 
-register(*UNET3D, *UNET, *VAE, *CLIP, *BERT, *MOTION)
+register(*UNET3D, *UNET, *VAE, *CLIP, *BERT, *COGVIDEOX, *COGVIDEOX_VAE, *T5, *MOTION)
 
 
 def networks(role: str | None = None) -> list[Network]:
@@ -94,7 +97,7 @@ def has_feature(family: str, feature: str) -> bool:
 
 def with_feature(feature: str) -> list[str]:
     """The families whose denoising network can do it."""
-    return [n.family for n in networks("network") if feature in n.denoiser.features]
+    return [n.family for n in networks("network") if n.denoiser and feature in n.denoiser.features]
 
 
 def beside(
@@ -222,4 +225,5 @@ def _beside(network: Network, entry: Network) -> bool:
     """Whether a network may stand beside the one that denoises."""
     if not network.shared or entry.shared:
         return False
-    return not network.asked_for or network.role in entry.denoiser.usual
+    usual = entry.denoiser.usual if entry.denoiser else {}
+    return not network.asked_for or network.role in usual

@@ -1,5 +1,5 @@
 """A network that denoises latents together with the text encoder that reads its captions, so that
-both can be trained as one network.
+both can be trained as one network; and the network alone, on states that were made before.
 """
 
 from __future__ import annotations
@@ -33,3 +33,28 @@ class TextConditioned(nn.Cell):
         takes -> float32 prediction like the latents.
         """
         return getattr(self, self.part)(x_BCFHW, t_B, self.text_encoder(ids_BS), *more)
+
+
+class OnStates(nn.Cell):
+    """construct(x, t, states, *more): the network alone, under the name that it has beside a text
+    encoder.
+
+    Args:
+        network: called as construct(x, t, context, *more). part: what it is called.
+    """
+
+    def __init__(self, network: nn.Cell, part: str) -> None:
+        super().__init__()
+        self.part = part
+        setattr(self, part, network)
+
+    @property
+    def network(self) -> nn.Cell:
+        """What denoises."""
+        return getattr(self, self.part)
+
+    def construct(self, x_BCFHW: Tensor, t_B: Tensor, states_BSD: Tensor, *more: Tensor) -> Tensor:
+        """Latents (B, C, F, h, w), timesteps (B,), states of the captions (B, S, D), what else the
+        network takes -> float32 prediction like the latents.
+        """
+        return getattr(self, self.part)(x_BCFHW, t_B, states_BSD, *more)

@@ -1,7 +1,8 @@
-"""SiLU, exact GELU and GEGLU."""
+"""SiLU, GELU (exact, and by tanh) and GEGLU."""
 
 from __future__ import annotations
 
+import mindspore as ms
 from mindspore import Tensor, ops
 
 from mindlong.ops.device import use_native
@@ -46,6 +47,18 @@ class GELU(_Pointwise):
 
     def plain(self, x: Tensor) -> Tensor:
         return ops.gelu(x, approximate="none")
+
+
+class TanhGELU(Typed):
+    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), the approximation that some networks were
+    trained with.
+    """
+
+    def construct(self, x: Tensor) -> Tensor:
+        """The activation of x, in the operator's type; float32 inside."""
+        wide32 = x.astype(ms.float32)
+        inner = 0.7978845608028654 * (wide32 + 0.044715 * wide32 * wide32 * wide32)
+        return self.answer(x, 0.5 * wide32 * (1.0 + ops.tanh(inner)))
 
 
 class GEGLU(_Pointwise):

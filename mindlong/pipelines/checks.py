@@ -6,30 +6,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints.latent_parts import LatentParts
-from mindlong.checkpoints.parts import Part
 from mindlong.checkpoints.report import compare
-from mindlong.config.load import Loaded
 from mindlong.config.reads import UnreadKey
+from mindlong.diffusion.sample import sampler_of
 from mindlong.networks.cost import Load
 from mindlong.networks.network import made
-from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.checkpoints.parts import Part
+    from mindlong.config.load import Loaded
+    from mindlong.plans.hierarchy import LongPlan
 
 FAR = 4  # so many times the usual pixels, or as few, are far from them
 GIB = 2**30
 
 
-def divisible(size: Sequence[int], factor: int) -> tuple[int, int]:
-    """`size`, whose sides are multiples of the pixels of a latent. Raises ConfigError."""
-    height, width = size
-    if height % factor or width % factor:
+def one_to_one(parts: LatentParts, pipeline: str) -> None:
+    """Raise ConfigError where a latent is not that of one frame, for a pipeline that cannot do with
+    that.
+    """
+    some = 3
+    if parts.vae.spec.frames_of(some) != some:
         raise ConfigError(
-            f"size is [{height}, {width}]; both must be multiples of {factor}, the pixels of a latent"
+            f"pipeline {pipeline} makes and gives frames one by one, and {parts.vae.network.about} makes "
+            "one latent of several; weights of this kind make videos with pipeline=text_to_video"
         )
-    return height, width
 
 
 def far_size(size: Sequence[int], usual: Sequence[int]) -> Iterator[str]:
@@ -133,6 +138,39 @@ def no_rate(parts: LatentParts, key: str) -> Iterator[tuple[str, str]]:
     """(key, reason) where the network is not conditioned on a frame rate."""
     if "fps" not in parts.network.network.denoiser.takes(parts.network.spec):
         yield key, "is not read: the network is not conditioned on a frame rate"
+
+
+def is_told(parts: LatentParts) -> bool:
+    """Whether the network is told its guidance, and asked once a step."""
+    return "guidance" in parts.network.network.denoiser.takes(parts.network.spec)
+
+
+def idle_where_told(parts: LatentParts, *keys: str) -> Iterator[tuple[str, str]]:
+    """(key, reason) of the keys of guidance by two passes, for a network that is told its own."""
+    if is_told(parts):
+        for key in (*keys, "sample.rescale"):
+            yield key, "is not read: the network is told its guidance, and asked once a step"
+
+
+def not_told(parts: LatentParts, pipeline: str) -> None:
+    """Raise ConfigError where the network is told its guidance, for a pipeline that guides by two
+    passes.
+    """
+    if is_told(parts):
+        raise ConfigError(
+            f"{parts.where}: the network is told its guidance; pipeline={pipeline} guides by two passes, "
+            "text_to_video, extend and interpolate can tell it"
+        )
+
+
+def in_few_steps(parts: LatentParts, sample: Any) -> Iterator[str]:
+    """A sentence where the guidance of a distilled network is guided once more."""
+    name = sampler_of(sample, parts.noising).name
+    if name in ("lcm", "tcd") and sample.guidance > 2 and not is_told(parts):
+        yield (
+            f"sample.guidance is {sample.guidance:g} with {name}: a network distilled to few steps has its guidance "
+            "inside; 1, or up to 2, is usual"
+        )
 
 
 def step_cost(parts: LatentParts, rows: int, frames: int, size: Sequence[int]) -> Any:

@@ -9,16 +9,18 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from mindlong.checkpoints import inputs
 from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.find import config_of, locate
-from mindlong.checkpoints.inputs import Known
-from mindlong.config.schema import TrainConfig
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.inputs import Known
+    from mindlong.config.schema import TrainConfig
 
 # keys that name whatever `weights=` can name, and keys that name one file or one folder of files
 WEIGHTS = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
-from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.latents import Latents
 from mindlong.plans.hierarchy import Job, LongPlan
 from mindlong.utils.errors import ConfigError
 
@@ -79,7 +79,7 @@ def count_batches(plan: LongPlan, rows: int, only: Collection[str] | None = None
 
 def run_plan(
     plan: LongPlan,
-    folder: LatentFolder,
+    folder: Latents,
     work: Work,
     shape_CHW: Sequence[int],
     rows: int = 1,
@@ -133,7 +133,7 @@ def of_interest(batches: Sequence[Batch], only: Collection[str] | None) -> list[
     return found
 
 
-def _run_batch(batch: Batch, folder: LatentFolder, work: Work, shape_CHW: Sequence[int]) -> bool:
+def _run_batch(batch: Batch, folder: Latents, work: Work, shape_CHW: Sequence[int]) -> bool:
     if all(folder.has(job) for job in batch.jobs):
         return False
     latents = work(batch, np.stack([folder.known(job, shape_CHW) for job in batch.jobs]))

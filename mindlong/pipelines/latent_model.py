@@ -15,9 +15,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindlong.checkpoints.identity import identity
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.load import load_into
-from mindlong.checkpoints.parts import Part
+from mindlong.checkpoints.parts import Part, Reading
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.guidance import Model
@@ -26,9 +27,11 @@ from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
 from mindlong.ops.precision import check_chip, set_types, store_as
+from mindlong.pipelines.text_states import TextStates
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
+from mindlong.utils.sizes import divisible
 
 Builder = Callable[[], nn.Cell]
 
@@ -49,6 +52,13 @@ class LatentModel:
         size: frames, height and width (pixels) where the user says nothing.
         chunk: frames encoded or decoded at a time.
         dtype: of the network and the autoencoder.
+        unconditional: what the unconditional call of guidance reads in the place of a prompt, of
+            negative and zeros; "": as the network was published.
+        states: where states of prompts are kept from run to run; None: nowhere.
+
+    Attributes:
+        keep: networks are not let go; whoever holds the model calls it again.
+        built: what runs have put on the network (its sharded form, gates), by name; goes with it.
     """
 
     def __init__(
@@ -61,7 +71,10 @@ class LatentModel:
         size: tuple[int, int, int] = (16, 256, 256),
         chunk: int = 4,
         dtype: str = "float32",
+        unconditional: str = "",
+        states: TextStates | None = None,
     ) -> None:
+        self.unconditional, self.states = unconditional, states
         self.builders, self.parts = dict(builders), dict(parts)
         self.tokenizer, self.noising = tokenizer, noising
         self.size, self.chunk, self.dtype = size, chunk, dtype
@@ -72,6 +85,8 @@ class LatentModel:
             self.parts["vae"][1],
         )
         self.takes = self.denoises.takes(self.spec)
+        self.keep = False
+        self.built: dict[str, Any] = {}
         self._cells: dict[str, nn.Cell] = {}
         self._streams: Streams | None = None
         self._texts: dict[str, np.ndarray] = {}
@@ -97,9 +112,20 @@ class LatentModel:
         """Whether the network is conditioned on the frame rate."""
         return "fps" in self.takes
 
+    @property
+    def told(self) -> bool:
+        """Whether the network is told its guidance, and asked once a step."""
+        return "guidance" in self.takes
+
     def release(self, role: str) -> None:
-        """Let a network go; it is built again when it is used again. Texts already encoded stay."""
+        """Let a network go, if the model is not kept; it is built again when it is used again.
+        Texts already encoded stay.
+        """
+        if self.keep:
+            return
         self._cells.pop(role, None)
+        if role == "network":
+            self.built.clear()
         if role == "vae":
             self._streams = None
         self._compiled = {key for key in self._compiled if key[0] != role}
@@ -109,10 +135,7 @@ class LatentModel:
         pixels do not divide.
         """
         vae = self.vae_spec
-        if height % vae.factor or width % vae.factor:
-            raise ConfigError(
-                f"size is [{height}, {width}]; both must be multiples of {vae.factor}, the pixels of a latent"
-            )
+        divisible((height, width), vae.factor, self.denoises.side(self.spec))
         latents = vae.latents_of(frames)
         return vae.latent_channels, latents, height // vae.factor, width // vae.factor
 
@@ -129,7 +152,7 @@ class LatentModel:
         """What the unconditional call of guidance has in the place of `context`, shaped like it:
         the states of the negative prompt, or zeros where the network was trained so.
         """
-        rule = self.denoises.null.get("context", "same")
+        rule = self.unconditional or self.denoises.null.get("context", "same")
         if rule == "zeros":
             return np.zeros_like(context)
         if rule == "same":
@@ -167,13 +190,27 @@ class LatentModel:
         tensors = [Tensor(np.ascontiguousarray(array, np.float32)) for array in inputs]
         return self._run("network", self.network, *tensors)
 
-    def denoiser(self, context: np.ndarray, fps: np.ndarray | float | None = None) -> Model:
+    def denoiser(
+        self,
+        context: np.ndarray,
+        fps: np.ndarray | float | None = None,
+        guidance: float | None = None,
+    ) -> Model:
         """`predict` with its conditions inside: a model for `mindlong.diffusion.samplers`.
 
-        `fps` is passed on only to a network that takes it.
+        `fps` and `guidance` are passed on only to a network that takes them. To one that takes mask
+        and known latents nothing is known.
         """
         rate = fps if self.wants_fps else None
-        return lambda x, t: self.predict(x, t, context, rate)
+        more = {"guidance": np.full(len(context), guidance, np.float32)} if self.told else {}
+        if "hint" not in self.takes:
+            return lambda x, t: self.predict(x, t, context, rate, **more)
+
+        def unhinted(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+            hint = np.zeros((len(x), x.shape[1] + 1, *x.shape[2:]), np.float32)
+            return self.predict(x, t, context, rate, hint=hint, **more)
+
+        return unhinted
 
     def encode(self, frames_FHWC: np.ndarray, noise_FChw: np.ndarray | None = None) -> np.ndarray:
         """Latents (C, F, h, w) of uint8 frames: the mode of the posterior, or a sample where noise
@@ -214,7 +251,14 @@ class LatentModel:
                 prompt,
                 self.tokenizer.room,
             )
-        return self._run("text_encoder", self.text_encoder, Tensor(self.tokenizer([prompt])))[0]
+        ids = self.tokenizer([prompt])
+        found = self.states.find(ids) if self.states else None
+        if found is not None:
+            return found
+        made_of = self._run("text_encoder", self.text_encoder, Tensor(ids))[0]
+        if self.states:
+            self.states.keep(ids, made_of)
+        return made_of
 
     def _run(self, role: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
         key = (role, *(tensor.shape for tensor in inputs))
@@ -262,17 +306,24 @@ def from_parts(
     tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
     kinds = {"network": options.dtype, "vae": options.dtype, "text_encoder": "float32"}
     seeds = {"network": fresh_seed}
+    builders = {
+        role: functools.partial(_filled, part, kinds[role], seeds.get(role))
+        for role, part in held.items()
+    }
+    layered, states = text.network.text.layered, None
+    if layered:
+        builders["text_encoder"] = functools.partial(made(layered), text.spec, Reading(text))
+        states = TextStates(identity(options.text_encoder or str(parts.where))["sha256"])
     return LatentModel(
-        {
-            role: functools.partial(_filled, part, kinds[role], seeds.get(role))
-            for role, part in held.items()
-        },
+        builders,
         {role: (part.network, part.spec) for role, part in held.items()},
         tokenizer,
         parts.noising,
         size=parts.size,
         chunk=options.chunk,
         dtype=options.dtype,
+        unconditional=options.unconditional,
+        states=states,
     )
 
 
@@ -286,29 +337,7 @@ def _filled(part: Part, dtype: str, fresh_seed: int | None = None) -> nn.Cell:
     if dtype != "float32":
         set_types(cell, dtype)
         store_as(cell, dtype)
-    load_into(cell, _Reading(part), allow, f"the weights of the {part.family} network")
+    load_into(cell, Reading(part), allow, f"the weights of the {part.family} network")
     for parameter in cell.get_parameters():
         parameter.requires_grad = False
     return cell
-
-
-class _Reading(Mapping[str, np.ndarray]):
-    """A part's tensors read one at a time, for `load_into`."""
-
-    def __init__(self, part: Part) -> None:
-        self.arrays = part.arrays
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self.arrays[name].shape
-
-    def dtype(self, name: str) -> str:
-        return self.arrays[name].dtype
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.arrays[name].read()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.arrays)
-
-    def __len__(self) -> int:
-        return len(self.arrays)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.files import tapped, write_files
 from mindlong.pipelines.recipe import text_of
-from mindlong.pipelines.session import Session
 from mindlong.utils import progress
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.session import Session
 
 SHEET = "contact_sheet"
 

@@ -127,18 +127,19 @@ def _run(chain: Chain, level: int, node: int, run: Sequence[int], given: Sequenc
 def plan_extension(
     given: int, run: int, overlap: int, frames: int, inside: bool = True
 ) -> LongPlan:
-    """A video that is continued run after run, each told the last `overlap` frames there are.
+    """A video that is continued run after run, each conditioned on the last `overlap` frames
+    there are.
 
     Args:
         given: frames that exist, at least `overlap`.
         run: frames that the network makes at a time.
-        overlap: frames that a run is told.
+        overlap: frames that a run is conditioned on.
         frames: length of the finished video.
-        inside: the frames told are part of the run; else the run is the frames after them (the
-            first-frame model).
+        inside: the conditioning frames are part of the run; else the run is the frames after
+            them (the first-frame model).
 
     Raises:
-        ConfigError: nothing to be told, or a run that adds nothing.
+        ConfigError: nothing to be conditioned on, or a run that adds nothing.
     """
     if not 1 <= overlap <= given:
         raise ConfigError(
@@ -147,7 +148,8 @@ def plan_extension(
     gain = run - overlap if inside else run
     if gain < 1:
         raise ConfigError(f"run is {run} frames, {overlap} of them given; nothing would be added")
-    jobs, have = [], given
+    jobs: list[Job] = []
+    have = given
     while have < frames:
         known = tuple(range(have - overlap, have))
         level = len(jobs)

@@ -8,8 +8,8 @@ from mindlong.plans.hierarchy import Job, LongPlan
 
 
 def plan_autoregressive(run: int, frames: int, overlap: int = 1) -> LongPlan:
-    """Each run is told the last `overlap` frames of the one before (fewer than `run`); the first is
-    told nothing.
+    """Each run is conditioned on the last `overlap` frames of the one before (fewer than `run`);
+    the first is conditioned on nothing.
     """
     jobs, gain = [Job("run000000", 0, 0, tuple(range(run)), ())], run - overlap
     while jobs[-1].frames[-1] < frames - 1:

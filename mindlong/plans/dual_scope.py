@@ -142,8 +142,8 @@ def _check_pairs(policy: str, frames: int) -> None:
 def _marked(near: set[int], far: set[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The keys of both scopes, and how often each of them is in one."""
     keys = sorted(near | far)
-    marks = [np.array([key in scope for key in keys], np.int32) for scope in (near, far)]
-    return np.array(keys, np.int32), *marks
+    in_near, in_far = (np.array([key in scope for key in keys], np.int32) for scope in (near, far))
+    return np.array(keys, np.int32), in_near, in_far
 
 
 def spread_of_ranks(ranks: int, frames: int, count: int) -> list[int]:
@@ -181,7 +181,7 @@ def video_infinity(reach: int, count: int, ranks: int, frames: int) -> Reads:
 
 def _counted(near: Sequence[int], far: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     keys = sorted({*near, *far})
-    counts = [
-        np.array([scope.count(k) for k in keys], np.int32) for scope in (list(near), list(far))
-    ]
-    return np.array(keys, np.int32), *counts
+    of_near, of_far = (
+        np.array([list(scope).count(k) for k in keys], np.int32) for scope in (near, far)
+    )
+    return np.array(keys, np.int32), of_near, of_far

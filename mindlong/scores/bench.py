@@ -85,11 +85,12 @@ def scores(
         joints: frames at which clips were joined.
     """
     moved = motion(frames_FHWC)
+    _, height, width, _ = frames_FHWC.shape
     found = {
         "temporal_flickering": steadiness(frames_FHWC),
         "motion_smoothness": smoothness(frames_FHWC),
         "motion_pixels": float(moved.mean()) if len(moved) else 0.0,
-        "dynamic": float(is_dynamic(moved, len(frames_FHWC), frames_FHWC.shape[1:3])),
+        "dynamic": float(is_dynamic(moved, len(frames_FHWC), (height, width))),
     }
     if joints:
         found["seam"] = seam_ratio(frames_FHWC, joints)

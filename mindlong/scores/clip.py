@@ -1,4 +1,4 @@
-"""Both towers of a CLIP out of one file or folder, in the naming of transformers or of
+"""Both encoders of a CLIP out of one file or folder, in the naming of transformers or of
 open_clip.
 """
 
@@ -27,14 +27,14 @@ from mindlong.utils.errors import ConfigError, InputFileError
 
 
 def load_towers(path: Path, activation: str = "") -> tuple[ImageEncoder, TextEncoder]:
-    """The towers, filled, in float32.
+    """The encoders, filled, in float32.
 
     Args:
         activation: "quick_gelu" or "gelu"; it rules over what lies beside the weights.
 
     Raises:
         InputFileError: not a whole CLIP. ConfigError: nothing tells the activation, or a kind of
-            tower that is not read.
+            encoder that is not read.
     """
     weights = open_weights(path)
     shapes = {n: weights.shape(n) for n in weights}
@@ -70,13 +70,13 @@ def _config(
     found = weights.config_of("")
     if layout == "open_clip":
         found = {**found, **open_clip_config.read(path)}
-    towers = {name: dict(found.get(name) or {}) for name in ("vision_config", "text_config")}
-    known = towers["vision_config"].get("hidden_act")
+    encoders = {name: dict(found.get(name) or {}) for name in ("vision_config", "text_config")}
+    known = encoders["vision_config"].get("hidden_act")
     if layout == "open_clip" and not (activation or known):
         activation = open_clip_config.activation(path, (*weights, *weights.metadata))
-    for tower in towers.values():
-        tower |= {"hidden_act": activation} if activation else {}
-    return towers
+    for encoder in encoders.values():
+        encoder |= {"hidden_act": activation} if activation else {}
+    return encoders
 
 
 def _check(
@@ -103,7 +103,7 @@ def _text_tower(
             f"{weights.path}: the text encoder is {part.spec.width} wide and its projection reads {spec.text_width}"
         )
     heads = int(config.get("num_attention_heads") or part.spec.heads)
-    tower = TextEncoder(
+    encoder = TextEncoder(
         replace(
             part.spec,
             activation=config.get("hidden_act") or spec.activation,
@@ -111,5 +111,5 @@ def _text_tower(
             skip_last=0,
         )
     )
-    load_into(tower, {name: lazy.read().astype(np.float32) for name, lazy in part.arrays.items()})
-    return tower
+    load_into(encoder, {name: lazy.read().astype(np.float32) for name, lazy in part.arrays.items()})
+    return encoder

@@ -71,7 +71,8 @@ def score(truth: Iterable[np.ndarray], made: Iterable[np.ndarray], every: int) -
         raise ConfigError(
             f"every is {every}: no frame lies between two kept ones, so there is nothing to compare"
         )
-    return Score(*(float(x) for x in np.mean(pairs, axis=0)), len(pairs))
+    means = np.mean(pairs, axis=0)
+    return Score(float(means[0]), float(means[1]), len(pairs))
 
 
 def usable(frames: int, every: int) -> int:

@@ -21,11 +21,11 @@ from mindlong.utils.errors import ConfigError, InputFileError
 
 
 class ClipScorer:
-    """Both towers of a CLIP.
+    """Both encoders of a CLIP.
 
     Args:
-        image, text: the towers, filled.
-        tokenizer: of the text tower.
+        image, text: the encoders, filled.
+        tokenizer: of the text encoder.
         chunk: frames encoded at a time.
     """
 
@@ -93,7 +93,7 @@ def consistency(units_FP: np.ndarray, all_pairs: bool = False) -> float:
 def load_clip(
     path: str | Path, tokenizer: str | Path = "", chunk: int = 8, activation: str = ""
 ) -> ClipScorer:
-    """Both towers of a CLIP as transformers or open_clip writes it: a folder with configuration,
+    """Both encoders of a CLIP as transformers or open_clip writes it: a folder with configuration,
     weights and tokenizer, or a file.
 
     Args:

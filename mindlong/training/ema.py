@@ -30,14 +30,26 @@ class Ema:
     """Averages of `weights`, updated every `ema_every` steps; a plain copy of the weights until
     step `ema_start`.
 
+    Args:
+        weights: what is averaged.
+        options: the `train` section.
+        averages: parameters of another network to keep the averages in, one for each weight; None:
+            new ones.
+
     Attributes:
-        averages: parameters named `ema.NAME`.
+        averages: those, or parameters named `ema.NAME`.
     """
 
-    def __init__(self, weights: Sequence[Parameter], options: TrainOptions) -> None:
+    def __init__(
+        self,
+        weights: Sequence[Parameter],
+        options: TrainOptions,
+        averages: Sequence[Parameter] | None = None,
+    ) -> None:
         self.options = options
         self.weights = ParameterTuple(weights)
-        self.averages = self.weights.clone("ema")
+        held = self.weights.clone("ema") if averages is None else ParameterTuple(averages)
+        self.averages = held
         for p in self.averages:
             p.requires_grad = False
         self._average = _Average(self.averages, self.weights)

@@ -13,7 +13,11 @@ from mindlong.checkpoints.start import start_of
 from mindlong.config.schema import TrainConfig
 from mindlong.data.clip_identity import clips_identity, index_identity
 
-WEIGHTS = ("latents.vae", "latents.text_weights", "latents.unet_weights", "infinet.branch")
+WEIGHTS = (
+    *(f"latents.{key}" for key in ("vae", "text_weights", "unet_weights")),
+    "infinet.branch",
+    "distil.teacher",
+)
 FILES = ("latents.text_encoder", "latents.tokenizer", "tune.video", "tune.videos")
 PLACES = (*WEIGHTS, *FILES, "data.folder", "infinet.index")  # keys that are compared by content
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
@@ -16,12 +17,14 @@ from mindspore import Parameter, Tensor, nn
 from mindlong.checkpoints import store
 from mindlong.checkpoints.inputs import Known, change, changed, moved
 from mindlong.config.compare import check_same_everywhere, check_same_run
-from mindlong.parallel.comm import Comm
-from mindlong.training.ema import Ema
-from mindlong.training.run_dir import RunDir
-from mindlong.training.step import Stepper
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from mindlong.parallel.comm import Comm
+    from mindlong.training.ema import Ema
+    from mindlong.training.run_dir import RunDir
+    from mindlong.training.step import Stepper
 
 NETWORK, EMA, OPTIMIZER = "network", "ema", "optimizer"
 

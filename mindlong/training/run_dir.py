@@ -11,13 +11,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from mindlong import __version__
 from mindlong.checkpoints import store
-from mindlong.checkpoints.inputs import Known
 from mindlong.checkpoints.start import KEY as START
 from mindlong.config.schema import TrainConfig
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
@@ -26,6 +25,9 @@ from mindlong.utils import atomic, interrupts, log, run_folder, system
 from mindlong.utils.claim import FILE as LOCK
 from mindlong.utils.claim import Claim
 from mindlong.utils.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.inputs import Known
 
 CONFIG, ABOUT, HISTORY, LOG = "config.yaml", "run.json", "history.jsonl", "log.txt"
 

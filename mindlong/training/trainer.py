@@ -86,7 +86,8 @@ class Trainer:
         trainable = self.selection.trainable
         reduce = SumOverRanks([p.size for p in trainable]) if self.comm.size > 1 else None
         self.stepper = Stepper(task.loss, trainable, options, reduce)
-        self.ema = Ema(trainable, options) if options.ema_decay > 0 else None
+        kept = task.averaged(trainable) if hasattr(task, "averaged") else None
+        self.ema = Ema(trainable, options, kept) if options.ema_decay > 0 else None
         self.metrics: metrics.Metrics | None = None
         self.checkpoint: Path | None = None
 

@@ -37,6 +37,7 @@ class _State:
     chased = 0  # the number of a signal whose exception is on its way through MindSpore
     from_keyboard = False  # SIGINT came, and the SIGTERM that passes it on is still under way
     peace = 0  # how many have asked for `left_in_peace`
+    lent = False  # inside `heard`: the process is somebody else's
     hushed: int | None = None  # a copy of standard error while nothing may be written to it
 
 
@@ -65,6 +66,33 @@ def shield() -> None:
             signal.signal(number, _heard)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     threading.Thread(target=_wait_for_keyboard, args=(background,), daemon=True).start()
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[None]:
+    """Inside, Ctrl-C gets through MindSpore as an exception, for programs that are no commands of
+    ours: their handlers are put back behind it, and the process is never left.
+
+    Only in the main thread, where Python runs handlers; elsewhere, and under `shield`, nothing
+    changes. A SIGTERM is an exception too inside: it cannot be told from the one that MindSpore
+    makes of a Ctrl-C.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if _state.shielded or _state.lent or not main:
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    _state.lent = True
+    try:
+        for number in before:
+            signal.signal(number, _heard)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        unhush()
+        forget()
+        _state.lent = False
 
 
 @contextlib.contextmanager
@@ -107,6 +135,8 @@ def forget() -> None:
 
 def origin(number: int) -> int:
     """What really came: SIGINT where `number` is the SIGTERM that it was turned into."""
+    if _state.lent:
+        return signal.SIGINT
     if number == signal.SIGTERM and _state.from_keyboard:
         _state.from_keyboard = False
         return signal.SIGINT
@@ -117,7 +147,11 @@ def at_leaving(work: Callable[[], None]) -> Callable[[], None]:
     """Have `work` done where the process is left without unwinding; returns how to take it back."""
     key = id(work)
     _leaving[key] = work
-    return lambda: _leaving.pop(key, None)
+
+    def take_back() -> None:
+        _leaving.pop(key, None)
+
+    return take_back
 
 
 def unhush() -> None:
@@ -177,7 +211,8 @@ def _chase(outer: FrameType, number: int) -> None:
             if reached.wait(1.0):
                 return
             signal.pthread_kill(_main(), signal.SIGTERM)
-        _leave(number)
+        if not _state.lent:
+            _leave(number)
 
     threading.Thread(target=nudge, daemon=True).start()
     sys.settrace(lambda *_: None)

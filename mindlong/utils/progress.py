@@ -5,6 +5,7 @@ minutes of a graph compilation.
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import time
@@ -28,27 +29,28 @@ class Lines(tqdm):
     line.
     """
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        self.gap, self.written, self.shown = FIRST, -FIRST, None
-        counted = BYTES if settings.get("unit") == "B" else STEPS
-        super().__init__(*args, bar_format=counted + REST, **settings)
+    def __init__(self, *, unit: str = "it", **settings: Any) -> None:
+        self.gap, self.written = FIRST, -FIRST
+        self.shown: float | None = None
+        counted = BYTES if unit == "B" else STEPS
+        super().__init__(None, unit=unit, bar_format=counted + REST, **settings)
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write a line, if it says something new and the last one is old enough."""
         now = time.monotonic()
         at_end = self.total is not None and self.n >= self.total
         if msg == "" or self.n == self.shown or (now - self.written < self.gap and not at_end):
-            return False
+            return
         if self.written > 0:
             self.gap = min(2 * self.gap, SLOWEST)
         self.written, self.shown = now, self.n
         self.fp.write(f"{self if msg is None else msg}\n")
         self.fp.flush()
-        return True
 
-    def refresh(self, nolock: bool = False, lock_args: tuple | None = None) -> bool | None:
+    def refresh(self, nolock: bool = False, lock_args: tuple | None = None) -> None:
         """As tqdm's; a line of the log that comes between (`nolock`) needs no bar drawn again."""
-        return None if nolock else super().refresh(nolock, lock_args)
+        if not nolock:
+            super().refresh(nolock, lock_args)
 
     def clear(self, nolock: bool = False) -> None:
         """Nothing is ever taken away."""
@@ -58,11 +60,13 @@ class Lines(tqdm):
         if not self.disable:
             self.written = -SLOWEST
             self.display()
-            self.disable = True
-            self._decr_instances(self)
+            self.delay = math.inf  # tqdm draws nothing that was to begin later
+            super().close()
 
 
-def bar(total: int, label: str, *, rank: int = 0, initial: int = 0, unit: str = "step") -> tqdm:
+def bar(
+    total: int | None, label: str, *, rank: int = 0, initial: int = 0, unit: str = "step"
+) -> tqdm:
     """A bar with a total on rank 0; lines now and then where standard error is no terminal. The
     unit "B" is bytes, written with k, M, G.
     """

@@ -11,6 +11,10 @@ import io
 import os
 import select
 import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _kept: dict[str, str] = {}  # "where": what goes on, and where its messages are to be found
 
@@ -28,7 +32,7 @@ def outlive(log: str) -> None:
     _kept["where"] = log
 
 
-def is_broken(stream: object) -> bool:
+def is_broken(stream: TextIO) -> bool:
     """Whether the other end of a stream's pipe is closed."""
     try:
         number = stream.fileno()
@@ -39,7 +43,7 @@ def is_broken(stream: object) -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def give_up(stream: object) -> None:
+def give_up(stream: TextIO | io.FileIO) -> None:
     """Let what is still to be written to a stream go nowhere."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -50,7 +54,7 @@ def give_up(stream: object) -> None:
 class _Lasting(io.FileIO):
     """A descriptor that takes everything once it is lost, if the command goes on without it."""
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
@@ -62,13 +66,15 @@ class _Lasting(io.FileIO):
             with contextlib.suppress(OSError):
                 line = f"{said} ({error.strerror}); going on, see {_kept['where']}\n"
                 os.write(other, line.encode(errors="backslashreplace"))
-            return len(data)
+            return memoryview(data).nbytes
 
 
-def _remade(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+def _remade(stream: TextIO) -> TextIO:
     try:
         number, encoding = stream.fileno(), stream.encoding
     except (OSError, ValueError, AttributeError):  # not a real one, or none at all
+        return stream
+    if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
     raw = _Lasting(number, "w", closefd=False)

@@ -1,5 +1,5 @@
 """tools/run_network.py on what stands beside a UNet: both halves of the autoencoder, and the text
-tower, against the originals.
+encoder, against the originals.
 """
 
 from pathlib import Path

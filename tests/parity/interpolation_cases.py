@@ -42,7 +42,7 @@ class Conv:
         return {key: weight(f"{self.name}.{key}", shape) for key, shape in self.keys().items()}
 
     def input(self, frames: int) -> np.ndarray:
-        """(2, cin, F, 5, 6); 0 frames: pictures (2, cin, 5, 6)."""
+        """(2, cin, F, 5, 6); 0 frames: images (2, cin, 5, 6)."""
         shape = (2, self.sizes[0], frames, 5, 6) if frames else (2, self.sizes[0], 5, 6)
         return draw(f"{self.name} {frames}", *shape)
 
@@ -190,7 +190,7 @@ class Sampling:
         return draw(f"{self.name} context", 2, 5, 12)
 
     def tape(self) -> np.ndarray:
-        """(steps, 1, 4, 8, 8): the noise of a step, one picture for all frames."""
+        """(steps, 1, 4, 8, 8): the noise of a step, one image for all frames."""
         return draw(f"{self.name} tape", self.steps, 1, 4, 8, 8)
 
 
@@ -207,7 +207,7 @@ SCHEDULER = {
 
 
 def masks() -> dict[str, np.ndarray]:
-    """Pictures of a mask, uint8 (H, W) or float32; not square, and with values on either side of a
+    """Images of a mask, uint8 (H, W) or float32; not square, and with values on either side of a
     half.
     """
     y, x = np.indices((10, 14))

@@ -60,6 +60,7 @@ def toy(x: np.ndarray, t: np.ndarray) -> np.ndarray:
 def cases() -> list[Case]:
     """All, each name once."""
     made = [*_spacings(), *_ddim(), *_ddpm(), *_euler(), *_dpm(), *_other_files()]
+    made += [*_unipc(), *_heun(), *_pndm(), *_few_steps(), *_deis()]
     assert len({case.name for case in made}) == len(made)
     return made
 
@@ -73,13 +74,22 @@ def _spacings() -> Iterator[Case]:
         ("ancestral", "EulerAncestralDiscrete", {}),
         ("dpm", "DPMSolverMultistep", {}),
         ("sde", "DPMSolverMultistep", {"algorithm_type": "sde-dpmsolver++"}),
+        ("unipc", "UniPCMultistep", {}),
+        ("unipc3", "UniPCMultistep", {"solver_order": 3}),
+        ("heun", "HeunDiscrete", {}),
+        ("lms", "LMSDiscrete", {}),
+        ("kdpm2", "KDPM2Discrete", {}),
+        ("kdpm2_ancestral", "KDPM2AncestralDiscrete", {}),
+        ("deis", "DEISMultistep", {}),
+        ("deis3", "DEISMultistep", {"solver_order": 3}),
     ):
         for spacing, keys in SPACED.items():
             yield Case(f"{word}_{spacing}", kind, {**extra, **keys})
             yield Case(f"{word}_{spacing}_v", kind, {**extra, **keys, **V}, 7)
-        yield Case(f"{word}_zero_snr_v", kind, {**extra, **ZERO}, 16)
+        if not word.startswith(("heun", "lms", "kdpm2", "deis")):  # classes without such a key
+            yield Case(f"{word}_zero_snr_v", kind, {**extra, **ZERO}, 16)
         yield Case(f"{word}_defaults", kind, extra, 10)
-        if word not in ("ancestral", "ddpm"):
+        if word not in ("ancestral", "ddpm", "kdpm2", "kdpm2_ancestral"):
             yield Case(f"{word}_x0", kind, {**extra, **TRAILING, **X0})
 
 
@@ -170,8 +180,101 @@ def _other_files() -> Iterator[Case]:
     for word, (kind, table) in files.items():
         for name, (original, extra) in by.items():
             yield Case(f"{word}_by_{name}", kind, {**table, **extra}, 10, 0.0, name, original)
-    yield Case("sd14_unnamed", "PNDM", {**SD14, **LEADING, "clip_sample": False}, 20, by="DDIM")
-    yield Case("unipc_unnamed", "UniPCMultistep", {**LINSPACE, "clip_sample": False}, by="DDIM")
+    yield Case("sd14_unnamed", "PNDM", {**SD14, **LEADING, "clip_sample": False}, 20)
+    yield Case(
+        "pndm_by_unipc", "PNDM", {**SD14, "steps_offset": 1}, 10, 0.0, "unipc", "UniPCMultistep"
+    )
+    yield Case("ddim_by_lcm", "DDIM", {"clip_sample": False}, 4, 0.0, "lcm", "LCM")
+
+
+def _unipc() -> Iterator[Case]:
+    kind = "UniPCMultistep"
+    for steps in (1, 2, 3, 7, 20):
+        for order in (1, 2, 3):
+            yield Case(f"unipc_order{order}_{steps}", kind, {"solver_order": order}, steps)
+    yield Case("unipc_order4", kind, {"solver_order": 4})
+    end = {"final_sigmas_type": "sigma_min"}
+    yield Case("unipc_bh1", kind, {**end, "solver_type": "bh1"})
+    yield Case("unipc_bh1_order3", kind, {**end, "solver_type": "bh1", "solver_order": 3})
+    yield Case("unipc_midpoint", kind, {"solver_type": "midpoint"})
+    for form in ("bh1", "bh2"):
+        noise = {**end, "predict_x0": False, "solver_type": form}
+        yield Case(f"unipc_noise_{form}", kind, noise)
+        yield Case(f"unipc_noise_{form}_order3_v", kind, {**noise, **V, "solver_order": 3}, 7)
+    yield Case("unipc_uncorrected", kind, {"disable_corrector": [0, 3]})
+    yield Case("unipc_sigma_min", kind, end)
+    yield Case("unipc_full", kind, {**end, "solver_order": 3, "lower_order_final": False})
+    for spread in ("karras", "exponential", "beta"):
+        yield Case(f"unipc_{spread}", kind, {f"use_{spread}_sigmas": True})
+    yield Case("unipc_karras_v", kind, {**V, "use_karras_sigmas": True, "solver_order": 3}, 20)
+    yield Case("unipc_threshold", kind, {**TRAILING, **_threshold(1.4)})
+    yield Case("unipc_zero_snr_eps", kind, {**TRAILING, "rescale_betas_zero_snr": True})
+
+
+def _heun() -> Iterator[Case]:
+    for word, kind in (
+        ("heun", "HeunDiscrete"),
+        ("lms", "LMSDiscrete"),
+        ("kdpm2", "KDPM2Discrete"),
+        ("kdpm2_ancestral", "KDPM2AncestralDiscrete"),
+    ):
+        for spread in ("karras", "exponential", "beta"):
+            table = {f"use_{spread}_sigmas": True}
+            yield Case(f"{word}_{spread}", kind, table)
+            yield Case(f"{word}_{spread}_leading", kind, {**LEADING, **table}, 7)
+        for steps in (1, 2, 3, 20):
+            yield Case(f"{word}_{steps}", kind, {}, steps)
+        if "kdpm2" not in word:  # its two slopes cancel to 1e-4 of s = 6e4 in float32
+            yield Case(f"{word}_cosine_v", kind, {**TRAILING, **COSINE, **V})
+    clip = {**TRAILING, "clip_sample": True, "clip_sample_range": 0.7}
+    yield Case("heun_clip", "HeunDiscrete", clip)
+
+
+def _deis() -> Iterator[Case]:
+    kind = "DEISMultistep"
+    for steps in (1, 2, 3, 7, 20):
+        for order in (1, 2, 3):
+            yield Case(f"deis_order{order}_{steps}", kind, {"solver_order": order}, steps)
+    for spread in ("karras", "exponential", "beta"):
+        yield Case(f"deis_{spread}", kind, {f"use_{spread}_sigmas": True})
+    yield Case("deis_full", kind, {"solver_order": 3, "lower_order_final": False})
+    yield Case("deis_threshold", kind, {**TRAILING, **_threshold(1.4)})
+    yield Case("deis_cosine_v", kind, {**TRAILING, **COSINE, **V})
+
+
+def _pndm() -> Iterator[Case]:
+    for spacing, keys in SPACED.items():
+        for final in (False, True):
+            more = {**keys, "set_alpha_to_one": final}
+            yield Case(f"pndm_{spacing}_{final}", "PNDM", {**more, "skip_prk_steps": True})
+            yield Case(
+                f"pndm_{spacing}_{final}_v", "PNDM", {**more, **V, "skip_prk_steps": True}, 7
+            )
+            yield Case(f"pndm_prk_{spacing}_{final}", "PNDM", more)
+            yield Case(f"pndm_prk_{spacing}_{final}_v", "PNDM", {**more, **V}, 8)
+    for steps in (1, 2, 3, 4, 50):
+        yield Case(f"pndm_{steps}", "PNDM", {"skip_prk_steps": True}, steps)
+    yield Case("pndm_prk_4", "PNDM", {}, 4)
+    yield Case("pndm_prk_50", "PNDM", {**LEADING}, 50)
+
+
+def _few_steps() -> Iterator[Case]:
+    linear = {"beta_schedule": "linear"}
+    for steps in (1, 2, 4, 6, 8):
+        yield Case(f"lcm_{steps}", "LCM", {}, steps)
+        yield Case(f"lcm_v_{steps}", "LCM", V, steps)
+        yield Case(
+            f"lcm_100_linear_{steps}", "LCM", {**linear, "original_inference_steps": 100}, steps
+        )
+    yield Case("lcm_x0", "LCM", X0, 4)
+    yield Case("lcm_scaling", "LCM", {"timestep_scaling": 0.01}, 4)
+    yield Case("lcm_zero_snr_v", "LCM", {**V, "rescale_betas_zero_snr": True}, 4)
+    yield Case("lcm_clip", "LCM", {"clip_sample": True, "clip_sample_range": 0.7}, 4)
+    yield Case("lcm_threshold", "LCM", _threshold(1.2), 4)
+    for eta in (0.0, 0.3, 1.0):
+        yield Case(f"tcd_{eta:g}", "TCD", {}, 4, eta)
+        yield Case(f"tcd_{eta:g}_v", "TCD", V, 8, eta)
+    yield Case("tcd_1_step", "TCD", {}, 1, 0.3)
 
 
 def _threshold(largest: float) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def test_pseudo_3d_convolution(conv, layers):
         close(folded(Tensor(conv.input(frames))).asnumpy(), layers[f"{conv.name}_f{frames}"], 1e-6)
     close(
         net.spatial(Tensor(conv.input(0))).asnumpy(), layers[f"{conv.name}_f0"], 1e-6
-    )  # pictures: no time
+    )  # images: no time
 
 
 def test_a_fresh_pseudo_3d_convolution_is_the_picture_s_exactly():
@@ -169,7 +169,7 @@ def test_whole_network(case, networks):
     ],
 )
 def test_pictures_of_any_size(case, networks):
-    """4-D input of the original is the picture's network; ours takes videos of 12 x 16 and 4 x 4
+    """4-D input of the original is the image's network; ours takes videos of 12 x 16 and 4 x 4
     too, the original not.
     """
     both = measure.network(case)

@@ -1,4 +1,4 @@
-"""Text towers against transformers' CLIPTextModel and open_clip's layout: forward 1e-4, gradients
+"""Text encoder against transformers' CLIPTextModel and open_clip's layout: forward 1e-4, gradients
 1e-3, graph mode.
 """
 

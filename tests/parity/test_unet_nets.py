@@ -12,12 +12,13 @@ import unet_measure as measure
 
 FORWARD, GRADIENT = 1e-4, 1e-3
 NOISE = 1e-6  # of the network's largest gradient: what a gradient that is zero may hold
-DEFAULT = {
+DEFAULT = {  # the others take minutes together
     "modelscope",
     "tuned_sd15",
     "pseudo3d",
+    "video_told",
     "animatediff_v1",
-}  # the others take minutes together
+}
 
 
 @pytest.fixture(autouse=True)

@@ -79,9 +79,11 @@ class Case:
         if self.loud:
             strength = np.linspace(0.5, 2, rest[0], dtype=np.float32)
             made["x"] = made["x"] * strength[:, None, None]
-        return made | (
-            {"fps": np.array([24, 8, 16][:batch], np.int32)} if "fps" in spec.conditions else {}
-        )
+        if "fps" in spec.conditions:
+            made["fps"] = np.array([24, 8, 16][:batch], np.int32)
+        if spec.guidance_dim:  # small: at 14 the waves' angles are rounded by 1e-3 on both sides
+            made["guidance"] = np.array([0.5, 0.03, 0.2][:batch], np.float32)
+        return made
 
     def still_names(self) -> set[str]:
         """The original's names of the tensors whose gradients are zero in exact arithmetic."""
@@ -240,6 +242,24 @@ CASES = [
         "diffusers",
         _SD20,
         about="heads by level, linear projections",
+    ),
+    Case(
+        "picture_told",
+        "diffusers",
+        "stable_diffusion",
+        "diffusers",
+        _SD15 | {"guidance_dim": 256},
+        grad=True,
+        about="time_cond_proj_dim, the guidance of distilled networks",
+    ),
+    Case(
+        "video_told",
+        "diffusers",
+        "modelscope",
+        "diffusers",
+        _VIDEO | {"guidance_dim": 32},
+        (1, 2, 3, 4),
+        about="the same of UNet3DConditionModel",
     ),
     Case(
         "modelscope",

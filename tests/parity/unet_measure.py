@@ -42,7 +42,9 @@ def network(case: cases.Case, dtype: str = "float32") -> UNet:
 def tensors(case: cases.Case) -> list[Tensor]:
     """What construct takes."""
     given = case.inputs()
-    return [Tensor(given[name]) for name in ("x", "t", "context", "fps") if name in given]
+    return [
+        Tensor(given[name]) for name in ("x", "t", "context", "fps", "guidance") if name in given
+    ]
 
 
 class _Probed(nn.Cell):

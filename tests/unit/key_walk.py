@@ -22,7 +22,7 @@ from mindspore import Tensor
 from mindlong.config.leaves import Leaf
 from mindlong.config.load import Loaded, load
 from mindlong.pipelines import latent_model
-from mindlong.pipelines.clip_parallel import run as clip_parallel_run
+from mindlong.pipelines.clip_parallel import video as clip_parallel_video
 from mindlong.training.trainer import Outcome, Trainer
 from mindlong.utils.errors import ConfigError
 
@@ -127,8 +127,8 @@ def stand_ins(monkeypatch: Any):
     with monkeypatch.context() as patch:
         patch.setattr(models, "_cell", lambda self, role: Zeros(role, self))
         patch.setattr(models, "streams", property(lambda self: ZeroStreams(self.vae_spec)))
-        patch.setattr(clip_parallel_run, "ClipParallel", ZeroClips)
-        patch.setattr(clip_parallel_run, "sharded", lambda *given: None)
+        patch.setattr(clip_parallel_video, "ClipParallel", ZeroClips)
+        patch.setattr(clip_parallel_video, "sharded", lambda *given: None)
         patch.setattr(Trainer, "run", one_step)
         yield
 
@@ -150,6 +150,7 @@ def read_by_the_trainer() -> set[str]:
 
 
 OTHER = {  # values that the rule below would not find
+    "original": "25",
     "pipeline": None,  # another schema
     "run_dir": "elsewhere",
     "prompts": "[something else]",

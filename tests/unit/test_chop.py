@@ -353,3 +353,11 @@ def test_a_tree_is_written_under_its_name_at_the_right_rate(short, tmp_path):
     assert command([str(folder), "--out", str(tmp_path / "o"), "--tree", "3", "--kind", "gif"]) == 0
     clip = tmp_path / "o" / "\u4e2d" / "scenario_0" / "depth_0" / "part_0" / "subset_0.gif"
     assert read_video(clip)[1] == pytest.approx(10)
+
+
+def test_the_seeds_word_for_a_tree_is_understood(short, tmp_path, monkeypatch):
+    """video_chop.py VIDEO --L N, which wrote to ./VIDEO/scenario_0."""
+    monkeypatch.chdir(tmp_path)
+    assert command([str(short), "--L", "3"]) == 0
+    assert list((tmp_path / short.stem / "scenario_0").rglob("subset_0.mp4"))
+    assert short.exists()

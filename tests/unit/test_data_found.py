@@ -42,7 +42,7 @@ def test_everything_else_is_named_with_a_reason(folder):
         "b.txt": "no video by its name",
         "c.xyz": "no video by its name",
         "d.pdf": "no video by its name",
-        "poster.png": "a single picture, no frame of a folder",
+        "poster.png": "a single image, no frame of a folder",
         "pipe.mp4": "no plain file",
         "gone.mp4": "a link that leads nowhere",
         "round.mp4": "a link that leads nowhere",

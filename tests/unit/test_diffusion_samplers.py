@@ -41,6 +41,7 @@ def perfect(schedule, prediction="eps", spread=0.3):
         variance = level.signal**2 * spread**2 + level.sigma**2
         eps = level.sigma * (x - level.signal * CENTRE) / variance
         x0 = CENTRE + level.signal * spread**2 * (x - level.signal * CENTRE) / variance
+        x0 = level.signal_scale * x0
         return {"eps": eps, "x0": x0, "v": level.alpha * eps - level.sigma * x0}[prediction]
 
     return model
@@ -132,6 +133,9 @@ def test_published_trajectory_of_the_stochastic_dpm_solver():
     )
 
 
+ENDS_AT_FIRST = ("deis", "pndm", "tcd")  # whose last step leads to timestep 0, as published
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("prediction", ["eps", "v", "x0"])
 @pytest.mark.parametrize("scaled", [False, True])
@@ -139,7 +143,8 @@ def test_every_sampler_finds_the_data_of_a_perfect_network(name, prediction, sca
     schedule = SD.with_signal_scale(videocrafter_scale()) if scaled else SD
     model = perfect(schedule, prediction, spread=1e-3)
     out = sampler(name)(model, noise(99), schedule, 40, noise=noise, prediction=prediction)
-    np.testing.assert_allclose(out, CENTRE, atol=0.02)
+    left = 3 * schedule.level(0).sigma if name in ENDS_AT_FIRST else 0.02
+    np.testing.assert_allclose(out, CENTRE, atol=left)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -153,7 +158,8 @@ def test_callback_counts_and_stops(name):
     out = sampler(name)(
         perfect(SD), noise(99), SD, 8, noise=noise, callback=lambda *a: callback(*a) is not None
     )
-    assert seen == [(1, 8), (2, 8), (3, 8)] and out.shape == CENTRE.shape
+    calls = {"heun": 15, "kdpm2": 15, "kdpm2_ancestral": 15, "pndm": 9}.get(name, 8)
+    assert seen == [(1, calls), (2, calls), (3, calls)] and out.shape == CENTRE.shape
 
 
 def test_ddim_with_eta_1_over_all_timesteps_is_ddpm():

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindlong.cli import train_plan
 from mindlong.cli.infer import command as infer
 from mindlong.cli.train import command as train
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
+from mindlong.training import plan as train_plan
 
 ROOT = Path(__file__).parents[2]
 LATENT = ["--config", str(ROOT / "configs/infer/quickstart_latent.yaml")]
@@ -48,7 +48,7 @@ REFUSED = [
     (infer, [*LATENT, "latent.vae=/nope"], 3, "latent.vae: nothing at /nope"),
     (infer, [*LATENT, "latent.tokenizer=/nope"], 3, "latent.tokenizer: nothing at /nope"),
     (infer, [*LATENT, "latent.scheduler=/nope"], 3, "latent.scheduler: nothing at /nope"),
-    (infer, [*LATENT, "told_fps=4"], 2, "not conditioned on a frame rate"),
+    (infer, [*LATENT, "fps_condition=4"], 2, "not conditioned on a frame rate"),
     (infer, [*LATENT, "start=no.npz"], 3, "text_to_video.start: no file at no.npz"),
     (infer, [*LATENT, "weights=latent_shapes"], 3, "Did you mean shipped:latent_shapes?"),
     (infer, [*LONG, "scenes={0-99: a, 100-300: b}"], 2, "the range 100-300; the video has frames"),

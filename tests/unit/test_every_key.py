@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from mindlong.cli import infer, train
-from mindlong.cli.train_plan import notes_on_data
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.leaves import leaves
 from mindlong.config.load import load
@@ -21,6 +20,7 @@ from mindlong.config.pipelines import PIPELINES
 from mindlong.config.schema import TrainConfig
 from mindlong.data.chop_nodes import Film, index_of, write_index
 from mindlong.media.write import write_frames
+from mindlong.training.plan import notes_on_data
 
 PREVIEW = ["preview.prompts=[a]", "preview.sample.steps=1", "preview.sample.guidance=2"]
 UNET = [
@@ -137,6 +137,19 @@ TRAIN = {
         "infinet.lengths=[4,4]",
         "data.kind=clips",
         "infinet.index=INDEX",
+    ],
+    "distil": [
+        *MODELSCOPE,
+        *UNET,
+        *LATENTS,
+        "latents.text_weights=BASE",
+        "distil.teacher=BASE",
+        "distil.original=10",
+        "preview.prompts=[a]",
+        "preview.sample.sampler=lcm",
+        "preview.sample.original=10",
+        "preview.sample.steps=2",
+        "preview.sample.guidance=2",
     ],
     "interpolation": [
         "model.family=pseudo3d",

@@ -32,7 +32,7 @@ SAMPLE = SampleOptions(steps=4)
 
 
 class Oracle:
-    """Knows the truth: a straight line between the known frames; without any, a picture that the
+    """Knows the truth: a straight line between the known frames; without any, an image that the
     prompt names.
     """
 

@@ -34,7 +34,7 @@ SMALL = {
     "infinet.lengths": [4, 4],
     "infinet.hidden": 4,
     "infinet.fill": "blend",
-    "infinet.told": "place",
+    "infinet.mask": "place",
     "latents.clips": 12,
     "train.batch_size": 4,
     "train.steps": 3,

@@ -1,4 +1,4 @@
-"""Key frames from videos and pictures, and the sound that goes with a video."""
+"""Key frames from videos and images, and the sound that goes with a video."""
 
 import subprocess
 
@@ -87,8 +87,8 @@ def test_bad_key_frames_are_refused_in_a_sentence(tmp_path):
         from_images([tmp_path / "a.png"])
     with pytest.raises(InputFileError, match="does not exist"):
         from_images([tmp_path / "a.png", tmp_path / "none.png"])
-    (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(InputFileError, match="cannot be decoded as a picture"):
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(InputFileError, match="cannot be decoded as an image"):
         from_images([tmp_path / "a.png", tmp_path / "text.png"])
 
 

@@ -1,4 +1,4 @@
-"""Training in latents: the autoencoder, the cache of latents, and the UNet with its text tower."""
+"""Training in latents: the autoencoder, the cache of latents, the UNet with its text encoder."""
 
 import json
 

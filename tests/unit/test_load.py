@@ -172,7 +172,7 @@ STRANGERS = {
     "gzip": (gzip.compress(b"x" * 5000), "gzip archive; unpack it first"),
     "GGUF": (b"GGUF" + bytes(range(1, 100)), "GGUF"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(range(1, 100)), "HDF5"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(50), "PNG picture"),
+    "an image": (b"\x89PNG\r\n\x1a\n" + bytes(50), "PNG image"),
     "a video": (bytes([0, 0, 0, 24]) + b"ftypmp42" + bytes(50), "MP4 video"),
     "one array": (b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'", "single numpy array"),
     "noise": (np.random.default_rng(1).bytes(5000), "not a weight file that is known here"),

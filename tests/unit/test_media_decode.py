@@ -113,7 +113,7 @@ def test_an_absurd_rate_is_not_believed(tmp_path):
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory):
-    """A sound with a cover picture, and one without."""
+    """A sound with a cover image, and one without."""
     folder = tmp_path_factory.mktemp("sounds")
     cover = ("-f", "lavfi", "-i", "color=red:s=32x32:d=0.1:r=10", "-map", "0", "-map", "1")
     sine = ("-f", "lavfi", "-i", "sine=d=0.5")
@@ -126,7 +126,7 @@ def sounds(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("cover.mp4", "holds no video but a cover picture, only sound"),
+        ("cover.mp4", "holds no video but a cover image, only sound"),
         ("sound.mp4", "holds no video, only sound"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Pictures as frames: of every mode, turned, damaged, huge; folders of them with odd names."""
+"""Images as frames: of every mode, turned, damaged, huge; folders of them with odd names."""
 
 import io
 import json
@@ -272,7 +272,7 @@ def test_every_error_of_a_decoder_is_a_sentence(tmp_path, monkeypatch, error):
         raise error("told")
 
     monkeypatch.setattr(Image.Image, "convert", broken)
-    with pytest.raises(InputFileError, match="a.png cannot be decoded as a picture"):
+    with pytest.raises(InputFileError, match="a.png cannot be decoded as an image"):
         read_image(path)
 
 
@@ -287,7 +287,7 @@ def test_animations_among_pictures_are_told_by_their_headers(tmp_path):
     for name, more in (("a.png", {}), ("a.webp", {"lossless": True})):
         saved(tmp_path / name, frames[0])
         assert not is_video(tmp_path / name)
-        with pytest.raises(InputFileError, match="still picture"):
+        with pytest.raises(InputFileError, match="still image"):
             probe(tmp_path / name)
         saved(
             tmp_path / name,

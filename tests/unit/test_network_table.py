@@ -119,7 +119,7 @@ def places(value):
         yield value
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
-            if field.name != "network":
+            if field.name != "owner":
                 yield from places(getattr(value, field.name))
     elif isinstance(value, tuple):
         for each in value:

@@ -1,4 +1,4 @@
-"""Both towers of CLIP out of files in open_clip's naming, against open_clip itself
+"""Both encoders of CLIP out of files in open_clip's naming, against open_clip itself
 (tools/golden/open_clip_towers.py).
 """
 
@@ -58,7 +58,7 @@ FUSED = "visual.transformer.resblocks.1.attn.in_proj_weight"
 
 
 def weights():
-    """Random numbers for every tensor of both towers, by open_clip's names."""
+    """Random numbers for every tensor of both encoders, by open_clip's names."""
     entries = [*clip_vision.names(IMAGE, "open_clip"), *clip_names.names(TEXT, "open_clip")]
     made = {
         e.source: rng.normal(e.source_shape, 7, "open_clip", e.source) * np.float32(0.15)
@@ -330,7 +330,7 @@ def test_unknown_heads_and_configurations_are_named_in_a_sentence(tmp_path):
         ('{"vision_cfg": {"width": "x"}}', "does not describe"),
         (
             '{"vision_cfg": {"pool_type": "avg"}}',
-            "vision_cfg.pool_type is 'avg', and towers of that kind",
+            "vision_cfg.pool_type is 'avg', and encoders of that kind",
         ),
         (
             '{"preprocess_cfg": {"resize_mode": "squash"}}',

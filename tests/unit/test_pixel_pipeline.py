@@ -20,9 +20,8 @@ from mindlong.diffusion.schedules import cosine, scaled_linear, zero_terminal_sn
 from mindlong.media.write import write_frames
 from mindlong.networks.init import initialise
 from mindlong.networks.unet3d.conditioned import of_model
-from mindlong.pipelines.pixel.make import Between, PixelVideo, Request
+from mindlong.pipelines.pixel.make import Between, PixelVideo, Request, pipeline_of
 from mindlong.pipelines.pixel.plan import given_videos, visited
-from mindlong.pipelines.pixel.run import pipeline_of
 from mindlong.utils.errors import ConfigError, InputFileError
 
 MODEL = ["model.family=vdm", "model.dim=8", "model.dim_mults=[1,2]", "model.attn_heads=1"]

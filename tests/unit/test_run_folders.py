@@ -135,7 +135,7 @@ def test_good_names_are_names():
 
 def test_every_key_that_names_a_file_is_known_to_a_run():
     """A key whose help speaks of a file, a folder or weights is one whose content is remembered."""
-    words = ("weights file", "a folder", "picture", "npz", "video (", "weights of", "networks of")
+    words = ("weights file", "a folder", "image", "npz", "video (", "weights of", "networks of")
     listed = {*inputs.WEIGHTS, *inputs.FILES, *inputs.PLACES}
     for name in ("text_to_video", "hierarchical", "interpolate", "extend", "edit", "clip_parallel"):
         for key, leaf in leaves(pipeline(name).schema).items():

@@ -19,6 +19,7 @@ from mindlong.diffusion.schedules import cosine, scaled_linear, zero_terminal_sn
 from mindlong.utils.errors import ConfigError
 
 SD = Noising(scaled_linear())
+TWICE = ("heun", "kdpm2", "kdpm2_ancestral")  # ask twice a step, but for the last
 X = np.random.default_rng(0).standard_normal((2, 3, 8, 4, 4)).astype(np.float32)
 
 
@@ -39,8 +40,10 @@ def test_the_steps_counted_are_the_calls_made(name):
         return calm(x, t)
 
     found = Noising(scaled_linear(40))
-    sample(Plain(name, steps=7), model, X, found, noise=noise)
-    assert len(asked) == count_steps(Plain(name, steps=7), found) == (40 if name == "ddpm" else 7)
+    options = Plain(name, steps=7, original=20 if name in FEW else 0)
+    sample(options, model, X, found, noise=noise)
+    calls = {"ddpm": 40, "pndm": 8, **dict.fromkeys(TWICE, 13)}.get(name, 7)
+    assert len(asked) == count_steps(options, found) == calls
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -56,7 +59,8 @@ def test_noise_is_asked_for_before_the_network_is(name):
         assert sample(options, calm, X, SD, noise=None).shape == X.shape
 
 
-KEYS = {"eta": 0.5, "flavour": "diffusers", "spacing": "quadratic", "steps": 7}
+KEYS = {"eta": 0.5, "flavour": "diffusers", "spacing": "quadratic", "steps": 7, "original": 20}
+FEW = dict.fromkeys(("lcm", "tcd"), "animatelcm")  # their word for a flavour
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -64,14 +68,16 @@ KEYS = {"eta": 0.5, "flavour": "diffusers", "spacing": "quadratic", "steps": 7}
 def test_every_key_acts_or_is_refused_where_the_sampler_is_named(name, key):
     """Refused by the configuration, which knows where it was set."""
     read = name != "ddpm" and (key == "steps" or key in sampler(name).keys)
-    words = [f"preview.sample.sampler={name}", f"preview.sample.{key}={KEYS[key]}"]
+    value = FEW.get(name, KEYS[key]) if key == "flavour" else KEYS[key]
+    words = [f"preview.sample.sampler={name}", f"preview.sample.{key}={value}"]
     model = ["model.family=vdm", "preview.prompts=['']"]
     if not read:
         with pytest.raises(ConfigError, match=f"preview.sample.{key} is not read where"):
             load(None, [*words, *model], TrainConfig)
         return
+    words += [] if key == "steps" else ["preview.sample.steps=6"]
     options = load(None, [*words, *model], TrainConfig).values.preview.sample
-    usual = Plain(name)
+    usual = Plain(name, 50 if key == "steps" else 6)
     acted = rule_of(options, SD).times != rule_of(usual, SD).times
     assert acted or key == "eta"
 
@@ -85,10 +91,14 @@ def test_a_key_that_the_files_sampler_does_not_read_is_refused_by_name():
         count_steps(SampleOptions(eta=0.5), found)
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "ddpm"])
+SPACED = [name for name in SAMPLERS if "spacing" in sampler(name).keys and name != "ddpm"]
+
+
+@pytest.mark.parametrize("name", SPACED)
 def test_spacing_acts_with_every_sampler(name):
     times = [rule_of(Plain(name, 10, spacing=s), SD).times for s in ("trailing", "leading")]
-    assert times[0] != times[1] and len(times[0]) == 10
+    calls = {"pndm": 11, **dict.fromkeys(TWICE, 19)}.get(name, 10)
+    assert times[0] != times[1] and len(times[0]) == calls
 
 
 def test_dynamic_thresholds_are_for_pixels():
@@ -139,11 +149,13 @@ def test_a_prediction_that_is_not_finite_is_named_with_step_timestep_and_frames(
 
     found = Noising(scaled_linear(), bound=1.0 if clipped else None)
     rows = [Row("video-000"), Row("video-001", range(100, 108))]
-    options = Plain(name, steps=5, spacing="trailing")
+    spacing = "trailing" if name in SPACED else ""
+    options = Plain(name, steps=5, spacing=spacing)
     with pytest.raises(NotFiniteError) as caught:
         sample(options, model, X, found, noise=noise, rows=rows)
     assert len(visited) == 3
-    where = f"step 3 of {1000 if name == 'ddpm' else 5} (timestep {visited[2]:g}), in video-001, frames 102-103, 106 ("
+    calls = {"ddpm": 1000, "pndm": 6, **dict.fromkeys(TWICE, 9)}.get(name, 5)
+    where = f"step 3 of {calls} (timestep {visited[2]:g}), in video-001, frames 102-103, 106 ("
     assert where in str(caught.value)
 
 

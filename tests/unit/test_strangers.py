@@ -14,18 +14,19 @@ from mindlong.networks.table import find
 
 NAMES = json.loads((Path(__file__).parents[1] / "golden/stranger_names.json").read_text())
 KNOWN = {
+    "AutoencoderKL",
+    "AutoencoderKLCogVideoX",
+    "CogVideoXTransformer3DModel",
     "UNet2DConditionModel",
     "UNet3DConditionModel",
     "UNetMotionModel",
     "MotionAdapter",
-    "AutoencoderKL",
 }
 WORDS = {  # diffusers' class -> what the sentence says
     "AllegroTransformer3DModel": "Allegro, a diffusion transformer",
     "AsymmetricAutoencoderKL": "asymmetric autoencoder",
     "AuraFlowTransformer2DModel": "AuraFlow",
     "AutoencoderKLAllegro": "autoencoder of Allegro",
-    "AutoencoderKLCogVideoX": "autoencoder of CogVideoX",
     "AutoencoderKLHunyuanVideo": "autoencoder of HunyuanVideo",
     "AutoencoderKLLTXVideo": "autoencoder of LTX-Video",
     "AutoencoderKLMochi": "autoencoder of videos",
@@ -33,7 +34,6 @@ WORDS = {  # diffusers' class -> what the sentence says
     "AutoencoderKLWan": "autoencoder of Wan",
     "AutoencoderTiny": "tiny autoencoder",
     "ChromaTransformer2DModel": "Chroma",
-    "CogVideoXTransformer3DModel": "CogVideoX",
     "ControlNetModel": "a ControlNet",
     "CosmosTransformer3DModel": "Cosmos",
     "DiTTransformer2DModel": "a DiT",
@@ -175,10 +175,10 @@ def test_a_folder_of_a_transformer_is_named_by_its_pipeline(tmp_path, capsys):
     for part in ("transformer", "vae"):
         (tmp_path / "in" / part).mkdir(parents=True)
         (tmp_path / "in" / part / "config.json").write_text("{}")
-    (tmp_path / "in/model_index.json").write_text('{"_class_name": "CogVideoXPipeline"}')
+    (tmp_path / "in/model_index.json").write_text('{"_class_name": "MochiPipeline"}')
     assert convert(["--src", str(tmp_path / "in"), "--dst", str(tmp_path / "out")]) == 3
     assert (
-        "is a folder of CogVideoXPipeline, whose network is a diffusion transformer"
+        "is a folder of MochiPipeline, whose network is a diffusion transformer"
         in capsys.readouterr().err
     )
 

@@ -1,4 +1,4 @@
-"""The picture tower of CLIP and the scores made with it, against transformers
+"""The image encoder of CLIP and the scores made with it, against transformers
 (tools/golden/clip_vision.py).
 """
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 
 
 def weights():
-    """Random numbers for every tensor of both towers, by transformers' names."""
+    """Random numbers for every tensor of both encoders, by transformers' names."""
     from mindlong.networks.clip import text_names as clip_names
     from mindlong.networks.clip import text_spec as clip_text
 

@@ -27,7 +27,7 @@ from mindlong.utils.errors import ConfigError, InputFileError
 def where(tmp_path_factory):
     """An image model and a video."""
     root = tmp_path_factory.mktemp("edit")
-    folder(root / "pictures", "stable_diffusion")
+    folder(root / "images", "stable_diffusion")
     frames = np.random.default_rng(0).integers(0, 256, (6, 8, 12, 3)).astype(np.uint8)
     write_frames(root / "clip", frames)
     return root
@@ -36,7 +36,7 @@ def where(tmp_path_factory):
 def pairs(where, **more):
     given = {
         "pipeline": "edit",
-        "weights": where / "pictures",
+        "weights": where / "images",
         "edit.video": where / "clip",
         "frames": 3,
         "size": "[8,8]",
@@ -109,10 +109,10 @@ def test_more_steps_and_refinement_bring_the_way_back_closer(editor):
 
 
 def test_the_inverted_noise_is_shared_and_fresh_noise_is_not(where, editor):
-    from mindlong.pipelines.edit.run import _clips
+    from mindlong.pipelines.edit.make import clips_of
 
     tool, frames = editor
-    clips = _clips(loaded(where).values)
+    clips = clips_of(loaded(where).values)
     noise = first_noise(clips, (4, 3, 4, 4))
     assert not np.array_equal(noise[0], noise[1])
     x_T = tool.invert(tool.model.encode(frames), 2)
@@ -238,7 +238,7 @@ def test_a_run_of_tuning_is_edited_with_by_its_folder_alone(where, tmp_path):
     from mindlong.utils import atomic
 
     loaded_run = config(
-        where / "pictures", where / "clip", tmp_path / "run", latents__cache=tmp_path / "cache"
+        where / "images", where / "clip", tmp_path / "run", latents__cache=tmp_path / "cache"
     )
     network = task_of(loaded_run).network
     store.save(

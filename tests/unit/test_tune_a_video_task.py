@@ -24,7 +24,7 @@ FRAMES = 3
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    return folder(tmp_path_factory.mktemp("base") / "pictures", "stable_diffusion")
+    return folder(tmp_path_factory.mktemp("base") / "images", "stable_diffusion")
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,10 @@ import json
 
 import pytest
 
+from mindlong.cli.infer import planned_of
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
+from mindlong.config.shipped import names
 from mindlong.pipelines.clip_parallel.plan import (
     clips_of,
     layout_of,
@@ -78,7 +80,7 @@ def test_the_originals_examples_are_understood(tmp_path, devices, prompts, t):
         30,
         12.0,
     )
-    assert (own.padding, own.top_k, own.conv_padding, own.told_fps) == (8, 16, 4, 24)
+    assert (own.padding, own.top_k, own.conv_padding, own.fps_condition) == (8, 16, 4, 24)
     assert (
         own.late == [t, 10, 0] and own.early == [t, 0, 10] and config.latent.dynamic_scale == "off"
     )
@@ -89,6 +91,32 @@ def test_the_originals_examples_are_understood(tmp_path, devices, prompts, t):
         and not layout.exact
     )
     assert len(set(prompts_of(config, clips))) == prompts
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "prompts", "t"),
+    [("config", 4, 1, 800), ("multi_prompts", 8, 8, 850), ("single_gpu", 1, 1, 800)],
+)
+def test_the_examples_are_shipped_with_their_numbers(name, devices, prompts, t):
+    found = json.loads(names("infer")[f"video_infinity/{name}"].read_text())
+    wanted = original(devices, prompts, t)
+    assert len(found["pipe_configs"].pop("prompts")) == prompts
+    wanted["pipe_configs"].pop("prompts")
+    assert found == wanted
+    loaded = load(f"video_infinity/{name}", [], InferConfig)
+    with pytest.raises(ConfigError, match="names no weights; give weights=FOLDER"):
+        planned_of(loaded)
+
+
+def test_a_file_that_names_no_weights_says_so(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("pipeline: text_to_video\nprompt: a red circle moving right")
+    with pytest.raises(
+        ConfigError, match="names no weights.*shipped:latent_shapes for the shipped"
+    ):
+        planned_of(load(path, [], InferConfig))
+    assert planned_of(load(path, ["weights=shipped:latent_shapes"], InferConfig))
+    assert planned_of(load(None, ["pipeline=text_to_video", "prompt=a circle"], InferConfig))
 
 
 def test_any_key_of_ours_can_be_put_over_it(tmp_path):

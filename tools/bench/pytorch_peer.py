@@ -74,7 +74,7 @@ def _unet(work: Work) -> Callable[[], float]:
 
 
 def _folded(network: nn.Module, x: Tensor, t: Tensor, text: Tensor) -> Tensor:
-    """A picture network frame by frame."""
+    """An image network frame by frame."""
     batch, frames = x.shape[0], x.shape[2]
     rows = x.transpose(1, 2).flatten(0, 1)
     out = network(rows, t.repeat_interleave(frames), text.repeat_interleave(frames, 0)).sample

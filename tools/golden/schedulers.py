@@ -40,11 +40,12 @@ def run(case: Case, x_T: np.ndarray, tape: np.ndarray) -> tuple[np.ndarray, np.n
     import diffusers
 
     scheduler = getattr(diffusers, case.original).from_config(dict(case.config))
-    scheduler.set_timesteps(case.steps)
+    with mock.patch.object(np, "float32", np.float64):
+        scheduler.set_timesteps(case.steps)
     x = torch.from_numpy(x_T) * scheduler.init_noise_sigma
     for i, t in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(x, t)
-        out = torch.from_numpy(toy(scaled.numpy(), np.full(len(x_T), t.item())))
+        out = torch.from_numpy(toy(scaled.numpy(), np.full(len(x_T), t.item()))).double()
         x = _step(scheduler, case, out, t, x, torch.from_numpy(tape[i]))
     return x.numpy().astype(np.float32), scheduler.timesteps.numpy().astype(np.float32)
 
@@ -59,7 +60,7 @@ def _step(
 ) -> torch.Tensor:
     """One step, with `noise` in place of the scheduler's random numbers."""
     module = sys.modules[type(scheduler).__module__]
-    more = {"eta": case.eta} if case.eta else {}
+    more = {"eta": case.eta} if case.eta or case.kind == "TCD" else {}
     with mock.patch.object(module, "randn_tensor", lambda *_, **__: noise, create=True):
         return scheduler.step(out, t, x, **more).prev_sample
 

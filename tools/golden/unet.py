@@ -47,7 +47,8 @@ def record(
     net.eval()
     given = {k: torch.from_numpy(v) for k, v in case.inputs().items()}
     x, context = given["x"].requires_grad_(), given["context"].requires_grad_()
-    out = run(net, x, given["t"].long(), context, given.get("fps"))
+    more = (_waves(given["guidance"], case),) if "guidance" in given else ()
+    out = run(net, x, given["t"].long(), context, given.get("fps"), *more)
     found = {"out": out.detach().numpy()}
     if not case.grad:
         return found
@@ -60,9 +61,17 @@ def record(
     )
 
 
+def _waves(guidance: torch.Tensor, case: cases.Case) -> torch.Tensor:
+    """What diffusers' pipeline for latent consistency models gives the network."""
+    from diffusers import LatentConsistencyModelPipeline as Pipeline
+
+    return Pipeline.get_guidance_scale_embedding(None, guidance, case.spec().guidance_dim)
+
+
 def _shared(case: cases.Case) -> dict:
     spec = case.spec()
     return {
+        "time_cond_proj_dim": spec.guidance_dim or None,
         "in_channels": spec.in_channels,
         "out_channels": spec.out_channels,
         "block_out_channels": spec.channels,
@@ -85,7 +94,18 @@ def video(case: cases.Case) -> dict[str, np.ndarray]:
     net = UNet3DConditionModel(
         **_shared(case), **_types(case, "3D"), attention_head_dim=case.spec().head_dim
     )
-    return record(case, net, lambda net, x, t, context, fps: net(x, t, context).sample)
+    return record(case, net, _whole)
+
+
+def _whole(
+    net: Network,
+    x: torch.Tensor,
+    t: torch.Tensor,
+    context: torch.Tensor,
+    fps: None,
+    waves: torch.Tensor | None = None,
+) -> torch.Tensor:
+    return net(x, t, context, timestep_cond=waves).sample
 
 
 def picture(case: cases.Case) -> dict[str, np.ndarray]:
@@ -103,12 +123,18 @@ def picture(case: cases.Case) -> dict[str, np.ndarray]:
 
 
 def _folded(
-    net: Network, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor, fps: None
+    net: Network,
+    x: torch.Tensor,
+    t: torch.Tensor,
+    context: torch.Tensor,
+    fps: None,
+    waves: torch.Tensor | None = None,
 ) -> torch.Tensor:
     batch, channels, frames = x.shape[:3]
     rows = x.transpose(1, 2).reshape(batch * frames, channels, *x.shape[3:])
     each = (t.repeat_interleave(frames), context.repeat_interleave(frames, 0))
-    return net(rows, *each).sample.unflatten(0, (batch, frames)).transpose(1, 2)
+    told = None if waves is None else waves.repeat_interleave(frames, 0)
+    return net(rows, *each, timestep_cond=told).sample.unflatten(0, (batch, frames)).transpose(1, 2)
 
 
 def moving(case: cases.Case) -> dict[str, np.ndarray]:

@@ -118,9 +118,9 @@ class ClipParallelOptions:
         "guidance asks the network twice a step: slower, about half the memory",
         when="sample.guidance!=1",
     )
-    told_fps: int = option(
+    fps_condition: int = option(
         0,
-        "frames per second told to a network that wants to know (VideoCrafter2); 0: as fps",
+        "frame rate that the network is conditioned on, where it is (VideoCrafter2); 0: as fps",
         minimum=0,
     )
     save_every: int = option(

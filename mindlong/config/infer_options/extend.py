@@ -1,4 +1,4 @@
-"""The keys of the pipeline that continues a picture or a video."""
+"""The keys of the pipeline that continues an image or a video."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from mindlong.config.option import option
 
 @dataclass
 class ExtendOptions:
-    """Frames after given ones, run after run, each told the last frames there are. `frames` is how
-    many are added.
+    """Frames after given ones, run after run, each conditioned on the last frames there are.
+    `frames` is how many are added.
     """
 
     video: str = option("", "continue this video (a file or a folder of frames)")
-    images: list[str] = option([], "continue these pictures, often one; all of one size")
+    images: list[str] = option([], "continue these images, often one; all of one size")
     alpha_background: str = option(
         "white", "the colour seen where what is given is transparent: a name, or '#rrggbb'"
     )
     run: int = option(
         0, "frames that the network makes or holds at a time; 0: as trained", minimum=0
     )
-    overlap: int = option(1, "given frames that a run is told", minimum=1)
+    overlap: int = option(1, "given frames that a run is conditioned on", minimum=1)
     given: str = option(
         "auto",
         "inside: given frames are part of a run; before: a run is the frames after them (the published "
@@ -32,7 +32,7 @@ class ExtendOptions:
         choices=("auto", "inside", "before"),
     )
     hint: str = option(
-        "", "given frame that a frame is told; empty: as trained", choices=("", *HINTS)
+        "", "given frame that a frame has as its hint; empty: as trained", choices=("", *HINTS)
     )
     mask: str = option(
         "", "zero or between, as for interpolation; empty: as trained", choices=("", *MASKS)
@@ -44,7 +44,7 @@ class ExtendOptions:
         minimum=0,
     )
     shared_noise: bool = option(
-        False, "noise of eta above 0 is one picture for all frames, as published"
+        False, "noise of eta above 0 is one image for all frames, as published"
     )
     encode: str = option(
         "mean",

@@ -34,7 +34,7 @@ class HierarchicalOptions:
     branch: str = option(
         "",
         "weights of the control branch; empty: branch.safetensors in weights. Without any, known frames are "
-        "held to at every step and the network is told nothing",
+        "held to at every step and the network is conditioned on nothing",
     )
     pin: str = option(
         "each_step",
@@ -81,8 +81,8 @@ class HierarchicalOptions:
         "what the video should not show; guidance leads away from it",
         text=True,
     )
-    first: str = option("", "a picture that the video starts with")
-    last: str = option("", "a picture that the video ends with")
+    first: str = option("", "an image that the video starts with")
+    last: str = option("", "an image that the video ends with")
     video: str = option("", "a video that is continued; its last frames are the first key frames")
     alpha_background: str = option(
         "white",
@@ -103,8 +103,8 @@ class HierarchicalOptions:
     )
     order: str = option(
         "hierarchy",
-        "to compare with: runs of lengths[0] frames one after another, each told the end of the one "
-        "before (autoregressive), or told nothing (independent), until frames are there",
+        "to compare with: runs of lengths[0] frames one after another, each conditioned on the end of the one "
+        "before (autoregressive), or on nothing (independent), until frames are there",
         choices=ORDERS,
     )
     part: list[int] = option(

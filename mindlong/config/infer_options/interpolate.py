@@ -46,7 +46,7 @@ HINTS, MASKS, PINS = (
 
 @dataclass
 class InterpolateOptions:
-    """Frames between key frames: of a video whose frame rate is raised, of pictures, or of key
+    """Frames between key frames: of a video whose frame rate is raised, of images, or of key
     frames made from prompts.
     """
 
@@ -57,7 +57,7 @@ class InterpolateOptions:
         choices=METHODS,
     )
     video: str = option("", "raise the frame rate of this video (a file or a folder of frames)")
-    images: list[str] = option([], "key frames as pictures, in order; all of one size")
+    images: list[str] = option([], "key frames as images, in order; all of one size")
     alpha_background: str = option(
         "white",
         "the colour seen where what is given is transparent: a name, or '#rrggbb'",
@@ -107,7 +107,7 @@ class InterpolateOptions:
     )
     hint: str = option(
         "",
-        "given frame that a frame is told: previous (as published), nearest, linear; empty: as trained",
+        "given frame that a frame has as its hint: previous (as published), nearest, linear; empty: as trained",
         choices=("", *HINTS),
     )
     mask: str = option(
@@ -123,7 +123,7 @@ class InterpolateOptions:
     )
     hint_noise: float = option(0.0, "deviation of noise mixed into the hints, 0 to 1", minimum=0)
     shared_noise: bool = option(
-        False, "noise of eta above 0 is one picture for all frames, as published"
+        False, "noise of eta above 0 is one image for all frames, as published"
     )
     max_frames: int = option(
         0,
@@ -190,7 +190,7 @@ class InterpolateOptions:
         if not given and self.keys < 2:
             yield f"interpolate.keys is {self.keys}; interpolation needs at least 2 key frames"
         if self.images and len(self.images) < 2:
-            yield "interpolate.images names 1 picture; interpolation needs at least 2 key frames"
+            yield "interpolate.images names 1 image; interpolation needs at least 2 key frames"
         if self.method != "diffusion" and not self.video and not self.images:
             yield f"interpolate.method is {self.method}; it needs interpolate.video or interpolate.images"
         if self.stage_weights and len(self.stage_weights) != len(self.stages()):

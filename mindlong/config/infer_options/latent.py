@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from mindlong.config.option import option
 from mindlong.networks.choices import Families
+from mindlong.networks.network import Network
 from mindlong.networks.unet.motion import COMPATS, VERSIONS
+
+
+def _is_latent(network: Network) -> bool:
+    return network.denoiser is not None and network.denoiser.space == "latent"
 
 
 @dataclass
@@ -21,7 +26,7 @@ class LatentModelOptions:
         "",
         "read the network as this family; empty: as its names say. A family can start from its base's "
         "weights",
-        choices=Families("network", first=("",), only=lambda n: n.denoiser.space == "latent"),
+        choices=Families("network", first=("",), only=_is_latent),
     )
     motion: str = option(
         "",
@@ -52,6 +57,12 @@ class LatentModelOptions:
         "",
         "what the UNet predicts; empty: as scheduler_config.json says",
         choices=("", "eps", "v", "x0"),
+    )
+    unconditional: str = option(
+        "",
+        "what the unconditional call of guidance reads in the place of a prompt: the states of the negative "
+        "prompt, or zeros; empty: as the family was published",
+        choices=("", "negative", "zeros"),
     )
     dynamic_scale: str = option(
         "auto",

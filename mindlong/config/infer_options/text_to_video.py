@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.option import option
+from mindlong.diffusion.guidance import CURVES
 from mindlong.plans.frame_prompts import check
 from mindlong.utils.errors import ConfigError
 
@@ -33,9 +34,16 @@ class TextToVideoOptions:
         "slower, about half the memory",
         when="sample.guidance!=1",
     )
-    told_fps: int = option(
+    guidance_curve: str = option(
+        "constant",
+        "guidance over the steps: constant; wave: CogVideoX's dynamic guidance as published, a wave over "
+        "the timesteps from 1 to 1 + sample.guidance; ramp: what its formula means, up once",
+        choices=CURVES,
+        when="sample.guidance!=1",
+    )
+    fps_condition: int = option(
         0,
-        "frames per second told to a network that wants to know (VideoCrafter2); 0: as fps",
+        "frame rate that the network is conditioned on, where it is (VideoCrafter2); 0: as fps",
         minimum=0,
     )
     start: str = option(

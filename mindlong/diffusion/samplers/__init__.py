@@ -22,15 +22,29 @@ Coefficients are float64, arrays stay float32. Errors: ConfigError, NotFiniteErr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.samplers import ddim, ddpm, dpm_solver, euler
+from mindlong.diffusion.samplers import (
+    cogvideox_dpm,
+    ddim,
+    ddpm,
+    deis,
+    dpm_solver,
+    euler,
+    grid,
+    heun,
+    kdpm2,
+    lcm,
+    pndm,
+    unipc,
+)
 from mindlong.diffusion.samplers.ddim import FLAVOURS, DdimFlavour
 from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.loop import Callback, Denoiser, Held, Noise, Rule, walk
@@ -51,6 +65,8 @@ class Sampler:
         needs_noise: it adds noise at every step.
         own_steps: where the user names it, it visits every timestep, whatever steps and spacing
             say; where a scheduler_config.json chose it, it takes them.
+        flavours: the words for `sample.flavour`, where it has that key.
+        told_prediction: its rule is told what the network predicts.
         file_clips: the keys of a scheduler_config.json by which its class of diffusers keeps clean
             samples in their range.
     """
@@ -61,6 +77,8 @@ class Sampler:
     keys: tuple[str, ...] = ("spacing",)
     needs_noise: bool = False
     own_steps: bool = False
+    flavours: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    told_prediction: bool = False
     file_clips: tuple[str, ...] = ()
 
     def __call__(
@@ -88,6 +106,7 @@ class Sampler:
             pure_noise: `x_T` is nothing but noise, which Euler scales to its first level; else it
                 lies at that level already.
         """
+        own |= {"prediction": prediction} if self.told_prediction else {}
         rule = self.rule(schedule, **({} if steps is None else {"steps": steps}), **own)
         rule = rule if pure_noise else replace(rule, start=1.0)
         denoiser = Denoiser(model, prediction, clip, rule.rederive_eps, held, rows)
@@ -103,6 +122,7 @@ SAMPLERS: dict[str, Sampler] = {
             ddim.ddim,
             ddim.from_file,
             keys=("eta", "flavour", "spacing"),
+            flavours=FLAVOURS,
             file_clips=BOTH,
         ),
         Sampler(
@@ -123,9 +143,38 @@ SAMPLERS: dict[str, Sampler] = {
             needs_noise=True,
             file_clips=("thresholding",),
         ),
+        Sampler(
+            "cogvideox_dpm",
+            cogvideox_dpm.cogvideox_dpm,
+            cogvideox_dpm.from_file,
+            needs_noise=True,
+        ),
         Sampler("euler", euler.euler, euler.from_file),
         Sampler(
             "euler_ancestral", euler.euler_ancestral, euler.ancestral_from_file, needs_noise=True
+        ),
+        Sampler("heun", heun.heun, grid.from_file, file_clips=("clip_sample",)),
+        Sampler("lms", heun.lms, grid.from_file),
+        Sampler("kdpm2", kdpm2.kdpm2, kdpm2.from_file),
+        Sampler("kdpm2_ancestral", kdpm2.kdpm2_ancestral, kdpm2.from_file, needs_noise=True),
+        Sampler("deis", deis.deis, deis.from_file, file_clips=("thresholding",)),
+        Sampler("pndm", pndm.pndm, pndm.from_file, told_prediction=True),
+        Sampler("unipc", unipc.unipc, unipc.from_file, file_clips=("thresholding",)),
+        Sampler(
+            "lcm",
+            lcm.lcm,
+            lcm.from_file,
+            keys=("flavour", "original"),
+            needs_noise=True,
+            flavours=lcm.FLAVOURS,
+            file_clips=BOTH,
+        ),
+        Sampler(
+            "tcd",
+            lcm.tcd,
+            lcm.tcd_from_file,
+            keys=("eta", "flavour", "original"),
+            flavours=lcm.FLAVOURS,
         ),
     )
 }

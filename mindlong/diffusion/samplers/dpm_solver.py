@@ -17,15 +17,11 @@ from mindlong.diffusion.samplers.levels import (
     AT_TIMESTEPS,
     Spread,
     final_from,
-    floored,
     last_level,
-    level_at,
     spread_from,
-    table,
-    times_at,
 )
 from mindlong.diffusion.samplers.loop import Move, Rule
-from mindlong.diffusion.samplers.spacing import check_times, with_end_dropped
+from mindlong.diffusion.samplers.visits import at_levels, at_timesteps, log_snr
 from mindlong.diffusion.schedules import Level, Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
 
@@ -72,12 +68,11 @@ def dpm_solver(
     Raises:
         ConfigError: an argument out of its range.
     """
-    _check(order, form, rounding)
+    _check(order, form)
     if spread.name:
-        visited, levels = _spread(schedule, spread, steps, rounding)
+        visited, levels = at_levels(schedule, spread, steps, rounding)
     else:
-        visited = _times(schedule, times, spacing, steps, offset, clipped)
-        levels = [floored(schedule.level(t)) for t in visited]
+        visited, levels = at_timesteps(schedule, times, spacing, steps, offset, clipped)
     few = lower_at_end and len(visited) < FEW
     orders = _orders(len(visited), order, few, few or euler_at_end or final == "zero")
     solver = _Solver([*levels, last_level(schedule, final)], orders, form, stochastic)
@@ -210,43 +205,10 @@ def _weights(h: float, stochastic: bool) -> tuple[float, float]:
     return slope, (-math.expm1(-length) - length) / length**2 - 0.5
 
 
-def log_snr(level: Level) -> float:
-    """Half the logarithm of the signal-to-noise ratio, the solver's clock."""
-    return math.log(level.signal / level.sigma)
-
-
-def _check(order: int, form: str, rounding: str) -> None:
+def _check(order: int, form: str) -> None:
     if order not in (1, 2, 3):
         raise ConfigError(f"The order of DPM-Solver++ is {order}; it must be 1, 2 or 3.")
     if form not in FORMS:
         raise ConfigError(
             f"form is {form!r}; it must be midpoint or heun.{did_you_mean(form, FORMS)}"
         )
-    if rounding not in ("nearest", "down"):
-        raise ConfigError(f"rounding is {rounding!r}; it must be nearest or down.")
-
-
-def _times(
-    schedule: Schedule,
-    times: Sequence[int] | None,
-    spacing: str,
-    steps: int,
-    offset: int,
-    clipped: float,
-) -> list[int]:
-    if times is not None:
-        return check_times(times, schedule.timesteps)
-    clock = -np.log(table(schedule))
-    below = schedule.timesteps - int((clock < clipped).sum())
-    return with_end_dropped(spacing, schedule.timesteps, steps, offset, below)
-
-
-def _spread(
-    schedule: Schedule, spread: Spread, steps: int, rounding: str
-) -> tuple[list[int], list[Level]]:
-    known = table(schedule)
-    s = spread(float(known[-1]), float(known[0]), steps)
-    found = times_at(s, known)
-    visited = [int(t) for t in (np.round(found) if rounding == "nearest" else np.floor(found))]
-    levels = [level_at(schedule, float(one), float(t)) for one, t in zip(s, visited, strict=True)]
-    return visited, levels

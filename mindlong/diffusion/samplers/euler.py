@@ -12,19 +12,17 @@ from typing import Any
 import numpy as np
 
 from mindlong.diffusion.samplers.file_keys import Keys
+from mindlong.diffusion.samplers.grid import grid, s_of
 from mindlong.diffusion.samplers.levels import (
     AT_TIMESTEPS,
     Spread,
     final_from,
     last_level,
     level_at,
-    level_between,
     spread_from,
     table,
-    times_at,
 )
 from mindlong.diffusion.samplers.loop import Move, Rule
-from mindlong.diffusion.samplers.spacing import check_steps, times_of
 from mindlong.diffusion.schedules import Level, Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
 
@@ -62,21 +60,16 @@ def euler(
     Raises:
         ConfigError: an argument out of its range.
     """
-    visited = _times(spacing, schedule.timesteps, steps, offset) if times is None else list(times)
-    levels = [level_between(schedule, t) for t in visited]
+    made = grid(schedule, steps, spacing, offset, times, spread)
+    visited, levels, start = made.times, made.levels, made.start
     after = [*levels[1:], last_level(schedule, final)]
-    if between == "log_linear":
+    if between == "log_linear" and not spread.name:
         levels, after = _log_linear(schedule, visited)
+        start = 1.0 if spacing == "leading" else levels[0].sigma
     elif between not in BETWEEN:
         raise ConfigError(
             f"between is {between!r}; it must be linear or log_linear.{did_you_mean(between, BETWEEN)}"
         )
-    if spread.name:
-        visited, levels = _spread(schedule, spread, levels, len(visited))
-        after = [*levels[1:], last_level(schedule, final)]
-    # one denoising loop serves every sampler, in x; the published start is y = s x_T, or
-    # sqrt(s^2 + 1) x_T (= x_T in x) for leading
-    start = 1.0 if spacing == "leading" else levels[0].sigma
     return Rule(visited, levels, _Euler(levels, after, ancestral).update, start)
 
 
@@ -117,7 +110,7 @@ class _Euler:
         eps: np.ndarray,
         memory: np.ndarray | None,
     ) -> Move:
-        now, after, up = _s(self.levels[step]), _s(self.after[step]), 0.0
+        now, after, up = s_of(self.levels[step]), s_of(self.after[step]), 0.0
         if self.ancestral:
             up = min(after, (after**2 * max(now**2 - after**2, 0.0)) ** 0.5 / now)
         down = max(after**2 - up**2, 0.0) ** 0.5
@@ -127,28 +120,9 @@ class _Euler:
         return Move(scale * x0 + scale * down * eps, up * scale)
 
 
-def _s(level: Level) -> float:
-    return level.sigma / level.signal
-
-
-def _times(spacing: str, timesteps: int, steps: int, offset: int) -> list[float]:
-    if spacing != "linspace":
-        return list(times_of(spacing, timesteps, steps, offset if spacing == "leading" else 0))
-    check_steps(timesteps, steps)
-    return [float(t) for t in np.linspace(0, timesteps - 1, steps)[::-1]]
-
-
 def _log_linear(schedule: Schedule, visited: Sequence[float]) -> tuple[list[Level], list[Level]]:
     known = table(schedule)
     ends = np.log(known[-1]), np.log(known[0])
     s = np.exp(np.linspace(*ends, len(visited) + 1))
     made = [level_at(schedule, float(one), t) for one, t in zip(s, [*visited, 0.0], strict=True)]
     return made[:-1], made[1:]
-
-
-def _spread(
-    schedule: Schedule, spread: Spread, levels: Sequence[Level], steps: int
-) -> tuple[list[float], list[Level]]:
-    s = spread(_s(levels[0]), _s(levels[-1]), steps)
-    visited = [float(t) for t in times_at(s, table(schedule))]
-    return visited, [level_at(schedule, float(one), t) for one, t in zip(s, visited, strict=True)]

@@ -117,6 +117,13 @@ class Keys:
             self.refuse(f"{key} is {value:g}; it must be a whole number from 0 to {maximum}")
         return int(value)
 
+    def wholes(self, key: str) -> tuple[int, ...]:
+        """A list of whole numbers; none where there is no list."""
+        value = self.get(key, [])
+        if not isinstance(value, list) or any(type(each) is not int for each in value):
+            self.refuse(f"{key} is {value!r}; it must be a list of whole numbers")
+        return tuple(value)
+
     def spacing(self, usual: str) -> str:
         """timestep_spacing."""
         return self.word("timestep_spacing", usual, SPACINGS)

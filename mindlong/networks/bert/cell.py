@@ -13,7 +13,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindlong.networks.bert.spec import BertSpec
-from mindlong.ops.activation import GELU
+from mindlong.ops.activation import GELU, TanhGELU
 from mindlong.ops.attention import Attention
 from mindlong.ops.embedding import Embedding
 from mindlong.ops.linear import Linear
@@ -23,14 +23,6 @@ from mindlong.utils.errors import ConfigError
 UNREAD = -6e4  # score of padding: finite, safe in fp16 too; its exponential is zero
 FEW = 1e-8  # in the mean over tokens, as the original has it
 POOLINGS = ("mean", "cls")
-
-
-class TanhGELU(nn.Cell):
-    """The approximation with tanh."""
-
-    def construct(self, x: Tensor) -> Tensor:
-        """Any shape."""
-        return 0.5 * x * (1.0 + ops.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
 
 
 class SelfAttention(nn.Cell):

@@ -9,7 +9,7 @@ from typing import Any
 
 from mindlong.networks.bert.keys import FAMILY
 from mindlong.networks.bert.names import BLOCK, FIRST, NORMS, names
-from mindlong.networks.bert.spec import ACTIVATIONS, BertSpec
+from mindlong.networks.bert.spec import BertSpec
 from mindlong.networks.format import Format, Inferred, Shapes, layers_of, size
 
 IGNORED = (
@@ -54,7 +54,7 @@ def _infer(shapes: Shapes, overrides: Mapping[str, Any]) -> Inferred:
         "length": min(64, size(shapes, places, 0)),
     }
     given = {name: value for name, value in overrides.items() if name in _FREE}
-    notes = ()
+    notes: tuple[str, ...] = ()
     if "heads" not in given:
         notes = (
             f"nothing beside the weights says how many heads there are: heads={found['heads']} is taken",
@@ -76,7 +76,7 @@ def _config(config: Mapping[str, Any]) -> dict[str, Any]:
             found[ours] = config[theirs]
     if isinstance(config.get("layer_norm_eps"), float):
         found["eps"] = config["layer_norm_eps"]
-    act = {"gelu_pytorch_tanh": "gelu_new"}.get(config.get("hidden_act"), config.get("hidden_act"))
+    act = config.get("hidden_act")
     if act is not None:
-        found["activation"] = act if act in ACTIVATIONS else str(act)
+        found["activation"] = "gelu_new" if act == "gelu_pytorch_tanh" else str(act)
     return found

@@ -120,9 +120,9 @@ def _lines(file: Path) -> tuple[dict[str, int], Rules]:
 def _json(file: Path) -> tuple[dict[str, int], Rules]:
     content = _table(file)
     model, normal = content.get("model"), content.get("normalizer")
-    tokens = model.get("vocab") if isinstance(model, dict) else None
-    whole = isinstance(tokens, dict) and all(isinstance(i, int) for i in tokens.values())
-    if not whole or model.get("type", "WordPiece") != "WordPiece":
+    model = model if isinstance(model, dict) else {}
+    tokens, kind = model.get("vocab"), model.get("type", "WordPiece")
+    if not isinstance(tokens, dict) or kind != "WordPiece" or not _whole(tokens):
         raise InputFileError(f"{file}: not a WordPiece tokenizer.")
     said = normal if isinstance(normal, dict) else {}
     return tokens, Rules(
@@ -130,6 +130,10 @@ def _json(file: Path) -> tuple[dict[str, int], Rules]:
         said.get("strip_accents"),
         said.get("handle_chinese_chars", True) is not False,
     )
+
+
+def _whole(tokens: dict[str, Any]) -> bool:
+    return all(isinstance(number, int) for number in tokens.values())
 
 
 def _table(file: Path) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from mindlong.networks.clip.text_spec import ClipTextSpec
 from mindlong.networks.names import Entry, count, pair, same
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.networks.clip.text_spec import ClipTextSpec
 
 
 @dataclass(frozen=True)

@@ -137,12 +137,13 @@ def _whole(content: Mapping[str, Any], file: Path) -> tuple[dict[str, int], list
 
 
 def _vocabulary(content: object, file: Path) -> dict[str, int]:
-    sound = isinstance(content, dict) and len(content) <= MAX_TOKENS
-    if not sound or not all(type(n) is int and 0 <= n < MAX_TOKENS for n in content.values()):
-        raise InputFileError(
-            f"{file}: not a vocabulary; it should be an object of tokens and their numbers."
-        )
-    return content
+    if isinstance(content, dict) and len(content) <= MAX_TOKENS:
+        numbers = content.values()
+        if all(type(n) is int and 0 <= n < MAX_TOKENS for n in numbers):
+            return content
+    raise InputFileError(
+        f"{file}: not a vocabulary; it should be an object of tokens and their numbers."
+    )
 
 
 def _merges(file: Path) -> list[tuple[str, str]]:

@@ -175,8 +175,8 @@ def infer(
         projection,
         text_width,
         act,
-        mean=tuple(config.get("image_mean") or MEAN),
-        deviation=tuple(config.get("image_std") or DEVIATION),
+        mean=_colours(config.get("image_mean"), MEAN),
+        deviation=_colours(config.get("image_std"), DEVIATION),
     )
 
 
@@ -204,9 +204,19 @@ def _whole(
     return places, block, text, first
 
 
+def _colours(said: object, usual: tuple[float, float, float]) -> tuple[float, float, float]:
+    """A number for each of red, green and blue."""
+    if not isinstance(said, list | tuple) or not said:
+        return usual
+    if len(said) != 3:
+        raise ConfigError(f"image_mean and image_std are three numbers each; there is {said}")
+    return said[0], said[1], said[2]
+
+
 def _heads(width: int, config: Mapping[str, object], layout: str) -> int:
-    if config.get("num_attention_heads"):
-        return int(config["num_attention_heads"])
+    stated = config.get("num_attention_heads")
+    if isinstance(stated, int) and stated:
+        return stated
     if width in HEAD or layout == "transformers":
         return max(width // HEAD.get(width, 64), 1)
     raise ConfigError(

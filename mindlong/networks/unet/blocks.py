@@ -59,6 +59,33 @@ class NumberEmbedding(nn.Cell):
         """(B,) integers or floats -> (B, out)."""
         return self.fc2(self.act(self.fc1(self.waves(number_B))))
 
+    def joined(self, number_B: Tensor, added_BW: Tensor) -> Tensor:
+        """The same with something added to the cosines and sines: (B, out)."""
+        return self.fc2(self.act(self.fc1(self.waves(number_B) + added_BW)))
+
+
+class GuidanceEmbedding(nn.Cell):
+    """The guidance scale that a distilled network imitates (arXiv 2310.04378): sines, then cosines
+    of 1000 times the number, and a Linear without bias that starts at zero.
+    """
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        half, self.odd = width // 2, width % 2
+        steps = np.arange(half, dtype=np.float32) * -(math.log(10000.0) / (half - 1))
+        self.frequencies = Tensor(np.exp(steps)[None])
+        self.proj = Linear(width, out, bias=False)
+        start_at_zero(self.proj)
+
+    def construct(self, guidance_B: Tensor) -> Tensor:
+        """(B,) floats -> float32 (B, out)."""
+        scaled = guidance_B.astype(self.frequencies.dtype).reshape((-1, 1)) * 1000.0
+        angles = scaled * self.frequencies
+        waves = (ops.sin(angles), ops.cos(angles))
+        if self.odd:
+            waves += (ops.zeros_like(scaled),)
+        return self.proj(ops.concat(waves, -1))
+
 
 class Res(ResBlock):
     """The residual block as a stage."""

@@ -14,6 +14,7 @@ from mindspore import Tensor, nn, ops
 
 from mindlong.networks.unet.blocks import (
     LAYERS,
+    GuidanceEmbedding,
     Layer,
     NumberEmbedding,
     Transformer,
@@ -31,8 +32,14 @@ def _input_check(spec: UNetSpec):
     """A check that runs while the graph is compiled: all it needs is shapes."""
 
     @ops.constexpr
-    def check(x: tuple[int, ...], t: tuple[int, ...], context: tuple[int, ...], fps: bool) -> None:
-        spec.check_inputs(x, t, context, fps)
+    def check(
+        x: tuple[int, ...],
+        t: tuple[int, ...],
+        context: tuple[int, ...],
+        fps: bool,
+        guidance: bool = False,
+    ) -> None:
+        spec.check_inputs(x, t, context, fps, guidance)
 
     return check
 
@@ -63,7 +70,10 @@ class UNet(nn.Cell):
         self.spec, self.check = spec, _input_check(spec)
         parts, first = parts_of(spec), spec.channels[0]
         self.embeddings = tuple(f"{name}_embedding" for name in spec.conditions if name != "frame")
-        self.placed = "frame" in spec.conditions
+        self.placed, self.rated = "frame" in spec.conditions, "fps" in spec.conditions
+        self.told = bool(spec.guidance_dim)
+        if self.told:
+            self.guidance_embedding = GuidanceEmbedding(spec.guidance_dim, first)
         for name in spec.conditions:
             setattr(self, f"{name}_embedding", NumberEmbedding(first, spec.emb_dim))
         self.conv_in = parts.conv(spec.in_channels, first, 3, padding=1)
@@ -90,23 +100,24 @@ class UNet(nn.Cell):
             if name in spec.zero and name in spec.conditions:
                 start_at_zero(getattr(self, f"{name}_embedding").fc2)
 
-    def construct(
-        self, x_BCFHW: Tensor, t_B: Tensor, context: Tensor, fps_B: Tensor | None = None
-    ) -> Tensor:
+    def construct(self, x_BCFHW: Tensor, t_B: Tensor, context: Tensor, *more: Tensor) -> Tensor:
         """The network's prediction.
 
         Args:
             x_BCFHW: noisy latents (B, in_channels, F, h, w), any F, h and w.
             t_B: timesteps (B,).
             context: prompt vectors (B, T, D), or (B, F, T, D) with a prompt for each frame.
-            fps_B: frames per second (B,), where the network is conditioned on them.
+            more: frames per second (B,), where the network is conditioned on them; then the
+                guidance (B,), where it is told it.
 
         Returns:
             float32 (B, out_channels, F, h, w).
         """
-        self.check(x_BCFHW.shape, t_B.shape, context.shape, fps_B is not None)
+        rated, told = len(more) > int(self.told), len(more) > int(self.rated)
+        self.check(x_BCFHW.shape, t_B.shape, context.shape, rated, told and self.told)
         frames = x_BCFHW.shape[2]
-        emb_RE = self.embedding((t_B, fps_B), frames)
+        numbers = (t_B, more[0]) if rated else (t_B,)
+        emb_RE = self.embedding(numbers, frames, guidance_B=more[-1] if self.told else None)
         return self.run(
             x_BCFHW, emb_RE, context, (context,) * len(self.down), (context,) * len(self.up)
         )
@@ -138,11 +149,15 @@ class UNet(nn.Cell):
         frames: int,
         more_BE: Tensor | None = None,
         start: int = 0,
+        guidance_B: Tensor | None = None,
     ) -> Tensor:
         """The sum of the embeddings (and `more_BE`) behind SiLU, for every frame: (R, E). `start`
         is the first frame's place.
         """
-        emb_BE = self.time_embedding(numbers[0])
+        if guidance_B is None:
+            emb_BE = self.time_embedding(numbers[0])
+        else:
+            emb_BE = self.time_embedding.joined(numbers[0], self.guidance_embedding(guidance_B))
         for name, number_B in zip(self.embeddings[1:], numbers[1:]):  # noqa: B905  graph mode knows no strict
             emb_BE = emb_BE + getattr(self, name)(number_B)
         if more_BE is not None:

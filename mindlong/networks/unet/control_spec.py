@@ -1,4 +1,4 @@
-"""The zero-convolution branch that tells a video UNet which frames are known: where it enters, what
+"""The zero-convolution branch that conditions a video UNet on known frames: where it enters, what
 it holds, its names.
 
 Sources: NUWA-XL (arXiv 2303.12346, equations 10 and 11) for what it is meant to be;
@@ -121,7 +121,9 @@ def unit_of_block(spec: UNetSpec, control: ControlSpec) -> tuple[tuple[int, ...]
     """For every block on the way down (-1: a change of size) and up, the number of its unit in
     `units`.
     """
-    number, down, up = 0, [], []
+    down: list[int] = []
+    up: list[int] = []
+    number = 0
     for kept, levels in ((down, spec.down()), (up, spec.up())):
         for level in levels:
             count = len(level.layers)
@@ -151,8 +153,8 @@ def names(spec: UNetSpec, control: ControlSpec) -> list[Entry]:
                     Entry(f"control.{unit.name}.{ours}.{leaf}", f"{source}.{leaf}", shape, shape)
                 )
     if control.depths:
-        name, shape = "control.depth.weight", (control.depths, spec.emb_dim)
-        entries.append(Entry(name, name, shape, shape))
+        name, table = "control.depth.weight", (control.depths, spec.emb_dim)
+        entries.append(Entry(name, name, table, table))
     return entries
 
 
@@ -193,7 +195,7 @@ def original_widths(spec: UNetSpec) -> list[tuple[str, int]]:
 
 def original_shapes(spec: UNetSpec) -> dict[str, tuple[int, ...]]:
     """Every `infinet.*` tensor of the original's state dict: 160 for four levels of two layers."""
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, width in original_widths(spec):
         for theirs in LEAVES.values():
             shapes[f"{name}.{theirs}.weight"] = (

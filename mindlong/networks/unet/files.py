@@ -181,6 +181,8 @@ def _config(family: Family, config: Mapping[str, Any]) -> dict[str, Any]:
             if len(dims) == 1
             else {"heads": tuple(heads), "head_dim": None}
         )
+    if natural(config, "time_cond_proj_dim"):
+        found["guidance_dim"] = config["time_cond_proj_dim"]
     if natural(config, "norm_num_groups"):
         found["groups"] = config["norm_num_groups"]
     if isinstance(config.get("norm_eps"), float):

@@ -78,6 +78,11 @@ class UNetModel:
         "numbers that the network is conditioned on: time, fps (frame rate), "
         "frame (each frame's place in the video; no published network is)",
     )
+    guidance_dim: int | None = option(
+        None,
+        "width of the embedding that tells a distilled network its guidance (256 is published); 0: it is not told",
+        minimum=0,
+    )
     reads: dict[str, str] = option(
         {}, "which frames a frame reads, for example {time: 'window:5', space: sparse_causal}"
     )
@@ -88,7 +93,7 @@ class UNetModel:
         sizes = {name: frozen(value) for name, value in given.items() if value is not None}
         if "heads" in sizes or "head_dim" in sizes:
             sizes = {"heads": None, "head_dim": None} | sizes
-        if len(self.heads or ()) == 1:
+        if self.heads and len(self.heads) == 1:
             sizes["heads"] = self.heads[0]
         if family(self.family).moves:
             sizes = motion.fields(self.version, self.places, self.compat) | sizes
@@ -106,6 +111,11 @@ class UNetModel:
             self.spec().check_frames(config.data.frames)
         except ConfigError as error:
             yield f"data.frames: {error}"
+        if self.guidance_dim and not config.distil.wanted:
+            yield (
+                f"model.guidance_dim is {self.guidance_dim}; a network learns to be told its guidance by distillation "
+                "(distil.teacher)"
+            )
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -25,6 +25,7 @@ class Diffusers:
         "frame": "frame_embedding.linear_{}",
     }
     embedding_numbers = (1, 2)
+    guidance = "time_embedding.cond_proj"
     joint_rank = entry_rank = 2
 
     def stage(self, spec: UNetSpec, side: str, level: int, layer: int, stage: Stage) -> str:
@@ -100,6 +101,7 @@ class Ldm:
     }
     embedding = {"time": "time_embed.{}", "fps": "fps_embedding.{}", "frame": "frame_embedding.{}"}
     embedding_numbers = (0, 2)
+    guidance = "time_cond_proj"
 
     def stage(self, spec: UNetSpec, side: str, level: int, layer: int, stage: Stage) -> str:
         """Key of a stage, without the dot at its end."""

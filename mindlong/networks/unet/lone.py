@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from mindlong.networks.lone import Arrays, Input, Lone
+from mindlong.networks.lone import Arrays, Input, Lone, like_x
 from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils.errors import ConfigError, InputFileError
 
 
 def _check(spec: UNetSpec, arrays: Arrays) -> dict[str, int]:
     try:
-        spec.check_inputs(*(arrays[name].shape for name in ("x", "t", "context")), "fps" in arrays)
+        x, t, context = (arrays[name].shape for name in ("x", "t", "context"))
+        spec.check_inputs(x, t, context, "fps" in arrays, "guidance" in arrays)
     except ConfigError as error:
         raise InputFileError(f"inputs: {error}") from None
     return {"C": spec.in_channels, "B": arrays["x"].shape[0], "D": spec.context_dim}
-
-
-def _output(spec: UNetSpec, arrays: Arrays) -> tuple[int, ...]:
-    batch, _, *rest = arrays["x"].shape
-    return batch, spec.out_channels, *rest
 
 
 LONE = (
@@ -40,9 +36,12 @@ LONE = (
                 needed=True,
             ),
             Input("fps", "B", "float", "frames per second, for a network that takes them (batch)"),
+            Input(
+                "guidance", "B", "float", "guidance less 1, for a network that is told it (batch)"
+            ),
         ),
         _check,
-        _output,
+        like_x,
         "mindlong.networks.unet.cell:alone",
         about="shaped like x",
     ),

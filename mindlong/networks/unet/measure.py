@@ -43,6 +43,11 @@ class Places:
         return self.layout.embedding["time"].format(first) + ".weight"
 
     @property
+    def guidance(self) -> str:
+        """The projection of the guidance's waves, where a network is told it."""
+        return f"{self.layout.guidance}.weight"
+
+    @property
     def entry(self) -> str:
         """The projection into the transformer behind the first convolution; "" without one."""
         return f"{self.layout.entry}.proj_in.weight" if self.layout.entry else ""
@@ -96,6 +101,8 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
         found |= moved
     if any(name.startswith("frame_embedding.") for name in shapes):
         found["conditions"] = (*family.spec().conditions, "frame")
+    if places.guidance in shapes:
+        found["guidance_dim"] = size(shapes, places.guidance, 1)
     if family.fixed.get("entry"):
         head = overrides.get("head_dim") or found["head_dim"] or channels[0]
         found["entry_heads"] = size(shapes, places.entry, 0) // head

@@ -77,6 +77,9 @@ class _Walk:
         spec, layout = self.spec, self.layout
         for condition in spec.conditions:
             yield from self.embedding(condition)
+        if spec.guidance_dim:
+            widths = (spec.guidance_dim, spec.channels[0])
+            yield from _linear("guidance_embedding.proj", layout.guidance, *widths, bias=False)
         yield from self.conv("conv_in", layout.conv_in, spec.in_channels, spec.channels[0], 3)
         if spec.entry:
             widths = (spec.channels[0], spec.entry_dim)

@@ -44,6 +44,8 @@ def hub_config(family: Family, spec: UNetSpec) -> dict[str, Any]:
             f"{'CrossAttn' * attends}UpBlock{dims}" for attends in reversed(spec.attends)
         ],
     }
+    if spec.guidance_dim:
+        config["time_cond_proj_dim"] = spec.guidance_dim
     if family.moves:
         config.pop("attention_head_dim")  # that class has another word for it
         return {**config, **_of_motion(spec)}
@@ -82,7 +84,8 @@ def _heads(family: Family, spec: UNetSpec) -> int | list[int]:
 
 
 def _takes(spec: UNetSpec) -> tuple[str, ...]:
-    return ("context", "fps") if "fps" in spec.conditions else ("context",)
+    rate = ("fps",) if "fps" in spec.conditions else ()
+    return ("context", *rate, *(("guidance",) if spec.guidance_dim else ()))
 
 
 def _noising(family: Family, spec: UNetSpec, facts: Facts) -> Noising:

@@ -14,12 +14,13 @@ from mindlong.networks.unet import views
 from mindlong.networks.unet.views import Views
 from mindlong.plans import kv_policy
 from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.utils.needed import needed
 
 ATTENTIONS = ("space", "time", "text")
 KINDS = (*ATTENTIONS, "ff")
 WHERE = ("attending", "all")
 FRAMES = ("space", "time")  # the kinds that read other frames
-ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame")
+ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame", "guidance")
 CONDITIONS = ("time", "fps", "frame")
 
 
@@ -160,6 +161,8 @@ class UNetSpec:
         pseudo3d: every 2-D convolution is followed by one over frames.
         conditions: what is embedded and added up, of CONDITIONS: "time", "fps" for the frame rate,
             "frame" for every frame's place in the video (no published network has it).
+        guidance_dim: width of the waves that tell a distilled network its guidance, added to the
+            time's (arXiv 2310.04378); 0: it is not told.
         linear_projection: files store the projections of spatial transformers as linear layers,
             else as 1 x 1 convolutions (the numbers are the same).
         upcast: attention scores are computed in float32 in half precision too (Stable Diffusion 2.1
@@ -188,6 +191,7 @@ class UNetSpec:
     joint: bool = False
     pseudo3d: bool = False
     conditions: tuple[str, ...] = ("time",)
+    guidance_dim: int = 0
     linear_projection: bool = True
     upcast: bool = False
     float32: tuple[str, ...] = ()
@@ -218,7 +222,7 @@ class UNetSpec:
         if self.head_dim:
             return width // self.head_dim, self.head_dim
         heads = self.heads[level] if isinstance(self.heads, tuple) else self.heads
-        return heads, width // heads
+        return needed(heads, "heads"), width // needed(heads, "heads")
 
     def down(self) -> list[Level]:
         """The levels on the way down, the largest image first."""
@@ -259,13 +263,24 @@ class UNetSpec:
         return levels
 
     def check_inputs(
-        self, x: tuple[int, ...], t: tuple[int, ...], context: tuple[int, ...], fps: bool
+        self,
+        x: tuple[int, ...],
+        t: tuple[int, ...],
+        context: tuple[int, ...],
+        fps: bool,
+        guidance: bool = False,
     ) -> None:
         """Raise ConfigError where inputs of these shapes do not fit: x (B, C, F, h, w), t (B,),
-        context, fps given.
+        context, fps given, guidance given.
         """
         for sentence in _misfits(self, x, t, context, fps):
             raise ConfigError(sentence)
+        if guidance != bool(self.guidance_dim):
+            raise ConfigError(
+                "guidance was given, but the network has no embedding of it."
+                if guidance
+                else "The network is told its guidance; guidance is missing."
+            )
 
     def check_frames(self, frames: int) -> None:
         """Raise ConfigError where the attentions over frames have no places for so many."""
@@ -316,13 +331,15 @@ class UNetSpec:
             raise ConfigError(
                 f"{which!r} is the name of attentions in space and in time; say 'space' or 'time'."
             )
-        stages = tuple(_reread(stage, which, policy) for stage in self.stages)
-        return replace(self, stages=stages, entry=_reread(self.entry, which, policy))
+        stages = tuple(
+            _reread(stage, which, policy) if isinstance(stage, Transformer) else stage
+            for stage in self.stages
+        )
+        entry = _reread(self.entry, which, policy) if self.entry else None
+        return replace(self, stages=stages, entry=entry)
 
 
-def _reread(stage: Stage | None, which: str, policy: str) -> Stage | None:
-    if not isinstance(stage, Transformer):
-        return stage
+def _reread(stage: Transformer, which: str, policy: str) -> Transformer:
     chosen = [b.kind in FRAMES and which in (b.name, b.kind) for b in stage.branches]
     branches = zip(stage.branches, chosen, strict=True)
     return replace(
@@ -335,6 +352,8 @@ def _problems(spec: UNetSpec) -> Iterator[str]:
         yield "The UNet needs at least one level in channels, and layers of at least 1."
     if len(spec.attends) != len(spec.channels):
         yield f"attends has {len(spec.attends)} entries; channels has {len(spec.channels)} levels, one entry for each."
+    if spec.guidance_dim and spec.guidance_dim < 4:
+        yield f"guidance_dim is {spec.guidance_dim}; it must be 0 or at least 4 (256 is published)."
     if spec.channels[0] % 2:
         yield f"channels starts with {spec.channels[0]}; it must be even (half of the time embedding is sine)."
     for width in spec.channels:
@@ -357,7 +376,8 @@ def _head_problems(spec: UNetSpec) -> Iterator[str]:
         yield f"heads has {len(spec.heads)} entries; channels has {len(spec.channels)} levels, one entry for each."
         return
     for i, width in enumerate(spec.channels):
-        part = spec.head_dim or (spec.heads[i] if isinstance(spec.heads, tuple) else spec.heads)
+        heads = spec.heads[i] if isinstance(spec.heads, tuple) else spec.heads
+        part = spec.head_dim or heads or 0
         if part < 1 or width % part:
             word = "head_dim" if spec.head_dim else "heads"
             yield f"{word} is {part}; it must divide the channels of every level, and one has {width}."

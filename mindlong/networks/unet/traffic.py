@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mindlong.networks.sharded import Site
 from mindlong.networks.unet.spec import Level, TemporalConv, Transformer, UNetSpec
+from mindlong.utils.needed import needed
 
 
 def sites(spec: UNetSpec, size: tuple[int, int], exact: bool = True) -> Iterator[Site]:
@@ -17,7 +18,7 @@ def sites(spec: UNetSpec, size: tuple[int, int], exact: bool = True) -> Iterator
     for i, level in enumerate(spec.down()):
         yield from _level(spec, f"down {i}", level, sizes[-1], exact)
         if level.resample:
-            sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
+            sizes.append(_halved(sizes[-1]))
     yield from _level(spec, "mid", spec.mid(), sizes[-1], exact)
     for i, level in enumerate(spec.up()):
         yield from _level(spec, f"up {i}", level, sizes[len(sizes) - 1 - i], exact)
@@ -52,8 +53,13 @@ def _transformer(
 ) -> Iterator[Site]:
     if exact:
         yield Site(where, "norm", 0, 2 * spec.groups)
-    timed = [b for b in (stage or spec.entry).branches if b.kind == "time"]
+    branches = needed(stage or spec.entry, "a transformer").branches
+    timed = [b for b in branches if b.kind == "time"]
     yield from [Site(where, "attention", inner * pixels, 0)] * len(timed)
+
+
+def _halved(size: tuple[int, int]) -> tuple[int, int]:
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
 
 
 def kept_bytes(spec: UNetSpec, size: tuple[int, int], batch: int = 1, width: int = 4) -> int:
@@ -64,6 +70,6 @@ def kept_bytes(spec: UNetSpec, size: tuple[int, int], batch: int = 1, width: int
     for level in spec.down():
         total += level.width * len(level.layers) * sizes[0] * sizes[1]
         if level.resample:
-            sizes = tuple((n + 1) // 2 for n in sizes)
+            sizes = _halved(sizes)
             total += level.width * sizes[0] * sizes[1]
     return total * batch * width

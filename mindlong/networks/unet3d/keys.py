@@ -8,6 +8,7 @@ from typing import Any
 
 from mindlong.networks.caption.spec import parameter_count
 from mindlong.networks.choices import Families
+from mindlong.networks.network import Network
 from mindlong.networks.unet3d.spec import OWN, TextSpec, Unet3DSpec
 from mindlong.utils.option import option
 
@@ -15,6 +16,10 @@ FAMILY = "vdm"
 RELEASES = ("vdm_0.6", "vdm_0.5")  # before 0.7.0, before 0.6.0
 SHIFTS = {(True, False): "time", (False, True): "space", (True, True): "time_space"}
 _GIVEN = f"encoder!={'|'.join(OWN)}"  # a text encoder with weights of its own
+
+
+def _pools(network: Network) -> bool:
+    return network.text is not None and bool(network.text.pooled)
 
 
 @dataclass
@@ -25,7 +30,7 @@ class TextModel:
         "none",
         "where the condition comes from: none, a caption encoder trained jointly, embeddings on disk, or a "
         "text encoder with weights of its own, which stays as it is",
-        choices=Families("text_encoder", first=OWN, only=lambda network: bool(network.text.pooled)),
+        choices=Families("text_encoder", first=OWN, only=_pools),
     )
     weights: str = option(
         "",
@@ -150,7 +155,7 @@ class VdmModel:
         if self.text.encoder != "caption":
             return {}
         t = self.text
-        return {"text": parameter_count(t.width, t.layers, t.length, self.cond_dim)}
+        return {"text": parameter_count(t.width, t.layers, t.length, self.cond_dim or 0)}
 
     def training_problems(self, config: Any) -> Iterator[str]:
         """Sentences on what a training configuration with this model gets wrong."""

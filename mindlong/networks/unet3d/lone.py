@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mindlong.networks.lone import Arrays, Input, Lone
+from mindlong.networks.lone import Arrays, Input, Lone, like_x
 from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.utils.errors import InputFileError
 
@@ -31,11 +31,6 @@ def _check(spec: Unet3DSpec, arrays: Arrays) -> dict[str, int]:
     )
 
 
-def _output(spec: Unet3DSpec, arrays: Arrays) -> tuple[int, ...]:
-    batch, _, *rest = arrays["x"].shape
-    return batch, spec.out_channels, *rest
-
-
 LONE = (
     Lone(
         "unet",
@@ -59,7 +54,7 @@ LONE = (
             Input("cond_scale", "", "number", "guidance scale, one number; 1 without"),
         ),
         _check,
-        _output,
+        like_x,
         "mindlong.networks.unet3d.built_cell:alone",
         aside=("cond_scale",),
         about="shaped like x",

@@ -10,6 +10,7 @@ from mindlong.networks.unet3d.spec import (
     SPATIAL_HEAD_DIM,
     Unet3DSpec,
 )
+from mindlong.utils.needed import needed
 
 PREFIX = (
     "denoise_fn."  # before every key where the network sits inside the original's GaussianDiffusion
@@ -98,8 +99,8 @@ def _memory(spec: Unet3DSpec, ours: str, source: str, inner: int) -> list[Entry]
     """
     if not spec.text_memory:
         return []
-    shape = (2 * inner, spec.cond_dim)
-    return [same(f"{ours}.memory.to_kv.weight", f"{source}.to_memory_kv.weight", *shape)]
+    names = f"{ours}.memory.to_kv.weight", f"{source}.to_memory_kv.weight"
+    return [same(*names, 2 * inner, needed(spec.cond_dim, "cond_dim"))]
 
 
 def _linear_attention(spec: Unet3DSpec, ours: str, source: str, width: int) -> list[Entry]:
@@ -137,9 +138,10 @@ def _more(spec: Unet3DSpec) -> list[Entry]:
         shape = (spec.classes + 1, spec.time_dim)
         entries.append(same("class_embedding.weight", "class_emb.weight", *shape))
     if spec.text_memory:
-        width = spec.cond_dim
-        tokens = ("text_memory.to_tokens", spec.text_memory * width, width)
-        entries += pair(tokens[0], *tokens) + pair("text_memory.norm", "text_memory.norm", width)
+        width, tokens = needed(spec.cond_dim, "cond_dim"), "text_memory.to_tokens"
+        entries += pair(tokens, tokens, spec.text_memory * width, width) + pair(
+            "text_memory.norm", "text_memory.norm", width
+        )
     return entries
 
 

@@ -43,16 +43,16 @@ def format_of(layout: str, **facts: Any) -> Format:
 
 
 def _infer(words: Words, shapes: Shapes, overrides: Mapping[str, Any]) -> Inferred:
-    def first_conv(level: str, block: str) -> str:
+    def first_conv(level: str | int, block: str | int) -> str:
         return f"encoder.{words.block('encoder', level, 0, block)}.conv1.weight"
 
-    levels = layers_of(shapes, first_conv("{}", "0"))
-    channels = [size(shapes, first_conv(str(i), "0"), 0) for i in range(levels)]
+    levels = layers_of(shapes, first_conv("{}", 0))
+    channels = [size(shapes, first_conv(i, 0), 0) for i in range(levels)]
     found = {
         "channels": size(shapes, "encoder.conv_in.weight", 1),
         "latent_channels": size(shapes, "post_quant_conv.weight", 0),
         "block_channels": tuple(channels),
-        "layers": layers_of(shapes, first_conv("0", "{}")),
+        "layers": layers_of(shapes, first_conv(0, "{}")),
         "groups": largest_divisor(channels, 32),
     }
     free = {f.name for f in fields(VaeSpec)} - set(found) | {"groups"}

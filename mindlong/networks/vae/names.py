@@ -9,12 +9,14 @@ from mindlong.networks.names import Entry, count, pair, same
 from mindlong.networks.vae.spec import VaeSpec
 from mindlong.utils.errors import ConfigError, did_you_mean
 
+Place = str | int  # a number, or "{}" for one to be put in
+
 
 @dataclass(frozen=True)
 class Words:
     """What the layouts call the parts that differ."""
 
-    block: Callable[[str, int, int, int], str]  # side, level, number of levels, block -> key
+    block: Callable[[str, Place, int, Place], str]  # side, level, number of levels, block -> key
     resample: Callable[[str, int, int], str]
     mid_res: tuple[str, str]
     attention: str
@@ -24,7 +26,7 @@ class Words:
     attention_rank: int
 
 
-def _diffusers(leaves: tuple[str, ...]) -> Words:
+def _diffusers(leaves: tuple[str, str, str, str, str]) -> Words:
     side = {"encoder": "down", "decoder": "up"}
     return Words(
         lambda s, i, n, j: f"{side[s]}_blocks.{i}.resnets.{j}",

@@ -44,7 +44,7 @@ def missing() -> str | None:
 
 
 def _registration(name: str) -> dict:
-    """What MindSpore is told of an operator: names and types of its tensors, as op_host has
+    """What MindSpore knows of an operator: names and types of its tensors, as op_host has
     them.
     """
     inputs, outputs = _PORTS[name]

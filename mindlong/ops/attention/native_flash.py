@@ -21,7 +21,7 @@ HEADS, TOKENS, SPACE, TIME = range(4)  # kinds of flash_layout.h
 
 @ops.constexpr
 def _cfg(kind: int, heads: int, gathers: bool, visible: tuple) -> Tensor:
-    """What the kernel is told: kind, heads, whether frames are gathered, and the band."""
+    """What the kernel is given: kind, heads, whether frames are gathered, and the band."""
     band = Visible(*visible) if visible else Visible()
     window = (band.back, band.ahead, band.unit) if band.banded else (0, 0, 0)
     return Tensor(np.array([kind, heads, gathers, *window], np.int64))

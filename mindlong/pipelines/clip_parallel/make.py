@@ -94,7 +94,7 @@ class ClipParallel:
             context: (B, S, D), or (B, F, S, D) with a prompt for each frame.
             fps: frames per second, one number or (B,), where the network wants to know.
         """
-        told = (
+        rate_B = (
             None
             if fps is None
             else np.broadcast_to(np.asarray(fps, np.float32), (len(x_BCFHW),)).copy()
@@ -103,6 +103,6 @@ class ClipParallel:
         for frames, clip in self.clips:
             mine = slice(frames.start - first, frames.stop - first)
             part = context if context.ndim == 3 else np.ascontiguousarray(context[:, mine])
-            runs.append(clip.forward(np.ascontiguousarray(x_BCFHW[:, :, mine]), t_B, part, told))
+            runs.append(clip.forward(np.ascontiguousarray(x_BCFHW[:, :, mine]), t_B, part, rate_B))
         program = sync.rank_program(self.meeting, self.comm.rank, runs, Answer)
         return np.concatenate(sync.drive(program, self.comm, self.traffic), 2)

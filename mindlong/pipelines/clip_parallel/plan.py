@@ -18,12 +18,13 @@ from mindlong.networks.unet.views import Views
 from mindlong.parallel import halo, volume
 from mindlong.parallel.launch import world_size
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
     idle,
     no_rate,
+    not_told,
+    one_to_one,
     overlong,
     step_cost,
     unled,
@@ -40,6 +41,7 @@ from mindlong.plans.dual_scope import Phase, Tuning
 from mindlong.plans.frame_prompts import of_frames, shares_of, travels
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 Mixed = Sequence[tuple[str, float]]  # the prompts of a frame and their weights
 IN_LOCK_STEP = ("exact", "video_infinity", "views")
@@ -174,8 +176,10 @@ def plan(loaded: Loaded) -> Planned:
     config: ClipParallelConfig = loaded.values
     own, s = config.clip_parallel, config.sample
     parts = parts_of(config)
+    not_told(parts, "clip_parallel")
     fit(parts)
-    idle(loaded, no_rate(parts, "clip_parallel.told_fps"))
+    one_to_one(parts, "clip_parallel")
+    idle(loaded, no_rate(parts, "clip_parallel.fps_condition"))
     clips = clips_of(config, parts.size[0])
     height, width = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     factor = parts.vae.spec.factor

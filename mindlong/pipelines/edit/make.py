@@ -6,7 +6,7 @@ Legend: B videos, C channels of a latent, F frames, h w latent pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,9 +20,13 @@ from mindlong.diffusion.sample import Plain, rule_of, sample
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.networks.unet.injection import Gate, inject
 from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.edit.plan import EditWork, work_of
 from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.made import Made
+from mindlong.pipelines.models import Models
 from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
 from mindlong.scores.interpolation import psnr, ssim
+from mindlong.utils import rng
 
 SOURCE = (Row("the source"),)
 
@@ -66,10 +70,20 @@ class Editor:
             the timesteps only, and denoised from there (the encoding ratio of DiffEdit, arXiv
             2210.11427).
         fps: for a UNet that is conditioned on it.
+        gated: the model whose network gets gates for `edit.inject`, and takes three videos at a
+            time from then on; None: `model` itself.
     """
 
-    def __init__(self, model: LatentModel, sample: Any, edit: Any, fps: float = 8) -> None:
+    def __init__(
+        self,
+        model: LatentModel,
+        sample: Any,
+        edit: Any,
+        fps: float = 8,
+        gated: LatentModel | None = None,
+    ) -> None:
         self.model, self.sample, self.edit, self.fps = model, sample, edit, fps
+        self.gated = gated or model
         self.noising = model.noising.below(edit.strength)
         self.texts = TextToVideo(
             model, sample, negative=edit.negative, fps=fps, noising=self.noising
@@ -169,7 +183,7 @@ class Editor:
         """The guided network, asked together with the source at the same level."""
         o = self.sample
         steps = {t: step for step, t in enumerate(rule_of(o, self.noising).times)}
-        predict = self.model.denoiser(
+        predict = self.gated.denoiser(
             self.model.encode_text([self.edit.invert_prompt, self.edit.negative, clip.prompts[0]]),
             self.fps,
         )
@@ -184,8 +198,73 @@ class Editor:
 
     @cached_property
     def _gates(self) -> Mapping[str, Gate]:
-        return inject(self.model.network, 3)
+        return inject(self.gated.network, 3)
 
 
 def _ssim(a_FHWC: np.ndarray, b_FHWC: np.ndarray) -> float:
     return float(np.mean([ssim(a, b) for a, b in zip(a_FHWC, b_FHWC, strict=True)]))
+
+
+def clips_of(config: Any) -> list[Clip]:
+    """The edits of a configuration, each prompt `count` times."""
+    prompts = [prompt for prompt in config.wanted_prompts() for _ in range(config.count)]
+    return [
+        Clip(f"edit-{i:03d}", (prompt,), prompt, config.seed, i) for i, prompt in enumerate(prompts)
+    ]
+
+
+def encoded(model: LatentModel, frames_FHWC: np.ndarray, config: Any) -> np.ndarray:
+    """The source's latents (C, F, h, w)."""
+    channels, count, *area = model.latent_shape(*frames_FHWC.shape[:3])
+    drawn = (
+        rng.normal((count, channels, *area), config.seed, "posterior")
+        if config.edit.encode == "sample"
+        else None
+    )
+    return model.encode(frames_FHWC, drawn)
+
+
+def starts(
+    editor: Editor, z_CFhw: np.ndarray, clips: Sequence[Clip], callback: Callback | None = None
+) -> list[list[np.ndarray]]:
+    """For each clip the samples (C, F, h, w) on the way to the noise that it starts from; of fresh
+    noise only that.
+    """
+    o = editor.edit
+    if not clips or not o.invert:
+        return [[editor.noised(clip, z_CFhw)] for clip in clips]
+    return [editor.path(z_CFhw, o.invert_steps, o.refine, callback)] * len(clips)
+
+
+def editor_of(models: Models, config: Any, work: EditWork) -> Editor:
+    """The networks with what a configuration wants of them."""
+    o, seed = config.edit, config.seed if work.fresh else None
+    named = (config.weights, o.tuned, config.sample.sampler, config.sample.flavour)
+
+    def model(use: str) -> LatentModel:
+        return models.of_parts(work.parts, config.latent, use, *named, fresh_seed=seed)
+
+    gated = model("gated") if o.inject and models.keep else None
+    return Editor(model("edit"), config.sample, o, config.fps, gated)
+
+
+def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:
+    """The edits of a configuration, each when it is asked for.
+
+    Raises:
+        ConfigError, InputFileError, NotFiniteError.
+    """
+    work = work_of(config)
+    editor, clips = editor_of(models, config, work), clips_of(config)
+    z = encoded(editor.model, work.frames_FHWC, config)
+    paths = starts(editor, z, clips, callback)
+    for clip, path in zip(clips, paths, strict=True):
+        latents = editor.make(clip, path, callback)
+        yield Made(
+            clip.title,
+            clip.number,
+            editor.model.decode(latents),
+            len(work.frames_FHWC),
+            config.fps,
+            lambda held=latents: held,
+        )

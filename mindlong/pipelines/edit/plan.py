@@ -18,10 +18,11 @@ from mindlong.diffusion.sample import count_steps, flavour_of, sampler_of
 from mindlong.diffusion.samplers import FLAVOURS
 from mindlong.networks.table import has_feature
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
+    not_told,
+    one_to_one,
     overlong,
     several,
     step_cost,
@@ -30,6 +31,7 @@ from mindlong.pipelines.checks import (
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def work_of(config: EditConfig) -> EditWork:
     video = parts.network.network.denoiser.tuned_as
     if video:  # an image model is made a video model
         parts = find_latent_parts(config.weights, replace(options, family=video))
+    not_told(parts, "edit")
     _check_maps(o, parts)
     held = set(parts.network.arrays)
     if o.tuned:
@@ -90,6 +93,7 @@ def plan(loaded: Loaded) -> Planned:
     o, s, work = config.edit, config.sample, work_of(config)
     parts, (frames, height, width, _) = work.parts, work.frames_FHWC.shape
     fit(parts, work.fresh)
+    one_to_one(parts, "edit")
     videos = (
         3 if o.inject else 1 if s.guidance == 1 else 2
     )  # the source runs along for its attention maps

@@ -14,25 +14,30 @@ import numpy as np
 
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.edit.make import Editor, Reconstruction
+from mindlong.pipelines.edit.make import (
+    Editor,
+    Reconstruction,
+    clips_of,
+    editor_of,
+    encoded,
+    starts,
+)
 from mindlong.pipelines.edit.plan import EditWork, work_of
-from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.pipelines.models import Models
 from mindlong.pipelines.results import Results
 from mindlong.pipelines.session import Session
-from mindlong.utils import atomic, progress, rng
+from mindlong.utils import atomic, progress
 from mindlong.utils.lines import opening_lines
 
 
 def run(session: Session) -> None:
     """Edit as configured."""
     config, work, results = session.config, work_of(session.config), Results(session)
-    model = from_parts(work.parts, config.latent, config.seed if work.fresh else None)
-    editor = Editor(model, config.sample, config.edit, config.fps)
-    clips = _clips(config)
+    editor, clips = editor_of(Models(), config, work), clips_of(config)
     session.log.info("\n".join(opening_lines(_facts(config, work, clips))))
-    z = _encoded(model, work.frames_FHWC, config)
+    z = encoded(editor.model, work.frames_FHWC, config)
     rows = _report(session, editor, work, z)
-    rows_shown = _edits(results, editor, clips, z, _starts(session, editor, z, clips), work)
+    rows_shown = _edits(results, editor, clips, z, _started(session, editor, z, clips), work)
     results.sheet(rows_shown, ["source", *(c.title for c in clips)])
     results.finish(
         {
@@ -67,23 +72,6 @@ def _facts(config: Any, work: EditWork, clips: Sequence[Clip]) -> dict[str, Any]
     }
 
 
-def _clips(config: Any) -> list[Clip]:
-    prompts = [prompt for prompt in config.wanted_prompts() for _ in range(config.count)]
-    return [
-        Clip(f"edit-{i:03d}", (prompt,), prompt, config.seed, i) for i, prompt in enumerate(prompts)
-    ]
-
-
-def _encoded(model: LatentModel, frames_FHWC: np.ndarray, config: Any) -> np.ndarray:
-    channels, count, *area = model.latent_shape(*frames_FHWC.shape[:3])
-    drawn = (
-        rng.normal((count, channels, *area), config.seed, "posterior")
-        if config.edit.encode == "sample"
-        else None
-    )
-    return model.encode(frames_FHWC, drawn)
-
-
 def _report(
     session: Session, editor: Editor, work: EditWork, z: np.ndarray
 ) -> list[Reconstruction]:
@@ -106,24 +94,23 @@ def _report(
     return rows
 
 
-def _starts(
+def _started(
     session: Session, editor: Editor, z: np.ndarray, clips: Sequence[Clip]
 ) -> list[list[np.ndarray]]:
-    """For each clip the samples (C, F, h, w) on the way to the noise that it starts from; of fresh
-    noise only that.
-    """
+    """Where the clips start, with a bar and a line on it."""
     o = session.config.edit
     if not clips or not o.invert:
-        return [[editor.noised(clip, z)] for clip in clips]
+        return starts(editor, z, clips)
     with progress.bar(o.invert_steps, "inverting") as bar:
-        path = editor.path(z, o.invert_steps, o.refine, lambda *_: bar.update(1) and None)
+        paths = starts(editor, z, clips, lambda *_: bar.update(1) and None)
+    end = paths[0][-1]
     session.log.info(
         "the inverted noise has mean %.3f and deviation %.3f%s",
-        path[-1].mean(),
-        path[-1].std(),
+        end.mean(),
+        end.std(),
         " (0 and 1 are right)" if o.strength == 1 else f" (at {o.strength:g} of the noise levels)",
     )
-    return [path] * len(clips)
+    return paths
 
 
 def _edits(
@@ -131,14 +118,14 @@ def _edits(
     editor: Editor,
     clips: Sequence[Clip],
     z: np.ndarray,
-    starts: Sequence[list[np.ndarray]],
+    paths: Sequence[list[np.ndarray]],
     work: EditWork,
 ) -> list[np.ndarray]:
     """The files of every edit and of the source; returns the contact sheet's rows, the source's
     first.
     """
     config, rows, kept = results.config, [], {"source": z}
-    for clip, path in zip(clips, starts, strict=True):
+    for clip, path in zip(clips, paths, strict=True):
         steps = count_steps(config.sample, editor.noising)
         with progress.bar(steps, clip.title[:40]) as bar:
             latents = editor.make(clip, path, lambda *_: bar.update(1) and None)

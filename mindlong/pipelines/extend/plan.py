@@ -14,12 +14,14 @@ from mindlong.config.schema import TrainConfig
 from mindlong.data.flow import check_alike
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
     idle,
+    idle_where_told,
+    is_told,
     longest_run,
+    one_to_one,
     overlong,
     several,
     step_cost,
@@ -32,6 +34,7 @@ from mindlong.plans.chain import plan_extension
 from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 USUAL_RUN = 16
 
@@ -41,7 +44,7 @@ class Work:
     """A configuration worked out.
 
     Attributes:
-        given: the frames that the first run is told, (overlap, H, W, 3) uint8.
+        given: the frames that the first run is conditioned on, (overlap, H, W, 3) uint8.
         video: what is continued, if it is a video; its frames before the given ones are passed on
             as they are.
         inside: given frames are part of a run.
@@ -110,12 +113,14 @@ def plan(loaded: Loaded) -> Planned:
     config: ExtendConfig = loaded.values
     work, parts = work_of(config), find_latent_parts(config.weights, config.latent)
     fit(parts)
+    one_to_one(parts, "extend")
     hinted = is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
     check_hints(work, hinted)
     idle(loaded, unhinted("extend") if not hinted else ())
     height, width = divisible(size_of(config, work.given), parts.vae.spec.factor)
     jobs, s = work.plan.jobs, config.sample
-    rows = 1 if s.guidance == 1 else 2
+    idle(loaded, idle_where_told(parts))
+    rows = 1 if s.guidance == 1 or is_told(parts) else 2
     step = step_cost(parts, rows, longest_run(work.plan), (height, width))
     return Planned(
         {

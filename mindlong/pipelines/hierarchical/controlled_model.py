@@ -1,4 +1,4 @@
-"""A latent model whose UNet can be told known frames, where a branch goes with it."""
+"""A latent model whose UNet can be conditioned on known frames, where a branch goes with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from mindlong.networks.table import has_feature
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import ControlSpec, condition
 from mindlong.ops.precision import store_as
-from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.models import Models
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.progress import announced
 
@@ -31,7 +32,7 @@ class ControlledModel:
 
     Args:
         latent: the networks; its UNet is a ControlledUNet where `control` is given.
-        control: of the branch; None: there is none, and the UNet is told nothing.
+        control: of the branch; None: there is none, and the UNet is conditioned on nothing.
     """
 
     def __init__(self, latent: LatentModel, control: ControlSpec | None) -> None:
@@ -76,25 +77,24 @@ class ControlledModel:
             return self.latent.network(x, *inputs).asnumpy()
 
 
-def load_controlled(
-    weights: str, branch: str, options: LatentModelOptions | None = None
+def controlled(
+    models: Models, weights: str, branch: str, options: LatentModelOptions
 ) -> ControlledModel:
     """The networks at `weights` (as `load_latent_model`), and the branch at `branch` or beside them
-    where there is one.
+    where there is one. Without one the model is that of other pipelines.
 
     Raises:
         InputFileError: something is missing or damaged. ConfigError: parts do not go together.
     """
-    options = options or LatentModelOptions()
-    parts = find_latent_parts(weights, options)
-    model, place = from_parts(parts, options), find_branch(weights, branch)
+    parts, place = find_latent_parts(weights, options), find_branch(weights, branch)
     if place is None:
-        return ControlledModel(model, None)
+        return ControlledModel(models.latent(weights, options), None)
+    model = models.of_parts(parts, options, weights, str(place))
     if not has_feature(model.family, "branch"):
         raise ConfigError(
             f"{place} is a branch, and the network of the family {model.family} has no layers for one"
         )
-    control = _spec_at(place)
+    control = models.held("control", str(place), load=lambda: _spec_at(place))
     model.builders["network"] = lambda: _filled(parts, place, control, options.dtype)
     return ControlledModel(model, control)
 

@@ -11,21 +11,31 @@ width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from mindlong.data.transforms import fitted
 from mindlong.diffusion import hints
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import sample
-from mindlong.diffusion.samplers.loop import Held
+from mindlong.diffusion.samplers.loop import Callback, Held
 from mindlong.networks.unet.control_spec import ControlSpec, condition
-from mindlong.pipelines.jobs import Batch
+from mindlong.parallel.comm import Comm
+from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, controlled
+from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
+from mindlong.pipelines.interpolate.key_frames import read_image
+from mindlong.pipelines.jobs import Batch, run_plan
+from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.latents import LatentMemory, Latents
+from mindlong.pipelines.made import Made
+from mindlong.pipelines.models import Models
 from mindlong.pipelines.prompts import Prompts
+from mindlong.pipelines.results import wanted
 from mindlong.utils import rng
 
 BLEND = ControlSpec(fill="blend")
@@ -56,7 +66,7 @@ class Runs:
         sample: the `sample` section of a configuration, or one for each level (the last for all
             below it).
         prompts: of every run.
-        fps: of the finished video; a network that wants it is told that of its own run.
+        fps: of the finished video; a network that takes it is conditioned on that of its own run.
         pin: "each_step" or "final".
         strength: of each level (the last for all below it), what share of the timesteps runs go
             through that know frames;
@@ -109,16 +119,16 @@ class Runs:
     def _model(self, batch: Batch, clean: np.ndarray, known: np.ndarray) -> Model:
         rate, sample = self.fps / self._stride(batch), _of_level(self.sample, batch.level)
 
-        def told(context: np.ndarray) -> Model:
+        def conditioned(context: np.ndarray) -> Model:
             return self.network.denoiser(context, rate, clean, known, batch.level)
 
         if sample.guidance == 1:
-            return told(self._context(batch))
+            return conditioned(self._context(batch))
         empty = self.encode([self.negative])[0]
         context = self._context(batch)
         return guided(
-            told(context),
-            told(np.broadcast_to(empty, context.shape)),
+            conditioned(context),
+            conditioned(np.broadcast_to(empty, context.shape)),
             sample.guidance,
             sample.rescale,
         )
@@ -139,7 +149,7 @@ class Runs:
         return np.stack([self.encode(prompts) for prompts in lists])
 
     def _noise(self, batch: Batch, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
-        """float32 (B, C, F, h, w), each picture of its own level and frame, whatever run and batch
+        """float32 (B, C, F, h, w), each image of its own level and frame, whatever run and batch
         it stands in.
         """
         return np.stack(
@@ -184,3 +194,105 @@ def _of_level(given: Any, level: int) -> Any:
     for all levels.
     """
     return given[min(level, len(given) - 1)] if isinstance(given, Sequence) else given
+
+
+def size_of(config: Any, model: LatentModel) -> tuple[int, int]:
+    """Height and width in pixels: as the configuration says, else as the network is used."""
+    return tuple(config.size or model.size[1:])
+
+
+def given_latents(config: Any, work: Work, model: LatentModel) -> np.ndarray:
+    """Latents of the frames that exist already, (F, C, h, w), in the order of the plan."""
+    size, o = size_of(config, model), config.hierarchical
+    if work.source is None:
+        pictures = [read_image(place) for place in (o.first, o.last) if place]
+        return model.encode(np.stack([fitted(picture, size) for picture in pictures])).transpose(
+            1, 0, 2, 3
+        )
+    numbers, parts = work.source_frames(), []
+    for start in range(0, len(numbers), 32):
+        some = numbers[start : start + 32]
+        frames = np.stack(
+            [fitted(frame, size) for frame in work.source.take(some[0], some[-1] + 1)]
+        )
+        parts.append(model.encode(frames).transpose(1, 0, 2, 3))
+    return np.concatenate(parts)
+
+
+def levels(
+    config: Any,
+    work: Work,
+    model: ControlledModel,
+    latents: Latents,
+    prompt: str,
+    number: int,
+    callback: Callback | None = None,
+    comm: Comm | None = None,
+) -> Iterator[int]:
+    """Make every run of one video that is not in `latents` yet; yields each level's number when it
+    is there.
+    """
+    o, latent = config.hierarchical, model.latent
+    channels, _, *area = latent.latent_shape(1, *size_of(config, latent))
+    runs = Runs(
+        model,
+        latent.encode_text,
+        samples_of(config),
+        latent.noising,
+        work.prompts(config, prompt),
+        config.fps,
+        o.negative,
+        o.pin,
+        o.level_strength,
+        config.seed,
+        number,
+        callback=callback,
+    )
+    yield from run_plan(work.plan, latents, runs, (channels, *area), config.batch, comm, work.only)
+
+
+def decoded(model: LatentModel, folder: Latents, numbers: range) -> Iterator[np.ndarray]:
+    """Frames (H, W, 3) uint8 of the plan, `model.chunk` latents in memory at a time."""
+    for start in range(0, len(numbers), model.chunk):
+        latents = folder.frames(numbers[start : start + model.chunk])
+        yield from model.decode(latents.transpose(1, 0, 2, 3))
+
+
+def film(config: Any, work: Work, model: LatentModel, folder: Latents) -> Iterator[np.ndarray]:
+    """What is written: the new frames, with the frames of the video that they continue as they were
+    before or behind them.
+    """
+    new = decoded(model, folder, range(work.first, work.last + 1))
+    if work.source is None:
+        yield from new
+        return
+    old = (fitted(frame, size_of(config, model)) for frame in work.source.all())
+    for part in (old, new) if work.before else (new, old):
+        yield from part
+
+
+def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:
+    """The videos of a configuration, each when it is asked for.
+
+    Raises:
+        ConfigError, InputFileError, NotFiniteError.
+    """
+    work = work_of(config)
+    model = controlled(models, config.weights, config.hierarchical.branch, config.latent)
+    new = range(work.first, work.last + 1)
+    for number, prompt in enumerate(wanted(config)):
+        latents = LatentMemory(work.plan)
+        if work.plan.given:
+            latents.give(given_latents(config, work, model.latent))
+        for _ in levels(config, work, model, latents, prompt, number, callback):
+            pass
+        yield Made(
+            shown(config, prompt),
+            number,
+            film(config, work, model.latent, latents),
+            work.frames,
+            config.fps,
+            lambda held=latents: held.frames(new).transpose(1, 0, 2, 3),
+        )
+    if work.source:
+        work.source.close()

@@ -15,11 +15,12 @@ from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import HierarchicalConfig
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
     longest_run,
+    not_told,
+    one_to_one,
     overlong,
     step_cost,
     unled,
@@ -39,6 +40,7 @@ from mindlong.plans.hierarchy import (
 )
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 LONGEST = 16
 
@@ -176,7 +178,7 @@ def _check_scenes(scenes: Mapping[str, str], frames: int) -> None:
 
 
 def shown(config: HierarchicalConfig, prompt: str) -> str:
-    """What a video shows, in a line: its scenes, its prompt, or what its levels are told."""
+    """What a video shows, in a line: its scenes, its prompt, or the prompts of its levels."""
     o = config.hierarchical
     return title(o.scenes) if o.scenes else prompt or " / ".join(dict.fromkeys(_closer(o)))
 
@@ -188,7 +190,9 @@ def _closer(o: HierarchicalOptions) -> list[str]:
 def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str]) -> Planned:
     o, parts = config.hierarchical, find_latent_parts(config.weights, config.latent)
     place = find_branch(config.weights, o.branch)
+    not_told(parts, "hierarchical")
     fit(parts)
+    one_to_one(parts, "hierarchical")
     size = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     guidances = list(o.level_guidance) or [config.sample.guidance]
     batch = min(config.batch, len(work.plan.jobs))
@@ -202,7 +206,7 @@ def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str])
             "weights": f"{parts.where}, {', '.join(f'{name} {count(n)}' for name, n in parts.parameters().items())}",
             "branch": str(Path(place))
             if place
-            else "none: known frames are held to, the network is told nothing",
+            else "none: known frames are held to, the network is conditioned on nothing",
             "a step": f"{count(step.flops)}FLOP for {batch} runs, twice where guided",
             "peak memory": f"{gib(step.bytes)} (estimate)",
             "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
@@ -242,14 +246,14 @@ def _runs(work: Work, rows: int) -> Iterator[str]:
 
 
 def _said(work: Work, config: HierarchicalConfig) -> Iterator[str]:
-    """The prompts of the first video: for each level what its runs are told, as far as it is not
-    the same for all.
+    """The prompts of the first video: for each level those of its runs, as far as they are
+    not the same for all.
     """
     prompts = work.prompts(config, next(iter(config.wanted_prompts()), ""))
     for level, jobs in work.plan.levels():
-        told: dict[str, int] = {}
+        counted: dict[str, int] = {}
         for job in jobs:
             text = " / ".join(dict.fromkeys(prompts.of(job)))
-            told[text] = told.get(text, 0) + 1
-        listed = "; ".join(f"{text!r} ({number})" for text, number in list(told.items())[:4])
-        yield f"  level {level}: {listed}{'; ...' if len(told) > 4 else ''}"
+            counted[text] = counted.get(text, 0) + 1
+        listed = "; ".join(f"{text!r} ({number})" for text, number in list(counted.items())[:4])
+        yield f"  level {level}: {listed}{'; ...' if len(counted) > 4 else ''}"

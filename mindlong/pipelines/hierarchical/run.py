@@ -1,4 +1,4 @@
-"""The hierarchical pipeline as a run: prompts, pictures or a video in, a long video out. Level by
+"""The hierarchical pipeline as a run: prompts, images or a video in, a long video out. Level by
 level; a rerun goes on.
 
 Legend: F frames, C channels, h w latent pixels, H W pixels.
@@ -14,18 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.data.transforms import fitted
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.write import write_video
 from mindlong.parallel.comm import Comm
 from mindlong.pipelines.claimed import claimed
-from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, load_controlled
-from mindlong.pipelines.hierarchical.make import Runs, samples_of
+from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, controlled
+from mindlong.pipelines.hierarchical.make import (
+    decoded,
+    film,
+    given_latents,
+    levels,
+    samples_of,
+)
 from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
-from mindlong.pipelines.interpolate.key_frames import read_image
-from mindlong.pipelines.jobs import level_batches, of_interest, run_plan
+from mindlong.pipelines.jobs import level_batches, of_interest
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.models import Models
 from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
@@ -49,7 +54,7 @@ def _run(session: Session) -> None:
     config, comm = session.config, session.comm
     work, model = (
         work_of(config),
-        load_controlled(config.weights, config.hierarchical.branch, config.latent),
+        controlled(Models(), config.weights, config.hierarchical.branch, config.latent),
     )
     session.log.info("\n".join([*opening_lines(_opening(config, model)), *work.plan.describe()]))
     prompts, results, timings = wanted(config), Results(session), []
@@ -58,8 +63,8 @@ def _run(session: Session) -> None:
         folder = _made(session, work, model, prompt, number, name, comm)
         timings.append(round(time.monotonic() - start, 2))
         if comm.rank == 0:  # every process makes latents, the first one writes
-            film = _film(config, work, model.latent, folder)
-            kept = results.video(name, film, work.frames, bar="decoding")
+            frames = film(config, work, model.latent, folder)
+            kept = results.video(name, frames, work.frames, bar="decoding")
             results.sheet([kept], [shown(config, prompt) or name], name)
             (session.folder / f"{name}-partial.mp4").unlink(missing_ok=True)
     if work.source:
@@ -79,33 +84,25 @@ def _made(
 ) -> LatentFolder:
     """Every run of one video that is not done yet."""
     config, o = session.config, session.config.hierarchical
-    channels, _, *size = model.latent.latent_shape(1, *_size(config, model.latent))
     place = Path(o.work) / stem if o.work else session.folder / "jobs" / stem
     folder = LatentFolder(place, work.plan, identity(session, prompt, number), comm.rank)
     if work.plan.given and comm.rank == 0:
-        folder.give(_given(config, work, model.latent))
+        folder.give(given_latents(config, work, model.latent))
     comm.all_gather_text("")
     folder.refresh()
     with progress.bar(
         _steps(work, config, model, folder, comm), "denoising", rank=comm.rank
     ) as bar:
-        runs = Runs(
-            model,
-            lambda prompts: model.latent.encode_text(prompts),
-            samples_of(config),
-            model.latent.noising,
-            work.prompts(config, prompt),
-            config.fps,
-            o.negative,
-            o.pin,
-            o.level_strength,
-            config.seed,
-            number,
-            callback=lambda *_: bar.update(1) and None,
-        )
         try:
-            for level in run_plan(
-                work.plan, folder, runs, (channels, *size), config.batch, comm, work.only
+            for level in levels(
+                config,
+                work,
+                model,
+                folder,
+                prompt,
+                number,
+                lambda *_: bar.update(1) and None,
+                comm,
             ):
                 if _shown(o, work, level) and comm.rank == 0:
                     _level_video(session, work, model.latent, folder, level, stem)
@@ -137,28 +134,6 @@ def identity(session: Session, prompt: str, number: int) -> dict[str, Any]:
     )
 
 
-def _size(config: Any, model: LatentModel) -> tuple[int, int]:
-    return tuple(config.size or model.size[1:])
-
-
-def _given(config: Any, work: Work, model: LatentModel) -> np.ndarray:
-    """Latents of the frames that exist already, (F, C, h, w), in the order of the plan."""
-    size, o = _size(config, model), config.hierarchical
-    if work.source is None:
-        pictures = [read_image(place) for place in (o.first, o.last) if place]
-        return model.encode(np.stack([fitted(picture, size) for picture in pictures])).transpose(
-            1, 0, 2, 3
-        )
-    numbers, parts = work.source_frames(), []
-    for start in range(0, len(numbers), 32):
-        some = numbers[start : start + 32]
-        frames = np.stack(
-            [fitted(frame, size) for frame in work.source.take(some[0], some[-1] + 1)]
-        )
-        parts.append(model.encode(frames).transpose(1, 0, 2, 3))
-    return np.concatenate(parts)
-
-
 def _steps(
     work: Work, config: Any, model: ControlledModel, folder: LatentFolder, comm: Comm
 ) -> int:
@@ -169,28 +144,6 @@ def _steps(
         steps = count_steps(samples[min(level, len(samples) - 1)], model.latent.noising)
         left += steps * sum(not all(folder.has(job) for job in batch.jobs) for batch in batches)
     return left
-
-
-def decoded(model: LatentModel, folder: LatentFolder, numbers: range) -> Iterator[np.ndarray]:
-    """Frames (H, W, 3) uint8 of the plan, `model.chunk` latents in memory at a time."""
-    for start in range(0, len(numbers), model.chunk):
-        latents = folder.frames(numbers[start : start + model.chunk])
-        yield from model.decode(latents.transpose(1, 0, 2, 3))
-
-
-def _film(
-    config: Any, work: Work, model: LatentModel, folder: LatentFolder
-) -> Iterator[np.ndarray]:
-    """What is written: the new frames, with the frames of the video that they continue as they were
-    before or behind them.
-    """
-    new = decoded(model, folder, range(work.first, work.last + 1))
-    if work.source is None:
-        yield from new
-        return
-    old = (fitted(frame, _size(config, model)) for frame in work.source.all())
-    for part in (old, new) if work.before else (new, old):
-        yield from part
 
 
 def _level_video(
@@ -250,7 +203,8 @@ class _Frames:
 def _opening(config: Any, model: ControlledModel) -> dict[str, object]:
     return {
         "weights": config.weights,
-        "branch": model.control or "none: known frames are held to, the network is told nothing",
+        "branch": model.control
+        or "none: known frames are held to, the network is conditioned on nothing",
         "sampling": "; then ".join(
             f"{sampler_of(s, model.latent.noising).name} {s.steps} steps, guidance {s.guidance:g}"
             for s in samples_of(config)

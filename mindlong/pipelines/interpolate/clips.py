@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
@@ -16,11 +15,11 @@ from mindlong.pipelines.interpolate.plan import is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.pipelines.jobs import Batch
 from mindlong.pipelines.latent_model import LatentModel, load_latent_model
-from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.latents import LatentMemory
 from mindlong.plans.chain import Chain, place
 from mindlong.plans.hierarchy import LongPlan
 
-FPS = 8.0  # told to networks that want to know, at the finest stage
+FPS = 8.0  # for networks conditioned on it, at the finest stage
 
 
 @lru_cache(maxsize=1)
@@ -79,10 +78,9 @@ def _chained(
     seed: int,
     number: int,
 ) -> list[np.ndarray]:
-    """The latents of all frames, by a chain that is worked off in a folder of its own."""
-    with tempfile.TemporaryDirectory() as room:
-        folder = LatentFolder(room, plan, {})
-        settings = {"fps": FPS, "seed": seed, "number": number}
-        for _ in run_chain(chain, stages, keys, folder, latents.shape[1:], **settings):
-            pass
-        return list(finished(folder))
+    """The latents of all frames."""
+    made = LatentMemory(plan)
+    settings = {"fps": FPS, "seed": seed, "number": number}
+    for _ in run_chain(chain, stages, keys, made, latents.shape[1:], **settings):
+        pass
+    return list(finished(made))

@@ -1,4 +1,4 @@
-"""Key frames from a file: a video whose frame rate is to be raised, or pictures. Read forward, a
+"""Key frames from a file: a video whose frame rate is to be raised, or images. Read forward, a
 few frames at a time.
 
 Legend: K key frames, H W pixels, C channels; frames uint8 RGB.
@@ -30,7 +30,7 @@ class KeyFrames:
     Attributes:
         count: how many there are.
         size: height and width in pixels.
-        fps: frames per second, 0 where nothing says it (pictures).
+        fps: frames per second, 0 where nothing says it (images).
         where: what they came from, for sentences; sound: a file that may have sound.
         notes: oddities found, as sentences.
     """
@@ -117,15 +117,15 @@ def _video(path: Path, count: int) -> Iterator[Iterator[np.ndarray]]:
 
 
 def from_images(paths: Sequence[str | Path]) -> KeyFrames:
-    """Pictures as key frames, in the order given.
+    """Images as key frames, in the order given.
 
     Raises:
-        ConfigError: fewer than two. InputFileError: a file that is no picture, or pictures of
+        ConfigError: fewer than two. InputFileError: a file that is no image, or images of
             different sizes.
     """
     if len(paths) < 2:
         raise ConfigError(
-            f"{len(paths)} pictures were given; interpolation needs at least 2 key frames"
+            f"{len(paths)} images were given; interpolation needs at least 2 key frames"
         )
     size, last = None, None
     for number, path in enumerate(paths):
@@ -137,6 +137,6 @@ def from_images(paths: Sequence[str | Path]) -> KeyFrames:
         len(paths),
         size,
         0.0,
-        f"{len(paths)} pictures",
+        f"{len(paths)} images",
         lambda: contextlib.nullcontext(map(read_image, paths)),
     )

@@ -13,26 +13,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.config.sample import SampleOptions
 from mindlong.diffusion import hints
 from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.hints import Rule
-from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Callback, Held
-from mindlong.parallel.comm import Comm
 from mindlong.pipelines.jobs import Batch, Work, run_plan
 from mindlong.pipelines.latent_model import LatentModel
-from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.latents import Latents
 from mindlong.plans.chain import Chain, place, plan_chain
-from mindlong.plans.hierarchy import Job, LongPlan
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.noising import Noising
+    from mindlong.parallel.comm import Comm
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.plans.hierarchy import Job, LongPlan
 
 Predict = Callable[
     [np.ndarray, np.ndarray, float], np.ndarray
@@ -158,7 +161,7 @@ class HintedRuns:
     def _noise(
         self, batch: Batch, rows: np.ndarray, shape: tuple[int, ...], *stream: str | int
     ) -> np.ndarray:
-        """float32 (B, C, rows, h, w), each picture of its own frame and level."""
+        """float32 (B, C, rows, h, w), each image of its own frame and level."""
         return np.stack(
             [
                 np.stack([self._picture(batch.level, job, i, shape, *stream) for i in rows], 1)
@@ -207,7 +210,7 @@ def run_chain(
     chain: Chain,
     stages: Sequence[Stage],
     keys: Work,
-    folder: LatentFolder,
+    folder: Latents,
     shape_CHW: Sequence[int],
     *,
     fps: float,
@@ -243,13 +246,13 @@ def run_chain(
     return run_plan(folder.plan, folder, work, shape_CHW, rows, comm, notice=notice)
 
 
-def finished(folder: LatentFolder, chunk: int = 16) -> Iterator[np.ndarray]:
+def finished(folder: Latents, chunk: int = 16) -> Iterator[np.ndarray]:
     """The finished video's latents, `chunk` frames (F, C, h, w) at a time."""
     for start in range(0, folder.plan.frames, chunk):
         yield folder.frames(range(start, min(start + chunk, folder.plan.frames)))
 
 
-def decoded(model: LatentModel, folder: LatentFolder) -> Iterator[np.ndarray]:
+def decoded(model: LatentModel, folder: Latents) -> Iterator[np.ndarray]:
     """The finished video's frames, a few latents in memory at a time."""
     for latents in finished(folder, model.chunk):
         yield from model.decode(latents.transpose(1, 0, 2, 3))

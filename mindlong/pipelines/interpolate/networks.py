@@ -11,27 +11,25 @@ from typing import Any
 import numpy as np
 
 from mindlong.diffusion.guidance import combine
+from mindlong.diffusion.samplers.lcm import told_of
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.interpolate.make import Predict, Rule, Stage
 from mindlong.pipelines.interpolate.plan import is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
-from mindlong.pipelines.latent_model import LatentModel, load_latent_model
+from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.models import Models
 
 
 @dataclass
 class Networks:
-    """The latent models of a run, each loaded once. `config` is an InferConfig with the section
-    interpolate.
-    """
+    """The latent models of a run. `config` is an InferConfig with the section interpolate."""
 
     config: Any
-    models: dict[str, LatentModel] = field(default_factory=dict)
+    models: Models = field(default_factory=Models)
 
     def model(self, weights: str) -> LatentModel:
         """The model at `weights`."""
-        if weights not in self.models:
-            self.models[weights] = load_latent_model(weights, self.config.latent)
-        return self.models[weights]
+        return self.models.latent(weights, self.config.latent)
 
     def stages(self, prompt: str, callback: Callback | None) -> list[Stage]:
         """One for each factor."""
@@ -45,28 +43,32 @@ class Networks:
         rule = Rule(
             o.hint or trained.hint, o.mask or trained.mask, o.pin, o.hint_noise, o.shared_noise
         )
-        hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
-        return Stage(
-            predictor(model, prompt, config.sample),
-            model.noising,
-            rule,
-            config.sample,
-            hinted,
-            callback,
-        )
+        return stage_of(model, prompt, rule, config.sample, callback)
+
+
+def stage_of(
+    model: LatentModel, prompt: str, rule: Rule, sample: Any, callback: Callback | None
+) -> Stage:
+    """A network with a prompt and a rule for the frames that it is given."""
+    hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
+    predict = predictor(model, prompt, sample)
+    return Stage(predict, model.noising, rule, sample, hinted, callback)
 
 
 def predictor(model: LatentModel, prompt: str, sample: Any) -> Predict:
-    """The UNet under a prompt, guided by one call of twice the rows."""
+    """The UNet under a prompt, guided by one call of twice the rows, or told its guidance."""
     text, null = model.encode_text([prompt, ""])[:, None]
 
     def predict(x: np.ndarray, t: np.ndarray, fps: float) -> np.ndarray:
-        told = fps if model.wants_fps else None
+        rate = fps if model.wants_fps else None
+        if model.told:
+            scale = np.full(len(x), told_of(sample.flavour, sample.guidance), np.float32)
+            return model.predict(x, t, text.repeat(len(x), 0), rate, guidance=scale)
         if sample.guidance == 1:
-            return model.predict(x, t, text.repeat(len(x), 0), told)
+            return model.predict(x, t, text.repeat(len(x), 0), rate)
         both = np.concatenate([null.repeat(len(x), 0), text.repeat(len(x), 0)])
         without, with_text = np.split(
-            model.predict(np.concatenate([x, x]), np.concatenate([t, t]), both, told), 2
+            model.predict(np.concatenate([x, x]), np.concatenate([t, t]), both, rate), 2
         )
         return combine(with_text, without, sample.guidance, sample.rescale)
 

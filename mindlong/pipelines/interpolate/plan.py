@@ -17,11 +17,13 @@ from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import InterpolateConfig
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
     idle,
+    idle_where_told,
+    is_told,
+    one_to_one,
     overlong,
     several,
     step_cost,
@@ -32,6 +34,7 @@ from mindlong.plans.chain import Chain, place, plan_chain
 from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 UNRELATED = {  # keys that change no latent
     "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
@@ -162,15 +165,17 @@ def _by_networks(
     parts, made = stages[-1], _maker(config, work)
     for each in (*stages, *filter(None, [made])):
         fit(each)
+        one_to_one(each, "interpolate")
     size = _size(config, work, parts)
     chained = plan_chain(work.chain)
-    guided = 1 if config.sample.guidance == 1 else 2
+    idle(loaded, idle_where_told(parts))
+    guided = 1 if config.sample.guidance == 1 or is_told(parts) else 2
     step = step_cost(parts, guided * config.batch, _longest(chained, work), size)
-    told = "reads hints" if hinted[-1] else "reads no hints"
+    reads = "reads hints" if hinted[-1] else "reads no hints"
     rows = rows | {
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
-        "network": f"{parts.network.family}, {told}",
+        "network": f"{parts.network.family}, {reads}",
         "prompts": several(config.wanted_prompts(), config.count),
         "plan": "\n".join(chained.describe()),
         "a step": f"{count(step.flops)}FLOP",

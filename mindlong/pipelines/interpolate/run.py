@@ -1,4 +1,4 @@
-"""The interpolation pipeline as a run: key frames from a video, pictures, latents or prompts; a
+"""The interpolation pipeline as a run: key frames from a video, images, latents or prompts; a
 longer, smoother video out.
 
 Legend: B videos or windows, F frames, K key frames, C channels, h w latent pixels.
@@ -6,7 +6,6 @@ Legend: B videos or windows, F frames, K key frames, C channels, h w latent pixe
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from math import prod
@@ -15,16 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.data.flow import fill_between, method
-from mindlong.data.transforms import fitted
 from mindlong.diffusion.sample import count_steps
 from mindlong.media.audio import keep_sound
 from mindlong.parallel.comm import Comm, SerialComm
-from mindlong.pipelines.interpolate.first_level import KeyFrames
-from mindlong.pipelines.interpolate.make import Stage, chain_of, decoded, run_chain
+from mindlong.pipelines.interpolate.make import Stage, decoded
 from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
-from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.interpolate.videos import chained, filled, model_of
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
@@ -77,9 +73,7 @@ def _filled(session: Session, work: Work) -> Video:
         o.method,
         prod(o.stages()) - 1,
     )
-    keys = _sized(work.source.all(), session.config.size)
-    made = fill_between(keys, prod(o.stages()), method(o.method))
-    return "video", "", _shown(itertools.islice(made, work.frames), work.frames)
+    return "video", "", _shown(filled(session.config, work), work.frames)
 
 
 def _shown(frames: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
@@ -87,10 +81,6 @@ def _shown(frames: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
         for frame in frames:
             yield frame
             bar.update(1)
-
-
-def _sized(frames: Iterator[np.ndarray], size: list[int]) -> Iterator[np.ndarray]:
-    return (fitted(frame, tuple(size)) for frame in frames) if size else frames
 
 
 def _write(
@@ -121,53 +111,20 @@ def _sound(work: Work, files: list[Path]) -> list[str]:
 
 def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
     config, networks = session.config, Networks(session.config)
-    o, model = (
-        config.interpolate,
-        networks.model((config.interpolate.stage_weights or [config.weights])[-1]),
-    )
-    prompts = wanted(config)
+    model, prompts = model_of(config, networks), wanted(config)
     for number, prompt in enumerate(prompts):
         name = stem(number, len(prompts))
         with _Bar(comm.rank) as bar:
-            stages = networks.stages(prompt, bar.step)
-            chain, plan = chain_of(work.chain, stages)
-            shape = _latent_shape(config, work, model)
+            one = chained(config, work, networks, prompt, number, bar.step)
             if not number:
-                session.log.info(
-                    "\n".join(
-                        [
-                            *opening_lines({"weights": config.weights, "pin": o.pin}),
-                            *plan.describe(),
-                        ]
-                    )
-                )
+                first = opening_lines({"weights": config.weights, "pin": config.interpolate.pin})
+                session.log.info("\n".join([*first, *one.plan.describe()]))
             belongs = session.identity(UNRELATED, prompt=prompt, number=number)
-            folder = LatentFolder(session.folder / "jobs" / name, plan, belongs, comm.rank)
-            keys = KeyFrames(config, work, networks, prompt, number, shape, bar.step)
-            bar.begin(_steps(plan, stages, config, work, folder) // comm.size)
-            levels = run_chain(
-                chain,
-                stages,
-                keys,
-                folder,
-                (shape[0], *shape[2:]),
-                fps=work.rate,
-                seed=config.seed,
-                number=number,
-                rows=config.batch,
-                comm=comm,
-            )
-            for _ in levels:
+            folder = LatentFolder(session.folder / "jobs" / name, one.plan, belongs, comm.rank)
+            bar.begin(_steps(one.plan, one.stages, config, work, folder) // comm.size)
+            for _ in one.levels(folder, comm):
                 pass
         yield name, prompt, decoded(model, folder)
-
-
-def _latent_shape(config: Any, work: Work, model: LatentModel) -> tuple[int, ...]:
-    """(C, K, h, w) of the key frames."""
-    if work.latents is not None:
-        return work.latents.shape
-    size = config.size or (work.source.size if work.source else model.size[1:])
-    return model.latent_shape(work.chain.keys, *size)
 
 
 def _steps(plan: Any, stages: list[Stage], config: Any, work: Work, folder: LatentFolder) -> int:

@@ -1,4 +1,4 @@
-"""How the network at some weights was trained to be told given frames."""
+"""How the network at some weights was trained to be conditioned on given frames."""
 
 from __future__ import annotations
 

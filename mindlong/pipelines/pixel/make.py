@@ -15,13 +15,22 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
+from mindlong.checkpoints.embedder import embedder
+from mindlong.checkpoints.find import Trained, find_trained
+from mindlong.checkpoints.load import load_into
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.interpolation import interpolate
-from mindlong.diffusion.noising import Noising
+from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.sample import count_steps, sample
 from mindlong.diffusion.samplers.loop import Callback
+from mindlong.networks import network as networks
+from mindlong.networks import table
+from mindlong.pipelines.made import Made
+from mindlong.pipelines.models import Models
+from mindlong.pipelines.pixel.plan import given_videos, said, shape_of, visited
+from mindlong.pipelines.results import wanted
 from mindlong.utils import rng
 
 
@@ -143,3 +152,60 @@ class PixelVideo:
 
     def _noise(self, requests: Sequence[Request], stream: str, step: int) -> np.ndarray:
         return np.stack([rng.normal(self.shape, r.seed, stream, step, r.number) for r in requests])
+
+
+def requests_of(config: Any, trained: Trained) -> list[Request]:
+    """The videos of a configuration."""
+    return [
+        Request(said(prompt, trained.config)[0], config.seed, number)
+        for number, prompt in enumerate(wanted(config))
+    ]
+
+
+def network_of(trained: Trained, text_encoder: str = "") -> nn.Cell:
+    """The trained network, with the text encoder that it needs where it has none of its own.
+    Raises ConfigError, InputFileError.
+    """
+    model = trained.config.model
+    build = networks.made(table.get(model.family, "network").denoiser.conditioned)
+    network = build(model)
+    load_into(network, trained.arrays)
+    network.embed = embedder(model, text_encoder)
+    return network
+
+
+def network_for(models: Models, weights: str, trained: Trained, text_encoder: str) -> nn.Cell:
+    """`network_of`, once for all calls."""
+    return models.held(
+        "pixel", weights, text_encoder, load=lambda: network_of(trained, text_encoder)
+    )
+
+
+def pipeline_of(config: Any, trained: Trained, network: nn.Cell | None = None) -> PixelVideo:
+    """The trained network with what a configuration wants of it. Raises ConfigError,
+    InputFileError.
+    """
+    videos, own = given_videos(config, trained.config), config.pixel
+    visited(config, trained.config)
+    between = None if videos is None else Between(videos, own.mix, own.timestep)
+    return PixelVideo(
+        network or network_of(trained, own.text_encoder),
+        of_options(trained.config.diffusion, bound=1.0),
+        shape_of(config, trained.config),
+        config.sample,
+        between,
+    )
+
+
+def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:
+    """The videos of a configuration, each batch when its first video is asked for.
+
+    Raises:
+        ConfigError, InputFileError, NotFiniteError.
+    """
+    trained = find_trained(config.weights, "pixel")
+    network = network_for(models, config.weights, trained, config.pixel.text_encoder)
+    requests, pipeline = requests_of(config, trained), pipeline_of(config, trained, network)
+    for part, videos in pipeline.batches(requests, min(config.batch, len(requests)), callback):
+        for request, frames in zip(part, videos, strict=True):
+            yield Made(request.prompt, request.number, iter(frames), len(frames), config.fps)

@@ -7,16 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.checkpoints.embedder import embedder
 from mindlong.checkpoints.find import Trained, find_trained
-from mindlong.checkpoints.load import load_into
 from mindlong.config.infer_schema import InferConfig
-from mindlong.diffusion.noising import of_options
 from mindlong.diffusion.sample import sampler_of
-from mindlong.networks import table
-from mindlong.networks.network import made
-from mindlong.pipelines.pixel.make import Between, PixelVideo, Request
-from mindlong.pipelines.pixel.plan import given_videos, said, shape_of, visited
+from mindlong.pipelines.pixel.make import PixelVideo, Request, pipeline_of, requests_of
 from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
@@ -28,11 +22,7 @@ def run(session: Session) -> None:
     config: InferConfig = session.config
     trained = find_trained(config.weights, "pixel")
     prompts, results = wanted(config), Results(session)
-    requests = [
-        Request(said(prompt, trained.config)[0], config.seed, number)
-        for number, prompt in enumerate(prompts)
-    ]
-    pipeline = pipeline_of(config, trained)
+    requests, pipeline = requests_of(config, trained), pipeline_of(config, trained)
     session.log.info("\n".join(_opening(trained, pipeline, len(requests))))
     videos = _sample(pipeline, requests, min(config.batch, len(requests)))
     sampled = time.monotonic() - results.clock
@@ -43,26 +33,6 @@ def run(session: Session) -> None:
     results.sheet(rows, prompts)
     facts = _facts(config, trained, pipeline, requests)
     results.finish(facts | {"timings": {"load_and_sample_s": round(sampled, 2)}})
-
-
-def pipeline_of(config: InferConfig, trained: Trained) -> PixelVideo:
-    """The trained network with what a configuration wants of it. Raises ConfigError,
-    InputFileError.
-    """
-    videos, own = given_videos(config, trained.config), config.pixel
-    visited(config, trained.config)
-    between = None if videos is None else Between(videos, own.mix, own.timestep)
-    model = trained.config.model
-    network = made(table.get(model.family, "network").denoiser.conditioned)(model)
-    load_into(network, trained.arrays)
-    network.embed = embedder(model, own.text_encoder)
-    return PixelVideo(
-        network,
-        of_options(trained.config.diffusion, bound=1.0),
-        shape_of(config, trained.config),
-        config.sample,
-        between,
-    )
 
 
 def _opening(trained: Trained, pipeline: PixelVideo, videos: int) -> list[str]:

@@ -16,7 +16,6 @@ from mindlong.diffusion.free_init import low_pass, started_again, steps_of
 from mindlong.diffusion.sample import count_steps
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.text_to_video.make import TextToVideo
 from mindlong.utils import rng
 
 
@@ -27,13 +26,18 @@ class Again:
         total: denoising steps of a batch, over all samplings.
     """
 
-    def __init__(self, pipeline: TextToVideo, options: Any) -> None:
+    def __init__(self, pipeline: Any, options: Any) -> None:
         self.pipeline, self.options, self.sample = pipeline, options, pipeline.sample
         own = [self._sample(i) for i in range(options.iterations)]
         self.total = sum(count_steps(sample, pipeline.noising) for sample in own)
 
     def latents(
-        self, clips: Sequence[Clip], x_T: np.ndarray, callback: Callback, *, pure_noise: bool
+        self,
+        clips: Sequence[Clip],
+        x_T: np.ndarray,
+        callback: Callback | None,
+        *,
+        pure_noise: bool,
     ) -> np.ndarray:
         """Clean latents (B, C, F, h, w) of `clips`, the first time from `x_T`."""
         options, pipeline, x = self.options, self.pipeline, x_T

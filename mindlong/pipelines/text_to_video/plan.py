@@ -12,16 +12,18 @@ import numpy as np
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import TextToVideoConfig
-from mindlong.data.one_shot import read_clip
+from mindlong.data.one_shot import read_clip, read_frame
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.cost import Load
 from mindlong.pipelines.checks import (
-    divisible,
     far_size,
     fit,
     gib,
     idle,
+    idle_where_told,
+    in_few_steps,
+    is_told,
     no_rate,
     overlong,
     several,
@@ -34,6 +36,7 @@ from mindlong.pipelines.starts import read_start
 from mindlong.plans.frame_prompts import Shares, of_frames, shares_of, title, travels
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
 
 
 def plan(loaded: Loaded) -> Planned:
@@ -42,22 +45,30 @@ def plan(loaded: Loaded) -> Planned:
     own, s = config.text_to_video, config.sample
     parts = parts_of(config)
     fit(parts)
-    idle(loaded, no_rate(parts, "text_to_video.told_fps"))
+    idle(loaded, no_rate(parts, "text_to_video.fps_condition"))
+    idle(loaded, idle_where_told(parts, "text_to_video.negative", "text_to_video.two_passes"))
     frames, *size = size_of(config, parts.size)
-    height, width = divisible(size, parts.vae.spec.factor)
+    codec, denoiser = parts.vae.network.codec, parts.network.network.denoiser
+    idle(loaded, [("latent.chunk", f"is not read: {codec.chunks}")] if codec.chunks else ())
+    height, width = divisible(size, parts.vae.spec.factor, denoiser.side(parts.network.spec))
+    latents = parts.vae.spec.latents_of(frames)
     source_of(config, (frames, height, width))
-    noising = noising_of(config, parts)
+    noising, contexts = noising_of(config, parts.noising), config.contexts.contexts()
     clips = clips_of(config, frames)
-    batch, guided = min(config.batch, len(clips)), s.guidance != 1
+    if denoiser.one_prompt and any(len(clip.prompts) > 1 or clip.shares for clip in clips):
+        raise ConfigError(
+            f"text_to_video.scenes: {parts.network.network.about} reads one prompt a video, and none of "
+            "single frames; give it as prompt"
+        )
+    batch, guided = min(config.batch, len(clips)), s.guidance != 1 and not is_told(parts)
     rows = batch * (2 if guided and not own.two_passes else 1)
     if own.start:
         read_start(own.start, len(clips), _latents(parts, frames, height, width))
-    contexts, latents = config.contexts.contexts(), parts.vae.spec.latents_of(frames)
-    at_once = min(latents, contexts.length) if contexts else latents
-    step = step_cost(parts, rows, at_once, size)
+    step = step_cost(parts, rows, min(latents, contexts.length) if contexts else latents, size)
     asked = len(contexts.windows(latents, 1)) if contexts else 1
-    chunk = min(config.latent.chunk, frames)
-    decode = parts.vae.network.codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
+    chunk = frames if codec.chunks else min(config.latent.chunk, frames)
+    decode = codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
+    at_a_time = "in the model's own chunks" if codec.chunks else f"{chunk} frames at a time"
     half = 1.0 if config.latent.dtype == "float32" else 0.5
     passes = 2 if guided and own.two_passes else 1
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * guided
@@ -70,17 +81,31 @@ def plan(loaded: Loaded) -> Planned:
             f"{count_steps(s, noising)} steps, {sampler_of(s, noising).name}, guidance {s.guidance:g}"
             f"{_ways(config, latents)}",
             "a step": f"{count(passes * asked * step.flops)}FLOP",
-            "peak memory": f"denoising {gib(step.bytes * half)}, decoding {chunk} frames at a time "
-            f"{gib(decode.bytes * half)} (estimates)",
+            "peak memory": f"denoising {gib(step.bytes * half)}, decoding {at_a_time} "
+            f"{gib(decode.bytes * half)}{_text_memory(parts)} (estimates)",
         },
         (
             *overlong(parts, texts),
             *unled(own.negative, "text_to_video.negative", [s.guidance]),
             *far_size(size, parts.size[1:]),
+            *in_few_steps(parts, s),
         ),
-        half * max(step.bytes, decode.bytes),
-        "frames, size or batch (latent.chunk for decoding)",
+        max(half * step.bytes, half * decode.bytes, _text_bytes(parts)),
+        f"frames, size or batch{'' if codec.chunks else ' (latent.chunk for decoding)'}",
     )
+
+
+def _text_bytes(parts: LatentParts) -> float:
+    """Peak memory of encoding a prompt, for encoders that are larger than the networks beside them;
+    others do not show.
+    """
+    network, spec = parts.text_encoder.network, parts.text_encoder.spec
+    return network.cost(spec, Load(1, 1, 1, 1)).bytes if network.text.layered else 0.0
+
+
+def _text_memory(parts: LatentParts) -> str:
+    held = _text_bytes(parts)
+    return f", encoding prompts a layer at a time {gib(held)}" if held else ""
 
 
 def parts_of(config: TextToVideoConfig) -> LatentParts:
@@ -101,10 +126,10 @@ def parts_of(config: TextToVideoConfig) -> LatentParts:
     return replace(parts, network=replace(parts.network, spec=spec.viewed(views)))
 
 
-def noising_of(config: TextToVideoConfig, parts: LatentParts) -> Noising:
+def noising_of(config: TextToVideoConfig, whole: Noising) -> Noising:
     """The noising process, or the part of it that a video to start from goes up and down."""
     own = config.text_to_video
-    return parts.noising.below(own.strength) if own.video or own.image else parts.noising
+    return whole.below(own.strength) if own.video or own.image else whole
 
 
 def source_of(config: TextToVideoConfig, size: tuple[int, int, int]) -> np.ndarray | None:
@@ -113,8 +138,8 @@ def source_of(config: TextToVideoConfig, size: tuple[int, int, int]) -> np.ndarr
     """
     own, (frames, height, width) = config.text_to_video, size
     if own.image:
-        still = read_clip(own.image, 1, (height, width))
-        return np.repeat(still, frames, 0)
+        still = read_frame(own.image, (height, width))
+        return np.repeat(still[None], frames, 0)
     if not own.video:
         return None
     start, stride = own.video_start, own.video_stride

@@ -5,7 +5,7 @@ its latents.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import mindspore
 import numpy as np
 
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
-from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.clips import Clip
@@ -21,16 +20,9 @@ from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.latent_model import LatentModel, from_parts
 from mindlong.pipelines.results import Results, counted
 from mindlong.pipelines.session import Session
-from mindlong.pipelines.starts import read_start
 from mindlong.pipelines.text_to_video.again import Again
-from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise, noised, repeats_of
-from mindlong.pipelines.text_to_video.plan import (
-    clips_of,
-    noising_of,
-    parts_of,
-    size_of,
-    source_of,
-)
+from mindlong.pipelines.text_to_video.make import Request, pipeline_of, request_of
+from mindlong.pipelines.text_to_video.plan import parts_of, size_of
 from mindlong.utils import arrays, atomic, progress, run_folder
 from mindlong.utils.lines import opening_lines
 
@@ -41,10 +33,10 @@ def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config = session.config
     parts = parts_of(config)
-    frames, height, width = size_of(config, parts.size)
     model = from_parts(parts, config.latent)
-    shape = model.latent_shape(frames, height, width)
-    clips = clips_of(config, frames)
+    request = request_of(config, model)
+    clips, shape = request.clips, request.shape
+    _, *size = size_of(config, parts.size)
     session.log.info(
         "\n".join(
             opening_lines(
@@ -53,85 +45,69 @@ def run(session: Session) -> None:
                     "parameters": ", ".join(
                         f"{name} {n:,}" for name, n in parts.parameters().items()
                     ),
-                    "plan": f"{len(clips)} videos, {frames} frames {height}x{width}, latents {'x'.join(map(str, shape))}, "
+                    "plan": f"{len(clips)} videos, {request.frames} frames {size[0]}x{size[1]}, "
+                    f"latents {'x'.join(map(str, shape))}, "
                     f"{sampler_of(config.sample, model.noising).name} {count_steps(config.sample, model.noising)} steps, "
                     f"guidance {config.sample.guidance:g}, {model.noising.prediction} predicted",
                 }
             )
         )
     )
-    source = source_of(config, (frames, height, width))
-    work = _Work(session, model, shape, noising_of(config, parts), source)
-    work.sample(clips)
-    work.decode(clips)
-    work.finish(clips, parts.where)
+    work = _Work(session, model, request)
+    work.sample()
+    work.decode()
+    work.finish(parts.where)
 
 
 class _Work:
     """What is done of a run, and the doing of the rest."""
 
-    def __init__(
-        self,
-        session: Session,
-        model: LatentModel,
-        shape: tuple[int, ...],
-        noising: Noising,
-        source: np.ndarray | None,
-    ) -> None:
-        self.noising, self.source = noising, source
-        self.session, self.config, self.model, self.shape = session, session.config, model, shape
+    def __init__(self, session: Session, model: LatentModel, request: Request) -> None:
+        self.session, self.config, self.model = session, session.config, model
+        self.request, self.clips = request, request.clips
         self.own: TextToVideoOptions = self.config.text_to_video
         self.journal = Journal(session.folder / WORK, session.identity({}))
         self.results = Results(session)
         self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
 
-    def sample(self, clips: Sequence[Clip]) -> None:
+    def sample(self) -> None:
         """Latents of the clips that have none yet, a batch at a time."""
         clock = time.monotonic()
-        size = min(self.config.batch, len(clips))
-        todo = {c.name for c in clips if not self._is_done(c) and not self._is_sampled(c)}
+        todo = {c.name for c in self.clips if not self._is_done(c) and not self._is_sampled(c)}
         # whole batches, as they would be without a stop: a row's last bits may depend on the others
-        batches = [part for part in _batches(clips, size) if todo & {c.name for c in part}]
+        batches = [part for part in self.request.batches() if todo & {c.name for c in part}]
         if not batches:
             return
-        pipeline = TextToVideo(
-            self.model,
-            self.config.sample,
-            negative=self.own.negative,
-            two_passes=self.own.two_passes,
-            fps=self.own.told_fps or self.config.fps,
-            noising=self.noising,
-            contexts=self.config.contexts.contexts(),
-        )
-        for clip in clips:
+        pipeline = pipeline_of(self.config, self.model)
+        for clip in self.clips:
             self.model.encode_text([*clip.prompts, self.own.negative])
         self.model.release("text_encoder")
-        starts = self._starts(clips)
         again = Again(pipeline, self.config.free_init)
         with progress.bar(len(batches) * again.total, "denoising") as bar:
             for part in batches:
-                self._sample_batch(again, part, np.stack([starts[c.number] for c in part]), bar)
+                self._sample_batch(again, part, bar)
         self.model.release("network")
         self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
 
-    def decode(self, clips: Sequence[Clip]) -> None:
+    def decode(self) -> None:
         """Files of the clips that have none yet; frames go to the writers as they are decoded."""
         clock = time.monotonic()
-        todo = [clip for clip in clips if not self._is_done(clip)]
-        with progress.bar(len(todo) * self.shape[1], "decoding", unit="frame") as bar:
+        todo, count = [c for c in self.clips if not self._is_done(c)], self.request.frames
+        with progress.bar(len(todo) * count, "decoding", unit="frame") as bar:
             for clip in todo:
                 latents = arrays.read_npz(self._latents(clip), ["latents"])["latents"]
                 before = len(self.results.files)
                 frames = counted(self.model.decode(latents), bar)
-                shown = self.results.video(clip.name, frames, self.shape[1])
+                shown = self.results.video(clip.name, frames, count)
                 arrays.write_npz(self._sheet(clip), frames=shown)
                 written = self.results.files[before:]
                 sizes = {path.name: _size(path) for path in written}
                 self.journal.add(clip.name, files=list(sizes), sizes=sizes)
         self.seconds["decode_s"] = round(time.monotonic() - clock, 2)
 
-    def finish(self, clips: Sequence[Clip], where: Path) -> None:
+    def finish(self, where: Path) -> None:
         """The contact sheet and the record; what was only for going on is removed."""
+        clips = self.clips
         done = [name for clip in clips for name in self.journal.done[clip.name][-1]["files"]]
         self.results.files = [self.session.folder / name for name in done]
         rows = [arrays.read_npz(self._sheet(c), ["frames"])["frames"] for c in clips]
@@ -144,30 +120,19 @@ class _Work:
         if not self.own.keep_latents:
             atomic.remove_written(self.session.folder / "latents", ours.__contains__)
 
-    def _sample_batch(self, again: Again, part: Sequence[Clip], x_T: np.ndarray, bar: Any) -> None:
-        name, every = part[0].name, self.own.preview_every
+    def _sample_batch(self, again: Again, part: Sequence[Clip], bar: Any) -> None:
+        name, every, x_T = part[0].name, self.own.preview_every, self.request.starts(part)
 
-        def told(step: int, total: int, x0: np.ndarray) -> None:
+        def on_step(step: int, total: int, x0: np.ndarray) -> None:
             bar.update(1)
             if every and (step % every == 0 or step == total):
                 videos = [np.stack(list(self.model.decode(latents))) for latents in x0]
                 path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
                 write_contact_sheet(path, videos, [clip.title for clip in part])
 
-        made = again.latents(part, x_T, told, pure_noise=self.source is None)
+        made = again.latents(part, x_T, on_step, pure_noise=self.request.given is None)
         for clip, noise, latents in zip(part, x_T, made, strict=True):
             arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
-
-    def _starts(self, clips: Sequence[Clip]) -> np.ndarray:
-        if self.own.start:
-            return read_start(self.own.start, len(clips), self.shape)
-        repeats = repeats_of(self.config.free_noise, self.config.contexts.contexts())
-        noise = first_noise(clips, self.shape, repeats)
-        if self.source is None:
-            return noise
-        z = self.model.encode(self.source)[None]
-        self.model.release("vae")
-        return noised(z, noise, self.config.sample, self.noising, self.own.strength)
 
     def _latents(self, clip: Clip) -> Path:
         return self.session.folder / "latents" / f"{clip.name}.npz"
@@ -217,13 +182,14 @@ class _Work:
                 for c in clips
             ],
             "plan": {
-                "latents_CFHW": list(self.shape),
+                "latents_CFHW": list(self.request.shape),
                 "sampler": sampler_of(s, self.model.noising).name,
                 "steps": count_steps(s, self.model.noising),
                 "eta": s.eta,
                 "guidance": s.guidance,
+                "guidance_curve": self.own.guidance_curve,
                 "prediction": self.model.noising.prediction,
-                "fps": self.own.told_fps or config.fps,
+                "fps": self.own.fps_condition or config.fps,
                 "dtype": config.latent.dtype,
             },
             "weights": {"asked": config.weights, "found": where.name, "family": self.model.family},
@@ -237,12 +203,3 @@ def _size(path: Path) -> int:
     if path.is_dir():
         return sum(p.stat().st_size for p in path.iterdir())
     return path.stat().st_size if path.exists() else -1
-
-
-def _batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:
-    """Batches of one size, so that one graph serves all: the last is filled up with its last
-    clip.
-    """
-    for start in range(0, len(clips), size):
-        part = list(clips[start : start + size])
-        yield part + [part[-1]] * (size - len(part))

@@ -48,7 +48,7 @@ class AutoencoderLoss(nn.Cell):
 
 class AutoencoderTask:
     """What the trainer needs to know of an autoencoder; a sample is a clip, all its frames are
-    pictures.
+    images.
 
     Attributes:
         network: the autoencoder.
@@ -77,7 +77,7 @@ class AutoencoderTask:
         return video, rng.normal_rows(list(samples), latent, self.config.train.seed, "posterior")
 
     def preview(self, step: int, folder: Path) -> list[Path]:
-        """Held-out pictures above their reconstructions, and their PSNR in the name of the log."""
+        """Held-out images above their reconstructions, and their PSNR in the name of the log."""
         pictures = self._held_out(PICTURES)
         again = self._reconstruct(to_network(pictures)[:, :, 0])
         sheet = folder / f"step-{step:08d}.png"

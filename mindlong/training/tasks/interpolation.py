@@ -146,7 +146,7 @@ class InterpolationTask(LatentTask):
         return (rates.astype(np.float32),) if "fps" in self.spec.conditions else ()
 
     def _start_from(self, weights: str, key: str) -> None:
-        """Take over a UNet of pictures, of videos without hints, or of the same kind."""
+        """Take over a UNet of images, of videos without hints, or of the same kind."""
         part = read_part(open_named(weights, key), "network")
         mine = {n.removeprefix("unet."): a for n, a in arrays_of(self.network.unet).items()}
         found = inflate(

@@ -16,7 +16,7 @@ from mindspore import Tensor, nn
 
 from mindlong.checkpoints.find import open_named
 from mindlong.checkpoints.join import ROLE, module_of
-from mindlong.checkpoints.latent_parts import read_text_encoder
+from mindlong.checkpoints.latent_parts import fitted_text, read_text_encoder
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.start import base_of, text_of
@@ -28,13 +28,15 @@ from mindlong.data.source import Source, to_frames
 from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.losses import loss_of
 from mindlong.diffusion.noising import Noising, of_options
+from mindlong.diffusion.samplers.lcm import told_of
 from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.networks import table
 from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, through
-from mindlong.networks.text_conditioned import TextConditioned
+from mindlong.networks.text_conditioned import OnStates, TextConditioned
 from mindlong.training.tasks.preview_files import drawn, write_preview
+from mindlong.training.text_table import TextTable
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
 
@@ -61,6 +63,7 @@ class LatentTask:
         self.tokenizer = build_tokenizer(config)
         self.streams, self.vae_spec, vae_key = build_autoencoder(config)
         self.cache = self._cache(vae_key)
+        self.texts = self._texts()
         self.scaling = config.latents.scaling or self.vae_spec.scaling
         self.loss = loss_of(self.network, self.schedule, config.diffusion)
 
@@ -117,7 +120,7 @@ class LatentTask:
             x0 * np.float32(self.scaling),
             noise,
             t,
-            self.tokenizer(captions),
+            self.conditions(captions),
             *self._fps(len(samples)),
         )
 
@@ -196,6 +199,7 @@ class LatentTask:
         """
         self.network.set_train(False)
         options = self.config.preview
+        null = None if "guidance" in self.takes else null  # told it, and asked once
         return drawn(
             options,
             guided(model, null, options.sample.guidance, options.sample.rescale),
@@ -215,8 +219,31 @@ class LatentTask:
         return np.stack(made).transpose(0, 2, 1, 3, 4)
 
     def _with(self, prompts: Sequence[str]):
-        ids, fps = Tensor(self.tokenizer(prompts)), [Tensor(a) for a in self._fps(len(prompts))]
-        return lambda x, t: self.network(Tensor(x), Tensor(t), ids, *fps).asnumpy()
+        text = Tensor(self.conditions(prompts))
+        more = [Tensor(a) for a in self._told(len(prompts))]
+        return lambda x, t: self.network(Tensor(x), Tensor(t), text, *more).asnumpy()
+
+    def _told(self, count: int) -> tuple[np.ndarray, ...]:
+        """What a preview's network takes beside the prompts."""
+        if "guidance" not in self.takes:
+            return self._fps(count)
+        options = self.config.preview.sample
+        scale = told_of(options.flavour, options.guidance)
+        return *self._fps(count), np.full(count, scale, np.float32)
+
+    def conditions(self, captions: Sequence[str]) -> np.ndarray:
+        """What the network is given of captions: token ids int32 (B, S), or, of an encoder whose
+        states are kept, these, float32 (B, S, D).
+        """
+        return self.texts(captions) if self.texts else self.tokenizer(captions)
+
+    def _texts(self) -> TextTable | None:
+        part = kept_encoder(self.config)
+        if part is None:
+            return None
+        table = TextTable(self.config.latents.text_weights, part, self.tokenizer)
+        table.prepare([*self.cache.captions, *self.config.preview.prompts])
+        return table
 
     def _fps(self, count: int) -> tuple[np.ndarray, ...]:
         return (np.full(count, self.config.latents.fps, np.float32),) if "fps" in self.takes else ()
@@ -247,15 +274,17 @@ def build_network(config: TrainConfig) -> nn.Cell:
     names.
     """
     options, entry = config.latents, table.get(config.model.family)
-    text = read_text_encoder(options.text_weights) if options.text_weights else None
-    encoder, spec = text_encoder(config, text)
-    network = TextConditioned(entry.cell(config.model.spec()), encoder.cell(spec), entry.part)
+    text = given_text(config)
+    kept = kept_encoder(config) is not None
+    network = _unfilled(config, entry, text, kept)
     initialise(network, config.train.seed)
     key, base = base_of(config)
     if base:
         _start_from(network.network, read_part(open_named(base, key), "network", entry.family))
     if options.motion:
         _start_from(network.network, read_part(open_named(options.motion, "latents.motion"), ROLE))
+    if kept:
+        return network
     own_text = text_of(config)
     if own_text:
         _start_from(network.text_encoder, own_text)
@@ -264,6 +293,34 @@ def build_network(config: TrainConfig) -> nn.Cell:
         for parameter in network.text_encoder.get_parameters():
             parameter.requires_grad = options.train_text
     return network
+
+
+def _unfilled(config: TrainConfig, entry: Network, text: Part | None, kept: bool) -> nn.Cell:
+    """The network, beside its text encoder unless the states of captions are kept."""
+    cell = entry.cell(config.model.spec())
+    if kept:
+        return OnStates(cell, entry.part)
+    encoder, spec = text_encoder(config, text)
+    return TextConditioned(cell, encoder.cell(spec), entry.part)
+
+
+def given_text(config: TrainConfig) -> Part | None:
+    """The text encoder of `latents.text_weights`, with the length of prompts that the network
+    reads; None: it is one of a model file.
+    """
+    if not config.latents.text_weights:
+        return None
+    entry = table.get(config.model.family)
+    given = read_text_encoder(config.latents.text_weights)
+    return fitted_text(given, entry, config.model.spec())
+
+
+def kept_encoder(config: TrainConfig) -> Part | None:
+    """The text encoder whose states are made before the first step and kept: one that is larger
+    than the networks beside it, and stays as it is. None: captions are encoded in each step.
+    """
+    text = given_text(config)
+    return text if text and text.network.text.layered and not config.latents.train_text else None
 
 
 def text_encoder(config: TrainConfig, given: Part | None) -> tuple[Network, Any]:
@@ -294,8 +351,7 @@ def build_tokenizer(config: TrainConfig) -> Any:
     """The tokenizer for the text encoder of the `latents` section: its length and padding are the
     encoder's.
     """
-    options = config.latents
-    given = read_text_encoder(options.text_weights) if options.text_weights else None
+    options, given = config.latents, given_text(config)
     encoder, spec = text_encoder(config, given)
     return made(encoder.text.tokenizer)(options.tokenizer, spec)
 

@@ -32,14 +32,17 @@ from mindlong.parallel.launch import world_size
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
+from mindlong.utils.needed import needed
+from mindlong.utils.sizes import divisible
 
-LATENT = ("latent", "infinet", "interpolation", "tune")
+LATENT = ("latent", "infinet", "interpolation", "tune", "distil")
 FILES = (  # keys that name files: the same ones may lie at another place
     "data.folder",
     *(f"latents.{key}" for key in ("vae", "text_encoder", "text_weights", "unet_weights")),
     "latents.tokenizer",
     "infinet.index",
     "infinet.branch",
+    "distil.teacher",
     "tune.video",
     "tune.videos",
 )
@@ -64,11 +67,13 @@ def plan_of(loaded: Loaded) -> Plan:
     """
     config: TrainConfig = loaded.values
     task, options = task_of(config), config.train
-    factor, notes = _check_latents(config, task) if task in LATENT else (USUAL_FACTOR, [])
+    factor, latents, notes = (USUAL_FACTOR, 0, [])
+    if task in LATENT:
+        factor, latents, notes = _check_latents(config, task)
     _check_pixels(config, task)
     text_source(config.model)  # its weights are there, and fit
     _check_folder(loaded)
-    cost = training_cost(config, factor)
+    cost = training_cost(config, factor, latents)
     last = max(options.steps // options.save_every, 1)
     rows = {
         "mindlong": f"{__version__}, dry run: nothing is trained",
@@ -134,30 +139,31 @@ def _check_folder(loaded: Loaded) -> None:
         check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir), FILES)
 
 
-def _check_latents(config: TrainConfig, task: str) -> tuple[int, list[str]]:
-    """Pixels of a latent along an edge, and sentences: the parts are there and go together."""
+def _check_latents(config: TrainConfig, task: str) -> tuple[int, int, list[str]]:
+    """Pixels of a latent along an edge, latents of a clip, and sentences: the parts are there and
+    go together.
+    """
     latents, entry = config.latents, table.get(config.model.family)
     vae = read_part(open_weights(locate(latents.vae, "latents.vae")), "vae")
     _fits(vae, "latents.vae")
     encoder, text = _text(config)
-    spec, width = config.model.spec(), entry.denoiser.width(config.model.spec())
+    spec = config.model.spec()
+    width = needed(entry.denoiser, "denoiser").width(spec)
     if text.width != width:
         raise ConfigError(
             f"the text encoder gives vectors of {text.width} numbers and model.context_dim is {width}; they "
             "must be equal"
         )
     _check_channels(spec, vae.spec.latent_channels, task)
-    for side in config.data.size:
-        if side % vae.spec.factor:
-            raise ConfigError(
-                f"data.size is {list(config.data.size)}; both must be multiples of {vae.spec.factor}, the pixels "
-                "of a latent"
-            )
+    divisible(config.data.size, vae.spec.factor, entry.denoiser.side(spec), "data.size")
+    count_of = vae.spec.latents_of(config.data.frames)
     if latents.unet_weights:
         _check_start(config, entry, task)
+    if config.distil.wanted:
+        _check_teacher(config, entry)
     if config.infinet.branch:
         find_branch(latents.unet_weights or "", config.infinet.branch)
-    return vae.spec.factor, list(_overlong(config, encoder, text))
+    return vae.spec.factor, count_of, list(_overlong(config, encoder, text))
 
 
 def _text(config: TrainConfig) -> tuple[Network, Any]:
@@ -180,6 +186,12 @@ def _check_channels(spec: Any, latent_channels: int, task: str) -> None:
             f"model.in_channels is {read}; the autoencoder's latents have {latent_channels} channels, so that "
             f"task {task} needs {needed}"
         )
+
+
+def _check_teacher(config: TrainConfig, entry: Network) -> None:
+    """The network that is distilled is there, whole, and of the model's family."""
+    weights = open_weights(locate(config.distil.teacher, "distil.teacher"))
+    _fits(read_part(weights, "network", entry.family), "distil.teacher")
 
 
 def _check_start(config: TrainConfig, entry: Network, task: str) -> None:
@@ -211,7 +223,7 @@ def _overlong(config: TrainConfig, encoder: Network, text: Any) -> Iterator[str]
     place = config.latents.tokenizer
     if not Path(place).exists():
         raise InputFileError(f"latents.tokenizer: nothing at {place}{hub.advice(place)}")
-    tokenizer = made(encoder.text.tokenizer)(place, text)
+    tokenizer = made(needed(encoder.text, "text").tokenizer)(place, text)
     if tokenizer.vocabulary > text.vocabulary:
         raise ConfigError(
             f"{place} has {tokenizer.vocabulary} tokens and the text encoder {text.vocabulary}; they do not "

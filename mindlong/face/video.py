@@ -1,0 +1,117 @@
+"""A video as Python programs get it: frames in memory, saved when asked for.
+
+Legend: F frames, H W pixels, C channels of a latent, h w latent pixels.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mindlong.media.gif import GifWriter
+from mindlong.media.sheet import sampled, write_contact_sheet
+from mindlong.media.write import FrameFolder, open_writer
+from mindlong.utils import arrays
+from mindlong.utils.errors import ConfigError, UserError
+
+SHOWN_SIDE, SHOWN_PIXELS = 192, 2**24  # of a video in a notebook: its usual side, its most pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """A video that was made.
+
+    Attributes:
+        frames: uint8 (F, H, W, 3), RGB.
+        fps: frames per second.
+        latents: float32 (C, F, h, w), what the frames were decoded from; None for a network that
+            works in pixels, and for frames made without a network.
+        prompt: what it shows.
+        seed, number: its noise is the `number`-th of `seed`.
+    """
+
+    frames: np.ndarray
+    fps: float = 8.0
+    latents: np.ndarray | None = field(default=None, repr=False)
+    prompt: str = ""
+    seed: int = 0
+    number: int = 0
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self.frames)
+
+    def __repr__(self) -> str:
+        count, height, width = self.frames.shape[:3]
+        return (
+            f"Video({count} frames of {height}x{width} at {self.fps:g} a second, "
+            f"prompt={self.prompt!r}, seed={self.seed})"
+        )
+
+    def save(self, path: str | Path, *, scale: int = 1, overwrite: bool = False) -> Path:
+        """Write the video; the suffix says how: .mp4 (H.264), .gif, .webm, none (a folder of PNG
+        files), .png (a contact sheet), .npz (the latents, as the commands leave them).
+
+        Args:
+            scale: enlarge the frames by this whole number.
+            overwrite: what is there already is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            UserError: something is there already, or it cannot be written. ConfigError: an unknown
+                suffix, or .npz of a video without latents.
+        """
+        path = Path(path)
+        if path.suffix and path.exists() and not overwrite:
+            raise UserError(f"{path} is there already; give overwrite=True to replace it")
+        if path.suffix == ".npz":
+            return self._save_latents(path)
+        if path.suffix == ".png":
+            return write_contact_sheet(path, [self._large(self.frames, scale)], [self.prompt])
+        folder = not path.suffix
+        writer = FrameFolder(path, self.fps, overwrite) if folder else open_writer(path, self.fps)
+        with writer:
+            for frame in self.frames:
+                writer.append(self._large(frame[None], scale)[0])
+        return path
+
+    def _save_latents(self, path: Path) -> Path:
+        if self.latents is None:
+            raise ConfigError(f"{path} cannot be written: the video was not made from latents")
+        arrays.write_npz(path, latents=self.latents)
+        return path
+
+    @staticmethod
+    def _large(frames: np.ndarray, scale: int) -> np.ndarray:
+        if scale < 1:
+            raise ConfigError(f"scale is {scale}; it must be at least 1")
+        return frames.repeat(scale, axis=1).repeat(scale, axis=2)
+
+    def _repr_html_(self) -> str:
+        """The video as it plays in a notebook: a GIF in the page; of very long ones some frames."""
+        height, width = self.frames.shape[1:3]
+        count = max(min(len(self), SHOWN_PIXELS // (height * width)), 1)
+        chosen, fps = self.frames[sampled(len(self), count)], self.fps * count / len(self)
+        held = io.BytesIO()
+        writer = GifWriter(held, (height, width), fps)
+        for frame in chosen:
+            writer.append(frame)
+        writer.close()
+        data = base64.b64encode(held.getvalue()).decode()
+        large = max(1, SHOWN_SIDE // max(height, width))
+        said = html.escape(f"{self.prompt} ({len(self)} frames, seed {self.seed})", quote=True)
+        return (
+            f'<figure><img src="data:image/gif;base64,{data}" width="{width * large}" '
+            f'height="{height * large}" style="image-rendering: pixelated" alt="{said}">'
+            f"<figcaption>{said}</figcaption></figure>"
+        )

@@ -1,0 +1,1 @@
+"""CogVideoX's causal autoencoder of videos, four images to a latent."""

@@ -1,0 +1,135 @@
+"""More of a video or of pictures, run after run.
+
+Legend: F frames, C channels, h w latent pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mindlong.data.transforms import fitted
+from mindlong.diffusion.hints import Rule
+from mindlong.diffusion.samplers.loop import Callback
+from mindlong.pipelines.extend.plan import Work, check_hints, size_of, work_of
+from mindlong.pipelines.interpolate.make import HintedRuns, Stage, decoded
+from mindlong.pipelines.interpolate.networks import predictor
+from mindlong.pipelines.interpolate.plan import is_hinted
+from mindlong.pipelines.interpolate.trained_rule import trained_rule
+from mindlong.pipelines.jobs import run_plan
+from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.latents import LatentMemory, Latents
+from mindlong.pipelines.made import Made
+from mindlong.pipelines.models import Models
+from mindlong.pipelines.results import wanted
+from mindlong.utils import rng
+
+
+def model_of(models: Models, config: Any, work: Work) -> LatentModel:
+    """The networks. Raises ConfigError where they could not know what they are to continue."""
+    model = models.latent(config.weights, config.latent)
+    check_hints(work, is_hinted(model.spec, model.vae_spec.latent_channels))
+    return model
+
+
+def levels(
+    config: Any,
+    work: Work,
+    model: LatentModel,
+    latents: Latents,
+    prompt: str,
+    number: int,
+    callback: Callback | None = None,
+) -> Iterator[int]:
+    """Make every run of one video that is not in `latents` yet."""
+    size = size_of(config, work.given)
+    channels, _, *area = model.latent_shape(1, *size)
+    latents.give(_given(config, work, model, (channels, *area), number))
+    stages = [_stage(config, work, model, prompt, level, callback) for level in (0, 1)]
+    runs = HintedRuns(
+        lambda level: stages[min(level, 1)],
+        10**9,
+        lambda level: work.fps,
+        work.inside,
+        config.seed,
+        number,
+    )
+    yield from run_plan(work.plan, latents, runs, (channels, *area))
+
+
+def _given(
+    config: Any, work: Work, model: LatentModel, shape: tuple[int, ...], number: int
+) -> np.ndarray:
+    """Latents (F, C, h, w) of the given frames."""
+    size, noise = size_of(config, work.given), None
+    if config.extend.encode == "sample":
+        stream = (config.seed, "extend-encode", number)
+        noise = np.stack([rng.normal(shape, *stream, k) for k in range(len(work.given))])
+    given = np.stack([fitted(frame, size) for frame in work.given])
+    return model.encode(given, noise).transpose(1, 0, 2, 3)
+
+
+def _stage(
+    config: Any, work: Work, model: LatentModel, prompt: str, level: int, callback: Callback | None
+) -> Stage:
+    """The first run is told real frames; later ones frames that the network made, which may get
+    noise.
+    """
+    o, trained = config.extend, trained_rule(config.weights)
+    rule = Rule(
+        o.hint or trained.hint,
+        o.mask or trained.mask,
+        "each_step" if work.inside else "none",
+        o.hint_noise if level else 0.0,
+        o.shared_noise,
+    )
+    hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
+    return Stage(
+        predictor(model, prompt, config.sample),
+        model.noising,
+        rule,
+        config.sample,
+        hinted,
+        callback,
+    )
+
+
+def film(config: Any, work: Work, model: LatentModel, latents: Latents) -> Iterator[np.ndarray]:
+    """The video's own frames as they are, then the given ones and those added."""
+    if work.video:
+        before = work.video.count - len(work.given)
+        size = size_of(config, work.given)
+        yield from (fitted(frame, size) for frame in itertools.islice(work.video.all(), before))
+    yield from decoded(model, latents)
+
+
+def frames_of(work: Work) -> int:
+    """Frames of the whole: the video's own and those added."""
+    return (work.video.count - len(work.given) if work.video else 0) + work.plan.frames
+
+
+def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:
+    """The videos of a configuration, each when it is asked for.
+
+    Raises:
+        ConfigError, InputFileError, NotFiniteError.
+    """
+    work = work_of(config)
+    model = model_of(models, config, work)
+    for number, prompt in enumerate(wanted(config)):
+        latents = LatentMemory(work.plan)
+        for _ in levels(config, work, model, latents, prompt, number, callback):
+            pass
+        yield Made(
+            prompt,
+            number,
+            film(config, work, model, latents),
+            frames_of(work),
+            work.fps,
+            lambda held=latents: held.frames(range(held.plan.frames)).transpose(1, 0, 2, 3),
+        )
+    if work.video:
+        work.video.close()
