@@ -16,6 +16,7 @@ from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import table
 from mindlong.networks.network import Network, made
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.needed import needed
 
 ROLE = "motion"
 
@@ -45,7 +46,8 @@ def _is_there(named: str) -> bool:
 
 def module_of(family: str) -> Network | None:
     """The entry of the motion modules that a family's networks have; None where they have none."""
-    return next((n for n in table.networks(ROLE) if n.module.whole == family), None)
+    found = [n for n in table.networks(ROLE) if n.module and n.module.whole == family]
+    return found[0] if found else None
 
 
 def refuse_alone(held: WeightFile) -> None:
@@ -70,7 +72,7 @@ def joined(image: Part, held: WeightFile, overrides: Mapping[str, Any] | None = 
     module = read_part(held, ROLE, overrides=overrides)
     whole, arrays = _image_part(image.network, image.arrays, module.network, str(held.path))
     try:
-        spec = made(module.network.module.join)(image.spec, module.spec)
+        spec = made(needed(module.network.module, "module").join)(image.spec, module.spec)
     except ConfigError as error:
         raise ConfigError(f"{held.path}: {error}") from None
     return Part(whole, spec, {**arrays, **module.arrays})
@@ -104,7 +106,7 @@ def _image_part(
     image: Network, arrays: Mapping[str, Lazy], module: Network, where: str
 ) -> tuple[Network, dict[str, Lazy]]:
     """The family of the two together, and the tensors of the image network."""
-    whole = table.get(module.module.whole)
+    whole = table.get(needed(module.module, "module").whole)
     if image.family not in (whole.family, whole.base):
         raise ConfigError(
             f"{where} holds {module.about}, which are added to networks of the family {whole.base}; weights is "

@@ -46,11 +46,11 @@ INFER = {
     "text_to_video": ["weights=VC2", "frames=4", "size=[16,16]", "prompt=a"],
     "text_to_video in views": [
         *("weights=VC2", "frames=4", "size=[16,16]", "prompt=a"),
-        *("free_noise.around=attention", "free_noise.window=3", "free_noise.stride=1"),
+        *("free_noise.around=block", "free_noise.window=8", "free_noise.stride=1"),
     ],
     "text_to_video in windows": [
         *("weights=VC2", "frames=4", "size=[16,16]", "prompt=a"),
-        *("contexts.schedule=looped_uniform", "contexts.length=2", "contexts.overlap=1"),
+        *("contexts.schedule=looped_uniform", "contexts.length=8", "contexts.overlap=1"),
     ],
     "text_to_video again": ["weights=VC2", "frames=4", "prompt=a", "free_init.iterations=2"],
     "text_to_video from a video": ["weights=VC2", "frames=3", "prompt=a", "video=VIDEO"],

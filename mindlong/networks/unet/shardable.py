@@ -47,7 +47,12 @@ def _check_views(spec: words.UNetSpec, viewed: list[words.Transformer]) -> None:
             "clip_parallel.strategy=views needs norms frame by frame; those of AnimateDiff v1, and those that compat "
             "takes over all frames, would need the whole video in every layer."
         )
-    if across or convs or spec.pseudo3d or any(s.views.around != "block" for s in viewed):
+    if (
+        across
+        or convs
+        or spec.pseudo3d
+        or any(s.views and s.views.around != "block" for s in viewed)
+    ):
         raise ConfigError(
             "clip_parallel.strategy=views is for networks in which only motion modules see other frames; strategy=exact is "
             "for those with other layers over frames."

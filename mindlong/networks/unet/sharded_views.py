@@ -16,6 +16,7 @@ from mindspore import Tensor, nn, ops
 from mindlong.networks.unet.blocks import Transformer
 from mindlong.networks.unet.viewed import ViewedBlock
 from mindlong.networks.unet.views import Views
+from mindlong.utils.needed import needed
 
 
 class ViewedStage:
@@ -53,7 +54,7 @@ class ViewedStage:
         window = self.views.window
         starts = [0] if self.whole(total) else self.views.starts(total)
         shares = _shares(self.views, total)[mine.start : mine.stop]
-        summed = None
+        summed: Tensor | None = None
         for number, start in enumerate(starts):
             frames = range(start, min(start + window, total))
             if frames.stop <= mine.start or frames.start >= mine.stop:
@@ -63,7 +64,7 @@ class ViewedStage:
             part = shares[:, number * window : number * window + len(frames)]
             taken = _taken(part, seen)
             summed = taken if summed is None else summed + taken
-        return summed.astype(pool_BKSD.dtype)
+        return needed(summed, "a view of the clip's frames").astype(pool_BKSD.dtype)
 
 
 def _shares(views: Views, total: int) -> np.ndarray:

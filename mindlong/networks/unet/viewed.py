@@ -21,7 +21,7 @@ def block_of(spec: UNetSpec, stage: Transformer, width: int, heads: int) -> nn.C
     if views is None or not any(b.kind == "time" for b in stage.branches):
         return TransformerBlock(spec, stage.branches, width, heads)
     if views.around == "block":
-        return ViewedBlock(spec, stage, width, heads)
+        return ViewedBlock(spec, stage, views, width, heads)
     block = TransformerBlock(spec, stage.branches, width, heads)
     for branch in stage.branches:
         if branch.kind == "time":
@@ -73,11 +73,13 @@ class ViewedBlock(TransformerBlock):
     of the block sees the averaged frames.
     """
 
-    def __init__(self, spec: UNetSpec, stage: Transformer, width: int, heads: int) -> None:
+    def __init__(
+        self, spec: UNetSpec, stage: Transformer, views: Views, width: int, heads: int
+    ) -> None:
         super().__init__(spec, stage.branches, width, heads)
         timed = sum(b.kind == "time" for b in stage.branches)
         self.inside, self.behind = self.steps[:timed], self.steps[timed:]
-        self.window, self.fold = stage.views.window, Fold(stage.views)
+        self.window, self.fold = views.window, Fold(views)
 
     def construct(self, x_BFSD: Tensor, context: Tensor) -> Tensor:
         """(B, F, S, D) -> (B, F, S, D)."""
