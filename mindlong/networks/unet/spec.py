@@ -297,10 +297,12 @@ class UNetSpec:
         for sentence in views.problems(timed, seen):
             raise ConfigError(sentence)
 
-        def changed(stage: Stage | None) -> Stage | None:
-            return replace(stage, views=seen) if stage in timed else stage
-
-        return replace(self, stages=tuple(map(changed, self.stages)), entry=changed(self.entry))
+        stages = tuple(
+            replace(s, views=seen) if isinstance(s, Transformer) and s in timed else s
+            for s in self.stages
+        )
+        entry = replace(self.entry, views=seen) if self.entry else None
+        return replace(self, stages=stages, entry=entry)
 
     def reading(self, which: str, policy: str) -> UNetSpec:
         """This spec with another key/value policy.
