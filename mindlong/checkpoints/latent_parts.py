@@ -18,6 +18,7 @@ from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of, locate, open_named
 from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.folders import SCHEDULER, parts_in
+from mindlong.checkpoints.imaged_parts import check_imaged
 from mindlong.checkpoints.join import joined, module_of, open_module, refuse_alone
 from mindlong.checkpoints.lazy import total_bytes
 from mindlong.checkpoints.lora.latent import with_loras
@@ -54,6 +55,7 @@ class LatentParts:
         unmerged: role -> network without the LoRAs that were asked for; empty without any.
         merged: what these change.
         loras: these, as they were named.
+        image_encoder, projector: what makes the tokens of an image, for a network that reads them.
     """
 
     where: Path
@@ -74,15 +76,25 @@ class LatentParts:
             self.network.spec
         )
 
+    image_encoder: Part | None = None
+    projector: Part | None = None
+
+    def held(self) -> dict[str, Part]:
+        """Role -> the network, of those that there are."""
+        found = {
+            "network": self.network,
+            "vae": self.vae,
+            "text_encoder": self.text_encoder,
+            "image_encoder": self.image_encoder,
+            "projector": self.projector,
+        }
+        return {role: part for role, part in found.items() if part is not None}
+
     def parameters(self) -> dict[str, int]:
         """Numbers in each network."""
         return {
-            name: part.size()
-            for name, part in (
-                (self.network.network.part, self.network),
-                ("vae", self.vae),
-                ("text encoder", self.text_encoder),
-            )
+            part.network.part if role == "network" else role.replace("_", " "): part.size()
+            for role, part in self.held().items()
         }
 
 
@@ -116,7 +128,10 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
             f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the {network.network.part} "
             f"wants {denoiser.width(network.spec)}; latent.text_encoder can name another"
         )
-    _check_finite({"network": network, "vae": vae, "text_encoder": text})
+    imaged = _imaged(held, network, options, run)
+    _check_finite({"network": network, "vae": vae, "text_encoder": text, **imaged})
+    if imaged:
+        check_imaged(network, vae, text, **imaged)
     size = denoiser.size
     if run:
         height, width = run.data.size
@@ -129,6 +144,7 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         _tokenizer(held, text, options, run),
         _noising(module or held, network, options, _run(module.path) if module else run),
         size,
+        **imaged,
     )
 
 
@@ -166,6 +182,36 @@ def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOp
             f"latent.{next(iter(said))} is for networks with motion modules; {held.path} is {found.network.about}"
         )
     return read_part(held, "network", options.family or None, said)
+
+
+def _imaged(
+    held: WeightFile, network: Part, options: LatentModelOptions, run: TrainConfig | None
+) -> dict[str, Part]:
+    """The image encoder and the projector, for a network that reads an image's tokens."""
+    named = {"image_encoder": options.image_encoder, "projector": options.projector}
+    if network.network.denoiser.images is None:
+        for role in filter(named.get, named):
+            raise ConfigError(
+                f"latent.{role} is given, and {network.network.about} reads no image; leave it out"
+            )
+        return {}
+    trained = run.latents if run else None
+    found = {}
+    for role, place in named.items():
+        from_run = getattr(trained, role, "")
+        if role == "projector" and from_run and not place:
+            found[role] = _projector(held, from_run)
+        else:
+            found[role] = _other(role, place, held, from_run)
+    return found
+
+
+def _projector(held: WeightFile, start: str) -> Part:
+    """A run has the weights of its projector, and the sizes where that one came from."""
+    given = read_part(open_named(start, "latents.projector"), "projector")
+    prefix = f"{given.network.part}."
+    own = {n.removeprefix(prefix): held.lazy(n) for n in held if n.startswith(prefix)}
+    return replace(given, arrays=own or given.arrays)
 
 
 def _run(where: Path) -> TrainConfig | None:

@@ -48,6 +48,7 @@ def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = 
         entry.part: (entry, config.model.spec(), _under(trained.arrays, entry.part)),
         text.part: (text, text_spec, _under(trained.arrays, text.part)),
     }
+    parts |= _imaged(config, trained.arrays)
     parts |= {"vae": _vae(config)} if own_vae else {}
     sections = {part: network.section(spec) for part, (network, spec, _) in parts.items()}
     model = {
@@ -108,6 +109,21 @@ def _vae(config: TrainConfig) -> tuple[Network, Any, dict[str, np.ndarray]]:
         replace(part.spec, scaling=scaling),
         {name: lazy.read() for name, lazy in part.arrays.items()},
     )
+
+
+def _imaged(
+    config: TrainConfig, arrays: Mapping[str, np.ndarray]
+) -> dict[str, tuple[Network, Any, dict[str, np.ndarray]]]:
+    """What makes an image's tokens, for a network that reads them; the projector as trained."""
+    found = {}
+    for role in ("image_encoder", "projector"):
+        named = getattr(config.latents, role)
+        if named:
+            part = read_part(open_weights(locate(named)), role)
+            own = _under(arrays, part.network.part)
+            held = own or {name: lazy.read() for name, lazy in part.arrays.items()}
+            found[part.network.part] = (part.network, part.spec, held)
+    return found
 
 
 def _text(config: TrainConfig) -> tuple[Network, Any]:

@@ -17,8 +17,10 @@ from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.section import spec_of
+from mindlong.networks import table
 from mindlong.networks.network import Network
 from mindlong.networks.table import Match
+from mindlong.utils.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,9 @@ def read_part(
         return Part(plan.format.network, plan.spec, plan.arrays, facts)
     name, model = match.network.part, description.read_model(weights, None)
     section = {**description.part_of(model, name, str(weights.path)), **(overrides or {})}
+    network = match.network
+    if not match.based:
+        network = _described(network, section, family, str(weights.path))
     spec, facts = spec_of(section), description.read_source(weights).get(name, {})
     own = own_names(match, spec)
     held = {
@@ -96,7 +101,7 @@ def read_part(
     if match.based:
         spec = spec_of(match.based.section(spec))
         return Part(match.based, spec, convert.started(match.based, spec, held)[0], facts)
-    return Part(match.network, spec, held, facts)
+    return Part(network, spec, held, facts)
 
 
 class Reading(Mapping[str, np.ndarray]):
@@ -121,3 +126,23 @@ class Reading(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self.arrays)
+
+
+def _described(
+    network: Network, section: Mapping[str, Any], family: str | None, where: str
+) -> Network:
+    """The network that a file of ours says it is: several may have the same tensors, or some of
+    them.
+
+    Raises:
+        ConfigError: the user says another.
+    """
+    said = section.get("family", network.family)
+    if said == network.family or said not in table.families(network.role):
+        return network
+    if family is not None and network.role == "network":
+        raise ConfigError(
+            f"{where} says that it is of the family {said}, and {family} was asked for. Leave that out, or convert "
+            f"the original with --family {family}"
+        )
+    return table.get(said) if said in network.alike else network

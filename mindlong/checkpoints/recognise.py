@@ -11,7 +11,7 @@ from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import strangers, table
 from mindlong.networks.format import BESIDE, is_ignored
 from mindlong.networks.table import Match, find
-from mindlong.utils.errors import InputFileError
+from mindlong.utils.errors import ConfigError, InputFileError
 
 
 def recognise(
@@ -39,7 +39,7 @@ def recognise(
     matches = find(weights.names(), family, part) if family or part else known
     if family and not any(match.network.family == family for match in matches):
         matches = [*_bases(known, family, part), *matches]
-    if not matches:
+    if not matches or _other_network(matches, known, family):
         _refuse_rest(weights, known, find(weights.names(), extras=True))
         wanted = " ".join(word for word in (family, part) if word)
         raise InputFileError(
@@ -56,10 +56,34 @@ def recognise(
         stranger = instead(match, weights)
         if stranger:
             raise InputFileError(f"{weights.path}: {stranger}")
+    for match in chosen:
+        if family is None and match.network.alike and not match.ours:
+            raise ConfigError(undecided(match, str(weights.path)))
     everything = find(weights.names(), extras=True)
     if not part and not any(match.network.role == "network" for match in chosen):
         _refuse_rest(weights, chosen, everything)
     return [with_others(match, everything) for match in chosen]
+
+
+def _other_network(matches: Iterable[Match], known: Iterable[Match], family: str | None) -> bool:
+    """Whether the family asked for is that of a network and the file's is another one."""
+    if family is None or table.get(family).role != "network":
+        return False
+    return any(m.network.role == "network" for m in known) and not any(
+        m.network.role == "network" for m in matches
+    )
+
+
+def undecided(match: Match, where: str) -> str:
+    """A sentence on a file that may be of several networks, whose tensors are alike."""
+    names = match.network.alike
+    likely = [n for n in names if n.rpartition("_")[2] in where.lower()]
+    hint = f" (its name says {likely[-1]})" if likely else ""
+    return (
+        f"{where}: {', '.join(names)} have the same tensors, so the file does not say which it is; say it with "
+        f"latent.family={(likely or names)[-1]} or, once, with convert_checkpoint.py --family, whose file "
+        f"keeps the word{hint}"
+    )
 
 
 def _refuse_rest(weights: WeightFile, chosen: Iterable[Match], everything: Iterable[Match]) -> None:
@@ -95,7 +119,10 @@ def with_others(match: Match, known: Iterable[Match]) -> Match:
     others = {other.prefix for other in known} - {match.prefix, ""}
     sections = {prefix.split(".")[0] + "." for prefix in others}
     outside = {s for s in sections if match.prefix and not match.prefix.startswith(s)}
-    alike = [m for m in known if m.network.asked_for == match.network.asked_for]
+    extra = match.network.asked_for  # what an extra steps over may hold weights of the others
+    alike = [
+        m for m in known if m.network.asked_for == extra or (extra and m.network.role == "network")
+    ]
     ignored = dict.fromkeys(pattern for each in (match, *alike) for pattern in each.format.ignored)
     ignored |= dict.fromkeys(copies.COMPANY)
     if match.prefix and any(not o.prefix and o.network.part == match.network.part for o in known):

@@ -175,7 +175,8 @@ class InferConfig:
 
     def idle(self) -> Iterator[tuple[str, str]]:
         """(key or section, reason) of what these settings leave unread."""
-        if self.sample.guidance == 1 and self.pipeline != "hierarchical":
+        apart = getattr(getattr(self, "conditioning", None), "image_guidance", 0)
+        if self.sample.guidance == 1 and self.pipeline != "hierarchical" and not apart:
             yield "sample.rescale", "is not read where sample.guidance is 1"
         yield from getattr(self.own, "idle", lambda config: ())(self)
 

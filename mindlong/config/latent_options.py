@@ -28,6 +28,15 @@ class LatentOptions:
         "a text encoder taken from text_weights is trained too, rather than left as it is",
         when="text_weights",
     )
+    image_encoder: str = option(
+        "",
+        "weights of an image encoder, for a network that is conditioned on images; it is not trained",
+    )
+    projector: str = option(
+        "",
+        "weights that the projector starts from, which makes of that encoder's tokens those that the "
+        "network reads; it is trained with it",
+    )
     unet_weights: str = option("", "weights of the UNet to start from; empty: fresh ones")
     motion: str = option(
         "",

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from mindlong.config.infer_options.animate import AnimateOptions
 from mindlong.config.infer_options.clip_parallel import ClipParallelOptions
+from mindlong.config.infer_options.conditioning import ConditioningOptions
 from mindlong.config.infer_options.edit import EditOptions
 from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
@@ -64,21 +66,36 @@ class TextToVideoConfig(LatentConfig):
 
 
 @dataclass
-class HierarchicalConfig(LatentConfig):
+class ImageConfig(LatentConfig):
+    """What the pipelines share whose network may be conditioned on images."""
+
+    conditioning: ConditioningOptions = section(ConditioningOptions)
+
+
+@dataclass
+class AnimateConfig(ImageConfig):
+    """A run of videos from images."""
+
+    weights: str = _weights("")
+    animate: AnimateOptions = section(AnimateOptions)
+
+
+@dataclass
+class HierarchicalConfig(ImageConfig):
     """A run of diffusion over diffusion."""
 
     hierarchical: HierarchicalOptions = section(HierarchicalOptions)
 
 
 @dataclass
-class InterpolateConfig(LatentConfig):
+class InterpolateConfig(ImageConfig):
     """A run of key-frame interpolation."""
 
     interpolate: InterpolateOptions = section(InterpolateOptions)
 
 
 @dataclass
-class ExtendConfig(LatentConfig):
+class ExtendConfig(ImageConfig):
     """A run that continues an image or a video."""
 
     extend: ExtendOptions = section(ExtendOptions)
@@ -172,10 +189,18 @@ PIPELINES: dict[str, Pipeline] = {
         make="mindlong.pipelines.text_to_video.make:make",
         run="mindlong.pipelines.text_to_video.run:run",
     ),
+    "animate": Pipeline(
+        "video from an image and a prompt, or between two images, and loops (DynamiCrafter)",
+        schema=AnimateConfig,
+        reads=(*LATENT, *PROMPTS, "count", "batch", "conditioning", "animate"),
+        plan="mindlong.pipelines.animate.plan:plan",
+        make="mindlong.pipelines.animate.make:make",
+        run="mindlong.pipelines.animate.run:run",
+    ),
     "hierarchical": Pipeline(
         "long video from coarse to fine, diffusion over diffusion: key frames, then every gap filled, level by level",
         schema=HierarchicalConfig,
-        reads=(*LATENT, *PROMPTS, "count", "batch", "hierarchical"),
+        reads=(*LATENT, *PROMPTS, "count", "batch", "conditioning", "hierarchical"),
         plan="mindlong.pipelines.hierarchical.plan:plan",
         make="mindlong.pipelines.hierarchical.make:make",
         run="mindlong.pipelines.hierarchical.run:run",
@@ -184,7 +209,7 @@ PIPELINES: dict[str, Pipeline] = {
     "interpolate": Pipeline(
         "frames between key frames: of a video, of images, or of key frames made from prompts",
         schema=InterpolateConfig,
-        reads=(*LATENT, *PROMPTS, "count", "batch", "interpolate"),
+        reads=(*LATENT, *PROMPTS, "count", "batch", "conditioning", "interpolate"),
         plan="mindlong.pipelines.interpolate.plan:plan",
         make="mindlong.pipelines.interpolate.videos:make",
         run="mindlong.pipelines.interpolate.run:run",
@@ -193,7 +218,7 @@ PIPELINES: dict[str, Pipeline] = {
     "extend": Pipeline(
         "an image or a video continued, run after run",
         schema=ExtendConfig,
-        reads=(*LATENT, *PROMPTS, "count", "extend"),
+        reads=(*LATENT, *PROMPTS, "count", "conditioning", "extend"),
         plan="mindlong.pipelines.extend.plan:plan",
         make="mindlong.pipelines.extend.make:make",
         run="mindlong.pipelines.extend.run:run",

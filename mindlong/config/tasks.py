@@ -15,9 +15,9 @@ from mindlong.networks import table
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
-DRAWN_FROM_DATA = ("autoencoder", "interpolation")  # tasks whose previews need no prompts
+DRAWN_FROM_DATA = ("autoencoder", "images", "interpolation")  # tasks whose previews need no prompts
 ALL = ("run_dir", "data", "train", "resume", "env")
-LATENT = (
+IMAGED = (
     *ALL,
     "attention",
     "latents",
@@ -26,6 +26,7 @@ LATENT = (
     "preview",
     "-preview.sample.dynamic_threshold",
 )
+LATENT = (*IMAGED, "-latents.image_encoder", "-latents.projector")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ TASKS: dict[str, Training] = {
         "a UNet in latents",
         "mindlong.training.tasks.latent:LatentTask",
         LATENT,
+    ),
+    "images": Training(
+        "a UNet in latents that is conditioned on images",
+        "mindlong.training.tasks.images:ImageTask",
+        (*IMAGED, "-diffusion.terminal_mean", "-preview.prompts"),
     ),
     "infinet": Training(
         "a hierarchy in latents (infinet.lengths)",
@@ -105,6 +111,8 @@ def task_of(config: TrainConfig) -> str:
         return "pixel"
     if entry.role == "vae":
         return "autoencoder"
+    if entry.denoiser is not None and entry.denoiser.images:
+        return "images"
     if config.interpolation.wanted:
         return "interpolation"
     if config.infinet.lengths:

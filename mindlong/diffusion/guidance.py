@@ -54,7 +54,26 @@ def combine(
     """The guided prediction. `rescale` (0 to 1) pulls its spread per row back to the conditional's
     (arXiv 2305.08891, eq. 16).
     """
-    guided_out = null + (conditional - null) * scale
+    return _rescaled(null + (conditional - null) * scale, conditional, rescale)
+
+
+def combine_three(
+    conditional: np.ndarray,
+    image: np.ndarray,
+    null: np.ndarray,
+    scale: float,
+    image_scale: float,
+    rescale: float = 0.0,
+) -> np.ndarray:
+    """The prediction guided by text and image apart (arXiv 2211.09800, eq. 3): null +
+    image_scale * (image - null) + scale * (conditional - image). `image` knows the image and no
+    text. `rescale` as for `combine`.
+    """
+    guided_out = null + (image - null) * image_scale + (conditional - image) * scale
+    return _rescaled(guided_out, conditional, rescale)
+
+
+def _rescaled(guided_out: np.ndarray, conditional: np.ndarray, rescale: float) -> np.ndarray:
     if not rescale:
         return guided_out
     axes = tuple(range(1, guided_out.ndim))
@@ -73,6 +92,23 @@ def guided(
     if scale == 1 or model_null is None:
         return model_cond
     return lambda x, t: combine(model_cond(x, t), model_null(x, t), _at(scale, t), rescale)
+
+
+def guided_by_image(
+    model_cond: Model,
+    model_image: Model,
+    model_null: Model,
+    scale: float,
+    image_scale: float,
+    rescale: float = 0.0,
+) -> Model:
+    """A model guided by three passes: text and image, the image alone, neither."""
+
+    def model(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+        outs = (each(x, t) for each in (model_cond, model_image, model_null))
+        return combine_three(*outs, scale, image_scale, rescale)
+
+    return model
 
 
 def guided_batched(model_both: Model, scale: Scale, rescale: float = 0.0) -> Model:

@@ -39,7 +39,8 @@ def _nothing(_: Any) -> dict[str, Any]:
     return {}
 
 
-def _no_facts(weights: Any, prefix: str) -> tuple[dict[str, str], tuple[str, ...]]:
+def no_facts(weights: Any, prefix: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Of files that say nothing beside the weights."""
     return {}, ()
 
 
@@ -97,7 +98,7 @@ class Format:
     table: str = ""
     ignored: tuple[str, ...] = ()
     defaults: Callable[[Any], dict[str, np.ndarray]] = field(default=_nothing)
-    facts: Callable[[Any, str], tuple[dict[str, str], tuple[str, ...]]] = field(default=_no_facts)
+    facts: Callable[[Any, str], tuple[dict[str, str], tuple[str, ...]]] = field(default=no_facts)
     pack: Callable[[dict[str, Any], Mapping[str, str]], dict[str, Any]] = field(default=_bare)
     tables: Callable[[Any], dict[str, np.ndarray]] = field(default=_nothing)
     trim: Callable[[Any], tuple[Any, tuple[str, ...]]] = field(default=_whole)

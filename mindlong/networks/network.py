@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ROLES = ("network", "vae", "text_encoder", "image_encoder", "projector", "motion")
 SPACES = ("pixel", "latent")
+GIVEN = ("first", "ends")
+FILM = 24  # frames per second of the films that a stride counts in
 NULLS = ("negative", "zeros", "same")
 Facts = Mapping[str, str]  # what a file says beside its weights: `Format.facts`
 
@@ -59,6 +61,39 @@ class Hub:
     tokenizer: str = ""
 
 
+@dataclass(frozen=True)
+class Images:
+    """How a network of latents is conditioned on images: by their latents beside the noisy ones on
+    the channels, and by tokens of the first behind the prompt's in its context.
+
+    Attributes:
+        given: of GIVEN: whose latents stand beside the frames. "first": the first image's beside
+            every frame; "ends": the first's beside the first frame, the last's beside the last,
+            zeros beside those between.
+        rates: the lowest and highest of the frame rates that it was trained on.
+        rate: the one it takes where nothing says another.
+        stride: it takes the distance of frames in a film rather than their rate.
+        frames: of a run; the image's tokens divide into one group for each of so many.
+    """
+
+    given: str
+    rates: tuple[int, int]
+    rate: int
+    stride: bool = False
+    frames: int = 16
+
+    def taken(self, fps: float) -> int:
+        """What the network takes for frames at the rate `fps`: the nearest it was trained on."""
+        low, high = self.rates
+        wanted = FILM / max(fps, 1e-6) if self.stride else fps
+        return int(min(max(round(wanted), low), high))
+
+    def within(self, fps: float) -> bool:
+        """Whether it was trained on that rate."""
+        low, high = self.rates
+        return low <= round(FILM / max(fps, 1e-6) if self.stride else fps) <= high
+
+
 def _no_scale(spec: Any, facts: Facts) -> np.ndarray | None:
     return None
 
@@ -90,6 +125,7 @@ class Denoiser:
             network with what makes its conditions.
         focused: feature "focus": "module:Class" of (that cell) -> the cell with that mask before
             its conditions.
+        images: how it is conditioned on images; None: it is not.
         usual: role -> the family that a model file's section for it is of, where it does not say.
         sharded: "module:Class", the form that runs a video clip by clip (see
             `mindlong.networks.sharded`); "" where there is none.
@@ -114,6 +150,7 @@ class Denoiser:
     signal_scale: Callable[[Any, Facts], np.ndarray | None] = _no_scale
     conditioned: str = ""
     focused: str = ""
+    images: Images | None = None
     usual: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType(
             {"vae": "autoencoder_kl", "text_encoder": "clip_text"}
@@ -180,9 +217,14 @@ class Image:
 
     Attributes:
         prepare: "module:function" of (uint8 (N, H, W, 3), spec) -> float32 (N, 3, h, w), the input.
+        tokens: "module:Class" of (encoder) -> a cell from that to (N, S, D), all its tokens; "": it
+            gives none.
+        squash: as `prepare`, for whoever reads the tokens.
     """
 
     prepare: str
+    tokens: str = ""
+    squash: str = ""
 
 
 @dataclass(frozen=True)
@@ -227,6 +269,8 @@ class Network:
         hub: how diffusers or transformers call it; None: they do not have it.
         lone: how it is run alone on named arrays.
         asked_for: it stands in files as an extra: found only where it is asked for.
+        alike: the families whose files have the same tensor names, itself included: the user says
+            which it is, and our files keep the word.
         denoiser, codec, text, image, module: what its role asks for.
     """
 
@@ -248,6 +292,7 @@ class Network:
     hub: Hub | None = None
     lone: tuple[Lone, ...] = ()
     asked_for: bool = False
+    alike: tuple[str, ...] = ()
     denoiser: Denoiser | None = None
     codec: Codec | None = None
     text: Text | None = None

@@ -188,11 +188,10 @@ INSTEAD: dict[str, tuple[Row, ...]] = {  # by part: a network whose names hold t
         ),
         ("a ControlNet" + _MERGE, r"(^|\.)controlnet_(cond_embedding|down_blocks|mid_block)\b"),
         (
-            "DynamiCrafter or VideoCrafter's image-to-video, a video UNet of another kind",
-            r"(^|\.)(framestride_embed|to_[kv]_ip)\b",
-            r"(^|\.)(init_attn|framestride_embed)\.",
+            "a UNet with IP-Adapters in it, of another kind",
+            r"(^|\.)to_[kv]_ip\b",
+            r"\A(?![\s\S]*^init_attn\.)",  # DynamiCrafter has both
         ),
-        ("a UNet with IP-Adapters in it, of another kind", r"(^|\.)to_[kv]_ip\b"),
         (
             "I2VGen-XL, a video UNet of another kind",
             r"^(image_latents_(proj_in|context_embedding|temporal_encoder)|local_image_concat)\b",
@@ -219,6 +218,10 @@ INSTEAD: dict[str, tuple[Row, ...]] = {  # by part: a network whose names hold t
     ),
     "vae": (
         ("a VQGAN, an autoencoder of codes", r"^quantize\.embedding\b"),
+        (
+            "ToonCrafter, whose decoder reads both given images" + _CODER,
+            r"^decoder\.attn_refinement\.",
+        ),
         (
             "the autoencoder of Stable Video Diffusion" + _CODER,
             r"(^|\.)(time_mixer|time_stack|time_conv_out|temporal_res_block)\b",

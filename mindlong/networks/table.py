@@ -21,6 +21,7 @@ from mindlong.networks.cogvideox.network import NETWORKS as COGVIDEOX
 from mindlong.networks.cogvideox_vae.network import NETWORKS as COGVIDEOX_VAE
 from mindlong.networks.format import Format, prefixes
 from mindlong.networks.network import ROLES, Network
+from mindlong.networks.resampler.network import NETWORKS as RESAMPLER
 from mindlong.networks.t5.network import NETWORKS as T5
 from mindlong.networks.unet.motion_network import NETWORKS as MOTION
 from mindlong.networks.unet.network import NETWORKS as UNET
@@ -53,6 +54,7 @@ def registered(*networks: Network) -> Iterator[None]:
 
 
 register(*UNET3D, *UNET, *VAE, *CLIP, *BERT, *COGVIDEOX, *COGVIDEOX_VAE, *T5, *MOTION)
+register(*RESAMPLER)
 
 
 def networks(role: str | None = None) -> list[Network]:
@@ -168,7 +170,9 @@ class Match:
             "ours of " if self.ours else "",
             f", as the start of {self.based.family}" if self.based else "",
         )
-        return f"{side}{self.format.title}{use} (it has {self.prefix}{self.markers[0]})"
+        others = [name for name in self.network.alike if name != self.network.family]
+        alike = f"; or {' or '.join(others)}, whose tensors are the same" if others else ""
+        return f"{side}{self.format.title}{use}{alike} (it has {self.prefix}{self.markers[0]})"
 
 
 def find(

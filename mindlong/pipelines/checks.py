@@ -9,6 +9,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from mindlong.checkpoints.report import compare
+from mindlong.config.leaves import value_at
 from mindlong.config.reads import UnreadKey
 from mindlong.diffusion.sample import sampler_of
 from mindlong.networks.cost import Load
@@ -58,23 +59,30 @@ def idle(loaded: Loaded, reasons: Iterable[tuple[str, str]]) -> None:
         UnreadKey: the first of them.
     """
     for key, reason in reasons:
-        setting = loaded.given.get(key)
+        setting, value = loaded.given.get(key), value_at(loaded.values, key)
         if setting is None:
             continue
-        if setting.value is True or setting.value not in (0, 1.0, "", [], False):
+        if value is True or value not in (0, 1.0, "", [], False):
             raise UnreadKey(f"{setting.place}: {key} {reason}. Leave it out")
 
 
-def fit(parts: LatentParts, fresh: bool = False) -> None:
+def fit(parts: LatentParts, fresh: bool = False, images: bool = False) -> None:
     """Hold the tensors of every network against what its sizes need.
 
     Args:
         fresh: tensors that start fresh in a network made from its base's weights may be missing.
+        images: the pipeline can give the images that a network is conditioned on.
 
     Raises:
         InputFileError: tensors that are missing or of another shape.
+        ConfigError: the network is conditioned on images.
     """
-    for part in (parts.network, parts.vae, parts.text_encoder):
+    if parts.network.network.denoiser.images and not images:
+        raise ConfigError(
+            f"{parts.where} is {parts.network.network.about}, which is conditioned on images; it serves "
+            "pipeline=animate, hierarchical, interpolate or extend"
+        )
+    for part in parts.held().values():
         _fits(part, str(parts.where), fresh)
 
 
@@ -181,6 +189,10 @@ def step_cost(parts: LatentParts, rows: int, frames: int, size: Sequence[int]) -
     if check is not None:
         check(frames)
     factor, tokens = parts.vae.spec.factor, parts.text_encoder.spec.length
+    images = parts.network.network.denoiser.images
+    if images:
+        each = parts.projector.spec.tokens
+        tokens += each // images.frames if frames == images.frames else each
     load = Load(rows, frames, size[0] // factor, size[1] // factor, tokens)
     return parts.network.network.cost(parts.network.spec, load)
 

@@ -30,6 +30,9 @@ WEIGHTS = (
     "latent.motion",
     "latent.vae",
     "latent.text_encoder",
+    "latent.image_encoder",
+    "latent.projector",
+    "hierarchical.key_weights",
     "hierarchical.branch",
     "interpolate.key_weights",
     "interpolate.stage_weights",
@@ -41,6 +44,11 @@ FILES = (
     "text_to_video.start",
     "text_to_video.video",
     "text_to_video.image",
+    "animate.image",
+    "animate.images",
+    "animate.last",
+    "hierarchical.images",
+    "hierarchical.key_video",
     "hierarchical.first",
     "hierarchical.last",
     "hierarchical.video",
@@ -56,7 +64,7 @@ LORAS = "lora"  # names files with their strengths, which are no places
 PLACES = ("output", "hierarchical.work")
 # of a training: sections that rule over its weights, and keys of `latents` that name files
 RULING = ("model", "diffusion", "interpolation", "infinet")
-TRAINED_WITH = ("vae", "text_weights", "tokenizer")
+TRAINED_WITH = ("vae", "text_weights", "tokenizer", "image_encoder", "projector")
 
 
 def inputs_of(config: Any) -> Known:

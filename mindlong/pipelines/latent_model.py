@@ -8,6 +8,7 @@ width.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,8 @@ from mindlong.utils.progress import announced
 from mindlong.utils.sizes import divisible
 
 Builder = Callable[[], nn.Cell]
+GREY = 127.5  # 0 in [-1, 1]
+KEPT = 64  # images whose tokens are kept, 1 MiB each at the published size
 
 
 class LatentModel:
@@ -48,7 +51,7 @@ class LatentModel:
     Args:
         builders: role -> how that network is made and filled.
         parts: role -> the network's entry in the table and its frozen spec: network, vae,
-            text_encoder.
+            text_encoder; for a network that reads images also image_encoder, projector.
         tokenizer: prompts to ids of the text encoder.
         noising: the process that the network was trained on.
         size: frames, height and width (pixels) where the user says nothing.
@@ -101,6 +104,8 @@ class LatentModel:
         self._cells: dict[str, nn.Cell] = {}
         self._streams: Streams | None = None
         self._texts: dict[str, np.ndarray] = {}
+        self._image_cell: nn.Cell | None = None
+        self._images: dict[bytes, np.ndarray] = {}
         self._compiled: set[tuple] = set()
 
     @property
@@ -138,7 +143,7 @@ class LatentModel:
 
     def release(self, role: str) -> None:
         """Let a network go, if the model is not kept; it is built again when it is used again.
-        Texts already encoded stay.
+        Texts and images already encoded stay.
         """
         if self.keep:
             return
@@ -147,6 +152,8 @@ class LatentModel:
             self.built.clear()
         if role == "vae":
             self._streams = None
+        if role == "image_encoder":
+            self._image_cell = None
         self._compiled = {key for key in self._compiled if key[0] != role}
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
@@ -177,6 +184,30 @@ class LatentModel:
         if rule == "same":
             return context
         return np.broadcast_to(self.encode_text([negative])[0], context.shape)
+
+    def image_tokens(self, image_HWC: np.ndarray) -> np.ndarray:
+        """(T, D) float32, what a network of images reads of an image, uint8 (H, W, 3). Equal images
+        are encoded once, as long as not too many others come between.
+        """
+        key = hashlib.sha256(str(image_HWC.shape).encode() + image_HWC.tobytes()).digest()
+        found = self._images.pop(key, None)
+        self._images[key] = self._tokens_of(image_HWC) if found is None else found
+        while len(self._images) > KEPT:
+            self._images.pop(next(iter(self._images)))  # the one that was asked for longest ago
+        return self._images[key]
+
+    def null_tokens(self) -> np.ndarray:
+        """(T, D) float32, what the unconditional call has in their place: those of a grey image."""
+        entry, spec = self.parts["image_encoder"]
+        return self.image_tokens(np.full((spec.size, spec.size, 3), GREY, np.float32))
+
+    def _tokens_of(self, image_HWC: np.ndarray) -> np.ndarray:
+        entry, spec = self.parts["image_encoder"]
+        ready = made(entry.image.squash)(image_HWC[None], spec)
+        if self._image_cell is None:
+            self._image_cell = made(entry.image.tokens)(self._cell("image_encoder"))
+        tokens = self._run("image_encoder", self._image_cell.set_train(False), Tensor(ready))
+        return self._run("projector", self._cell("projector"), Tensor(tokens))[0]
 
     def predict(
         self,
@@ -331,10 +362,9 @@ def from_parts(
         ConfigError: parts that do not go together, or a type that the chip does not have.
     """
     check_chip("latent.dtype", options.dtype)
-    held = {"network": parts.network, "vae": parts.vae, "text_encoder": parts.text_encoder}
-    text = parts.text_encoder
+    held, text = parts.held(), parts.text_encoder
     tokenizer = read_tokenizer(text.network.family, parts.tokenizer, text.spec)
-    kinds = {"network": options.dtype, "vae": options.dtype, "text_encoder": "float32"}
+    kinds = dict.fromkeys(held, "float32") | {"network": options.dtype, "vae": options.dtype}
     seeds = {"network": fresh_seed}
     layered, states = text.network.text.layered, None
     changed = parts.merged.changed if parts.merged else {}

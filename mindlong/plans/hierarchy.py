@@ -96,6 +96,9 @@ class LongPlan:
         """One line for the whole and one a level."""
         lines = [f"{self.frames} frames in {len(self.jobs)} runs"]
         for level, jobs in self.levels():
+            if not jobs:
+                lines.append(f"  level {level}: given")
+                continue
             step = jobs[0].frames[1] - jobs[0].frames[0] if len(jobs[0].frames) > 1 else 0
             lines.append(
                 f"  level {level}: {len(jobs)} runs of {len(jobs[0].frames)} frames, {step} apart, {len(jobs[0].known)} given"

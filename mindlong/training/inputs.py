@@ -15,6 +15,7 @@ from mindlong.data.clip_identity import clips_identity, index_identity
 
 WEIGHTS = (
     *(f"latents.{key}" for key in ("vae", "text_weights", "unet_weights")),
+    *(f"latents.{key}" for key in ("image_encoder", "projector")),
     "infinet.branch",
     "distil.teacher",
 )

@@ -14,6 +14,7 @@ from mindlong.checkpoints import store
 from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.imaged_parts import check_imaged
 from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.checkpoints.lora.targets import check_base
 from mindlong.checkpoints.parts import Part, read_part
@@ -36,10 +37,12 @@ from mindlong.utils.lines import count
 from mindlong.utils.needed import needed
 from mindlong.utils.sizes import divisible
 
-LATENT = ("latent", "infinet", "interpolation", "tune", "distil")
+LATENT = ("latent", "images", "infinet", "interpolation", "tune", "distil")
 FILES = (  # keys that name files: the same ones may lie at another place
     "data.folder",
     *(f"latents.{key}" for key in ("vae", "text_encoder", "text_weights", "unet_weights")),
+    "latents.image_encoder",
+    "latents.projector",
     "latents.tokenizer",
     "infinet.index",
     "infinet.branch",
@@ -157,6 +160,8 @@ def _check_latents(config: TrainConfig, task: str) -> tuple[int, int, list[str]]
             "must be equal"
         )
     _check_channels(spec, vae.spec.latent_channels, task)
+    if task == "images":
+        _check_images(config, vae, text)
     divisible(config.data.size, vae.spec.factor, entry.denoiser.side(spec), "data.size")
     count_of = vae.spec.latents_of(config.data.frames)
     if latents.unet_weights:
@@ -181,7 +186,8 @@ def _text(config: TrainConfig) -> tuple[Network, Any]:
 
 
 def _check_channels(spec: Any, latent_channels: int, task: str) -> None:
-    needed = 2 * latent_channels + 1 if task == "interpolation" else latent_channels
+    times = {"interpolation": 2 * latent_channels + 1, "images": 2 * latent_channels}
+    needed = times.get(task, latent_channels)
     read = getattr(spec, "in_channels", needed)
     if read != needed:
         raise ConfigError(
@@ -194,6 +200,30 @@ def _check_teacher(config: TrainConfig, entry: Network) -> None:
     """The network that is distilled is there, whole, and of the model's family."""
     weights = open_weights(locate(config.distil.teacher, "distil.teacher"))
     _fits(read_part(weights, "network", entry.family), "distil.teacher")
+
+
+def _check_images(config: TrainConfig, vae: Part, text: Any) -> None:
+    """What makes an image's tokens is there, and fits. Raises ConfigError, InputFileError."""
+    entry, spec = table.get(config.model.family), config.model.spec()
+    named = {role: getattr(config.latents, role) for role in ("image_encoder", "projector")}
+    for role, place in named.items():
+        if not place:
+            raise ConfigError(
+                f"latents.{role} is empty; the family {config.model.family} reads an image's tokens"
+            )
+    parts = {
+        role: read_part(open_weights(locate(place, f"latents.{role}")), role)
+        for role, place in named.items()
+    }
+    for role, part in parts.items():
+        _fits(part, f"latents.{role}")
+    needed = entry.denoiser.images.frames
+    if config.data.frames != needed:
+        raise ConfigError(
+            f"data.frames is {config.data.frames}; the family {config.model.family} has image tokens for each of "
+            f"{needed} frames, so it is trained on so many"
+        )
+    check_imaged(Part(entry, spec, {}), vae, Part(entry, text, {}), **parts, section="latents")
 
 
 def _check_start(config: TrainConfig, entry: Network, task: str) -> None:

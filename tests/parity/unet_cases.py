@@ -100,7 +100,8 @@ def weight(key: str, shape: tuple[int, ...]) -> np.ndarray:
     drawn = rng.normal(shape, SEED, "weight", key)
     if len(shape) > 1:
         return drawn * np.float32(1.2 / np.sqrt(np.prod(shape[1:])))
-    return 1 + 0.2 * drawn if key.endswith("weight") else 0.2 * drawn
+    scaled = 1 + 0.2 * drawn if key.endswith("weight") else 0.2 * drawn
+    return np.asarray(scaled, np.float32)
 
 
 def summary(gradients: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -71,6 +71,11 @@ class Zeros:
         return Tensor(np.zeros(shape, np.float32))
 
 
+def _no_tokens(model: Any, image: np.ndarray) -> np.ndarray:
+    spec = model.parts["projector"][1]
+    return np.zeros((spec.tokens, spec.gives), np.float32)
+
+
 class ZeroStreams:
     """An autoencoder that gives zeros."""
 
@@ -126,6 +131,7 @@ def stand_ins(monkeypatch: Any):
     models = latent_model.LatentModel
     with monkeypatch.context() as patch:
         patch.setattr(models, "_cell", lambda self, role: Zeros(role, self))
+        patch.setattr(models, "_tokens_of", _no_tokens)
         patch.setattr(models, "streams", property(lambda self: ZeroStreams(self.vae_spec)))
         patch.setattr(clip_parallel_video, "ClipParallel", ZeroClips)
         patch.setattr(clip_parallel_video, "sharded", lambda *given: None)
@@ -167,6 +173,7 @@ OTHER = {  # values that the rule below would not find
     "clip_parallel.lengths": "[1,3]",
     "clip_parallel.scene": None,  # in the place of prompts: a scenario of its own
     "hierarchical.part": "[0,1]",
+    "hierarchical.images": "[a.png,b.png]",
     "hierarchical.scenes": "{0-1: a, 2-4: b}",
     "hierarchical.level_prompts": "{0: a}",
     "hierarchical.node_prompts": "{0/0: a}",

@@ -39,7 +39,7 @@ class Oracle:
     def __init__(self):
         self.calls = []
 
-    def denoiser(self, context, fps, clean, known, depth):
+    def denoiser(self, context, fps, clean, known, depth, image=True):
         self.calls.append(
             SimpleNamespace(context=context, fps=fps, known=known.copy(), depth=depth)
         )
@@ -69,7 +69,7 @@ class Oracle:
 class Noisy(Oracle):
     """No truth: an answer that depends on every input, row by row."""
 
-    def denoiser(self, context, fps, clean, known, depth):
+    def denoiser(self, context, fps, clean, known, depth, image=True):
         self.calls.append(SimpleNamespace(context=context))
         told = (
             (clean * known[:, None, :, None, None]).mean((1, 2), keepdims=True)
@@ -84,7 +84,7 @@ class Noisy(Oracle):
 class Unsure(Oracle):
     """Level 0 as the oracle; below it takes what it sees for the truth."""
 
-    def denoiser(self, context, fps, clean, known, depth):
+    def denoiser(self, context, fps, clean, known, depth, image=True):
         return super().denoiser(context, fps, clean, known, depth) if not known.any() else self.same
 
     def same(self, x, t):

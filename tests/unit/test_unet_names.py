@@ -2,6 +2,7 @@
 allocated.
 """
 
+import hashlib
 import json
 from math import prod
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from mindlong.networks.names import by_source, our_array, source_array
+from mindlong.networks.resampler import names as resampler
+from mindlong.networks.resampler.spec import ResamplerSpec
 from mindlong.networks.unet.families import FAMILIES, family
 from mindlong.networks.unet.names import LAYOUTS, names, parameter_count
 from mindlong.utils.errors import ConfigError
@@ -139,3 +142,38 @@ def test_an_unknown_layout_gets_the_nearest():
     with pytest.raises(ConfigError, match="Did you mean 'lvdm'"):
         names(family("videocrafter2").spec(), "lvdn")
     assert set(LAYOUTS) == {layout for f in FAMILIES.values() for layout in f.layouts}
+
+
+LISTED = "05715c3099a3a26a9bb188ffab1c2b3265c68445d820758d9523c43b4b37fe5a"  # of "name shape" of the original's own network, sorted
+
+
+@pytest.mark.parametrize(
+    "name", ["dynamicrafter_512", "dynamicrafter_interp", "dynamicrafter_1024"]
+)
+def test_dynamicrafter_adds_two_tensors_to_each_of_sixteen_attentions(originals, name):
+    want = dict(originals["videocrafter2"])
+    want["input_blocks.0.0.weight"] = (320, 8, 3, 3)
+    keys = [k for k in want if k.endswith("attn2.to_k.weight") and want[k][1] == 1024]
+    for key in keys:
+        want |= {key.replace("to_k", leaf): want[key] for leaf in ("to_k_ip", "to_v_ip")}
+    found = _shapes(names(family(name).spec(), "lvdm"))
+    assert (len(keys), len(found)) == (16, 1516) and found == want
+    assert sum(prod(shape) for shape in found.values()) == 1_438_854_980
+    lines = sorted(f"{key} {'x'.join(map(str, shape))}" for key, shape in found.items())
+    assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == LISTED
+
+
+def test_dynamicrafter_256_has_a_gate_in_each_and_its_own_word_for_the_rate():
+    found = _shapes(names(family("dynamicrafter_256").spec(), "lvdm_framestride"))
+    plain = _shapes(names(family("dynamicrafter_512").spec(), "lvdm"))
+    own = {k for k in found if k.endswith("attn2.alpha")}
+    assert len(own) == 16 and {found[k] for k in own} == {()}
+    renamed = {k.replace("framestride_embed", "fps_embedding"): v for k, v in found.items()}
+    assert len(found) == 1532
+    assert {k: v for k, v in renamed.items() if k not in own} == plain
+
+
+def test_the_resamplers_names_and_shapes_are_the_originals():
+    want = json.loads((GOLDEN / "dynamicrafter_resampler.json").read_text())
+    assert len(want) == 51
+    assert _shapes(resampler.names(ResamplerSpec())) == {k: tuple(v) for k, v in want.items()}

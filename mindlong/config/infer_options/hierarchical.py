@@ -81,13 +81,33 @@ class HierarchicalOptions:
         "what the video should not show; guidance leads away from it",
         text=True,
     )
+    images: list[str] = option(
+        [],
+        "a storyboard: images as key frames, in order, all of level 0's (lengths[0]; empty lengths "
+        "follow their number)",
+        when="!video !first !last !key_video order=hierarchy",
+    )
+    key_video: str = option(
+        "",
+        "a video whose every key_every-th frame is a key frame, all of level 0's",
+        when="!video !first !last order=hierarchy",
+    )
+    key_every: int = option(
+        15, "which frames of key_video are key frames: every n-th", minimum=1, when="key_video"
+    )
+    key_weights: str = option(
+        "",
+        "other networks that make level 0, such as text to video, or video from hierarchical.first; "
+        "weights serves the levels below",
+        when="!images !key_video order=hierarchy",
+    )
     first: str = option("", "an image that the video starts with")
     last: str = option("", "an image that the video ends with")
     video: str = option("", "a video that is continued; its last frames are the first key frames")
     alpha_background: str = option(
         "white",
         "the colour seen where what is given is transparent: a name, or '#rrggbb'",
-        when="video|first|last",
+        when="video|first|last|images|key_video",
     )
     extend: str = option(
         "after",
@@ -127,7 +147,8 @@ class HierarchicalOptions:
             yield "sample.steps", said.format("level_steps")
         if self.level_guidance:
             yield "sample.guidance", said.format("level_guidance")
-        if set(self.level_guidance or [config.sample.guidance]) == {1}:
+        apart = config.conditioning.image_guidance
+        if set(self.level_guidance or [config.sample.guidance]) == {1} and not apart:
             yield "sample.rescale", "is not read where guidance is 1"
         for key in ("prompt", "prompts") if self.scenes else ():
             yield key, "is not read, because hierarchical.scenes says what every frame shows"
@@ -141,6 +162,16 @@ class HierarchicalOptions:
         """Sentences on fields that do not fit together."""
         if self.video and (self.first or self.last):
             yield "hierarchical.video is given besides first or last; a video is continued from its own frames"
+        if len(self.images) == 1:
+            yield (
+                "hierarchical.images names one picture; a storyboard has at least 2 (hierarchical.first is a "
+                "picture that a video starts with)"
+            )
+        if self.images and self.lengths and self.lengths[0] != len(self.images):
+            yield (
+                f"hierarchical.images names {len(self.images)} pictures, and level 0 has {self.lengths[0]} key "
+                f"frames: lengths={[len(self.images), *self.lengths[1:]]}"
+            )
         if max(self.level_strength, default=1) > 1:
             yield f"hierarchical.level_strength is {list(self.level_strength)}; a share is at most 1"
         if self.order != "hierarchy":
@@ -165,5 +196,8 @@ class HierarchicalOptions:
             yield f"hierarchical.order {self.order} needs one length, for example lengths=[16], and frames"
         elif self.order == "autoregressive" and self.overlap >= self.lengths[0]:
             yield f"hierarchical.overlap is {self.overlap}; runs of {self.lengths[0]} frames would add nothing"
-        if self.video or self.first or self.last or self.part:
-            yield f"hierarchical.order {self.order} begins from nothing; leave out video, first, last and part"
+        if self.video or self.first or self.last or self.part or self.images or self.key_video:
+            yield (
+                f"hierarchical.order {self.order} begins from nothing; leave out video, first, last, images, "
+                "key_video and part"
+            )

@@ -48,6 +48,14 @@ class LatentModelOptions:
     text_encoder: str = option(
         "", "another text encoder: a folder, a weights file, or shipped:NAME"
     )
+    image_encoder: str = option(
+        "",
+        "another image encoder, for a network that reads an image's tokens: a folder or a weights file "
+        "(any OpenCLIP ViT-H/14)",
+    )
+    projector: str = option(
+        "", "another network from the image encoder's tokens to those read: a folder or a file"
+    )
     tokenizer: str = option(
         "",
         "folder with tokenizer.json, or vocab.json and merges.txt, or bpe_simple_vocab_16e6.txt.gz",

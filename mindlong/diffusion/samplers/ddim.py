@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,9 @@ class DdimFlavour:
 
     `offset` is added to each timestep with the spacing "leading". `previous`: a step leads to the
     next timestep of the list ("next") or T // steps below ("stride"; differs if steps does not
-    divide T). `final`: the last step ends in the clean sample ("clean") or at timestep 0 ("first").
+    divide T). `final`: the last step ends in the clean sample ("clean"), at timestep 0 ("first"),
+    or there with the factor on the clean sample that the lowest timestep visited has
+    ("first_scaled": a factor that DynamiCrafter never takes off again).
     """
 
     spacing: str = "trailing"
@@ -41,6 +43,8 @@ class DdimFlavour:
         if self.previous == "stride":
             lower = [t - schedule.timesteps // steps for t in times]
         last = CLEAN if self.final == "clean" else schedule.level(0)
+        if self.final == "first_scaled":
+            last = replace(last, signal_scale=schedule.level(times[-1]).signal_scale)
         return [schedule.level(t) if t >= 0 else last for t in lower]
 
 
@@ -54,6 +58,7 @@ FLAVOURS: dict[str, DdimFlavour] = {
     "videocrafter": DdimFlavour(
         "modelscope", 0, "next", "first", rederive_eps=False
     ),  # on a schedule with_signal_scale
+    "dynamicrafter": DdimFlavour("trailing", 0, "next", "first_scaled", rederive_eps=False),
 }
 
 

@@ -91,6 +91,10 @@ NETWORKS = (
         build="mindlong.networks.clip.vision_cell:build",
         lone=(lone.VISION,),
         asked_for=True,
-        image=Image("mindlong.networks.clip.vision_cell:prepared_for"),
+        image=Image(
+            "mindlong.networks.clip.vision_cell:prepared_for",
+            tokens="mindlong.networks.clip.vision_cell:ImageTokens",
+            squash="mindlong.networks.clip.squash:squashed_for",
+        ),
     ),
 )

@@ -68,8 +68,10 @@ class ImageEncoder(nn.Cell):
             drawn = draw(name).standard_normal(parameter.shape, "float32") * self.spec.width**-0.5
             parameter.set_data(Tensor(drawn))
 
-    def construct(self, x_NCHW: Tensor) -> Tensor:
-        """float32 (N, 3, size, size), see `prepared` -> (N, P)."""
+    def tokens(self, x_NCHW: Tensor) -> Tensor:
+        """float32 (N, 3, size, size) -> (N, S, D): all tokens behind the last layer, without the
+        norm.
+        """
         x = self.patch_embedding(x_NCHW)
         rows, width = x.shape[:2]
         x = x.reshape((rows, width, -1)).transpose((0, 2, 1))
@@ -77,7 +79,23 @@ class ImageEncoder(nn.Cell):
         x = self.norm_in(ops.concat((whole, x), 1) + self.position_embedding)
         for layer in self.layers:
             x = layer(x)
-        return self.projection(self.final_norm(x[:, 0]))
+        return x
+
+    def construct(self, x_NCHW: Tensor) -> Tensor:
+        """float32 (N, 3, size, size), see `prepared` -> (N, P)."""
+        return self.projection(self.final_norm(self.tokens(x_NCHW)[:, 0]))
+
+
+class ImageTokens(nn.Cell):
+    """construct(x) : the tokens of `encoder`; its parameters keep their names."""
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        super().__init__(auto_prefix=False)
+        self.encoder = encoder
+
+    def construct(self, x_NCHW: Tensor) -> Tensor:
+        """float32 (N, 3, size, size) -> (N, S, D)."""
+        return self.encoder.tokens(x_NCHW)
 
 
 def prepared(

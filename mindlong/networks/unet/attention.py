@@ -9,7 +9,8 @@ turns into indices.
 
 from __future__ import annotations
 
-from mindspore import Tensor, nn
+import mindspore as ms
+from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.networks.unet.motion import sines
 from mindlong.networks.unet.rows import start_at_zero
@@ -55,6 +56,50 @@ class TextAttention(Projections):
         return self.to_out(self.attend(q, k, v).reshape(x_BFSD.shape))
 
 
+class ImageAttention(TextAttention):
+    """Every pixel reads the prompt and, by a softmax of its own, the tokens of an image, which
+    stand behind the prompt's in the context. Both parts are added.
+
+    Args:
+        text: tokens of the context that are the prompt's.
+    """
+
+    def __init__(
+        self, width: int, read: int, heads: int, zero: bool, upcast: bool, text: int
+    ) -> None:
+        super().__init__(width, read, heads, zero, upcast)
+        self.text = text
+        self.to_k_ip, self.to_v_ip = (Linear(read, width, bias=False) for _ in range(2))
+
+    def construct(self, x_BFSD: Tensor, context: Tensor) -> Tensor:
+        """(B, F, S, D) and (B, T + P, K) or (B, F, T + P, K) -> (B, F, S, D)."""
+        rows = x_BFSD.shape[0] if context.ndim == 3 else x_BFSD.shape[0] * x_BFSD.shape[1]
+        shape = (rows, -1, x_BFSD.shape[3])
+        words, image = context[..., : self.text, :], context[..., self.text :, :]
+        q = self.to_q(x_BFSD).reshape(shape)
+        of_text = self.attend(q, self.to_k(words).reshape(shape), self.to_v(words).reshape(shape))
+        of_image = self.attend(
+            q, self.to_k_ip(image).reshape(shape), self.to_v_ip(image).reshape(shape)
+        )
+        return self.to_out((of_text + self.gated(of_image)).reshape(x_BFSD.shape))
+
+    def gated(self, x: Tensor) -> Tensor:
+        """The image's part as it is."""
+        return x
+
+
+class GatedImageAttention(ImageAttention):
+    """The image's part is multiplied by a learnt number from 0 to 2."""
+
+    def __init__(self, *sizes) -> None:
+        super().__init__(*sizes)
+        self.alpha = Parameter(Tensor(0.0, ms.float32))
+
+    def gated(self, x: Tensor) -> Tensor:
+        """The image's part times tanh(alpha) + 1."""
+        return x * (ops.tanh(self.alpha.astype(ms.float32)) + 1).astype(x.dtype)
+
+
 class PolicyAttention(Projections):
     """Every pixel reads pixels of the frames that the policy names: all of them ("space") or the
     one at its own place ("time").
@@ -90,6 +135,9 @@ class FeedForward(nn.Cell):
 def _branch(spec: UNetSpec, branch: Branch, width: int, heads: int) -> nn.Cell:
     if branch.kind == "ff":
         return FeedForward(width)
+    if branch.image:
+        kind = GatedImageAttention if branch.image == "gated" else ImageAttention
+        return kind(width, spec.context_dim, heads, branch.zero, spec.upcast, spec.text_tokens)
     if branch.kind == "text":
         return TextAttention(width, spec.context_dim, heads, branch.zero, spec.upcast)
     if branch.places:

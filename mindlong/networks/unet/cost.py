@@ -101,7 +101,7 @@ def _level(spec: UNetSpec, name: str) -> int:
 
 
 def _reads_text(spec: UNetSpec, name: str) -> bool:
-    if not name.endswith((".to_k.weight", ".to_v.weight")):
+    if not name.endswith((".to_k.weight", ".to_v.weight", ".to_k_ip.weight", ".to_v_ip.weight")):
         return False
     parts = name.split(".")
     stage = next((s for s in spec.stages if s.name in parts), spec.entry)

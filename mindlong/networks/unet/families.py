@@ -4,7 +4,8 @@ is to be known of each.
 Sources: AnimateDiff (arXiv 2307.04725), ModelScope text-to-video 1.7B and zeroscope (unet_sd.py of
 modelscope; diffusers' UNet3DConditionModel), VideoCrafter2 (openaimodel3d.py of lvdm), Tune-A-Video
 (arXiv 2212.11565), make-a-stable-diffusion-video's pseudo-3D inpainting UNet, and Stable Diffusion
-1.x and 2.x themselves, which read each frame as an image.
+1.x and 2.x themselves, which read each frame as an image; DynamiCrafter (arXiv 2310.12190;
+openaimodel3d.py of its lvdm), of which 512, interp and 1024 differ in what they were trained on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from mindlong.networks.network import Images
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.spec import Branch, Res, TemporalConv, Transformer, UNetSpec
 from mindlong.utils.errors import ConfigError, did_you_mean
@@ -36,6 +38,10 @@ _TUNED = Transformer(
         _FF,
         Branch("attn_temp", "norm_temp", "time", "all", zero=True),
     ),
+)
+_IMAGED, _GATED = (
+    Transformer("spatial", (_SELF, Branch("attn2", "norm2", "text", image=image), _FF))
+    for image in ("plain", "gated")
 )
 _PSEUDO = Transformer(
     "spatial", (_SELF, _TEXT, Branch("attn_temporal", "norm_temporal", "time", "all"), _FF)
@@ -73,8 +79,10 @@ class Family:
         size: frames, height and width in pixels that it is used at.
         flavour: of DDIM, of mindlong.diffusion.samplers.ddim.FLAVOURS.
         linear: the published betas rise linearly, not those of Stable Diffusion.
-        scaled: the clean sample is scaled by timestep (arXiv 2401.09047), also where a
-            scheduler_config.json says nothing of it.
+        scale: where the clean sample is scaled by timestep (arXiv 2401.09047), also if a
+            scheduler_config.json says nothing of it: the factor from timestep 400 on; 0: it is not.
+        zero_snr: it predicts v, and its last timestep is pure noise; else eps.
+        images: see `Denoiser.images`.
         base: the family whose weights it starts from, or "".
         features: see `Denoiser.features`. tuned_as: see there.
     """
@@ -88,7 +96,9 @@ class Family:
     size: tuple[int, int, int] = (16, 512, 512)
     flavour: str = "diffusers"
     linear: bool = False
-    scaled: bool = False
+    scale: float = 0.0
+    zero_snr: bool = False
+    images: Images | None = None
     base: str = ""
     features: frozenset[str] = frozenset(("branch", "maps"))
     tuned_as: str = ""
@@ -107,6 +117,33 @@ _VIDEO = {"stages": (Res(), TemporalConv(), _SPATIAL, _TEMPORAL), "entry": _TEMP
 _SD15 = {"head_dim": None, "heads": 8, "context_dim": 768, "linear_projection": False}
 _THREE = Classes("UNet3DConditionModel", "TextToVideoSDPipeline", True, 32)
 _BLOCK = "transformer_blocks.0"
+
+_LVDM = (
+    "init_attn.0.proj_in.weight",
+    "middle_block.0.temopral_conv.conv1.0.weight",
+    f"middle_block.1.{_BLOCK}.attn2.to_k_ip.weight",
+)
+_OURS = (
+    "fps_embedding.fc1.weight",
+    "entry.proj_in.weight",
+    "mid.0.tconv.convs.0.weight",
+    "mid.0.spatial.block.attn2.to_k_ip.weight",
+)
+
+
+def _dynamicrafter(about: str, **facts: Any) -> Family:
+    """A DynamiCrafter that predicts v: all have the same tensors."""
+    stages = (Res(), TemporalConv(), _IMAGED, _TEMPORAL)
+    return Family(
+        f"DynamiCrafter {about}",
+        {"stages": stages, "entry": _TEMPORAL, "conditions": ("time", "fps")},
+        ("lvdm",),
+        {"lvdm": ("fps_embedding.0.weight", *_LVDM), "": _OURS},
+        {"in_channels": 8},
+        zero_snr=True,
+        **facts,
+    )
+
 
 FAMILIES: dict[str, Family] = {
     "modelscope": Family(
@@ -148,7 +185,46 @@ FAMILIES: dict[str, Family] = {
         classes=Classes("UNet3DConditionModel", "TextToVideoSDPipeline", True),
         size=(16, 320, 512),
         flavour="videocrafter",
-        scaled=True,
+        scale=0.7,
+    ),
+    "dynamicrafter_512": _dynamicrafter(
+        "512, video from an image",
+        size=(16, 320, 512),
+        scale=0.7,
+        images=Images("first", (15, 30), 24),
+    ),
+    "dynamicrafter_interp": _dynamicrafter(
+        "512 interp, frames between two images, and loops",
+        size=(16, 320, 512),
+        scale=0.7,
+        images=Images("ends", (5, 30), 5),
+    ),
+    "dynamicrafter_1024": _dynamicrafter(
+        "1024, video from an image",
+        size=(16, 576, 1024),
+        scale=0.3,
+        images=Images("first", (5, 15), 10),
+    ),
+    "dynamicrafter_256": Family(
+        "DynamiCrafter 256, video from an image, which weighs the image's tokens by a learnt number",
+        {
+            "stages": (Res(), TemporalConv(), _GATED, _TEMPORAL),
+            "entry": _TEMPORAL,
+            "conditions": ("time", "fps"),
+        },
+        ("lvdm_framestride",),
+        {
+            "lvdm_framestride": (
+                "framestride_embed.0.weight",
+                *_LVDM,
+                f"middle_block.1.{_BLOCK}.attn2.alpha",
+            ),
+            "": (*_OURS, "mid.0.spatial.block.attn2.alpha"),
+        },
+        {"in_channels": 8},
+        size=(16, 256, 256),
+        flavour="modelscope",
+        images=Images("first", (1, 6), 3, stride=True),
     ),
     "tune_a_video": Family(
         "Tune-A-Video on Stable Diffusion",
@@ -203,6 +279,15 @@ FAMILIES: dict[str, Family] = {
         tuned_as="tune_a_video",
     ),
 }
+
+
+def alike(name: str) -> tuple[str, ...]:
+    """The families whose files have the same tensor names as `name`'s, itself included; () where
+    there is no other.
+    """
+    own = FAMILIES[name]
+    same = [n for n, f in FAMILIES.items() if f.images and own.images and f.layouts == own.layouts]
+    return tuple(same) if len(same) > 1 else ()
 
 
 def family(name: str) -> Family:

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.networks.format import Format
+from mindlong.networks.format import Format, no_facts
 from mindlong.networks.their_config import natural, refuse_others
 from mindlong.networks.unet import motion
-from mindlong.networks.unet.families import Family
+from mindlong.networks.unet.families import FAMILIES, Family
 from mindlong.networks.unet.list_names import listed
 from mindlong.networks.unet.measure import Places, infer
 from mindlong.networks.unet.motion_names import tables
 from mindlong.networks.unet.names import names
 from mindlong.networks.unet.spec import FRAMES, Transformer, UNetSpec
+from mindlong.utils.errors import InputFileError
 
 FIXED = {"stages", "entry", "conditions", "joint", "pseudo3d", "zero"}  # not said by the names
 IGNORED = (
@@ -79,6 +80,7 @@ def _format(family: Family, layout: str) -> Format:
         together=inside,
         file="" if layout in ("diffusers", "guoyww") else "text2video_pytorch_model.pth",
         ignored=IGNORED,
+        facts=functools.partial(_facts, family) if family.images else no_facts,
         tables=functools.partial(tables, layout=layout),
         listed=listed if layout == "lvdm" else None,
     )
@@ -88,6 +90,28 @@ def _both_heads(config: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """The keys of a network with motion modules that are built with one value only."""
     heads = config.get("num_attention_heads")
     return _MOTION_ONLY | ({"motion_num_attention_heads": (heads,)} if heads else {})
+
+
+def _facts(family: Family, weights: Any, prefix: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The dynamic scale's last value, the only trace of which of several alike networks it is.
+
+    Raises:
+        InputFileError: it is another network's.
+    """
+    names = [name for name in weights if name.rpartition(".")[2] == "scale_arr"]
+    if not names:
+        return {}, ()
+    last = float(np.asarray(weights.read(names[0])).reshape(-1)[-1])
+    if abs(last - family.scale) > 1e-3:
+        known = ", ".join(
+            n for n, f in FAMILIES.items() if f.images and abs(f.scale - last) <= 1e-3
+        )
+        said = f"{family.scale:g}" if family.scale else "none"
+        raise InputFileError(
+            f"{weights.path}: {names[0]} ends at {last:g}, and {family.about} has {said}; "
+            f"a file with {last:g} is one of {known or 'no network known here'}"
+        )
+    return {"scale": f"{last:g}"}, ()
 
 
 def our_markers(family: Family) -> tuple[str, ...]:

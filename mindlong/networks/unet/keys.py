@@ -22,7 +22,10 @@ class UNetModel:
 
     family: str = option("modelscope", "which network", choices=tuple(FAMILIES))
     in_channels: int | None = option(
-        None, "channels of the input: 4 latents; pseudo3d 9, with mask and hint", minimum=1
+        None,
+        "channels of the input: 4 latents; pseudo3d 9, with mask and hint; dynamicrafter 8, with "
+        "the latents of given images",
+        minimum=1,
     )
     out_channels: int | None = option(None, "channels of the prediction", minimum=1)
     channels: list[int] | None = option(
@@ -38,6 +41,9 @@ class UNetModel:
         None, "heads of the transformer behind the first convolution", minimum=1
     )
     context_dim: int | None = option(None, "width of the prompt's vectors", minimum=1)
+    text_tokens: int | None = option(
+        None, "tokens of a prompt, behind which an image's stand (dynamicrafter)", minimum=1
+    )
     groups: int | None = option(None, "groups of every GroupNorm", minimum=1)
     eps: float | None = option(None, "of the GroupNorms of residual blocks")
     linear_projection: bool | None = option(

@@ -83,12 +83,14 @@ class Ldm:
         joint_rank: axes of the projections of the transformers over time (3: stored as 1-D
             convolutions).
         entry_rank: axes of the projections of `entry`.
+        fps: key of the embedding of the frame rate.
     """
 
     entry: str = ""
     down: str = "0.op"
     joint_rank: int = 2
     entry_rank: int = 3
+    fps: str = "fps_embedding"
 
     conv_in, norm_out, conv_out = "input_blocks.0.0", "out.0", "out.2"
     res = {
@@ -99,9 +101,17 @@ class Ldm:
         "conv2": "out_layers.3",
         "skip": "skip_connection",
     }
-    embedding = {"time": "time_embed.{}", "fps": "fps_embedding.{}", "frame": "frame_embedding.{}"}
     embedding_numbers = (0, 2)
     guidance = "time_cond_proj"
+
+    @property
+    def embedding(self) -> dict[str, str]:
+        """Condition -> key of its embedding's layers."""
+        return {
+            "time": "time_embed.{}",
+            "fps": self.fps + ".{}",
+            "frame": "frame_embedding.{}",
+        }
 
     def stage(self, spec: UNetSpec, side: str, level: int, layer: int, stage: Stage) -> str:
         """Key of a stage, without the dot at its end."""
@@ -145,6 +155,7 @@ LAYOUTS: dict[str, Layout] = {
     "diffusers": Diffusers(),
     "modelscope": Ldm("input_blocks.0.1", "op", 3, 3),
     "lvdm": Ldm("init_attn.0"),
+    "lvdm_framestride": Ldm("init_attn.0", fps="framestride_embed"),
     "ldm": Ldm(),
     "guoyww": Guoyww(),
 }

@@ -99,6 +99,11 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
     if family.moves:
         moved, remarks = fields_in(MotionPlaces(family, places.name), shapes, keys)
         found |= moved
+    if family.images and found["in_channels"] != 2 * found["out_channels"]:
+        raise InputFileError(
+            f"{places.conv_in} takes {found['in_channels']} channels, and {family.about} takes "
+            f"{2 * found['out_channels']}: noisy latents, and those of given images beside them"
+        )
     if any(name.startswith("frame_embedding.") for name in shapes):
         found["conditions"] = (*family.spec().conditions, "frame")
     if places.guidance in shapes:

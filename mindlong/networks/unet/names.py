@@ -176,4 +176,8 @@ class _Walk:
         read = self.spec.context_dim if branch.kind == "text" else inner
         for leaf, cin in (("to_q", inner), ("to_k", read), ("to_v", read)):
             yield from _linear(f"{ours}.{leaf}", f"{source}.{leaf}", cin, inner, bias=False)
+        for leaf in ("to_k_ip", "to_v_ip") if branch.image else ():
+            yield from _linear(f"{ours}.{leaf}", f"{source}.{leaf}", read, inner, bias=False)
+        if branch.image == "gated":
+            yield same(f"{ours}.alpha", f"{source}.alpha")
         yield from _linear(f"{ours}.to_out", f"{source}.to_out.0", inner, inner)

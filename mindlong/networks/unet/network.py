@@ -9,11 +9,16 @@ import numpy as np
 
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.samplers.ddim import FLAVOURS
-from mindlong.diffusion.schedules import linear, scaled_linear, videocrafter_scale
+from mindlong.diffusion.schedules import (
+    linear,
+    scaled_linear,
+    videocrafter_scale,
+    zero_terminal_snr,
+)
 from mindlong.networks.network import Denoiser, Facts, Hub, Network
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.cost import cost
-from mindlong.networks.unet.families import FAMILIES, Family
+from mindlong.networks.unet.families import FAMILIES, Family, alike
 from mindlong.networks.unet.files import base_name, formats, fresh, our_markers, section
 from mindlong.networks.unet.keys import UNetModel
 from mindlong.networks.unet.lone import LONE
@@ -89,21 +94,44 @@ def _takes(spec: UNetSpec) -> tuple[str, ...]:
 
 
 def _noising(family: Family, spec: UNetSpec, facts: Facts) -> Noising:
+    if family.zero_snr:
+        return Noising(zero_terminal_snr(scaled_linear()), "v", FLAVOURS[family.flavour])
     betas = linear(start=0.00085, end=0.012) if family.linear else scaled_linear()
     return Noising(betas, "eps", FLAVOURS[family.flavour])
 
 
 def _scale(family: Family, spec: UNetSpec, facts: Facts) -> np.ndarray | None:
-    return videocrafter_scale() if family.scaled else None
+    return videocrafter_scale(base=family.scale) if family.scale else None
 
 
-def _network(name: str, family: Family) -> Network:
+def _hub(family: Family) -> Hub | None:
+    """diffusers has no class for networks that read images beside the prompt."""
+    if family.images:
+        return None
     classes = family.classes
     checker = (
         {"safety_checker": [None, None], "feature_extractor": [None, None]}
         if classes.pipeline == "StableDiffusionPipeline"
         else {}
     )
+    return Hub(
+        "diffusers",
+        classes.network,
+        functools.partial(hub_config, family),
+        pipeline=classes.pipeline,
+        index=checker,
+    )
+
+
+def _beside(family: Family) -> dict[str, str]:
+    """Role -> the family that stands beside it."""
+    usual = {"vae": "autoencoder_kl", "text_encoder": "clip_text"}
+    return usual | (
+        {"image_encoder": "clip_vision", "projector": "resampler"} if family.images else {}
+    )
+
+
+def _network(name: str, family: Family) -> Network:
     return Network(
         family=name,
         role="network",
@@ -118,14 +146,9 @@ def _network(name: str, family: Family) -> Network:
         base=family.base,
         base_name=base_name,
         fresh=fresh,
-        hub=Hub(
-            "diffusers",
-            classes.network,
-            functools.partial(hub_config, family),
-            pipeline=classes.pipeline,
-            index=checker,
-        ),
+        hub=_hub(family),
         lone=LONE,
+        alike=alike(name),
         denoiser=Denoiser(
             space="latent",
             takes=_takes,
@@ -135,7 +158,9 @@ def _network(name: str, family: Family) -> Network:
             sharded="mindlong.networks.unet.sharded_cell:ShardedUNet",
             sites=sites,
             kept=kept_bytes,
-            features=family.features,
+            features=frozenset() if family.images else family.features,
+            images=family.images,
+            usual=_beside(family),
             tuned_as=family.tuned_as,
         ),
     )

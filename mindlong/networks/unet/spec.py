@@ -20,6 +20,7 @@ ATTENTIONS = ("space", "time", "text")
 KINDS = (*ATTENTIONS, "ff")
 WHERE = ("attending", "all")
 FRAMES = ("space", "time")  # the kinds that read other frames
+IMAGES = ("", "plain", "gated")
 ZEROS = ("res", "tconv", "proj_out", "conv_out", "fps", "frame", "guidance")
 CONDITIONS = ("time", "fps", "frame")
 
@@ -39,6 +40,8 @@ class Branch:
         zero: the weight of the output projection starts at zero.
         places: rows of the table of sines that gives a "time" attention each frame's place, added
             behind the norm (`mindlong.networks.unet.motion`); 0: none.
+        image: of IMAGES: the context of a "text" attention holds an image's tokens behind the
+            prompt's; "plain" adds what they say, "gated" weighs it by a learnt number.
     """
 
     name: str
@@ -47,11 +50,17 @@ class Branch:
     reads: str = "frame"
     zero: bool = False
     places: int = 0
+    image: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(
                 f"Branch {self.name!r} is of kind {self.kind!r}.{did_you_mean(self.kind, KINDS)}"
+            )
+        if self.image not in IMAGES or (self.image and self.kind != "text"):
+            raise ConfigError(
+                f"Branch {self.name!r} of kind {self.kind!r} has image {self.image!r}; a text attention can "
+                "have plain or gated."
             )
         kv_policy.check(self.reads)
 
@@ -156,6 +165,8 @@ class UNetSpec:
         heads: number of heads, one number or one for each level; None: `head_dim` rules.
         entry_heads: heads of `entry`, each `head_dim` wide.
         context_dim: width of a prompt's vectors.
+        text_tokens: where branches read an image: tokens of the context that are the prompt's;
+            those behind them are the image's.
         groups, eps: of the GroupNorms of residual blocks and the exit.
         joint: those norms take their statistics over all frames together, not frame by frame.
         pseudo3d: every 2-D convolution is followed by one over frames.
@@ -186,6 +197,7 @@ class UNetSpec:
     heads: int | tuple[int, ...] | None = None
     entry_heads: int = 8
     context_dim: int = 1024
+    text_tokens: int = 77
     groups: int = 32
     eps: float = 1e-5
     joint: bool = False
@@ -215,6 +227,12 @@ class UNetSpec:
     def entry_dim(self) -> int:
         """Inner width of the entry transformer."""
         return self.entry_heads * self.head_of(0)[1]
+
+    @property
+    def reads_image(self) -> bool:
+        """Whether the context holds an image's tokens behind the prompt's."""
+        transformers = [stage for stage in self.stages if isinstance(stage, Transformer)]
+        return any(branch.image for stage in transformers for branch in stage.branches)
 
     def head_of(self, level: int) -> tuple[int, int]:
         """Number and width of the heads on a level."""
@@ -354,6 +372,8 @@ def _reread(stage: Transformer, which: str, policy: str) -> Transformer:
 def _problems(spec: UNetSpec) -> Iterator[str]:
     if not spec.channels or spec.layers < 1:
         yield "The UNet needs at least one level in channels, and layers of at least 1."
+    if spec.text_tokens < 1:
+        yield f"text_tokens is {spec.text_tokens}; it must be at least 1."
     if len(spec.attends) != len(spec.channels):
         yield f"attends has {len(spec.attends)} entries; channels has {len(spec.channels)} levels, one entry for each."
     if spec.guidance_dim and spec.guidance_dim < 4:
@@ -402,6 +422,11 @@ def _misfits(
         yield (
             f"The context has the shape {context}; it must be ({x[0]}, tokens, {spec.context_dim}), or "
             f"({x[0]}, {x[2]}, tokens, {spec.context_dim}) with a prompt for each frame."
+        )
+    elif spec.reads_image and context[-2] <= spec.text_tokens:
+        yield (
+            f"The context has {context[-2]} tokens; the network takes {spec.text_tokens} of a prompt and those of "
+            "an image behind them."
         )
     yield from views.misfits(spec.transformers, x[2])
     if fps != ("fps" in spec.conditions):

@@ -15,6 +15,8 @@ from mindlong.data.transforms import fitted
 from mindlong.diffusion.hints import Rule
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.extend.plan import Work, check_hints, size_of, work_of
+from mindlong.pipelines.hierarchical.make import Runs
+from mindlong.pipelines.image_model import ImageModel
 from mindlong.pipelines.interpolate.make import HintedRuns, Stage, decoded
 from mindlong.pipelines.interpolate.networks import predictor
 from mindlong.pipelines.interpolate.plan import is_hinted
@@ -24,6 +26,7 @@ from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents import LatentMemory, Latents
 from mindlong.pipelines.made import Made
 from mindlong.pipelines.models import Models
+from mindlong.pipelines.one_prompt import OnePrompt
 from mindlong.pipelines.results import wanted
 from mindlong.utils import rng
 
@@ -31,7 +34,8 @@ from mindlong.utils import rng
 def model_of(models: Models, config: Any, work: Work) -> LatentModel:
     """The networks. Raises ConfigError where they could not know what they are to continue."""
     model = models.latent(config.weights, config.latent, config.lora, config.lora_strict)
-    check_hints(work, is_hinted(model.spec, model.vae_spec.latent_channels))
+    images = model.denoises.images
+    check_hints(work, not images and is_hinted(model.spec, model.vae_spec.latent_channels))
     return model
 
 
@@ -48,8 +52,36 @@ def levels(
     size = size_of(config, work.given)
     channels, _, *area = model.latent_shape(1, *size)
     latents.give(_given(config, work, model, (channels, *area), number))
+    runs = _runs(config, work, model, prompt, number, callback)
+    yield from run_plan(work.plan, latents, runs, (channels, *area))
+
+
+def _runs(
+    config: Any,
+    work: Work,
+    model: LatentModel,
+    prompt: str,
+    number: int,
+    callback: Callback | None,
+) -> Runs | HintedRuns:
+    """What makes the plan's runs: a network that is conditioned on images knows each run's first
+    frame, others read hints.
+    """
+    if model.denoises.images:
+        return Runs(
+            ImageModel(model, config.conditioning.fs),
+            model.encode_text,
+            config.sample,
+            model.noising,
+            OnePrompt(prompt),
+            work.fps,
+            seed=config.seed,
+            number=number,
+            callback=callback,
+            image_guidance=config.conditioning.image_guidance,
+        )
     stages = [_stage(config, work, model, prompt, level, callback) for level in (0, 1)]
-    runs = HintedRuns(
+    return HintedRuns(
         lambda level: stages[min(level, 1)],
         10**9,
         lambda level: work.fps,
@@ -57,7 +89,6 @@ def levels(
         config.seed,
         number,
     )
-    yield from run_plan(work.plan, latents, runs, (channels, *area))
 
 
 def _given(

@@ -8,12 +8,14 @@ import numpy as np
 
 from mindlong.checkpoints.latent_parts import parts_of
 from mindlong.checkpoints.lora.latent import lora_row
+from mindlong.config.infer_options.conditioning import unread
 from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import ExtendConfig
 from mindlong.config.schema import TrainConfig
 from mindlong.data.flow import check_alike
 from mindlong.diffusion.sample import count_steps, sampler_of
+from mindlong.networks.network import Images
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -27,6 +29,8 @@ from mindlong.pipelines.checks import (
     several,
     step_cost,
 )
+from mindlong.pipelines.image_parts import images_of, unusual_run
+from mindlong.pipelines.interpolate.gaps import unread_by_images
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
 from mindlong.pipelines.interpolate.plan import is_hinted, unhinted
 from mindlong.pipelines.interpolate.trained_rule import training_of
@@ -102,6 +106,15 @@ def check_hints(work: Work, hinted: bool) -> None:
         )
 
 
+def check_first(images: Images | None, about: str) -> None:
+    """Raise ConfigError where a network of images cannot go on from the last frame there is."""
+    if images and images.given != "first":
+        raise ConfigError(
+            f"{about} makes what lies between two given frames, and of what comes next none is given; take a network "
+            "that makes video from one image, or pipeline=hierarchical with first and last"
+        )
+
+
 def size_of(config: ExtendConfig, given: np.ndarray) -> tuple[int, int]:
     """Height and width of what is made: as the configuration says, else those of the given frames
     (F, H, W, 3).
@@ -113,11 +126,14 @@ def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: ExtendConfig = loaded.values
     work, parts = work_of(config), parts_of(config)
-    fit(parts)
+    fit(parts, images=True)
     one_to_one(parts, "extend")
-    hinted = is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
+    images = images_of(parts)
+    hinted = not images and is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
     check_hints(work, hinted)
+    check_first(images, parts.network.network.about)
     idle(loaded, unhinted("extend") if not hinted else ())
+    idle(loaded, unread_by_images("extend") if images else unread())
     height, width = divisible(size_of(config, work.given), parts.vae.spec.factor)
     jobs, s = work.plan.jobs, config.sample
     idle(loaded, idle_where_told(parts))
@@ -135,7 +151,11 @@ def plan(loaded: Loaded) -> Planned:
             **lora_row(parts),
             "peak memory": f"{gib(step.bytes)} (estimate)",
         },
-        (*overlong(parts, config.wanted_prompts()), *far_size((height, width), parts.size[1:])),
+        (
+            *overlong(parts, config.wanted_prompts()),
+            *far_size((height, width), parts.size[1:]),
+            *unusual_run(images, longest_run(work.plan)),
+        ),
         step.bytes,
         "size or extend.run",
     )

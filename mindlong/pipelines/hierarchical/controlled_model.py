@@ -26,6 +26,7 @@ from mindlong.networks.table import has_feature
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import ControlSpec, condition
 from mindlong.ops.precision import store_as
+from mindlong.pipelines.image_model import ImageModel
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.models import Models
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -38,10 +39,14 @@ class ControlledModel:
     Args:
         latent: the networks; its UNet is a ControlledUNet where `control` is given.
         control: of the branch; None: there is none, and the UNet is conditioned on nothing.
+        taken: what a UNet that takes a frame rate is given, of each level (the last for all below);
+            empty: that of its run.
     """
 
-    def __init__(self, latent: LatentModel, control: ControlSpec | None) -> None:
-        self.latent, self.control = latent, control
+    def __init__(
+        self, latent: LatentModel, control: ControlSpec | None, taken: Sequence[int] = ()
+    ) -> None:
+        self.latent, self.control, self.rates = latent, control, list(taken)
         self._compiled: set[tuple[int, ...]] = set()
 
     def denoiser(
@@ -51,8 +56,10 @@ class ControlledModel:
         clean_BCFHW: np.ndarray,
         known_BF: np.ndarray,
         depth: int,
+        image: bool = True,
     ) -> Model:
         """A model for the samplers that knows the frames `known_BF` of `clean_BCFHW`."""
+        fps = self.rates[min(depth, len(self.rates) - 1)] if self.rates else fps
         if self.control is None or not known_BF.any():
             return self.latent.denoiser(context, fps)
         cond, mask = condition(clean_BCFHW, known_BF, self.control)
@@ -89,17 +96,25 @@ def controlled(
     options: LatentModelOptions,
     loras: Sequence[str] = (),
     strict: bool = True,
-) -> ControlledModel:
+    taken: Sequence[int] = (),
+) -> ControlledModel | ImageModel:
     """The networks at `weights` (as `load_latent_model`), and the branch at `branch` or beside them
     where there is one; without one the model is that of other pipelines. LoRAs are added to what
-    the branch's file has changed of the base.
+    the branch's file has changed of the base. A network that is conditioned on images needs none.
+
+    Args:
+        taken: see `mindlong.pipelines.image_model.ImageModel`.
 
     Raises:
         InputFileError: something is missing or damaged. ConfigError: parts do not go together.
     """
     parts, place = find_latent_parts(weights, options), find_branch(weights, branch)
+    if parts.network.network.denoiser.images:
+        if place is not None:
+            raise ConfigError(f"{place} is a branch, and {weights} knows given frames without one")
+        return ImageModel(models.latent(weights, options, loras, strict), taken)
     if place is None:
-        return ControlledModel(models.latent(weights, options, loras, strict), None)
+        return ControlledModel(models.latent(weights, options, loras, strict), None, taken)
     family = parts.network.family
     if not has_feature(family, "branch"):
         raise ConfigError(
@@ -112,7 +127,7 @@ def controlled(
     model.builders["network"] = lambda: _filled(
         model.held["network"], held, place, control, options.dtype
     )
-    return ControlledModel(model, control)
+    return ControlledModel(model, control, taken)
 
 
 def _with_changes(parts: LatentParts, held: Mapping[str, np.ndarray]) -> LatentParts:

@@ -20,14 +20,16 @@ import numpy as np
 from mindlong.data.transforms import fitted
 from mindlong.diffusion import hints
 from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model, guided
+from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Callback, Held
 from mindlong.networks.unet.control_spec import ControlSpec, condition
 from mindlong.parallel.comm import Comm
 from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, controlled
+from mindlong.pipelines.hierarchical.images import key_options
 from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
+from mindlong.pipelines.image_model import ImageModel, guided_model
 from mindlong.pipelines.interpolate.key_frames import read_image
 from mindlong.pipelines.jobs import Batch, run_plan
 from mindlong.pipelines.latent_model import LatentModel
@@ -53,8 +55,9 @@ class Network(Protocol):
         clean_BCFHW: np.ndarray,
         known_BF: np.ndarray,
         depth: int,
+        image: bool = True,
     ) -> Model:
-        """A model for the samplers."""
+        """A model for the samplers; `image` is false for the unconditional call."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,10 @@ class Runs:
     """The work of a hierarchy; call it with a batch (see `mindlong.pipelines.jobs`).
 
     Attributes:
+        network: what is asked, or one for each level (the last for all below it); `encode` and
+            `noising` likewise.
         encode: prompts -> (number of prompts, S, D) float32.
-        sample: the `sample` section of a configuration, or one for each level (the last for all
-            below it).
+        sample: the `sample` section of a configuration, or one for each level likewise.
         prompts: of every run.
         fps: of the finished video; a network that takes it is conditioned on that of its own run.
         pin: "each_step" or "final".
@@ -72,12 +76,14 @@ class Runs:
             through that know frames;
             below 1 they begin from a blend of these. Empty: all of them, from noise alone.
         number: of the video among those of one seed.
+        image_guidance: the scale towards the image apart from that towards the text; 0: both are
+            one (see `mindlong.pipelines.image_model.guided_model`).
     """
 
-    network: Network
-    encode: Callable[[list[str]], np.ndarray]
+    network: Network | Sequence[Network]
+    encode: Callable[[list[str]], np.ndarray] | Sequence[Callable[[list[str]], np.ndarray]]
     sample: Any
-    noising: Noising
+    noising: Noising | Sequence[Noising]
     prompts: Prompts
     fps: float = 8.0
     negative: str = ""
@@ -86,14 +92,16 @@ class Runs:
     seed: int = 0
     number: int = 0
     callback: Callable[..., Any] | None = None
+    image_guidance: float = 0.0
 
     def __call__(self, batch: Batch, known_BFCHW: np.ndarray) -> np.ndarray:
         """All frames of every run (B, F, C, h, w); known ones are returned as they came."""
         known, clean = batch.known, known_BFCHW.transpose(0, 2, 1, 3, 4)
         model, noising = self._model(batch, clean, known), self._noising(batch.level, known)
+        whole = noising is _of_level(self.noising, batch.level)
         places = np.flatnonzero(known[0])
         start = self._noise(batch, clean.shape[1:2] + clean.shape[3:], "start")
-        if noising is not self.noising:
+        if not whole:
             start = hints.pinned_start(
                 start, condition(clean, known, BLEND)[0], range(known.shape[1]), noising.schedule
             )
@@ -111,31 +119,30 @@ class Runs:
             noise=lambda step: self._noise(batch, clean.shape[1:2] + clean.shape[3:], "step", step),
             held=held,
             rows=[Row(job.name, job.frames) for job in batch.jobs],
-            pure_noise=held is None and noising is self.noising,
+            pure_noise=held is None and whole,
         )
         out = np.where(known[:, None, :, None, None], clean, made)
         return out.transpose(0, 2, 1, 3, 4).astype(np.float32)
 
     def _model(self, batch: Batch, clean: np.ndarray, known: np.ndarray) -> Model:
         rate, sample = self.fps / self._stride(batch), _of_level(self.sample, batch.level)
+        network = _of_level(self.network, batch.level)
 
-        def conditioned(context: np.ndarray) -> Model:
-            return self.network.denoiser(context, rate, clean, known, batch.level)
+        def conditioned(context: np.ndarray, image: bool) -> Model:
+            return network.denoiser(context, rate, clean, known, batch.level, image)
 
-        if sample.guidance == 1:
-            return conditioned(self._context(batch))
-        empty = self.encode([self.negative])[0]
         context = self._context(batch)
-        return guided(
-            conditioned(context),
-            conditioned(np.broadcast_to(empty, context.shape)),
-            sample.guidance,
-            sample.rescale,
-        )
+
+        def null() -> np.ndarray:
+            empty = _of_level(self.encode, batch.level)([self.negative])[0]
+            return np.broadcast_to(empty, context.shape)
+
+        guidance = self.image_guidance if hasattr(network, "images") else 0.0
+        return guided_model(conditioned, context, null, sample, guidance)
 
     def _noising(self, level: int, known: np.ndarray) -> Noising:
         share = _of_level(self.strength, level) if len(self.strength) and known.any() else 1
-        return self.noising.below(share)
+        return _of_level(self.noising, level).below(share)
 
     def _stride(self, batch: Batch) -> int:
         frames = batch.jobs[0].frames
@@ -144,9 +151,10 @@ class Runs:
     def _context(self, batch: Batch) -> np.ndarray:
         """(B, S, D), or (B, F, S, D) where prompts change with time."""
         lists = [self.prompts.of(job) for job in batch.jobs]
+        encode = _of_level(self.encode, batch.level)
         if not self.prompts.changing():
-            return self.encode([prompts[0] for prompts in lists])
-        return np.stack([self.encode(prompts) for prompts in lists])
+            return encode([prompts[0] for prompts in lists])
+        return np.stack([encode(prompts) for prompts in lists])
 
     def _noise(self, batch: Batch, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
         """float32 (B, C, F, h, w), each image of its own level and frame, whatever run and batch
@@ -201,44 +209,59 @@ def size_of(config: Any, model: LatentModel) -> tuple[int, int]:
     return tuple(config.size or model.size[1:])
 
 
+def networks_of(models: Models, config: Any) -> list[ControlledModel | ImageModel]:
+    """What makes level 0, then what makes the levels below; one where they are the same."""
+    o, fs = config.hierarchical, config.conditioning.fs
+    own = (config.lora, config.lora_strict, fs)
+    by = [controlled(models, config.weights, o.branch, config.latent, *own)]
+    if o.key_weights:
+        key = (models, o.key_weights, "", key_options(config.latent), (), True, fs)
+        by.insert(0, controlled(*key))
+    return by
+
+
 def given_latents(config: Any, work: Work, model: LatentModel) -> np.ndarray:
     """Latents of the frames that exist already, (F, C, h, w), in the order of the plan."""
-    size, o = size_of(config, model), config.hierarchical
-    if work.source is None:
-        pictures = [read_image(place) for place in (o.first, o.last) if place]
-        return model.encode(np.stack([fitted(picture, size) for picture in pictures])).transpose(
-            1, 0, 2, 3
-        )
-    numbers, parts = work.source_frames(), []
+    size, o, source = size_of(config, model), config.hierarchical, work.source or work.keys
+    if source is None:
+        places = (place for place in (*o.images, o.first, o.last) if place)
+        images = np.stack([fitted(read_image(place), size) for place in places])
+        return model.encode(images).transpose(1, 0, 2, 3)
+    numbers, parts = _places(work, o.key_every if work.keys else 1), []
     for start in range(0, len(numbers), 32):
-        some = numbers[start : start + 32]
-        frames = np.stack(
-            [fitted(frame, size) for frame in work.source.take(some[0], some[-1] + 1)]
-        )
+        taken = (source.take(n, n + 1)[0] for n in numbers[start : start + 32])
+        frames = np.stack([fitted(frame, size) for frame in taken])
         parts.append(model.encode(frames).transpose(1, 0, 2, 3))
     return np.concatenate(parts)
+
+
+def _places(work: Work, every: int) -> list[int]:
+    """The frames of the video that are given, in the order of the plan."""
+    if work.keys:
+        return list(range(0, every * len(work.plan.given), every))
+    return work.source_frames()
 
 
 def levels(
     config: Any,
     work: Work,
-    model: ControlledModel,
+    by: Sequence[ControlledModel | ImageModel],
     latents: Latents,
     prompt: str,
     number: int,
     callback: Callback | None = None,
     comm: Comm | None = None,
 ) -> Iterator[int]:
-    """Make every run of one video that is not in `latents` yet; yields each level's number when it
-    is there.
+    """Make every run of one video that is not in `latents` yet, level 0 by the first of `by`, those
+    below by the last; yields each level's number when it is there.
     """
-    o, latent = config.hierarchical, model.latent
+    o, latent = config.hierarchical, by[-1].latent
     channels, _, *area = latent.latent_shape(1, *size_of(config, latent))
     runs = Runs(
-        model,
-        latent.encode_text,
+        by,
+        [each.latent.encode_text for each in by],
         samples_of(config),
-        latent.noising,
+        [each.latent.noising for each in by],
         work.prompts(config, prompt),
         config.fps,
         o.negative,
@@ -247,8 +270,14 @@ def levels(
         config.seed,
         number,
         callback=callback,
+        image_guidance=config.conditioning.image_guidance,
     )
-    yield from run_plan(work.plan, latents, runs, (channels, *area), config.batch, comm, work.only)
+    for level in run_plan(
+        work.plan, latents, runs, (channels, *area), config.batch, comm, work.only
+    ):
+        if level == 0 and len(by) > 1:
+            by[0].latent.release("network")
+        yield level
 
 
 def decoded(model: LatentModel, folder: Latents, numbers: range) -> Iterator[np.ndarray]:
@@ -278,20 +307,14 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
         ConfigError, InputFileError, NotFiniteError.
     """
     work = work_of(config)
-    model = controlled(
-        models,
-        config.weights,
-        config.hierarchical.branch,
-        config.latent,
-        config.lora,
-        config.lora_strict,
-    )
+    by = networks_of(models, config)
+    model = by[-1]
     new = range(work.first, work.last + 1)
     for number, prompt in enumerate(wanted(config)):
         latents = LatentMemory(work.plan)
         if work.plan.given:
             latents.give(given_latents(config, work, model.latent))
-        for _ in levels(config, work, model, latents, prompt, number, callback):
+        for _ in levels(config, work, by, latents, prompt, number, callback):
             pass
         yield Made(
             shown(config, prompt),
@@ -301,5 +324,5 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
             config.fps,
             lambda held=latents: held.frames(new).transpose(1, 0, 2, 3),
         )
-    if work.source:
-        work.source.close()
+    for video in filter(None, (work.source, work.keys)):
+        video.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.latent_parts import parts_of
 from mindlong.checkpoints.lora.latent import lora_row
+from mindlong.config.infer_options.conditioning import unread
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import HierarchicalConfig
@@ -19,6 +20,7 @@ from mindlong.pipelines.checks import (
     far_size,
     fit,
     gib,
+    idle,
     longest_run,
     not_told,
     one_to_one,
@@ -26,6 +28,13 @@ from mindlong.pipelines.checks import (
     step_cost,
     unled,
 )
+from mindlong.pipelines.hierarchical.images import (
+    check_images,
+    key_parts,
+    level_rates,
+    without_branch,
+)
+from mindlong.pipelines.image_parts import images_of, unusual_run
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
 from mindlong.pipelines.jobs import count_batches
 from mindlong.pipelines.planned import Planned
@@ -57,6 +66,7 @@ class Work:
         before: the video's frames come first, then the plan's new ones; else the other way round.
         only: names of the runs wanted, None for all.
         first, last: frames of the plan that are written, both included.
+        keys: the video whose frames are the key frames, or None.
     """
 
     lengths: tuple[int, ...]
@@ -66,6 +76,7 @@ class Work:
     only: set[str] | None
     first: int
     last: int
+    keys: KeyFrames | None = None
 
     def prompts(self, config: HierarchicalConfig, prompt: str) -> Prompts:
         """The prompts of a video."""
@@ -73,7 +84,9 @@ class Work:
         return Prompts(self.plan, prompt, o.level_prompts, o.node_prompts, o.scenes)
 
     def source_frames(self) -> list[int]:
-        """Which frames of the source the plan's given ones are, in the order of `plan.given`."""
+        """Which frames of the video continued, or of that of the key frames, the plan's given ones
+        are, in the order of `plan.given`.
+        """
         given = len(self.plan.given)
         start = self.source.count - given if self.before else 0
         return list(range(start, start + given))
@@ -89,15 +102,19 @@ def work_of(config: HierarchicalConfig) -> Work:
     o: HierarchicalOptions = config.hierarchical
     if o.order != "hierarchy":
         return _compared(o, config.frames)
-    lengths = lengths_of(config)
+    keys = from_video(o.key_video, uneven="even") if o.key_video else None
+    lengths = lengths_of(config, keys)
     whole = hierarchy_frames(lengths)
     frames = config.frames or whole
     if not o.video:
-        plan = plan_given(lengths, _pictured(o, lengths), frames)
+        plan = plan_given(lengths, _pictured(o, lengths, keys), frames)
+        if not plan.jobs:
+            raise ConfigError(
+                "all frames are given, so there is nothing to make; add a level to lengths"
+            )
         first, last = o.part or (0, plan.frames - 1)
-        return Work(
-            lengths, plan, None, True, jobs_for(plan, first, last) if o.part else None, first, last
-        )
+        only = jobs_for(plan, first, last) if o.part else None
+        return Work(lengths, plan, None, True, only, first, last, keys)
     if o.part or config.frames:
         raise ConfigError(
             "hierarchical.video is continued by all frames of lengths; leave out frames and hierarchical.part"
@@ -115,19 +132,44 @@ def _compared(o: HierarchicalOptions, frames: int) -> Work:
     return Work(tuple(o.lengths), plan, None, True, None, 0, frames - 1)
 
 
-def lengths_of(config: HierarchicalConfig) -> tuple[int, ...]:
-    """The lengths given, or the cheapest that reach `frames`."""
+def lengths_of(config: HierarchicalConfig, keys: KeyFrames | None = None) -> tuple[int, ...]:
+    """The lengths given, or the cheapest that reach `frames`; where key frames are given, level 0
+    is as long as they are many.
+
+    Args:
+        keys: the video whose frames are the key frames.
+
+    Raises:
+        ConfigError: more key frames are asked for than the video has.
+    """
     o: HierarchicalOptions = config.hierarchical
-    if o.lengths:
-        return tuple(o.lengths)
     longest = o.longest or LONGEST
+    there = len(o.images) or (1 + (keys.count - 1) // o.key_every if keys else 0)
+    if o.lengths:
+        if keys and o.lengths[0] > there:
+            raise ConfigError(
+                f"{keys.where} has {keys.count} frames, of which every {o.key_every}th gives {there} key frames; "
+                f"lengths begins with {o.lengths[0]}"
+            )
+        return tuple(o.lengths)
+    if there:
+        lengths = [there, longest]
+        while hierarchy_frames(lengths) < config.frames:
+            lengths.append(longest)
+        return tuple(lengths)
     return lengths_for(config.frames, longest) if config.frames else (longest, longest)
 
 
-def _pictured(o: HierarchicalOptions, lengths: tuple[int, ...]) -> list[int]:
-    for place in filter(None, (o.first, o.last)):
+def _pictured(
+    o: HierarchicalOptions, lengths: tuple[int, ...], keys: KeyFrames | None
+) -> list[int]:
+    """The frames that are given."""
+    for place in filter(None, (*o.images, o.first, o.last)):
         read_image(place)
-    return [0] * bool(o.first) + [hierarchy_frames(lengths) - 1] * bool(o.last)
+    whole = hierarchy_frames(lengths)
+    if o.images or keys:
+        return list(range(0, whole, prod(length - 1 for length in lengths[1:])))
+    return [0] * bool(o.first) + [whole - 1] * bool(o.last)
 
 
 def _continued(o: HierarchicalOptions, lengths: tuple[int, ...]) -> Work:
@@ -167,7 +209,7 @@ def plan(loaded: Loaded) -> Planned:
         "plan": "\n".join(_runs(work, config.batch)),
         "prompts": "\n".join(_said(work, config)),
     }
-    return _with_networks(config, work, rows)
+    return _with_networks(loaded, work, rows)
 
 
 def _check_scenes(scenes: Mapping[str, str], frames: int) -> None:
@@ -188,12 +230,17 @@ def _closer(o: HierarchicalOptions) -> list[str]:
     return [*o.level_prompts.values(), *o.node_prompts.values()]
 
 
-def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str]) -> Planned:
+def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
+    config: HierarchicalConfig = loaded.values
     o, parts = config.hierarchical, parts_of(config)
-    place = find_branch(config.weights, o.branch)
+    place, images = find_branch(config.weights, o.branch), images_of(parts)
     not_told(parts, "hierarchical")
-    fit(parts)
+    fit(parts, images=True)
     one_to_one(parts, "hierarchical")
+    key = key_parts(config, parts)
+    check_images(work, parts, key)
+    told = [p for p in (key, parts) if p is not None and images_of(p)]
+    idle(loaded, () if told else unread())
     size = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     guidances = list(o.level_guidance) or [config.sample.guidance]
     batch = min(config.batch, len(work.plan.jobs))
@@ -205,9 +252,9 @@ def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str])
         rows
         | {
             "weights": f"{parts.where}, {', '.join(f'{name} {count(n)}' for name, n in parts.parameters().items())}",
-            "branch": str(Path(place))
-            if place
-            else "none: known frames are held to, the network is conditioned on nothing",
+            "branch": str(Path(place)) if place else without_branch(images),
+            **({"key frames by": f"{key.where} ({key.network.family})"} if key else {}),
+            **({"frame rates": "\n".join(level_rates(work, config, parts, key))} if told else {}),
             "a step": f"{count(step.flops)}FLOP for {batch} runs, twice where guided",
             **lora_row(parts),
             "peak memory": f"{gib(step.bytes)} (estimate)",
@@ -217,6 +264,7 @@ def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str])
             *overlong(parts, texts),
             *unled(o.negative, "hierarchical.negative", guidances),
             *far_size(size, parts.size[1:]),
+            *unusual_run(images, longest_run(work.plan)),
         ),
         step.bytes,
         "size, batch or hierarchical.lengths",
@@ -237,6 +285,8 @@ def _given(work: Work) -> str:
         return (
             f"{work.source.count} frames of {work.source.where}, {len(given)} of them in the plan"
         )
+    if work.keys:
+        return f"{len(given)} key frames of {work.keys.where}, of {work.keys.count} frames"
     return ", ".join(f"frame {f}" for f in given)
 
 
@@ -253,6 +303,8 @@ def _said(work: Work, config: HierarchicalConfig) -> Iterator[str]:
     """
     prompts = work.prompts(config, next(iter(config.wanted_prompts()), ""))
     for level, jobs in work.plan.levels():
+        if not jobs:
+            continue
         counted: dict[str, int] = {}
         for job in jobs:
             text = " / ".join(dict.fromkeys(prompts.of(job)))

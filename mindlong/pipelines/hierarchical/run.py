@@ -7,7 +7,7 @@ Legend: F frames, C channels, h w latent pixels, H W pixels.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.write import write_video
 from mindlong.parallel.comm import Comm
 from mindlong.pipelines.claimed import claimed
-from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, controlled
+from mindlong.pipelines.hierarchical.controlled_model import ControlledModel
+from mindlong.pipelines.hierarchical.images import without_branch
 from mindlong.pipelines.hierarchical.make import (
     decoded,
     film,
     given_latents,
     levels,
+    networks_of,
     samples_of,
 )
 from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
+from mindlong.pipelines.image_model import ImageModel
 from mindlong.pipelines.jobs import level_batches, of_interest
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
@@ -52,30 +55,21 @@ def run(session: Session) -> None:
 
 def _run(session: Session) -> None:
     config, comm = session.config, session.comm
-    work, model = (
-        work_of(config),
-        controlled(
-            Models(),
-            config.weights,
-            config.hierarchical.branch,
-            config.latent,
-            config.lora,
-            config.lora_strict,
-        ),
-    )
+    work, by = work_of(config), networks_of(Models(), config)
+    model = by[-1]
     session.log.info("\n".join([*opening_lines(_opening(config, model)), *work.plan.describe()]))
     prompts, results, timings = wanted(config), Results(session), []
     for number, prompt in enumerate(prompts):
         name, start = stem(number, len(prompts)), time.monotonic()
-        folder = _made(session, work, model, prompt, number, name, comm)
+        folder = _made(session, work, by, prompt, number, name, comm)
         timings.append(round(time.monotonic() - start, 2))
         if comm.rank == 0:  # every process makes latents, the first one writes
             frames = film(config, work, model.latent, folder)
             kept = results.video(name, frames, work.frames, bar="decoding")
             results.sheet([kept], [shown(config, prompt) or name], name)
             (session.folder / f"{name}-partial.mp4").unlink(missing_ok=True)
-    if work.source:
-        work.source.close()
+    for video in filter(None, (work.source, work.keys)):
+        video.close()
     if comm.rank == 0:
         results.finish(_facts(config, work, prompts) | {"timings": {"runs_s": timings}})
 
@@ -83,28 +77,28 @@ def _run(session: Session) -> None:
 def _made(
     session: Session,
     work: Work,
-    model: ControlledModel,
+    by: Sequence[ControlledModel | ImageModel],
     prompt: str,
     number: int,
     stem: str,
     comm: Comm,
 ) -> LatentFolder:
-    """Every run of one video that is not done yet."""
-    config, o = session.config, session.config.hierarchical
+    """Every run of one video that is not done yet, level 0 by the first of `by`, those below by the
+    last.
+    """
+    config, o, model = session.config, session.config.hierarchical, by[-1]
     place = Path(o.work) / stem if o.work else session.folder / "jobs" / stem
     folder = LatentFolder(place, work.plan, identity(session, prompt, number), comm.rank)
     if work.plan.given and comm.rank == 0:
         folder.give(given_latents(config, work, model.latent))
     comm.all_gather_text("")
     folder.refresh()
-    with progress.bar(
-        _steps(work, config, model, folder, comm), "denoising", rank=comm.rank
-    ) as bar:
+    with progress.bar(_steps(work, config, by, folder, comm), "denoising", rank=comm.rank) as bar:
         try:
             for level in levels(
                 config,
                 work,
-                model,
+                by,
                 folder,
                 prompt,
                 number,
@@ -124,8 +118,9 @@ def _shown(o: Any, work: Work, level: int) -> bool:
     """Whether a level that is done gets a video: not the last, not of a part, and not where runs
     only follow one another.
     """
-    last = max(job.level for job in work.plan.jobs)
-    return o.level_videos and o.order == "hierarchy" and level < last and work.only is None
+    levels = {job.level for job in work.plan.jobs}
+    wanted = o.level_videos and o.order == "hierarchy" and work.only is None
+    return wanted and level in levels and level < max(levels)
 
 
 def identity(session: Session, prompt: str, number: int) -> dict[str, Any]:
@@ -142,13 +137,18 @@ def identity(session: Session, prompt: str, number: int) -> dict[str, Any]:
 
 
 def _steps(
-    work: Work, config: Any, model: ControlledModel, folder: LatentFolder, comm: Comm
+    work: Work,
+    config: Any,
+    by: Sequence[ControlledModel | ImageModel],
+    folder: LatentFolder,
+    comm: Comm,
 ) -> int:
     """Denoising steps that this process still has to do."""
     left, samples = 0, samples_of(config)
     for level, jobs in work.plan.levels():
         batches = of_interest(level_batches(jobs, config.batch), work.only)[comm.rank :: comm.size]
-        steps = count_steps(samples[min(level, len(samples) - 1)], model.latent.noising)
+        noising = by[min(level, len(by) - 1)].latent.noising
+        steps = count_steps(samples[min(level, len(samples) - 1)], noising)
         left += steps * sum(not all(folder.has(job) for job in batch.jobs) for batch in batches)
     return left
 
@@ -207,11 +207,10 @@ class _Frames:
         return self.frames
 
 
-def _opening(config: Any, model: ControlledModel) -> dict[str, object]:
+def _opening(config: Any, model: ControlledModel | ImageModel) -> dict[str, object]:
     return {
         "weights": config.weights,
-        "branch": model.control
-        or "none: known frames are held to, the network is conditioned on nothing",
+        "branch": model.control or without_branch(model.latent.denoises.images),
         "sampling": "; then ".join(
             f"{sampler_of(s, model.latent.noising).name} {s.steps} steps, guidance {s.guidance:g}"
             for s in samples_of(config)

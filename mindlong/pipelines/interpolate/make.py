@@ -23,6 +23,9 @@ from mindlong.diffusion.finite import Row
 from mindlong.diffusion.hints import Rule
 from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Callback, Held
+from mindlong.parallel.comm import Comm
+from mindlong.pipelines.interpolate.gaps import one_by_one
+from mindlong.pipelines.interpolate.images import GapRuns, ImageStage
 from mindlong.pipelines.jobs import Batch, Work, run_plan
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents import Latents
@@ -203,6 +206,8 @@ def chain_of(chain: Chain, stages: Sequence[Stage]) -> tuple[Chain, LongPlan]:
             "pin must be none for all stages of a chain or for no one; a frame cannot be held to and made again"
         )
     chain = replace(chain, redo=again == {True})
+    if any(isinstance(stage, ImageStage) for stage in stages):
+        chain = one_by_one(chain)
     return chain, plan_chain(chain)
 
 
@@ -241,7 +246,12 @@ def run_chain(
     )
 
     def work(batch: Batch, known: np.ndarray) -> np.ndarray:
-        return runs(batch, known) if batch.level else keys(batch, known)
+        if not batch.level:
+            return keys(batch, known)
+        stage = stages[batch.level - 1]
+        if isinstance(stage, ImageStage):
+            return GapRuns(stage, fps, seed, number)(batch, known)
+        return runs(batch, known)
 
     return run_plan(folder.plan, folder, work, shape_CHW, rows, comm, notice=notice)
 

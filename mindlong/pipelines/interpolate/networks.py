@@ -13,6 +13,8 @@ import numpy as np
 from mindlong.diffusion.guidance import combine
 from mindlong.diffusion.samplers.lcm import told_of
 from mindlong.diffusion.samplers.loop import Callback
+from mindlong.pipelines.image_model import ImageModel
+from mindlong.pipelines.interpolate.images import ImageStage
 from mindlong.pipelines.interpolate.make import Predict, Rule, Stage
 from mindlong.pipelines.interpolate.plan import is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
@@ -32,15 +34,25 @@ class Networks:
         loras = self.config.lora if weights == self.config.weights else ()
         return self.models.latent(weights, self.config.latent, loras, self.config.lora_strict)
 
-    def stages(self, prompt: str, callback: Callback | None) -> list[Stage]:
+    def stages(self, prompt: str, callback: Callback | None) -> list[Stage | ImageStage]:
         """One for each factor."""
         config, o = self.config, self.config.interpolate
         names = o.stage_weights or [config.weights] * len(o.stages())
         return [self._stage(name, prompt, callback) for name in names]
 
-    def _stage(self, weights: str, prompt: str, callback: Callback | None) -> Stage:
+    def _stage(self, weights: str, prompt: str, callback: Callback | None) -> Stage | ImageStage:
         config, model, trained = self.config, self.model(weights), trained_rule(weights)
         o = config.interpolate
+        if model.denoises.images:
+            return ImageStage(
+                ImageModel(model, config.conditioning.fs),
+                prompt,
+                config.sample,
+                model.noising,
+                Rule(pin=o.pin),
+                callback,
+                config.conditioning.image_guidance,
+            )
         rule = Rule(
             o.hint or trained.hint, o.mask or trained.mask, o.pin, o.hint_noise, o.shared_noise
         )

@@ -4,8 +4,8 @@ the chain, the rates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts, parts_of
 from mindlong.checkpoints.lora.latent import lora_row
+from mindlong.config.infer_options.conditioning import unread
 from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import InterpolateConfig
@@ -29,7 +30,14 @@ from mindlong.pipelines.checks import (
     several,
     step_cost,
 )
+from mindlong.pipelines.image_parts import images_of, rates_row
 from mindlong.pipelines.interpolate import between_plan
+from mindlong.pipelines.interpolate.gaps import (
+    check_stages,
+    one_by_one,
+    stretch_of,
+    unread_by_images,
+)
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
 from mindlong.pipelines.planned import Planned
 from mindlong.plans.chain import Chain, place, plan_chain
@@ -42,7 +50,7 @@ UNRELATED = {  # keys that change no latent
     "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
 }
 HINTED_MAKER = (
-    "the networks in interpolate.key_weights read hints, so they cannot make key frames from a prompt "
+    "the networks in interpolate.key_weights are told given frames, so they cannot make key frames from a prompt "
     "alone; name a text-to-video model there, or give interpolate.video or interpolate.images"
 )
 
@@ -163,27 +171,25 @@ def _by_networks(
 ) -> Planned:
     config, o = loaded.values, loaded.values.interpolate
     stages = [find_for(config, w) for w in dict.fromkeys(o.stage_weights or [config.weights])]
-    hinted = [is_hinted(p.network.spec, p.vae.spec.latent_channels) for p in stages]
-    if not all(hinted) and o.pin != "each_step":
-        raise ConfigError(
-            f"interpolate.pin is {o.pin}, but a network reads no hints; it learns of the given frames only "
-            "with pin=each_step"
-        )
-    idle(loaded, unhinted("interpolate") if not any(hinted) else ())
+    imaged = any(images_of(p) for p in stages)
+    if imaged:
+        work = replace(work, chain=one_by_one(work.chain))
+    said = _told(loaded, work, stages)
     parts, made = stages[-1], _maker(config, work)
     for each in (*stages, *filter(None, [made])):
-        fit(each)
+        fit(each, images=imaged)
         one_to_one(each, "interpolate")
     size = _size(config, work, parts)
     chained = plan_chain(work.chain)
     idle(loaded, idle_where_told(parts))
     guided = 1 if config.sample.guidance == 1 or is_told(parts) else 2
-    step = step_cost(parts, guided * config.batch, _longest(chained, work), size)
-    reads = "reads hints" if hinted[-1] else "reads no hints"
+    run = images_of(parts).frames if imaged else _longest(chained, work)
+    rows_of = config.batch if imaged else guided * config.batch
+    step = step_cost(parts, rows_of, run, size)
     rows = rows | {
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
-        "network": f"{parts.network.family}, {reads}",
+        "network": f"{parts.network.family}, {said}",
         "prompts": several(config.wanted_prompts(), config.count),
         "plan": "\n".join(chained.describe()),
         "a step": f"{count(step.flops)}FLOP",
@@ -192,6 +198,36 @@ def _by_networks(
     }
     prompts = (*overlong(parts, config.wanted_prompts()), *far_size(size, parts.size[1:]))
     return Planned(rows, (*notes, *prompts), step.bytes, "size, batch or interpolate.window")
+
+
+def _told(loaded: Loaded, work: Work, stages: Sequence[LatentParts]) -> str:
+    """How the last stage's network learns of given frames.
+
+    Raises:
+        ConfigError: a stage's network cannot, or not with these settings.
+    """
+    o, parts = loaded.values.interpolate, stages[-1]
+    if any(images_of(p) for p in stages):
+        check_stages(stages, o)
+        idle(loaded, unread_by_images("interpolate"))
+        rates = rates_row(*_rates(loaded.values, work, parts))
+        return f"makes {images_of(parts).frames} frames between two; {rates}"
+    idle(loaded, unread())
+    hinted = [is_hinted(p.network.spec, p.vae.spec.latent_channels) for p in stages]
+    if not all(hinted) and o.pin != "each_step":
+        raise ConfigError(
+            f"interpolate.pin is {o.pin}, but a network reads no hints; it learns of the given frames only "
+            "with pin=each_step"
+        )
+    idle(loaded, unhinted("interpolate") if not any(hinted) else ())
+    return "reads hints" if hinted[-1] else "reads no hints"
+
+
+def _rates(config: InterpolateConfig, work: Work, parts: LatentParts) -> tuple[Any, ...]:
+    """How the network is conditioned on images, the rates given, and that of the last stage."""
+    images = images_of(parts)
+    finest = work.rate * stretch_of(work.chain.factors[-1], images.frames)
+    return images, config.conditioning.fs[-1:], images.taken(finest)
 
 
 def _maker(config: InterpolateConfig, work: Work) -> LatentParts | None:
@@ -203,7 +239,7 @@ def _maker(config: InterpolateConfig, work: Work) -> LatentParts | None:
     if work.source or work.latents is not None:
         return None
     parts = find_for(config, config.interpolate.key_weights or config.weights)
-    if is_hinted(parts.network.spec, parts.vae.spec.latent_channels):
+    if images_of(parts) or is_hinted(parts.network.spec, parts.vae.spec.latent_channels):
         raise ConfigError(HINTED_MAKER)
     return parts
 

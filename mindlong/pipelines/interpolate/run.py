@@ -19,6 +19,7 @@ from mindlong.media.audio import keep_sound
 from mindlong.parallel.comm import Comm, SerialComm
 from mindlong.pipelines.interpolate import between
 from mindlong.pipelines.interpolate.between_plan import reads_both_ends
+from mindlong.pipelines.interpolate.images import ImageStage
 from mindlong.pipelines.interpolate.make import Stage, decoded
 from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
@@ -144,8 +145,12 @@ def _steps(plan: Any, stages: list[Stage], config: Any, work: Work, folder: Late
     for level, jobs in plan.levels():
         left = sum(not folder.has(job) for job in jobs)
         if level:
-            total += -(-left // config.batch) * count_steps(
-                config.sample, stages[level - 1].noising
+            gaps = max((len(job.known) - 1 for job in jobs), default=1)
+            each = gaps if isinstance(stages[level - 1], ImageStage) else 1
+            total += (
+                each
+                * -(-left // config.batch)
+                * count_steps(config.sample, stages[level - 1].noising)
             )
         elif not work.source and work.latents is None:
             total += left * count_steps(config.sample, stages[0].noising)

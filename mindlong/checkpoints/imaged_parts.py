@@ -1,0 +1,33 @@
+"""Whether the parts that make what a network reads of an image go together."""
+
+from __future__ import annotations
+
+from mindlong.checkpoints.parts import Part
+from mindlong.utils.errors import ConfigError
+
+
+def check_imaged(
+    network: Part,
+    vae: Part,
+    text: Part,
+    image_encoder: Part,
+    projector: Part,
+    section: str = "latent",
+) -> None:
+    """Raise ConfigError where the parts that make a network's image tokens do not go together."""
+    spec, given, images = network.spec, projector.spec, network.network.denoiser.images
+    for what, found, needed, key in (
+        ("the image encoder's tokens have", image_encoder.spec.width, given.reads, "image_encoder"),
+        ("the projector gives vectors of", given.gives, spec.context_dim, "projector"),
+        ("the text encoder reads", text.spec.length, spec.text_tokens, "text_encoder"),
+        ("the UNet takes channels of", spec.in_channels, 2 * vae.spec.latent_channels, "vae"),
+    ):
+        if found != needed:
+            raise ConfigError(
+                f"the parts do not go together: {what} {found} and {needed} is wanted; "
+                f"{section}.{key} can name another"
+            )
+    if given.tokens % images.frames:
+        raise ConfigError(
+            f"the projector gives {given.tokens} tokens, which do not divide into those of {images.frames} frames"
+        )

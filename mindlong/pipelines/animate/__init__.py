@@ -1,0 +1,1 @@
+"""Video from images: from one and a prompt, between two, loops."""

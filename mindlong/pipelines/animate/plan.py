@@ -1,0 +1,158 @@
+"""Which videos an animation asks for, and what they would cost; without MindSpore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mindlong.checkpoints.latent_parts import LatentParts
+from mindlong.checkpoints.latent_parts import parts_of as named_parts
+from mindlong.checkpoints.lora.latent import lora_row
+from mindlong.config.infer_options.animate import AnimateOptions
+from mindlong.config.load import Loaded
+from mindlong.config.pipelines import AnimateConfig
+from mindlong.data.transforms import fitted
+from mindlong.diffusion.sample import count_steps, sampler_of
+from mindlong.media.read import read_image
+from mindlong.networks.cost import Load
+from mindlong.networks.network import Images
+from mindlong.pipelines.checks import (
+    far_size,
+    fit,
+    gib,
+    overlong,
+    several,
+    step_cost,
+    unled,
+)
+from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.image_parts import calls, images_of, rates_row, unusual_run
+from mindlong.pipelines.planned import Planned
+from mindlong.utils.errors import ConfigError
+from mindlong.utils.lines import count
+from mindlong.utils.sizes import divisible
+
+
+def plan(loaded: Loaded) -> Planned:
+    """What a run would make. Raises ConfigError, InputFileError as it would."""
+    config: AnimateConfig = loaded.values
+    own, s = config.animate, config.sample
+    parts = parts_of(config)
+    fit(parts, images=True)
+    images = images_of(parts)
+    check_ends(own, images)
+    frames, *size = size_of(config, parts.size)
+    height, width = divisible(size, parts.vae.spec.factor)
+    read_given(own, (height, width))
+    clips = clips_of(config)
+    batch = min(config.batch, len(clips))
+    step = step_cost(parts, batch, parts.vae.spec.latents_of(frames), size)
+    chunk = min(config.latent.chunk, frames)
+    decode = parts.vae.network.codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
+    half = 1.0 if config.latent.dtype == "float32" else 0.5
+    times = calls(s, config.conditioning.image_guidance)
+    texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * (times > 1)
+    return Planned(
+        {
+            "weights": f"{parts.where} ({parts.network.family})",
+            "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
+            "images": f"{len(own.given())}, {_made(own, images)}",
+            "prompts": several(list(dict.fromkeys(config.wanted_prompts())), config.count),
+            "plan": f"{len(clips)} videos of {written(own, frames)} frames {height}x{width}, "
+            f"{-(-len(clips) // batch)} batches of {count_steps(s, parts.noising)} steps, "
+            f"{sampler_of(s, parts.noising).name}, guidance {s.guidance:g}, {times} calls a step",
+            "frame rate": rates_row(images, config.conditioning.fs, images.rate),
+            "a step": f"{count(times * step.flops)}FLOP",
+            **lora_row(parts),
+            "peak memory": f"denoising {gib(step.bytes * half)}, decoding {chunk} frames at a time "
+            f"{gib(decode.bytes * half)} (estimates)",
+        },
+        (
+            *overlong(parts, texts),
+            *unled(own.negative, "animate.negative", [s.guidance]),
+            *far_size(size, parts.size[1:]),
+            *unusual_run(images, frames),
+        ),
+        half * max(step.bytes, decode.bytes),
+        "size or batch (latent.chunk for decoding)",
+    )
+
+
+def parts_of(config: AnimateConfig) -> LatentParts:
+    """The networks. Raises ConfigError where none are named, or they read no image."""
+    if not config.weights:
+        raise ConfigError(
+            "weights is empty; pipeline animate needs those of a network that is conditioned on images, and "
+            "none are shipped (docs/long_real_video.md says where they are)"
+        )
+    parts = named_parts(config)
+    if parts.network.network.denoiser.images is None:
+        raise ConfigError(
+            f"{parts.where} is {parts.network.network.about}, which reads no image; pipeline animate needs one "
+            "that does"
+        )
+    return parts
+
+
+def check_ends(own: AnimateOptions, images: Images) -> None:
+    """Raise ConfigError where what is given is not what the network is conditioned on."""
+    between = bool(own.last or own.loop)
+    if images.given == "ends" and not between:
+        raise ConfigError(
+            "the network makes what lies between two given images, and only the first is given: give "
+            "animate.last=FILE, or animate.loop=true, which ends where it begins"
+        )
+    if images.given == "first" and between:
+        key = "last" if own.last else "loop"
+        raise ConfigError(
+            f"animate.{key} is given, and the network makes video from one image; it needs weights that make "
+            "frames between two (a file of theirs looks the same: say which it is with latent.family, or when "
+            "it is converted)"
+        )
+
+
+def read_given(own: AnimateOptions, size: tuple[int, int]) -> list[np.ndarray]:
+    """The images, (height, width, 3) uint8: scaled until they cover `size`, their middle; the last
+    one behind the others. Raises InputFileError.
+    """
+    return [fitted(read_image(path), size) for path in (*own.given(), *filter(None, [own.last]))]
+
+
+def size_of(config: Any, usual: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Frames, height and width: as the configuration says, else as the network is used."""
+    height, width = config.size or usual[1:]
+    return config.frames or usual[0], height, width
+
+
+def written(own: AnimateOptions, frames: int) -> int:
+    """Frames of a video: all, but a loop's last, which is its first."""
+    return frames - 1 if own.loop and not own.last else frames
+
+
+def clips_of(config: AnimateConfig) -> list[Clip]:
+    """The clips in order: those of the images, each `count` times; i is of image i // count."""
+    given, prompts = config.animate.given(), config.wanted_prompts() or [""]
+    texts = prompts * len(given) if len(prompts) == 1 else prompts
+    repeated = [text for text in texts for _ in range(config.count)]
+    return [
+        Clip(name, (text,), text or name, config.seed, number)
+        for number, (name, text) in enumerate(zip(_names(len(repeated)), repeated, strict=True))
+    ]
+
+
+def _names(count_of: int) -> Iterator[str]:
+    for number in range(count_of):
+        yield f"video-{number:03d}" if count_of > 1 else "video"
+
+
+def _made(own: AnimateOptions, images: Images) -> str:
+    if own.last:
+        return f"video from each to {own.last}"
+    return "a loop from each" if own.loop else "video from each"
+
+
+def told_rate(images: Images, rates: Sequence[int]) -> int:
+    """What the network takes as its frame rate where a run has no level."""
+    return rates[0] if rates else images.rate

@@ -1,0 +1,219 @@
+"""Clips made and written one by one or a batch at a time: a stopped run goes on clip by clip, and
+within a clip after its latents.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import mindspore
+import numpy as np
+
+from mindlong.diffusion.sample import count_steps, sampler_of
+from mindlong.diffusion.samplers.loop import Callback
+from mindlong.media.sheet import write_contact_sheet
+from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.journal import Journal
+from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.results import Results, counted
+from mindlong.pipelines.session import Session
+from mindlong.pipelines.text_to_video.make import first_noise
+from mindlong.utils import arrays, atomic, progress, run_folder
+
+WORK = ".work"  # in the run's folder, until everything is done
+
+
+class Maker(Protocol):
+    """What makes the latents of clips."""
+
+    def latents(
+        self, clips: Sequence[Clip], x_T: np.ndarray, callback: Callback | None = None
+    ) -> np.ndarray:
+        """Clean latents (B, C, F, h, w) of `clips` from noise of the same shape."""
+
+
+class ClipWork:
+    """What is done of a run, and the doing of the rest.
+
+    Args:
+        shape: of a clip's latents, (C, F, h, w).
+        maker: (the clips, all encoders still there) -> what makes latents; it has let go the
+            encoders that it needs no longer.
+        facts: of the record, beside what is said here.
+        frames: of a clip that are written, from the first; 0: all.
+        keep_latents: leave latents/NAME.npz beside the videos.
+        preview_every: decode the predicted clean sample every so many steps; 0: never.
+        starts: clips -> their first noise (B, C, F, h, w); None: as keyed by the clips.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        model: LatentModel,
+        shape: tuple[int, ...],
+        maker: Callable[[Sequence[Clip]], Maker],
+        facts: dict[str, Any],
+        *,
+        frames: int = 0,
+        keep_latents: bool = True,
+        preview_every: int = 0,
+        starts: Callable[[Sequence[Clip]], np.ndarray] | None = None,
+    ) -> None:
+        self.session, self.config, self.model, self.shape = session, session.config, model, shape
+        self.maker, self.facts, self.frames = maker, facts, frames or shape[1]
+        self.keep_latents, self.preview_every = keep_latents, preview_every
+        self.starts = starts or (lambda clips: first_noise(clips, shape))
+        self.journal = Journal(session.folder / WORK, session.identity({}))
+        self.results = Results(session)
+        self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
+
+    def run(self, clips: Sequence[Clip], where: Path) -> None:
+        """Everything that is not done yet."""
+        self.sample(clips)
+        self.decode(clips)
+        self.finish(clips, where)
+
+    def sample(self, clips: Sequence[Clip]) -> None:
+        """Latents of the clips that have none yet, a batch at a time."""
+        clock = time.monotonic()
+        size = min(self.config.batch, len(clips))
+        todo = {c.name for c in clips if not self._is_done(c) and not self._is_sampled(c)}
+        # whole batches, as they would be without a stop: a row's last bits may depend on the others
+        parts = [part for part in batches(clips, size) if todo & {c.name for c in part}]
+        if not parts:
+            return
+        maker, starts = self.maker(clips), self.starts(clips)
+        steps = count_steps(self.config.sample, self.model.noising)
+        with progress.bar(len(parts) * steps, "denoising") as bar:
+            for part in parts:
+                self._sample_batch(maker, part, np.stack([starts[c.number] for c in part]), bar)
+        self.model.release("network")
+        self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
+
+    def decode(self, clips: Sequence[Clip]) -> None:
+        """Files of the clips that have none yet; frames go to the writers as they are decoded."""
+        clock = time.monotonic()
+        todo = [clip for clip in clips if not self._is_done(clip)]
+        with progress.bar(len(todo) * self.frames, "decoding", unit="frame") as bar:
+            for clip in todo:
+                latents = arrays.read_npz(self._latents(clip), ["latents"])["latents"]
+                before = len(self.results.files)
+                frames = counted(self.model.decode(latents[:, : self._kept()]), bar)
+                shown = self.results.video(clip.name, frames, self.frames)
+                arrays.write_npz(self._sheet(clip), frames=shown)
+                written = self.results.files[before:]
+                sizes = {path.name: _size(path) for path in written}
+                self.journal.add(clip.name, files=list(sizes), sizes=sizes)
+        self.seconds["decode_s"] = round(time.monotonic() - clock, 2)
+
+    def finish(self, clips: Sequence[Clip], where: Path) -> None:
+        """The contact sheet and the record; what was only for going on is removed."""
+        done = [name for clip in clips for name in self.journal.done[clip.name][-1]["files"]]
+        self.results.files = [self.session.folder / name for name in done]
+        rows = [arrays.read_npz(self._sheet(c), ["frames"])["frames"] for c in clips]
+        self.results.sheet(rows, [c.title for c in clips])
+        self.results.finish(self._facts(clips, where))
+        ours = {f"{clip.name}.npz" for clip in clips}
+        run_folder.unwrap(
+            self.session.folder / WORK, lambda name: name in ours or run_folder.is_wrapping(name)
+        )
+        if not self.keep_latents:
+            atomic.remove_written(self.session.folder / "latents", ours.__contains__)
+
+    def _sample_batch(self, maker: Maker, part: Sequence[Clip], x_T: np.ndarray, bar: Any) -> None:
+        name, every = part[0].name, self.preview_every
+
+        def told(step: int, total: int, x0: np.ndarray) -> None:
+            bar.update(1)
+            if every and (step % every == 0 or step == total):
+                videos = [np.stack(list(self.model.decode(latents))) for latents in x0]
+                path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
+                write_contact_sheet(path, videos, [clip.title for clip in part])
+
+        for clip, noise, latents in zip(part, x_T, maker.latents(part, x_T, told), strict=True):
+            arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
+
+    def _kept(self) -> int:
+        """Latent frames that are decoded: all, but where the last ones are left out."""
+        return self.shape[1] if self.frames >= self.shape[1] else self.frames
+
+    def _latents(self, clip: Clip) -> Path:
+        return self.session.folder / "latents" / f"{clip.name}.npz"
+
+    def _sheet(self, clip: Clip) -> Path:
+        return self.session.folder / WORK / f"{clip.name}.npz"
+
+    def _is_sampled(self, clip: Clip) -> bool:
+        """Whether the clip's latents are there and whole."""
+        path = self._latents(clip)
+        if not path.exists():
+            return False
+        try:
+            arrays.read_npz(path, ["latents", "x_T"])
+        except arrays.Damaged as error:
+            self.session.log.warning("%s; it is made again", error)
+            path.unlink()
+            return False
+        return True
+
+    def _is_done(self, clip: Clip) -> bool:
+        """Whether the clip's files are there, as they were written."""
+        if clip.name not in self.journal:
+            return False
+        try:
+            arrays.read_npz(self._sheet(clip), ["frames"])
+            for name, size in self.journal.done[clip.name][-1]["sizes"].items():
+                if _size(self.session.folder / name) != size:
+                    raise arrays.Damaged(f"{self.session.folder / name} is not as it was written")
+        except (arrays.Damaged, KeyError) as error:
+            self.session.log.warning("%s; it is made again", error)
+            self.journal.forget(clip.name)
+            return False
+        return True
+
+    def _facts(self, clips: Sequence[Clip], where: Path) -> dict[str, Any]:
+        s, config = self.config.sample, self.config
+        return {
+            "prompts": [
+                {
+                    "prompt": c.title,
+                    "frame_prompts": list(c.prompts) if len(c.prompts) > 1 else [],
+                    "seed": c.seed,
+                    "number": c.number,
+                    **self.facts.get("clips", {}).get(c.number, {}),
+                }
+                for c in clips
+            ],
+            "plan": {
+                "latents_CFHW": list(self.shape),
+                "sampler": sampler_of(s, self.model.noising).name,
+                "steps": count_steps(s, self.model.noising),
+                "eta": s.eta,
+                "guidance": s.guidance,
+                "prediction": self.model.noising.prediction,
+                "fps": self.facts["fps"],
+                "dtype": config.latent.dtype,
+            },
+            "weights": {"asked": config.weights, "found": where.name, "family": self.model.family},
+            "versions": {"mindspore": mindspore.__version__},
+            "timings": {"resumed": self.session.resumed, **self.seconds},
+        }
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder; -1 where there is nothing."""
+    if path.is_dir():
+        return sum(p.stat().st_size for p in path.iterdir())
+    return path.stat().st_size if path.exists() else -1
+
+
+def batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:
+    """Batches of one size, so that one graph serves all: the last is filled up with its last
+    clip.
+    """
+    for start in range(0, len(clips), size):
+        part = list(clips[start : start + size])
+        yield part + [part[-1]] * (size - len(part))

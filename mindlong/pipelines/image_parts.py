@@ -1,0 +1,54 @@
+"""What plans say of a network that is conditioned on images; without MindSpore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mindlong.checkpoints.latent_parts import LatentParts
+from mindlong.networks.network import Images
+from mindlong.utils.errors import ConfigError
+
+
+def images_of(parts: LatentParts) -> Images | None:
+    """How the network is conditioned on images; None: it is not."""
+    return parts.network.network.denoiser.images
+
+
+def calls(sample: Any, image_guidance: float) -> int:
+    """How often a step calls the network."""
+    return 3 if image_guidance else 1 if sample.guidance == 1 else 2
+
+
+def taken(images: Images, rates: Sequence[int], fps: float, depth: int = 0) -> int:
+    """What a network takes as its frame rate: the rate given for the level, or the nearest that it
+    was trained on.
+    """
+    return rates[min(depth, len(rates) - 1)] if rates else images.taken(fps)
+
+
+def rates_row(images: Images, rates: Sequence[int], usual: int) -> str:
+    """The rate that is taken, in a row of the dry run."""
+    low, high = images.rates
+    unit = "frames of a film apart" if images.stride else "frames a second"
+    return f"the network takes {rates[0] if rates else usual} ({unit}; trained on {low} to {high})"
+
+
+def unusual_run(images: Images | None, frames: int) -> Iterator[str]:
+    """A sentence where runs are not as long as the network was trained on."""
+    if images and frames != images.frames:
+        yield (
+            f"the network is trained on runs of {images.frames} frames, each with image tokens of its own; in runs "
+            f"of {frames} every frame reads all of them, and what it makes may be bad"
+        )
+
+
+def check_same_latents(key: LatentParts, parts: LatentParts, name: str) -> None:
+    """Raise ConfigError where latents of one autoencoder are not those of the other."""
+    ours, theirs = parts.vae.spec, key.vae.spec
+    for field in ("factor", "latent_channels", "scaling"):
+        if getattr(ours, field) != getattr(theirs, field):
+            raise ConfigError(
+                f"the autoencoder of {name} has {field} {getattr(theirs, field)} and that of weights "
+                f"{getattr(ours, field)}; latents go from one to the other, so they must be of one kind"
+            )

@@ -1,0 +1,244 @@
+"""DynamiCrafter against its own source: UNet and Resampler forward and backward, schedule, sampler,
+preprocessing of the image.
+
+The arrays are made by tools/golden/dynamicrafter.py.
+"""
+
+from pathlib import Path
+
+import dynamicrafter_cases as cases
+import mindspore as ms
+import numpy as np
+import pytest
+import unet_cases
+import unet_measure as measure
+from mindspore import Tensor, nn
+
+from mindlong.diffusion.guidance import guided, guided_by_image
+from mindlong.diffusion.sample import Plain, sample
+from mindlong.networks import table
+from mindlong.networks.clip.squash import squashed
+from mindlong.networks.names import our_array
+from mindlong.networks.resampler.cell import Resampler
+from mindlong.networks.resampler.names import names
+from mindlong.networks.unet.families import family
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+FORWARD, GRADIENT, NOISE, RUN, GUIDED = 3e-6, 3e-4, 1e-6, 1e-6, 5e-4
+
+
+@pytest.fixture(autouse=True)
+def graph_mode():
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+def golden(name):
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def given(case):
+    """x, t, context and fps as our network takes them."""
+    arrays = case.inputs()
+    arrays["context"] = case.by_frame(arrays["context"])
+    return [Tensor(arrays[name]) for name in ("x", "t", "context", "fps")]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return measure.network(cases.CASES["dynamicrafter_plain"])
+
+
+def test_output_equals_the_originals(plain):
+    case = cases.CASES["dynamicrafter_plain"]
+    want = measure.golden(case)["out"]
+    assert unet_cases.relative(plain(*given(case)).asnumpy(), want) <= FORWARD
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dynamicrafter_gated", "dynamicrafter_shared", "dynamicrafter_gated_f16"],
+)
+@pytest.mark.slow
+def test_output_of_the_other_forms_equals_the_originals(name):
+    case = cases.CASES[name]
+    out = measure.network(case)(*given(case)).asnumpy()
+    assert unet_cases.relative(out, measure.golden(case)["out"]) <= FORWARD
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dynamicrafter_plain", "dynamicrafter_gated"])
+def test_every_gradient_equals_the_originals(name):
+    case = cases.CASES[name]
+    want, net = measure.golden(case), measure.network(case)
+    trained = net.trainable_params()
+    step = ms.jit(ms.value_and_grad(measure._Probed(net), (1, 3), trained, has_aux=True))
+    (_, _), (by_inputs, by_trained) = step(Tensor(case.inputs()["probe"]), *given(case))
+    by_context, text = by_inputs[1].asnumpy(), cases.TEXT
+    batch, _, _, width = by_context.shape
+    whole = np.concatenate(
+        [by_context[:, :, :text].sum(1), by_context[:, :, text:].reshape(batch, -1, width)], 1
+    )
+    assert unet_cases.relative(by_inputs[0].asnumpy(), want["grad_x"]) <= GRADIENT
+    assert unet_cases.relative(whole, want["grad_context"]) <= GRADIENT
+    named = {p.name: g.asnumpy() for p, g in zip(trained, by_trained, strict=True)}
+    by_source = {e.source: named[e.ours].reshape(e.source_shape) for e in case.entries()}
+    found = unet_cases.gradient_error(by_source, want)
+    for name in unet_cases.still(set(by_source), want):
+        assert found.pop(name) <= NOISE
+    assert max(found.values()) <= GRADIENT, sorted(found.items(), key=lambda i: -i[1])[:5]
+
+
+def _frames_swapped(context):
+    context[:, :, cases.TEXT :] = context[:, ::-1, cases.TEXT :]
+    return context
+
+
+def _by_token(context):
+    """Image tokens read as (token, frame)."""
+    image = context[:, :, cases.TEXT :]
+    batch, frames, tokens, width = image.shape
+    flat = image.reshape(batch, tokens, frames, width).transpose(0, 2, 1, 3)
+    return np.concatenate([context[:, :, : cases.TEXT], flat], 2)
+
+
+@pytest.mark.parametrize("change", [_frames_swapped, _by_token, "told", "fps"])
+def test_a_wrong_input_moves_the_output_by_far_more_than_the_tolerance(plain, change):
+    case = cases.CASES["dynamicrafter_plain"]
+    x, t, context, fps = (tensor.asnumpy() for tensor in given(case))
+    if change == "told":
+        x = np.concatenate([x[:, 4:], x[:, :4]], 1)
+    elif change == "fps":
+        fps = fps[::-1].copy()
+    else:
+        context = np.ascontiguousarray(change(context.copy()))
+    out = plain(*(Tensor(np.ascontiguousarray(a)) for a in (x, t, context, fps))).asnumpy()
+    assert unet_cases.relative(out, measure.golden(case)["out"]) > 100 * FORWARD
+
+
+class _Weighed(nn.Cell):
+    def __init__(self, net):
+        super().__init__(auto_prefix=False)
+        self.net = net
+
+    def construct(self, x, probe):
+        out = self.net(x)
+        return (out * probe).sum(), out
+
+
+def test_the_resamplers_output_and_gradients_equal_the_originals():
+    net, weights, want = (
+        Resampler(cases.RESAMPLER),
+        cases.resampler_weights(),
+        golden("dynamicrafter_resampler"),
+    )
+    entries = {e.ours: e for e in names(cases.RESAMPLER)}
+    for parameter in net.get_parameters():
+        entry = entries[parameter.name]
+        parameter.set_data(Tensor(our_array(entry, weights[entry.source])))
+    trained = net.trainable_params()
+    assert {p.name for p in trained} == set(entries)
+    step = ms.jit(ms.value_and_grad(_Weighed(net), None, trained, has_aux=True))
+    (_, out), by_trained = step(*map(Tensor, cases.resampler_inputs()))
+    assert unet_cases.relative(out.asnumpy(), want["out"]) <= FORWARD
+    for parameter, found in zip(trained, by_trained, strict=True):
+        entry = entries[parameter.name]
+        ours = found.asnumpy().reshape(entry.source_shape)
+        assert unet_cases.relative(ours, want[entry.source]) <= GRADIENT, entry.source
+
+
+@pytest.mark.parametrize(
+    ("size", "total", "first", "middle", "last"),
+    [
+        ((320, 512), 146.819746, -0.321603, -0.138980, -0.666557),
+        ((256, 256), 252.157117, -0.847383, -0.854846, 0.345115),
+        ((100, 90), -559.685729, -0.847383, 0.111794, 0.312605),
+    ],
+)
+def test_an_image_is_blurred_and_squashed_as_kornia_does(size, total, first, middle, last):
+    """Values of kornia 0.9.0's resize(224, bicubic, align_corners=True, antialias=True)."""
+    out = squashed(np.random.RandomState(7).uniform(-1, 1, (1, 3, *size)), 224)
+    assert abs(out.sum() - total) < 1e-4
+    found = [out[0, 0, 0, 0], out[0, 2, 100, 50], out[0, 1, 223, 223]]
+    np.testing.assert_allclose(found, [first, middle, last], atol=1e-6)
+
+
+def noising_of(name):
+    denoiser = table.get(name).denoiser
+    found, scale = (f(family(name).spec(), {}) for f in (denoiser.noising, denoiser.signal_scale))
+    if scale is None:
+        return found
+    return type(found)(found.schedule.with_signal_scale(scale), found.prediction, found.flavour)
+
+
+def test_the_schedules_tables_equal_the_originals():
+    want, ours = golden("dynamicrafter_schedule"), noising_of("dynamicrafter_interp").schedule
+    for key in ("betas", "alphas_cumprod", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod"):
+        np.testing.assert_allclose(ours.table(key), want[key], rtol=2e-6, atol=1e-9)
+    assert ours.alphas_cumprod[999] == 0
+    np.testing.assert_allclose(ours.signal_scale, want["scale_arr"], rtol=1e-6)
+
+
+def ran(run, models, x_T):
+    """The end of a run of ours, and the clean samples on the way."""
+    cond, image, null = models
+    if run.image_guidance is not None:
+        model = guided_by_image(cond, image, null, run.guidance, run.image_guidance, run.rescale)
+    else:
+        model = guided(cond, null, run.guidance, run.rescale)
+    found = []
+    end = sample(
+        Plain(steps=run.steps, eta=run.eta, flavour="dynamicrafter" if run.v else ""),
+        model,
+        x_T,
+        noising_of(run.variant),
+        noise=lambda step: cases.tape(step, x_T.shape),
+        callback=lambda step, total, x0: found.append(x0) and None,
+    )
+    return found, end
+
+
+@pytest.mark.parametrize("name", cases.RUNS)
+def test_a_run_of_the_sampler_equals_the_originals(name):
+    run, want = cases.RUNS[name], golden("dynamicrafter_runs")[name]
+    models = [
+        lambda x, t, which=which: cases.closed_form(x, t, which) for which in cases.CONDITIONS
+    ]
+    found, end = ran(run, models, cases.start())
+    assert len(found) == len(want) - 1
+    assert unet_cases.relative(end, want[-1]) <= RUN * (2 if run.steps > 10 else 1)
+
+
+def test_a_guided_run_through_the_network_equals_the_originals(plain):
+    case, want = cases.CASES["dynamicrafter_plain"], golden("dynamicrafter_runs")["unet"]
+    x, _, context, fps = (tensor.asnumpy() for tensor in given(case))
+    other = case.by_frame(np.ascontiguousarray(case.inputs()["context"][:, ::-1]))
+
+    def model(states):
+        def run(noisy, t):
+            both = np.concatenate([noisy, x[:, 4:]], 1).astype(np.float32)
+            return plain(*map(Tensor, (both, t, states, fps))).asnumpy()
+
+        return run
+
+    _, end = ran(cases.UNET_RUN, [model(context), None, model(other)], x[:, :4])
+    assert unet_cases.relative(end, want[-1]) <= GUIDED
+
+
+def test_the_usual_flavour_ends_in_the_clean_sample_and_the_originals_keeps_its_factor():
+    noising = noising_of("dynamicrafter_interp")
+    x_T = cases.start()
+
+    def ideal(x, t):  # v of a network that knows: every clean sample is one
+        level = noising.schedule.level(int(t[0]))
+        eps = (x - level.signal) / np.float32(level.sigma)
+        return level.alpha * eps - level.sigma * level.signal_scale
+
+    usual, parity = (
+        sample(Plain(steps=10, flavour=flavour), ideal, x_T, noising, noise=None)
+        for flavour in ("mindlong", "dynamicrafter")
+    )
+    np.testing.assert_allclose(usual, 1.0, atol=1e-4)
+    lowest = noising.schedule.level(99)
+    assert lowest.signal_scale == pytest.approx(0.926, abs=1e-3)
+    assert parity.mean() == pytest.approx(lowest.signal_scale, abs=0.01)
