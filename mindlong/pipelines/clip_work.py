@@ -126,14 +126,14 @@ class ClipWork:
     def _sample_batch(self, maker: Maker, part: Sequence[Clip], x_T: np.ndarray, bar: Any) -> None:
         name, every = part[0].name, self.preview_every
 
-        def told(step: int, total: int, x0: np.ndarray) -> None:
+        def on_step(step: int, total: int, x0: np.ndarray) -> None:
             bar.update(1)
             if every and (step % every == 0 or step == total):
                 videos = [np.stack(list(self.model.decode(latents))) for latents in x0]
                 path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
                 write_contact_sheet(path, videos, [clip.title for clip in part])
 
-        for clip, noise, latents in zip(part, x_T, maker.latents(part, x_T, told), strict=True):
+        for clip, noise, latents in zip(part, x_T, maker.latents(part, x_T, on_step), strict=True):
             arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
 
     def _kept(self) -> int:

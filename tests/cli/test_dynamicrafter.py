@@ -267,7 +267,7 @@ REFUSALS = {
     ),
     "storyboard of one": (
         ["pipeline=hierarchical", "weights=interp", "hierarchical.images=[1]"],
-        "names one picture",
+        "names one image",
     ),
     "storyboard and lengths": (
         ["pipeline=hierarchical", "weights=interp", "hierarchical.images=[1,2]", "lengths=[16,16]"],

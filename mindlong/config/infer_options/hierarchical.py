@@ -164,12 +164,12 @@ class HierarchicalOptions:
             yield "hierarchical.video is given besides first or last; a video is continued from its own frames"
         if len(self.images) == 1:
             yield (
-                "hierarchical.images names one picture; a storyboard has at least 2 (hierarchical.first is a "
-                "picture that a video starts with)"
+                "hierarchical.images names one image; a storyboard has at least 2 (hierarchical.first is a "
+                "image that a video starts with)"
             )
         if self.images and self.lengths and self.lengths[0] != len(self.images):
             yield (
-                f"hierarchical.images names {len(self.images)} pictures, and level 0 has {self.lengths[0]} key "
+                f"hierarchical.images names {len(self.images)} images, and level 0 has {self.lengths[0]} key "
                 f"frames: lengths={[len(self.images), *self.lengths[1:]]}"
             )
         if max(self.level_strength, default=1) > 1:

@@ -26,7 +26,7 @@ KEY = "hierarchical.key_weights"
 def without_branch(images: Images | None) -> str:
     """How a network without a control branch learns of known frames."""
     how = "the network is conditioned on given images"
-    return f"none: {how if images else 'known frames are held to, the network is told nothing'}"
+    return f"none: {how if images else 'known frames are held to, the network is conditioned on nothing'}"
 
 
 def key_options(options: LatentModelOptions) -> LatentModelOptions:
@@ -86,10 +86,10 @@ def level_rates(
         if not jobs or images is None:
             continue
         rate = config.fps / (jobs[0].frames[1] - jobs[0].frames[0])
-        told = taken(images, config.conditioning.fs, rate, level)
-        row = f"  level {level}: {rate:g} frames a second, the network takes {told}"
+        rated = taken(images, config.conditioning.fs, rate, level)
+        row = f"  level {level}: {rate:g} frames a second, the network takes {rated}"
         if not images.within(rate):
             low, high = images.rates
             row += f" (trained on {low} to {high}: what it makes moves as at that rate"
-            row += f", so it is {told / rate:.1f} times slow motion)" if not images.stride else ")"
+            row += f", so it is {rated / rate:.1f} times slow motion)" if not images.stride else ")"
         yield row

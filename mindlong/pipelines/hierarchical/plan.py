@@ -239,8 +239,8 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
     one_to_one(parts, "hierarchical")
     key = key_parts(config, parts)
     check_images(work, parts, key)
-    told = [p for p in (key, parts) if p is not None and images_of(p)]
-    idle(loaded, () if told else unread())
+    imaged = [p for p in (key, parts) if p is not None and images_of(p)]
+    idle(loaded, () if imaged else unread())
     size = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     guidances = list(o.level_guidance) or [config.sample.guidance]
     batch = min(config.batch, len(work.plan.jobs))
@@ -254,7 +254,7 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
             "weights": f"{parts.where}, {', '.join(f'{name} {count(n)}' for name, n in parts.parameters().items())}",
             "branch": str(Path(place)) if place else without_branch(images),
             **({"key frames by": f"{key.where} ({key.network.family})"} if key else {}),
-            **({"frame rates": "\n".join(level_rates(work, config, parts, key))} if told else {}),
+            **({"frame rates": "\n".join(level_rates(work, config, parts, key))} if imaged else {}),
             "a step": f"{count(step.flops)}FLOP for {batch} runs, twice where guided",
             **lora_row(parts),
             "peak memory": f"{gib(step.bytes)} (estimate)",

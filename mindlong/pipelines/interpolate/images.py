@@ -27,7 +27,7 @@ class ImageStage:
     """A network that makes frames between two, and the way it is sampled.
 
     Attributes:
-        rule: its `pin` is read; the network is told the ends whatever it says.
+        rule: its `pin` is read; the network knows the ends whatever it says.
         image_guidance: see `mindlong.pipelines.image_model.guided_model`.
     """
 

@@ -50,7 +50,7 @@ UNRELATED = {  # keys that change no latent
     "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
 }
 HINTED_MAKER = (
-    "the networks in interpolate.key_weights are told given frames, so they cannot make key frames from a prompt "
+    "the networks in interpolate.key_weights are conditioned on given frames, so they cannot make key frames from a prompt "
     "alone; name a text-to-video model there, or give interpolate.video or interpolate.images"
 )
 
