@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mindlong.checkpoints.parts import Part
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.needed import needed
 
 
 def check_imaged(
@@ -15,16 +16,17 @@ def check_imaged(
     section: str = "latent",
 ) -> None:
     """Raise ConfigError where the parts that make a network's image tokens do not go together."""
-    spec, given, images = network.spec, projector.spec, network.network.denoiser.images
-    for what, found, needed, key in (
+    spec, given = network.spec, projector.spec
+    images = needed(needed(network.network.denoiser, "denoiser").images, "images")
+    for what, found, wanted, key in (
         ("the image encoder's tokens have", image_encoder.spec.width, given.reads, "image_encoder"),
         ("the projector gives vectors of", given.gives, spec.context_dim, "projector"),
         ("the text encoder reads", text.spec.length, spec.text_tokens, "text_encoder"),
         ("the UNet takes channels of", spec.in_channels, 2 * vae.spec.latent_channels, "vae"),
     ):
-        if found != needed:
+        if found != wanted:
             raise ConfigError(
-                f"the parts do not go together: {what} {found} and {needed} is wanted; "
+                f"the parts do not go together: {what} {found} and {wanted} is wanted; "
                 f"{section}.{key} can name another"
             )
     if given.tokens % images.frames:

@@ -131,7 +131,7 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     imaged = _imaged(held, network, options, run)
     _check_finite({"network": network, "vae": vae, "text_encoder": text, **imaged})
     if imaged:
-        check_imaged(network, vae, text, **imaged)
+        check_imaged(network, vae, text, imaged["image_encoder"], imaged["projector"])
     size = denoiser.size
     if run:
         height, width = run.data.size
@@ -144,7 +144,8 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
         _tokenizer(held, text, options, run),
         _noising(module or held, network, options, _run(module.path) if module else run),
         size,
-        **imaged,
+        image_encoder=imaged.get("image_encoder"),
+        projector=imaged.get("projector"),
     )
 
 
@@ -189,7 +190,7 @@ def _imaged(
 ) -> dict[str, Part]:
     """The image encoder and the projector, for a network that reads an image's tokens."""
     named = {"image_encoder": options.image_encoder, "projector": options.projector}
-    if network.network.denoiser.images is None:
+    if needed(network.network.denoiser, "denoiser").images is None:
         for role in filter(named.get, named):
             raise ConfigError(
                 f"latent.{role} is given, and {network.network.about} reads no image; leave it out"

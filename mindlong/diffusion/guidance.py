@@ -105,8 +105,8 @@ def guided_by_image(
     """A model guided by three passes: text and image, the image alone, neither."""
 
     def model(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-        outs = (each(x, t) for each in (model_cond, model_image, model_null))
-        return combine_three(*outs, scale, image_scale, rescale)
+        conditional, image, null = model_cond(x, t), model_image(x, t), model_null(x, t)
+        return combine_three(conditional, image, null, scale, image_scale, rescale)
 
     return model
 
