@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mindlong.checkpoints.find import open_named
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.parts import read_part
+from mindlong.config.infer_options.conditioning import unread
 from mindlong.config.load import Loaded
 from mindlong.networks.cost import Load
 from mindlong.pipelines.checks import far_size, fit, gib, idle, overlong, several, step_cost
@@ -37,7 +38,7 @@ def plan(loaded: Loaded, work: Work, rows: dict[str, str], notes: tuple[str, ...
     config = loaded.values
     parts = find_latent_parts(config.weights, config.latent)
     fit(parts)
-    idle(loaded, _idle(parts))
+    idle(loaded, (*_idle(parts), *unread()))
     size, latents = _size(config, work, parts), _latents(config, work, parts)
     spec, vae = parts.network.spec, parts.vae
     step = step_cost(parts, 1, latents, size)
