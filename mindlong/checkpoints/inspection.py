@@ -15,6 +15,9 @@ from mindlong.checkpoints.convert import to_ours
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.finite import counts, described
 from mindlong.checkpoints.inspection_pickles import asked
+from mindlong.checkpoints.lora import keys
+from mindlong.checkpoints.lora.read import is_lora, read_lora
+from mindlong.checkpoints.lora.renamed import described as described_lora
 from mindlong.checkpoints.recognise import instead, is_company, with_others
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import strangers
@@ -91,12 +94,23 @@ def _about(weights: WeightFile) -> Iterator[str]:
 
 
 def _networks(weights: WeightFile, matches: Sequence[Match]) -> Iterator[str]:
-    if not matches:
+    if not matches and (is_lora(weights.names()) or keys.is_list(weights)):
+        yield from _lora(weights)
+    elif not matches:
         yield f"network    {strangers.describe(weights)}"
     for match in matches:
         stranger = instead(match, weights)
         yield f"network    {stranger or match.reason}"
         yield from [] if stranger else _sizes(weights, match)
+
+
+def _lora(weights: WeightFile) -> Iterator[str]:
+    try:
+        lines = list(described_lora(read_lora(weights.path)))
+    except InputFileError as error:
+        lines = [str(error).removeprefix(f"{weights.path}: ")]
+    yield f"lora       {lines[0]}"
+    yield from (f"           {line}" for line in lines[1:])
 
 
 def _sizes(weights: WeightFile, match: Match) -> Iterator[str]:

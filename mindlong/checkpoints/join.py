@@ -46,8 +46,7 @@ def _is_there(named: str) -> bool:
 
 def module_of(family: str) -> Network | None:
     """The entry of the motion modules that a family's networks have; None where they have none."""
-    found = [n for n in table.networks(ROLE) if n.module and n.module.whole == family]
-    return found[0] if found else None
+    return next((n for n in table.networks(ROLE) if n.module and n.module.whole == family), None)
 
 
 def refuse_alone(held: WeightFile) -> None:

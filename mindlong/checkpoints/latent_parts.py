@@ -9,7 +9,7 @@ run of ours (whose configuration says where its autoencoder and tokenizer are), 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.folders import SCHEDULER, parts_in
 from mindlong.checkpoints.join import joined, module_of, open_module, refuse_alone
 from mindlong.checkpoints.lazy import total_bytes
+from mindlong.checkpoints.lora.latent import with_loras
+from mindlong.checkpoints.lora.merge import Merged
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.infer_options.latent import LatentModelOptions
@@ -49,6 +51,9 @@ class LatentParts:
         noising: the process that the network was trained on.
         size: frames, height and width (pixels) that the network is used at where the user says
             nothing.
+        unmerged: role -> network without the LoRAs that were asked for; empty without any.
+        merged: what these change.
+        loras: these, as they were named.
     """
 
     where: Path
@@ -58,11 +63,16 @@ class LatentParts:
     tokenizer: Path
     noising: Noising
     size: tuple[int, int, int]
+    unmerged: Mapping[str, Part] = field(default_factory=dict)
+    merged: Merged | None = None
+    loras: tuple[str, ...] = ()
 
     @property
     def step(self) -> int:
         """Pixels of which both sides of a video are multiples."""
-        return self.vae.spec.factor * self.network.network.denoiser.side(self.network.spec)
+        return self.vae.spec.factor * needed(self.network.network.denoiser, "denoiser").side(
+            self.network.spec
+        )
 
     def parameters(self) -> dict[str, int]:
         """Numbers in each network."""
@@ -122,6 +132,26 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     )
 
 
+def parts_of(config: Any) -> LatentParts:
+    """The parts that the configuration of a latent pipeline names, with its LoRAs. Raises as
+    `find_latent_parts` and `with_loras`.
+    """
+    found = find_latent_parts(config.weights, config.latent)
+    return with_loras(found, config.lora, config.lora_strict)
+
+
+def _beside(folder: Path, options: LatentModelOptions) -> LatentModelOptions:
+    """`options` for the weights below tuned tensors, beside which a noising process may stand."""
+    if options.scheduler or not (folder / SCHEDULER).is_file():
+        return options
+    return replace(options, scheduler=str(folder / SCHEDULER))
+
+
+def _over(parts: LatentParts, folder: Path) -> LatentParts:
+    """`parts` with the tuned tensors of a folder put over the network's."""
+    return replace(parts, where=folder, network=tuned_over(parts.network, folder))
+
+
 def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOptions) -> Part:
     """What denoises, with the motion modules of another file where one is named."""
     said = {key: getattr(options, key) for key in ("version", "compat") if getattr(options, key)}
@@ -136,18 +166,6 @@ def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOp
             f"latent.{next(iter(said))} is for networks with motion modules; {held.path} is {found.network.about}"
         )
     return read_part(held, "network", options.family or None, said)
-
-
-def _beside(folder: Path, options: LatentModelOptions) -> LatentModelOptions:
-    """`options` for the weights below tuned tensors, beside which a noising process may stand."""
-    if options.scheduler or not (folder / SCHEDULER).is_file():
-        return options
-    return replace(options, scheduler=str(folder / SCHEDULER))
-
-
-def _over(parts: LatentParts, folder: Path) -> LatentParts:
-    """`parts` with the tuned tensors of a folder put over the network's."""
-    return replace(parts, where=folder, network=tuned_over(parts.network, folder))
 
 
 def _run(where: Path) -> TrainConfig | None:
@@ -227,8 +245,8 @@ def _text(named: str, held: WeightFile, run: TrainConfig | None) -> Part:
 
 def fitted_text(text: Part, network: Network, spec: Any) -> Part:
     """The text encoder with the length of prompts that a network reads, where it takes any."""
-    tokens = network.denoiser.tokens(spec)
-    if not (tokens and text.network.text.layered):
+    tokens = needed(network.denoiser, "denoiser").tokens(spec)
+    if not (tokens and needed(text.network.text, "text").layered):
         return text
     return replace(text, spec=replace(text.spec, length=tokens))
 

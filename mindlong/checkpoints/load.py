@@ -51,7 +51,7 @@ def load_into(
         array = np.asarray(arrays[name])
         if not isinstance(arrays, dict):
             check_arrays({name: array}, what)
-        _fill(parameters[name], array)
+        fill(parameters[name], array)
     return report
 
 
@@ -73,7 +73,8 @@ def _check_kind(parameter: Parameter, given: str, what: str) -> None:
         )
 
 
-def _fill(parameter: Parameter, array: np.ndarray) -> None:
+def fill(parameter: Parameter, array: np.ndarray) -> None:
+    """Give a parameter new numbers, cast to its type; graphs that use it stay as they are."""
     copy = np.array(
         array, _numpy_type(parameter), order="C"
     )  # MindSpore may keep the memory it is given

@@ -23,9 +23,11 @@ KEY, BASE = "train.start", "latents.unet_weights"
 
 def start_of(config: TrainConfig) -> str:
     """What `train.start` names; "" where nothing is named or the run goes on from a checkpoint of
-    its own.
+    its own, which holds everything; that of a LoRA's training holds the LoRA alone.
     """
     start = config.train.start
+    if config.train.lora.wanted:
+        return start
     return start if start and not store.has_checkpoint(config.run_dir) else ""
 
 

@@ -51,7 +51,12 @@ def write_hook(event: str) -> None:
 
 
 def save(
-    run_dir: str | Path, step: int, files: Mapping[str, Arrays], state: dict, keep: int = 3
+    run_dir: str | Path,
+    step: int,
+    files: Mapping[str, Arrays],
+    state: dict,
+    keep: int = 3,
+    about: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Path:
     """Write the checkpoint of `step` and drop all but the newest `keep`; returns its folder.
 
@@ -59,6 +64,7 @@ def save(
         files: file name (without suffix) -> array name -> array.
         state: numbers, strings, lists and tables, nothing else.
         keep: at least 2, because the newest may turn out damaged.
+        about: file name -> texts to stand beside its arrays.
 
     Raises:
         UserError: the disk is full or cannot be written; the checkpoints before this one are
@@ -73,7 +79,7 @@ def save(
     aside = target.with_name(target.name + ASIDE)
     text = manifest.as_json(state)
     try:
-        _write(aside, step, files, state, text)
+        _write(aside, step, files, state, text, about or {})
         _publish(aside, target)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -203,14 +209,21 @@ def _synced(path: Path) -> Iterator[_Sink]:
         os.fsync(file.fileno())
 
 
-def _write(aside: Path, step: int, files: Mapping[str, Arrays], state: dict, text: bytes) -> None:
+def _write(
+    aside: Path,
+    step: int,
+    files: Mapping[str, Arrays],
+    state: dict,
+    text: bytes,
+    about: Mapping[str, Mapping[str, str]],
+) -> None:
     write_hook("make folder")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     rows: dict[str, dict] = {}
     for name, arrays in files.items():
         with _synced(aside / (name + SUFFIX)) as sink:
-            safetensors_file.write(sink, arrays, {"format": "pt"})
+            safetensors_file.write(sink, arrays, {"format": "pt", **about.get(name, {})})
         rows |= sink.row(len(arrays))
     with _synced(aside / STATE) as sink:
         sink(text)

@@ -185,6 +185,8 @@ def _flatten(root: object, path: Path) -> Iterator[tuple[str, object]]:
     """(dotted name, tensor or scalar) of everything inside, in order."""
     if isinstance(root, TensorRef):
         root = {"tensor": root}
+    if isinstance(root, list) and root and all(isinstance(v, TensorRef) for v in root):
+        root = {str(number): value for number, value in enumerate(root)}
     if not isinstance(root, dict) and not (isinstance(root, Inert) and root.items):
         what = root.name if isinstance(root, Inert) else type(root).__name__
         raise ForeignFile(f"{path}: holds {shown(what, most=80)} instead of a table of tensors")

@@ -6,45 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from mindlong import __version__
-from mindlong.cli.commands import as_started, program
 from mindlong.cli.guard import guarded as guarded
+from mindlong.cli.tool_parser import ToolParser as ToolParser
 from mindlong.config import shipped
 from mindlong.config.command_line import answer
 from mindlong.config.load import Schema
 from mindlong.utils.errors import ConfigError
-
-
-class ToolParser(argparse.ArgumentParser):
-    """A parser of the command `mindlong.cli.MODULE`. Its help calls commands as they were started:
-    by the files of a checkout, or as an installation calls them.
-
-    Args:
-        about: what the command does. examples: what stands below the options.
-
-    Attributes:
-        listed: what its help lists.
-    """
-
-    listed = "the options"
-
-    def __init__(self, module: str, about: str | None, examples: str = "") -> None:
-        super().__init__(
-            prog=program(module),
-            description=about,
-            epilog=examples,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-    def format_help(self) -> str:
-        """The text of --help."""
-        return as_started(super().format_help())
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse the arguments in one sentence."""
-        raise ConfigError(f"{message}; --help lists {self.listed}")
 
 
 class KeyParser(ToolParser):

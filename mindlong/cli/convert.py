@@ -24,6 +24,7 @@ from mindlong.checkpoints.lazy import counted, total_bytes
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.staged import staged
 from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.cli import convert_lora
 from mindlong.cli.common import guarded
 from mindlong.cli.convert_arguments import parser
 from mindlong.config.load import parse_overrides
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     weights = open_weights(args.src, args.inert)
     if args.motion:
         weights = without_scheduler(weights)
+    if convert_lora.is_one(weights):
+        _check_free(args, outwards=True)
+        return convert_lora.rename(args)
     watch = Watch(str(weights.path), tuple(args.allow_nonfinite))
     weights = replace(weights, rows=watch.over(weights.rows))
     matches = recognise(weights, args.which, args.family, args.part)
@@ -58,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--motion goes with an image model under an original's names; for one of ours, export it first, or give "
             "infer.py latent.motion=FILE"
         )
+    if outwards:
+        weights = convert_lora.merged_ours(weights, matches, args)
     plans = (
         _export_plans(weights, matches, args) if outwards else _import_plans(weights, matches, args)
     )
@@ -65,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _describe(weights, plans, outwards)
     for plan in plans:
         plan.check(str(weights.path), ALLOW)
+    if not outwards:
+        plans = convert_lora.merged_plans(plans, args)
     start = time.monotonic()
     what = "reading" if args.dry_run else "converting"
     with bar(sum(len(plan.arrays) for plan in plans), what, unit="tensor") as progress:

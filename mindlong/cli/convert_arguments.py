@@ -31,6 +31,11 @@ EXAMPLES = f"""examples:
   python tools/convert_checkpoint.py --src model-10.pt --dst x.safetensors --dry_run
       what would be mapped, what is missing, left over or of another shape
 
+  python tools/convert_checkpoint.py --src sd15/ --dst styled/ --lora style.safetensors:0.8
+      weights with a LoRA merged into them
+  python tools/convert_checkpoint.py --src style.safetensors --dst renamed.safetensors --layout diffusers
+      a LoRA file in the names of diffusers, or of kohya
+
 key=value pairs rule over the sizes read off the file, for example long_skip=before_attn or head_dim=40.
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 a file that is damaged, unsafe, of another kind or does not fit"""
 
@@ -49,6 +54,13 @@ def parser(about: str) -> argparse.ArgumentParser:
         required=True,
         metavar="PATH",
         help=".safetensors; .pt .pth .bin .ckpt for PyTorch; or a folder",
+    )
+    made.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="FILE[:STRENGTH]",
+        help="a LoRA file to merge into the weights (docs/lora.md); again for several",
     )
     for group in (_from_the_file, _to_the_original, _let_pass):
         group(made.add_argument)
@@ -76,7 +88,11 @@ def _from_the_file(add: Add) -> None:
 def _to_the_original(add: Add) -> None:
     """What the way back has to know."""
     add("--model", metavar="YAML", help="to the original: the model file, if the source has none")
-    add("--layout", metavar="NAME", help=f"to the original: the names of {', '.join(CUSTOMS)}")
+    add(
+        "--layout",
+        metavar="NAME",
+        help=f"to the original: the names of {', '.join(CUSTOMS)}; of a LoRA file: diffusers, kohya",
+    )
     add(
         "--form",
         metavar="NAME",

@@ -7,7 +7,6 @@ Exit code 0: the main job runs here; 1: something that it needs is missing.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import importlib.metadata
 import os
@@ -21,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mindlong.cli.commands import program
+from mindlong.cli.tool_parser import ToolParser
 from mindlong.parallel.memory import limits
 from mindlong.utils.trust import distrust
 from mindlong.utils.user_cache import cache_folder
@@ -52,12 +51,7 @@ class Finding:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report. Returns 1 where something is missing that the main job needs."""
-    parser = argparse.ArgumentParser(
-        prog=program("doctor"),
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.parse_args(argv)
+    ToolParser("doctor", __doc__).parse_args(argv)
     found = [finding for look in LOOKS for finding in look()]
     width = max(len(finding.subject) for finding in found)
     for finding in found:

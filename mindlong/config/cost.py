@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mindlong.config.load import load_model
 from mindlong.networks import table
 from mindlong.networks.cost import Cost, Load
+from mindlong.utils.needed import needed
 
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
@@ -62,7 +63,8 @@ def _text(config: TrainConfig) -> Any:
 
 def _tokens(config: TrainConfig, text: Any) -> int:
     """Of a prompt."""
-    own = table.get(config.model.family).denoiser.tokens(config.model.spec())
+    denoiser = needed(table.get(config.model.family).denoiser, "denoiser")
+    own = denoiser.tokens(config.model.spec())
     return text.spec().length if text else own or TOKENS
 
 

@@ -87,12 +87,10 @@ class Given:
         """Set keys of the command line. Raises ConfigError."""
         seen: set[str] = set()
         for pair in pairs:
-            if pair.key in sections(self.keys) and isinstance(
-                getattr(pair, "value", None), Mapping
-            ):
-                inner = pair.value
+            group = pair.value if isinstance(pair, Keyword) else None
+            if pair.key in sections(self.keys) and isinstance(group, Mapping):
                 self.add_pairs(
-                    Keyword(f"{pair.key}.{k}", str(v), v, pair.place) for k, v in inner.items()
+                    Keyword(f"{pair.key}.{k}", str(v), v, pair.place) for k, v in group.items()
                 )
                 continue
             if pair.key in sections(self.keys) and pair.words.strip()[:1] == "{":

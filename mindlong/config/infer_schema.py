@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from mindlong.config import replaced
+from mindlong.config import lora_words, replaced
 from mindlong.config.belongs import unknown_key
 from mindlong.config.command_line import Pair
 from mindlong.config.env_options import AttentionOptions, EnvOptions
@@ -41,6 +41,16 @@ class InferConfig:
         "",
         "a run folder, a checkpoint folder, a weights file, a whole pipeline's folder, or shipped:NAME; "
         "empty: the pipeline's shipped ones",
+    )
+    lora: list[str] = option(
+        [],
+        "LoRA files added to weights (not to key_weights and stage_weights), each FILE, FILE:STRENGTH or "
+        "FILE:STRENGTH:STRENGTH_OF_TEXT; a training's run is a FILE too (docs/lora.md)",
+    )
+    lora_strict: bool = option(
+        True,
+        "refuse a LoRA file with layers that the weights have not; false: leave these out, and say so",
+        when="lora",
     )
     prompts: list[str] = option(
         [], "one video a prompt; on the command line they replace the file's", text=True
@@ -185,6 +195,7 @@ class InferConfig:
             )
         if len(set(self.formats)) != len(self.formats):
             yield f"formats is {list(self.formats)}; each is named once"
+        yield from lora_words.problems(self.lora)
         yield from self.sample.problems()
         yield from getattr(self.own, "problems", lambda config: ())(self)
 

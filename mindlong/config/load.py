@@ -85,7 +85,8 @@ def load(
             value out of range, or a key that these settings do not read.
     """
     called = isinstance(arguments, Mapping)
-    file, typed_in = schema.words(keyword_pairs(arguments) if called else pairs(arguments))
+    given_pairs = keyword_pairs(arguments) if isinstance(arguments, Mapping) else pairs(arguments)
+    file, typed_in = schema.words(given_pairs)
     path = path or file
     base = shipped.located(path, schema.KIND) if path else None
     said = {pair.key for pair in typed_in}

@@ -2,8 +2,8 @@
 code stands.
 
 To add one: the dataclass of its keys in mindlong/config/infer_options, a configuration with that
-section here, two functions in mindlong/pipelines, an entry in the table. The section is called like
-the pipeline.
+section here, three functions in mindlong/pipelines (plan, make, run), an entry in the table. The
+section is called like the pipeline.
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ class ClipParallelConfig(LatentConfig):
 ALWAYS = (
     "pipeline",
     "weights",
+    "lora",
+    "lora_strict",
     "seed",
     "frames",
     "size",

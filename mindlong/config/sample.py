@@ -40,8 +40,8 @@ class SampleOptions:
     )
     flavour: str = option(
         "",
-        "whose list of timesteps: ddim: mindlong, diffusers, modelscope, videocrafter, with the last step; lcm and "
-        "tcd: lcm, animatelcm, t2v_turbo; empty: as the weights' scheduler_config.json says, else the first",
+        "whose list of timesteps, and for ddim whose last step (docs/few_steps.md); empty: as the weights' "
+        "scheduler_config.json says, else the sampler's first",
         choices=FLAVOURS,
         when=f"sampler=|{'|'.join(readers('flavour'))}",
     )

@@ -148,6 +148,7 @@ class TrainConfig:
             return
         yield from self.model.problems()
         yield from self.train.problems()
+        yield from self.train.lora.problems(self, tasks.task_of(self))
         if len(self.data.size) != 2:
             yield f"data.size is {self.data.size}; it must be [height, width]"
             return

@@ -54,7 +54,7 @@ TASKS: dict[str, Training] = {
     "autoencoder": Training(
         "an autoencoder",
         "mindlong.training.tasks.autoencoder:AutoencoderTask",
-        (*ALL, "attention", "autoencoder"),
+        (*ALL, "-train.lora", "attention", "autoencoder"),
     ),
     "latent": Training(
         "a UNet in latents",
@@ -64,7 +64,7 @@ TASKS: dict[str, Training] = {
     "infinet": Training(
         "a hierarchy in latents (infinet.lengths)",
         "mindlong.training.tasks.infinet:InfinetTask",
-        (*LATENT, "infinet", "-latents.train_text"),
+        (*LATENT, "-train.lora", "infinet", "-latents.train_text"),
         source=False,
     ),
     "interpolation": Training(

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mindlong.config.option import option
+from mindlong.config.lora_options import LoraOptions
+from mindlong.config.option import option, section
 
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -102,6 +103,7 @@ class TrainOptions:
     freeze: list[str] = option(
         [], "names of parameters to leave as they are (shell patterns), taken out of train_only"
     )
+    lora: LoraOptions = section(LoraOptions)
     save_every: int = option(
         1000, "steps between checkpoints; one is always made at the end", minimum=1
     )

@@ -130,7 +130,10 @@ def flavour_of(options: Sampling, noising: Noising) -> DdimFlavour:
     """The DDIM that `options` name, else the weights' own; with the spacing of `options`. An
     inversion takes it too, so that the way back visits the same levels.
     """
-    made = ddim.flavour_of(options.flavour or noising.flavour)
+    named = (
+        options.flavour if options.sampler in ("", "ddim") else ""
+    )  # else another sampler's word
+    made = ddim.flavour_of(named or noising.flavour)
     return replace(made, spacing=options.spacing) if options.spacing else made
 
 

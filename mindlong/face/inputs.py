@@ -71,3 +71,9 @@ def _is_image(given: Any) -> bool:
         return len(given) == 1
     path = Path(str(given))
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+
+
+def lasting(source: str | Path) -> str:
+    """`source` as it is understood from any working folder."""
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else str(source)

@@ -21,16 +21,17 @@ from mindspore import nn
 
 from mindlong.checkpoints.find import find_trained, open_named
 from mindlong.checkpoints.recognise import recognise
+from mindlong.config.lora_words import every
 from mindlong.config.pipelines import function
 from mindlong.config.pipelines import pipeline as pipeline_called
 from mindlong.data.source import to_frames
 from mindlong.face.configured import AT_LOADING, configured, planned
 from mindlong.face.devices import device_keys, set_up
-from mindlong.face.inputs import named, own_prompt, prompt_keys, source_keys
+from mindlong.face.inputs import lasting, named, own_prompt, prompt_keys, source_keys
 from mindlong.face.steps import Follower, Step
-from mindlong.face.video import Video
+from mindlong.face.video import Video, coloured
 from mindlong.media.colours import parse_colour, shown_on
-from mindlong.ops import device
+from mindlong.ops.device import chip
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.pixel.make import network_for
@@ -85,7 +86,7 @@ class Model:
     def __init__(
         self, source: str | Path, device: str, keys: Mapping[str, Any], quiet: bool = False
     ) -> None:
-        self.source, self.quiet = _lasting(source), quiet
+        self.source, self.quiet = lasting(source), quiet
         match = recognise(open_named(self.source, "mindlong.load"), part="network")[0]
         self.space = match.network.denoiser.space
         self.pipeline = PIPELINES[self.space]
@@ -95,11 +96,11 @@ class Model:
                 raise ConfigError(
                     f"mindlong.load takes keys of {', '.join(AT_LOADING)}; {key} is given to a call"
                 )
-        self._models, self._memory = Models(keep=True), {}
+        self._models, self._memory, self._place = Models(keep=True), {}, ("", None)
         self.to(device)
 
     def __repr__(self) -> str:
-        return f"Model({self.source!r}, {self.space}s, on {device.chip()})"
+        return f"Model({self.source!r}, {self.space}s, on {chip()})"
 
     def to(self, device: str) -> Model:
         """Compute on another device: auto, CPU, Ascend, Ascend:NUMBER. Returns itself.
@@ -107,11 +108,13 @@ class Model:
         Raises:
             ConfigError: it is not there, or this process has computed on another one already.
         """
-        keys, self._number = device_keys(device)
-        self._keys |= keys
-        self._models.clear()
-        self._base = configured(self.pipeline, self.source, self._keys, {}).values
-        set_up(self._base, self._number)
+        keys, number = device_keys(device)
+        own = {**self._keys, **keys}
+        base = configured(self.pipeline, self.source, own, {}).values
+        set_up(base, number)
+        if (chip(), number) != self._place:
+            self._models.clear()
+        self._keys, self._base, self._number, self._place = own, base, number, (chip(), number)
         return self
 
     @property
@@ -138,6 +141,25 @@ class Model:
     def release(self) -> None:
         """Let the networks go; the next call loads and compiles them again."""
         self._models.clear()
+
+    def lora(self, *files: str, strict: bool = True) -> Model:
+        """Have the calls from now on use LoRAs, none without arguments; a call's own key `lora`
+        rules over them. Weights are assigned in place at the next call, nothing is compiled.
+        Returns itself.
+
+        Args:
+            files: FILE, FILE:STRENGTH or FILE:STRENGTH:STRENGTH_OF_TEXT, in the order of the sum.
+            strict: a file with layers that the model has not is refused, not taken in part.
+
+        Raises:
+            ConfigError: a strength without a file. Files are opened by the next call.
+        """
+        every(files)
+        for key in ("lora", "lora_strict"):
+            self._keys.pop(key, None)
+        if files:
+            self._keys |= {"lora": list(files)} | ({} if strict else {"lora_strict": False})
+        return self
 
     def __call__(
         self,
@@ -273,7 +295,7 @@ class Model:
         make = function(pipeline_called(pipeline).make)
         for made in make(self._models, config, follower):
             yield Video(
-                np.stack(list(made.frames)),
+                coloured(np.stack(list(made.frames))),
                 made.fps,
                 None if made.latents is None else np.asarray(made.latents(), np.float32),
                 made.title,
@@ -289,12 +311,6 @@ class Model:
     def _frames(self, clean_BCFhw: np.ndarray) -> np.ndarray:
         """uint8 (B, F, H, W, 3)."""
         if self.space == "pixel":
-            return to_frames(clean_BCFhw)
+            return coloured(to_frames(clean_BCFhw))
         model = self._latent()
         return np.stack([np.stack(list(model.decode(latents))) for latents in clean_BCFhw])
-
-
-def _lasting(source: str | Path) -> str:
-    """`source` as it is understood from any working folder."""
-    path = Path(source)
-    return str(path.resolve()) if path.exists() else str(source)

@@ -23,6 +23,11 @@ from mindlong.utils.errors import ConfigError, UserError
 SHOWN_SIDE, SHOWN_PIXELS = 192, 2**24  # of a video in a notebook: its usual side, its most pixels
 
 
+def coloured(frames: np.ndarray) -> np.ndarray:
+    """uint8 (..., 3) of frames that may be grey (..., 1)."""
+    return frames.repeat(3, axis=-1) if frames.shape[-1] == 1 else frames
+
+
 @dataclass(frozen=True, eq=False)
 class Video:
     """A video that was made.

@@ -137,7 +137,8 @@ def _opened(
     given = held.find(path)
     if given is not None:
         clock, frames = Steady(given.fps), given.frames
-        return VideoReader(path, frames.shape[1:3], clock, len(frames), _frames=iter(frames))
+        size = (frames.shape[1], frames.shape[2])
+        return VideoReader(path, size, clock, len(frames), _frames=iter(frames))
     try:
         folder = path.is_dir()
     except OSError as error:

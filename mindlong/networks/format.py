@@ -80,6 +80,8 @@ class Format:
             places; written with an export.
         trim: spec -> the spec that other programs expect in this naming, and patterns of our names
             that it leaves out.
+        listed: spec -> source names of layers in the order in which files of LoRAs that are lists
+            without names hold them; None: there are no such files.
         owner: the network, which sets it.
     """
 
@@ -99,6 +101,7 @@ class Format:
     pack: Callable[[dict[str, Any], Mapping[str, str]], dict[str, Any]] = field(default=_bare)
     tables: Callable[[Any], dict[str, np.ndarray]] = field(default=_nothing)
     trim: Callable[[Any], tuple[Any, tuple[str, ...]]] = field(default=_whole)
+    listed: Callable[[Any], list[str]] | None = None
     owner: Network | None = field(default=None, repr=False, compare=False)
 
     def named(self, prefix: str, spec: Any) -> list[Entry]:

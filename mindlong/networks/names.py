@@ -83,7 +83,7 @@ def source_array(entries: Iterable[Entry], ours: Mapping[str, np.ndarray]) -> np
         return _axes_back(parts[0], ours[parts[0].ours])
     if parts[0].rows is None:
         return ours[parts[0].ours].reshape(parts[0].source_shape)
-    pieces = {}
+    pieces: dict[tuple[int, int], np.ndarray] = {}
     for part in parts:
         cuts = np.cumsum([last - first for first, last in part.ranges])[:-1]
         pieces |= dict(zip(part.ranges, np.split(ours[part.ours], cuts), strict=True))

@@ -221,6 +221,9 @@ class Network:
         part: its name in our files of several networks, and the first word there; "": the role.
         base, base_name: the family whose weights it can start from, and our name -> our name there,
             None for tensors that start fresh.
+        fresh: (name, shape) of such a tensor -> the first value that it has where it must follow
+            from the base alone (LoRAs, which leave it as it is): our name of a tensor of the base
+            to copy, or the array.
         hub: how diffusers or transformers call it; None: they do not have it.
         lone: how it is run alone on named arrays.
         asked_for: it stands in files as an extra: found only where it is asked for.
@@ -239,6 +242,9 @@ class Network:
     part: str = ""
     base: str = ""
     base_name: Callable[[str], str | None] = str
+    fresh: Callable[[str, tuple[int, ...]], str | np.ndarray] = lambda name, shape: np.zeros(
+        shape, np.float32
+    )
     hub: Hub | None = None
     lone: tuple[Lone, ...] = ()
     asked_for: bool = False

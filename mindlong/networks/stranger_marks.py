@@ -16,7 +16,7 @@ _TEXT = ", a text encoder"
 
 ADDITIONS: tuple[Row, ...] = (
     (
-        "a LoRA file" + _MERGE,
+        "a LoRA file, an addition to a model: name the model with weights= and this with lora=FILE",
         r"lora_(up|down|A|B|mid|linear_layer|unet|te\d?)(\b|_)|\.lora\.(up|down)|_lora\.(up|down)|"
         r"lora_magnitude|\.(hada_w[12]_[ab]|lokr_w[12]|oft_blocks|oft_diag|dora_scale)\b",
     ),
@@ -198,8 +198,8 @@ INSTEAD: dict[str, tuple[Row, ...]] = {  # by part: a network whose names hold t
             r"^(image_latents_(proj_in|context_embedding|temporal_encoder)|local_image_concat)\b",
         ),
         (
-            "a distilled model (LCM, T2V-Turbo), which takes the guidance as a number",
-            r"^(time_embedding\.cond_proj|time_cond_proj)\b",
+            "T2V-Turbo v2, a distilled model that is told of motion too",
+            r"^(motion_cond_proj|combine_proj)\b",
         ),
         ("a UNet of depthwise convolutions, of another kind", r"\.depthwise\b"),
         ("GLIGEN, an image UNet of another kind", r"^position_net\.|(^|\.)fuser\."),
@@ -212,7 +212,10 @@ INSTEAD: dict[str, tuple[Row, ...]] = {  # by part: a network whose names hold t
         ("the image-to-video form of AnimateLCM", r"(^|\.)img_encoder\."),
         ("the motion modules of Hotshot-XL", r"pos_encoder\.positional_encoding$"),
         ("the motion modules of HelloMeme", r"\.attention_blocks\.\d+\.pos_embed$"),
-        ("a motion LoRA" + _MERGE, r"_lora\.(up|down)\.|\.lora_[AB]\."),
+        (
+            "a motion LoRA, an addition to motion modules: it is given as lora=FILE",
+            r"_lora\.(up|down)\.|\.lora_[AB]\.",
+        ),
     ),
     "vae": (
         ("a VQGAN, an autoencoder of codes", r"^quantize\.embedding\b"),

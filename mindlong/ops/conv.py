@@ -51,6 +51,7 @@ class Conv2d(_Convolution):
         super().__init__()
         kernel, stride, padding = _pair(kernel), _pair(stride), _pair(padding)
         self.fan_in, self.has_bias = cin * kernel[0] * kernel[1], bias
+        self.kernel_size, self.stride, self.padding = kernel, stride, padding
         self.weight = zeros(cout, cin, *kernel)
         if bias:
             self.bias = zeros(cout)
@@ -74,9 +75,10 @@ class Conv2d(_Convolution):
 
     def construct(self, x: Tensor) -> Tensor:
         if self.native and self.whole and self.has_bias:
-            return self.kernel(x, self.weight, self.bias, self.constant)
-        rows, weight = self.operands(x)
-        return self.convolved(rows, weight, x)
+            y = self.kernel(x, self.weight, self.bias, self.constant)
+        else:
+            y = self.convolved(*self.operands(x), x)
+        return y + self.lora(x) if self.adapted else y
 
 
 class ConvTranspose2d(_Convolution):
@@ -169,19 +171,16 @@ class TemporalConv(_Convolution):
         x = x_BCFHW.reshape((batch, channels, frames, height * width))
         rows, weight = self.operands(x)
         y = self.convolved(rows, weight.expand_dims(-1), x)
-        return y.reshape((batch, self.cout, frames, height, width))
+        y = y.reshape((batch, self.cout, frames, height, width))
+        return y + self.lora(x_BCFHW) if self.adapted else y
 
     def folded(self, x_RCHW: Tensor, frames: int) -> Tensor:
         """The same on frames folded behind the batch: (B*F, cin, H, W) -> (B*F, cout, H, W), moved
         in memory only if need be.
         """
-        if self.native and self.fits and self.whole:
-            constant = _frames_constant(frames)
-            return self.folded_kernel(x_RCHW, self.weight, self.bias, constant)
         if self.native and self.fits:
-            rows, weight = self.operands(x_RCHW)
-            y = self.folded_kernel(rows, weight, self.offset(x_RCHW), _frames_constant(frames))
-            return self.answer(x_RCHW, y)
+            y = self._folded_natively(x_RCHW, _frames_constant(frames))
+            return y + self.lora.folded(x_RCHW, frames) if self.adapted else y
         rows, channels, height, width = x_RCHW.shape
         x = x_RCHW.reshape((rows // frames, frames, channels, height, width)).transpose(
             (0, 2, 1, 3, 4)
@@ -189,6 +188,12 @@ class TemporalConv(_Convolution):
         return (
             self.construct(x).transpose((0, 2, 1, 3, 4)).reshape((rows, self.cout, height, width))
         )
+
+    def _folded_natively(self, x: Tensor, frames: Tensor) -> Tensor:
+        if self.whole:
+            return self.folded_kernel(x, self.weight, self.bias, frames)
+        rows, weight = self.operands(x)
+        return self.answer(x, self.folded_kernel(rows, weight, self.offset(x), frames))
 
 
 @ops.constexpr

@@ -44,6 +44,8 @@ class Linear(Product):
             y = self._native(x)
         else:
             y = self._plain(x)
+        if self.adapted:
+            y = y + self.lora(x)
         return y.reshape((*shape[:-1], self.cout))
 
     def _native(self, x: Tensor) -> Tensor:

@@ -156,10 +156,14 @@ class Product(Typed):
     adds the bias itself. On a 910A, whose products are of halves alone, a layer that is kept in
     float32 multiplies its input by a power of two that brings it, and with it the result, into
     their range.
+
+    Attributes:
+        adapted: a low-rank addition stands beside it, `lora` (mindlong.ops.lora).
     """
 
     weight: Parameter
     has_bias = True
+    adapted = False
     SHRINK = 2.0**-8
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from mindlong.checkpoints.report import compare
 from mindlong.config.reads import UnreadKey
 from mindlong.diffusion.sample import sampler_of
 from mindlong.networks.cost import Load
-from mindlong.networks.network import made
+from mindlong.networks.text_tokenizer import read_tokenizer
 from mindlong.utils.errors import ConfigError, InputFileError
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def idle(loaded: Loaded, reasons: Iterable[tuple[str, str]]) -> None:
     """
     for key, reason in reasons:
         setting = loaded.given.get(key)
-        if setting is not None and setting.value not in (0, 1.0, "", [], False):
+        if setting is None:
+            continue
+        if setting.value is True or setting.value not in (0, 1.0, "", [], False):
             raise UnreadKey(f"{setting.place}: {key} {reason}. Leave it out")
 
 
@@ -100,7 +102,7 @@ def overlong(parts: LatentParts, prompts: Iterable[str]) -> Iterator[str]:
         InputFileError: no tokenizer there. ConfigError: it does not belong to the text encoder.
     """
     text = parts.text_encoder
-    tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
+    tokenizer = read_tokenizer(text.network.family, parts.tokenizer, text.spec)
     if tokenizer.vocabulary > text.spec.vocabulary:
         raise ConfigError(
             f"{parts.tokenizer} has {tokenizer.vocabulary} tokens and the text encoder "

@@ -16,6 +16,8 @@ import yaml
 from mindlong.checkpoints import inputs
 from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.find import config_of, locate
+from mindlong.checkpoints.lora.read import locate as locate_lora
+from mindlong.config.lora_words import every, without_paths
 from mindlong.utils.errors import ConfigError, InputFileError
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ FILES = (
     "extend.images",
     "edit.video",
 )
+LORAS = "lora"  # names files with their strengths, which are no places
 # keys that say where a run is written or worked on, not what is made
 PLACES = ("output", "hierarchical.work")
 # of a training: sections that rule over its weights, and keys of `latents` that name files
@@ -68,6 +71,8 @@ def inputs_of(config: Any) -> Known:
             found[name] = (inputs.weights if key in WEIGHTS else inputs.files)(path, key)
             if key in WEIGHTS:
                 found |= {**_branch_beside(name, path), **_of_training(name, path)}
+    for number, each in enumerate(every(getattr(config, LORAS, ()), LORAS)):
+        found[f"{LORAS}[{number}]"] = inputs.files(locate_lora(each.path), LORAS)
     return found
 
 
@@ -81,6 +86,11 @@ def without_places(text: str) -> dict[str, Any]:
             node = node.get(section) if isinstance(node, Mapping) else None
         if isinstance(node, Mapping):
             node.pop(last, None)
+    if tree.get(LORAS):
+        tree[LORAS] = without_paths(tree[LORAS])
+    else:  # as runs from before there were any
+        for key in (LORAS, f"{LORAS}_strict"):
+            tree.pop(key, None)
     return tree
 
 

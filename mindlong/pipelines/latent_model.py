@@ -18,7 +18,9 @@ from mindspore import Tensor, nn
 from mindlong.checkpoints.identity import identity
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.lora.latent import with_loras
 from mindlong.checkpoints.parts import Part, Reading
+from mindlong.checkpoints.text_states import TextStates
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.guidance import Model
@@ -26,8 +28,8 @@ from mindlong.diffusion.noising import Noising
 from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
+from mindlong.networks.text_tokenizer import read_tokenizer
 from mindlong.ops.precision import check_chip, set_types, store_as
-from mindlong.pipelines.text_states import TextStates
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
@@ -50,6 +52,9 @@ class LatentModel:
         tokenizer: prompts to ids of the text encoder.
         noising: the process that the network was trained on.
         size: frames, height and width (pixels) where the user says nothing.
+        held: role -> the network with its tensors, which `builders` read; `swap_loras` changes it.
+        unmerged: the same without LoRAs.
+        loras: those that are in the networks, as they were named.
         chunk: frames encoded or decoded at a time.
         dtype: of the network and the autoencoder.
         unconditional: what the unconditional call of guidance reads in the place of a prompt, of
@@ -68,6 +73,9 @@ class LatentModel:
         tokenizer: Any,
         noising: Noising,
         *,
+        held: Mapping[str, Part] | None = None,
+        unmerged: Mapping[str, Part] | None = None,
+        loras: tuple[str, ...] = (),
         size: tuple[int, int, int] = (16, 256, 256),
         chunk: int = 4,
         dtype: str = "float32",
@@ -76,6 +84,9 @@ class LatentModel:
     ) -> None:
         self.unconditional, self.states = unconditional, states
         self.builders, self.parts = dict(builders), dict(parts)
+        self.held = dict(held or {})
+        self.unmerged = {**self.held, **(unmerged or {})}
+        self.loras = loras
         self.tokenizer, self.noising = tokenizer, noising
         self.size, self.chunk, self.dtype = size, chunk, dtype
         entry, self.spec = self.parts["network"]
@@ -116,6 +127,14 @@ class LatentModel:
     def told(self) -> bool:
         """Whether the network is told its guidance, and asked once a step."""
         return "guidance" in self.takes
+
+    def cell(self, role: str) -> nn.Cell | None:
+        """A network that is in memory, None where it is not."""
+        return self._cells.get(role)
+
+    def forget_texts(self) -> None:
+        """Have every prompt encoded again: the text encoder has changed."""
+        self._texts.clear()
 
     def release(self, role: str) -> None:
         """Let a network go, if the model is not kept; it is built again when it is used again.
@@ -221,6 +240,11 @@ class LatentModel:
         latents = encode_frames(self.streams, images, self.vae_spec.scaling, noise_FChw)
         return np.ascontiguousarray(latents.transpose(1, 0, 2, 3))
 
+    def encode_images(self, x_NCHW: np.ndarray) -> np.ndarray:
+        """Latents (C, F, h, w), the mode of the posterior, of a video in [-1, 1], (n, 3, H, W)."""
+        latents = encode_frames(self.streams, x_NCHW, self.vae_spec.scaling)
+        return np.ascontiguousarray(latents.transpose(1, 0, 2, 3))
+
     def decode(self, latents_CFhw: np.ndarray) -> Iterator[np.ndarray]:
         """The frames of latents one by one, uint8 (H, W, 3); only `chunk` of them are held at a
         time. Raises NotFiniteError.
@@ -274,7 +298,11 @@ class LatentModel:
 
 
 def load_latent_model(
-    weights: str, options: LatentModelOptions | None = None, *, fresh_seed: int | None = None
+    weights: str,
+    options: LatentModelOptions | None = None,
+    *,
+    fresh_seed: int | None = None,
+    loras: Sequence[str] = (),
 ) -> LatentModel:
     """The networks at `weights`: a folder of ours, a diffusers folder, an original's file, a run,
     or shipped:NAME.
@@ -284,12 +312,14 @@ def load_latent_model(
         fresh_seed: a network whose family starts from its base's weights (Tune-A-Video from Stable
             Diffusion) gets the first values of its own tensors from this seed; None: all tensors
             must be there.
+        loras: added to the networks (`mindlong.checkpoints.lora.latent.with_loras`).
 
     Raises:
         InputFileError: something is missing or damaged. ConfigError: parts do not go together.
     """
     options = options or LatentModelOptions()
-    return from_parts(find_latent_parts(weights, options), options, fresh_seed)
+    parts = with_loras(find_latent_parts(weights, options), loras)
+    return from_parts(parts, options, fresh_seed)
 
 
 def from_parts(
@@ -303,28 +333,37 @@ def from_parts(
     check_chip("latent.dtype", options.dtype)
     held = {"network": parts.network, "vae": parts.vae, "text_encoder": parts.text_encoder}
     text = parts.text_encoder
-    tokenizer = made(text.network.text.tokenizer)(parts.tokenizer, text.spec)
+    tokenizer = read_tokenizer(text.network.family, parts.tokenizer, text.spec)
     kinds = {"network": options.dtype, "vae": options.dtype, "text_encoder": "float32"}
     seeds = {"network": fresh_seed}
-    builders = {
-        role: functools.partial(_filled, part, kinds[role], seeds.get(role))
-        for role, part in held.items()
-    }
     layered, states = text.network.text.layered, None
-    if layered:
-        builders["text_encoder"] = functools.partial(made(layered), text.spec, Reading(text))
+    changed = parts.merged.changed if parts.merged else {}
+    if layered and not changed.get("text_encoder"):
         states = TextStates(identity(options.text_encoder or str(parts.where))["sha256"])
-    return LatentModel(
-        builders,
+    model = LatentModel(
+        {},
         {role: (part.network, part.spec) for role, part in held.items()},
         tokenizer,
         parts.noising,
+        held=held,
+        unmerged=parts.unmerged,
+        loras=parts.loras,
         size=parts.size,
         chunk=options.chunk,
         dtype=options.dtype,
         unconditional=options.unconditional,
         states=states,
     )
+    for role, kind in kinds.items():
+        model.builders[role] = functools.partial(_built, model, role, kind, seeds.get(role))
+    if layered:
+        model.builders["text_encoder"] = functools.partial(made(layered), text.spec, Reading(text))
+    return model
+
+
+def _built(model: LatentModel, role: str, dtype: str, fresh_seed: int | None) -> nn.Cell:
+    """A network with the tensors that the model holds for it now."""
+    return _filled(model.held[role], dtype, fresh_seed)
 
 
 def _filled(part: Part, dtype: str, fresh_seed: int | None = None) -> nn.Cell:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints.lora.latent import with_loras
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.pipelines.loras import wear
 from mindlong.utils.remember import known_by
 
 T = TypeVar("T")
@@ -25,9 +27,21 @@ class Models:
         self.keep = keep
         self._held: dict[str, Any] = {}
 
-    def latent(self, weights: str, options: LatentModelOptions) -> LatentModel:
-        """The latent model at `weights`. Raises as `load_latent_model`."""
-        return self.of_parts(find_latent_parts(weights, options), options, weights)
+    def latent(
+        self,
+        weights: str,
+        options: LatentModelOptions,
+        loras: Sequence[str] | None = None,
+        strict: bool = True,
+    ) -> LatentModel:
+        """The latent model at `weights`. Raises as `load_latent_model` and `with_loras`.
+
+        Args:
+            loras: those that it is to have; None: as it is in memory, freshly loaded without any.
+            strict: see `with_loras`.
+        """
+        parts = with_loras(find_latent_parts(weights, options), loras or (), strict)
+        return self.of_parts(parts, options, weights, worn=loras is not None)
 
     def of_parts(
         self,
@@ -35,15 +49,21 @@ class Models:
         options: LatentModelOptions,
         *named: object,
         fresh_seed: int | None = None,
+        worn: bool = True,
     ) -> LatentModel:
-        """The latent model of parts that were found for what `named` says."""
+        """The latent model of parts that were found for what `named` says. One that is in memory
+        gets the LoRAs of the parts, if `worn`, without compiling anything.
+        """
 
         def load() -> LatentModel:
             model = from_parts(parts, options, fresh_seed)
             model.keep = self.keep
             return model
 
-        return self.held("latent", options, *named, fresh_seed, load=load)
+        model = self.held("latent", options, *named, fresh_seed, load=load)
+        if worn:
+            wear(model, parts)
+        return model
 
     def held(self, *named: object, load: Callable[[], T]) -> T:
         """What `named` says, loaded at its first use."""

@@ -16,7 +16,7 @@ from mindlong import __version__
 from mindlong.checkpoints.inputs import Known
 from mindlong.config.yaml_file import Tree
 from mindlong.media.recipe import MOST, read_comment
-from mindlong.pipelines.inputs import FILES, WEIGHTS, without_places
+from mindlong.pipelines.inputs import FILES, LORAS, WEIGHTS, without_places
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
 from mindlong.utils.shown import shown
@@ -144,8 +144,14 @@ def _found(name: str, folder: Path) -> str | None:
 
 
 def _put(tree: dict[str, Any], key: str, path: str) -> None:
-    """Set a key of WEIGHTS or FILES, "interpolate.images[2]" among them; others are not set."""
+    """Set a key of WEIGHTS or FILES, "interpolate.images[2]" among them, or put the path of a LoRA
+    before its strengths; others are not set.
+    """
     name, _, number = key.partition("[")
+    if name == LORAS:
+        place = int(number.rstrip("]"))
+        tree[LORAS][place] = path + str(tree[LORAS][place])
+        return
     if name not in (*WEIGHTS, *FILES):
         return
     *sections, last = name.split(".")

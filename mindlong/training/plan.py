@@ -15,6 +15,7 @@ from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.latent_parts import read_text_encoder
+from mindlong.checkpoints.lora.targets import check_base
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.report import compare
 from mindlong.checkpoints.start import check_start
@@ -86,6 +87,7 @@ def plan_of(loaded: Loaded) -> Plan:
         f"about {last} checkpoints in {Path(config.run_dir)}",
         "previews": _previews(config, task),
         **check_start(config),
+        **check_base(config),
     }
     return Plan(rows, notes, cost.memory)
 

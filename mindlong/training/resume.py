@@ -1,6 +1,7 @@
 """What a checkpoint of a run holds, and how a run goes on from one.
 
-A checkpoint folder has `network.safetensors` (every parameter), `ema.safetensors` (the same with
+A checkpoint folder has `network.safetensors` (every parameter; of a LoRA's training the LoRA
+alone), `ema.safetensors` (the same with
 the averages in place of the trained ones, so that it is a whole network too),
 `optimizer.safetensors` (`m.NAME`, `v.NAME`), and counters in its state.
 """
@@ -30,16 +31,19 @@ NETWORK, EMA, OPTIMIZER = "network", "ema", "optimizer"
 
 
 def arrays_to_save(
-    network: nn.Cell, stepper: Stepper, ema: Ema | None
+    parameters: Sequence[Parameter], stepper: Stepper, ema: Ema | None
 ) -> dict[str, dict[str, np.ndarray]]:
     """The files of a checkpoint: name of the file -> name of the array -> array."""
-    weights = {p.name: p.asnumpy() for p in network.get_parameters()}
+    weights = {p.name: p.asnumpy() for p in parameters}
     files = {NETWORK: weights, OPTIMIZER: stepper.adam.state()}
     return files if ema is None else {**files, EMA: weights | ema.state()}
 
 
-def restore(folder: Path, network: nn.Cell, stepper: Stepper, ema: Ema | None) -> dict:
-    """Fill network, optimizer and averages from a checkpoint and return its state.
+def restore(
+    folder: Path, network: nn.Cell | Sequence[Parameter], stepper: Stepper, ema: Ema | None
+) -> dict:
+    """Fill network (or those of its parameters that a checkpoint holds), optimizer and averages
+    from a checkpoint and return its state.
 
     Raises:
         InputFileError: a damaged checkpoint, or arrays missing, left over or of another shape.
@@ -50,7 +54,8 @@ def restore(folder: Path, network: nn.Cell, stepper: Stepper, ema: Ema | None) -
         raise InputFileError(
             f"{error}. To go on from the checkpoint before it, delete the folder {folder}"
         ) from None
-    _fill(folder, NETWORK, files, list(network.get_parameters()))
+    parameters = list(network.get_parameters() if isinstance(network, nn.Cell) else network)
+    _fill(folder, NETWORK, files, parameters)
     _fill(folder, OPTIMIZER, files, [*stepper.adam.m, *stepper.adam.v])
     if ema is not None and EMA not in files:
         ema.start()
@@ -61,8 +66,8 @@ def restore(folder: Path, network: nn.Cell, stepper: Stepper, ema: Ema | None) -
             folder,
             EMA,
             files,
-            [averaged.get(p.name, p) for p in network.get_parameters()],
-            [p.name for p in network.get_parameters()],
+            [averaged.get(p.name, p) for p in parameters],
+            [p.name for p in parameters],
         )
     stepper.restore(state["stepper"])
     return state

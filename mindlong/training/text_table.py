@@ -12,8 +12,8 @@ from mindspore import Tensor
 
 from mindlong.checkpoints.identity import identity
 from mindlong.checkpoints.parts import Part, Reading
+from mindlong.checkpoints.text_states import TextStates
 from mindlong.networks.network import made
-from mindlong.pipelines.text_states import TextStates
 from mindlong.utils.progress import bar
 
 MOST = 512  # captions whose states are in memory

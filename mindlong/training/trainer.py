@@ -23,6 +23,7 @@ from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.training import metrics, resume
 from mindlong.training.ema import Ema
 from mindlong.training.fetch import Batches
+from mindlong.training.lora import Adapters
 from mindlong.training.prepare import prepare
 from mindlong.training.preview import preview
 from mindlong.training.reduce import SumOverRanks
@@ -31,7 +32,7 @@ from mindlong.training.signals import StopRequest
 from mindlong.training.step import Stepper, Update
 from mindlong.training.task import Task, select
 from mindlong.utils import interrupts
-from mindlong.utils.errors import UserError
+from mindlong.utils.errors import ConfigError, UserError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced, bar
 
@@ -46,6 +47,14 @@ class Outcome:
     checkpoint: Path
     stopped_by: str = ""
     signal: int = 0
+
+
+def _adapters(task: Task, options: TrainOptions) -> Adapters:
+    """The LoRAs of a training, put into its network. Raises ConfigError."""
+    if not hasattr(task, "lora_parts"):
+        raise ConfigError("train.lora.rank is given; this task has no network that takes a LoRA")
+    usual = task.lora_targets() if hasattr(task, "lora_targets") else ()
+    return Adapters(task.network, task.lora_parts(), options.lora, usual, options.seed)
 
 
 class Trainer:
@@ -81,7 +90,9 @@ class Trainer:
         self.inputs, self.claimed = inputs or {}, place is not None
         self.place = place or RunDir(self.run_dir, self.comm)
         self.config_text, self.first = config_text, self.comm.rank == 0
+        self.lora = _adapters(task, options) if options.lora.wanted else None
         self.selection = select(task.network, options)
+        self.kept = self.lora.parameters() if self.lora else list(task.network.get_parameters())
         prepare(task.network, options)
         trainable = self.selection.trainable
         reduce = SumOverRanks([p.size for p in trainable]) if self.comm.size > 1 else None
@@ -128,6 +139,7 @@ class Trainer:
         averages = f", averages with decay {o.ema_decay:g}" if self.ema else ""
         return [
             *self.selection.describe(),
+            *(self.lora.describe() if self.lora else ()),
             *self.task.describe(),
             f"training: {o.steps} steps of {o.batch_size} samples on {self.comm.size} process(es), {o.optimizer}, "
             f"lr {o.lr:g} {o.schedule}, {o.precision}{averages}",
@@ -148,7 +160,7 @@ class Trainer:
             get_logger().info("changed since the last start: %s", line)
         self.checkpoint, state = newest, {"step": 0, "sums": None}
         if newest is not None:
-            state = resume.restore(newest, self.task.network, self.stepper, self.ema)
+            state = resume.restore(newest, self.kept, self.stepper, self.ema)
             get_logger().info("going on from %s", newest)
         self._by_first(
             lambda: self._begin(state, changed or []), "writing to the folder of the run"
@@ -253,9 +265,16 @@ class Trainer:
             "seed": self.options.seed,
             "world_size": self.comm.size,
         }
-        files = resume.arrays_to_save(self.task.network, self.stepper, self.ema)
-        files |= self.task.extra_files() if hasattr(self.task, "extra_files") else {}
-        self.checkpoint = store.save(self.run_dir, step, files, state, keep=self.options.keep)
+        files = resume.arrays_to_save(self.kept, self.stepper, self.ema)
+        about: dict[str, dict[str, str]] = {}
+        if self.lora:
+            values = files[resume.EMA if self.ema else resume.NETWORK]
+            for name, (arrays, metadata) in self.lora.files(values).items():
+                files[name], about[name] = arrays, metadata
+        elif hasattr(self.task, "extra_files"):
+            files |= self.task.extra_files()
+        keep = self.options.keep
+        self.checkpoint = store.save(self.run_dir, step, files, state, keep, about)
         metrics.draw(self.metrics.path, self.run_dir / "loss.png")
 
     def _end(self, step: int, stop: StopRequest | None) -> Outcome:

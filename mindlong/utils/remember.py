@@ -51,4 +51,5 @@ def known_by(value: Any) -> str:
 
 
 def _fields(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) else str(value)
+    plain = is_dataclass(value) and not isinstance(value, type)
+    return asdict(value) if plain else str(value)

@@ -153,6 +153,12 @@ def test_a_plan_says_what_it_costs(published, capsys):
     assert "in the model's own chunks" in said and "encoding prompts a layer at a time" in said
 
 
+def test_a_long_video_is_planned_in_windows(published, capsys):
+    keys = ["contexts.schedule=standard_static", "contexts.length=13", "contexts.overlap=4"]
+    assert plan(published, "frames=97", *keys) == 0
+    assert "3 windows of 13 frames a step (standard_static)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("key", "sentence"),
     [

@@ -140,6 +140,23 @@ def test_there_and_back_is_bit_equal(tmp_path, family, layout, suffix):
     }
 
 
+@pytest.mark.parametrize(("family", "layout"), [u for u in UNETS if u[0] != "pseudo3d"])
+def test_a_network_that_is_told_its_guidance_goes_there_and_back(tmp_path, family, layout):
+    prefix = "" if layout == "diffusers" else "model.diffusion_model."
+    spec = replace(tiny(family), guidance_dim=256)
+    state = values(unet_names.names(spec, layout, prefix), kind="float16")
+    write_torch(tmp_path / "a.ckpt", {"state_dict": state} if layout == "lvdm" else state)
+    given = ("head_dim=8", "groups=8")
+    assert run("--src", tmp_path / "a.ckpt", "--dst", tmp_path / "ours.safetensors", *given) == 0
+    held = open_weights(tmp_path / "ours.safetensors")
+    assert held.shape("unet.guidance_embedding.proj.weight") == (16, 256)
+    assert run("--src", tmp_path / "ours.safetensors", "--dst", tmp_path / "b.safetensors") == 0
+    assert bits(tmp_path / "b.safetensors") == {
+        n: ("float16", a.shape, a.tobytes()) for n, a in state.items()
+    }
+    assert table.get(family).hub.config(spec)["time_cond_proj_dim"] == 256
+
+
 @pytest.mark.parametrize("family", [f for f in FAMILIES if len(FAMILIES[f].layouts) > 1])
 def test_one_naming_becomes_the_other_through_ours(tmp_path, family):
     first, second = FAMILIES[family].layouts[:2]

@@ -3,9 +3,10 @@ keeps, and that a stopped run goes on to the same bits.
 """
 
 import latent_toys
+import mindspore as ms
 import numpy as np
 import pytest
-from training_toys import graph_mode, same_bits  # noqa: F401
+from training_toys import same_bits
 
 from mindlong.checkpoints import store
 from mindlong.checkpoints.latent_parts import find_latent_parts
@@ -44,6 +45,15 @@ BASE = {
     "train.ema_decay": "0.9",
 }
 FROZEN = "unet.mid.0.res.conv1.weight"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def operator_by_operator():
+    """Tiny networks take longer to compile than to run."""
+    before = ms.get_context("mode")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    yield
+    ms.set_context(mode=before)
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import key_walk as walk
 import latent_toys
+import lora_files
 import numpy as np
 import pytest
 
+from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.cli import infer, train
+from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.leaves import leaves
 from mindlong.config.load import load
@@ -74,6 +77,13 @@ INFER = {
     "clip_parallel original": ["weights=VC2", "frames=16", "strategy=video_infinity", "prompt=a"],
     "clip_parallel windows": ["weights=VC2", "frames=16", "strategy=windows", "prompt=a"],
 }
+INFER["text_to_video with a LoRA"] = [
+    "weights=SD",
+    "frames=2",
+    "size=[16,16]",
+    "lora=[LORA]",
+    "prompt=a",
+]
 GUIDED = ["sample.steps=2", "sample.guidance=2"]
 UNGUIDED = ("edit report", "interpolate by flow", "hierarchical by level")  # not by sample
 LATENTS = ["latents.vae=BASE", "latents.tokenizer=BASE/tokenizer", "latents.clips=2"]
@@ -190,6 +200,7 @@ TRAIN = {
         *PREVIEW,
     ],
 }
+TRAIN["tune with a LoRA"] = [*TRAIN["tune"], "train.lora.rank=2"]
 OF_THE_TEXT = {"resume.allow"}  # read from the saved text, see below
 ALLOWED = "resume.allow=[train.lr]"
 ACCEPTED: dict[str, set[str]] = {}
@@ -206,10 +217,14 @@ def places(tmp_path_factory):
     film = write_frames(folder / "film", np.concatenate([frames, frames]), 4)
     index, _ = index_of([Film(film, 12)], [4, 4], folder)
     write_index(folder / "films.json", index)
+    images = latent_toys.folder(folder / "sd", "stable_diffusion")
+    parts = find_latent_parts(str(images), LatentModelOptions())
+    arrays = lora_files.processors({"network": parts.network})
     return {
+        "LORA": str(lora_files.write(folder / "lora.safetensors", arrays)),
         "VC2": str(latent_toys.folder(folder / "vc2", "videocrafter2")),
         "BASE": str(latent_toys.folder(folder / "base", "modelscope")),
-        "SD": str(latent_toys.folder(folder / "sd", "stable_diffusion")),
+        "SD": str(images),
         "IMAGE": sorted(p.name for p in video.glob("*.png"))[0],
         "VIDEO": str(video),
         "CLIPS": str(folder / "clips"),

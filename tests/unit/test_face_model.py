@@ -77,7 +77,9 @@ def test_a_plain_call_is_text_to_video(model, places, tmp_path, monkeypatch):
         assert np.array_equal(video.latents, held["latents"])
     assert (video.prompt, video.seed, len(video)) == ("a cat", 7, 4)
     assert [(s.number, s.total) for s in steps] == [(1, 2), (2, 2)]
-    assert np.array_equal(steps[-1].preview()[0], video.frames), "the last guess is the video"
+    last = steps[-1].preview()
+    assert last.shape == (1, *video.frames.shape) and last.dtype == np.uint8
+    assert np.abs(last[0].astype(int) - video.frames).max() < 10, "the last guess is near the video"
 
 
 @pytest.mark.slow
@@ -178,13 +180,12 @@ def test_extend_continues_frames_in_memory_as_the_command_does_a_folder(model, p
 @pytest.mark.parametrize("more", [{"sample__steps": 2}, {"method": "flow"}])
 def test_between_interpolates(model, places, tmp_path, more):
     keys = {"factor": 2, **more}
-    given = mindlong.Video(places["frames"], 4)
+    given = mindlong.Video(places["frames"], 4, prompt="a")
     video = model.between(given, **keys)
+    named = {} if "method" in more else {"weights": places["video"], "prompt": "a"}
     equal(
         video,
-        by_command(
-            tmp_path, pipeline="interpolate", weights=places["video"], video=places["clip"], **keys
-        ),
+        by_command(tmp_path, pipeline="interpolate", video=places["clip"], **named, **keys),
     )
     assert len(video) == 11 and video.fps == 8
 
@@ -292,6 +293,8 @@ def test_a_dtype_and_the_cells(places, tmp_path):
     assert {p.dtype for p in model.network.get_parameters()} == {ms.float16}
     for cell in (model.network, model.vae, model.text_encoder):
         assert isinstance(cell, ms.nn.Cell) and len(list(cell.get_parameters()))
+    with pytest.raises(ConfigError, match="no NPU device file"):
+        model.to("Ascend:0")
     assert model.to("CPU") is model and np.array_equal(model("a", **keys).frames, video.frames)
 
 
@@ -303,7 +306,8 @@ def test_models_do_not_meet(places, tmp_path):
     alone = model("a", frames=2, **SIZE)
     other = mindlong.load("shipped:vdm_shapes", quiet=True, **EAGER)
     other("a red circle moving left", frames=2, size=[8, 8], sample__steps=1)
-    shutil.rmtree(weights)
+    for path in weights.rglob("*.*"):
+        path.unlink()
     assert np.array_equal(model("a", frames=2, **SIZE).frames, alone.frames)
 
 

@@ -12,15 +12,22 @@ import yaml
 from mindlong.checkpoints import changed
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.cli.infer import plan
 from mindlong.config.infer_options.latent import LatentModelOptions
+from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
+from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import Plain, rule_of, sample, sampler_of
 from mindlong.diffusion.samplers.lcm import boundary, told_of
 from mindlong.diffusion.schedules import linear, scaled_linear
+from mindlong.networks.strangers import instead
 from mindlong.networks.unet.families import FAMILIES
 from mindlong.networks.unet.names import names
+from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.latent_model import load_latent_model
+from mindlong.pipelines.text_to_video.make import TextToVideo
 from mindlong.utils.errors import ConfigError, InputFileError
 
 SD = Noising(scaled_linear())
@@ -174,6 +181,68 @@ def _formats(family):
     return table.get(family).formats
 
 
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    return latent_toys.folder(tmp_path_factory.mktemp("told") / "told", guidance_dim=256)
+
+
+def planned(told, *words):
+    pairs = [
+        f"weights={told}",
+        "prompt=a",
+        "frames=2",
+        "size=[16,16]",
+        "sample.sampler=lcm",
+        *words,
+    ]
+    return plan(load(None, pairs, InferConfig))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["text_to_video.negative=ugly"],
+            "text_to_video.negative is not read: the network is told",
+        ),
+        (["text_to_video.two_passes=true"], "text_to_video.two_passes is not read"),
+        (["sample.rescale=0.7"], "sample.rescale is not read: the network is told its guidance"),
+        (
+            ["pipeline=hierarchical", "lengths=[3,3]", "frames=5"],
+            "pipeline=hierarchical guides by two",
+        ),
+        (["pipeline=clip_parallel", "frames=4"], "pipeline=clip_parallel guides by two passes"),
+    ],
+)
+def test_what_a_told_network_does_not_do_is_a_sentence(told, words, said):
+    first = [] if words[0].startswith("pipeline") else ["pipeline=text_to_video"]
+    steps = ["sample.steps=2", "sample.original=10", "sample.guidance=4"]
+    with pytest.raises(ConfigError, match=said):
+        planned(told, *first, *words, *steps)
+
+
+def test_guidance_upon_a_distilled_network_is_remarked(told, teacher):
+    words = ["pipeline=text_to_video", "sample.steps=2", "sample.original=10"]
+    said = [" ".join(planned(w, *words, "sample.guidance=7.5")) for w in (told, teacher)]
+    assert "guidance inside" not in said[0] and "guidance inside; 1, or up to 2" in said[1]
+
+
+@pytest.mark.parametrize(("flavour", "heard"), [("", 7.0), ("t2v_turbo", 8.0)])
+def test_a_told_network_is_asked_once_and_hears_its_guidance(told, flavour, heard):
+    model, asked = load_latent_model(str(told)), []
+
+    def network(x, t, context, guidance):
+        asked.append((x.shape[0], guidance.asnumpy().tolist()))
+        return x
+
+    model._cells["network"] = network
+    model.encode_text = lambda prompts: np.zeros((len(prompts), 8, 24), np.float32)
+    options = SampleOptions("lcm", 3, flavour=flavour, original=10, guidance=8.0)
+    clips = [Clip(f"v{i}", ("a",), "a", 7, i) for i in range(2)]
+    out = TextToVideo(model, options).latents(clips, X[:, :, :2].repeat(2, 1)[:, :4])
+    assert out.shape[:2] == (2, 4) and asked == [(2, [heard] * 2)] * 3
+
+
 def test_a_told_network_is_trained_by_distillation_alone():
     model = ["model.family=modelscope", "model.guidance_dim=256"]
     with pytest.raises(ConfigError, match="model.guidance_dim is 256; a network learns to be told"):
@@ -182,3 +251,8 @@ def test_a_told_network_is_trained_by_distillation_alone():
             [*model, "latents.vae=a", "latents.text_weights=a", "latents.tokenizer=a"],
             TrainConfig,
         )
+
+
+def test_a_network_that_is_told_of_motion_too_is_named():
+    assert "T2V-Turbo v2" in instead("unet", ["time_cond_proj.weight", "motion_cond_proj.weight"])
+    assert not instead("unet", ["time_cond_proj.weight"])

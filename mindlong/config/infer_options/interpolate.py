@@ -10,6 +10,8 @@ from mindlong.config.option import option
 
 NETWORKS = (  # keys that only networks read
     "weights",
+    "lora",
+    "lora_strict",
     "prompt",
     "prompts",
     "count",
@@ -172,7 +174,8 @@ class InterpolateOptions:
         if self.key_latents:
             yield "size", "is not read, because interpolate.key_latents have a size of their own"
         if self.stage_weights and (self._given() or self.key_weights):
-            yield "weights", "is not read, because interpolate.stage_weights names the networks"
+            for key in ("weights", "lora", "lora_strict"):
+                yield key, "is not read, because interpolate.stage_weights names the networks"
 
     def _given(self) -> bool:
         return bool(self.video or self.images or self.key_latents)

@@ -14,6 +14,7 @@ from mindlong.diffusion.samplers.levels import AT_TIMESTEPS, Spread
 from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.schedules import CLEAN, Level, Schedule
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.needed import needed
 
 LMS_ORDER = 4
 
@@ -60,7 +61,7 @@ class _Heun:
         if not ends:
             kept = np.concatenate([x0, eps], axis=1)
             return Move(scale * x0 + scale * then * eps, 0.0, kept)
-        first_x0, first = np.split(memory, 2, axis=1)
+        first_x0, first = np.split(needed(memory, "the half step before"), 2, axis=1)
         # y + (then - now) (first + eps) / 2, with y = first_x0 + now first
         slopes = then * first + (then - now) / 2 * (eps - first)
         return Move(scale * first_x0 + scale * slopes)

@@ -17,6 +17,7 @@ from mindlong.diffusion.samplers.grid import grid, s_of
 from mindlong.diffusion.samplers.levels import AT_TIMESTEPS, Spread, level_at, table, times_at
 from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.schedules import Level, Schedule
+from mindlong.utils.needed import needed
 
 
 def kdpm2(
@@ -87,7 +88,7 @@ class _Midpoint:
             half = self.between[place]
             scale = 1.0 / (1.0 + half * half) ** 0.5
             return Move(scale * x0 + scale * half * eps, 0.0, np.concatenate([x0, eps], axis=1))
-        first_x0, first = np.split(memory, 2, axis=1)
+        first_x0, first = np.split(needed(memory, "the half step before"), 2, axis=1)
         now, then = s_of(self.levels[place]), self.down[place]
         after = self.levels[place + 1]
         # y + (then - now) eps, with y = first_x0 + now first

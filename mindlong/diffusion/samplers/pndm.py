@@ -142,7 +142,8 @@ class _Pndm:
         kept, total, *past = parts or [x, np.zeros_like(x)]
         out = v_of(x0 * now.signal_scale, eps, now.alpha, now.sigma) if self._v else eps
         total = total + call.share * out
-        moved = sum(w * o for w, o in zip(call.weights, [out, *past], strict=False))
+        weighted = [w * o for w, o in zip(call.weights, [out, *past], strict=False)]
+        moved = np.asarray(sum(weighted))
         if call.ends:
             moved, total = total, np.zeros_like(x)
         kept = x if call.saves else kept

@@ -16,6 +16,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from mindlong.networks.cogvideox_vae.rate_cell import doubled, halved
 from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
 from mindlong.networks.unet.resnet import Downsample, Upsample
 from mindlong.ops.activation import SiLU
@@ -113,28 +114,6 @@ class ResBlock(nn.Cell):
         h, first = self.conv1(self.norm1(x_FCHW, z_nLhw), kept)
         h, second = self.conv2(self.norm2(h, z_nLhw), kept)
         return h + (self.skip(x_FCHW) if self.widens else x_FCHW), (first, second)
-
-
-def halved(x_FCHW: Tensor) -> Tensor:
-    """Means of two frames; the first of an odd number stays."""
-    frames, *size = x_FCHW.shape
-    alone = frames % 2
-    if frames == 1:
-        return x_FCHW
-    pairs = x_FCHW[alone:].reshape((frames // 2, 2, *size))
-    mean = 0.5 * (pairs[:, 0] + pairs[:, 1])
-    return ops.concat((x_FCHW[:1], mean), 0) if alone else mean
-
-
-def doubled(x_FCHW: Tensor) -> Tensor:
-    """Every frame twice; the first of an odd number, and one alone, once."""
-    frames, *size = x_FCHW.shape
-    alone = frames % 2
-    if frames == 1:
-        return x_FCHW
-    rest = x_FCHW[alone:].expand_dims(1)
-    twice = ops.concat((rest, rest), 1).reshape((2 * (frames - alone), *size))
-    return ops.concat((x_FCHW[:1], twice), 0) if alone else twice
 
 
 class Level(nn.Cell):

@@ -47,7 +47,7 @@ def format_of(layout: str) -> Format:
 def _infer(layout: str, shapes: Shapes, overrides: Mapping[str, Any]) -> Inferred:
     words = WORDS[layout]
 
-    def conv(level: str, block: str) -> str:
+    def conv(level: str | int, block: str | int) -> str:
         return f"encoder.{words.block('encoder', level, 0, block)}.conv1.conv.weight"
 
     levels = layers_of(shapes, conv("{}", "0"))
@@ -74,11 +74,11 @@ def _config(config: Mapping[str, Any]) -> dict[str, Any]:
     refuse_others(config, ONLY)
     found: dict[str, Any] = {}
     for ours, theirs in (("groups", "norm_num_groups"), ("time", "temporal_compression_ratio")):
-        value = config.get(theirs)
+        value = config.get(theirs, 0)
         if natural(config, theirs) or (type(value) is float and value.is_integer() and value > 0):
             found[ours] = int(value)
     for ours, theirs in (("scaling", "scaling_factor"), ("eps", "norm_eps")):
-        value = config.get(theirs)
+        value = config.get(theirs, 0)
         if type(value) in (int, float) and value > 0:
             found[ours] = float(value)
     return found

@@ -22,7 +22,7 @@ class Words:
         middle: the key of one of the two middle blocks. skip: a block's shortcut.
     """
 
-    block: Callable[[str, int, int, int], str]
+    block: Callable[[str, int | str, int, int | str], str]
     resample: Callable[[str, int, int], str]
     middle: Callable[[int], str]
     skip: str
@@ -37,7 +37,7 @@ WORDS = {
         "conv_shortcut",
     ),
     "sat": Words(  # it numbers the decoder's levels from the largest image down
-        lambda s, i, n, j: f"{_SIDE[s]}.{i if s == 'encoder' else n - 1 - i}.block.{j}",
+        lambda s, i, n, j: f"{_SIDE[s]}.{i if s == 'encoder' else n - 1 - int(i)}.block.{j}",
         lambda s, i, n: f"{_SIDE[s]}.{i if s == 'encoder' else n - 1 - i}.{_SIDE[s]}sample.conv",
         lambda j: f"mid.block_{j + 1}",
         "nin_shortcut",

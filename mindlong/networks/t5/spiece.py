@@ -8,7 +8,7 @@ normalizer_spec = 3; }
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,18 +47,19 @@ def read_pieces(file: Path) -> Pieces:
 
 
 def _read(data: bytes, where: str) -> Pieces:
-    pieces, unknown, characters = [], -1, b""
+    pieces: list[tuple[str, float]] = []
+    unknown, characters = -1, b""
     for number, value in _fields(data):
+        if not isinstance(value, bytes):
+            continue
         if number == 1:
             text, score, kind = _piece(value)
             unknown = len(pieces) if kind == 2 else unknown
             pieces.append((text, score))
-        elif number == 2:
-            kind = dict(_fields(value)).get(3, UNIGRAM)
-            if kind != UNIGRAM:
-                raise InputFileError(f"{where}: a SentencePiece model of another kind than unigram")
+        elif number == 2 and _number(dict(_fields(value)), 3, UNIGRAM) != UNIGRAM:
+            raise InputFileError(f"{where}: a SentencePiece model of another kind than unigram")
         elif number == 3:
-            characters = dict(_fields(value)).get(2, b"")
+            characters = _bytes(dict(_fields(value)), 2)
     if not pieces or unknown < 0:
         raise InputFileError(f"{where}: a SentencePiece model without pieces, or without <unk>")
     return Pieces(tuple(pieces), unknown, characters)
@@ -67,8 +68,22 @@ def _read(data: bytes, where: str) -> Pieces:
 def _piece(data: bytes) -> tuple[str, float, int]:
     """Text, score and kind (1 normal, 2 unknown, 3 control) of a piece."""
     found = dict(_fields(data))
-    score = struct.unpack("<f", found[2])[0] if 2 in found else 0.0
-    return found[1].decode("utf-8"), score, found.get(3, 1)
+    score = struct.unpack("<f", _bytes(found, 2))[0] if 2 in found else 0.0
+    return _bytes(found, 1).decode("utf-8"), score, _number(found, 3, 1)
+
+
+def _bytes(found: Mapping[int, bytes | int], field: int) -> bytes:
+    value = found.get(field, b"")
+    if isinstance(value, int):
+        raise ValueError(f"field {field} is a number")
+    return value
+
+
+def _number(found: Mapping[int, bytes | int], field: int, usual: int) -> int:
+    value = found.get(field, usual)
+    if isinstance(value, bytes):
+        raise ValueError(f"field {field} is no number")
+    return value
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
@@ -79,12 +94,13 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
         kind = key & 7
         if kind == VARINT:
             value, place = _varint(data, place)
-        else:
-            size, place = _varint(data, place) if kind == BYTES else (_fixed(kind), place)
-            value, place = data[place : place + size], place + size
-            if place > len(data):
-                raise ValueError("it ends in the middle of a field")
-        yield key >> 3, value
+            yield key >> 3, value
+            continue
+        size, place = _varint(data, place) if kind == BYTES else (_fixed(kind), place)
+        content, place = data[place : place + size], place + size
+        if place > len(data):
+            raise ValueError("it ends in the middle of a field")
+        yield key >> 3, content
 
 
 def _fixed(kind: int) -> int:

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 from mindlong.networks.format import Format
 from mindlong.networks.their_config import natural, refuse_others
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import Family
+from mindlong.networks.unet.list_names import listed
 from mindlong.networks.unet.measure import Places, infer
 from mindlong.networks.unet.motion_names import tables
 from mindlong.networks.unet.names import names
@@ -77,6 +80,7 @@ def _format(family: Family, layout: str) -> Format:
         file="" if layout in ("diffusers", "guoyww") else "text2video_pytorch_model.pth",
         ignored=IGNORED,
         tables=functools.partial(tables, layout=layout),
+        listed=listed if layout == "lvdm" else None,
     )
 
 
@@ -104,6 +108,22 @@ def base_name(name: str) -> str | None:
     if re.search(r"\.(attn|norm)_temp(oral)?\.|\.temporal\.(weight|bias)$|\.motion\.", name):
         return None
     return re.sub(r"\.spatial\.(weight|bias)$", r".\1", name)
+
+
+def fresh(name: str, shape: tuple[int, ...]) -> str | np.ndarray:
+    """The first value of a tensor that the image model has not (`Network.fresh`): attention over
+    frames asks, and answers, as the one inside a frame does, and adds nothing yet; convolutions
+    over frames let everything through.
+    """
+    asks = re.fullmatch(r"(.*\.)attn_temp(?:oral)?\.(to_[qkv]\.weight)", name)
+    if asks:
+        return f"{asks[1]}attn1.{asks[2]}"
+    value = np.zeros(shape, np.float32)
+    if name.endswith(".temporal.weight"):
+        value[np.arange(shape[0]), np.arange(shape[0]), shape[2] // 2] = 1
+    elif re.search(r"\.norm_temp(oral)?\.weight$", name):
+        value[:] = 1
+    return value
 
 
 def section(name: str, family: Family, spec: UNetSpec) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Hinted(nn.Cell):
         t_B: Tensor,
         told_BCFHW: Tensor,
         text: Tensor,
-        fps_B: Tensor | None = None,
+        *more: Tensor,
     ) -> Tensor:
-        """The network's prediction, shaped like x."""
-        return self.net(ops.concat((x_BCFHW, told_BCFHW), 1), t_B, text, fps_B)
+        """The network's prediction, shaped like x; `more` as the network takes it."""
+        return self.net(ops.concat((x_BCFHW, told_BCFHW), 1), t_B, text, *more)

@@ -14,7 +14,7 @@ from mindlong.networks.network import Denoiser, Facts, Hub, Network
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.cost import cost
 from mindlong.networks.unet.families import FAMILIES, Family
-from mindlong.networks.unet.files import base_name, formats, our_markers, section
+from mindlong.networks.unet.files import base_name, formats, fresh, our_markers, section
 from mindlong.networks.unet.keys import UNetModel
 from mindlong.networks.unet.lone import LONE
 from mindlong.networks.unet.spec import UNetSpec
@@ -117,6 +117,7 @@ def _network(name: str, family: Family) -> Network:
         part="unet",
         base=family.base,
         base_name=base_name,
+        fresh=fresh,
         hub=Hub(
             "diffusers",
             classes.network,

@@ -51,7 +51,7 @@ def _check_views(spec: words.UNetSpec, viewed: list[words.Transformer]) -> None:
         across
         or convs
         or spec.pseudo3d
-        or any(s.views and s.views.around != "block" for s in viewed)
+        or any(s.views is None or s.views.around != "block" for s in viewed)
     ):
         raise ConfigError(
             "clip_parallel.strategy=views is for networks in which only motion modules see other frames; strategy=exact is "

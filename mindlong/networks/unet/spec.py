@@ -301,7 +301,9 @@ class UNetSpec:
             replace(s, views=seen) if isinstance(s, Transformer) and s in timed else s
             for s in self.stages
         )
-        entry = replace(self.entry, views=seen) if self.entry else None
+        entry = self.entry
+        if entry is not None and entry in timed:
+            entry = replace(entry, views=seen)
         return replace(self, stages=stages, entry=entry)
 
     def reading(self, which: str, policy: str) -> UNetSpec:

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints import latent_parts
+from mindlong.checkpoints.latent_parts import LatentParts
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.checkpoints.parts import Part
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import ClipParallelConfig
@@ -83,9 +85,9 @@ def parts_of(config: ClipParallelConfig) -> LatentParts:
     """The networks, reading in views where the strategy is so.
 
     Raises:
-        InputFileError, ConfigError: as `find_latent_parts`, or views that they cannot have.
+        InputFileError, ConfigError: as `latent_parts.parts_of`, or views that they cannot have.
     """
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = latent_parts.parts_of(config)
     views = views_of(config, parts.size[0])
     if views is None:
         return parts
@@ -206,6 +208,7 @@ def plan(loaded: Loaded) -> Planned:
             "processes": f"{ranks}; {_held(config, clips, ranks)}",
             **sent,
             "a step of a clip": f"{count(passes * step.flops)}FLOP",
+            **lora_row(parts),
             "peak memory": f"{gib(step.bytes * half)} on a device, whatever the length (estimate)",
         },
         (

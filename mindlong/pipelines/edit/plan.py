@@ -11,6 +11,7 @@ import numpy as np
 from mindlong.checkpoints.changed import tuned_over
 from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints.lora.latent import lora_row, with_loras
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import EditConfig
 from mindlong.data.one_shot import read_clip
@@ -62,6 +63,7 @@ def work_of(config: EditConfig) -> EditWork:
     held = set(parts.network.arrays)
     if o.tuned:
         parts = replace(parts, network=tuned_over(parts.network, _tuned(o.tuned)))
+    parts = with_loras(parts, config.lora, config.lora_strict)
     noising = parts.noising.for_inversion()
     if noising.flavour == FLAVOURS["mindlong"] and not config.sample.flavour:
         noising = replace(noising, flavour=FLAVOURS["diffusers"])
@@ -117,6 +119,7 @@ def plan(loaded: Loaded) -> Planned:
             + f"; reconstructions in {list(o.report)} steps"
             * bool(o.report),
             "a step": f"{count(step.flops)}FLOP",
+            **lora_row(parts),
             "peak memory": f"{gib(step.bytes)} (estimate)",
         },
         (

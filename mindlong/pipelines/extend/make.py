@@ -30,7 +30,7 @@ from mindlong.utils import rng
 
 def model_of(models: Models, config: Any, work: Work) -> LatentModel:
     """The networks. Raises ConfigError where they could not know what they are to continue."""
-    model = models.latent(config.weights, config.latent)
+    model = models.latent(config.weights, config.latent, config.lora, config.lora_strict)
     check_hints(work, is_hinted(model.spec, model.vae_spec.latent_channels))
     return model
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.latent_parts import parts_of
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.config.infer_options.extend import ExtendOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import ExtendConfig
@@ -111,7 +112,7 @@ def size_of(config: ExtendConfig, given: np.ndarray) -> tuple[int, int]:
 def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: ExtendConfig = loaded.values
-    work, parts = work_of(config), find_latent_parts(config.weights, config.latent)
+    work, parts = work_of(config), parts_of(config)
     fit(parts)
     one_to_one(parts, "extend")
     hinted = is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
@@ -131,6 +132,7 @@ def plan(loaded: Loaded) -> Planned:
             f"{len(jobs[0].makes)} new frames, {count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, "
             f"guidance {s.guidance:g}",
             "a step": f"{count(step.flops)}FLOP",
+            **lora_row(parts),
             "peak memory": f"{gib(step.bytes)} (estimate)",
         },
         (*overlong(parts, config.wanted_prompts()), *far_size((height, width), parts.size[1:])),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -14,7 +16,10 @@ from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import config_of
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints.lazy import as_lazy
 from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.lora.latent import with_loras
+from mindlong.checkpoints.parts import Part
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.diffusion.guidance import Model
 from mindlong.networks.table import has_feature
@@ -78,25 +83,43 @@ class ControlledModel:
 
 
 def controlled(
-    models: Models, weights: str, branch: str, options: LatentModelOptions
+    models: Models,
+    weights: str,
+    branch: str,
+    options: LatentModelOptions,
+    loras: Sequence[str] = (),
+    strict: bool = True,
 ) -> ControlledModel:
     """The networks at `weights` (as `load_latent_model`), and the branch at `branch` or beside them
-    where there is one. Without one the model is that of other pipelines.
+    where there is one; without one the model is that of other pipelines. LoRAs are added to what
+    the branch's file has changed of the base.
 
     Raises:
         InputFileError: something is missing or damaged. ConfigError: parts do not go together.
     """
     parts, place = find_latent_parts(weights, options), find_branch(weights, branch)
     if place is None:
-        return ControlledModel(models.latent(weights, options), None)
-    model = models.of_parts(parts, options, weights, str(place))
-    if not has_feature(model.family, "branch"):
+        return ControlledModel(models.latent(weights, options, loras, strict), None)
+    family = parts.network.family
+    if not has_feature(family, "branch"):
         raise ConfigError(
-            f"{place} is a branch, and the network of the family {model.family} has no layers for one"
+            f"{place} is a branch, and the network of the family {family} has no layers for one"
         )
     control = models.held("control", str(place), load=lambda: _spec_at(place))
-    model.builders["network"] = lambda: _filled(parts, place, control, options.dtype)
+    held = read_branch(place, control, parts.network.spec)
+    parts = with_loras(_with_changes(parts, held), loras, strict)
+    model = models.of_parts(parts, options, weights, str(place))
+    model.builders["network"] = lambda: _filled(
+        model.held["network"], held, place, control, options.dtype
+    )
     return ControlledModel(model, control)
+
+
+def _with_changes(parts: LatentParts, held: Mapping[str, np.ndarray]) -> LatentParts:
+    """The base with the tensors in the place of which the branch's file holds others."""
+    own = parts.network.arrays
+    changed = {name: as_lazy(array) for name, array in held.items() if name in own}
+    return replace(parts, network=replace(parts.network, arrays={**own, **changed}))
 
 
 def _spec_at(place: Path) -> ControlSpec:
@@ -109,23 +132,19 @@ def _spec_at(place: Path) -> ControlSpec:
     return said or ControlSpec(hidden=0)
 
 
-def _filled(parts: LatentParts, place: Path, control: ControlSpec, dtype: str) -> nn.Cell:
-    """The UNet of the base, what the branch's file holds in its place, and the branch."""
-    cell, held = (
-        ControlledUNet(parts.network.spec, control, dtype),
-        read_branch(place, control, parts.network.spec),
-    )
+def _filled(
+    base: Part, held: Mapping[str, np.ndarray], place: Path, control: ControlSpec, dtype: str
+) -> nn.Cell:
+    """The UNet of the base, and the branch."""
+    cell = ControlledUNet(base.spec, control, dtype)
     if dtype != "float32":
         store_as(cell, dtype)
-    arrays = {
-        name: held[name] if name in held else lazy.read()
-        for name, lazy in parts.network.arrays.items()
-    }
+    arrays = {name: lazy.read() for name, lazy in base.arrays.items()}
     arrays |= {name: array for name, array in held.items() if name.startswith(PREFIX)}
     strange = sorted(set(held) - set(arrays))
     if strange:
         raise InputFileError(
-            f"{place} holds {strange[0]}, which the UNet in {parts.where} does not have; they do not belong "
+            f"{place} holds {strange[0]}, which the UNet of the base does not have; they do not belong "
             "together"
         )
     load_into(cell, arrays, what=f"the base with the branch in {place}")

@@ -278,7 +278,14 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
         ConfigError, InputFileError, NotFiniteError.
     """
     work = work_of(config)
-    model = controlled(models, config.weights, config.hierarchical.branch, config.latent)
+    model = controlled(
+        models,
+        config.weights,
+        config.hierarchical.branch,
+        config.latent,
+        config.lora,
+        config.lora_strict,
+    )
     new = range(work.first, work.last + 1)
     for number, prompt in enumerate(wanted(config)):
         latents = LatentMemory(work.plan)

@@ -10,7 +10,8 @@ from math import prod
 from pathlib import Path
 
 from mindlong.checkpoints.branch_place import find_branch
-from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.latent_parts import parts_of
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.config.infer_options.hierarchical import HierarchicalOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import HierarchicalConfig
@@ -188,7 +189,7 @@ def _closer(o: HierarchicalOptions) -> list[str]:
 
 
 def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str]) -> Planned:
-    o, parts = config.hierarchical, find_latent_parts(config.weights, config.latent)
+    o, parts = config.hierarchical, parts_of(config)
     place = find_branch(config.weights, o.branch)
     not_told(parts, "hierarchical")
     fit(parts)
@@ -208,6 +209,7 @@ def _with_networks(config: HierarchicalConfig, work: Work, rows: dict[str, str])
             if place
             else "none: known frames are held to, the network is conditioned on nothing",
             "a step": f"{count(step.flops)}FLOP for {batch} runs, twice where guided",
+            **lora_row(parts),
             "peak memory": f"{gib(step.bytes)} (estimate)",
             "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
         },

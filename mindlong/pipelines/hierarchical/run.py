@@ -54,7 +54,14 @@ def _run(session: Session) -> None:
     config, comm = session.config, session.comm
     work, model = (
         work_of(config),
-        controlled(Models(), config.weights, config.hierarchical.branch, config.latent),
+        controlled(
+            Models(),
+            config.weights,
+            config.hierarchical.branch,
+            config.latent,
+            config.lora,
+            config.lora_strict,
+        ),
     )
     session.log.info("\n".join([*opening_lines(_opening(config, model)), *work.plan.describe()]))
     prompts, results, timings = wanted(config), Results(session), []

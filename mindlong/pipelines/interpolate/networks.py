@@ -29,7 +29,8 @@ class Networks:
 
     def model(self, weights: str) -> LatentModel:
         """The model at `weights`."""
-        return self.models.latent(weights, self.config.latent)
+        loras = self.config.lora if weights == self.config.weights else ()
+        return self.models.latent(weights, self.config.latent, loras, self.config.lora_strict)
 
     def stages(self, prompt: str, callback: Callback | None) -> list[Stage]:
         """One for each factor."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts, parts_of
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import InterpolateConfig
@@ -28,6 +29,7 @@ from mindlong.pipelines.checks import (
     several,
     step_cost,
 )
+from mindlong.pipelines.interpolate import between_plan
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
 from mindlong.pipelines.planned import Planned
 from mindlong.plans.chain import Chain, place, plan_chain
@@ -144,17 +146,23 @@ def plan(loaded: Loaded) -> Planned:
     }
     if o.method != "diffusion":
         return Planned(rows | {"method": f"{o.method}, no network"}, notes)
+    if config.weights and between_plan.reads_both_ends(config):
+        return between_plan.plan(loaded, work, rows, notes)
     return _by_networks(loaded, work, rows, notes)
+
+
+def find_for(config: Any, weights: str) -> LatentParts:
+    """The parts at `weights`, with the LoRAs of the configuration if they are its key `weights`."""
+    if weights == config.weights:
+        return parts_of(config)
+    return find_latent_parts(weights, config.latent)
 
 
 def _by_networks(
     loaded: Loaded, work: Work, rows: dict[str, str], notes: tuple[str, ...]
 ) -> Planned:
     config, o = loaded.values, loaded.values.interpolate
-    stages = [
-        find_latent_parts(w, config.latent)
-        for w in dict.fromkeys(o.stage_weights or [config.weights])
-    ]
+    stages = [find_for(config, w) for w in dict.fromkeys(o.stage_weights or [config.weights])]
     hinted = [is_hinted(p.network.spec, p.vae.spec.latent_channels) for p in stages]
     if not all(hinted) and o.pin != "each_step":
         raise ConfigError(
@@ -179,6 +187,7 @@ def _by_networks(
         "prompts": several(config.wanted_prompts(), config.count),
         "plan": "\n".join(chained.describe()),
         "a step": f"{count(step.flops)}FLOP",
+        **lora_row(parts),
         "peak memory": f"{gib(step.bytes)} (estimate)",
     }
     prompts = (*overlong(parts, config.wanted_prompts()), *far_size(size, parts.size[1:]))
@@ -193,7 +202,7 @@ def _maker(config: InterpolateConfig, work: Work) -> LatentParts | None:
     """
     if work.source or work.latents is not None:
         return None
-    parts = find_latent_parts(config.interpolate.key_weights or config.weights, config.latent)
+    parts = find_for(config, config.interpolate.key_weights or config.weights)
     if is_hinted(parts.network.spec, parts.vae.spec.latent_channels):
         raise ConfigError(HINTED_MAKER)
     return parts

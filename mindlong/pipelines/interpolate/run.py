@@ -17,6 +17,8 @@ import numpy as np
 from mindlong.diffusion.sample import count_steps
 from mindlong.media.audio import keep_sound
 from mindlong.parallel.comm import Comm, SerialComm
+from mindlong.pipelines.interpolate import between
+from mindlong.pipelines.interpolate.between_plan import reads_both_ends
 from mindlong.pipelines.interpolate.make import Stage, decoded
 from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
@@ -25,18 +27,17 @@ from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.results import Results, stem, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
+from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import opening_lines
+
+Video = tuple[str, str, Iterator[np.ndarray]]  # name of the files, prompt, frames
 
 
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
-    config, work = session.config, work_of(session.config)
+    work = work_of(session.config)
     comm = getattr(session, "comm", None) or SerialComm()
-    videos = (
-        [_filled(session, work)]
-        if config.interpolate.method != "diffusion"
-        else _chains(session, work, comm)
-    )
+    videos = _videos(session, work, comm)
     results, sounds, prompts = Results(session, work.rate), [], []
     for name, prompt, frames in videos:
         prompts.append({"prompt": prompt})
@@ -48,6 +49,19 @@ def run(session: Session) -> None:
         results.finish(_facts(session.config, work, prompts) | {"sound": sounds})
 
 
+def _videos(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
+    config = session.config
+    if config.interpolate.method != "diffusion":
+        return iter([_filled(session, work)])
+    if config.weights and reads_both_ends(config):
+        if comm.size > 1:
+            raise ConfigError(
+                f"a network that reads both ends of a run works in one process; {comm.size} were started"
+            )
+        return between.videos(session, work.source, work.frames, session.identity(UNRELATED))
+    return _chains(session, work, comm)
+
+
 def _facts(config: Any, work: Work, prompts: list[dict[str, str]]) -> dict[str, Any]:
     return {
         "prompts": prompts,
@@ -57,9 +71,6 @@ def _facts(config: Any, work: Work, prompts: list[dict[str, str]]) -> dict[str, 
         "frames": work.frames,
         "fps": work.rate,
     }
-
-
-Video = tuple[str, str, Iterator[np.ndarray]]  # name of the files, prompt, frames
 
 
 def _filled(session: Session, work: Work) -> Video:

@@ -17,6 +17,7 @@ from mindlong.data.flow import fill_between, method
 from mindlong.data.transforms import fitted
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.parallel.comm import Comm
+from mindlong.pipelines.interpolate.between_plan import reads_both_ends
 from mindlong.pipelines.interpolate.first_level import KeyFrames
 from mindlong.pipelines.interpolate.make import Stage, chain_of, decoded, run_chain
 from mindlong.pipelines.interpolate.networks import Networks
@@ -28,6 +29,7 @@ from mindlong.pipelines.models import Models
 from mindlong.pipelines.results import wanted
 from mindlong.plans.chain import Chain
 from mindlong.plans.hierarchy import LongPlan
+from mindlong.utils.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     if config.interpolate.method != "diffusion":
         yield Made("", 0, filled(config, work), work.frames, work.rate)
         return
+    if config.weights and reads_both_ends(config):
+        raise ConfigError(
+            "these weights read both ends of a run; frames between images are made with them by infer.py "
+            "pipeline=interpolate, not by a call"
+        )
     networks = Networks(config, models)
     model = model_of(config, networks)
     for number, prompt in enumerate(wanted(config)):

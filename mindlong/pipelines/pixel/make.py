@@ -18,6 +18,7 @@ from mindspore import nn
 from mindlong.checkpoints.embedder import embedder
 from mindlong.checkpoints.find import Trained, find_trained
 from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.lora.latent import over_trained
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model
@@ -174,11 +175,12 @@ def network_of(trained: Trained, text_encoder: str = "") -> nn.Cell:
     return network
 
 
-def network_for(models: Models, weights: str, trained: Trained, text_encoder: str) -> nn.Cell:
-    """`network_of`, once for all calls."""
-    return models.held(
-        "pixel", weights, text_encoder, load=lambda: network_of(trained, text_encoder)
-    )
+def network_for(
+    models: Models, weights: str, trained: Trained, text_encoder: str, loras: Sequence[str] = ()
+) -> nn.Cell:
+    """`network_of`, once for all calls with these LoRAs, which `trained` has."""
+    named = ("pixel", weights, text_encoder, *loras)
+    return models.held(*named, load=lambda: network_of(trained, text_encoder))
 
 
 def pipeline_of(config: Any, trained: Trained, network: nn.Cell | None = None) -> PixelVideo:
@@ -203,8 +205,9 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     Raises:
         ConfigError, InputFileError, NotFiniteError.
     """
-    trained = find_trained(config.weights, "pixel")
-    network = network_for(models, config.weights, trained, config.pixel.text_encoder)
+    found = find_trained(config.weights, "pixel")
+    trained = over_trained(found, config.lora, config.lora_strict)
+    network = network_for(models, config.weights, trained, config.pixel.text_encoder, config.lora)
     requests, pipeline = requests_of(config, trained), pipeline_of(config, trained, network)
     for part, videos in pipeline.batches(requests, min(config.batch, len(requests)), callback):
         for request, frames in zip(part, videos, strict=True):

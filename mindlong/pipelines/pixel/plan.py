@@ -10,6 +10,7 @@ import numpy as np
 
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.find import find_trained, locate
+from mindlong.checkpoints.lora.latent import over_trained
 from mindlong.checkpoints.report import compare
 from mindlong.checkpoints.text_source import text_source
 from mindlong.config.cost import sampling_cost
@@ -33,7 +34,8 @@ from mindlong.utils.lines import count
 def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: PixelConfig = loaded.values
-    trained: TrainConfig = find_trained(config.weights, "pixel").config
+    found = over_trained(find_trained(config.weights, "pixel"), config.lora, config.lora_strict)
+    trained: TrainConfig = found.config
     _check_tensors(locate(config.weights), trained.model)
     text_source(trained.model, config.pixel.text_encoder)
     _check_classes(config.wanted_prompts(), trained.model)
@@ -53,6 +55,7 @@ def plan(loaded: Loaded) -> Planned:
             "plan": f"{videos} videos{between} of {frames} frames {size[0]}x{size[1]}, "
             f"{-(-videos // config.batch)} batches of {steps} steps",
             "a step": f"{count(cost.flops)}FLOP",
+            **({"lora": ", ".join(config.lora)} if config.lora else {}),
             "peak memory": f"{gib(cost.memory)} (estimate)",
         },
         (*notes, *far_size(size, trained.data.size or size)),

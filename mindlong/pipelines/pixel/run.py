@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mindlong.checkpoints.find import Trained, find_trained
+from mindlong.checkpoints.lora.latent import over_trained
 from mindlong.config.infer_schema import InferConfig
 from mindlong.diffusion.sample import sampler_of
 from mindlong.pipelines.pixel.make import PixelVideo, Request, pipeline_of, requests_of
@@ -20,7 +21,7 @@ from mindlong.utils.lines import opening_lines
 def run(session: Session) -> None:
     """Make the videos of a configuration."""
     config: InferConfig = session.config
-    trained = find_trained(config.weights, "pixel")
+    trained = over_trained(find_trained(config.weights, "pixel"), config.lora, config.lora_strict)
     prompts, results = wanted(config), Results(session)
     requests, pipeline = requests_of(config, trained), pipeline_of(config, trained)
     session.log.info("\n".join(_opening(trained, pipeline, len(requests))))

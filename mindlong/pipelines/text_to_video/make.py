@@ -276,8 +276,9 @@ def model_of(models: Models, config: Any) -> LatentModel:
     """
     views = config.free_noise.views()
     if views is None:
-        return models.latent(config.weights, config.latent)
-    return models.of_parts(parts_of(config), config.latent, config.weights, views)
+        return models.latent(config.weights, config.latent, config.lora, config.lora_strict)
+    named = (config.weights, *config.lora, views)
+    return models.of_parts(parts_of(config), config.latent, *named)
 
 
 def pipeline_of(config: Any, model: LatentModel) -> TextToVideo:

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints import latent_parts
+from mindlong.checkpoints.latent_parts import LatentParts
+from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import TextToVideoConfig
 from mindlong.data.one_shot import read_clip, read_frame
@@ -81,6 +83,7 @@ def plan(loaded: Loaded) -> Planned:
             f"{count_steps(s, noising)} steps, {sampler_of(s, noising).name}, guidance {s.guidance:g}"
             f"{_ways(config, latents)}",
             "a step": f"{count(passes * asked * step.flops)}FLOP",
+            **lora_row(parts),
             "peak memory": f"denoising {gib(step.bytes * half)}, decoding {at_a_time} "
             f"{gib(decode.bytes * half)}{_text_memory(parts)} (estimates)",
         },
@@ -112,9 +115,9 @@ def parts_of(config: TextToVideoConfig) -> LatentParts:
     """The networks, with the views of frames that the configuration asks for.
 
     Raises:
-        InputFileError, ConfigError: as `find_latent_parts`, or views that they cannot have.
+        InputFileError, ConfigError: as `latent_parts.parts_of`, or views that they cannot have.
     """
-    parts = find_latent_parts(config.weights, config.latent)
+    parts = latent_parts.parts_of(config)
     views = config.free_noise.views()
     if views is None:
         return parts

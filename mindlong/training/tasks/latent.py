@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mindlong.checkpoints.find import open_named
 from mindlong.checkpoints.join import ROLE, module_of
 from mindlong.checkpoints.latent_parts import fitted_text, read_text_encoder
 from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.lora.merge import inherited
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.start import base_of, text_of
 from mindlong.config.load import load_model
@@ -74,6 +75,13 @@ class LatentTask:
     def build(self) -> nn.Cell:
         """The network that is trained."""
         return build_network(self.config)
+
+    def lora_parts(self) -> dict[str, tuple[Network, Any]]:
+        """The networks of which a LoRA can change layers, by the first word of their names."""
+        given = self.config.latents.text_weights
+        entry = table.get(self.config.model.family)
+        text = text_encoder(self.config, read_text_encoder(given) if given else None)
+        return {entry.part: (entry, self.spec), "text_encoder": text}
 
     def belongs(self) -> list[Any]:
         """What the kept latents depend on beside the autoencoder. Clips count by their content,
@@ -280,7 +288,10 @@ def build_network(config: TrainConfig) -> nn.Cell:
     initialise(network, config.train.seed)
     key, base = base_of(config)
     if base:
-        _start_from(network.network, read_part(open_named(base, key), "network", entry.family))
+        part = read_part(open_named(base, key), "network", entry.family)
+        if config.train.lora.wanted:  # what is fresh must follow from the base
+            part = replace(part, arrays={**part.arrays, **inherited(part)})
+        _start_from(network.network, part)
     if options.motion:
         _start_from(network.network, read_part(open_named(options.motion, "latents.motion"), ROLE))
     if kept:

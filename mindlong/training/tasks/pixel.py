@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from mindlong.diffusion.noising import of_options
 from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.networks import table
 from mindlong.networks.init import initialise
-from mindlong.networks.network import made
+from mindlong.networks.network import Network, made
 from mindlong.training.begin import begin_with
 from mindlong.training.tasks.preview_files import drawn, write_preview
 from mindlong.utils import rng
@@ -45,6 +46,12 @@ class PixelTask:
         if config.diffusion.focus_present:
             learning = made(entry.denoiser.focused)(self.network)
         self.loss = loss_of(learning, self.noising.schedule, config.diffusion)
+
+    def lora_parts(self) -> dict[str, tuple[Network, Any]]:
+        """The networks of which a LoRA can change layers, by the first word of their names."""
+        model = self.config.model
+        entry = table.get(model.family)
+        return {entry.part: (entry, model.spec())}
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
         """Arrays for `samples` (global numbers): video, noise, timestep(, focus), conditions. The

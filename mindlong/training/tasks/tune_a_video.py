@@ -84,6 +84,10 @@ class TuneTask(LatentTask):
         choose(network, self.options)
         return network
 
+    def lora_targets(self) -> list[str]:
+        """The layers whose weights would be tuned."""
+        return list(self.options.trainable)
+
     def belongs(self) -> list[Any]:
         """The latents depend on the pixels alone."""
         return [self.source.digest()]

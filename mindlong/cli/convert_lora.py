@@ -1,0 +1,117 @@
+"""The part of the converter for LoRA files: other names for one, or merged into weights."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mindlong.checkpoints import description
+from mindlong.checkpoints.convert import Plan
+from mindlong.checkpoints.files import write_safetensors
+from mindlong.checkpoints.lora import keys
+from mindlong.checkpoints.lora.latent import ROLES
+from mindlong.checkpoints.lora.merge import Merged, merge
+from mindlong.checkpoints.lora.read import is_lora, read_lora
+from mindlong.checkpoints.lora.renamed import described, matrices
+from mindlong.checkpoints.lora.write import NAMINGS, in_naming
+from mindlong.checkpoints.parts import Part
+from mindlong.checkpoints.weight_file import WeightFile
+from mindlong.config.lora_words import every
+from mindlong.config.section import spec_of
+from mindlong.networks.table import Match
+from mindlong.utils.errors import ConfigError
+from mindlong.utils.shown import shown
+
+FLAG = "--lora"
+
+
+def is_one(weights: WeightFile) -> bool:
+    """Whether what is to be converted is a LoRA file."""
+    return is_lora(weights.names()) or keys.is_list(weights)
+
+
+def rename(args: argparse.Namespace) -> int:
+    """Write a LoRA file in another naming; returns the exit code.
+
+    Raises:
+        ConfigError: no naming is asked for, or a destination of another kind.
+        InputFileError: a file that is not read, or layers of no known network.
+    """
+    if args.layout not in NAMINGS:
+        raise ConfigError(
+            f"{args.src} is a LoRA file; --layout {' or --layout '.join(NAMINGS)} says in which names it is to "
+            "be written (weights are merged with it by --lora)"
+        )
+    if Path(args.dst).suffix != ".safetensors":
+        raise ConfigError(f"--dst is {args.dst}; a LoRA file is written as .safetensors")
+    if args.lora:
+        raise ConfigError(
+            f"{FLAG} is given; {args.src} is a LoRA file itself, nothing is merged into one"
+        )
+    file = read_lora(args.src, "--src")
+    print("\n".join(shown(f"lora       {line}") for line in described(file)))
+    arrays, about = in_naming(args.layout, matrices(file, args.family or ""))
+    if args.dry_run:
+        print("dry run: every tensor was read, nothing was written")
+        return 0
+    write_safetensors(args.dst, arrays, about, args.dtype)
+    print(f"wrote {shown(args.dst)}: {len(arrays)} tensors in the names of {args.layout}")
+    return 0
+
+
+def merged_ours(
+    weights: WeightFile, matches: Sequence[Match], args: argparse.Namespace
+) -> WeightFile:
+    """A file of ours with LoRAs merged into its networks."""
+    if not args.lora:
+        return weights
+    model = description.read_model(weights, args.model)
+    parts, heads = {}, {}
+    for match in matches:
+        if match.network.role in ROLES:
+            section = description.part_of(model, match.network.part, str(weights.path))
+            held = {
+                name.removeprefix(match.prefix): lazy
+                for name, lazy in weights.rows.items()
+                if name.startswith(match.prefix)
+            }
+            parts[match.network.role] = Part(match.network, spec_of(section), held)
+            heads[match.network.role] = match.prefix
+    merged = _merged(parts, args)
+    rows = {
+        heads[role] + name: lazy
+        for role, part in merged.parts.items()
+        for name, lazy in part.arrays.items()
+    }
+    return replace(weights, rows={**weights.rows, **rows})
+
+
+def merged_plans(plans: Sequence[Plan], args: argparse.Namespace) -> list[Plan]:
+    """Plans of a conversion to ours with LoRAs merged into their networks."""
+    if not args.lora:
+        return list(plans)
+    parts = {
+        plan.format.network.role: Part(plan.format.network, plan.spec, plan.arrays)
+        for plan in plans
+        if plan.format.network.role in ROLES
+    }
+    merged = _merged(parts, args)
+    return [
+        replace(plan, arrays=merged.parts[plan.format.network.role].arrays)
+        if plan.format.network.role in merged.parts
+        else plan
+        for plan in plans
+    ]
+
+
+def _merged(parts: dict[str, Part], args: argparse.Namespace) -> Merged:
+    if "network" not in parts:
+        raise ConfigError(
+            f"{FLAG} is given; {args.src} has no network that a LoRA could be merged into"
+        )
+    merged = merge(parts, every(args.lora, FLAG), key=FLAG)
+    for line in (*merged.rows, *merged.notes):
+        print(shown(f"lora       {line}"))
+    return merged

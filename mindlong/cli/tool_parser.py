@@ -1,0 +1,39 @@
+"""The parser of a command's arguments; nothing but Python's own library is needed for it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from mindlong.cli.commands import as_started, program
+from mindlong.utils.errors import ConfigError
+
+
+class ToolParser(argparse.ArgumentParser):
+    """A parser of the command `mindlong.cli.MODULE`. Its help calls commands as they were started:
+    by the files of a checkout, or as an installation calls them.
+
+    Args:
+        about: what the command does. examples: what stands below the options.
+
+    Attributes:
+        listed: what its help lists.
+    """
+
+    listed = "the options"
+
+    def __init__(self, module: str, about: str | None, examples: str = "") -> None:
+        super().__init__(
+            prog=program(module),
+            description=about,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def format_help(self) -> str:
+        """The text of --help."""
+        return as_started(super().format_help())
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments in one sentence."""
+        raise ConfigError(f"{message}; --help lists {self.listed}")

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# LoRA against full tuning on edits of the shapes world (docs/lora.md): each clip is tuned both ways, edited under the same
+# prompts, and measured. usage: scripts/compare_lora_edits.sh FOLDER [CLIPS] [RANK] [LEARNING_RATE]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# -ge 1 ] || { sed -n '2,3p' "$0" >&2; exit 2; }
+folder=$1 clips=${2:-8} rank=${3:-2} rate=${4:-0.005}
+python=${PYTHON:-python}
+$python tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
+
+targets() { # four prompts of another shape and another colour than the caption "a COLOUR SHAPE moving ..."
+    local motion="${1#* moving }" words=($1) colour shape n=0 found=()
+    for colour in red green blue yellow; do
+        for shape in circle square triangle; do
+            [ "$colour" != "${words[1]}" ] && [ "$shape" != "${words[2]}" ] && found+=("a $colour $shape moving $motion")
+        done
+    done
+    for n in 0 2 4 1; do printf '%s, ' "${found[$n]}"; done
+}
+
+for ((i = 0; i < clips; i++)); do
+    clip=$(printf '%s/clips/clip-%03d' "$folder" "$i")
+    caption=$(cat "$clip.txt")
+    prompts="[$(targets "$caption" | sed 's/, $//')]"
+    tune=(train.py --config configs/train/tune_a_video_shapes.yaml tune.video="$clip" tune.prompt="$caption" train.preview_every=0)
+    edit=(infer.py --config configs/infer/tune_a_video_shapes.yaml edit.video="$clip" edit.invert_prompt="$caption" prompts="$prompts")
+    $python "${tune[@]}" run_dir="$folder/full-$i"
+    $python "${edit[@]}" weights="$folder/full-$i" output="$folder/edits-full/$i"
+    $python "${tune[@]}" run_dir="$folder/lora-$i" train.lora.rank="$rank" train.lr="$rate"
+    $python "${edit[@]}" weights=shipped:stable_diffusion_shapes latent.vae=shipped:latent_shapes lora="[$folder/lora-$i]" \
+        output="$folder/edits-lora/$i"
+done
+for way in full lora; do
+    echo "$way:"
+    $python tools/evaluate_edits.py "$folder/edits-$way"/*/0001 --json "$folder/edits-$way.json"
+done
