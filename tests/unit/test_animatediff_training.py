@@ -51,6 +51,7 @@ def pairs(image, run, **more):
         "train.ema_decay": 0,
         "train.preview_every": 0,
         "run_dir": run,
+        "env.mode": "pynative",
     }
     given |= {key.replace("__", "."): value for key, value in more.items()}
     return [f"{key}={value}" for key, value in given.items()]

@@ -41,7 +41,7 @@ from mindlong.training.text_table import TextTable
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
 
-MOTION_FILE = "motion.safetensors"  # of a checkpoint
+MOTION_FILE = "motion"  # of a checkpoint, before its suffix
 
 
 class LatentTask:
