@@ -36,6 +36,7 @@ from mindlong.utils.progress import announced
 from mindlong.utils.sizes import divisible
 
 Builder = Callable[[], nn.Cell]
+HELD_TEXTS = 1024  # texts whose vectors are kept, the latest
 
 
 class LatentModel:
@@ -165,7 +166,10 @@ class LatentModel:
         for prompt in prompts:
             if prompt not in self._texts:
                 self._texts[prompt] = self._encode_one(prompt)
-        return np.stack([self._texts[prompt] for prompt in prompts])
+        states = np.stack([self._texts[prompt] for prompt in prompts])
+        while len(self._texts) > HELD_TEXTS:
+            self._texts.pop(next(iter(self._texts)))
+        return states
 
     def null_text(self, negative: str, context: np.ndarray) -> np.ndarray:
         """What the unconditional call of guidance has in the place of `context`, shaped like it:
