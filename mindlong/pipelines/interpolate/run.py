@@ -17,9 +17,9 @@ import numpy as np
 from mindlong.diffusion.sample import count_steps
 from mindlong.media.audio import keep_sound
 from mindlong.parallel.comm import Comm, SerialComm
+from mindlong.pipelines.clips import stem
 from mindlong.pipelines.interpolate import between
 from mindlong.pipelines.interpolate.between_plan import reads_both_ends
-from mindlong.pipelines.clips import stem
 from mindlong.pipelines.interpolate.make import Stage, decoded
 from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
