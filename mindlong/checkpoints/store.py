@@ -35,6 +35,7 @@ _STEP = re.compile(r"step-(\d{8,})")
 _LEFT = re.compile(r"step-\d{8,}(\.old)?\.tmp")  # what `_write`, `_publish` and `_purge` leave
 
 Arrays = Mapping[str, np.ndarray]
+Rows = dict[str, dict]  # of a manifest, by file
 
 
 class Checkpoint(NamedTuple):
@@ -57,6 +58,7 @@ def save(
     state: dict,
     keep: int = 3,
     about: Mapping[str, Mapping[str, str]] | None = None,
+    parts: Rows | None = None,
 ) -> Path:
     """Write the checkpoint of `step` and drop all but the newest `keep`; returns its folder.
 
@@ -65,6 +67,7 @@ def save(
         state: numbers, strings, lists and tables, nothing else.
         keep: at least 2, because the newest may turn out damaged.
         about: file name -> texts to stand beside its arrays.
+        parts: what `write_part` gave on all processes, after `open_shared`; None: nothing is there.
 
     Raises:
         UserError: the disk is full or cannot be written; the checkpoints before this one are
@@ -75,17 +78,40 @@ def save(
         raise ConfigError(
             f"keep is {keep}; it must be at least 2, because the newest checkpoint may turn out damaged"
         )
-    target = Path(run_dir) / FOLDER / f"step-{step:08d}"
-    aside = target.with_name(target.name + ASIDE)
+    target, aside = _target(run_dir, step)
     text = manifest.as_json(state)
     try:
-        _write(aside, step, files, state, text, about or {})
+        if parts is None:
+            _make_aside(aside)
+        _write(aside, step, files, state, text, about or {}, dict(parts or {}))
         _publish(aside, target)
     except OSError as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise UserError(_why(error, target, files)) from error
     _purge(target.parent, keep)
     return target
+
+
+def open_shared(run_dir: str | Path, step: int) -> None:
+    """Begin a save to which several processes write: one calls this, then all `write_part`, then
+    one `save`. Raises UserError.
+    """
+    target, aside = _target(run_dir, step)
+    try:
+        _make_aside(aside)
+    except OSError as error:
+        raise UserError(_why(error, target, {})) from error
+
+
+def write_part(run_dir: str | Path, step: int, files: Mapping[str, Arrays]) -> Rows:
+    """Write some files of a checkpoint whose saving was begun; returns their rows of the manifest.
+    Names are of one process. Raises UserError.
+    """
+    target, aside = _target(run_dir, step)
+    try:
+        return _write_files(aside, files, {})
+    except OSError as error:
+        raise UserError(_why(error, target, files)) from error
 
 
 def latest(run_dir: str | Path) -> Path | None:
@@ -209,6 +235,29 @@ def _synced(path: Path) -> Iterator[_Sink]:
         os.fsync(file.fileno())
 
 
+def _target(run_dir: str | Path, step: int) -> tuple[Path, Path]:
+    """The folder of a checkpoint, and the one in which it is written."""
+    target = Path(run_dir) / FOLDER / f"step-{step:08d}"
+    return target, target.with_name(target.name + ASIDE)
+
+
+def _make_aside(aside: Path) -> None:
+    write_hook("make folder")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+
+
+def _write_files(
+    aside: Path, files: Mapping[str, Arrays], about: Mapping[str, Mapping[str, str]]
+) -> Rows:
+    rows: Rows = {}
+    for name, arrays in files.items():
+        with _synced(aside / (name + SUFFIX)) as sink:
+            safetensors_file.write(sink, arrays, {"format": "pt", **about.get(name, {})})
+        rows |= sink.row(len(arrays))
+    return rows
+
+
 def _write(
     aside: Path,
     step: int,
@@ -216,15 +265,9 @@ def _write(
     state: dict,
     text: bytes,
     about: Mapping[str, Mapping[str, str]],
+    parts: Rows,
 ) -> None:
-    write_hook("make folder")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    rows: dict[str, dict] = {}
-    for name, arrays in files.items():
-        with _synced(aside / (name + SUFFIX)) as sink:
-            safetensors_file.write(sink, arrays, {"format": "pt", **about.get(name, {})})
-        rows |= sink.row(len(arrays))
+    rows: Rows = {**_write_files(aside, files, about), **parts}
     with _synced(aside / STATE) as sink:
         sink(text)
     rows |= sink.row()

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from mindlong.cli.commands import as_started
+from mindlong.parallel import watch
 from mindlong.utils import interrupts, streams, system
 from mindlong.utils.dumps import dumps_elsewhere
 from mindlong.utils.errors import UserError
@@ -40,6 +41,7 @@ def guarded(main: Main, argv: Sequence[str] | None = None) -> int:
         try:
             return _flushed(main, argv)
         except (Exception, KeyboardInterrupt) as error:
+            watch.fail()
             interrupts.unhush()
             code, text = _explained(error)
             _say(as_started(text))

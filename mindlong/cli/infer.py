@@ -66,7 +66,7 @@ def start(loaded: Loaded, dry_run: bool = False) -> int:
 
 
 def _run(loaded: Loaded, notes: list[str]) -> int:
-    launch.join()  # before anything imports MindSpore
+    launch.join(loaded.values.output)  # before anything imports MindSpore
     from mindlong.cli.infer_run import run
 
     return run(loaded, notes)

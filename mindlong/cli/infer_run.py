@@ -15,17 +15,12 @@ from mindlong.config.pipelines import function, pipeline
 from mindlong.ops import attention, device
 from mindlong.parallel import launch
 from mindlong.pipelines.session import open_session, shared_session
-from mindlong.utils.errors import ConfigError
 
 
 def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
     """Make what a configuration asks for; returns the exit code. `notes` are said first."""
     config, clock = loaded.values, time.monotonic()
     entry, env = pipeline(config.pipeline), config.env
-    if launch.world_size() > 1 and not entry.shared:
-        raise ConfigError(
-            f"pipeline {config.pipeline} runs in one process; {launch.world_size()} were started"
-        )
     device.setup(
         env.device_target,
         env.mode,
@@ -39,9 +34,7 @@ def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
     comm = launch.connect()
     work = function(entry.run)
     session = (
-        open_session(loaded, entry.resumes)
-        if comm.size == 1
-        else shared_session(loaded, entry.resumes, comm)
+        open_session(loaded, resume=True) if comm.size == 1 else shared_session(loaded, True, comm)
     )
     session.log.info(
         "mindlong %s on MindSpore %s, %s, %s mode, pipeline %s, seed %d%s",

@@ -25,6 +25,7 @@ FREE = (
     "train.start",
     "train.steps",
     "train.max_skipped",
+    "train.shard",
     "train.save_every",
     "train.keep",
     "train.preview_every",

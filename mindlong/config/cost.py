@@ -13,6 +13,7 @@ from mindlong.utils.needed import needed
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
+SUMMING = 8.0  # bytes of a trained number that the sum over processes takes, measured on a CPU
 TOKENS = 77  # of a prompt, where the text encoder's sizes are not known yet
 _NOTHING = Load(1, 1, 1, 1)  # where only the parameters are asked for
 
@@ -26,23 +27,29 @@ class RunCost:
     memory: float
 
 
-def training_cost(config: TrainConfig, factor: int = 8, latents: int = 0) -> RunCost:
-    """What one training step takes. For the latent families `factor` is pixels of a latent along an
-    edge, `latents` how many a clip has; 0: one a frame.
+def training_cost(
+    config: TrainConfig, factor: int = 8, latents: int = 0, processes: int = 1
+) -> RunCost:
+    """What one training step takes of each of so many processes, the sums of the gradients
+    included where there are several. For the latent families `factor` is pixels of a latent along
+    an edge, `latents` how many a clip has; 0: one a frame.
     """
     entry, train, data = table.get(config.model.family), config.train, config.data
     latent = entry.denoiser is not None and entry.denoiser.space == "latent"
     text = _text(config) if latent else None
     height, width = (side // factor if latent else side for side in data.size)
     tokens = _tokens(config, text) if latent else 0
-    videos = max(train.batch_size // train.accumulate, 1)
+    videos = max(-(-train.batch_size // processes) // train.accumulate, 1)
     load = Load(videos, latents or data.frames, height, width, tokens, train.recompute)
     own = entry.cost(config.model.spec(), load)
     groups = {entry.part: own.parameters, **_beside(config.model)}
     if text:
         groups["text encoder"] = table.get(text.family).cost(text.spec(), _NOTHING).parameters
-    still = _still(config, own.parameters) if latent else 0.0
-    return RunCost(groups, 3 * own.flops * train.accumulate, own.train_bytes - still)
+    still = _still(config, own.parameters, latent)
+    sums = SUMMING * _learning(config, own.parameters, latent) * (processes > 1)
+    spread = _spread(config, own.parameters, latent, processes) - sums
+    flops = 3 * own.flops * train.accumulate * processes
+    return RunCost(groups, flops, own.train_bytes - still - spread)
 
 
 def sampling_cost(model: Any, guidance: float, frames: int, size: list[int], batch: int) -> RunCost:
@@ -73,11 +80,26 @@ def _beside(model: Any) -> dict[str, int]:
     return model.beside() if hasattr(model, "beside") else {}
 
 
-def _still(config: TrainConfig, parameters: int) -> float:
-    """Bytes of gradients, moments and averages that a tuning does not have, because most of the
-    network stays as it is.
+def _still(config: TrainConfig, parameters: int, latent: bool) -> float:
+    """Bytes of averages that are not kept, and of what a tuning does not have of gradients, moments
+    and averages, because most of the network stays as it is.
     """
-    if not config.tune.wanted:
+    learning = _learning(config, parameters, latent)
+    averages = 4.0 * learning if config.train.ema_decay == 0 else 0.0
+    return 16.0 * (parameters - learning) + averages
+
+
+def _spread(config: TrainConfig, parameters: int, latent: bool, processes: int) -> float:
+    """Bytes of moments and averages that other processes keep; the averages come together on the
+    first one when it saves.
+    """
+    if config.train.shard == "none" or processes == 1:
         return 0.0
-    learning = config.tune.count(config.model.spec())
-    return 16.0 * (parameters - learning) + (4.0 * learning if config.train.ema_decay == 0 else 0.0)
+    kept, together = (12.0, 4.0) if config.train.ema_decay > 0 else (8.0, 0.0)
+    return (kept * (1.0 - 1.0 / processes) - together) * _learning(config, parameters, latent)
+
+
+def _learning(config: TrainConfig, parameters: int, latent: bool) -> int:
+    """How many of the network's numbers are trained."""
+    tuned = latent and config.tune.wanted
+    return config.tune.count(config.model.spec()) if tuned else parameters

@@ -16,6 +16,7 @@ from mindlong.config.given import Setting
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.leaves import Leaf, leaves
 from mindlong.config.option import option, section
+from mindlong.config.prompt_file import expanded
 from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
@@ -53,7 +54,10 @@ class InferConfig:
         when="lora",
     )
     prompts: list[str] = option(
-        [], "one video a prompt; on the command line they replace the file's", text=True
+        [],
+        "one video a prompt; on the command line they replace the file's; @FILE.txt, .csv or .jsonl "
+        "stands for the prompts of a file",
+        text=True,
     )
     prompt: str = option("", "a single prompt, put before prompts", text=True)
     count: int = option(1, "videos for each prompt", minimum=1, maximum=MOST_VIDEOS)
@@ -201,5 +205,10 @@ class InferConfig:
         yield from getattr(self.own, "problems", lambda config: ())(self)
 
     def wanted_prompts(self) -> list[str]:
-        """`prompt` and `prompts` as one list."""
-        return ([self.prompt] if self.prompt else []) + list(self.prompts)
+        """`prompt` and `prompts` as one list, those of files among them.
+
+        Raises:
+            InputFileError, ConfigError: a file of prompts that cannot be read.
+        """
+        given = ([self.prompt] if self.prompt else []) + list(self.prompts)
+        return expanded(given, MOST_VIDEOS)

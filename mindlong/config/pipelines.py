@@ -147,9 +147,6 @@ class Pipeline:
             an iterator of mindlong.pipelines.made.Made; it writes nothing.
         run: "module:function" of (mindlong.pipelines.session.Session) -> None, started with the
             device set up.
-        resumes: the same command run again goes on in the folder it left unfinished, rather than
-            starting a new one.
-        shared: several processes (mpirun, msrun) can work on one run.
     """
 
     about: str
@@ -158,8 +155,6 @@ class Pipeline:
     plan: str
     make: str
     run: str
-    resumes: bool = True
-    shared: bool = False
 
 
 PIPELINES: dict[str, Pipeline] = {
@@ -170,7 +165,6 @@ PIPELINES: dict[str, Pipeline] = {
         plan="mindlong.pipelines.pixel.plan:plan",
         make="mindlong.pipelines.pixel.make:make",
         run="mindlong.pipelines.pixel.run:run",
-        resumes=False,
     ),
     "text_to_video": Pipeline(
         "text to video in latents: AnimateDiff, ModelScope, zeroscope, VideoCrafter2, Stable Diffusion",
@@ -204,7 +198,6 @@ PIPELINES: dict[str, Pipeline] = {
         plan="mindlong.pipelines.hierarchical.plan:plan",
         make="mindlong.pipelines.hierarchical.make:make",
         run="mindlong.pipelines.hierarchical.run:run",
-        shared=True,
     ),
     "interpolate": Pipeline(
         "frames between key frames: of a video, of images, or of key frames made from prompts",
@@ -213,7 +206,6 @@ PIPELINES: dict[str, Pipeline] = {
         plan="mindlong.pipelines.interpolate.plan:plan",
         make="mindlong.pipelines.interpolate.videos:make",
         run="mindlong.pipelines.interpolate.run:run",
-        shared=True,
     ),
     "extend": Pipeline(
         "an image or a video continued, run after run",
@@ -230,7 +222,6 @@ PIPELINES: dict[str, Pipeline] = {
         plan="mindlong.pipelines.edit.plan:plan",
         make="mindlong.pipelines.edit.make:make",
         run="mindlong.pipelines.edit.run:run",
-        resumes=False,
     ),
     "clip_parallel": Pipeline(
         "one long video in latents from clips denoised side by side, over one process or several",
@@ -239,7 +230,6 @@ PIPELINES: dict[str, Pipeline] = {
         plan="mindlong.pipelines.clip_parallel.plan:plan",
         make="mindlong.pipelines.clip_parallel.video:make",
         run="mindlong.pipelines.clip_parallel.run:run",
-        shared=True,
     ),
 }
 

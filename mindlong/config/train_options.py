@@ -94,6 +94,12 @@ class TrainOptions:
         minimum=1,
         when="precision=fp16",
     )
+    shard: str = option(
+        "none",
+        "optimizer: of several processes each keeps the moments and averages of its share of the parameters; "
+        "less memory, the same bits",
+        choices=("none", "optimizer"),
+    )
     recompute: bool = option(
         False, "compute activations twice instead of keeping them: less memory, more time"
     )

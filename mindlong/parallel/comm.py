@@ -30,6 +30,9 @@ class Comm(Protocol):
     def all_gather_text(self, text: str) -> list[str]:
         """Everybody's text, by rank."""
 
+    def broadcast(self, values: np.ndarray, root: int) -> np.ndarray:
+        """The float32 array of process `root`; the others give one of its shape."""
+
     def choose(self, swaps: str) -> None:
         """Change how `swap` sends (of SWAPS); all processes alike."""
 
@@ -47,6 +50,9 @@ class SerialComm:
 
     def all_gather_text(self, text: str) -> list[str]:
         return [text]
+
+    def broadcast(self, values: np.ndarray, root: int) -> np.ndarray:
+        return values
 
     def choose(self, swaps: str) -> None:
         """Nothing travels."""
@@ -87,6 +93,12 @@ class MindSporeComm:
         from mindspore import Tensor
 
         return self._sum(Tensor(np.ascontiguousarray(values, np.float32))).asnumpy()
+
+    def broadcast(self, values: np.ndarray, root: int) -> np.ndarray:
+        from mindspore import Tensor, ops
+
+        sent = ops.Broadcast(root)((Tensor(np.ascontiguousarray(values, np.float32)),))
+        return sent[0].asnumpy()
 
     def all_gather_text(self, text: str) -> list[str]:
         data = np.frombuffer(text.encode("utf-8"), np.uint8)

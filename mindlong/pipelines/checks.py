@@ -116,13 +116,25 @@ def overlong(parts: LatentParts, prompts: Iterable[str]) -> Iterator[str]:
             f"{parts.tokenizer} has {tokenizer.vocabulary} tokens and the text encoder "
             f"{text.spec.vocabulary}; they do not belong together"
         )
-    for prompt in dict.fromkeys(prompts):
-        cut = tokenizer.overlong(prompt)
-        if cut:
-            yield (
-                f"the prompt {shortened(prompt)} is {tokenizer.room + cut} tokens long and the text encoder "
-                f"takes {tokenizer.room}: the last {cut} are cut off"
-            )
+    cuts = {prompt: tokenizer.overlong(prompt) for prompt in dict.fromkeys(prompts)}
+    yield from few(
+        f"the prompt {shortened(prompt)} is {tokenizer.room + cut} tokens long and the text encoder "
+        f"takes {tokenizer.room}: the last {cut} are cut off"
+        for prompt, cut in cuts.items()
+        if cut
+    )
+
+
+def few(sentences: Iterable[str], most: int = 5) -> Iterator[str]:
+    """The first sentences on prompts, and how many prompts they would also be said of."""
+    rest = 0
+    for number, sentence in enumerate(sentences):
+        if number < most:
+            yield sentence
+        else:
+            rest += 1
+    if rest:
+        yield f"the same is true of {rest} more prompts"
 
 
 def shortened(prompt: str, longest: int = 60) -> str:

@@ -26,3 +26,13 @@ class Clip:
     seed: int
     number: int
     shares: tuple[Shares, ...] = ()
+
+
+def stem(number: int, videos: int) -> str:
+    """The name of the files of video `number` of so many, without suffix."""
+    return f"video-{number:0{digits(videos)}d}" if videos > 1 else "video"
+
+
+def digits(videos: int) -> int:
+    """Of the numbers in names, so that names of a run sort as they are numbered."""
+    return max(3, len(str(videos - 1)))

@@ -18,6 +18,7 @@ from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.find import config_of, locate
 from mindlong.checkpoints.lora.read import locate as locate_lora
 from mindlong.config.lora_words import every, without_paths
+from mindlong.config.prompt_file import MARK, file_of
 from mindlong.utils.errors import ConfigError, InputFileError
 
 if TYPE_CHECKING:
@@ -81,7 +82,14 @@ def inputs_of(config: Any) -> Known:
                 found |= {**_branch_beside(name, path), **_of_training(name, path)}
     for number, each in enumerate(every(getattr(config, LORAS, ()), LORAS)):
         found[f"{LORAS}[{number}]"] = inputs.files(locate_lora(each.path), LORAS)
-    return found
+    return found | _prompts(config)
+
+
+def _prompts(config: Any) -> Known:
+    """Files of prompts."""
+    given = [("prompt", getattr(config, "prompt", ""))]
+    given += [(f"prompts[{i}]", p) for i, p in enumerate(getattr(config, "prompts", []))]
+    return {key: inputs.files(file_of(p), key) for key, p in given if file_of(p)}
 
 
 def without_places(text: str) -> dict[str, Any]:
@@ -99,6 +107,11 @@ def without_places(text: str) -> dict[str, Any]:
     else:  # as runs from before there were any
         for key in (LORAS, f"{LORAS}_strict"):
             tree.pop(key, None)
+    for key in ("prompt", "prompts"):
+        if isinstance(tree.get(key), list):
+            tree[key] = [MARK if file_of(str(p)) else p for p in tree[key]]
+        elif file_of(str(tree.get(key, ""))):
+            tree[key] = MARK
     return tree
 
 

@@ -39,6 +39,7 @@ from mindlong.utils.sizes import divisible
 Builder = Callable[[], nn.Cell]
 GREY = 127.5  # 0 in [-1, 1]
 KEPT = 64  # images whose tokens are kept, 1 MiB each at the published size
+HELD_TEXTS = 1024  # texts whose vectors are kept, the latest
 
 
 class LatentModel:
@@ -172,7 +173,10 @@ class LatentModel:
         for prompt in prompts:
             if prompt not in self._texts:
                 self._texts[prompt] = self._encode_one(prompt)
-        return np.stack([self._texts[prompt] for prompt in prompts])
+        states = np.stack([self._texts[prompt] for prompt in prompts])
+        while len(self._texts) > HELD_TEXTS:
+            self._texts.pop(next(iter(self._texts)))
+        return states
 
     def null_text(self, negative: str, context: np.ndarray) -> np.ndarray:
         """What the unconditional call of guidance has in the place of `context`, shaped like it:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mindlong import __version__
 from mindlong.checkpoints.inputs import Known
+from mindlong.config import prompt_file
 from mindlong.config.yaml_file import Tree
 from mindlong.media.recipe import MOST, read_comment
 from mindlong.pipelines.inputs import FILES, LORAS, WEIGHTS, without_places
@@ -24,6 +25,7 @@ from mindlong.utils.shown import shown
 MARK = "mindlong"  # the key that tells a recipe of ours from other comments
 PRIVATE = ("env",)  # sections of the machine, not of the video
 SHIPPED = "shipped:"
+PROMPTS = ("prompt", "prompts")  # keys that may hold files of prompts
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def tree_of(recipe: Recipe, given: Mapping[str, str]) -> Tree:
         InputFileError: files are missing; the sentence names all of them.
     """
     tree: dict[str, Any] = json.loads(json.dumps(dict(recipe.config)))
+    _refuse_paths(recipe, tree)
     missing: list[str] = []
     for key, held in recipe.files.items():
         if "(" in key or _is_given(key, given):
@@ -130,6 +133,18 @@ def tree_of(recipe: Recipe, given: Mapping[str, str]) -> Tree:
     return Tree(f"the recipe in {recipe.where.name}", tree)
 
 
+def _refuse_paths(recipe: Recipe, tree: Mapping[str, Any]) -> None:
+    """Files of prompts are among the files of a recipe; no run writes their paths."""
+    for key in PROMPTS:
+        held = tree.get(key, [])
+        for prompt in held if isinstance(held, list) else [held]:
+            if prompt_file.file_of(str(prompt)):
+                raise InputFileError(
+                    f"{shown(recipe.where)} keeps a recipe that names {shown(prompt)} for its prompts, which no "
+                    "run writes there"
+                )
+
+
 def _is_given(key: str, given: Mapping[str, str]) -> bool:
     """Whether the command line has a key, perhaps without its section."""
     name = key.partition("[")[0]
@@ -144,10 +159,14 @@ def _found(name: str, folder: Path) -> str | None:
 
 
 def _put(tree: dict[str, Any], key: str, path: str) -> None:
-    """Set a key of WEIGHTS or FILES, "interpolate.images[2]" among them, or put the path of a LoRA
-    before its strengths; others are not set.
+    """Set a key of WEIGHTS or FILES, "interpolate.images[2]" among them, a file of prompts, or put
+    the path of a LoRA before its strengths; others are not set.
     """
     name, _, number = key.partition("[")
+    if name in PROMPTS and prompt_file.MARK in tree.get(name, ()):
+        named, held = f"{prompt_file.MARK}{path}", tree[name]
+        tree[name] = _with_first(held, named) if isinstance(held, list) else named
+        return
     if name == LORAS:
         place = int(number.rstrip("]"))
         tree[LORAS][place] = path + str(tree[LORAS][place])
@@ -161,6 +180,12 @@ def _put(tree: dict[str, Any], key: str, path: str) -> None:
         tree.setdefault(last, []).append(path)
     else:
         tree[last] = path
+
+
+def _with_first(prompts: list[str], named: str) -> list[str]:
+    """The prompts with the first file that has no name given one."""
+    place = prompts.index(prompt_file.MARK)
+    return [*prompts[:place], named, *prompts[place + 1 :]]
 
 
 def differences(recipe: Recipe, inputs: Known) -> list[str]:

@@ -23,16 +23,12 @@ if TYPE_CHECKING:
     from mindlong.pipelines.session import Session
 
 SHEET = "contact_sheet"
+LISTED = 50  # files named in the log at the end
 
 
 def wanted(config: Any) -> list[str]:
     """One prompt for each video of a run: each of the configuration's, `count` times."""
     return [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
-
-
-def stem(number: int, videos: int) -> str:
-    """The name of the files of video `number` of so many, without suffix."""
-    return f"video-{number:03d}" if videos > 1 else "video"
 
 
 class Results:
@@ -96,8 +92,10 @@ class Results:
         timings = {"seconds": round(time.monotonic() - self.clock, 2), **facts.get("timings", {})}
         files = [path.name for path in self.files]
         self.session.write_record({**facts, "files": files, "timings": timings})
-        for path in self.files:
+        for path in self.files[:LISTED]:
             self.session.log.info("  %s", path.resolve())
+        if len(self.files) > LISTED:
+            self.session.log.info("  and %d more", len(self.files) - LISTED)
 
 
 def counted(frames: Iterable[np.ndarray], bar: Any) -> Iterator[np.ndarray]:

@@ -17,9 +17,11 @@ import numpy as np
 
 from mindlong import __version__
 from mindlong.checkpoints.inputs import Known, changed, contents, digest
+from mindlong.checkpoints.inputs_everywhere import check_same_files
 from mindlong.config.compare import check_same_everywhere
 from mindlong.config.load import Loaded
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
+from mindlong.parallel.shared_folder import check_shared
 from mindlong.pipelines import numbered
 from mindlong.pipelines.inputs import inputs_of, without_places
 from mindlong.pipelines.numbered import RECORD, Place
@@ -151,7 +153,8 @@ def shared_session(loaded: Loaded, resume: bool, comm: Comm) -> Session:
     which.
 
     Raises:
-        ConfigError: the processes have different configurations; besides, as `open_session`.
+        ConfigError: the processes have different configurations, or other files on another machine,
+            or do not share `output`; besides, as `open_session`.
     """
     check_same_everywhere(comm.all_gather_text(loaded.text))
     first, error = None, None
@@ -164,7 +167,15 @@ def shared_session(loaded: Loaded, resume: bool, comm: Comm) -> Session:
     told = comm.all_gather_text(
         json.dumps([str(first.folder.resolve()), first.resumed, first.inputs]) if first else ""
     )[0]
+    folder, resumed, inputs = json.loads(told)
+    try:
+        check_shared(Path(folder), comm, "output")
+        check_same_files(comm, inputs, lambda: inputs_of(loaded.values))
+    except BaseException:
+        if first and first.place and not resumed:
+            log.leave_file()
+            first.place.remove()
+        raise
     if first:
         return replace(first, comm=comm)
-    folder, resumed, inputs = json.loads(told)
     return Session(loaded, Path(folder), log.setup(comm.rank), resumed, None, comm, inputs)

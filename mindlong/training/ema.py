@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import mindspore as ms
 import numpy as np
@@ -75,17 +75,30 @@ class Ema:
             for weight, average in zip(self.weights, self.averages, strict=True)
         }
 
-    @contextlib.contextmanager
-    def swapped_in(self) -> Iterator[None]:
+    def swapped_in(self) -> contextlib.AbstractContextManager[None]:
         """Within the block the network computes with the averages; afterwards with its own weights,
         bit for bit.
         """
-        own = copies(self.weights)
-        _assign(self.weights, copies(self.averages))
+        return Swap(self.weights, lambda: copies(self.averages)).swapped_in()
+
+
+class Swap:
+    """Other values for `parameters` for a while: those that `values()` gives, in their order."""
+
+    def __init__(
+        self, parameters: Sequence[Parameter], values: Callable[[], Sequence[np.ndarray]]
+    ) -> None:
+        self.parameters, self.values = parameters, values
+
+    @contextlib.contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Within the block the others; afterwards their own, bit for bit."""
+        own = copies(self.parameters)
+        _assign(self.parameters, self.values())
         try:
             yield
         finally:
-            _assign(self.weights, own)
+            _assign(self.parameters, own)
 
 
 def copies(parameters: Sequence[Parameter]) -> list[np.ndarray]:

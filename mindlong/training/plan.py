@@ -77,7 +77,8 @@ def plan_of(loaded: Loaded) -> Plan:
     _check_pixels(config, task)
     text_source(config.model)  # its weights are there, and fit
     _check_folder(loaded)
-    cost = training_cost(config, factor, latents)
+    processes = world_size()
+    cost = training_cost(config, factor, latents, processes)
     last = max(options.steps // options.save_every, 1)
     rows = {
         "mindlong": f"{__version__}, dry run: nothing is trained",
@@ -85,7 +86,8 @@ def plan_of(loaded: Loaded) -> Plan:
         "world size": str(world_size()),
         "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),
         "a step": f"{options.batch_size} samples, {count(cost.flops)}FLOP",
-        "peak memory": f"about {cost.memory / 2**30:.2f} GiB on one process (estimate)",
+        "peak memory": f"about {cost.memory / 2**30:.2f} GiB on one process (estimate)"
+        + _of_more(config, factor, latents, processes),
         "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, "
         f"about {last} checkpoints in {Path(config.run_dir)}",
         "previews": _previews(config, task),
@@ -93,6 +95,18 @@ def plan_of(loaded: Loaded) -> Plan:
         **check_base(config),
     }
     return Plan(rows, notes, cost.memory)
+
+
+def _of_more(config: TrainConfig, factor: int, latents: int, processes: int) -> str:
+    """What each of more processes would need, where moments are spread over them."""
+    if config.train.shard == "none":
+        return ""
+    more = [
+        f"{training_cost(config, factor, latents, n).memory / 2**30:.2f} GiB of {n}"
+        for n in (2, 4, 8, 16)
+        if n > processes and n <= config.train.batch_size
+    ]
+    return f"; of each process {', '.join(more)}" if more else ""
 
 
 def notes_on_data(config: TrainConfig) -> list[str]:

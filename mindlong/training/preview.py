@@ -8,7 +8,7 @@ import contextlib
 from pathlib import Path
 
 from mindlong.diffusion.finite import NotFiniteError
-from mindlong.training.ema import Ema
+from mindlong.training.ema import Ema, Swap
 from mindlong.training.task import Task
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
@@ -16,7 +16,7 @@ from mindlong.utils.progress import announced
 FOLDER = "previews"
 
 
-def preview(task: Task, ema: Ema | None, step: int, run_dir: Path) -> list[Path]:
+def preview(task: Task, ema: Ema | Swap | None, step: int, run_dir: Path) -> list[Path]:
     """Let `task` draw into `run_dir`/previews; the network's own weights are back afterwards, bit
     for bit. A preview that is not finite is a warning and no file: the training goes on.
     """

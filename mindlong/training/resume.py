@@ -3,12 +3,15 @@
 A checkpoint folder has `network.safetensors` (every parameter; of a LoRA's training the LoRA
 alone), `ema.safetensors` (the same with
 the averages in place of the trained ones, so that it is a whole network too),
-`optimizer.safetensors` (`m.NAME`, `v.NAME`), and counters in its state.
+`optimizer.safetensors` (`m.NAME`, `v.NAME`), and counters in its state. Of a sharded training each
+process has written its moments into `optimizer.partNofM.safetensors`; any number of processes goes
+on from either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,26 +31,42 @@ if TYPE_CHECKING:
     from mindlong.training.step import Stepper
 
 NETWORK, EMA, OPTIMIZER = "network", "ema", "optimizer"
+PART = re.compile(rf"{OPTIMIZER}\.part\d+of\d+")
 
 
-def arrays_to_save(
-    parameters: Sequence[Parameter], stepper: Stepper, ema: Ema | None
+def networks_to_save(
+    parameters: Sequence[Parameter], averages: Mapping[str, np.ndarray] | None
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The files of a checkpoint: name of the file -> name of the array -> array."""
+    """The files of a checkpoint without the moments: name of the file -> name of the array ->
+    array.
+    """
     weights = {p.name: p.asnumpy() for p in parameters}
-    files = {NETWORK: weights, OPTIMIZER: stepper.adam.state()}
-    return files if ema is None else {**files, EMA: weights | ema.state()}
+    return {NETWORK: weights} | ({} if averages is None else {EMA: weights | dict(averages)})
+
+
+def moments_to_save(stepper: Stepper, rank: int, size: int) -> dict[str, dict[str, np.ndarray]]:
+    """The file of this process's moments; of all, where it is the only one that keeps some."""
+    name = f"{OPTIMIZER}.part{rank + 1}of{size}" if stepper.publish is not None else OPTIMIZER
+    return {name: stepper.adam.state()}
 
 
 def restore(
-    folder: Path, network: nn.Cell | Sequence[Parameter], stepper: Stepper, ema: Ema | None
+    folder: Path,
+    network: nn.Cell | Sequence[Parameter],
+    stepper: Stepper,
+    ema: Ema | None,
+    trained: Sequence[Parameter] | None = None,
 ) -> dict:
     """Fill network (or those of its parameters that a checkpoint holds), optimizer and averages
     from a checkpoint and return its state.
 
+    Args:
+        trained: all trained parameters, where optimizer and averages hold a share of them.
+
     Raises:
         InputFileError: a damaged checkpoint, or arrays missing, left over or of another shape.
     """
+    trained = stepper.adam.parameters if trained is None else trained
     try:
         files, state = store.load(folder)
     except InputFileError as error:
@@ -56,7 +75,7 @@ def restore(
         ) from None
     parameters = list(network.get_parameters() if isinstance(network, nn.Cell) else network)
     _fill(folder, NETWORK, files, parameters)
-    _fill(folder, OPTIMIZER, files, [*stepper.adam.m, *stepper.adam.v])
+    _fill_moments(folder, files, stepper, trained)
     if ema is not None and EMA not in files:
         ema.start()
         get_logger().info("%s has no averaged weights; they start as a copy of the weights", folder)
@@ -68,6 +87,7 @@ def restore(
             files,
             [averaged.get(p.name, p) for p in parameters],
             [p.name for p in parameters],
+            {p.name for p in trained} - set(averaged),
         )
     stepper.restore(state["stepper"])
     return state
@@ -79,7 +99,11 @@ def _fill(
     files: dict[str, dict[str, np.ndarray]],
     parameters: Sequence[Parameter],
     names: Sequence[str] | None = None,
+    others: Collection[str] = (),
 ) -> None:
+    """Set `parameters` to the arrays called `names` but those of `others`, which another process
+    keeps.
+    """
     arrays, names = files.get(name, {}), names or [p.name for p in parameters]
     wrong = [
         n
@@ -92,7 +116,23 @@ def _fill(
             f"{folder}: {name} does not fit this network in {len(wrong)} arrays, first {wrong[0]!r}"
         )
     for n, p in zip(names, parameters, strict=True):
-        p.set_data(Tensor(np.ascontiguousarray(arrays[n])))
+        if n not in others:
+            p.set_data(Tensor(np.ascontiguousarray(arrays[n])))
+
+
+def _fill_moments(
+    folder: Path,
+    files: dict[str, dict[str, np.ndarray]],
+    stepper: Stepper,
+    trained: Sequence[Parameter],
+) -> None:
+    """From one file or from the parts of all processes, whoever keeps which now."""
+    parts = [name for name in files if name == OPTIMIZER or PART.fullmatch(name)]
+    whole = {key: array for name in parts for key, array in files[name].items()}
+    own = {p.name: p for p in (*stepper.adam.m, *stepper.adam.v)}
+    names = [f"{moment}.{p.name}" for moment in "mv" for p in trained]
+    held = [own.get(n, p) for n, p in zip(names, [*trained, *trained], strict=True)]
+    _fill(folder, OPTIMIZER, {OPTIMIZER: whole}, held, names, set(names) - set(own))
 
 
 def check_same_start(comm: Comm, config_text: str, checkpoint: Path | None) -> None:

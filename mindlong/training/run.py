@@ -8,6 +8,7 @@ import mindspore
 
 from mindlong import __version__
 from mindlong.checkpoints.inputs import Known
+from mindlong.checkpoints.inputs_everywhere import check_same_files
 from mindlong.checkpoints.start import KEY as START
 from mindlong.config.load import Loaded
 from mindlong.config.schema import TrainConfig
@@ -72,6 +73,7 @@ def _inputs(config: TrainConfig, comm: Comm) -> Known:
         except UserError as fault:
             error = fault
     all_ok(comm, error, "reading the files that the training starts from")
+    check_same_files(comm, found, lambda: inputs_of(config))
     return found
 
 

@@ -20,6 +20,7 @@ from mindlong.checkpoints import store
 from mindlong.checkpoints.start import KEY as START
 from mindlong.config.schema import TrainConfig
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
+from mindlong.parallel.shared_folder import check_shared
 from mindlong.training import metrics
 from mindlong.utils import atomic, interrupts, log, run_folder, system
 from mindlong.utils.claim import FILE as LOCK
@@ -59,6 +60,11 @@ class RunDir:
             except UserError as fault:
                 error = fault
         all_ok(self.comm, error, "opening the folder of the run")
+        try:
+            check_shared(self.folder, self.comm, "run_dir")
+        except BaseException:
+            self._clear()
+            raise
         self._stay = interrupts.at_leaving(self._clear)
         return self
 

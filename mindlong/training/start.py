@@ -13,7 +13,9 @@ def start(loaded: Loaded) -> int:
     """
     made = plan_of(loaded)
     check_memory(loaded, made)
-    launch.join()  # before MindSpore is imported, where there are several processes
+    launch.join(
+        loaded.values.run_dir
+    )  # before MindSpore is imported, where there are several processes
     from mindlong.training.run import run
 
     return run(loaded, [*loaded.notes, *made.notes])

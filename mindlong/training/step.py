@@ -17,6 +17,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindlong.config.train_options import TrainOptions
 from mindlong.ops.exact import sum_of_squares
 from mindlong.training.optim import Adam, Rates, learning_rate
+from mindlong.training.shards import Publish, Shares
 
 
 class Gradients(nn.Cell):
@@ -61,11 +62,20 @@ class Apply(nn.Cell):
         scaled: gradients arrive multiplied by a loss scale, and an update whose gradients
             overflowed is left out.
         reduce: cell summing (extras, gradients) over the processes, or None.
+        mine: which of the gradients are of the parameters that `adam` updates; None: all.
     """
 
-    def __init__(self, adam: Adam, clip_norm: float, scaled: bool, reduce: nn.Cell | None) -> None:
+    def __init__(
+        self,
+        adam: Adam,
+        clip_norm: float,
+        scaled: bool,
+        reduce: nn.Cell | None,
+        mine: tuple[int, ...] | None = None,
+    ) -> None:
         super().__init__(auto_prefix=False)
         self.adam, self.clip_norm, self.scaled, self.reduce = adam, clip_norm, scaled, reduce
+        self.mine = mine
         self.each = ops.HyperMap()
         self.one = Tensor(1.0, ms.float32)
 
@@ -74,6 +84,8 @@ class Apply(nn.Cell):
         if self.reduce is not None:
             totals, gradients = self.reduce(totals, gradients)
         norm = ops.sqrt(ops.concat(self.each(sum_of_squares, gradients)).sum()) / scale
+        if self.mine is not None:
+            gradients = self._own(gradients)
         keep = self.one
         if self.scaled:
             finite = ops.isfinite(norm)
@@ -83,6 +95,12 @@ class Apply(nn.Cell):
             gradients = self.each(ops.partial(self._times, self._factor(norm) / scale), gradients)
         done = self.adam(gradients, step_size, eps, shrink, keep)
         return ops.depend(totals, done), norm
+
+    def _own(self, gradients):
+        own = ()
+        for i in self.mine:
+            own = own + (gradients[i],)
+        return own
 
     def _factor(self, norm):
         return (
@@ -132,6 +150,7 @@ class Stepper:
         loss: cell with construct(*arrays) -> scalar mean.
         parameters: what is trained.
         reduce: see `Apply`.
+        shares: this process updates only its share of the parameters, the others theirs.
     """
 
     def __init__(
@@ -140,11 +159,14 @@ class Stepper:
         parameters: Sequence[Parameter],
         options: TrainOptions,
         reduce: nn.Cell | None = None,
+        shares: Shares | None = None,
     ) -> None:
         self.options, self.scaled = options, options.precision == "fp16"
-        self.adam = Adam(parameters, options)
+        mine = shares.mine if shares else None
+        self.adam = Adam([parameters[i] for i in mine] if shares else parameters, options)
+        self.publish = Publish(parameters, shares) if shares else None
         self.gradients = Gradients(loss, parameters)
-        self.apply = Apply(self.adam, options.clip_norm, self.scaled, reduce)
+        self.apply = Apply(self.adam, options.clip_norm, self.scaled, reduce, mine)
         self.fused, self.add = Fused(self.gradients, self.apply), Add()
         self.scale = options.loss_scale if self.scaled else 1.0
         self.updates = self.skipped = self.clean = (
@@ -164,6 +186,8 @@ class Stepper:
         count = min(self.options.accumulate, len(arrays[0]))
         parts = list(zip(*(np.array_split(a, count) for a in arrays), strict=True))
         totals, norm = self._run(parts, numbers)
+        if self.publish is not None:
+            self.publish()
         loss, wish = totals.asnumpy().tolist()
         norm = float(norm.asnumpy())
         skipped = self.scaled and not np.isfinite(norm)

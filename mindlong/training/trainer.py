@@ -9,19 +9,20 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from mindlong.checkpoints import store
 from mindlong.checkpoints.inputs import Known
 from mindlong.config.train_options import TrainOptions
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
-from mindlong.training import metrics, resume
-from mindlong.training.ema import Ema
+from mindlong.training import metrics, resume, shards
+from mindlong.training.ema import Ema, Swap
 from mindlong.training.fetch import Batches
 from mindlong.training.lora import Adapters
 from mindlong.training.prepare import prepare
@@ -95,10 +96,16 @@ class Trainer:
         self.kept = self.lora.parameters() if self.lora else list(task.network.get_parameters())
         prepare(task.network, options)
         trainable = self.selection.trainable
-        reduce = SumOverRanks([p.size for p in trainable]) if self.comm.size > 1 else None
-        self.stepper = Stepper(task.loss, trainable, options, reduce)
+        sizes, several = [p.size for p in trainable], self.comm.size > 1
+        sharded = several and options.shard == "optimizer"
+        reduce = SumOverRanks(sizes, ordered=sharded) if several else None
+        self.shares = shards.deal(sizes, self.comm.size, self.comm.rank) if sharded else None
+        self.stepper = Stepper(task.loss, trainable, options, reduce, self.shares)
         kept = task.averaged(trainable) if hasattr(task, "averaged") else None
-        self.ema = Ema(trainable, options, kept) if options.ema_decay > 0 else None
+        # averages that a task computes with are whole everywhere
+        self.spread = self.shares if kept is None else None
+        averaged = [trainable[i] for i in self.spread.mine] if self.spread else trainable
+        self.ema = Ema(averaged, options, kept) if options.ema_decay > 0 else None
         self.metrics: metrics.Metrics | None = None
         self.checkpoint: Path | None = None
 
@@ -160,7 +167,8 @@ class Trainer:
             get_logger().info("changed since the last start: %s", line)
         self.checkpoint, state = newest, {"step": 0, "sums": None}
         if newest is not None:
-            state = resume.restore(newest, self.kept, self.stepper, self.ema)
+            trained = self.selection.trainable
+            state = resume.restore(newest, self.kept, self.stepper, self.ema, trained)
             get_logger().info("going on from %s", newest)
         self._by_first(
             lambda: self._begin(state, changed or []), "writing to the folder of the run"
@@ -198,8 +206,8 @@ class Trainer:
             if last or step % self.options.save_every == 0:
                 self._save(step)
             every = self.options.preview_every
-            if every and not stopped and (step % every == 0 or last) and self.first:
-                preview(self.task, self.ema, step, self.run_dir)
+            if every and not stopped and (step % every == 0 or last):
+                self._preview(step)
             if last:
                 return self._end(step, stop if stopped else None)
         raise AssertionError("the loop returns at its last step")
@@ -253,10 +261,47 @@ class Trainer:
         progress.set_postfix(loss=f"{update.loss:.4f}", refresh=False)
         progress.update()
 
-    def _save(self, step: int) -> None:
-        self._by_first(lambda: self._write(step), f"saving the checkpoint of step {step}")
+    def _preview(self, step: int) -> None:
+        averages = self.ema
+        if self.spread is not None and self.ema:
+            whole, trained = self._averages(), self.selection.trainable
+            averages = Swap(trained, lambda: [whole[p.name] for p in trained])
+        if self.first:
+            preview(self.task, averages, step, self.run_dir)
 
-    def _write(self, step: int) -> None:
+    def _averages(self) -> dict[str, np.ndarray] | None:
+        """The averages by name; of a sharded training all of them on process 0, and it is called by
+        all.
+        """
+        if self.ema is None or self.spread is None:
+            return self.ema.state() if self.ema else None
+        return shards.gathered(self.ema.state(), self.selection.trainable, self.spread, self.comm)
+
+    def _save(self, step: int) -> None:
+        what, averages = f"saving the checkpoint of step {step}", self._averages()
+        moments = resume.moments_to_save(self.stepper, self.comm.rank, self.comm.size)
+        if self.shares is None:
+            self._by_first(lambda: self._write(step, averages, moments), what)
+            return
+        self._by_first(lambda: store.open_shared(self.run_dir, step), what)
+        error, rows = None, {}
+        try:
+            rows = store.write_part(self.run_dir, step, moments)
+        except (OSError, UserError) as caught:
+            error = caught
+        all_ok(self.comm, error, what)
+        told = [json.loads(text) for text in self.comm.all_gather_text(json.dumps(rows))]
+        parts = {name: row for part in told for name, row in part.items()}
+        self._by_first(lambda: self._write(step, averages, {}, parts), what)
+
+    def _write(
+        self,
+        step: int,
+        averages: Mapping[str, np.ndarray] | None,
+        moments: Mapping[str, store.Arrays],
+        parts: Mapping[str, dict[str, Any]] | None = None,
+    ) -> None:
+        """By the first process. `parts`: rows of the manifest of what all have written already."""
         self.metrics.flush()
         state = {
             "step": step,
@@ -265,7 +310,7 @@ class Trainer:
             "seed": self.options.seed,
             "world_size": self.comm.size,
         }
-        files = resume.arrays_to_save(self.kept, self.stepper, self.ema)
+        files = {**resume.networks_to_save(self.kept, averages), **moments}
         about: dict[str, dict[str, str]] = {}
         if self.lora:
             values = files[resume.EMA if self.ema else resume.NETWORK]
@@ -274,7 +319,7 @@ class Trainer:
         elif hasattr(self.task, "extra_files"):
             files |= self.task.extra_files()
         keep = self.options.keep
-        self.checkpoint = store.save(self.run_dir, step, files, state, keep, about)
+        self.checkpoint = store.save(self.run_dir, step, files, state, keep, about, parts)
         metrics.draw(self.metrics.path, self.run_dir / "loss.png")
 
     def _end(self, step: int, stop: StopRequest | None) -> Outcome:

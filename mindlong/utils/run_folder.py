@@ -13,7 +13,7 @@ from mindlong.utils.claim import FILE as LOCK
 
 # what a run writes about itself before it has made anything
 WRAPPING = (LOCK, "config.yaml", "log.txt", "run.json", "work.json")
-_JOURNAL = re.compile(r"journal-\d+\.jsonl")
+_JOURNAL = re.compile(r"journal-\d+\.jsonl|[\w-]+\.claim")  # who is at work on what
 
 
 def is_wrapping(name: str) -> bool:

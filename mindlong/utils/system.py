@@ -96,6 +96,11 @@ def of_stranger(error: BaseException) -> str | None:
         for words, number in SHORT_OF.items():
             if words in text:
                 return sentence(OSError(number, words))
+    if isinstance(error, RuntimeError) and "between the scheduler and the worker" in text:
+        return (
+            "MindSpore's scheduler does not answer this process any more (its process or the network hangs); what "
+            "is saved stays, and the same command goes on from there"
+        )
     if isinstance(error, ValueError) and "null byte" in text:
         return "a path holds the character NUL, which no file name can; check the paths given"
     if isinstance(error, RuntimeError) and "can't start new thread" in text:

@@ -21,6 +21,7 @@ COMM = launch.connect()
 import numpy as np  # noqa: E402
 from training_toys import ToyTask, toy_options, weights  # noqa: E402
 
+from mindlong.training import shards  # noqa: E402
 from mindlong.training import trainer as trainer_module  # noqa: E402
 from mindlong.training.reduce import SumOverRanks  # noqa: E402
 from mindlong.utils.errors import UserError  # noqa: E402
@@ -52,6 +53,45 @@ def equal(folder: Path) -> None:
         samples=np.array([i for _, numbers in task.asked for i in numbers]),
     )
     report(folder, "gathered", COMM.all_gather_text(f"rank {COMM.rank} says ü" * (1 + COMM.rank)))
+
+
+def sharded(folder: Path) -> None:
+    """The run of `equal` with AdamW, by which each keeps all moments and by which only a share; and
+    each goes on from the other's checkpoint.
+    """
+    trainer_module.SumOverRanks = partial(SumOverRanks, limit=100)
+    shards.Publish.__init__.__defaults__ = shards.gathered.__defaults__ = (60,)
+    options = {"batch_size": 7, "accumulate": 2, "clip_norm": 0.5, "save_every": 6}
+    options |= {"optimizer": "adamw", "weight_decay": 0.1, "no_decay": ["*.bias"]}
+    tasks = {}
+    for name, shard, preview_every in (("whole", "none", 6), ("parts", "optimizer", 6)):
+        task, trainer, _ = train(folder / name, shard=shard, preview_every=preview_every, **options)
+        tasks[name] = task
+        facts = {"moments": len(trainer.stepper.adam.m), "averages": len(trainer.ema.averages)}
+        report(folder, f"kept_{name}", facts)
+    for name, shard in (("whole", "optimizer"), ("parts", "none")):
+        task, _, _ = train(folder / name, shard=shard, **options | {"steps": 15})
+        tasks[f"{name} then {shard}"] = task
+    for name, task in tasks.items():
+        np.savez(folder / f"{name}{COMM.rank}.npz", **weights(task.network))
+    seen = {name: {str(k): v.tolist() for k, v in t.previewed.items()} for name, t in tasks.items()}
+    report(folder, "previewed", seen)
+
+
+def unsaved_part(folder: Path) -> None:
+    """Rank 1 cannot write its share of the moments."""
+    from mindlong.checkpoints import store
+
+    def full(event):
+        if COMM.rank == 1:
+            raise OSError(28, "No space left on device")
+
+    store.write_hook = full
+    try:
+        train(folder / "unsaved_part", steps=2, shard="optimizer")
+    except UserError as error:
+        report(folder, "unsaved_part", str(error))
+    store.write_hook = lambda event: None
 
 
 def stop(folder: Path) -> None:

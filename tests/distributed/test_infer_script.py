@@ -3,10 +3,8 @@ is missing.
 """
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,17 +81,3 @@ def test_what_is_missing_is_one_sentence(tmp_path, args, env, words):
 def test_help_says_what_can_be_set(tmp_path):
     done = run(["--help"], tmp_path)
     assert done.returncode == 0 and "NPROC=2" in done.stdout and "LAUNCHER=mpirun" in done.stdout
-
-
-def test_a_pipeline_for_one_process_says_so(tmp_path):
-    world = {
-        "OMPI_COMM_WORLD_RANK": "0",
-        "OMPI_COMM_WORLD_SIZE": "2",
-        "MS_SCHED_PORT": "1",
-        "MS_ROLE": "MS_WORKER",
-    }
-    command = [sys.executable, "infer.py", "pipeline=pixel", "prompt=a", f"output={tmp_path}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | world)
-    assert (
-        done.returncode == 2 and "pipeline pixel runs in one process; 2 were started" in done.stderr
-    )

@@ -2,17 +2,34 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 
 import numpy as np
 import pytest
 from jobs import RANKS, launcher, listening, start, survivors
-from training_toys import ToyTask, graph_mode, toy_options, toy_trainer, weights  # noqa: F401
+from training_toys import (
+    ToyTask,
+    graph_mode,  # noqa: F401
+    same_bits,
+    toy_options,
+    toy_trainer,
+    weights,
+)
 
 from mindlong.checkpoints import store
 from mindlong.training import metrics
 from mindlong.training.trainer import Trainer
+
+SHARDED = {
+    "batch_size": 7,
+    "clip_norm": 0.5,
+    "save_every": 6,
+    "optimizer": "adamw",
+    "weight_decay": 0.1,
+    "no_decay": ["*.bias"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +37,15 @@ def job(tmp_path_factory):
     """One job that goes through all cases that end by themselves."""
     folder = tmp_path_factory.mktemp("two")
     process, mark = start(
-        [*launcher(folder), str(RANKS), "equal,stop,foreign,unsaved", str(folder)], folder
+        [
+            *launcher(folder),
+            str(RANKS),
+            "equal,stop,foreign,unsaved,unsaved_part,sharded",
+            str(folder),
+        ],
+        folder,
     )
-    code = process.wait(timeout=180)
+    code = process.wait(timeout=300)
     output = (folder / "output.txt").read_text()
     assert code == 0, output
     time.sleep(0.5)
@@ -83,6 +106,54 @@ def test_one_process_goes_on_from_a_checkpoint_of_two(job, tmp_path):
     assert Trainer(task, options, tmp_path, config_text=text).run().step == 14
     assert task.asked == [(12, list(range(84, 91))), (13, list(range(91, 98)))]
     assert [row["step"] for row in metrics.read(tmp_path / "metrics.csv")] == ["13", "14"]
+
+
+def test_sharded_moments_give_the_bits_of_whole_ones(job):
+    for rank in range(2):
+        whole, parts = (np.load(job / f"{name}{rank}.npz") for name in ("whole", "parts"))
+        on, back = (
+            np.load(job / f"{name}{rank}.npz")
+            for name in ("whole then optimizer", "parts then none")
+        )
+        for key in whole:
+            assert np.array_equal(whole[key].view(np.int32), parts[key].view(np.int32)), key
+            assert np.array_equal(on[key].view(np.int32), back[key].view(np.int32)), key
+            assert not np.array_equal(on[key], whole[key])
+    kept = [read(job, f"kept_{name}") for name in ("whole", "parts")]
+    assert [k["moments"] for k in kept[0]] == [10, 10] == [k["averages"] for k in kept[0]]
+    assert sum(k["moments"] for k in kept[1]) == 10 == sum(k["averages"] for k in kept[1])
+    assert all(k["moments"] for k in kept[1])
+    seen = read(job, "previewed")[0]
+    assert set(seen["whole"]) == {"6", "12"} and seen["whole"] == seen["parts"]
+    assert read(job, "previewed")[1]["parts"] == {}
+
+
+def test_each_process_writes_its_share_and_one_process_goes_on_from_them(job, tmp_path):
+    whole, parts = (job / name / "checkpoints/step-00000012" for name in ("whole", "parts"))
+    assert sorted(p.name for p in parts.glob("opt*")) == [
+        "optimizer.part1of2.safetensors",
+        "optimizer.part2of2.safetensors",
+    ]
+    one, two = store.load(whole).files, store.load(parts).files
+    for name in ("network", "ema"):
+        assert same_bits(one[name], two[name])
+    halves = two["optimizer.part1of2"], two["optimizer.part2of2"]
+    assert not set(halves[0]) & set(halves[1])
+    assert same_bits(one["optimizer"], halves[0] | halves[1])
+    ends = []
+    for name, source in (("a", whole), ("b", parts)):
+        shutil.copytree(source, tmp_path / name / "checkpoints" / source.name)
+        task = ToyTask()
+        toy_trainer(tmp_path / name, task, **SHARDED, steps=14, shard="optimizer").run()
+        ends.append(weights(task.network))
+    assert same_bits(*ends)
+
+
+def test_a_share_that_one_process_cannot_write_fails_on_all(job):
+    first, second = read(job, "unsaved_part")
+    assert second.startswith("the disk is full")
+    assert first.startswith("process 1 failed with saving the checkpoint of step 2: UserError: the")
+    assert store.latest(job / "unsaved_part") is None
 
 
 def read(job, name):

@@ -153,3 +153,16 @@ def test_a_run_is_made_again_from_its_file(tmp_path):
     plain = [f"output={tmp_path / 'c'}", "recipe=false", "formats=[gif]"]
     assert infer.command(["--from", str(first), *plain, here]) == 0
     assert read_comment(tmp_path / "c" / "0001" / "video.gif") == ""
+
+
+def test_a_file_of_prompts_is_found_by_name_and_a_path_for_one_is_refused(tmp_path):
+    (tmp_path / "p.csv").write_text("prompt\na cat\na dog\n")
+    config = "pipeline: pixel\nprompts: [plain, '@/elsewhere/p.csv']\n"
+    inputs = {"prompts[1]": {"path": "/elsewhere/p.csv", "sha256": "0" * 64}}
+    found = kept(tmp_path, config, inputs)
+    assert found.config["prompts"] == ["plain", "@"]
+    tree = recipe.tree_of(found, {}).values
+    assert tree["prompts"] == ["plain", f"@{tmp_path / 'p.csv'}"]
+    hostile = recipe.Recipe(found.where, "1", {"prompts": ["@/etc/secret.txt"]}, {}, "")
+    with pytest.raises(InputFileError, match="which no run writes there"):
+        recipe.tree_of(hostile, {})

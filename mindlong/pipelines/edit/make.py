@@ -19,7 +19,7 @@ from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.sample import Plain, rule_of, sample
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.networks.unet.injection import Gate, inject
-from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.clips import Clip, digits
 from mindlong.pipelines.edit.plan import EditWork, work_of
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.made import Made
@@ -208,8 +208,10 @@ def _ssim(a_FHWC: np.ndarray, b_FHWC: np.ndarray) -> float:
 def clips_of(config: Any) -> list[Clip]:
     """The edits of a configuration, each prompt `count` times."""
     prompts = [prompt for prompt in config.wanted_prompts() for _ in range(config.count)]
+    width = digits(len(prompts))
     return [
-        Clip(f"edit-{i:03d}", (prompt,), prompt, config.seed, i) for i, prompt in enumerate(prompts)
+        Clip(f"edit-{i:0{width}d}", (prompt,), prompt, config.seed, i)
+        for i, prompt in enumerate(prompts)
     ]
 
 

@@ -24,32 +24,40 @@ from mindlong.pipelines.edit.make import (
 )
 from mindlong.pipelines.edit.plan import EditWork, work_of
 from mindlong.pipelines.models import Models
-from mindlong.pipelines.results import Results
 from mindlong.pipelines.session import Session
-from mindlong.utils import atomic, progress
+from mindlong.pipelines.videos import Videos
+from mindlong.utils import arrays, atomic, progress
 from mindlong.utils.lines import opening_lines
 
 
 def run(session: Session) -> None:
-    """Edit as configured."""
-    config, work, results = session.config, work_of(session.config), Results(session)
+    """Edit as configured, as far as an earlier run has not."""
+    config, work, videos = session.config, work_of(session.config), Videos(session)
     editor, clips = editor_of(Models(), config, work), clips_of(config)
     session.log.info("\n".join(opening_lines(_facts(config, work, clips))))
     z = encoded(editor.model, work.frames_FHWC, config)
-    rows = _report(session, editor, work, z)
-    rows_shown = _edits(results, editor, clips, z, _started(session, editor, z, clips), work)
-    results.sheet(rows_shown, ["source", *(c.title for c in clips)])
-    results.finish(
-        {
-            "source": config.edit.video,
-            "prompts": [{"prompt": c.title, "negative": config.edit.negative} for c in clips],
-            "inverted": config.edit.invert,
-            "strength": config.edit.strength,
-            "inject": dict(config.edit.inject),
-            "reconstructions": [vars(row) for row in rows],
-            "tuned": not work.fresh,
-        }
+    rows = _report(session, editor, work, z) if videos.first else []
+    _edits(videos, editor, clips, z, work)
+    names = ["source", *(clip.name for clip in clips)]
+    if videos.first and config.edit.keep_latents:
+        _keep(videos, clips, z)
+    videos.finish(
+        names, ["source", *(c.title for c in clips)], lambda: _record(config, work, clips, rows)
     )
+
+
+def _record(
+    config: Any, work: EditWork, clips: Sequence[Clip], rows: Sequence[Reconstruction]
+) -> dict[str, Any]:
+    return {
+        "source": config.edit.video,
+        "prompts": [{"prompt": c.title, "negative": config.edit.negative} for c in clips],
+        "inverted": config.edit.invert,
+        "strength": config.edit.strength,
+        "inject": dict(config.edit.inject),
+        "reconstructions": [vars(row) for row in rows],
+        "tuned": not work.fresh,
+    }
 
 
 def _facts(config: Any, work: EditWork, clips: Sequence[Clip]) -> dict[str, Any]:
@@ -94,46 +102,48 @@ def _report(
     return rows
 
 
-def _started(
-    session: Session, editor: Editor, z: np.ndarray, clips: Sequence[Clip]
-) -> list[list[np.ndarray]]:
-    """Where the clips start, with a bar and a line on it."""
-    o = session.config.edit
-    if not clips or not o.invert:
-        return starts(editor, z, clips)
-    with progress.bar(o.invert_steps, "inverting") as bar:
-        paths = starts(editor, z, clips, lambda *_: bar.update(1) and None)
-    end = paths[0][-1]
+def _inverted(session: Session, editor: Editor, z: np.ndarray, clip: Clip) -> list[np.ndarray]:
+    """The samples (C, F, h, w) on the way to the noise that all clips start from."""
+    o, rank = session.config.edit, session.comm.rank
+    with progress.bar(o.invert_steps, "inverting", rank=rank) as bar:
+        (path,) = starts(editor, z, [clip], lambda *_: bar.update(1) and None)
     session.log.info(
         "the inverted noise has mean %.3f and deviation %.3f%s",
-        end.mean(),
-        end.std(),
+        path[-1].mean(),
+        path[-1].std(),
         " (0 and 1 are right)" if o.strength == 1 else f" (at {o.strength:g} of the noise levels)",
     )
-    return paths
+    return path
 
 
 def _edits(
-    results: Results,
-    editor: Editor,
-    clips: Sequence[Clip],
-    z: np.ndarray,
-    paths: Sequence[list[np.ndarray]],
-    work: EditWork,
-) -> list[np.ndarray]:
-    """The files of every edit and of the source; returns the contact sheet's rows, the source's
-    first.
-    """
-    config, rows, kept = results.config, [], {"source": z}
-    for clip, path in zip(clips, paths, strict=True):
+    videos: Videos, editor: Editor, clips: Sequence[Clip], z: np.ndarray, work: EditWork
+) -> None:
+    """The files of every edit and of the source. Every process inverts by itself, if it edits."""
+    session, config = videos.session, videos.session.config
+    named, paths = {clip.name: clip for clip in clips}, []
+
+    def make(name: str) -> None:
+        if name == "source":
+            videos.write(name, iter(work.frames_FHWC), len(work.frames_FHWC))
+            return
+        clip = named[name]
+        if config.edit.invert:
+            paths[:] = paths or [_inverted(session, editor, z, clip)]
+        path = paths[0] if paths else starts(editor, z, [clip])[0]
         steps = count_steps(config.sample, editor.noising)
-        with progress.bar(steps, clip.title[:40]) as bar:
+        with progress.bar(steps, clip.title[:40], rank=session.comm.rank) as bar:
             latents = editor.make(clip, path, lambda *_: bar.update(1) and None)
-        kept |= {clip.name: latents, "x_T": path[-1]}
-        rows.append(results.video(clip.name, editor.model.decode(latents), len(work.frames_FHWC)))
-    source = results.video("source", work.frames_FHWC, len(work.frames_FHWC))
-    if config.edit.keep_latents:
-        path = results.session.folder / "latents" / "edit.npz"
-        with atomic.replacing(path) as aside:
-            np.savez(aside, **kept)
-    return [source, *rows]
+        kept = {"latents": latents, "x_T": path[-1]} if config.edit.keep_latents else {}
+        videos.write(name, editor.model.decode(latents), len(work.frames_FHWC), **kept)
+
+    videos.deal("videos", [*named, "source"], make)
+
+
+def _keep(videos: Videos, clips: Sequence[Clip], z: np.ndarray) -> None:
+    """The latents of all edits and of the source, and the noise of the last edit, in one file."""
+    kept = {"source": z}
+    for clip in clips:
+        latents, x_T = videos.read(clip.name, "latents", "x_T")
+        kept |= {clip.name: latents, "x_T": x_T}
+    arrays.write_npz(videos.session.folder / "latents" / "edit.npz", **kept)

@@ -18,6 +18,7 @@ from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.write import write_video
 from mindlong.parallel.comm import Comm
 from mindlong.pipelines.claimed import claimed
+from mindlong.pipelines.clips import stem
 from mindlong.pipelines.hierarchical.controlled_model import ControlledModel
 from mindlong.pipelines.hierarchical.images import without_branch
 from mindlong.pipelines.hierarchical.make import (
@@ -34,7 +35,7 @@ from mindlong.pipelines.jobs import level_batches, of_interest
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
-from mindlong.pipelines.results import Results, stem, wanted
+from mindlong.pipelines.results import Results, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
 from mindlong.utils.errors import UserError

@@ -19,10 +19,11 @@ from mindlong.diffusion import known_frames
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.sample import count_steps, sample
+from mindlong.pipelines.clips import stem
 from mindlong.pipelines.interpolate.key_frames import KeyFrames
 from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.latent_model import LatentModel, load_latent_model
-from mindlong.pipelines.results import stem, wanted
+from mindlong.pipelines.results import wanted
 from mindlong.utils import arrays, progress, rng
 
 Video = tuple[str, str, Iterator[np.ndarray]]  # name of the files, prompt, frames

@@ -17,6 +17,7 @@ import numpy as np
 from mindlong.diffusion.sample import count_steps
 from mindlong.media.audio import keep_sound
 from mindlong.parallel.comm import Comm, SerialComm
+from mindlong.pipelines.clips import stem
 from mindlong.pipelines.interpolate import between
 from mindlong.pipelines.interpolate.between_plan import reads_both_ends
 from mindlong.pipelines.interpolate.images import ImageStage
@@ -25,7 +26,7 @@ from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
 from mindlong.pipelines.interpolate.videos import chained, filled, model_of
 from mindlong.pipelines.latents_on_disk import LatentFolder
-from mindlong.pipelines.results import Results, stem, wanted
+from mindlong.pipelines.results import Results, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
 from mindlong.utils.errors import ConfigError

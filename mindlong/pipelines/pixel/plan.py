@@ -25,7 +25,7 @@ from mindlong.networks.caption.spec import shapes as caption_shapes
 from mindlong.networks.unet3d.classes import NONE, class_of
 from mindlong.networks.unet3d.names import names
 from mindlong.networks.unet3d.spec import OWN
-from mindlong.pipelines.checks import far_size, gib, idle, several, shortened
+from mindlong.pipelines.checks import far_size, few, gib, idle, several, shortened
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
@@ -47,7 +47,7 @@ def plan(loaded: Loaded) -> Planned:
     cost = sampling_cost(trained.model, s.guidance, frames, size, min(config.batch, videos))
     steps = count_steps(s, visited(config, trained))
     between = " between two" if config.pixel.interpolate else ""
-    notes = [note for prompt in config.wanted_prompts() for note in said(prompt, trained)[1]]
+    notes = few(note for prompt in config.wanted_prompts() for note in said(prompt, trained)[1])
     return Planned(
         {
             "parameters": ", ".join(f"{group} {count(n)}" for group, n in cost.groups.items()),

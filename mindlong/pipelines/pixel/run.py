@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from mindlong.checkpoints.find import Trained, find_trained
 from mindlong.checkpoints.lora.latent import over_trained
 from mindlong.config.infer_schema import InferConfig
 from mindlong.diffusion.sample import sampler_of
+from mindlong.pipelines.clips import stem
 from mindlong.pipelines.pixel.make import PixelVideo, Request, pipeline_of, requests_of
-from mindlong.pipelines.results import Results, stem, wanted
+from mindlong.pipelines.results import wanted
 from mindlong.pipelines.session import Session
+from mindlong.pipelines.videos import Videos
 from mindlong.utils import progress
 from mindlong.utils.lines import opening_lines
 
 
 def run(session: Session) -> None:
-    """Make the videos of a configuration."""
+    """Make the videos of a configuration, as far as an earlier run has not."""
     config: InferConfig = session.config
     trained = over_trained(find_trained(config.weights, "pixel"), config.lora, config.lora_strict)
-    prompts, results = wanted(config), Results(session)
+    prompts, videos = wanted(config), Videos(session)
     requests, pipeline = requests_of(config, trained), pipeline_of(config, trained)
     session.log.info("\n".join(_opening(trained, pipeline, len(requests))))
-    videos = _sample(pipeline, requests, min(config.batch, len(requests)))
-    sampled = time.monotonic() - results.clock
-    rows = [
-        results.video(stem(number, len(videos)), video, len(video))
-        for number, video in enumerate(videos)
-    ]
-    results.sheet(rows, prompts)
-    facts = _facts(config, trained, pipeline, requests)
-    results.finish(facts | {"timings": {"load_and_sample_s": round(sampled, 2)}})
+    sampled = _make(pipeline, requests, min(config.batch, len(requests)), videos)
+    names = [_name(request, requests) for request in requests]
+    timings = {"sample_s": round(sampled, 2), "resumed": session.resumed}
+    videos.finish(
+        names, prompts, lambda: _facts(config, trained, pipeline, requests) | {"timings": timings}
+    )
 
 
 def _opening(trained: Trained, pipeline: PixelVideo, videos: int) -> list[str]:
@@ -50,13 +48,38 @@ def _opening(trained: Trained, pipeline: PixelVideo, videos: int) -> list[str]:
     )
 
 
-def _sample(pipeline: PixelVideo, requests: list[Request], batch: int) -> list[np.ndarray]:
-    rounds = -(-len(requests) // batch)
-    videos: list[np.ndarray] = []
-    with progress.bar(pipeline.count_steps() * rounds, "denoising") as bar:
-        for _, frames in pipeline.batches(requests, batch, lambda *_: bar.update(1) and None):
-            videos.extend(frames)
-    return videos
+def _make(pipeline: PixelVideo, requests: Sequence[Request], size: int, videos: Videos) -> float:
+    """Sample and write, a batch at a time, what is not done; returns the seconds of sampling here.
+
+    A batch is whole even where some of it is done: a row's last bits may depend on the others.
+    """
+    batches = [requests[start : start + size] for start in range(0, len(requests), size)]
+    todo = [b for b in batches if not all(videos.is_done(_name(r, requests)) for r in b)]
+    share, seconds = -(-len(todo) // videos.comm.size), 0.0
+    with progress.bar(pipeline.count_steps() * share, "denoising", rank=videos.comm.rank) as bar:
+
+        def make(batch: Sequence[Request]) -> None:
+            nonlocal seconds
+            clock = time.monotonic()
+            [(_, made)] = pipeline.batches(batch, size, lambda *_: bar.update(1) and None)
+            seconds += time.monotonic() - clock
+            for request, frames in zip(batch, made, strict=True):
+                name = _name(request, requests)
+                if not videos.is_done(name):
+                    videos.write(name, frames, len(frames))
+
+        videos.table.share_out(
+            "videos",
+            batches,
+            make,
+            lambda batch: all(videos.is_done(_name(r, requests)) for r in batch),
+        )
+    videos.journal.refresh()
+    return seconds
+
+
+def _name(request: Request, requests: Sequence[Request]) -> str:
+    return stem(request.number, len(requests))
 
 
 def _facts(

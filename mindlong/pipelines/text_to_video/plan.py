@@ -32,7 +32,7 @@ from mindlong.pipelines.checks import (
     step_cost,
     unled,
 )
-from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.clips import Clip, stem
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.starts import read_start
 from mindlong.plans.frame_prompts import Shares, of_frames, shares_of, title, travels
@@ -216,4 +216,4 @@ def _scene(scene: Mapping[str, str], frames: int) -> tuple[tuple[str, ...], tupl
 
 def _names(count_of: int) -> Iterator[str]:
     for number in range(count_of):
-        yield f"video-{number:03d}" if count_of > 1 else "video"
+        yield stem(number, count_of)

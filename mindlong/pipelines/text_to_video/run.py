@@ -16,17 +16,15 @@ from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.journal import Journal
-from mindlong.pipelines.latent_model import LatentModel, from_parts
-from mindlong.pipelines.results import Results, counted
+from mindlong.pipelines.latent_model import HELD_TEXTS, LatentModel, from_parts
+from mindlong.pipelines.results import counted
 from mindlong.pipelines.session import Session
 from mindlong.pipelines.text_to_video.again import Again
 from mindlong.pipelines.text_to_video.make import Request, pipeline_of, request_of
 from mindlong.pipelines.text_to_video.plan import parts_of, size_of
-from mindlong.utils import arrays, atomic, progress, run_folder
+from mindlong.pipelines.videos import Videos
+from mindlong.utils import arrays, atomic, progress
 from mindlong.utils.lines import opening_lines
-
-WORK = ".work"  # in the run's folder, until everything is done
 
 
 def run(session: Session) -> None:
@@ -66,59 +64,63 @@ class _Work:
         self.session, self.config, self.model = session, session.config, model
         self.request, self.clips = request, request.clips
         self.own: TextToVideoOptions = self.config.text_to_video
-        self.journal = Journal(session.folder / WORK, session.identity({}))
-        self.results = Results(session)
+        self.videos = Videos(session)
         self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
 
     def sample(self) -> None:
         """Latents of the clips that have none yet, a batch at a time."""
         clock = time.monotonic()
-        todo = {c.name for c in self.clips if not self._is_done(c) and not self._is_sampled(c)}
         # whole batches, as they would be without a stop: a row's last bits may depend on the others
-        batches = [part for part in self.request.batches() if todo & {c.name for c in part}]
-        if not batches:
-            return
-        pipeline = pipeline_of(self.config, self.model)
-        for clip in self.clips:
-            self.model.encode_text([*clip.prompts, self.own.negative])
-        self.model.release("text_encoder")
-        again = Again(pipeline, self.config.free_init)
-        with progress.bar(len(batches) * again.total, "denoising") as bar:
-            for part in batches:
-                self._sample_batch(again, part, bar)
+        batches = list(self.request.batches())
+        todo = [part for part in batches if not self._is_made(part)]
+        again = self._again()
+        rounds, rank = -(-len(todo) // self.videos.comm.size), self.videos.comm.rank
+        with progress.bar(rounds * again.total, "denoising", rank=rank) as bar:
+            self.videos.table.share_out(
+                "latents",
+                batches,
+                lambda part: self._sample_batch(again, part, bar),
+                self._is_made,
+            )
         self.model.release("network")
         self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
 
     def decode(self) -> None:
         """Files of the clips that have none yet; frames go to the writers as they are decoded."""
-        clock = time.monotonic()
-        todo, count = [c for c in self.clips if not self._is_done(c)], self.request.frames
-        with progress.bar(len(todo) * count, "decoding", unit="frame") as bar:
-            for clip in todo:
-                latents = arrays.read_npz(self._latents(clip), ["latents"])["latents"]
-                before = len(self.results.files)
-                frames = counted(self.model.decode(latents), bar)
-                shown = self.results.video(clip.name, frames, count)
-                arrays.write_npz(self._sheet(clip), frames=shown)
-                written = self.results.files[before:]
-                sizes = {path.name: _size(path) for path in written}
-                self.journal.add(clip.name, files=list(sizes), sizes=sizes)
+        clock, count = time.monotonic(), self.request.frames
+        named = {clip.name: clip for clip in self.clips}
+        left = sum(not self.videos.is_done(name) for name in named)
+        total, rank = -(-left // self.videos.comm.size) * count, self.videos.comm.rank
+        with progress.bar(total, "decoding", unit="frame", rank=rank) as bar:
+
+            def work(name: str) -> None:
+                latents = arrays.read_npz(self._latents(named[name]), ["latents"])["latents"]
+                self.videos.write(name, counted(self.model.decode(latents), bar), count)
+
+            self.videos.deal("videos", list(named), work)
         self.seconds["decode_s"] = round(time.monotonic() - clock, 2)
 
     def finish(self, where: Path) -> None:
         """The contact sheet and the record; what was only for going on is removed."""
-        clips = self.clips
-        done = [name for clip in clips for name in self.journal.done[clip.name][-1]["files"]]
-        self.results.files = [self.session.folder / name for name in done]
-        rows = [arrays.read_npz(self._sheet(c), ["frames"])["frames"] for c in clips]
-        self.results.sheet(rows, [c.title for c in clips])
-        self.results.finish(self._facts(clips, where))
-        ours = {f"{clip.name}.npz" for clip in clips}
-        run_folder.unwrap(
-            self.session.folder / WORK, lambda name: name in ours or run_folder.is_wrapping(name)
-        )
-        if not self.own.keep_latents:
+        names = [clip.name for clip in self.clips]
+        titles = [clip.title for clip in self.clips]
+        self.videos.finish(names, titles, lambda: self._facts(self.clips, where))
+        if self.videos.first and not self.own.keep_latents:
+            ours = {f"{name}.npz" for name in names}
             atomic.remove_written(self.session.folder / "latents", ours.__contains__)
+
+    def _again(self) -> Again:
+        """The way to sample; where there is room for all texts they are encoded here, if any is to
+        be sampled, and the text encoder leaves the memory.
+        """
+        pipeline = pipeline_of(self.config, self.model)
+        texts = {text: None for clip in self.clips for text in clip.prompts}
+        texts[self.own.negative] = None
+        wanted = not all(self._is_made([clip]) for clip in self.clips)
+        if wanted and len(texts) <= HELD_TEXTS:
+            self.model.encode_text(list(texts))
+            self.model.release("text_encoder")
+        return Again(pipeline, self.config.free_init)
 
     def _sample_batch(self, again: Again, part: Sequence[Clip], bar: Any) -> None:
         name, every, x_T = part[0].name, self.own.preview_every, self.request.starts(part)
@@ -137,8 +139,8 @@ class _Work:
     def _latents(self, clip: Clip) -> Path:
         return self.session.folder / "latents" / f"{clip.name}.npz"
 
-    def _sheet(self, clip: Clip) -> Path:
-        return self.session.folder / WORK / f"{clip.name}.npz"
+    def _is_made(self, part: Sequence[Clip]) -> bool:
+        return all(self.videos.is_done(c.name) or self._is_sampled(c) for c in part)
 
     def _is_sampled(self, clip: Clip) -> bool:
         """Whether the clip's latents are there and whole."""
@@ -149,22 +151,7 @@ class _Work:
             arrays.read_npz(path, ["latents", "x_T"])
         except arrays.Damaged as error:
             self.session.log.warning("%s; it is made again", error)
-            path.unlink()
-            return False
-        return True
-
-    def _is_done(self, clip: Clip) -> bool:
-        """Whether the clip's files are there, as they were written."""
-        if clip.name not in self.journal:
-            return False
-        try:
-            arrays.read_npz(self._sheet(clip), ["frames"])
-            for name, size in self.journal.done[clip.name][-1]["sizes"].items():
-                if _size(self.session.folder / name) != size:
-                    raise arrays.Damaged(f"{self.session.folder / name} is not as it was written")
-        except (arrays.Damaged, KeyError) as error:
-            self.session.log.warning("%s; it is made again", error)
-            self.journal.forget(clip.name)
+            path.unlink(missing_ok=True)
             return False
         return True
 
@@ -196,10 +183,3 @@ class _Work:
             "versions": {"mindspore": mindspore.__version__},
             "timings": {"resumed": self.session.resumed, **self.seconds},
         }
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, or of the files in a folder; -1 where there is nothing."""
-    if path.is_dir():
-        return sum(p.stat().st_size for p in path.iterdir())
-    return path.stat().st_size if path.exists() else -1
