@@ -16,14 +16,13 @@ from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.latent_model import LatentModel
-from mindlong.pipelines.results import Results, counted
+from mindlong.pipelines.results import counted
 from mindlong.pipelines.session import Session
 from mindlong.pipelines.text_to_video.make import first_noise
-from mindlong.utils import arrays, atomic, progress, run_folder
-
-WORK = ".work"  # in the run's folder, until everything is done
+from mindlong.pipelines.videos import Videos
+from mindlong.utils import arrays, atomic, progress
+from mindlong.utils.needed import needed
 
 
 class Maker(Protocol):
@@ -66,8 +65,7 @@ class ClipWork:
         self.maker, self.facts, self.frames = maker, facts, frames or shape[1]
         self.keep_latents, self.preview_every = keep_latents, preview_every
         self.starts = starts or (lambda clips: first_noise(clips, shape))
-        self.journal = Journal(session.folder / WORK, session.identity({}))
-        self.results = Results(session)
+        self.videos = Videos(session)
         self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
 
     def run(self, clips: Sequence[Clip], where: Path) -> None:
@@ -79,48 +77,44 @@ class ClipWork:
     def sample(self, clips: Sequence[Clip]) -> None:
         """Latents of the clips that have none yet, a batch at a time."""
         clock = time.monotonic()
-        size = min(self.config.batch, len(clips))
-        todo = {c.name for c in clips if not self._is_done(c) and not self._is_sampled(c)}
         # whole batches, as they would be without a stop: a row's last bits may depend on the others
-        parts = [part for part in batches(clips, size) if todo & {c.name for c in part}]
-        if not parts:
-            return
-        maker, starts = self.maker(clips), self.starts(clips)
-        steps = count_steps(self.config.sample, self.model.noising)
-        with progress.bar(len(parts) * steps, "denoising") as bar:
-            for part in parts:
-                self._sample_batch(maker, part, np.stack([starts[c.number] for c in part]), bar)
+        parts = list(batches(clips, min(self.config.batch, len(clips))))
+        todo = [part for part in parts if not self._is_made(part)]
+        made = self.maker(clips) if todo else None
+        starts = self.starts(clips) if todo else np.empty(0)
+        rounds, rank = -(-len(todo) // self.videos.comm.size), self.videos.comm.rank
+        steps = rounds * count_steps(self.config.sample, self.model.noising)
+        with progress.bar(steps, "denoising", rank=rank) as bar:
+
+            def work(part: Sequence[Clip]) -> None:
+                begin = np.stack([starts[clip.number] for clip in part])
+                self._sample_batch(needed(made, "what makes the clips"), part, begin, bar)
+
+            self.videos.table.share_out("latents", parts, work, self._is_made)
         self.model.release("network")
         self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
 
     def decode(self, clips: Sequence[Clip]) -> None:
         """Files of the clips that have none yet; frames go to the writers as they are decoded."""
-        clock = time.monotonic()
-        todo = [clip for clip in clips if not self._is_done(clip)]
-        with progress.bar(len(todo) * self.frames, "decoding", unit="frame") as bar:
-            for clip in todo:
-                latents = arrays.read_npz(self._latents(clip), ["latents"])["latents"]
-                before = len(self.results.files)
+        clock, named = time.monotonic(), {clip.name: clip for clip in clips}
+        left = sum(not self.videos.is_done(name) for name in named)
+        total, rank = -(-left // self.videos.comm.size) * self.frames, self.videos.comm.rank
+        with progress.bar(total, "decoding", unit="frame", rank=rank) as bar:
+
+            def work(name: str) -> None:
+                latents = arrays.read_npz(self._latents(named[name]), ["latents"])["latents"]
                 frames = counted(self.model.decode(latents[:, : self._kept()]), bar)
-                shown = self.results.video(clip.name, frames, self.frames)
-                arrays.write_npz(self._sheet(clip), frames=shown)
-                written = self.results.files[before:]
-                sizes = {path.name: _size(path) for path in written}
-                self.journal.add(clip.name, files=list(sizes), sizes=sizes)
+                self.videos.write(name, frames, self.frames)
+
+            self.videos.deal("videos", list(named), work)
         self.seconds["decode_s"] = round(time.monotonic() - clock, 2)
 
     def finish(self, clips: Sequence[Clip], where: Path) -> None:
         """The contact sheet and the record; what was only for going on is removed."""
-        done = [name for clip in clips for name in self.journal.done[clip.name][-1]["files"]]
-        self.results.files = [self.session.folder / name for name in done]
-        rows = [arrays.read_npz(self._sheet(c), ["frames"])["frames"] for c in clips]
-        self.results.sheet(rows, [c.title for c in clips])
-        self.results.finish(self._facts(clips, where))
-        ours = {f"{clip.name}.npz" for clip in clips}
-        run_folder.unwrap(
-            self.session.folder / WORK, lambda name: name in ours or run_folder.is_wrapping(name)
-        )
-        if not self.keep_latents:
+        names, titles = [clip.name for clip in clips], [clip.title for clip in clips]
+        self.videos.finish(names, titles, lambda: self._facts(clips, where))
+        if self.videos.first and not self.keep_latents:
+            ours = {f"{name}.npz" for name in names}
             atomic.remove_written(self.session.folder / "latents", ours.__contains__)
 
     def _sample_batch(self, maker: Maker, part: Sequence[Clip], x_T: np.ndarray, bar: Any) -> None:
@@ -143,8 +137,9 @@ class ClipWork:
     def _latents(self, clip: Clip) -> Path:
         return self.session.folder / "latents" / f"{clip.name}.npz"
 
-    def _sheet(self, clip: Clip) -> Path:
-        return self.session.folder / WORK / f"{clip.name}.npz"
+    def _is_made(self, part: Sequence[Clip]) -> bool:
+        """Whether nothing is left to be sampled of a batch."""
+        return all(self.videos.is_done(clip.name) or self._is_sampled(clip) for clip in part)
 
     def _is_sampled(self, clip: Clip) -> bool:
         """Whether the clip's latents are there and whole."""
@@ -156,21 +151,6 @@ class ClipWork:
         except arrays.Damaged as error:
             self.session.log.warning("%s; it is made again", error)
             path.unlink()
-            return False
-        return True
-
-    def _is_done(self, clip: Clip) -> bool:
-        """Whether the clip's files are there, as they were written."""
-        if clip.name not in self.journal:
-            return False
-        try:
-            arrays.read_npz(self._sheet(clip), ["frames"])
-            for name, size in self.journal.done[clip.name][-1]["sizes"].items():
-                if _size(self.session.folder / name) != size:
-                    raise arrays.Damaged(f"{self.session.folder / name} is not as it was written")
-        except (arrays.Damaged, KeyError) as error:
-            self.session.log.warning("%s; it is made again", error)
-            self.journal.forget(clip.name)
             return False
         return True
 
@@ -201,13 +181,6 @@ class ClipWork:
             "versions": {"mindspore": mindspore.__version__},
             "timings": {"resumed": self.session.resumed, **self.seconds},
         }
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, or of the files in a folder; -1 where there is nothing."""
-    if path.is_dir():
-        return sum(p.stat().st_size for p in path.iterdir())
-    return path.stat().st_size if path.exists() else -1
 
 
 def batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:
