@@ -6,18 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.samplers import SAMPLERS, DdimFlavour, Sampler, ddim, sampler
-from mindlong.diffusion.samplers.loop import Callback, Held, Noise, Rule
 from mindlong.diffusion.thresholding import Clip, dynamic_threshold
 from mindlong.utils.errors import ConfigError, did_you_mean
 from mindlong.utils.log import once
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.finite import Row
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.noising import Noising
+    from mindlong.diffusion.samplers.loop import Callback, Held, Noise, Rule
 
 OPTIONAL = ("eta", "flavour", "spacing", "original")  # keys that not every sampler reads
 

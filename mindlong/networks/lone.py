@@ -66,3 +66,13 @@ def like_x(spec: Any, arrays: Arrays) -> tuple[int, ...]:
     """
     batch, _, *rest = arrays["x"].shape
     return batch, spec.out_channels, *rest
+
+
+NOISY_LATENTS = Input(
+    "x",
+    "BCFHW",
+    "float",
+    "the noisy latents (batch, channels, frames, height, width)",
+    needed=True,
+)
+TIMESTEPS = Input("t", "B", "float", "timesteps (batch)", needed=True)

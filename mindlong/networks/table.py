@@ -10,32 +10,48 @@ from __future__ import annotations
 
 import importlib
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mindlong.networks.bert.network import NETWORKS as BERT
-from mindlong.networks.clip.network import NETWORKS as CLIP
-from mindlong.networks.cogvideox.network import NETWORKS as COGVIDEOX
-from mindlong.networks.cogvideox_vae.network import NETWORKS as COGVIDEOX_VAE
 from mindlong.networks.format import Format, prefixes
 from mindlong.networks.network import ROLES, Network
-from mindlong.networks.resampler.network import NETWORKS as RESAMPLER
-from mindlong.networks.t5.network import NETWORKS as T5
-from mindlong.networks.unet.motion_network import NETWORKS as MOTION
-from mindlong.networks.unet.network import NETWORKS as UNET
-from mindlong.networks.unet3d.network import NETWORKS as UNET3D
-from mindlong.networks.vae.network import NETWORKS as VAE
 from mindlong.utils.errors import ConfigError, did_you_mean
 
+OURS = (  # modules of mindlong.networks with a tuple NETWORKS; imported when they are asked for
+    "unet3d.network",
+    "unet.network",
+    "vae.network",
+    "clip.network",
+    "bert.network",
+    "cogvideox.network",
+    "cogvideox_vae.network",
+    "t5.network",
+    "unet.motion_network",
+    "resampler.network",
+)
 PLUGINS = "MINDLONG_NETWORKS"
 _TABLE: dict[str, Network] = {}
+_OURS_LEFT = list(OURS)
+_LOADING = threading.RLock()
 _TO_IMPORT: list[str] = [name for name in os.environ.get(PLUGINS, "").split(",") if name]
 
 
 def register(*networks: Network) -> None:
     """Add families to the table. Raises ValueError where a name is taken."""
+    _load_ours()
+    _add(networks)
+
+
+def _load_ours() -> None:
+    with _LOADING:
+        while _OURS_LEFT:
+            _add(importlib.import_module(f"mindlong.networks.{_OURS_LEFT.pop(0)}").NETWORKS)
+
+
+def _add(networks: Iterable[Network]) -> None:
     for network in networks:
         if network.family in _TABLE:
             raise ValueError(f"there is a family {network.family!r} already")
@@ -53,16 +69,13 @@ def registered(*networks: Network) -> Iterator[None]:
             del _TABLE[network.family]
 
 
-register(*UNET3D, *UNET, *VAE, *CLIP, *BERT, *COGVIDEOX, *COGVIDEOX_VAE, *T5, *MOTION)
-register(*RESAMPLER)
-
-
 def networks(role: str | None = None) -> list[Network]:
     """The entries of a role, or all of them, role by role and in the order they came in.
 
     Raises:
         ConfigError: a module named by MINDLONG_NETWORKS cannot be used.
     """
+    _load_ours()
     while _TO_IMPORT:
         _plug_in(_TO_IMPORT.pop(0))
     found = sorted(_TABLE.values(), key=lambda network: ROLES.index(network.role))

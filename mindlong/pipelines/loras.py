@@ -6,17 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import nn
 
-from mindlong.checkpoints.latent_parts import LatentParts
 from mindlong.checkpoints.load import fill
 from mindlong.checkpoints.lora.latent import ROLES, say
 from mindlong.checkpoints.lora.merge import Merged, inherited, merge
-from mindlong.checkpoints.parts import Part
 from mindlong.config.lora_words import every
-from mindlong.pipelines.latent_model import LatentModel
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.checkpoints.parts import Part
+    from mindlong.pipelines.latent_model import LatentModel
 
 
 def swap_loras(model: LatentModel, loras: Sequence[str], strict: bool = True) -> Merged:

@@ -7,13 +7,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 from mindlong.checkpoints.lora import keys
-from mindlong.checkpoints.lora.read import LoraFile, Pair
-from mindlong.checkpoints.parts import Part
 from mindlong.networks.lora_names import WEIGHT, Layer, by_joined_name, by_name
 from mindlong.utils.errors import InputFileError, did_you_mean
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lora.read import LoraFile, Pair
+    from mindlong.checkpoints.parts import Part
 
 WIDTHS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mindlong.networks.cogvideox.spec import CogVideoXSpec
-from mindlong.networks.lone import Arrays, Input, Lone
+from mindlong.networks.lone import NOISY_LATENTS, TIMESTEPS, Arrays, Input, Lone, like_x
 from mindlong.utils.errors import ConfigError, InputFileError
 
 
@@ -19,23 +19,12 @@ def _check(spec: CogVideoXSpec, arrays: Arrays) -> dict[str, int]:
     return {"B": arrays["x"].shape[0], "D": spec.context_dim}
 
 
-def _output(spec: CogVideoXSpec, arrays: Arrays) -> tuple[int, ...]:
-    batch, _, *rest = arrays["x"].shape
-    return batch, spec.out_channels, *rest
-
-
 LONE = (
     Lone(
         "cogvideox",
         (
-            Input(
-                "x",
-                "BCFHW",
-                "float",
-                "the noisy latents (batch, channels, frames, height, width)",
-                needed=True,
-            ),
-            Input("t", "B", "float", "timesteps (batch)", needed=True),
+            NOISY_LATENTS,
+            TIMESTEPS,
             Input(
                 "context",
                 "BTD",
@@ -48,7 +37,7 @@ LONE = (
             ),
         ),
         _check,
-        _output,
+        like_x,
         "mindlong.networks.cogvideox.cell:alone",
         about="shaped like x",
     ),

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mindlong.networks.vae.spec import Levelled
 from mindlong.utils.errors import ConfigError
 
 IMAGES, LATENTS = 8, 2  # of a chunk, in and out
 
 
 @dataclass(frozen=True)
-class VideoVaeSpec:
+class VideoVaeSpec(Levelled):
     """What the autoencoder is made of.
 
     Attributes:
@@ -70,21 +71,6 @@ class VideoVaeSpec:
     def halvings(self) -> int:
         """Levels that halve the number of frames."""
         return self.time.bit_length() - 1
-
-    @property
-    def levels(self) -> list[tuple[int, int]]:
-        """(channels in, channels out) of each encoder level."""
-        return list(
-            zip((self.block_channels[0], *self.block_channels), self.block_channels, strict=False)
-        )
-
-    @property
-    def up_levels(self) -> list[tuple[int, int]]:
-        """(channels in, channels out) of each decoder level, from the smallest image to the
-        largest.
-        """
-        widths = self.block_channels[::-1]
-        return list(zip((widths[0], *widths), widths, strict=False))
 
     def latents_of(self, frames: int) -> int:
         """How many latents a video of `frames` images becomes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mindlong.networks.lone import Arrays, Input, Lone, like_x
+from mindlong.networks.lone import NOISY_LATENTS, TIMESTEPS, Arrays, Input, Lone, like_x
 from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils.errors import ConfigError, InputFileError
 
@@ -20,14 +20,8 @@ LONE = (
     Lone(
         "unet",
         (
-            Input(
-                "x",
-                "BCFHW",
-                "float",
-                "the noisy latents (batch, channels, frames, height, width)",
-                needed=True,
-            ),
-            Input("t", "B", "float", "timesteps (batch)", needed=True),
+            NOISY_LATENTS,
+            TIMESTEPS,
             Input(
                 "context",
                 "BTD|BFTD",

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mindlong.networks.unet import views
-from mindlong.networks.unet.views import Views
 from mindlong.plans import kv_policy
 from mindlong.utils.errors import ConfigError, did_you_mean
 from mindlong.utils.needed import needed
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.views import Views
 
 ATTENTIONS = ("space", "time", "text")
 KINDS = (*ATTENTIONS, "ff")

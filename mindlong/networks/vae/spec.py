@@ -11,8 +11,30 @@ from dataclasses import dataclass
 from mindlong.utils.errors import ConfigError
 
 
+class Levelled:
+    """An autoencoder's spec, of which `block_channels` are the widths of its levels."""
+
+    block_channels: tuple[int, ...]
+
+    @property
+    def levels(self) -> list[tuple[int, int]]:
+        """(channels in, channels out) of each encoder level."""
+        return _in_and_out(self.block_channels)
+
+    @property
+    def up_levels(self) -> list[tuple[int, int]]:
+        """(channels in, channels out) of each decoder level, from the smallest image to the
+        largest.
+        """
+        return _in_and_out(self.block_channels[::-1])
+
+
+def _in_and_out(widths: tuple[int, ...]) -> list[tuple[int, int]]:
+    return list(zip((widths[0], *widths), widths, strict=False))
+
+
 @dataclass(frozen=True)
-class VaeSpec:
+class VaeSpec(Levelled):
     """What the autoencoder is made of.
 
     Attributes:
@@ -63,18 +85,3 @@ class VaeSpec:
     def frames_of(self, latents: int) -> int:
         """How many images `latents` latents become."""
         return latents
-
-    @property
-    def levels(self) -> list[tuple[int, int]]:
-        """(channels in, channels out) of each encoder level."""
-        return list(
-            zip((self.block_channels[0], *self.block_channels), self.block_channels, strict=False)
-        )
-
-    @property
-    def up_levels(self) -> list[tuple[int, int]]:
-        """(channels in, channels out) of each decoder level, from the smallest image to the
-        largest.
-        """
-        widths = self.block_channels[::-1]
-        return list(zip((widths[0], *widths), widths, strict=False))
