@@ -8,14 +8,16 @@ those of an image for a frame, T all of an image, D their width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.diffusion.guidance import Model, guided, guided_by_image
 from mindlong.pipelines.image_parts import taken
-from mindlong.pipelines.latent_model import LatentModel
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.latent_model import LatentModel
 
 
 class ImageModel:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints.latent_parts import LatentParts
-from mindlong.networks.network import Images
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.networks.network import Images
 
 
 def images_of(parts: LatentParts) -> Images | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mindspore as ms
 import numpy as np
@@ -19,18 +20,20 @@ from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.lazy import as_lazy
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.lora.latent import with_loras
-from mindlong.checkpoints.parts import Part
-from mindlong.config.infer_options.latent import LatentModelOptions
-from mindlong.diffusion.guidance import Model
 from mindlong.networks.table import has_feature
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import ControlSpec, condition
 from mindlong.ops.precision import store_as
 from mindlong.pipelines.image_model import ImageModel
-from mindlong.pipelines.latent_model import LatentModel
-from mindlong.pipelines.models import Models
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.progress import announced
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.parts import Part
+    from mindlong.config.infer_options.latent import LatentModelOptions
+    from mindlong.diffusion.guidance import Model
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.models import Models
 
 
 class ControlledModel:
