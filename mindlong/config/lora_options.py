@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.option import option
+from mindlong.config.tasks import TASKS as ABOUT
 
 USUAL = ("*.to_*",)  # the projections of attentions, in our names of layers
 TASKS = ("pixel", "latent", "interpolation", "tune")
@@ -51,7 +52,10 @@ class LoraOptions:
             return
         train, latents = config.train, config.latents
         if task not in TASKS:
-            yield f"train.lora.rank is {self.rank}; a LoRA is trained in the tasks {', '.join(TASKS)}, not in {task}"
+            yield (
+                f"train.lora.rank is {self.rank}; a LoRA is trained in the tasks {', '.join(TASKS)}, "
+                f"not in {task}: {ABOUT[task].about}"
+            )
             return
         for key in ("train_only", "freeze"):
             if getattr(train, key):
