@@ -170,7 +170,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     """
     own = config.clip_parallel
     seen = (own.window, own.stride) if own.strategy == "views" else ()
-    model = models.of_parts(parts_of(config), config.latent, config.weights, *config.lora, *seen)
+    model = models.of_parts(parts_of(config), config.latent, config.weights, *seen)
     video = video_of(model, config)
     latents = video.sample(lambda frames: nullcontext(callback))
     yield Made(video.title, 0, model.decode(latents), video.total, config.fps, lambda: latents)

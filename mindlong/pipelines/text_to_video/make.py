@@ -277,8 +277,7 @@ def model_of(models: Models, config: Any) -> LatentModel:
     views = config.free_noise.views()
     if views is None:
         return models.latent(config.weights, config.latent, config.lora, config.lora_strict)
-    named = (config.weights, *config.lora, views)
-    return models.of_parts(parts_of(config), config.latent, *named)
+    return models.of_parts(parts_of(config), config.latent, config.weights, views)
 
 
 def pipeline_of(config: Any, model: LatentModel) -> TextToVideo:
