@@ -189,7 +189,7 @@ def image(path, size):
         (["keys=1", "method=diffusion"], 2, "keys is 1; interpolation needs at least 2"),
         (["video={missing}"], 3, "does not exist"),
         (
-            ["video={video}", "window=3", "method=diffusion"],
+            ["video={video}", "window=3", "method=diffusion", "weights=shipped:latent_shapes"],
             2,
             "window is 3; one gap at factor 4 already takes 5 frames",
         ),
