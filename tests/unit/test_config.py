@@ -122,9 +122,13 @@ def test_every_shipped_training_file_passes_the_dry_run_or_says_which_file_it_ne
         "vdm_readme",
         "film",
         "tune_a_video",
+        "animatediff",
     )  # theirs do not come with us
     if any(word in path.stem for word in files):
         assert done.returncode == 3 and len(done.stderr.splitlines()) == 1, done.stderr
+        return
+    if path.stem == "dynamicrafter_tiny":  # of parts that are named on the command line
+        assert done.returncode == 2 and "latents.vae is empty" in done.stderr
         return
     assert done.returncode == 0, done.stderr
     assert "parameters" in done.stdout and "peak memory" in done.stdout
@@ -157,6 +161,7 @@ def test_every_shipped_inference_file_loads(path):
     needed = {
         "interpolate": ["interpolate.video=clip.mp4"],
         "tune_a_video_edit": ["prompt=a panda surfing"],
+        "animate_dynamicrafter": ["image=a.png"],
     }
     assert load(path, needed.get(path.stem, []), InferConfig).values.pipeline
 
