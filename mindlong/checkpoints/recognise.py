@@ -39,7 +39,7 @@ def recognise(
     matches = find(weights.names(), family, part) if family or part else known
     if family and not any(match.network.family == family for match in matches):
         matches = [*_bases(known, family, part), *matches]
-    if not matches or _other_network(matches, known, family):
+    if not matches or (not part and _other_network(matches, known, family)):
         _refuse_rest(weights, known, find(weights.names(), extras=True))
         wanted = " ".join(word for word in (family, part) if word)
         raise InputFileError(
