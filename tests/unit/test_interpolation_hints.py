@@ -90,6 +90,7 @@ def test_held_frames_keep_their_noise_level_and_come_out_as_given(prediction, wo
 
     own = {} if word == "ddpm" else {"steps": 10}
     own |= {"eta": eta} if eta else {}
+    own |= {"original": 20} if word in ("lcm", "tcd") else {}
     out = sampler(word)(
         network,
         start,

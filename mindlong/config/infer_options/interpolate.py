@@ -20,6 +20,7 @@ NETWORKS = (  # keys that only networks read
     "sample",
     "latent",
     "attention",
+    "conditioning",
     *(
         f"interpolate.{key}"
         for key in (

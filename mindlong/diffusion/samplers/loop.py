@@ -79,6 +79,12 @@ class Held:
         eps[:, :, places] = eps_from_x0(x[:, :, places], self.given, level.signal, level.sigma)
         return x0, eps
 
+    def ending(self, x: np.ndarray) -> np.ndarray:
+        """The last sample with the known frames as given: some rules end above no noise."""
+        x = np.array(x, np.float32)
+        x[:, :, np.asarray(self.where, int)] = self.given
+        return x
+
 
 @dataclass(frozen=True)
 class Denoiser:
@@ -174,7 +180,7 @@ def walk(
             x = add(mean, spread, noise, step)
         check_finite(x, "The sample", f"the end of {when}", denoiser.rows)
         keeper.after(step + 1, total, x, memory)
-    return x
+    return x if denoiser.held is None else denoiser.held.ending(x)
 
 
 def add(mean: np.ndarray, spread: float, noise: Noise | None, step: int) -> np.ndarray:
