@@ -344,7 +344,7 @@ def test_a_killed_storyboard_goes_on_to_the_same_bits(toys, tmp_path):
 
     assert start(tmp_path / "whole").wait() == 0
     victim, limit = start(tmp_path / "killed"), time.monotonic() + 900
-    while not list((tmp_path / "killed").glob("*/jobs/video/level1-node000000*")):
+    while not list((tmp_path / "killed").glob("*/jobs/video/latents/level1-node000000*")):
         assert victim.poll() is None and time.monotonic() < limit
         time.sleep(0.05)
     os.kill(victim.pid, signal.SIGKILL)

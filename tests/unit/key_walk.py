@@ -165,7 +165,6 @@ OTHER = {  # values that the rule below would not find
     "formats": "[gif]",
     "train.betas": "[0.8,0.9]",
     "train.steps": "3000",
-    "train.trainable": "[x]",
     "clip_parallel.early": "[5,1,2]",
     "clip_parallel.late": "[5,1,2]",
     "clip_parallel.local": "window:5",

@@ -92,7 +92,7 @@ def test_what_cannot_be_trained_is_said_in_one_sentence(folder, tmp_path, change
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("only", ["", "train.trainable=['*to_k_ip*','*to_v_ip*','projector.*']"])
+@pytest.mark.parametrize("only", ["", "train.train_only=['*to_k_ip*','*to_v_ip*','projector.*']"])
 def test_a_training_runs_and_its_checkpoint_makes_a_loop(folder, tmp_path, only):
     more = [f"latents.unet_weights={folder}", "train.steps=2", "train.batch_size=1"]
     more += ["train.save_every=2", "train.preview_every=2", "preview.sample.steps=1"]
