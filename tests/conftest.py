@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import zlib
 
@@ -9,6 +10,15 @@ import pytest
 
 os.environ.setdefault("GLOG_v", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A suite that was started behind another command (`&`, nohup) is told to ignore these, and what it
+# starts would be as well: the tests that stop a command by a signal would wait for ever.
+for _number, _heard in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _heard)
 
 
 @pytest.fixture(autouse=True)
