@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.checkpoints.branch import write_branch
 from mindlong.checkpoints.branch_place import FILE
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import Trained, locate
+from mindlong.checkpoints.locate import locate
 from mindlong.checkpoints.package import RECORDS
 from mindlong.checkpoints.parts import read_part
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.find import Trained
 
 
 def package_branch(trained: Trained, run: Path, out: Path, dtype: str) -> list[Path]:

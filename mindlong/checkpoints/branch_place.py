@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.locate import locate
 
 FILE = "branch.safetensors"
 

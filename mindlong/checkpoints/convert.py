@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.report import Report, compare
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.section import spec_of
 from mindlong.networks.format import BESIDE, Format, is_ignored, under
 from mindlong.networks.names import Entry, our_array
 from mindlong.networks.network import Network, made
-from mindlong.networks.table import Match
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.needed import needed
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.weight_file import WeightFile
+    from mindlong.networks.table import Match
 
 Shape = tuple[int, ...]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from mindlong.checkpoints.lazy import Lazy, as_lazy
 from mindlong.checkpoints.parts import own_names
 from mindlong.checkpoints.report import compare
 from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.networks.format import Format
 from mindlong.networks.names import Entry, by_source, source_array
-from mindlong.networks.table import Match
+
+if TYPE_CHECKING:
+    from mindlong.networks.format import Format
+    from mindlong.networks.table import Match
 
 
 def to_original(

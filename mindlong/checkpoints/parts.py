@@ -7,20 +7,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.checkpoints import convert, description
 from mindlong.checkpoints.float32_file import read_float32
-from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.section import spec_of
 from mindlong.networks import table
-from mindlong.networks.network import Network
-from mindlong.networks.table import Match
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lazy import Lazy
+    from mindlong.checkpoints.weight_file import WeightFile
+    from mindlong.networks.network import Network
+    from mindlong.networks.table import Match
 
 
 @dataclass(frozen=True)

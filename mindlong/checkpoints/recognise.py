@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mindlong.checkpoints import copies
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import strangers, table
 from mindlong.networks.format import BESIDE, is_ignored
 from mindlong.networks.table import Match, find
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.weight_file import WeightFile
 
 
 def recognise(

@@ -5,18 +5,20 @@ A run that goes on from a checkpoint of its own does not look at them; they may 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.checkpoints import store
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.recognise import recognise
-from mindlong.config.schema import TrainConfig
 from mindlong.networks import table
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 KEY, BASE = "train.start", "latents.unet_weights"
 

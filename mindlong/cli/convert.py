@@ -27,7 +27,7 @@ from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli import convert_lora
 from mindlong.cli.common import guarded
 from mindlong.cli.convert_arguments import parser
-from mindlong.config.load import parse_overrides
+from mindlong.config.command_line import parse_overrides
 from mindlong.config.section import spec_of
 from mindlong.networks.table import Match
 from mindlong.utils.errors import ConfigError, InputFileError

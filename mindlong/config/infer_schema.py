@@ -17,7 +17,7 @@ from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.leaves import Leaf, leaves
 from mindlong.config.option import option, section
 from mindlong.config.prompt_file import expanded
-from mindlong.config.reads import Reader
+from mindlong.config.reader import Reader
 from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
 from mindlong.config.tune_a_video_yaml import inference_words

@@ -9,13 +9,13 @@ and a section may name further ones that its settings leave idle (`idle`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.command_line import BY_HAND, LOADED
 from mindlong.config.conditions import unmet
 from mindlong.config.given import Given
 from mindlong.config.leaves import Leaf, value_at
+from mindlong.config.reader import under
 from mindlong.utils.errors import ConfigError
 
 SAVED = 0.6  # share of all keys that a file must hold to be the saved configuration of a run
@@ -23,48 +23,6 @@ SAVED = 0.6  # share of all keys that a file must hold to be the saved configura
 
 class UnreadKey(ConfigError):
     """A key that was set and that nothing reads with these settings."""
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A task or a pipeline and the keys that it reads.
-
-    Attributes:
-        name: in messages, "pipeline pixel".
-        reads: keys and sections. Of a section those keys are read whose own condition holds; "KEY!"
-            is read whatever its condition says; "-KEY" and "-SECTION" are not read. The longest
-            word that fits a key counts.
-        others: the other readers, for messages.
-    """
-
-    name: str
-    reads: tuple[str, ...]
-    others: tuple[Reader, ...] = ()
-
-    def covers(self, key: str) -> bool:
-        """Whether the key is among those declared."""
-        fitting = [word for word in self.reads if _under(key, word.strip("-!"))]
-        deciding = max(
-            fitting, key=lambda word: (len(word.strip("-!")), word[0] == "-"), default="-"
-        )
-        return deciding[0] != "-"
-
-    def always(self, key: str) -> bool:
-        """Whether the key is read whatever its own condition says."""
-        return f"{key}!" in self.reads
-
-    def owners(self, key: str) -> str:
-        """Which others read the key, in words."""
-        found = [other.name for other in self.others if other.covers(key)]
-        if not found:
-            return "nothing reads it"
-        kind = found[0].rpartition(" ")[0]
-        listed = ", ".join(name.removeprefix(f"{kind} ") for name in found)
-        return f"it belongs to {kind} {listed}"
-
-
-def _under(key: str, word: str) -> bool:
-    return key == word or key.startswith(f"{word}.")
 
 
 def check_read(values: Any, given: Given, of_file: Any, saved: bool) -> list[str]:
@@ -119,7 +77,7 @@ def unread(values: Any, keys: Mapping[str, Leaf]) -> Iterator[tuple[str, str]]:
 
 
 def _idle(key: str, idle: Mapping[str, str]) -> str:
-    return next((reason for word, reason in idle.items() if _under(key, word)), "")
+    return next((reason for word, reason in idle.items() if under(key, word)), "")
 
 
 def _way_out(given: Given, key: str) -> str:

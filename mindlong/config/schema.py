@@ -20,7 +20,7 @@ from mindlong.config.latent_options import AutoencoderOptions, LatentOptions
 from mindlong.config.leaves import Leaf, leaves
 from mindlong.config.option import option, section
 from mindlong.config.preview_options import PreviewOptions
-from mindlong.config.reads import Reader
+from mindlong.config.reader import Reader
 from mindlong.config.resume_options import ResumeOptions
 from mindlong.config.train_options import TrainOptions
 from mindlong.config.tune_a_video_yaml import training_words

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mindlong.config.reads import Reader
+from mindlong.config.reader import Reader
 from mindlong.networks import table
 
 if TYPE_CHECKING:

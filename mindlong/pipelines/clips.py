@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mindlong.plans.frame_prompts import Shares
+if TYPE_CHECKING:
+    from mindlong.plans.frame_prompts import Shares
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,15 @@ class Clip:
     seed: int
     number: int
     shares: tuple[Shares, ...] = ()
+
+
+def batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:
+    """Batches of one size, so that one graph serves all: the last is filled up with its last
+    clip.
+    """
+    for start in range(0, len(clips), size):
+        part = list(clips[start : start + size])
+        yield part + [part[-1]] * (size - len(part))
 
 
 def stem(number: int, videos: int) -> str:

@@ -15,8 +15,9 @@ import yaml
 
 from mindlong.checkpoints import inputs
 from mindlong.checkpoints.branch_place import find_branch
-from mindlong.checkpoints.find import config_of, locate
+from mindlong.checkpoints.locate import locate
 from mindlong.checkpoints.lora.read import locate as locate_lora
+from mindlong.checkpoints.run_config import config_of
 from mindlong.config.lora_words import every, without_paths
 from mindlong.config.prompt_file import MARK, file_of
 from mindlong.utils.errors import ConfigError, InputFileError

@@ -11,8 +11,8 @@ from latent_toys import VAE, drawn
 
 from mindlong.checkpoints.embedder import embedder
 from mindlong.checkpoints.files import open_weights, write_safetensors
-from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.locate import locate
 from mindlong.checkpoints.text_source import text_source
 from mindlong.cli import infer, train
 from mindlong.config.infer_options.latent import LatentModelOptions
@@ -21,7 +21,7 @@ from mindlong.networks.bert.names import names
 from mindlong.networks.bert.spec import BertSpec
 from mindlong.networks.unet3d.keys import TextModel, VdmModel
 from mindlong.networks.vae import names as vae_names
-from mindlong.pipelines.latent_model import load_latent_model
+from mindlong.pipelines.load_model import load_latent_model
 from mindlong.utils.errors import ConfigError, InputFileError
 
 WORDS = [

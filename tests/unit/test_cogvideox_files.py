@@ -19,7 +19,7 @@ from mindlong.cli.infer import command as infer
 from mindlong.cli.inspect import command as inspect
 from mindlong.cli.train import command as train
 from mindlong.config.infer_options.latent import LatentModelOptions
-from mindlong.config.load import load_model
+from mindlong.config.section import load_model
 from mindlong.networks import table
 from mindlong.networks.cogvideox.spec import CogVideoXSpec
 from mindlong.utils.errors import ConfigError

@@ -13,7 +13,7 @@ from mindlong.cli.infer import command as infer
 from mindlong.cli.train import command as train
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.networks.t5.cell import Layered
-from mindlong.pipelines.latent_model import load_latent_model
+from mindlong.pipelines.load_model import load_latent_model
 from mindlong.utils.errors import ConfigError
 
 

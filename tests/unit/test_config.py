@@ -8,8 +8,9 @@ import pytest
 
 from mindlong.config.help import keys_of, table
 from mindlong.config.infer_schema import InferConfig
-from mindlong.config.load import load, load_model
+from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
+from mindlong.config.section import load_model
 from mindlong.utils.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

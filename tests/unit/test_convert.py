@@ -15,7 +15,7 @@ from mindlong.checkpoints import convert, store
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
 from mindlong.checkpoints.recognise import recognise
 from mindlong.cli.convert import command
-from mindlong.config.load import load_model
+from mindlong.config.section import load_model
 from mindlong.networks.unet3d import files as vdm
 from mindlong.networks.unet3d.names import names
 from mindlong.networks.unet3d.spec import Unet3DSpec

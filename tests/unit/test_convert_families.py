@@ -18,7 +18,7 @@ from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli.convert import command
-from mindlong.config.load import load_model
+from mindlong.config.section import load_model
 from mindlong.networks import table
 from mindlong.networks.clip import text_names as clip_names
 from mindlong.networks.clip import text_spec as clip_text

@@ -20,14 +20,15 @@ from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import Plain, rule_of, sample, sampler_of
-from mindlong.diffusion.samplers.lcm import boundary, told_of
+from mindlong.diffusion.samplers.flavours import told_of
+from mindlong.diffusion.samplers.lcm import boundary
 from mindlong.diffusion.schedules import linear, scaled_linear
 from mindlong.networks.strangers import instead
 from mindlong.networks.unet.families import FAMILIES
 from mindlong.networks.unet.names import names
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.latent_model import load_latent_model
-from mindlong.pipelines.text_to_video.make import TextToVideo
+from mindlong.pipelines.load_model import load_latent_model
+from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.utils.errors import ConfigError, InputFileError
 
 SD = Noising(scaled_linear())

@@ -141,7 +141,7 @@ def test_a_network_does_not_take_them(tmp_path):
 def test_a_copy_of_the_shipped_model_with_a_nan_is_refused_before_anything_is_made(
     tmp_path, capsys
 ):
-    from mindlong.checkpoints.find import SHIPPED
+    from mindlong.checkpoints.locate import SHIPPED
     from mindlong.cli.infer import command as infer
 
     shutil.copytree(SHIPPED / "vdm_shapes", tmp_path / "in")

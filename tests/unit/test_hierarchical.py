@@ -16,8 +16,9 @@ from mindlong.config.sample import SampleOptions
 from mindlong.diffusion import schedules
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.parameterise import target
-from mindlong.pipelines.hierarchical.make import Runs, samples_of
+from mindlong.pipelines.hierarchical.make import samples_of
 from mindlong.pipelines.hierarchical.plan import work_of
+from mindlong.pipelines.hierarchical.runs import Runs
 from mindlong.pipelines.jobs import run_plan
 from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.latents_on_disk import LatentFolder

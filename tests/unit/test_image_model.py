@@ -13,7 +13,7 @@ from mindlong.config.sample import SampleOptions
 from mindlong.diffusion import schedules
 from mindlong.diffusion.noising import Noising
 from mindlong.networks.network import Images
-from mindlong.pipelines.hierarchical.make import Runs
+from mindlong.pipelines.hierarchical.runs import Runs
 from mindlong.pipelines.image_model import ImageModel, behind
 from mindlong.pipelines.image_parts import check_same_latents
 from mindlong.pipelines.interpolate.gaps import stretch_of

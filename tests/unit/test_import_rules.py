@@ -31,6 +31,7 @@ FREE_OF_MINDSPORE = ("utils", "plans", "config", "media")
 FREE_FILES = ("data/shapes.py", "checkpoints/store.py", "checkpoints/torch_reader.py")
 LIGHT = (  # the last words of files in networks that are no cells
     "spec",
+    "checks",
     "names",
     "files",
     "families",

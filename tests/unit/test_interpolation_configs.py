@@ -9,13 +9,13 @@ import pytest
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.infer_schema import InferConfig
-from mindlong.config.load import load, load_model
+from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
-from mindlong.config.section import spec_of
+from mindlong.config.section import load_model, spec_of
 from mindlong.diffusion.hints import Rule
 from mindlong.networks import table
 from mindlong.networks.unet.names import parameter_count
-from mindlong.pipelines.interpolate.plan import is_hinted
+from mindlong.pipelines.interpolate.hinted import is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.utils.errors import ConfigError
 

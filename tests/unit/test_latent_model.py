@@ -9,7 +9,7 @@ from latent_toys import TEXT, VAE, folder
 
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.infer_options.latent import LatentModelOptions
-from mindlong.pipelines.latent_model import load_latent_model
+from mindlong.pipelines.load_model import load_latent_model
 from mindlong.utils.errors import ConfigError, InputFileError
 
 

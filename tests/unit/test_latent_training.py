@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mindlong.checkpoints.files import write_safetensors
-from mindlong.checkpoints.latent_parts import read_text_encoder
+from mindlong.checkpoints.part_places import read_text_encoder
 from mindlong.config.compare import check_same_run
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig

@@ -17,7 +17,7 @@ from mindlong.checkpoints.load import arrays_of
 from mindlong.cli.infer import command
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.ops import device
-from mindlong.pipelines.latent_model import load_latent_model
+from mindlong.pipelines.load_model import load_latent_model
 from mindlong.pipelines.loras import swap_loras
 from mindlong.pipelines.models import Models
 from mindlong.utils.errors import ConfigError, InputFileError

@@ -9,8 +9,8 @@ import pytest
 from mindlong.checkpoints import digests, store
 from mindlong.checkpoints.changed import tuned_over
 from mindlong.checkpoints.faults import CorruptCheckpoint
-from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import find_trained, open_named
+from mindlong.checkpoints.files import open_named, open_weights
+from mindlong.checkpoints.find import find_trained
 from mindlong.checkpoints.parts import Part
 from mindlong.cli.convert import command as convert
 from mindlong.cli.inspect import command as inspect

@@ -21,7 +21,7 @@ from mindlong.cli import convert, infer, inspect, run_network, train
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.networks import table
 from mindlong.networks.vae import names as vae_names
-from mindlong.pipelines.latent_model import load_latent_model
+from mindlong.pipelines.load_model import load_latent_model
 
 HERE = Path(__file__).parent
 SPEC, TEXT = toy.MixerSpec(width=6), toy.WordsSpec()

@@ -18,7 +18,7 @@ CLASSES = sorted({n.hub.name for n in table.networks() if n.hub})
 PIPELINES = sorted({n.hub.pipeline for n in table.networks() if n.hub and n.hub.pipeline})
 ALSO = {  # file -> words that are a family's name and mean something else there
     # a way of DDIM, of spacing timesteps, called after the program it stems from
-    "diffusion/samplers/ddim.py": {"modelscope", "animatediff"},
+    "diffusion/samplers/flavours.py": {"modelscope", "animatediff"},
     "diffusion/samplers/spacing.py": {"modelscope"},
     # whose bugs `compat` reproduces
     "config/tune_options.py": {"tune_a_video"},

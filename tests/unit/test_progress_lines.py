@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mindlong.utils import log, progress
+from mindlong.utils import log_output, progress
 
 
 class Terminal(io.StringIO):
@@ -57,7 +57,7 @@ def test_bytes_are_counted_as_such(monkeypatch, clock):
 def test_lines_of_the_log_between_draw_no_bar_again(monkeypatch, clock, capsys):
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    logger = log.setup()
+    logger = log_output.setup()
     with progress.bar(9, "denoising") as bar:
         for _ in range(5):
             logger.info("something")

@@ -66,7 +66,8 @@ def test_a_file_with_older_names_keeps_its_lines(tmp_path):
 
 
 def test_a_saved_configuration_is_read_without_notes():
-    from mindlong.checkpoints.find import config_of, locate
+    from mindlong.checkpoints.locate import locate
+    from mindlong.checkpoints.run_config import config_of
 
     shipped = locate("shipped:infinet_shapes")
     assert config_of(shipped / "branch.safetensors").infinet.mask == "place"

@@ -5,8 +5,9 @@ import pytest
 from mindlong.cli import infer, train
 from mindlong.config import shipped
 from mindlong.config.infer_schema import InferConfig
-from mindlong.config.load import load, load_model
+from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
+from mindlong.config.section import load_model
 from mindlong.utils.errors import ConfigError
 
 

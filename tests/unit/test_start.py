@@ -7,7 +7,8 @@ import pytest
 
 from mindlong.checkpoints import start, store
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
-from mindlong.checkpoints.find import SHIPPED, find_trained
+from mindlong.checkpoints.find import find_trained
+from mindlong.checkpoints.locate import SHIPPED
 from mindlong.cli.train import command
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig

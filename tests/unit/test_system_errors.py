@@ -14,7 +14,7 @@ from mindlong.cli.guard import guarded
 from mindlong.media.write import write_frames, write_video
 from mindlong.pipelines.journal import Journal
 from mindlong.training.metrics import Metrics, read
-from mindlong.utils import arrays, atomic, log, system
+from mindlong.utils import arrays, atomic, log_output, system
 
 ROOT = Path(__file__).parents[2]
 FRAMES = np.zeros((2, 8, 8, 3), np.uint8)
@@ -136,7 +136,7 @@ def test_a_row_of_metrics_that_cannot_be_written_waits(tmp_path, monkeypatch, ca
 
 
 def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path, capsys):
-    logger = log.setup(file=tmp_path / "log.txt")
+    logger = log_output.setup(file=tmp_path / "log.txt")
     handler = logger.handlers[-1]
 
     class Full:

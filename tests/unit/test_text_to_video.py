@@ -18,8 +18,9 @@ from mindlong.diffusion.samplers import spacing
 from mindlong.media.read import read_video
 from mindlong.pipelines import results
 from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.latent_model import load_latent_model
-from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
+from mindlong.pipelines.load_model import load_latent_model
+from mindlong.pipelines.starts import first_noise
+from mindlong.pipelines.text_to_video.guided import TextToVideo
 
 SHAPE = (4, 4, 6, 6)
 

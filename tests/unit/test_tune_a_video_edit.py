@@ -18,8 +18,8 @@ from mindlong.ops.attention import TokenAttention
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.edit.make import Editor
 from mindlong.pipelines.edit.plan import work_of
-from mindlong.pipelines.latent_model import from_parts
-from mindlong.pipelines.text_to_video.make import first_noise
+from mindlong.pipelines.load_model import from_parts
+from mindlong.pipelines.starts import first_noise
 from mindlong.utils.errors import ConfigError, InputFileError
 
 

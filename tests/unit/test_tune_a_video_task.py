@@ -124,7 +124,7 @@ def test_tuning_moves_the_published_tensors_and_nothing_else(tuned):
 def test_a_fresh_inflated_network_gives_the_image_models_prediction(base, video, tmp_path):
     from mindspore import Tensor
 
-    from mindlong.pipelines.latent_model import load_latent_model
+    from mindlong.pipelines.load_model import load_latent_model
 
     task = task_of(config(base, video, tmp_path))
     x = np.random.default_rng(1).standard_normal((1, 4, 1, 8, 8)).astype(np.float32)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mindlong.config.load import load_model
+from mindlong.config.section import load_model
 from mindlong.networks.unet.families import FAMILIES, family
 from mindlong.networks.unet.names import parameter_count
-from mindlong.networks.unet.spec import Branch, Res, Transformer, UNetSpec
+from mindlong.networks.unet.spec import UNetSpec
+from mindlong.networks.unet.stage_spec import Branch, Res, Transformer
 from mindlong.utils.errors import ConfigError
 
 MODELS = Path(__file__).parents[2] / "configs" / "model"

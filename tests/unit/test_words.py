@@ -5,9 +5,10 @@ import pytest
 from mindlong.cli.common import KeyParser
 from mindlong.config import flow
 from mindlong.config.infer_schema import InferConfig
-from mindlong.config.load import load, load_model
+from mindlong.config.load import load
 from mindlong.config.reads import UnreadKey
 from mindlong.config.schema import TrainConfig
+from mindlong.config.section import load_model
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.hub import advice
 

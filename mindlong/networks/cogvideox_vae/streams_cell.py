@@ -6,13 +6,16 @@ video.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.networks.cogvideox_vae.cell import Half, VideoVae
 from mindlong.networks.cogvideox_vae.spec import IMAGES, LATENTS, chunks
 from mindlong.ops.precision import set_types
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox_vae.cell import Half, VideoVae
 
 
 class CausalStream:

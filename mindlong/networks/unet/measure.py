@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.networks.format import Inferred, Shapes, largest_divisor, size
 from mindlong.networks.unet import motion
-from mindlong.networks.unet.families import Family
 from mindlong.networks.unet.layouts import LAYOUTS
 from mindlong.networks.unet.motion_measure import MotionPlaces, fields_in
 from mindlong.networks.unet.names import convs_of
-from mindlong.networks.unet.spec import Res, Transformer
+from mindlong.networks.unet.stage_spec import Res, Transformer
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.families import Family
 
 BLOCK = "transformer_blocks.0"
 

@@ -11,12 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.networks.unet.spec import Branch, Res, Stage, Transformer, UNetSpec
+from mindlong.networks.unet.stage_spec import Branch, Res, Stage, Transformer
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 NAME = "motion"  # of the stage
 COMPATS = ("", "diffusers")

@@ -6,6 +6,8 @@ Legend: as in `mindlong.networks.unet3d.cell`; M memory tokens, K their width.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
@@ -17,9 +19,11 @@ from mindlong.networks.unet3d.extended_cell import (
     TextMemory,
 )
 from mindlong.networks.unet3d.positions import focus_bias
-from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.ops.embedding import Embedding
 from mindlong.ops.precision import joined
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet3d.spec import Unet3DSpec
 
 
 class ExtendedAttentions(Attentions):

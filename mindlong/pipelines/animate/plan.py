@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import LatentParts
-from mindlong.checkpoints.latent_parts import parts_of as named_parts
 from mindlong.checkpoints.lora.latent import lora_row
-from mindlong.config.infer_options.animate import AnimateOptions
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import AnimateConfig
+from mindlong.checkpoints.lora.latent import parts_of as named_parts
 from mindlong.data.transforms import fitted
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.read import read_image
 from mindlong.networks.cost import Load
-from mindlong.networks.network import Images
 from mindlong.pipelines.checks import (
     far_size,
     fit,
     gib,
+    network_rows,
     overlong,
     several,
     step_cost,
@@ -33,6 +29,13 @@ from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.config.infer_options.animate import AnimateOptions
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import AnimateConfig
+    from mindlong.networks.network import Images
 
 
 def plan(loaded: Loaded) -> Planned:
@@ -56,8 +59,7 @@ def plan(loaded: Loaded) -> Planned:
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * (times > 1)
     return Planned(
         {
-            "weights": f"{parts.where} ({parts.network.family})",
-            "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
+            **network_rows(parts),
             "images": f"{len(own.given())}, {_made(own, images)}",
             "prompts": several(list(dict.fromkeys(config.wanted_prompts())), config.count),
             "plan": f"{len(clips)} videos of {written(own, frames)} frames {height}x{width}, "

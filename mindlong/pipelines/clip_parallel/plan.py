@@ -6,15 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.checkpoints import latent_parts
-from mindlong.checkpoints.latent_parts import LatentParts
 from mindlong.checkpoints.lora.latent import lora_row
-from mindlong.checkpoints.parts import Part
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import ClipParallelConfig
+from mindlong.checkpoints.lora.latent import parts_of as named_parts
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.unet.views import Views
 from mindlong.parallel import halo, volume
@@ -44,6 +41,12 @@ from mindlong.plans.frame_prompts import of_frames, shares_of, travels
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.checkpoints.parts import Part
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import ClipParallelConfig
 
 Mixed = Sequence[tuple[str, float]]  # the prompts of a frame and their weights
 IN_LOCK_STEP = ("exact", "video_infinity", "views")
@@ -85,9 +88,9 @@ def parts_of(config: ClipParallelConfig) -> LatentParts:
     """The networks, reading in views where the strategy is so.
 
     Raises:
-        InputFileError, ConfigError: as `latent_parts.parts_of`, or views that they cannot have.
+        InputFileError, ConfigError: as `named_parts`, or views that they cannot have.
     """
-    parts = latent_parts.parts_of(config)
+    parts = named_parts(config)
     views = views_of(config, parts.size[0])
     if views is None:
         return parts

@@ -9,27 +9,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.join import ROLE, module_of
-from mindlong.checkpoints.latent_parts import fitted_text, read_text_encoder
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.lora.merge import inherited
+from mindlong.checkpoints.part_places import fitted_text, read_text_encoder
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.start import base_of, text_of
-from mindlong.config.load import load_model
-from mindlong.config.schema import TrainConfig
+from mindlong.config.section import load_model
 from mindlong.data.clip_identity import clips_identity
 from mindlong.data.latent_cache import LatentCache
 from mindlong.data.source import Source, to_frames
 from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.losses import loss_of
 from mindlong.diffusion.noising import Noising, of_options
-from mindlong.diffusion.samplers.lcm import told_of
+from mindlong.diffusion.samplers.flavours import told_of
 from mindlong.diffusion.timesteps import draw_timestep
 from mindlong.networks import table
 from mindlong.networks.init import initialise
@@ -40,6 +39,9 @@ from mindlong.training.tasks.preview_files import drawn, write_preview
 from mindlong.training.text_table import TextTable
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 MOTION_FILE = "motion"  # of a checkpoint, before its suffix
 
