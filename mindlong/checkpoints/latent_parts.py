@@ -34,7 +34,7 @@ from mindlong.checkpoints.run_config import latent_training
 from mindlong.diffusion import schedules
 from mindlong.diffusion.noising import of_options
 from mindlong.diffusion.scheduler_config import read_file
-from mindlong.utils.errors import ConfigError
+from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
 from mindlong.utils.needed import needed
 from mindlong.utils.progress import bar
@@ -188,8 +188,11 @@ def _over(parts: LatentParts, folder: Path) -> LatentParts:
 def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOptions) -> Part:
     """What denoises, with the motion modules of another file where one is named."""
     said = {key: getattr(options, key) for key in ("version", "compat") if getattr(options, key)}
-    refuse_alone(held)
-    found = read_part(held, "network", options.family or None)
+    try:
+        found = read_part(held, "network", options.family or None)
+    except (InputFileError, ConfigError):
+        refuse_alone(held)
+        raise
     if module is not None:
         return joined(found, module, said)
     if not said:

@@ -1,4 +1,4 @@
-"""Which file or folder `weights=` names."""
+"""Which file or folder `weights=` names, and where a control branch lies; without MindSpore."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mindlong.utils.errors import InputFileError, nearest
 from mindlong.utils.shown import shown
 
 SHIPPED = Path(__file__).parents[1] / "weights"
+BRANCH = "branch.safetensors"  # a control branch beside the weights that it belongs to
 
 
 def shipped_names() -> list[str]:
@@ -34,6 +35,19 @@ def locate(weights: str, key: str = "weights") -> Path:
     path = Path(weights)
     with reading(path):
         return _located(path, key)
+
+
+def find_branch(weights: str, branch: str) -> Path | None:
+    """The file of `branch` (a file, a folder with branch.safetensors, shipped:NAME), or the one
+    beside `weights`, or None.
+
+    Raises:
+        InputFileError: `branch` names nothing.
+    """
+    place = locate(branch or weights)
+    if place.is_dir() and (place / BRANCH).is_file():
+        return place / BRANCH
+    return place if branch else None
 
 
 def _located(path: Path, key: str) -> Path:

@@ -18,13 +18,12 @@ from mindlong.config.command_line import (
     parse_overrides,
 )
 from mindlong.config.dump import to_yaml
-from mindlong.config.families import family_schema
 from mindlong.config.given import Given, Setting
 from mindlong.config.leaves import built, leaves
 from mindlong.config.reads import check_read, is_saved
 from mindlong.config.references import resolved
 from mindlong.config.rules import check
-from mindlong.config.section import MODEL, family_of
+from mindlong.config.section import MODEL, family_of, family_schema
 from mindlong.config.yaml_file import Tree, read_tree, read_yaml
 from mindlong.utils.errors import ConfigError
 
@@ -97,9 +96,10 @@ def load(
 
 def _tree(base: Path) -> Tree:
     tree = read_tree(base)
-    if video_infinity_json.is_one(tree.values):
+    if video_infinity_json.MARKS & tree.values.keys():
         return Tree(str(base), video_infinity_json.translated(read_yaml(base), str(base)))
-    if tune_a_video_yaml.is_training(tree.values):
+    theirs = tune_a_video_yaml.MARKS & tree.values.keys()
+    if theirs and tune_a_video_yaml.is_training(tree.values):
         return tune_a_video_yaml.training(str(base))
     return tree
 

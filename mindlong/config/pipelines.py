@@ -29,7 +29,7 @@ from mindlong.config.infer_options.pixel import PixelOptions
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.option import option, section
-from mindlong.config.reader import Reader
+from mindlong.config.reads import Reader
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 

@@ -9,20 +9,65 @@ and a section may name further ones that its settings leave idle (`idle`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from mindlong.config.command_line import BY_HAND, LOADED
 from mindlong.config.conditions import unmet
-from mindlong.config.given import Given
 from mindlong.config.leaves import Leaf, value_at
-from mindlong.config.reader import under
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.config.given import Given
 
 SAVED = 0.6  # share of all keys that a file must hold to be the saved configuration of a run
 
 
 class UnreadKey(ConfigError):
     """A key that was set and that nothing reads with these settings."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A task or a pipeline and the keys that it reads.
+
+    Attributes:
+        name: in messages, "pipeline pixel".
+        reads: keys and sections. Of a section those keys are read whose own condition holds; "KEY!"
+            is read whatever its condition says; "-KEY" and "-SECTION" are not read. The longest
+            word that fits a key counts.
+        others: the other readers, for messages.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    others: tuple[Reader, ...] = ()
+
+    def covers(self, key: str) -> bool:
+        """Whether the key is among those declared."""
+        fitting = [word for word in self.reads if under(key, word.strip("-!"))]
+        deciding = max(
+            fitting, key=lambda word: (len(word.strip("-!")), word[0] == "-"), default="-"
+        )
+        return deciding[0] != "-"
+
+    def always(self, key: str) -> bool:
+        """Whether the key is read whatever its own condition says."""
+        return f"{key}!" in self.reads
+
+    def owners(self, key: str) -> str:
+        """Which others read the key, in words."""
+        found = [other.name for other in self.others if other.covers(key)]
+        if not found:
+            return "nothing reads it"
+        kind = found[0].rpartition(" ")[0]
+        listed = ", ".join(name.removeprefix(f"{kind} ") for name in found)
+        return f"it belongs to {kind} {listed}"
+
+
+def under(key: str, word: str) -> bool:
+    """Whether a key is the one that a word names, or lies in the section that it names."""
+    return key == word or key.startswith(f"{word}.")
 
 
 def check_read(values: Any, given: Given, of_file: Any, saved: bool) -> list[str]:

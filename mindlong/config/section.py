@@ -8,12 +8,12 @@ from typing import Any
 
 from mindlong.config import shipped
 from mindlong.config.command_line import WHERE, Pair, pairs
-from mindlong.config.families import family_schema
 from mindlong.config.given import Given
 from mindlong.config.leaves import built, leaves
 from mindlong.config.rules import check
 from mindlong.config.yaml_file import Tree, read_tree
-from mindlong.utils.errors import did_you_mean
+from mindlong.networks import table
+from mindlong.utils.errors import ConfigError, did_you_mean
 
 MODEL = "model"
 
@@ -75,3 +75,15 @@ def family_of(model: Tree, of_model: Sequence[Pair]) -> type:
     named = next((p.words for p in reversed(of_model) if p.key == f"{MODEL}.family"), None)
     where = WHERE if named else model.place("family")
     return family_schema(named or model.values.get("family"), where)
+
+
+def family_schema(family: str | None, where: str) -> type:
+    """The dataclass of a family's model section. Raises ConfigError where the family is missing or
+    unknown.
+    """
+    known = table.families()
+    if family is None:
+        raise ConfigError(f"{where}: model.family is missing; it must be one of {', '.join(known)}")
+    if family not in known:
+        raise ConfigError(f"{where}: model.family is {family!r}.{did_you_mean(str(family), known)}")
+    return table.get(family).keys

@@ -11,6 +11,7 @@ from typing import Any
 
 from mindlong.utils.errors import ConfigError, did_you_mean
 
+MARKS = {"pipe_configs", "plugin_configs"}  # keys that tell such a file
 TOP = ("devices", "seed", "master_port", "base_path", "dtype", "pipe_configs", "plugin_configs")
 PIPE = (
     "prompts",
@@ -41,11 +42,6 @@ SPELLINGS = {
     "global_bias": "global_biase",
 }  # as the original's README writes them
 MISSING = object()
-
-
-def is_one(tree: Mapping[str, Any]) -> bool:
-    """Whether a configuration is one of theirs."""
-    return "pipe_configs" in tree or "plugin_configs" in tree
 
 
 def translated(tree: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -14,9 +14,8 @@ import numpy as np
 
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.sheet import write_contact_sheet
-from mindlong.pipelines.clips import Clip, batches
+from mindlong.pipelines.clips import Clip, batches, first_noise
 from mindlong.pipelines.results import counted
-from mindlong.pipelines.starts import first_noise
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import arrays, atomic, progress
 from mindlong.utils.needed import needed

@@ -1,30 +1,12 @@
-"""Noise to start from: keyed by clips, or out of a file. Without MindSpore."""
+"""Noise to start from out of a file. Without MindSpore."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mindlong.pipelines.clips import Clip
-from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError, InputFileError
-
-Repeats = Callable[[int, Clip], np.ndarray]  # frames, clip -> the frame whose noise each has
-
-
-def first_noise(
-    clips: Sequence[Clip], shape_CFhw: tuple[int, ...], repeats: Repeats | None = None
-) -> np.ndarray:
-    """The noise that `clips` start from, (B, C, F, h, w) float32; `repeats` says which frames of a
-    clip have that of others.
-    """
-    drawn = [rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips]
-    if repeats is not None:
-        frames = shape_CFhw[1]
-        drawn = [noise[:, repeats(frames, clip)] for noise, clip in zip(drawn, clips, strict=True)]
-    return np.stack(drawn)
 
 
 def read_start(path: str, count: int, shape_CFhw: tuple[int, ...]) -> np.ndarray:

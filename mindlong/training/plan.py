@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from mindlong import __version__
 from mindlong.checkpoints import store
-from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.imaged_parts import check_imaged
-from mindlong.checkpoints.locate import locate
+from mindlong.checkpoints.locate import find_branch, locate
 from mindlong.checkpoints.lora.targets import check_base
 from mindlong.checkpoints.part_places import read_text_encoder
 from mindlong.checkpoints.parts import Part, read_part

@@ -15,9 +15,8 @@ from mindlong.config.load import load
 from mindlong.media.images import read_image
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
-from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.clips import Clip, first_noise
 from mindlong.pipelines.load_model import from_parts
-from mindlong.pipelines.starts import first_noise
 from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.pipelines.text_to_video.make import repeats_of
 from mindlong.pipelines.text_to_video.plan import clips_of, parts_of

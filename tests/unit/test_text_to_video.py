@@ -17,9 +17,8 @@ from mindlong.diffusion import samplers
 from mindlong.diffusion.samplers import spacing
 from mindlong.media.read import read_video
 from mindlong.pipelines import results
-from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.clips import Clip, first_noise
 from mindlong.pipelines.load_model import load_latent_model
-from mindlong.pipelines.starts import first_noise
 from mindlong.pipelines.text_to_video.guided import TextToVideo
 
 SHAPE = (4, 4, 6, 6)

@@ -15,11 +15,10 @@ from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
 from mindlong.networks.unet.injection import Gate, Injected
 from mindlong.ops.attention import TokenAttention
-from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.clips import Clip, first_noise
 from mindlong.pipelines.edit.make import Editor
 from mindlong.pipelines.edit.plan import work_of
 from mindlong.pipelines.load_model import from_parts
-from mindlong.pipelines.starts import first_noise
 from mindlong.utils.errors import ConfigError, InputFileError
 
 

@@ -24,11 +24,10 @@ from mindlong.pipelines.animate.plan import (
     told_rate,
     written,
 )
-from mindlong.pipelines.clips import Clip, batches
+from mindlong.pipelines.clips import Clip, batches, first_noise
 from mindlong.pipelines.image_model import ImageModel, guided_model
 from mindlong.pipelines.image_parts import calls
 from mindlong.pipelines.made import Made, made_of
-from mindlong.pipelines.starts import first_noise
 from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.utils import rng
 

@@ -18,10 +18,9 @@ from mindlong.diffusion.guidance import Model, guided_batched
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.sample import Plain, rule_of, sample
 from mindlong.networks.unet.injection import Gate, inject
-from mindlong.pipelines.clips import Clip, digits
+from mindlong.pipelines.clips import Clip, digits, first_noise
 from mindlong.pipelines.edit.plan import EditWork, work_of
 from mindlong.pipelines.made import Made
-from mindlong.pipelines.starts import first_noise
 from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.scores.interpolation import psnr, ssim
 from mindlong.utils import rng

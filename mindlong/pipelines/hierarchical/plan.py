@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindlong.checkpoints.branch_place import find_branch
+from mindlong.checkpoints.locate import find_branch
 from mindlong.checkpoints.lora.latent import lora_row, parts_of
 from mindlong.config.infer_options.conditioning import unread
 from mindlong.pipelines.checks import (

@@ -14,9 +14,9 @@ import numpy as np
 
 from mindlong.diffusion.sample import rule_of
 from mindlong.pipelines.clip_parallel.windows import shuffled
-from mindlong.pipelines.clips import Clip, batches
+from mindlong.pipelines.clips import Clip, Repeats, batches, first_noise
 from mindlong.pipelines.made import Made, made_of
-from mindlong.pipelines.starts import Repeats, first_noise, read_start
+from mindlong.pipelines.starts import read_start
 from mindlong.pipelines.text_to_video.again import Again
 from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.pipelines.text_to_video.plan import (
