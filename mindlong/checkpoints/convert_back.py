@@ -57,17 +57,23 @@ def to_original(
         {n: a.shape for n, a in lazies.items()},
         allow,
     )
-    mapped = set(report.mapped)
-    tree: dict[str, Any] = {}
+    mapped, tree = set(report.mapped), dict[str, Any]()
     for source, group in by_source(entries).items():
         if all(prefix + e.ours in mapped for e in group):
             lazy = _source(group, {e.ours: lazies[prefix + e.ours] for e in group}, dtype)
             tree |= dict.fromkeys((source, *group[0].ties), lazy)
+    tree |= _tables(form, before, spec, tree)
+    return Plan(match, form, spec, report, tree, len(arrays) - len(lazies))
+
+
+def _tables(form: Format, before: str, spec: Any, tree: Mapping[str, Lazy]) -> dict[str, Lazy]:
+    """The tables that an original keeps in its file, in the format of its tensors."""
     formats = {lazy.dtype for lazy in tree.values()}
     usual = formats.pop() if len(formats) == 1 else "float32"
-    for key, value in form.tables(spec).items():
-        tree[before + key] = as_lazy(value.astype(np.float16) if usual == "float16" else value)
-    return Plan(match, form, spec, report, tree, len(arrays) - len(lazies))
+    return {
+        before + key: as_lazy(value.astype(np.float16) if usual == "float16" else value)
+        for key, value in form.tables(spec).items()
+    }
 
 
 def _source(group: list[Entry], parts: Mapping[str, Lazy], dtype: str | None) -> Lazy:

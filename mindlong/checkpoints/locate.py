@@ -9,7 +9,7 @@ from mindlong.checkpoints import installed
 from mindlong.checkpoints.faults import reading
 from mindlong.checkpoints.folders import SUFFIXES, parts_in
 from mindlong.checkpoints.manifest import is_ours
-from mindlong.checkpoints.store import latest
+from mindlong.checkpoints.saved_steps import latest
 from mindlong.utils import hub
 from mindlong.utils.errors import InputFileError, nearest
 from mindlong.utils.shown import shown

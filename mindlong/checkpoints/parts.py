@@ -88,6 +88,13 @@ def read_part(
         plan.check(str(weights.path))
         facts, _ = match.format.facts(weights, match.prefix)
         return Part(plan.format.network, plan.spec, plan.arrays, facts)
+    return _of_ours(weights, match, family, overrides)
+
+
+def _of_ours(
+    weights: WeightFile, match: Match, family: str | None, overrides: Mapping[str, Any] | None
+) -> Part:
+    """The same of a file with our names, which says its sizes itself."""
     name, model = match.network.part, description.read_model(weights, None)
     section = {**description.part_of(model, name, str(weights.path)), **(overrides or {})}
     network = match.network

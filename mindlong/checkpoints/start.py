@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps
 from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.recognise import recognise
@@ -30,7 +30,7 @@ def start_of(config: TrainConfig) -> str:
     start = config.train.start
     if config.train.lora.wanted:
         return start
-    return start if start and not store.has_checkpoint(config.run_dir) else ""
+    return start if start and not saved_steps.has_checkpoint(config.run_dir) else ""
 
 
 def base_of(config: TrainConfig) -> tuple[str, str]:

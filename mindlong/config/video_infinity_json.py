@@ -58,12 +58,7 @@ def translated(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
     conv = _section(
         plugins.get("conv_layer") or {}, "plugin_configs.conv_layer.", ("padding",), where
     )
-    devices = _devices(top, where)
-    prompts = _need(pipe, "prompts", list, where, "pipe_configs.")
-    if not prompts or not all(isinstance(p, str) for p in prompts):
-        raise ConfigError(
-            f"{where}: pipe_configs.prompts is {prompts}; it must be a list of at least one text"
-        )
+    devices, prompts = _devices(top, where), _prompts(pipe, where)
 
     def number(key, usual):
         return _number(pipe, key, usual, where, "pipe_configs.")
@@ -90,6 +85,15 @@ def translated(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
         "latent": {"dynamic_scale": "off"},
         "clip_parallel": own,
     }
+
+
+def _prompts(pipe: Mapping[str, Any], where: str) -> list[str]:
+    prompts = _need(pipe, "prompts", list, where, "pipe_configs.")
+    if not prompts or not all(isinstance(p, str) for p in prompts):
+        raise ConfigError(
+            f"{where}: pipe_configs.prompts is {prompts}; it must be a list of at least one text"
+        )
+    return prompts
 
 
 def _section(given: Any, prefix: str, known: tuple[str, ...], where: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindlong import __version__
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.imaged_parts import check_imaged
 from mindlong.checkpoints.locate import find_branch, locate
@@ -156,7 +156,7 @@ def _check_folder(loaded: Loaded) -> None:
     """
     run_dir = Path(loaded.values.run_dir)
     saved = run_dir / "config.yaml"
-    if saved.is_file() and store.latest(run_dir) is not None:
+    if saved.is_file() and saved_steps.latest(run_dir) is not None:
         check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir), FILES)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mindlong import __version__
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps
 from mindlong.checkpoints.start import KEY as START
 from mindlong.config.schema import TrainConfig
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
@@ -132,7 +132,7 @@ class RunDir:
         file, before = self.folder / CONFIG, self.config()
         if before is None or before == text or (self.folder / HISTORY).exists():
             return
-        if store.latest(self.folder) is None and not _is_metrics(self.folder / metrics.FILE):
+        if saved_steps.latest(self.folder) is None and not _is_metrics(self.folder / metrics.FILE):
             kept = next(p for p in _numbered(self.folder) if not p.exists())
             atomic.write_text(kept, before)
             get_logger().warning("%s was there already; it is kept as %s", file, kept.name)
@@ -154,7 +154,7 @@ class RunDir:
 
 def _check_free(folder: Path) -> None:
     """Raise where files are there that a training would write over and that none wrote."""
-    if store.holds_checkpoints(folder):
+    if saved_steps.has_checkpoint(folder):
         return
     for name, is_ours in (
         (metrics.FILE, _is_metrics),

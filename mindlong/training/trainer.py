@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps, store
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.training import metrics, resume, shards
 from mindlong.training.ema import Ema, Swap
@@ -158,7 +158,7 @@ class Trainer:
         """Load the folder's newest checkpoint and note what goes on; returns the steps already
         done.
         """
-        newest = store.latest(self.run_dir)
+        newest = saved_steps.latest(self.run_dir)
         text = self.config_text or json.dumps(asdict(self.options))
         resume.check_same_start(self.comm, text, newest)
         changed = self._by_first(

@@ -6,7 +6,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 import pytest
 from cogvideox_cases import DECODED, ENCODED, VAE_SIZE, drawn, unequal
@@ -25,12 +24,7 @@ SPEC = VideoVaeSpec(latent_channels=4, block_channels=(8, 16, 16), layers=1, gro
 SMALL = (VAE_SIZE[0] // 4, VAE_SIZE[1] // 4)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def graph_mode():
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    yield
-    ms.set_context(mode=before)
+pytestmark = pytest.mark.usefixtures("graph_mode")
 
 
 @pytest.fixture(scope="module")

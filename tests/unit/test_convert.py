@@ -13,6 +13,7 @@ import yaml
 
 from mindlong.checkpoints import convert, store
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
+from mindlong.checkpoints.our_weights import our_weights
 from mindlong.checkpoints.recognise import recognise
 from mindlong.cli.convert import command
 from mindlong.config.section import load_model
@@ -449,15 +450,15 @@ def test_one_network_from_a_file_of_either_side(tmp_path):
     assert run("--src", tmp_path / "a.pt", "--dst", tmp_path / "b.safetensors") == 0
     entries = names(SMALL)
     for file in ("a.pt", "b.safetensors"):
-        held = convert.our_weights(open_weights(tmp_path / file), ("vdm", "unet"), entries)
+        held = our_weights(open_weights(tmp_path / file), ("vdm", "unet"), entries)
         assert {n: lazy.shape for n, lazy in held.items()} == {e.ours: e.our_shape for e in entries}
         assert (
             held["time_mlp.fc1.weight"].read().tobytes()
             == state_dict(SMALL)["time_mlp.1.weight"].tobytes()
         )
     with pytest.raises(InputFileError, match="does not fit the network: .* misshaped"):
-        convert.our_weights(
+        our_weights(
             open_weights(tmp_path / "b.safetensors"), ("vdm", "unet"), names(SPECS["conditional"])
         )
     with pytest.raises(ConfigError, match="no part 'vea'. Did you mean 'vae'"):
-        convert.our_weights(open_weights(tmp_path / "b.safetensors"), ("vdm", "vea"), entries)
+        our_weights(open_weights(tmp_path / "b.safetensors"), ("vdm", "vea"), entries)

@@ -15,6 +15,7 @@ import pytest
 from mindlong.checkpoints import convert, convert_back
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
 from mindlong.checkpoints.lazy import Lazy
+from mindlong.checkpoints.our_weights import our_weights
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli.convert import command
@@ -587,10 +588,10 @@ def test_a_video_model_starts_from_an_image_model(tmp_path, capsys, family, layo
     given = {"head_dim": 8, "heads": None, "groups": 8}
     weights = open_weights(tmp_path / "sd.ckpt")
     with pytest.raises(InputFileError, match="does not fit the network: .* missing"):
-        convert.our_weights(weights, (family, "unet"), entries, overrides=given)
+        our_weights(weights, (family, "unet"), entries, overrides=given)
     fresh = ["*_temp*", "*.temporal.weight", "*.temporal.bias"]
     assert len(
-        convert.our_weights(weights, (family, "unet"), entries, overrides=given, allow=fresh)
+        our_weights(weights, (family, "unet"), entries, overrides=given, allow=fresh)
     ) == len(state)
 
 
@@ -598,7 +599,7 @@ def test_a_network_is_loaded_from_a_file_of_ours_of_its_base(tmp_path):
     base = FAMILIES["stable_diffusion"].spec(**TINY)
     arrays = {f"unet.{e.ours}": np.ones(e.our_shape, np.float32) for e in unet_names.names(base)}
     write_safetensors(tmp_path / "sd.safetensors", arrays)
-    held = convert.our_weights(
+    held = our_weights(
         open_weights(tmp_path / "sd.safetensors"),
         ("tune_a_video", "unet"),
         unet_names.names(tiny("tune_a_video")),
@@ -612,11 +613,9 @@ def test_parts_that_families_share_are_found_for_each(tmp_path):
     weights = open_weights(source)
     for family in ("modelscope", "tune_a_video"):
         assert len(
-            convert.our_weights(
-                weights, (family, "vae"), vae_names.names(VAE), overrides={"groups": 8}
-            )
+            our_weights(weights, (family, "vae"), vae_names.names(VAE), overrides={"groups": 8})
         ) == len(vae_names.names(VAE))
-        assert convert.our_weights(weights, (family, "text_encoder"), clip_names.names(TEXT))
+        assert our_weights(weights, (family, "text_encoder"), clip_names.names(TEXT))
 
 
 def test_unknown_keys_are_refused_and_a_wrong_family_is_named(tmp_path, capsys):

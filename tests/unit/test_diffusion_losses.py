@@ -16,12 +16,7 @@ SHAPE = (2, 3, 2, 4, 4)
 TIMES = np.array([3, 900], np.int32)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def graph_mode():
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    yield
-    ms.set_context(mode=before)
+pytestmark = pytest.mark.usefixtures("graph_mode")
 
 
 class Scale(nn.Cell):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from training_toys import same_bits
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps, store
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.load import load
@@ -151,7 +151,7 @@ def test_a_stopped_distillation_goes_on_to_the_same_bits(teacher, tmp_path, kind
         config = loaded(teacher, train__steps=str(steps), run_dir=str(folder), **more)
         task = task_of(config)
         Trainer(task, config.values.train, folder).run()
-        return store.load(store.latest(folder))[0]
+        return store.load(saved_steps.latest(folder))[0]
 
     whole = run(tmp_path / "whole", 2)
     run(tmp_path / "parts", 1)

@@ -2,13 +2,13 @@
 made what when.
 """
 
-import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rank_threads import on_ranks
 
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
@@ -157,23 +157,12 @@ def test_batches_change_nothing(tmp_path, rows):
 
 
 def test_two_processes_make_the_same_bits(tmp_path):
-    from test_journal import ThreadComm
-
-    plan, barrier, texts, errors = plan_hierarchical((5, 4, 3)), threading.Barrier(2), [""] * 2, []
+    plan = plan_hierarchical((5, 4, 3))
     Journal(tmp_path / "two", {"toy": 1})
-
-    def one(rank):
-        try:
-            made(tmp_path / "two", plan, comm=ThreadComm(rank, 2, barrier, texts), rank=rank)
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not errors
+    assert on_ranks(2, lambda rank, comm: made(tmp_path / "two", plan, comm=comm, rank=rank)) == [
+        None,
+        None,
+    ]
     both = LatentFolder(tmp_path / "two", plan, {"toy": 1})
     assert np.array_equal(video(both), video(made(tmp_path / "one", plan)))
     assert all((tmp_path / "two" / f"journal-{rank:04d}.jsonl").stat().st_size for rank in range(2))

@@ -3,11 +3,11 @@ what its context holds, at which rates; runs do not depend on batches, processes
 """
 
 import hashlib
-import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rank_threads import on_ranks
 
 from mindlong.config.sample import SampleOptions
 from mindlong.diffusion import schedules
@@ -135,23 +135,9 @@ def test_batches_change_nothing(tmp_path, given, rows):
 
 
 def test_two_processes_make_the_same_bits(tmp_path, given):
-    from test_journal import ThreadComm
-
-    barrier, texts, errors = threading.Barrier(2), [""] * 2, []
     Journal(tmp_path / "two", {"toy": 1})
-
-    def one(rank):
-        try:
-            made(tmp_path / "two", given, comm=ThreadComm(rank, 2, barrier, texts), rank=rank)
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not errors
+    found = on_ranks(2, lambda rank, comm: made(tmp_path / "two", given, comm=comm, rank=rank))
+    assert found == [None, None]
     both = LatentFolder(tmp_path / "two", plan_given((4, 4, 4), range(0, 28, 9)), {"toy": 1})
     np.testing.assert_array_equal(video(both), video(made(tmp_path / "one", given)[0]))
 

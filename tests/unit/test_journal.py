@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
+from rank_threads import on_ranks
 
 from mindlong.pipelines.jobs import count_batches, level_batches, run_plan
 from mindlong.pipelines.journal import Journal
@@ -193,37 +193,6 @@ def test_only_a_few_files_are_held(tmp_path):
     store = finished(tmp_path, plan_hierarchical((9, 5)))
     video(store)
     assert len(store._files) == store.held
-
-
-class ThreadComm:
-    """Processes of a job as threads of a test."""
-
-    def __init__(self, rank, size, barrier, texts):
-        self.rank, self.size, self.barrier, self.texts = rank, size, barrier, texts
-
-    def all_gather_text(self, text):
-        self.texts[self.rank] = text
-        self.barrier.wait(30)
-        found = list(self.texts)
-        self.barrier.wait(30)
-        return found
-
-
-def on_ranks(size, run):
-    barrier, texts, errors = threading.Barrier(size), [""] * size, [None] * size
-
-    def one(rank):
-        try:
-            run(rank, ThreadComm(rank, size, barrier, texts))
-        except Exception as error:
-            errors[rank] = error
-
-    threads = [threading.Thread(target=one, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return errors
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -9,8 +9,9 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
+from tune_toys import tuning
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps, store
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.checkpoints.lora.merge import merge
@@ -111,29 +112,7 @@ def video(tmp_path_factory):
 
 
 def config(base, video, run, **more):
-    given = {
-        "model.family": "tune_a_video",
-        "model.channels": "[16,32]",
-        "model.attends": "[true,false]",
-        "model.layers": 1,
-        "model.context_dim": 24,
-        "model.groups": 8,
-        "model.head_dim": 8,
-        "run_dir": run,
-        "data.frames": FRAMES,
-        "data.size": "[16,16]",
-        "latents.unet_weights": base,
-        "latents.vae": base,
-        "latents.text_weights": base,
-        "latents.tokenizer": base / "tokenizer",
-        "latents.cache": base.parent / "cache",
-        "tune.video": video,
-        "tune.prompt": "a dog runs",
-        "diffusion.timesteps": 50,
-        "diffusion.schedule": "scaled_linear",
-        "diffusion.beta_start": 0.001,
-        "diffusion.beta_end": 0.2,
-        "diffusion.prediction": "v",
+    given = tuning(base, video, run, FRAMES) | {
         "train.steps": 4,
         "train.batch_size": 1,
         "train.ema_decay": 0.5,
@@ -174,7 +153,7 @@ def test_only_the_lora_learns_and_is_saved(trained):
     moved = {name for name in after if not np.array_equal(after[name], before[name])}
     assert moved and all(".lora." in name for name in moved)
     assert {n.rsplit(".lora.")[0].rsplit(".")[-2] for n in moved} == {"attn1", "attn2", "attn_temp"}
-    held = store.load(store.latest(run)).files
+    held = store.load(saved_steps.latest(run)).files
     assert set(held["network"]) == set(held["ema"]) == {n for n in after if ".lora." in n}
     assert {"pytorch_lora_weights", "lora_kohya"} <= set(held)
     assert list(run.glob("previews/step-00000004*"))
@@ -189,7 +168,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(base, video, tmp_path):
     half.run()
     trainer(config(base, video, tmp_path / "half", train__preview_every=0)).run()
     ms.set_context(mode=ms.PYNATIVE_MODE)
-    one, two = (store.load(store.latest(tmp_path / run)).files for run in ("whole", "half"))
+    one, two = (store.load(saved_steps.latest(tmp_path / run)).files for run in ("whole", "half"))
     for file in one:
         for name, array in one[file].items():
             assert np.array_equal(array.view(np.int32), two[file][name].view(np.int32)), name
@@ -199,7 +178,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(base, video, tmp_path):
 def test_its_file_over_the_base_is_the_trained_network(trained, base, file):
     """With the averages, as they are in the checkpoint; the base is the image model alone."""
     run, _, made = trained
-    folder = store.latest(run)
+    folder = saved_steps.latest(run)
     where = str(folder / f"{file}.safetensors") if file else str(run)
     parts = find_latent_parts(str(base), LatentModelOptions(family="tune_a_video"))
     found = merge({"network": parts.network, "text_encoder": parts.text_encoder}, [Wanted(where)])
@@ -219,7 +198,7 @@ def test_its_file_over_the_base_is_the_trained_network(trained, base, file):
 
 
 def test_its_files_carry_the_descriptions_that_others_read(trained):
-    folder = store.latest(trained[0])
+    folder = saved_steps.latest(trained[0])
     kohya = open_weights(folder / "lora_kohya.safetensors").metadata
     assert (kohya["ss_network_module"], kohya["ss_network_dim"]) == ("networks.lora", "2")
     assert kohya["ss_network_alpha"] == "3"

@@ -158,7 +158,7 @@ def test_weights_are_named_once(tmp_path):
 
 
 def test_latents_start_with_network_and_text_encoder(tmp_path):
-    from mindlong.training.tasks.latent import build_network
+    from mindlong.training.tasks.latent_networks import build_network
 
     given = load(
         None,

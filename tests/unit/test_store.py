@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindlong.checkpoints import manifest, store
+from mindlong.checkpoints import manifest, saved_steps, store
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 
@@ -67,7 +67,7 @@ def events(folder, monkeypatch):
 
 def test_a_checkpoint_comes_back_bit_for_bit_with_its_state(tmp_path):
     target = save(tmp_path, 12)
-    assert target == tmp_path / "checkpoints" / "step-00000012" == store.latest(tmp_path)
+    assert target == tmp_path / "checkpoints" / "step-00000012" == saved_steps.latest(tmp_path)
     assert_whole(target, 12)
     assert sorted(p.name for p in target.iterdir()) == [
         "manifest.json",
@@ -124,7 +124,7 @@ import os, signal, sys
 sys.path[:0] = [{root!r}, {here!r}]
 from pathlib import Path
 import test_store as t
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps, store
 for k in range(int(sys.argv[2])):
     folder = Path(sys.argv[1]) / str(k)
     child = os.fork()
@@ -153,13 +153,13 @@ def test_a_kill_at_every_write_leaves_a_whole_checkpoint(tmp_path, monkeypatch, 
     renamed = told.index("rename")
     for k, event in enumerate(told):
         folder = tmp_path / str(k)
-        survivor = store.latest(folder)
+        survivor = saved_steps.latest(folder)
         assert survivor.name == ("step-00000002" if k > renamed else "step-00000001"), event
         assert_whole(survivor, 2 if k > renamed else 1)
         if 0 < k <= renamed:
-            assert any("interrupted" in line for line in store.leftovers(folder)), event
+            assert any("interrupted" in line for line in saved_steps.leftovers(folder)), event
         assert_whole(save(folder, 3), 3)
-        assert not store.leftovers(folder), event
+        assert not saved_steps.leftovers(folder), event
 
 
 def test_a_full_disk_at_every_write_leaves_the_checkpoint_before_and_says_so(tmp_path, monkeypatch):
@@ -195,7 +195,7 @@ def test_a_write_that_the_system_refuses_is_one_sentence(tmp_path):
             save(tmp_path, 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert store.latest(tmp_path).name == "step-00000001"
+    assert saved_steps.latest(tmp_path).name == "step-00000001"
 
 
 def test_an_old_checkpoint_that_cannot_be_removed_does_not_fail_the_save(
@@ -235,7 +235,7 @@ def test_a_flipped_byte_in_the_manifest_makes_the_folder_no_checkpoint(tmp_path)
     whole = path.read_bytes()
     for place in range(0, len(whole), 7):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x04]) + whole[place + 1 :])
-        assert store.latest(tmp_path).name == "step-00000001", place
+        assert saved_steps.latest(tmp_path).name == "step-00000001", place
         with pytest.raises(InputFileError, match="manifest.json"):
             store.load(path.parent)
 
@@ -246,15 +246,15 @@ def test_a_cut_or_missing_file_sends_the_run_to_the_checkpoint_before(tmp_path, 
     path = save(tmp_path, 2) / "network.safetensors"
     path.write_bytes(path.read_bytes()[:-1]) if damage == "cut" else path.unlink()
     with caplog.at_level(logging.WARNING, logger="mindlong"):
-        assert store.latest(tmp_path).name == "step-00000001"
+        assert saved_steps.latest(tmp_path).name == "step-00000001"
     assert "network.safetensors" in caplog.text
     with pytest.raises(InputFileError, match="network.safetensors"):
         store.load(path.parent)
 
 
 def test_a_folder_without_checkpoints_has_no_latest_and_a_wrong_path_is_an_error(tmp_path):
-    assert store.latest(tmp_path) is None
-    assert store.latest(tmp_path / "nowhere") is None
+    assert saved_steps.latest(tmp_path) is None
+    assert saved_steps.latest(tmp_path / "nowhere") is None
     with pytest.raises(InputFileError, match="not a finished checkpoint"):
         store.load(tmp_path / "nowhere")
 

@@ -13,7 +13,7 @@ import pytest
 from mindspore import Tensor
 from training_toys import ToyTask, graph_mode, same_bits, toy_options, toy_trainer, weights  # noqa: F401
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps, store
 from mindlong.training import metrics, resume
 from mindlong.training.run_dir import RunDir
 from mindlong.training.signals import StopRequest
@@ -55,7 +55,7 @@ def assert_same_run(folder, expected):
     """Weights, averages, optimizer, counters and metrics of two finished runs are equal to the last
     bit.
     """
-    got, want = (store.load(store.latest(f)) for f in (folder, expected))
+    got, want = (store.load(saved_steps.latest(f)) for f in (folder, expected))
     assert got.state == want.state and set(got.files) == set(want.files) == FILES
     for name in FILES:
         assert same_bits(got.files[name], want.files[name]), name
@@ -74,7 +74,7 @@ import os, signal, sys
 sys.path.insert(0, {here!r})
 import mindspore as ms
 ms.set_device("CPU"); ms.set_context(mode=ms.GRAPH_MODE)
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps, store
 from training_toys import toy_trainer
 saves = 0
 def kill(event):
@@ -99,7 +99,7 @@ def test_a_run_killed_while_saving_goes_on_to_the_same_bits(
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert store.latest(tmp_path).name == f"step-{left:08d}"
+    assert saved_steps.latest(tmp_path).name == f"step-{left:08d}"
     task = ToyTask()
     outcome = toy_trainer(tmp_path, task, **options).run()
     assert outcome.step == 16 and task.asked[0][0] == left  # went on, did not start afresh
@@ -127,7 +127,7 @@ def test_a_kill_at_every_write_of_a_save_leaves_a_whole_checkpoint(tmp_path, mon
         monkeypatch.setattr(store, "write_hook", kill)
         with pytest.raises(Killed):
             trainer._save(step)
-        newest = store.load(store.latest(tmp_path))
+        newest = store.load(saved_steps.latest(tmp_path))
         last = step if fatal > events.index("rename") else last
         assert newest.state["step"] == last
         assert (newest.files["network"]["first.bias"] == 7.0).all() == (last > 1)
@@ -149,14 +149,14 @@ def test_a_full_disk_is_a_sentence_and_costs_nothing(tmp_path, undisturbed, monk
         patch.setattr(store, "write_hook", full)
         with pytest.raises(UserError, match="the disk is full.*untouched"):
             toy_trainer(tmp_path, **LONG).run()
-    assert store.latest(tmp_path).name == "step-00000004"
+    assert saved_steps.latest(tmp_path).name == "step-00000004"
     toy_trainer(tmp_path, **LONG).run()
     assert_same_run(tmp_path, undisturbed)
 
 
 def test_a_flipped_byte_is_named_and_the_checkpoint_before_serves(tmp_path, undisturbed):
     toy_trainer(tmp_path, **{**LONG, "save_every": 5}).run()
-    newest = store.latest(tmp_path)
+    newest = saved_steps.latest(tmp_path)
     file = newest / "optimizer.safetensors"
     data = bytearray(file.read_bytes())
     data[-5] ^= 1
@@ -181,7 +181,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(tmp_path, undisturb
 
     outcome = toy_trainer(tmp_path, Interrupted(), **LONG).run()
     assert outcome.stopped_by == "SIGTERM" and 5 <= outcome.step <= 9
-    assert outcome.checkpoint == store.latest(tmp_path)
+    assert outcome.checkpoint == saved_steps.latest(tmp_path)
     toy_trainer(tmp_path, **LONG).run()
     assert_same_run(tmp_path, undisturbed)
 
@@ -203,7 +203,11 @@ def test_a_finished_run_is_left_alone_and_more_steps_go_on(tmp_path):
     toy_trainer(tmp_path, steps=4).run()
     task = ToyTask()
     outcome = toy_trainer(tmp_path, task, steps=4).run()
-    assert outcome.step == 4 and outcome.checkpoint == store.latest(tmp_path) and task.asked == []
+    assert (
+        outcome.step == 4
+        and outcome.checkpoint == saved_steps.latest(tmp_path)
+        and task.asked == []
+    )
     toy_trainer(tmp_path, steps=6).run()
     toy_trainer(tmp_path / "once", steps=6).run()
     assert_same_run(tmp_path, tmp_path / "once")
@@ -303,7 +307,7 @@ def test_half_precision_may_come_and_go(tmp_path):
 def test_averages_that_begin_later_begin_as_the_weights(tmp_path):
     toy_trainer(tmp_path, steps=4, ema_decay=0.0).run()
     trainer = toy_trainer(tmp_path, steps=4)
-    resume.restore(store.latest(tmp_path), trainer.task.network, trainer.stepper, trainer.ema)
+    resume.restore(saved_steps.latest(tmp_path), trainer.task.network, trainer.stepper, trainer.ema)
     assert same_bits(trainer.ema.state(), weights(trainer.task.network))
 
 
@@ -335,7 +339,7 @@ def test_a_run_that_saved_nothing_may_change_its_configuration(tmp_path):
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     toy_trainer(tmp_path, steps=1).run()
     trainer = toy_trainer(tmp_path, steps=2)
-    files, state = store.load(store.latest(tmp_path))
+    files, state = store.load(saved_steps.latest(tmp_path))
     files["optimizer"] = {
         k: v for k, v in files["optimizer"].items() if k not in ("m.last.bias", "v.first.bias")
     }
@@ -343,7 +347,9 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     with pytest.raises(
         InputFileError, match="optimizer does not fit this network in 2 arrays, first 'm.last.bias'"
     ):
-        resume.restore(store.latest(tmp_path), trainer.task.network, trainer.stepper, trainer.ema)
+        resume.restore(
+            saved_steps.latest(tmp_path), trainer.task.network, trainer.stepper, trainer.ema
+        )
 
 
 class Exploding(ToyTask):
@@ -357,7 +363,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_checkpoint_and_advice(tmp_pat
         toy_trainer(tmp_path, Exploding()).run()
     for words in ("not finite at step 6", "step-00000004", "smaller train.lr", "train.clip_norm=1"):
         assert words in str(caught.value)
-    assert store.latest(tmp_path).name == "step-00000004"
+    assert saved_steps.latest(tmp_path).name == "step-00000004"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from latent_toys import folder
+from tune_toys import tuning
 
 from mindlong.checkpoints import changed
 from mindlong.checkpoints.files import open_weights
@@ -34,29 +35,7 @@ def video(tmp_path_factory):
 
 
 def config(base, video, run, **more):
-    given = {
-        "model.family": "tune_a_video",
-        "model.channels": "[16,32]",
-        "model.attends": "[true,false]",
-        "model.layers": 1,
-        "model.context_dim": 24,
-        "model.groups": 8,
-        "model.head_dim": 8,
-        "run_dir": run,
-        "data.frames": FRAMES,
-        "data.size": "[16,16]",
-        "latents.unet_weights": base,
-        "latents.vae": base,
-        "latents.text_weights": base,
-        "latents.tokenizer": base / "tokenizer",
-        "latents.cache": base.parent / "cache",
-        "tune.video": video,
-        "tune.prompt": "a dog runs",
-        "diffusion.timesteps": 50,
-        "diffusion.schedule": "scaled_linear",
-        "diffusion.beta_start": 0.001,
-        "diffusion.beta_end": 0.2,
-        "diffusion.prediction": "v",
+    given = tuning(base, video, run, FRAMES) | {
         "diffusion.loss": "l2",
         "train.steps": 2,
         "train.batch_size": 1,

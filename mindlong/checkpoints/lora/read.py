@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps
 from mindlong.checkpoints.faults import reading
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.finite import Watch
@@ -83,7 +83,7 @@ def locate(path: str, key: str = "lora") -> Path:
             return place
         if not place.exists():
             raise InputFileError(f"{key}: no file at {shown(place, most=300)}; it does not exist")
-        for folder in filter(None, (place, store.latest(place))):
+        for folder in filter(None, (place, saved_steps.latest(place))):
             found = next((folder / name for name in FILES if (folder / name).is_file()), None)
             if found:
                 return found

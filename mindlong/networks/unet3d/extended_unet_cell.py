@@ -37,17 +37,9 @@ class ExtendedStage(Stage):
 
     made = ExtendedAttentions
 
-    def construct(
-        self,
-        x: Tensor,
-        emb_BE: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        bias: Tensor,
-        memory: Tensor | None = None,
-        focus: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """As `Stage`; memory (B, M, K), focus (B,)."""
+    def construct(self, x: Tensor, emb_BE: Tensor, *reads: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `Stage`; reads: its cos, sin and bias, then memory (B, M, K) and focus (B,)."""
+        cos, sin, bias, memory, focus = reads
         x = self.res2(self.res1(x, emb_BE), emb_BE)
         if self.has_spatial:
             x = self.spatial(x, memory)
@@ -60,17 +52,9 @@ class ExtendedMiddle(Middle):
 
     made = ExtendedAttentions
 
-    def construct(
-        self,
-        x: Tensor,
-        emb_BE: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        bias: Tensor,
-        memory: Tensor | None = None,
-        focus: Tensor | None = None,
-    ) -> Tensor:
-        """As `Middle`; memory (B, M, K), focus (B,)."""
+    def construct(self, x: Tensor, emb_BE: Tensor, *reads: Tensor | None) -> Tensor:
+        """As `Middle`; reads as in `ExtendedStage`."""
+        cos, sin, bias, memory, focus = reads
         x = self.spatial(self.res1(x, emb_BE), memory)
         return self.res2(self.temporal(x, cos, sin, bias, memory, focus), emb_BE)
 

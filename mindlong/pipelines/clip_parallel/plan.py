@@ -185,19 +185,12 @@ def plan(loaded: Loaded) -> Planned:
     fit(parts)
     one_to_one(parts, "clip_parallel")
     idle(loaded, no_rate(parts, "clip_parallel.fps_condition"))
-    clips = clips_of(config, parts.size[0])
-    height, width = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
-    factor = parts.vae.spec.factor
-    size, ranks, total = (height // factor, width // factor), world_size(), clips[-1].stop
-    rows, passes = (
-        (1, 2) if own.two_passes and s.guidance != 1 else (1 if s.guidance == 1 else 2, 1)
-    )
-    prompts = prompts_of(config, clips)
-    at_once = (
-        max(map(len, clips))
-        if own.strategy != "windows" and own.strategy != "free_noise"
-        else own.window or parts.size[0]
-    )
+    clips, factor, ranks = clips_of(config, parts.size[0]), parts.vae.spec.factor, world_size()
+    height, width = divisible(config.size or parts.size[1:], factor)
+    size, total = (height // factor, width // factor), clips[-1].stop
+    (rows, passes), prompts = _calls(config), prompts_of(config, clips)
+    windowed = own.strategy in ("windows", "free_noise")
+    at_once = own.window or parts.size[0] if windowed else max(map(len, clips))
     step = step_cost(parts, rows, at_once, (height, width))
     half = 1.0 if config.latent.dtype == "float32" else 0.5
     sent, waiting = _sent(config, parts.network, clips, ranks, size, rows, passes, half)
@@ -222,6 +215,13 @@ def plan(loaded: Loaded) -> Planned:
         step.bytes * half + waiting,
         "size, the frames of a clip (more clip_parallel.clips) or of a window",
     )
+
+
+def _calls(config: ClipParallelConfig) -> tuple[int, int]:
+    """(rows of a call for one video, calls of a step)."""
+    if config.sample.guidance == 1:
+        return 1, 1
+    return (1, 2) if config.clip_parallel.two_passes else (2, 1)
 
 
 def _what(

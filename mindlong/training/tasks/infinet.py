@@ -28,7 +28,8 @@ from mindlong.networks.init import initialise
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import condition
 from mindlong.networks.unet.controlled_text import ControlledTextUNet
-from mindlong.training.tasks.latent import LatentTask, text_encoder
+from mindlong.training.tasks.latent import LatentTask
+from mindlong.training.tasks.latent_networks import text_encoder
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 

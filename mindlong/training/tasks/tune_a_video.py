@@ -24,7 +24,8 @@ from mindlong.diffusion.sample import flavour_of
 from mindlong.diffusion.samplers import FLAVOURS
 from mindlong.diffusion.scheduler_config import read_file
 from mindlong.training.task import matches
-from mindlong.training.tasks.latent import LatentTask, build_network
+from mindlong.training.tasks.latent import LatentTask
+from mindlong.training.tasks.latent_networks import build_network
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
