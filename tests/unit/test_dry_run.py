@@ -159,7 +159,7 @@ def test_a_run_is_refused_before_it_starts_where_the_memory_is_too_small(
 
 def test_a_run_goes_on_with_its_clips_at_another_place(tmp_path, monkeypatch, capsys):
     """What a folder of clips holds is compared by the run, by content; another rate is refused."""
-    monkeypatch.setattr(train_plan.store, "latest", lambda folder: tmp_path)
+    monkeypatch.setattr(train_plan.saved_steps, "latest", lambda folder: tmp_path)
     given = [*TINY, f"run_dir={tmp_path}"]
     for folder in ("one", "two"):
         Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(

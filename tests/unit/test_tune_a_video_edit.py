@@ -231,7 +231,7 @@ def test_a_run_of_tuning_is_edited_with_by_its_folder_alone(where, tmp_path):
     """Its autoencoder, tokenizer and the sizes of its text encoder are found where the training
     found them.
     """
-    from test_tune_a_video_task import config, task_of
+    from tune_toys import config, task_of
 
     from mindlong.checkpoints import store
     from mindlong.utils import atomic

@@ -3,24 +3,18 @@
 import numpy as np
 import pytest
 from latent_toys import folder
-from tune_toys import tuning
+from tune_toys import config, task_of
 
 from mindlong.checkpoints import changed
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.parts import read_part
-from mindlong.config.load import load
-from mindlong.config.schema import TrainConfig
-from mindlong.data.build import build_source
 from mindlong.data.one_shot import OneShot, read_clip, window_starts
 from mindlong.media.write import write_frames
 from mindlong.networks.unet.families import family
 from mindlong.networks.unet.names import names
 from mindlong.training.task import select
-from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError, InputFileError
-
-FRAMES = 3
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +26,6 @@ def base(tmp_path_factory):
 def video(tmp_path_factory):
     frames = np.random.default_rng(0).integers(0, 256, (8, 16, 24, 3)).astype(np.uint8)
     return write_frames(tmp_path_factory.mktemp("video") / "clip", frames)
-
-
-def config(base, video, run, **more):
-    given = tuning(base, video, run, FRAMES) | {
-        "diffusion.loss": "l2",
-        "train.steps": 2,
-        "train.batch_size": 1,
-        "train.ema_decay": 0,
-        "train.optimizer": "adamw",
-        "train.lr": 0.01,
-        "train.clip_norm": 1.0,
-        "train.preview_every": 2,
-        "preview.prompts": "[a cat runs]",
-        "preview.sample.steps": 2,
-        "tune.inversion_steps": 2,
-    }
-    given |= {key.replace("__", "."): value for key, value in more.items()}
-    return load(None, [f"{key}={value}" for key, value in given.items()], TrainConfig)
-
-
-def task_of(loaded):
-    return build_task(loaded.values, build_source(loaded.values.data, 0))
 
 
 @pytest.fixture(scope="module")

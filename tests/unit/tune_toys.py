@@ -1,5 +1,12 @@
 """A training of Tune-A-Video on a tiny Stable Diffusion."""
 
+from mindlong.config.load import load
+from mindlong.config.schema import TrainConfig
+from mindlong.data.build import build_source
+from mindlong.training.tasks import build_task
+
+FRAMES = 3
+
 
 def tuning(base, video, run, frames):
     """The keys of a run on a folder of `latent_toys` and the frames of a video."""
@@ -27,3 +34,25 @@ def tuning(base, video, run, frames):
         "diffusion.beta_end": 0.2,
         "diffusion.prediction": "v",
     }
+
+
+def config(base, video, run, **more):
+    given = tuning(base, video, run, FRAMES) | {
+        "diffusion.loss": "l2",
+        "train.steps": 2,
+        "train.batch_size": 1,
+        "train.ema_decay": 0,
+        "train.optimizer": "adamw",
+        "train.lr": 0.01,
+        "train.clip_norm": 1.0,
+        "train.preview_every": 2,
+        "preview.prompts": "[a cat runs]",
+        "preview.sample.steps": 2,
+        "tune.inversion_steps": 2,
+    }
+    given |= {key.replace("__", "."): value for key, value in more.items()}
+    return load(None, [f"{key}={value}" for key, value in given.items()], TrainConfig)
+
+
+def task_of(loaded):
+    return build_task(loaded.values, build_source(loaded.values.data, 0))
