@@ -10,6 +10,7 @@ import pytest
 
 os.environ.setdefault("GLOG_v", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("MINDLONG_NO_GRAPH_CACHE", "1")  # a test compiles what it tests
 
 # A suite that was started behind another command (`&`, nohup) is told to ignore these, and what it
 # starts would be as well: the tests that stop a command by a signal would wait for ever.
