@@ -16,6 +16,8 @@ from mindlong.ops.ascendc import emulate, layout, verify
 from mindlong.ops.attention import flash_910a, flash_910b
 from mindlong.utils.errors import UserError
 
+MODE = "pynative"
+
 
 @functools.lru_cache(None)
 def host():

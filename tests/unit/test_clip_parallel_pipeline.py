@@ -112,9 +112,9 @@ def test_a_stopped_run_goes_on_after_the_last_saved_step(weights, tmp_path, monk
             "late=[30,10,0]",
             "early=[30,0,10]",
         ],
-        ["strategy=windows", "window=4", "stride=2"],
+        pytest.param(["strategy=windows", "window=4", "stride=2"], marks=pytest.mark.slow),
         ["strategy=free_noise", "window=4", "stride=2"],
-        ["strategy=independent", "clips=2"],
+        pytest.param(["strategy=independent", "clips=2"], marks=pytest.mark.slow),
         ["scene={0-2: a, 3-5: b}", "prompt=", "blend=2", "sample.guidance=2", "negative=c"],
     ],
 )
@@ -125,7 +125,7 @@ def test_every_strategy_makes_a_video_of_its_own(weights, tmp_path, whole, strat
 
 
 def test_two_passes_are_one_batch_of_two(weights, tmp_path):
-    pairs = ["clips=2", "sample.guidance=3", "negative=b", "sample.steps=2"]
+    pairs = ["clips=2", "sample.guidance=3", "negative=b", "sample.steps=1"]
     outs = [
         run(weights, tmp_path / name, *pairs, f"two_passes={name}")[1] for name in ("false", "true")
     ]
