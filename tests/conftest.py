@@ -44,6 +44,14 @@ def _mode(request):
 
 
 @pytest.fixture(autouse=True)
+def _ctrl_c_gets_through():
+    """A command run inside a test blocks SIGINT for its process (mindlong.utils.interrupts), and
+    what later tests start would have it blocked as well.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+@pytest.fixture(autouse=True)
 def _logger_as_new():
     """A command run inside a test, or inside what a file sets up once, configures the package's
     log; no test meets that.

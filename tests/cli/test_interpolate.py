@@ -79,7 +79,6 @@ def test_networks_fill_a_video_in_windows_and_keep_its_latents(tmp_path, toy, vi
         "formats=[frames]",
         "batch=2",
         "chunk=4",
-        "env.mode=pynative",
         f"output={tmp_path / 'out'}",
     ]
     assert command(arguments) == 0
