@@ -8,6 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindlong.ops.graph_cache.calls import call
 from mindlong.utils.progress import announced
 
 Builder = Callable[[], nn.Cell]
@@ -49,14 +50,14 @@ class Cells:
         """What `cell`, which is the network of that role or goes with it, gives."""
         key = (role, *(tensor.shape for tensor in inputs))
         if key in self._compiled:
-            return cell(*inputs).asnumpy()
+            return call(cell, *inputs).asnumpy()
         self._compiled.add(key)
         if role != self.slow or ms.get_context("mode") != ms.GRAPH_MODE:
-            return cell(*inputs).asnumpy()
+            return call(cell, *inputs).asnumpy()
         with announced(
-            f"compiling the graph for latents {tuple(inputs[0].shape)}, and its first step"
+            f"preparing the graph for latents {tuple(inputs[0].shape)}, and its first step"
         ):
-            return cell(*inputs).asnumpy()
+            return call(cell, *inputs).asnumpy()
 
 
 class Latest:

@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Tensor
 
 from mindlong.networks.cogvideox_vae.spec import IMAGES, LATENTS, chunks
+from mindlong.ops.graph_cache.calls import call
 from mindlong.ops.precision import set_types
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class CausalStream:
         return iter(())
 
     def _run(self, rows: np.ndarray) -> np.ndarray:
-        out, *kept = self.half(Tensor(rows), *self.kept)
+        out, *kept = call(self.half, Tensor(rows), *self.kept)
         self.kept = tuple(kept)
         made = out.asnumpy()
         if self.bounds:
