@@ -46,10 +46,11 @@ def training_cost(
     if text:
         groups["text encoder"] = table.get(text.family).cost(text.spec(), _NOTHING).parameters
     still = _still(config, own.parameters, latent)
-    sums = SUMMING * _learning(config, own.parameters, latent) * (processes > 1)
-    spread = _spread(config, own.parameters, latent, processes) - sums
+    averaged = train.ema_decay > 0
+    states = shared_states(train.shard, train.offload != "none", averaged, processes)
+    sums = states * _learning(config, own.parameters, latent)
     flops = 3 * own.flops * train.accumulate * processes
-    return RunCost(groups, flops, own.train_bytes - still - spread)
+    return RunCost(groups, flops, own.train_bytes - still + sums)
 
 
 def sampling_cost(model: Any, guidance: float, frames: int, size: list[int], batch: int) -> RunCost:
@@ -89,14 +90,21 @@ def _still(config: TrainConfig, parameters: int, latent: bool) -> float:
     return 16.0 * (parameters - learning) + averages
 
 
-def _spread(config: TrainConfig, parameters: int, latent: bool, processes: int) -> float:
-    """Bytes of moments and averages that other processes keep; the averages come together on the
-    first one when it saves.
+def shared_states(shard: str, offload: bool, averaged: bool, processes: int) -> float:
+    """Bytes of a trained number that several processes add to what one keeps (sums of gradients),
+    less what sharding and offloading take off it. The host's memory counts: on a CPU it is the
+    device's.
+
+    Args:
+        averaged: averages are kept; of shares they come together on the first process when it
+            saves.
     """
-    if config.train.shard == "none" or processes == 1:
+    if processes == 1:
         return 0.0
-    kept, together = (12.0, 4.0) if config.train.ema_decay > 0 else (8.0, 0.0)
-    return (kept * (1.0 - 1.0 / processes) - together) * _learning(config, parameters, latent)
+    if shard == "none":
+        return SUMMING
+    kept, together = (12.0, 4.0) if averaged else (8.0, 0.0)
+    return SUMMING - kept * (1.0 - 1.0 / processes) + together
 
 
 def _learning(config: TrainConfig, parameters: int, latent: bool) -> int:
