@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mindlong.config.cost import shared_states  # noqa: E402
+from mindlong.config.cost import offloaded, shared_states  # noqa: E402
 from mindlong.config.load import load_model  # noqa: E402
 from mindlong.networks import table  # noqa: E402
 from mindlong.networks.cost import Load  # noqa: E402
@@ -42,6 +42,8 @@ HELD = 0.06  # share of a device's memory that runtime, HCCL and gaps take: assu
 # no vendor kernel serves float32, or a gradient on a 910A: scores, and what the softmax makes of
 # them, of the chunk of queries at hand
 SCORES = 2.0 * LARGE_SCORES
+# bytes of a number in which averages come together to be saved: in the memory of the host
+TOGETHER = 4.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ def needs_of(way: Way, entry: Network, spec: Any, load: Load, processes: int) ->
         cost = entry.cost(spec, replace(load, videos=2)).bytes
         return cost / 2 if way.half else cost + SCORES
     cost = entry.cost(spec, replace(load, recompute=way.recompute))
-    states = shared_states(way.shard, way.offload, True, processes)
+    count = processes if way.shard != "none" else 1
+    states = shared_states(way.shard, True, count)
+    states -= offloaded("all" if way.offload else "none", way.shard, count)
+    states -= TOGETHER if count > 1 else 0.0
     return cost.train_bytes + SCORES + states * cost.parameters
 
 

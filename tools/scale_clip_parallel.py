@@ -1,18 +1,19 @@
-"""Weak scaling of clip-parallel sampling on this machine: the same clip a process, one thread each,
-1 to N processes.
+"""Weak scaling of clip-parallel sampling on this machine: the same clip a process, one thread each.
 
   python tools/scale_clip_parallel.py --out scaling.json      # the rows of docs/clip_parallel.md
-  python tools/scale_clip_parallel.py --processes 1 2 --frames 8 --calls 5
+  python tools/scale_clip_parallel.py --processes 2 --frames 8 --calls 5
 
-Prints a table in Markdown. Calls of the network with frames passed alternate with calls on the same
-clip as if there were no others, which all processes make at the same time: their ratio says what
-passing costs, that to one process on an idle machine also what sharing a machine costs. Times are
-medians with their spread. Needs an idle machine with a core a process.
+Prints a table in Markdown. A call of the network in which all processes pass frames is compared
+with the same call in which each is handed what it was sent before, at once: first by all processes
+at the same time, which says what passing costs, then by the first process alone, which says what
+sharing the machine costs too. Times are medians with their spread. Needs an idle machine with a
+core a process; its load before each row is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import shutil
@@ -59,7 +60,6 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
     from mindlong.ops import device
     from mindlong.ops.launch import launches
     from mindlong.parallel import halo, volume
-    from mindlong.parallel.comm import SerialComm
     from mindlong.parallel.sync import Traffic
     from mindlong.pipelines.clip_parallel.make import ClipParallel
     from mindlong.plans.clip_layout import exact_layout
@@ -72,45 +72,83 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
     def layout(clips):
         return exact_layout(halo.split_by([frames] * clips), "window:9", "spread:8")
 
-    traffic = Traffic()
-    together = ClipParallel(network, layout(size), comm, traffic=traffic)
-    apart = ClipParallel(network, layout(1), SerialComm(), traffic=Traffic())
+    traffic, held = Traffic(), Recorder(comm)
+    video = ClipParallel(network, layout(size), held, traffic=traffic)
     x, t = rng.normal((1, 4, frames, side, side), number, "x"), np.array([500], np.int32)
     context, fps = rng.normal((1, 8, 48), 0, "c"), np.array([8], np.float32)
     clock, cpu, before = time.perf_counter(), time.process_time(), _peak(resource)
-    together.predict(x, t, context, fps)
+    want = video.predict(x, t, context, fps)
     compiled = {
         "compile_cpu": time.process_time() - cpu,
         "compile_seconds": time.perf_counter() - clock,
         "compile_mb": _peak(resource) - before,
         "graphs": launches.looked_up,
     }
-    apart.predict(x, t, context, fps)  # the same clip, alone in the world: other shapes
+    held.full = True
     found: dict[str, list[float]] = {
-        k: [] for k in ("together", "cpu", "passing", "waited", "apart")
+        k: [] for k in ("together", "cpu", "passing", "waited", "replayed", "alone")
     }
-    sent, started = traffic.bytes, launches.graphs
-    for video, key in [(together, "together"), (apart, "apart")] * calls:
-        comm.all_gather_text("ready")
+
+    def call(key: str) -> None:
+        held.replays = key != "together"
         clock, cpu = time.perf_counter(), time.process_time()
         passing, waited = traffic.seconds, traffic.waited
-        video.predict(x, t, context, fps)
+        out = video.predict(x, t, context, fps)
         found[key].append(time.perf_counter() - clock)
-        if video is together:
+        if not np.array_equal(out, want):
+            raise SystemExit(f"error: process {number} got other bits")
+        if key == "together":
             found["cpu"].append(time.process_time() - cpu)
             found["passing"].append(traffic.seconds - passing)
             found["waited"].append(traffic.waited - waited)
-    planned = volume.rank_bytes(
-        sites(spec, (side, side)), layout(size), together.meeting.held, number
-    )
+
+    sent, started, parcels = traffic.bytes, launches.graphs, traffic.parcels
+    for _ in range(calls):
+        for key in ("together", "replayed"):
+            comm.all_gather_text("ready")
+            call(key)
     counted = {
-        "planned": planned,
-        "sent": (traffic.bytes - sent) // calls,
         "launches": (launches.graphs - started) // (2 * calls),
-        "parcels": traffic.parcels // (calls + 1),
-        "peak_mb": _peak(resource),
+        "parcels": (traffic.parcels - parcels) // (2 * calls),
+        "sent": (traffic.bytes - sent) // (2 * calls),
     }
+    comm.all_gather_text("the first goes on alone")
+    done = folder / "alone"
+    if number == 0:
+        for _ in range(calls):
+            call("alone")
+        done.touch()
+    while not done.exists():
+        time.sleep(0.05)
+    planned = volume.rank_bytes(sites(spec, (side, side)), layout(size), video.meeting.held, number)
+    counted |= {"planned": planned, "peak_mb": _peak(resource)}
     (folder / f"rank{number}.json").write_text(json.dumps({**found, **compiled, **counted}))
+
+
+class Recorder:
+    """A Comm that keeps what it was sent in its first call of the network, and hands it out again
+    while it replays.
+    """
+
+    def __init__(self, comm: Any) -> None:
+        self.comm, self.rank, self.size = comm, comm.rank, comm.size
+        self.kept: list[Any] = []
+        self.replays, self.place, self.full = False, 0, False
+
+    @property
+    def waited(self) -> float:
+        """Of the Comm itself."""
+        return getattr(self.comm, "waited", 0.0)
+
+    def swap(self, parcel: Any) -> Any:
+        """What was sent, now or then."""
+        if self.replays:
+            self.place = (self.place + 1) % len(self.kept)
+            return self.kept[self.place - 1]
+        arrival = self.comm.swap(parcel)
+        if not self.full:
+            self.kept.append(copy.deepcopy(arrival))
+        return arrival
 
 
 def _peak(resource: Any) -> float:
@@ -134,32 +172,26 @@ def measured(processes: int, frames: int, calls: int, side: int) -> list[dict]:
         return [json.loads((Path(folder) / f"rank{r}.json").read_text()) for r in range(processes)]
 
 
-def lines(frames: int, found: dict[int, list[dict]]) -> list[str]:
-    """A row of the table for each number of processes: times are medians (least - most) of the
-    slowest process.
-    """
-    made = []
-    alone = max(statistics.median(row["apart"]) for row in found[min(found)])
-    for processes, rows in found.items():
-        slow = max(rows, key=lambda row: statistics.median(row["together"]))
-        middle = {k: statistics.median(v) for k, v in slow.items() if isinstance(v, list)}
-        ratios = [a / b for a, b in zip(slow["apart"], slow["together"], strict=True)]
-        cells = [
-            f"{frames}",
-            f"{processes}",
-            f"{alone:.3f}",
-            _spread(slow["apart"]),
-            _spread(slow["together"]),
-            f"{middle['passing']:.3f}, {middle['waited']:.3f}",
-            f"{alone / middle['together']:.2f}",
-            _spread(ratios, 2),
-            f"{slow['launches']}, {slow['parcels']}",
-            f"{slow['sent'] / 1e6:.2f} / {slow['planned'] / 1e6:.2f}",
-            f"{slow['graphs']}, {slow['compile_cpu']:.0f}, {slow['compile_mb']:.0f}",
-            f"{max(r['peak_mb'] for r in rows):.0f}",
-        ]
-        made.append(f"| {' | '.join(cells)} |")
-    return made
+def line(frames: int, rows: list[dict]) -> str:
+    """A row of the table: times are medians (least - most) of the slowest process."""
+    slow = max(rows, key=lambda row: statistics.median(row["together"]))
+    middle = {k: statistics.median(v) for k, v in slow.items() if isinstance(v, list) and v}
+    alone = statistics.median(rows[0]["alone"])
+    ratios = [a / b for a, b in zip(slow["replayed"], slow["together"], strict=True)]
+    cells = [
+        f"{frames}",
+        _spread(rows[0]["alone"]),
+        _spread(slow["replayed"]),
+        _spread(slow["together"]),
+        f"{middle['passing']:.3f}, {middle['waited']:.3f}",
+        _spread(ratios, 2),
+        f"{alone / middle['together']:.2f}",
+        f"{slow['launches']}, {slow['parcels']}",
+        f"{slow['sent'] / 1e6:.2f} / {slow['planned'] / 1e6:.2f}",
+        f"{slow['graphs']}, {slow['compile_cpu']:.0f}, {slow['compile_mb']:.0f}",
+        f"{max(r['peak_mb'] for r in rows):.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _spread(values: list[float], digits: int = 3) -> str:
@@ -169,14 +201,13 @@ def _spread(values: list[float], digits: int = 3) -> str:
 
 HEADS = (
     "frames a process",
-    "processes",
-    "one process, idle machine: s a call",
-    "without passing, all at once: s",
-    "together: s",
-    "of which passing, waiting: s",
-    "against one process",
-    "against the same without passing",
-    "graphs started, messages",
+    "computing, one process alone: s a call",
+    "computing, all at once: s",
+    "passing frames: s",
+    "of which passing, of that waiting: s",
+    "efficiency against computing at once",
+    "against one process alone",
+    "graphs, messages a call",
     "sent / planned MB",
     "graphs compiled, s of CPU, MB",
     "peak MB",
@@ -188,7 +219,7 @@ def main() -> None:
     made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    made.add_argument("--processes", type=int, default=2)
     made.add_argument("--frames", type=int, help="of a process; default: the rows of the docs")
     made.add_argument("--side", type=int, default=16, help="height and width of the latents")
     made.add_argument("--calls", type=int, help="calls that are timed")
@@ -198,15 +229,15 @@ def main() -> None:
     if args.rank:
         rank(args.frames, args.side, args.calls, args.rank)
         return
-    if max(args.processes) > 1 and not shutil.which("mpirun"):
+    if args.processes > 1 and not shutil.which("mpirun"):
         raise SystemExit("error: mpirun is not installed")
-    rows = [(args.frames, args.calls or 8)] if args.frames else ROWS
     found = {}
-    print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}")
-    for frames, usual in rows:
+    print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}", flush=True)
+    for frames, usual in [(args.frames, 8)] if args.frames else ROWS:
+        load = f"load before: {os.getloadavg()[0]:.2f}"
         calls = args.calls or usual
-        found[frames] = {n: measured(n, frames, calls, args.side) for n in args.processes}
-        print("\n".join(lines(frames, found[frames])), flush=True)
+        found[frames] = measured(args.processes, frames, calls, args.side)
+        print(line(frames, found[frames]), load, flush=True)
     if args.out:
         args.out.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -59,3 +59,13 @@ def test_the_estimate_takes_off_what_others_keep():
         8 * parameters * 3 / 4
     )
     assert spread - without == pytest.approx(4 * parameters / 4 + 4 * parameters)
+
+
+def test_what_stays_in_host_memory_is_counted_apart_on_a_device():
+    usual = ("train.batch_size=4", "train.shard=gradients")
+    kept, parameters = needs(4, *usual)
+    assert needs(4, *usual, "train.offload=all")[0] == kept  # a CPU has one memory
+    on_device = needs(4, *usual, "train.offload=all", "env.device_target=Ascend")[0]
+    assert kept - on_device == pytest.approx(12 / 4 * parameters)
+    moments = needs(1, "train.offload=moments", "env.device_target=Ascend")[0]
+    assert needs(1)[0] - moments == pytest.approx(8 * parameters)
