@@ -97,7 +97,8 @@ class TrainOptions:
     shard: str = option(
         "none",
         "optimizer: of several processes each keeps the moments and averages of its share of the parameters; "
-        "gradients: and the summed gradients of these alone; less memory, the same bits",
+        "gradients: and the summed gradients of these alone; less memory, the same bits (gradients with accumulate: "
+        "but for the order in which parts are added)",
         choices=("none", "optimizer", "gradients"),
     )
     offload: str = option(
