@@ -142,3 +142,14 @@ class TrainOptions:
             yield f"train.accumulate is {self.accumulate}, more than the {self.batch_size} samples of train.batch_size"
         if self.warmup > self.steps:
             yield f"train.warmup is {self.warmup}, longer than the {self.steps} steps of train.steps"
+
+    def problem_of(self, processes: int) -> str:
+        """A sentence where so many processes cannot train so; '' where they can."""
+        least = self.batch_size // processes
+        if processes == 1 or self.shard != "gradients" or self.accumulate <= max(least, 1):
+            return ""
+        return (
+            f"train.accumulate is {self.accumulate}, and of train.batch_size={self.batch_size} one of the {processes} "
+            f"processes has {least} samples; with train.shard=gradients all need equally many parts: "
+            f"take train.accumulate={max(least, 1)} or train.shard=optimizer"
+        )

@@ -78,6 +78,9 @@ def plan_of(loaded: Loaded) -> Plan:
     text_source(config.model)  # its weights are there, and fit
     _check_folder(loaded)
     processes = world_size()
+    problem = options.problem_of(processes)
+    if problem:
+        raise ConfigError(problem)
     cost = training_cost(config, factor, latents, processes)
     last = max(options.steps // options.save_every, 1)
     rows = {

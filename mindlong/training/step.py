@@ -186,12 +186,12 @@ class Stepper:
         on_device = None if self.host else self.adam
         self.publish = Publish(parameters, shares) if shares else None
         self.gradients, self.add = Gradients(loss, parameters), Add()
+        clip = (options.clip_norm, self.scaled)
+        self.apply = Apply(on_device, *clip, reduce, mine)
         self.scatter = None
-        if shares and options.shard == "gradients":
+        if shares and options.shard == "gradients" and options.accumulate > 1:
             self.scatter, self.norm = Scatter(reduce, shares), NormOfShares(shares)
-            self.apply = ApplyShare(on_device, options.clip_norm, self.scaled, None)
-        else:
-            self.apply = Apply(on_device, options.clip_norm, self.scaled, reduce, mine)
+            self.apply_share = ApplyShare(on_device, *clip, None)
         self.fused = Fused(self.gradients, self.apply)
         self.scale = options.loss_scale if self.scaled else 1.0
         self.updates = self.skipped = self.clean = (
@@ -210,9 +210,9 @@ class Stepper:
         numbers = [_scalar(n) for n in (stop, rates.step_size, rates.eps, rates.shrink, self.scale)]
         count = min(self.options.accumulate, len(arrays[0]))
         parts = list(zip(*(np.array_split(a, count) for a in arrays), strict=True))
-        totals, norm, *gradients = (self._run if self.scatter is None else self._scattered)(
-            parts, numbers
-        )
+        scatters = self.scatter is not None and len(parts) > 1
+        run = self._scattered if scatters else self._run
+        totals, norm, *gradients = run(parts, numbers)
         loss, wish = totals.asnumpy().tolist()
         norm = float(norm.asnumpy())
         skipped = self.scaled and not np.isfinite(norm)
@@ -241,7 +241,7 @@ class Stepper:
         self, parts: list[tuple[np.ndarray, ...]], numbers: list[Tensor]
     ) -> tuple[Tensor, ...]:
         """The same where each process keeps its share of the gradients: all are there only for one
-        part, until they are sent.
+        part, until they are sent. Of a single part nothing is kept: `fused` lets each go.
         """
         stop, *rates = numbers
         total, loss, totals = None, np.float32(0), stop
@@ -257,7 +257,7 @@ class Stepper:
             totals, own = self.scatter(extras, held)
             total = own if total is None else self.add(*total, *own)
         norm = self.norm(total, numbers[-1])
-        return self.apply(totals, norm, *rates, *total)
+        return self.apply_share(totals, norm, *rates, *total)
 
     def _count(self, skipped: bool) -> None:
         if skipped:

@@ -104,6 +104,9 @@ class Trainer:
     ) -> None:
         self.task, self.options, self.run_dir = task, options, Path(run_dir)
         self.comm = comm or SerialComm()
+        problem = options.problem_of(self.comm.size)
+        if problem:
+            raise ConfigError(problem)
         self.inputs, self.claimed = inputs or {}, place is not None
         self.place = place or RunDir(self.run_dir, self.comm)
         self.config_text, self.first = config_text, self.comm.rank == 0
