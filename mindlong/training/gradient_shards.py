@@ -16,8 +16,30 @@ from mindspore import Tensor, nn, ops
 from mindspore.ops import operations as primitives
 
 from mindlong.ops.exact import sum_of_squares
-from mindlong.training.reduce import SumOverRanks
+from mindlong.training.reduce import SumBucket, SumOverRanks
 from mindlong.training.shards import Shares
+
+
+class OwnSums(nn.Cell):
+    """construct(*arrays) -> those of the message's sums that a process keeps; one number where it
+    keeps none. What a graph gives stays in memory until it runs again: it gives no others.
+
+    Args:
+        own: places in the message.
+    """
+
+    def __init__(self, bucket: SumBucket, own: Sequence[int]) -> None:
+        super().__init__(auto_prefix=False)
+        self.bucket, self.own, self.slice = bucket, tuple(own), primitives.Slice()
+
+    def construct(self, *arrays):
+        sums = self.bucket(*arrays)
+        kept = ()
+        for i in self.own:
+            kept = kept + (sums[i],)
+        if len(kept) == 0:
+            return (self.slice(sums[0].reshape(-1), (0,), (1,)),)
+        return kept
 
 
 class Scatter:
@@ -30,20 +52,23 @@ class Scatter:
     """
 
     def __init__(self, reduce: SumOverRanks, shares: Shares) -> None:
-        self.reduce, self.mine = reduce, frozenset(shares.mine)
+        mine = frozenset(shares.mine)
+        self.runs = reduce.runs
+        self.own = [[i - start for i in range(start, end) if i in mine] for start, end in self.runs]
+        first, *others = self.own
+        places = [[0, *(i + 1 for i in first)], *others]  # the extras travel in front
+        self.sums = [OwnSums(b, own) for b, own in zip(reduce.buckets, places, strict=True)]
 
     def __call__(self, extras: Tensor, gradients: list) -> tuple[Tensor, list[Tensor]]:
         """`gradients` is emptied as they are sent."""
         totals, kept = extras, []
-        for i, ((start, end), bucket) in enumerate(
-            zip(self.reduce.runs, self.reduce.buckets, strict=True)
-        ):
+        for i, ((start, end), own) in enumerate(zip(self.runs, self.own, strict=True)):
             sent = gradients[start:end]
             gradients[start:end] = [None] * (end - start)
-            sums = list(bucket(extras, *sent) if i == 0 else bucket(*sent))
+            found = list(self.sums[i](extras, *sent) if i == 0 else self.sums[i](*sent))
             if i == 0:
-                totals = sums.pop(0)
-            kept += [s for place, s in enumerate(sums, start) if place in self.mine]
+                totals = found.pop(0)
+            kept += found if own else []
         return totals, kept
 
 

@@ -118,7 +118,7 @@ def scattered(folder: Path) -> None:
         trainer_module.Stepper = PartWise if name == "parts, whole" else Stepper
         tasks[name], trainer, outcome = train(folder / name, **options | more)
         scatter = getattr(trainer.stepper, "scatter", None)
-        own = len(scatter.mine) if scatter else len(trainer.stepper.adam.m)
+        own = sum(map(len, scatter.own)) if scatter else len(trainer.stepper.adam.m)
         report(folder, f"scattered_{name}", [own, metrics_of(folder / name)])
     ways = {"whole": {"shard": "gradients", "offload": "moments"}, "share, host": {}}
     for name, more in ways.items():
