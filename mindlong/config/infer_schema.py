@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from mindlong.config import lora_words, replaced
 from mindlong.config.belongs import unknown_key
 from mindlong.config.command_line import Pair
-from mindlong.config.env_options import AttentionOptions, EnvOptions
+from mindlong.config.env_options import AttentionOptions, InferEnvOptions
 from mindlong.config.given import Setting
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.leaves import Leaf, leaves
@@ -87,7 +87,7 @@ class InferConfig:
     sample: SampleOptions = section(SampleOptions)
     latent: LatentModelOptions = section(LatentModelOptions)
     attention: AttentionOptions = section(AttentionOptions)
-    env: EnvOptions = section(EnvOptions)
+    env: InferEnvOptions = section(InferEnvOptions)
 
     @classmethod
     def chosen(cls, name: str | None, where: str) -> type[InferConfig]:

@@ -30,6 +30,7 @@ from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
 from mindlong.networks.text_tokenizer import read_tokenizer
+from mindlong.ops.graph_cache.calls import call
 from mindlong.ops.precision import check_chip, set_types, store_as
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
@@ -322,14 +323,14 @@ class LatentModel:
     def _run(self, role: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
         key = (role, *(tensor.shape for tensor in inputs))
         if key in self._compiled:
-            return cell(*inputs).asnumpy()
+            return call(cell, *inputs).asnumpy()
         self._compiled.add(key)
         if role != "network" or ms.get_context("mode") != ms.GRAPH_MODE:
-            return cell(*inputs).asnumpy()
+            return call(cell, *inputs).asnumpy()
         with announced(
-            f"compiling the graph for latents {tuple(inputs[0].shape)}, and its first step"
+            f"preparing the graph for latents {tuple(inputs[0].shape)}, and its first step"
         ):
-            return cell(*inputs).asnumpy()
+            return call(cell, *inputs).asnumpy()
 
 
 def load_latent_model(

@@ -19,7 +19,7 @@ from mindlong.checkpoints.latent_parts import read_text_encoder
 from mindlong.checkpoints.lora.targets import check_base
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.report import compare
-from mindlong.checkpoints.start import check_start
+from mindlong.checkpoints.start import check_inflated, check_start
 from mindlong.checkpoints.text_source import text_source
 from mindlong.config.compare import check_same_run
 from mindlong.config.cost import training_cost
@@ -255,8 +255,8 @@ def _check_images(config: TrainConfig, vae: Part, text: Any) -> None:
 def _check_start(config: TrainConfig, entry: Network, task: str) -> None:
     """The weights that the network starts from, as far as it takes them over."""
     weights = open_weights(locate(config.latents.unet_weights, "latents.unet_weights"))
-    if task == "interpolation":  # inflated: any image or video network does
-        read_part(weights, "network")
+    if task == "interpolation":  # inflated: from an image network, or one without hints
+        check_inflated(read_part(weights, "network"), config, "latents.unet_weights")
         return
     part = read_part(weights, "network", entry.family)
     held = {name: lazy.shape for name, lazy in part.arrays.items()}

@@ -36,15 +36,12 @@ SHARDED = {
 def job(tmp_path_factory):
     """One job that goes through all cases that end by themselves."""
     folder = tmp_path_factory.mktemp("two")
-    process, mark = start(
-        [
-            *launcher(folder),
-            str(RANKS),
-            "equal,stop,foreign,unsaved,unsaved_part,sharded,scattered",
-            str(folder),
-        ],
-        folder,
-    )
+    return ended("equal,stop,foreign,unsaved,unsaved_part,sharded", folder)
+
+
+def ended(cases, folder):
+    """The folder of a job that went through `cases`."""
+    process, mark = start([*launcher(folder), str(RANKS), cases, str(folder)], folder)
     code = process.wait(timeout=300)
     output = (folder / "output.txt").read_text()
     assert code == 0, output
@@ -111,14 +108,7 @@ def test_one_process_goes_on_from_a_checkpoint_of_two(job, tmp_path):
 def test_sharded_moments_give_the_bits_of_whole_ones(job):
     for rank in range(2):
         whole, parts = (np.load(job / f"{name}{rank}.npz") for name in ("whole", "parts"))
-        on, back = (
-            np.load(job / f"{name}{rank}.npz")
-            for name in ("whole then optimizer", "parts then none")
-        )
-        for key in whole:
-            assert np.array_equal(whole[key].view(np.int32), parts[key].view(np.int32)), key
-            assert np.array_equal(on[key].view(np.int32), back[key].view(np.int32)), key
-            assert not np.array_equal(on[key], whole[key])
+        assert same_bits(dict(whole), dict(parts))
     kept = [read(job, f"kept_{name}") for name in ("whole", "parts")]
     assert [k["moments"] for k in kept[0]] == [10, 10] == [k["averages"] for k in kept[0]]
     assert sum(k["moments"] for k in kept[1]) == 10 == sum(k["averages"] for k in kept[1])
@@ -128,7 +118,20 @@ def test_sharded_moments_give_the_bits_of_whole_ones(job):
     assert read(job, "previewed")[1]["parts"] == {}
 
 
-def test_scattered_gradients_give_the_bits_of_whole_ones(job):
+@pytest.mark.slow
+def test_each_way_goes_on_from_the_others_checkpoint(tmp_path):
+    folder = ended("sharded,exchanged", tmp_path)
+    for rank in range(2):
+        whole, on, back = (
+            dict(np.load(folder / f"{name}{rank}.npz"))
+            for name in ("whole", "whole then optimizer", "parts then none")
+        )
+        assert same_bits(on, back)
+        assert not any(np.array_equal(on[key], whole[key]) for key in whole)
+
+
+@pytest.mark.slow
+def test_scattered_gradients_give_the_bits_of_whole_ones(tmp_path):
     """Also with moments and averages in host memory, and part by part of an accumulated batch."""
     pairs = [
         ("whole", "share"),
@@ -136,7 +139,7 @@ def test_scattered_gradients_give_the_bits_of_whole_ones(job):
         ("parts, whole", "parts, share"),
         ("whole, on", "share, host, on"),
     ]
-    job = job / "scattered"
+    job = ended("scattered", tmp_path) / "scattered"
     for rank in range(2):
         found = {n: np.load(job / f"{n}{rank}.npz") for pair in pairs for n in pair}
         for one, other in pairs:

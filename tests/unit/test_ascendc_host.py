@@ -16,6 +16,8 @@ from mindlong.ops.ascendc import emulate, layout, verify
 from mindlong.ops.attention import flash_910a, flash_910b
 from mindlong.utils.errors import UserError
 
+MODE = "pynative"
+
 
 @functools.lru_cache(None)
 def host():
@@ -166,6 +168,8 @@ def test_verify_compares_the_operator_of_a_910b(capsys, on_910b):
 
 
 def test_verify_notices_a_width_at_which_the_operator_gives_noise(capsys, on_910b, monkeypatch):
+    few = ("width 40", "width 160", "window on wide heads")
+    monkeypatch.setattr(verify, "CASES_910B", [c for c in verify.CASES_910B if c.name in few])
     right = flash_910b.vendor_operator
 
     def noise(q, k, v, heads, **given):

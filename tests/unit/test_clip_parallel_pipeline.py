@@ -101,31 +101,50 @@ def test_a_stopped_run_goes_on_after_the_last_saved_step(weights, tmp_path, monk
     assert "going on after step 2 of 4" in (made / "log.txt").read_text()
 
 
-@pytest.mark.parametrize(
-    "strategy",
+QUICK = [  # the others are those that test_every_key.py runs
+    ["strategy=free_noise", "window=4", "stride=2"],
+    ["strategy=independent", "clips=2"],
+    ["scene={0-2: a, 3-5: b}", "prompt=", "blend=2", "sample.guidance=2", "negative=c"],
+]
+STRATEGIES = [
+    *QUICK,
     [
-        [
-            "strategy=video_infinity",
-            "clips=1",
-            "padding=2",
-            "top_k=2",
-            "late=[30,10,0]",
-            "early=[30,0,10]",
-        ],
-        ["strategy=windows", "window=4", "stride=2"],
-        ["strategy=free_noise", "window=4", "stride=2"],
-        ["strategy=independent", "clips=2"],
-        ["scene={0-2: a, 3-5: b}", "prompt=", "blend=2", "sample.guidance=2", "negative=c"],
+        "strategy=video_infinity",
+        "clips=1",
+        "padding=2",
+        "top_k=2",
+        "late=[30,10,0]",
+        "early=[30,0,10]",
     ],
-)
-def test_every_strategy_makes_a_video_of_its_own(weights, tmp_path, whole, strategy):
+    ["strategy=windows", "window=4", "stride=2"],
+]
+
+
+@pytest.fixture(scope="module")
+def one_step(weights, tmp_path_factory):
+    return run(weights, tmp_path_factory.mktemp("one"), "clips=1", "sample.steps=1")[1]
+
+
+@pytest.mark.parametrize("strategy", QUICK)
+def test_a_strategy_makes_a_video_of_its_own(weights, tmp_path, one_step, strategy):
+    _, latents = run(weights, tmp_path, *strategy, "sample.steps=1")
+    assert latents.shape == one_step.shape and np.isfinite(latents).all()
+    assert np.abs(latents - one_step).max() > 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_makes_a_video_of_its_own_in_several_steps(
+    weights, tmp_path, whole, strategy
+):
     _, latents = run(weights, tmp_path, *strategy)
     assert latents.shape == whole[1].shape and np.isfinite(latents).all()
     assert np.abs(latents - whole[1]).max() > 1e-2
 
 
 def test_two_passes_are_one_batch_of_two(weights, tmp_path):
-    pairs = ["clips=2", "sample.guidance=3", "negative=b", "sample.steps=2"]
+    pairs = ["strategy=independent", "clips=2", "frames=4", "sample.steps=1"]
+    pairs += ["sample.guidance=3", "negative=b"]
     outs = [
         run(weights, tmp_path / name, *pairs, f"two_passes={name}")[1] for name in ("false", "true")
     ]

@@ -20,6 +20,8 @@ from mindlong.plans.clip_layout import views_layout
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
 
+MODE = "pynative"
+
 pytestmark = pytest.mark.usefixtures("eager")
 FRAMES, VIEWS = 10, Views(4, 2)
 TINY = {k: v for k, v in SIZES.items() if k != "entry_heads"}

@@ -26,6 +26,8 @@ from mindlong.networks.unet.families import family
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
 
+MODE = "pynative"
+
 TINY = {"channels": (8, 16), "layers": 1, "attends": (True, False), "groups": 4, "context_dim": 12}
 NUWA = ControlSpec(hidden=6, depths=3, fill="blend", told="place")
 

@@ -12,6 +12,8 @@ from mindlong.networks.unet3d.control import ControlledUnet3D, pixel_units
 from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.utils import rng
 
+MODE = "pynative"
+
 SPEC = Unet3DSpec(dim=8, dim_mults=(1, 2), attn_heads=2, attn_dim_head=4)
 CONTROL = ControlSpec(hidden=4, depths=2, told="place")
 

@@ -19,6 +19,8 @@ from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError
 
+MODE = "pynative"
+
 BASE = {
     "model.family": "modelscope",
     "model.entry_heads": "2",
@@ -45,15 +47,6 @@ BASE = {
     "train.ema_decay": "0.9",
 }
 FROZEN = "unet.mid.0.res.conv1.weight"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def operator_by_operator():
-    """Tiny networks take longer to compile than to run."""
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=before)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +135,8 @@ def test_a_teacher_needs_the_text_encoder_that_it_reads(teacher):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ema", "student", "told"])
 def test_a_stopped_distillation_goes_on_to_the_same_bits(teacher, tmp_path, kind):
+    """Compiled, as trainings run."""
+    ms.set_context(mode=ms.GRAPH_MODE)
     more = {"distil__target": "student"} if kind == "student" else {}
     more |= {"model__guidance_dim": "32"} if kind == "told" else {}
     if kind == "ema":
@@ -150,7 +145,8 @@ def test_a_stopped_distillation_goes_on_to_the_same_bits(teacher, tmp_path, kind
     def run(folder, steps):
         config = loaded(teacher, train__steps=str(steps), run_dir=str(folder), **more)
         task = task_of(config)
-        Trainer(task, config.values.train, folder).run()
+        outcome = Trainer(task, config.values.train, folder).run()
+        assert outcome.step == steps, f"stopped by {outcome.stopped_by}"  # from outside
         return store.load(store.latest(folder))[0]
 
     whole = run(tmp_path / "whole", 2)

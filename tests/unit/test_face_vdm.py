@@ -15,6 +15,8 @@ from mindlong.media.read import read_video
 from mindlong.media.write import write_video
 from mindlong.utils.errors import ConfigError, InputFileError
 
+MODE = "pynative"
+
 # The blocks of the original's README (0.7.0). What a test changes: the two import lines,
 # `loss.backward()`, which becomes what MindSpore has, and the numbers, which are smaller.
 IMPORTS = "from mindspore import ops as torch\nfrom mindlong import {}\n"

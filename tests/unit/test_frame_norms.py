@@ -9,6 +9,8 @@ from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.families import family
 from mindlong.networks.unet.keys import UNetModel
 
+MODE = "pynative"
+
 SIZES = {
     "channels": (8,),
     "layers": 1,

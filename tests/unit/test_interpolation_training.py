@@ -23,6 +23,8 @@ from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError
 
+MODE = "pynative"
+
 SIZES = {
     "channels": (8, 16),
     "layers": 1,

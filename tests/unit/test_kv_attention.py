@@ -64,22 +64,27 @@ class Each(nn.Cell):
         return (out * probe).sum(), out
 
 
-def measured(layers, arrays):
+def measured(layers, arrays, compiled=True):
     """The outputs, and the gradients of sum(out * probe) for q, k and v, policy by policy."""
-    step = ms.jit(ms.value_and_grad(Each(layers).set_train(True), (1, 2, 3), None, has_aux=True))
-    (_, out), gradients = step(*map(Tensor, arrays))
+    step = ms.value_and_grad(Each(layers).set_train(True), (1, 2, 3), None, has_aux=True)
+    (_, out), gradients = (ms.jit(step) if compiled else step)(*map(Tensor, arrays))
     return [out.asnumpy(), *(gradient.asnumpy() for gradient in gradients)]
 
 
-@pytest.mark.parametrize("native", ["on", "off"])
-@pytest.mark.parametrize("in_time", [False, True], ids=["space", "time"])
-def test_a_policy_is_a_dense_attention_under_its_mask_gradients_too(in_time, native):
+@pytest.fixture(scope="module", params=[False, True], ids=["space", "time"])
+def case(request):
+    """Whether in time, what is given, and what the dense attention makes of it."""
     draw = np.random.default_rng(3)
-    arrays = [
-        draw.standard_normal((len(POLICIES), BATCH, FRAMES, PIXELS, WIDTH)).astype(np.float32)
-        for _ in range(4)
-    ]
-    want = measured([Dense(policy, in_time) for policy in POLICIES], arrays)
+    shape = (len(POLICIES), BATCH, FRAMES, PIXELS, WIDTH)
+    arrays = [draw.standard_normal(shape).astype(np.float32) for _ in range(4)]
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    want = measured([Dense(policy, request.param) for policy in POLICIES], arrays, compiled=False)
+    return request.param, arrays, want
+
+
+@pytest.mark.parametrize("native", ["on", "off"])
+def test_a_policy_is_a_dense_attention_under_its_mask_gradients_too(case, native):
+    in_time, arrays, want = case
     device.configure(native=native)
     try:
         found = measured(

@@ -12,6 +12,8 @@ from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.pipelines.latent_model import load_latent_model
 from mindlong.utils.errors import ConfigError, InputFileError
 
+MODE = "pynative"
+
 
 @pytest.fixture(scope="module")
 def where(tmp_path_factory):

@@ -25,6 +25,8 @@ from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError
 
+MODE = "pynative"
+
 VAE = {
     "model.family": "autoencoder_kl",
     "model.block_channels": "[4,8]",
@@ -32,11 +34,11 @@ VAE = {
     "model.groups": "2",
     "data.size": "[16,16]",
     "data.frames": "1",
-    "train.steps": "6",
+    "train.steps": "4",
     "train.batch_size": "4",
     "train.lr": "0.01",
     "train.log_every": "1",
-    "train.preview_every": "6",
+    "train.preview_every": "4",
 }
 PARTS = {"latents.vae": "vae", "latents.text_encoder": "text.yaml", "latents.tokenizer": "words"}
 UNET = {
@@ -55,7 +57,7 @@ UNET = {
     "latents.clips": "5",
     "diffusion.cond_drop": "0.3",
     "preview.prompts": "['a red circle moving left']",
-    "preview.sample.steps": "2",
+    "preview.sample.steps": "1",
     "train.preview_every": "3",
 }
 TEXT = "family: clip_text\nvocabulary: 640\nwidth: 8\nlayers: 1\nheads: 2\nhidden: 16\nlength: 8\npad_id: 0\n"
@@ -101,7 +103,7 @@ def latents(first_stage, run) -> dict[str, str]:
 def test_an_autoencoder_learns_and_shows_what_it_makes_of_unseen_pictures(first_stage):
     losses = np.genfromtxt(first_stage / "vae/metrics.csv", delimiter=",", names=True)["loss"]
     assert losses[-1] < 0.8 * losses[0]
-    assert (first_stage / "vae/previews/step-00000006.png").stat().st_size > 1000
+    assert (first_stage / "vae/previews/step-00000004.png").stat().st_size > 1000
 
 
 def test_unet_and_text_tower_are_trained_together(first_stage, tmp_path):

@@ -31,16 +31,9 @@ from mindlong.training.trainer import Trainer
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 
+MODE = "pynative"
+
 FRAMES = 2
-
-
-@pytest.fixture(autouse=True, scope="module")
-def operator_by_operator():
-    """Tiny networks take longer to compile than to run."""
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=before)
 
 
 LAYERS = {
@@ -184,11 +177,11 @@ def test_only_the_lora_learns_and_is_saved(trained):
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(base, video, tmp_path):
     """Compiled, as trainings run: operator by operator the last bits are not those of each run."""
     ms.set_context(mode=ms.GRAPH_MODE)
-    trainer(config(base, video, tmp_path / "whole", train__preview_every=0)).run()
+    whole = trainer(config(base, video, tmp_path / "whole", train__preview_every=0)).run()
     half = trainer(config(base, video, tmp_path / "half", train__steps=2, train__preview_every=0))
     half.run()
-    trainer(config(base, video, tmp_path / "half", train__preview_every=0)).run()
-    ms.set_context(mode=ms.PYNATIVE_MODE)
+    on = trainer(config(base, video, tmp_path / "half", train__preview_every=0)).run()
+    assert whole.step == on.step == 4, "stopped from outside"
     one, two = (store.load(store.latest(tmp_path / run)).files for run in ("whole", "half"))
     for file in one:
         for name, array in one[file].items():

@@ -142,6 +142,7 @@ def sampled(folder, out, *more):
             "sample.guidance=3",
             "frames=3",
             "formats=[png]",
+            "env.mode=pynative",
             *more,
         ]
     )
@@ -194,6 +195,7 @@ def training(folder, tmp_path, *more):
                     "workers": 0,
                 },
                 "preview": {"prompts": list(PROMPTS), "sample": {"steps": 2}},
+                "env": {"mode": "pynative"},
             }
         )
     )

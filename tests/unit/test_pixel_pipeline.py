@@ -24,17 +24,10 @@ from mindlong.pipelines.pixel.make import Between, PixelVideo, Request, pipeline
 from mindlong.pipelines.pixel.plan import given_videos, visited
 from mindlong.utils.errors import ConfigError, InputFileError
 
+MODE = "pynative"
+
 MODEL = ["model.family=vdm", "model.dim=8", "model.dim_mults=[1,2]", "model.attn_heads=1"]
 DATA = ["data.frames=3", "data.size=[8,8]", "diffusion.prediction=v", "diffusion.timesteps=40"]
-
-
-@pytest.fixture(autouse=True)
-def operator_by_operator():
-    """Tiny networks take longer to compile than to run."""
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=before)
 
 
 def trained(*more):
@@ -108,6 +101,7 @@ def test_a_video_between_two_is_their_mixture(videos, sampler, steps, mix):
 
 
 def test_the_whole_way_takes_every_timestep(videos):
+    ms.set_context(mode=ms.GRAPH_MODE)  # many steps
     config = asked(f"pixel.interpolate=[{','.join(videos)}]", "sample.sampler=ddpm")
     pipeline = pipeline_of(config, trained())
     assert pipeline.count_steps() == 40

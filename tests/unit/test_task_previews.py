@@ -25,6 +25,8 @@ from mindlong.training.tasks import build_task, latent, pixel
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError
 
+MODE = "pynative"
+
 UNET = {
     "entry_heads": 2,
     **{k: list(v) if isinstance(v, tuple) else v for k, v in SIZES.items() if v},
@@ -73,15 +75,6 @@ SETTINGS = [
     {"guidance": 4.0},
     {"guidance": 4.0, "rescale": 0.9},
 ]
-
-
-@pytest.fixture(autouse=True)
-def operator_by_operator():
-    """Tiny networks take longer to compile than to run."""
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=before)
 
 
 @pytest.fixture(scope="module")

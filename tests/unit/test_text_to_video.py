@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import mindspore as ms
 import numpy as np
 import pytest
 from latent_toys import folder
@@ -21,16 +20,9 @@ from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import load_latent_model
 from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
 
+MODE = "pynative"
+
 SHAPE = (4, 4, 6, 6)
-
-
-@pytest.fixture(autouse=True)
-def operator_by_operator():
-    """Tiny networks take longer to compile than to run; one test below compares with the graph."""
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    yield
-    ms.set_context(mode=before)
 
 
 @pytest.fixture(scope="module")

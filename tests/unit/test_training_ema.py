@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from mindspore import Tensor
-from training_toys import Given, ToyTask, graph_mode, same_bits, toy_trainer, weights  # noqa: F401
+from training_toys import Given, ToyTask, same_bits, toy_trainer, weights
 
 from mindlong.config.train_options import TrainOptions
 from mindlong.training.ema import Ema
+
+MODE = "pynative"
 
 
 def scripted(every, start, decay=0.9, steps=9):

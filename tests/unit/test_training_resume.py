@@ -88,7 +88,11 @@ toy_trainer({folder!r}, **{options!r}).run()
 
 
 @pytest.mark.parametrize(
-    "save, event, left", [(3, "write optimizer.safetensors", 8), (3, "drop step-00000004", 12)]
+    "save, event, left",
+    [
+        (3, "write optimizer.safetensors", 8),
+        pytest.param(3, "drop step-00000004", 12, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_killed_while_saving_goes_on_to_the_same_bits(
     tmp_path, undisturbed, save, event, left

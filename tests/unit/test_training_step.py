@@ -29,7 +29,9 @@ def trained(tmp_path, name, steps=3, task=None, **options):
     return updates, weights(task.network)
 
 
-@pytest.mark.parametrize("parts", [2, 4])  # 7 samples: parts of 4 and 3; of 2, 2, 2 and 1
+@pytest.mark.parametrize(  # 7 samples: parts of 4 and 3; of 2, 2, 2 and 1
+    "parts", [pytest.param(2, marks=pytest.mark.slow), 4]
+)
 def test_accumulation_equals_the_big_batch(tmp_path, parts):
     whole, expected = trained(tmp_path, "whole", batch_size=7, clip_norm=0.5)
     cut, got = trained(tmp_path, "cut", batch_size=7, clip_norm=0.5, accumulate=parts)

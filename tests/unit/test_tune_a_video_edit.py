@@ -153,6 +153,7 @@ def test_strength_starts_between_the_video_and_noise(where, editor):
     assert np.array_equal(tool.noised(clip, z), first_noise([clip], z.shape)[0])
 
 
+@pytest.mark.slow
 def test_injected_maps_change_an_edit_and_closed_gates_do_not(where):
     z = np.random.default_rng(3).standard_normal((4, 3, 4, 4)).astype(np.float32)
     plain = loaded(

@@ -1,5 +1,6 @@
 """Tuning on a video: what learns, what is kept of it, and what a user can get wrong."""
 
+import mindspore as ms
 import numpy as np
 import pytest
 from latent_toys import folder
@@ -18,6 +19,8 @@ from mindlong.training.task import select
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError, InputFileError
+
+MODE = "pynative"
 
 FRAMES = 3
 
@@ -255,6 +258,7 @@ def test_a_prompt_that_is_too_long_is_said_to_be_cut(base, video, tmp_path, capl
 
 def test_the_inverted_noise_leads_back_to_the_clip(tuned, base, video, tmp_path):
     """More steps, a better way back."""
+    ms.set_context(mode=ms.GRAPH_MODE)  # many steps: quicker compiled
     task = task_of(config(base, video, tmp_path, tune__inversion_steps=25))
     z = task.cache.latent(0, np.zeros(task.cache.shape, np.float32))[None] * np.float32(
         task.scaling

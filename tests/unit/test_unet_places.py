@@ -11,6 +11,8 @@ from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.families import family
 from mindlong.networks.unet.names import names
 
+MODE = "pynative"
+
 SIZES = {
     "channels": (8,),
     "layers": 1,

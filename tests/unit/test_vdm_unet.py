@@ -170,10 +170,11 @@ def test_buckets_at_the_edges_where_a_float32_logarithm_errs():
     assert [relative_buckets(65, 32, 128)[64, 64 - n] for n in (16, 32, 64)] == [10, 12, 14]
 
 
+@pytest.mark.parametrize("mode", ["pynative", pytest.param("graph", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fields", [{}, {"cond_dim": 5}])
-def test_half_precision_stays_near(fields):
+def test_half_precision_stays_near(fields, mode):
     """Angles, biases, norms and softmaxes stay float32; the rest may be half as wide."""
-    ms.set_context(mode=ms.GRAPH_MODE)
+    ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
     more = (np.ones((2, 5), np.float32), np.array([True, False])) if fields else ()
     whole = run(built(**fields), video(), *more)
     net = built(**fields)

@@ -92,7 +92,7 @@ def check_base(config: TrainConfig) -> dict[str, str]:
         _check_pixels(config)
     else:
         _check_network(config, entry)
-        parts["text_encoder"] = _text(config, task)
+        parts["text_encoder"] = _text(config)
     known = layers_of(parts)
     usual = config.tune.trainable if task == "tune" else ()
     chosen = choose(list(known), options.targets, usual, parts)
@@ -121,12 +121,12 @@ def _check_network(config: TrainConfig, entry: Network) -> None:
         )
 
 
-def _text(config: TrainConfig, task: str) -> tuple[Network, Any]:
+def _text(config: TrainConfig) -> tuple[Network, Any]:
     latents = config.latents
     if latents.text_weights:
         part = read_text_encoder(latents.text_weights)
         return part.network, part.spec
-    if task == "interpolation" or text_of(config) is None:
+    if text_of(config) is None:
         raise ConfigError(
             "train.lora.rank is given, and the text encoder has no weights; latents.text_weights names some"
         )

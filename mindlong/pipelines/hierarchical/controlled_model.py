@@ -23,6 +23,7 @@ from mindlong.checkpoints.lora.latent import with_loras
 from mindlong.networks.table import has_feature
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import ControlSpec, condition
+from mindlong.ops.graph_cache.calls import call
 from mindlong.ops.precision import store_as
 from mindlong.pipelines.image_model import ImageModel
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -84,12 +85,12 @@ class ControlledModel:
 
     def _told(self, x: Tensor, *inputs: Tensor | None) -> np.ndarray:
         if x.shape in self._compiled or ms.get_context("mode") != ms.GRAPH_MODE:
-            return self.latent.network(x, *inputs).asnumpy()
+            return call(self.latent.network, x, *inputs).asnumpy()
         self._compiled.add(x.shape)
         with announced(
-            f"compiling the graph for latents {tuple(x.shape)} with known frames, and its first step"
+            f"preparing the graph for latents {tuple(x.shape)} with known frames, and its first step"
         ):
-            return self.latent.network(x, *inputs).asnumpy()
+            return call(self.latent.network, x, *inputs).asnumpy()
 
 
 def controlled(

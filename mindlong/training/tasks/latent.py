@@ -291,16 +291,16 @@ def build_network(config: TrainConfig) -> nn.Cell:
         part = read_part(open_named(base, key), "network", entry.family)
         if config.train.lora.wanted:  # what is fresh must follow from the base
             part = replace(part, arrays={**part.arrays, **inherited(part)})
-        _start_from(network.network, part)
+        start_from(network.network, part)
     if options.motion:
-        _start_from(network.network, read_part(open_named(options.motion, "latents.motion"), ROLE))
+        start_from(network.network, read_part(open_named(options.motion, "latents.motion"), ROLE))
     if kept:
         return network
     own_text = text_of(config)
     if own_text:
-        _start_from(network.text_encoder, own_text)
+        start_from(network.text_encoder, own_text)
     if text:
-        _start_from(network.text_encoder, text)
+        start_from(network.text_encoder, text)
         for parameter in network.text_encoder.get_parameters():
             parameter.requires_grad = options.train_text
     return network
@@ -344,7 +344,8 @@ def text_encoder(config: TrainConfig, given: Part | None) -> tuple[Network, Any]
     return table.get(section.family, "text_encoder"), section.spec()
 
 
-def _start_from(cell: nn.Cell, part: Part) -> None:
+def start_from(cell: nn.Cell, part: Part) -> None:
+    """Give a network the tensors of `part`, and say how many of its own start fresh."""
     prefix = next(cell.get_parameters()).name.split(".")[0]
     fresh = {p.name for p in cell.get_parameters()} - {f"{prefix}.{name}" for name in part.arrays}
     load_into(
