@@ -35,6 +35,7 @@ from mindlong.pipelines.jobs import level_batches, of_interest
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
@@ -103,7 +104,7 @@ def _made(
                 folder,
                 prompt,
                 number,
-                lambda *_: bar.update(1) and None,
+                Previews(session, model.latent.decode).step(bar, stem),
                 comm,
             ):
                 if _shown(o, work, level) and comm.rank == 0:

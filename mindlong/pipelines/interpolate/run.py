@@ -26,6 +26,7 @@ from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
 from mindlong.pipelines.interpolate.videos import chained, filled, model_of
 from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results, wanted
 from mindlong.pipelines.session import Session
 from mindlong.utils import progress
@@ -128,7 +129,8 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
     for number, prompt in enumerate(prompts):
         name = stem(number, len(prompts))
         with _Bar(comm.rank) as bar:
-            one = chained(config, work, networks, prompt, number, bar.step)
+            step = Previews(session, model.decode).step(bar, name)
+            one = chained(config, work, networks, prompt, number, step)
             if not number:
                 first = opening_lines({"weights": config.weights, "pin": config.interpolate.pin})
                 session.log.info("\n".join([*first, *one.plan.describe()]))
@@ -168,10 +170,10 @@ class _Bar(AbstractContextManager):
         """Show it."""
         self.bar = progress.bar(total, "denoising", rank=self.rank)
 
-    def step(self, *_: Any) -> None:
-        """One more."""
+    def update(self, more: int) -> None:
+        """So many more."""
         if self.bar is not None:
-            self.bar.update(1)
+            self.bar.update(more)
 
     def __exit__(self, *_: Any) -> None:
         if self.bar is not None:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import mindspore
-import numpy as np
 
 from mindlong.config.infer_options.text_to_video import TextToVideoOptions
 from mindlong.diffusion.sample import count_steps, sampler_of
-from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.latent_model import HELD_TEXTS, LatentModel, from_parts
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import counted
 from mindlong.pipelines.session import Session
 from mindlong.pipelines.text_to_video.again import Again
@@ -64,7 +63,7 @@ class _Work:
         self.session, self.config, self.model = session, session.config, model
         self.request, self.clips = request, request.clips
         self.own: TextToVideoOptions = self.config.text_to_video
-        self.videos = Videos(session)
+        self.videos, self.previews = Videos(session), Previews(session, model.decode)
         self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
 
     def sample(self) -> None:
@@ -123,15 +122,8 @@ class _Work:
         return Again(pipeline, self.config.free_init)
 
     def _sample_batch(self, again: Again, part: Sequence[Clip], bar: Any) -> None:
-        name, every, x_T = part[0].name, self.own.preview_every, self.request.starts(part)
-
-        def on_step(step: int, total: int, x0: np.ndarray) -> None:
-            bar.update(1)
-            if every and (step % every == 0 or step == total):
-                videos = [np.stack(list(self.model.decode(latents))) for latents in x0]
-                path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
-                write_contact_sheet(path, videos, [clip.title for clip in part])
-
+        x_T = self.request.starts(part)
+        on_step = self.previews.step(bar, part[0].name, [clip.title for clip in part])
         made = again.latents(part, x_T, on_step, pure_noise=self.request.given is None)
         for clip, noise, latents in zip(part, x_T, made, strict=True):
             arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
