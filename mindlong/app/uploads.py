@@ -22,12 +22,14 @@ from mindlong.media.limits import Limits
 from mindlong.media.read import open_reader
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.shown import shown
 
 NAME = re.compile(r"up-[0-9a-f]{16}\.(png|mp4|mkv|webm|avi|gif|webp|apng)")
 GIVEN = re.compile(r"[0-9a-f]{64}")  # where Gradio leaves what was uploaded
 SIDE = 4096  # pixels
 SECONDS = 600.0
 MOST_PIXELS = 4e9  # of all frames together
+_ASIDE = re.compile(r"/\S*/\.up-\S+")  # what is written beside while it is checked
 _STILL = (b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
 KINDS = (
     "PNG, JPEG, BMP, TIFF or WebP images, and MP4, MOV, WebM, MKV, AVI, GIF, APNG or WebP videos"
@@ -72,16 +74,12 @@ def keep(source: Path, place: Place, person: Person) -> Path:
     _check_room(place, person, size)
     person.uploads.mkdir(parents=True, exist_ok=True)
     limits = Limits(frames=place.upload_frames, side=SIDE, seconds=SECONDS, gigabytes=2.0)
-    suffix = suffix_of(source)
-    target = person.uploads / f"up-{secrets.token_hex(8)}{suffix}"
-    if suffix == ".png":
-        _keep_image(source, target, limits)
-    else:
-        with atomic.replacing(target) as aside:
-            _copy(source, aside)
-            _check_video(aside, limits)
-    target.chmod(0o600)
-    return target
+    target = person.uploads / f"up-{secrets.token_hex(8)}"
+    try:
+        return _kept(source, target, limits)
+    except InputFileError as error:  # called as the person calls it, not by its place here
+        said = _ASIDE.sub("the file", str(error).replace(shown(source), "the file"))
+        raise InputFileError(said) from error
 
 
 def suffix_of(path: Path) -> str:
@@ -130,36 +128,33 @@ def _check_room(place: Place, person: Person, size: int) -> None:
         )
 
 
-def _keep_image(source: Path, target: Path, limits: Limits) -> None:
-    image_size(source, limits)  # the header alone, before room is made for pixels
-    frame = _named(lambda path: read_still(path, limits).frame, source)
-    with atomic.replacing(target) as aside:
-        Image.fromarray(frame).save(aside, "PNG")
+def _kept(source: Path, target: Path, limits: Limits) -> Path:
+    suffix = suffix_of(source)
+    target = target.with_suffix(suffix)
+    if suffix == ".png":
+        image_size(source, limits)  # the header alone, before room is made for pixels
+        frame = read_still(source, limits).frame
+        with atomic.replacing(target) as aside:
+            Image.fromarray(frame).save(aside, "PNG")
+    else:
+        with atomic.replacing(target) as aside:
+            _copy(source, aside)
+            _check_video(aside, limits)
+    target.chmod(0o600)
+    return target
 
 
 def _check_video(path: Path, limits: Limits) -> None:
     """Decode a video to its end."""
-
-    def read(file: Path) -> None:
-        pixels = 0.0
-        with open_reader(file, limits, say=False) as reader:
-            for frame in reader:
-                pixels += frame.shape[0] * frame.shape[1]
-                if pixels > MOST_PIXELS:
-                    raise InputFileError(
-                        f"the video has more than {MOST_PIXELS / 1e9:g} billion pixels; make it "
-                        "shorter or smaller"
-                    )
-
-    _named(read, path)
-
-
-def _named(read, path: Path):
-    """What `read` gives; its refusals call the file as the person does, not by its place here."""
-    try:
-        return read(path)
-    except InputFileError as error:
-        raise InputFileError(str(error).replace(str(path), "the file")) from error
+    pixels = 0.0
+    with open_reader(path, limits, say=False) as reader:
+        for frame in reader:
+            pixels += frame.shape[0] * frame.shape[1]
+            if pixels > MOST_PIXELS:
+                raise InputFileError(
+                    f"the video has more than {MOST_PIXELS / 1e9:g} billion pixels; make it shorter "
+                    "or smaller"
+                )
 
 
 def _copy(source: Path, target: Path) -> None:
