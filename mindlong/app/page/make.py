@@ -109,11 +109,12 @@ class MakeTab:
         )
 
     def _given(self) -> None:
-        self.files = {
-            "video": self._file("video", "Video", VIDEO_TYPES, "single"),
-            "images": self._file("images", "Images", IMAGE_TYPES, "multiple"),
-            "last": self._file("last", "Last image", IMAGE_TYPES, "single"),
-        }
+        with gr.Row():
+            self.files = {
+                "video": self._file("video", "Video", VIDEO_TYPES, "single"),
+                "images": self._file("images", "Images", IMAGE_TYPES, "multiple"),
+                "last": self._file("last", "Last image", IMAGE_TYPES, "single"),
+            }
         self.kept = {name: gr.State([]) for name in KEPT}
         self.checked = gr.HTML("", elem_id="upload_said")
         self._number("strength", "Strength", 0, "share of the noise levels; 0: the usual one", 0.05)
