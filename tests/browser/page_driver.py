@@ -12,8 +12,6 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-CHROMEDRIVER = shutil.which("chromedriver")
 SECONDS = 240  # for anything that is waited for
 
 
@@ -79,13 +77,15 @@ class Browser:
         from selenium.webdriver.chrome.service import Service
 
         options = Options()
-        options.binary_location = CHROMIUM
+        options.binary_location = shutil.which("chromium")
         for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
             options.add_argument(word)
         options.add_argument("--window-size=1360,1100")
         options.add_argument("--hide-scrollbars")
         options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(CHROMEDRIVER))
+        self.driver = webdriver.Chrome(
+            options=options, service=Service(shutil.which("chromedriver"))
+        )
         self.address = address
         self.load()
 
