@@ -22,8 +22,8 @@ YEAR = 365 * 24 * 3600
 FILE = "/gradio_api/file="
 OPEN = re.compile(  # what the page needs of Gradio; everything else is not there
     r"/|/config/?|/login/?|/logout|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/[\w./@-]+"
-    r"|/gradio_api/(queue/(join|data)|upload|upload_progress|cancel|reset/?|login_check/?|user/?|token/?|app_id/?"
-    r"|startup-events|theme\.css|info/?|heartbeat/\w+|file=.*)",
+    r"|/gradio_api/(queue/(join|data)|upload|upload_progress|cancel|reset/?|login_check/?|user/?|app_id/?"
+    r"|startup-events|theme\.css|heartbeat/\w+|file=.*)",
     re.DOTALL,
 )
 POLICY = (
@@ -93,6 +93,8 @@ class Door:
         path = scope["path"]
         if not OPEN.fullmatch(path):
             return 404, "there is nothing here"
+        if "transfer-encoding" in headers:
+            return 411, "the length of a request has to be said"
         size = headers.get("content-length", "0")
         if not size.isdigit() or int(size) > self.limit:
             return 413, f"more than {self.limit // 2**20} MiB are not taken"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -41,7 +41,6 @@ class Place:
     upload_mb: int = 200
     upload_frames: int = 3000
     quota_mb: int = 2000
-    users: tuple[str, ...] = field(default=())
 
     @property
     def served(self) -> Path:

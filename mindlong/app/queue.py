@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 
 from mindlong.app import child
 from mindlong.app.job import Job, jobs_of
 from mindlong.app.place import Place
+from mindlong.app.runs import forget_copies
 from mindlong.utils.errors import UserError
 from mindlong.utils.log import get_logger
 
 EVERY = 0.5  # seconds between two looks
+TIDY = 3600.0  # and between two removals of old copies
 
 
 class Queue:
@@ -67,8 +70,12 @@ class Queue:
             yield from jobs_of(person.jobs)
 
     def _watch(self) -> None:
+        tidied = -TIDY
         while not self._ended.wait(EVERY):
             try:
                 self.look()
+                if time.monotonic() - tidied > TIDY:
+                    tidied = time.monotonic()
+                    forget_copies(self.place)
             except Exception as error:  # the queue outlives a full disk
                 get_logger().warning("the queue: %s", error)

@@ -107,6 +107,7 @@ def shown(path: Path, place: Place, person: Person) -> str:
         aside = target.with_name(f".{os.getpid()}.{path.name}")
         shutil.copyfile(path, aside)
         os.replace(aside, target)
+    os.utime(target)  # it is asked for: see `forget_copies`
     return str(target)
 
 

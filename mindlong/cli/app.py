@@ -6,6 +6,7 @@ user and a password. Jobs are processes of their own: they go on when the page i
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def _parser() -> ToolParser:
 _FOLDER = "a folder in which {} may be named; may be given again"
 
 
-def _place(args) -> Place:
+def _place(args: argparse.Namespace) -> Place:
     folders = {
         name: tuple(Path(each).expanduser().resolve() for each in getattr(args, name))
         for name in ("weights", "trainings", "outputs")
@@ -92,5 +93,4 @@ def _place(args) -> Place:
         upload_mb=args.upload_mb,
         upload_frames=args.upload_frames,
         quota_mb=args.quota_mb,
-        users=tuple(args.user),
     )

@@ -79,6 +79,8 @@ def test_what_the_page_needs_gets_in(place, path):
         "/gradio_api/deep_link",
         "/gradio_api/process_recording",
         "/gradio_api/openapi.json",
+        "/gradio_api/token",
+        "/gradio_api/info",
         "/gradio_api/custom_component/a/server/component/style.css",
         "/gradio_api/stream/a/b/1/playlist.m3u8",
         "/gradio_api/mcp/sse",
@@ -163,6 +165,7 @@ def test_with_users_a_cookie_of_a_browser_is_nobody(place):
         ({"content_length": str(11 * 2**20)}, 413),
         ({"content_length": "-1"}, 413),
         ({"content_length": "1e9"}, 413),
+        ({"transfer_encoding": "chunked"}, 411),
     ],
 )
 def test_other_sites_and_large_requests_are_refused(place, headers, status):

@@ -5,12 +5,14 @@ of infer.py where only the keeping of jobs is looked at.
 import os
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
 from app_places import ANNA, BORIS, arrived, desk, place_in, png
 
-from mindlong.app import child, estimate
+from mindlong.app import child, estimate, runs
 from mindlong.app.desk import rows_of
 from mindlong.app.form import Form
 from mindlong.app.job import Job, jobs_of
@@ -232,3 +234,37 @@ def test_the_time_is_that_of_the_last_run_by_the_work(place, stand_in):
     end(job)
     config = desk(place)._loaded(Form("text_to_video", prompts="a\nb", steps=20)).values
     assert estimate.sentence(config, [job]) == "about 2 min 00 s, as job 0001 took 30 s"
+
+
+def test_copies_for_the_browser_are_each_persons_and_are_forgotten(place, tmp_path):
+    made = tmp_path / "video.mp4"
+    made.write_bytes(b"frames")
+    copies = [Path(runs.shown(made, place, place.person(owner))) for owner in (ANNA, BORIS)]
+    assert [copy.read_bytes() for copy in copies] == [b"frames"] * 2
+    assert [copy.relative_to(place.served).parts[0] for copy in copies] == [ANNA, BORIS]
+    made.write_bytes(b"other frames")
+    assert Path(runs.shown(made, place, place.person(ANNA))).read_bytes() == b"other frames"
+    os.utime(copies[0], (1, 1))
+    runs.forget_copies(place)
+    assert not copies[0].exists() and copies[1].exists() and made.exists()
+
+
+def test_runs_are_a_persons_own_and_those_of_the_folders_shown(place, stand_in, tmp_path):
+    outputs = tmp_path / "outputs"
+    (outputs / "0003").mkdir(parents=True)
+    (outputs / "0003" / "config.yaml").write_text("pipeline: edit\n")
+    (outputs / "0003" / "video.json").write_text('{"prompts": [{"prompt": "a blue square"}]}')
+    (outputs / "0003" / "video.mp4").write_bytes(b"frames")
+    (outputs / "0003" / "stolen.mp4").symlink_to("/etc/passwd")
+    job = asked(place, prompts="a red circle")
+    Queue(place).look()
+    end(job)
+    place = replace(place, outputs=(outputs,))
+    own, shared = runs.runs_of(place, place.person(ANNA), [job])
+    assert own.row()[:4] == ["job 0001", "done", "text_to_video", "a red circle"]
+    assert shared.row()[:4] == ["outputs/0003", "done", "edit", "a blue square"]
+    assert [path.name for path in shared.videos()] == ["video.mp4"]
+    with pytest.raises(UserError, match="left no file"):
+        own.recipe_file()
+    with pytest.raises(UserError, match="no recipe|cannot be read"):
+        desk(place).again(shared.recipe_file(), shared.config(), 1)
