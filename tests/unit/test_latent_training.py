@@ -1,14 +1,17 @@
 """Training in latents: the autoencoder, the cache of latents, the UNet with its text encoder."""
 
+import copy
 import json
 
 import numpy as np
 import pytest
+import yaml
 
 from mindlong.checkpoints.files import write_safetensors
 from mindlong.checkpoints.latent_parts import read_text_encoder
-from mindlong.config.compare import check_same_run
+from mindlong.config.compare import _leaves, _usual, check_same_run
 from mindlong.config.load import load
+from mindlong.config.renamed import _taken
 from mindlong.config.schema import TrainConfig
 from mindlong.data import clip_identity
 from mindlong.data.build import build_source
@@ -35,6 +38,7 @@ VAE = {
     "train.log_every": "1",
     "train.preview_every": "6",
 }
+PARTS = {"latents.vae": "vae", "latents.text_encoder": "text.yaml", "latents.tokenizer": "words"}
 UNET = {
     "model.family": "modelscope",
     "model.channels": "[8,8]",
@@ -288,6 +292,38 @@ def test_a_run_goes_on_when_the_program_has_learnt_a_new_key():
     assert before != now and check_same_run(before, now, "runs/x") == []
     with pytest.raises(ConfigError, match="beta_start"):
         check_same_run(before, config(VAE, {"diffusion.beta_start": "0.5"}).text, "runs/x")
+
+
+@pytest.mark.parametrize("model", [UNET | PARTS, VAE])
+def test_a_run_goes_on_when_any_one_key_is_newer_than_it(model):
+    """Of the sections, and of the model's family; tuples too."""
+    whole = yaml.safe_load(config(model).text)
+    usual = _usual(config(model).text)
+    newer = [key for key, value in _leaves(whole) if key in usual and usual[key] == value]
+    assert any(key.startswith("model.") for key in newer)
+    for key in newer:
+        older = copy.deepcopy(whole)
+        _taken(older, key)
+        assert check_same_run(yaml.safe_dump(older), yaml.safe_dump(whole), "runs/x") == [], key
+
+
+def test_a_run_goes_on_when_a_key_has_got_another_name():
+    now = config(VAE).text
+    tree = yaml.safe_load(now)
+    tree["infinet"]["told"] = tree["infinet"].pop("mask")
+    assert check_same_run(yaml.safe_dump(tree), now, "runs/x") == []
+    tree["infinet"]["told"] = "other"
+    with pytest.raises(ConfigError, match="infinet.mask .saved 'other'"):
+        check_same_run(yaml.safe_dump(tree), now, "runs/x")
+
+
+def test_what_only_the_saved_configuration_has_can_be_allowed():
+    now = config(VAE).text
+    tree = yaml.safe_load(now) | {"gone": {"key": 3}}
+    with pytest.raises(ConfigError, match=r"resume.allow=\[gone.key\]"):
+        check_same_run(yaml.safe_dump(tree), now, "runs/x")
+    allowed = config(VAE, {"resume.allow": "[gone.key]"}).text
+    assert check_same_run(yaml.safe_dump(tree), allowed, "runs/x")
 
 
 def test_at_pure_noise_the_target_is_the_mean_of_the_captions_clips(first_stage, tmp_path):
