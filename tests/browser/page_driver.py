@@ -149,6 +149,8 @@ class Browser:
 
     def give(self, name: str, *paths: Path) -> str:
         """Upload files; returns what is said of them."""
+        for clear in self.all(f"#{name}_file button[aria-label='Clear']"):
+            clear.click()
         field = until(lambda: self.all(f"#{name}_file input[type=file]"), 20)[0]
         return self._anew("#upload_said", lambda: field.send_keys("\n".join(map(str, paths))))
 

@@ -33,7 +33,7 @@ class EarlierTab:
                     headers=HEADERS,
                     interactive=False,
                     wrap=True,
-                    column_widths=["18%", "16%", "22%", "26%", "18%"],
+                    column_widths=["16%", "15%", "25%", "25%", "19%"],
                     show_label=False,
                     elem_id="runs",
                     max_height=620,

@@ -40,7 +40,7 @@ class JobsTab:
                     headers=HEADERS,
                     interactive=False,
                     wrap=True,
-                    column_widths=["16%", "20%", "26%", "38%"],
+                    column_widths=["14%", "19%", "29%", "38%"],
                     show_label=False,
                     elem_id="jobs",
                     max_height=620,

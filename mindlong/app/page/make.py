@@ -207,7 +207,7 @@ class MakeTab:
         self.by_name["pipeline"].change(self._chosen, self.by_name["pipeline"], outputs, **quiet)
         for name, file in self.files.items():
             target = [self.kept[name], self.checked]
-            file.upload(self._keeper(name), file, target, **quiet)
+            file.upload(self._keeper(name), file, [*target, file], **quiet)
             file.clear(lambda: ([], ""), None, target, **quiet)
 
     def _shown_as(self, name: str) -> Any:
@@ -232,14 +232,14 @@ class MakeTab:
         return [*shown, about, *(gr.update(value=values[name]) for name in USUALLY)]
 
     def _keeper(self, name: str) -> Callable[..., Any]:
-        def kept(files: Any, request: gr.Request) -> tuple[list[str], str]:
+        def kept(files: Any, request: gr.Request) -> tuple[list[str], str, Any]:
             paths = files if isinstance(files, list) else [files] if files else []
             try:
                 desk = self.desk_of(request)
                 names = [desk.upload(path).name for path in paths]
             except UserError as error:
-                return [], html.error(error)
-            return names, html.good(f"{name}: {len(names)} checked and kept")
+                return [], html.error(error), None
+            return names, html.good(f"{name}: {len(names)} checked and kept"), gr.skip()
 
         return kept
 
