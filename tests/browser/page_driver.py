@@ -149,10 +149,15 @@ class Browser:
 
     def give(self, name: str, *paths: Path) -> str:
         """Upload files; returns what is said of them."""
-        for clear in self.all(f"#{name}_file button[aria-label='Clear']"):
-            clear.click()
+        self.clear(name)
         field = until(lambda: self.all(f"#{name}_file input[type=file]"), 20)[0]
         return self._anew("#upload_said", lambda: field.send_keys("\n".join(map(str, paths))))
+
+    def clear(self, name: str) -> None:
+        """Take back what was uploaded in a field."""
+        for button in self.all(f"#{name}_file button[aria-label='Clear']"):
+            if button.is_displayed():
+                button.click()
 
     def plan(self) -> str:
         """Show the plan; returns it."""
