@@ -93,6 +93,8 @@ def browser(page):
 
 def picture(browser, name):
     if PICTURES:
+        browser.click(".ml-head h1")  # so that no list stays open
+        browser.driver.execute_script("window.scrollTo(0, 0)")
         time.sleep(1.0)
         browser.driver.save_screenshot(str(Path(PICTURES) / f"{name}.png"))
 

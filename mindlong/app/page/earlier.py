@@ -33,7 +33,7 @@ class EarlierTab:
                     headers=HEADERS,
                     interactive=False,
                     wrap=True,
-                    column_widths=["16%", "15%", "25%", "25%", "19%"],
+                    column_widths=["15%", "14%", "24%", "27%", "20%"],
                     show_label=False,
                     elem_id="runs",
                     max_height=620,
