@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mindlong.app.place import OWNER, Place, new_owner, owner_of_user
+from mindlong.app.place import Place, new_secret, owner_of_browser, owner_of_user
 from mindlong.app.uploads import GIVEN
 
 COOKIE = "mindlong_owner"
@@ -77,7 +77,7 @@ class Door:
         if refused:
             await _answer(send, *refused)
             return
-        fresh = "" if OWNER.fullmatch(cookies.get(COOKIE, "")) else new_owner()
+        fresh = "" if owner_of_browser(cookies.get(COOKIE, "")) else new_secret()
         await self.app(scope, receive, _dressed(send, fresh if scope["path"] == "/" else ""))
 
     def _refused(
@@ -105,8 +105,7 @@ class Door:
     def owner(self, cookies: Mapping[str, str]) -> str:
         """Whose request it is; '' where nobody's."""
         if self.user_of is None:
-            held = cookies.get(COOKIE, "")
-            return held if OWNER.fullmatch(held) else ""
+            return owner_of_browser(cookies.get(COOKIE, ""))
         name = self.user_of(cookies)
         return owner_of_user(name) if name else ""
 
@@ -137,11 +136,11 @@ def _name(host: str) -> str:
     return host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
 
 
-def _dressed(send: Send, owner: str) -> Send:
+def _dressed(send: Send, secret: str) -> Send:
     """`send` with headers that keep other sites out, and the cookie of a new browser."""
     more = list(HEADERS)
-    if owner:
-        cookie = f"{COOKIE}={owner}; Path=/; Max-Age={YEAR}; HttpOnly; SameSite=Strict"
+    if secret:
+        cookie = f"{COOKIE}={secret}; Path=/; Max-Age={YEAR}; HttpOnly; SameSite=Strict"
         more.append((b"set-cookie", cookie.encode()))
 
     async def dressed(message: MutableMapping[str, Any]) -> None:

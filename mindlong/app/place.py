@@ -16,7 +16,7 @@ from pathlib import Path
 from mindlong.utils import system
 from mindlong.utils.errors import ConfigError
 
-OWNER = re.compile(r"[0-9a-f]{32}")
+OWNER = SECRET = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,17 @@ def owner_of_user(name: str) -> str:
     return sha256(f"mindlong user {name}".encode()).hexdigest()[:32]
 
 
-def new_owner() -> str:
-    """An owner for a browser that has none: 128 random bits, which nobody guesses."""
+def owner_of_browser(secret: str) -> str:
+    """The owner that a browser with this cookie is; '' where it is none of ours. Names of folders,
+    which a person may show to others, do not give the cookie away.
+    """
+    return (
+        sha256(f"mindlong browser {secret}".encode()).hexdigest()[:32]
+        if SECRET.fullmatch(secret)
+        else ""
+    )
+
+
+def new_secret() -> str:
+    """A cookie for a browser that has none: 128 random bits, which nobody guesses."""
     return secrets.token_hex(16)

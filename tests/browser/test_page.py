@@ -39,6 +39,7 @@ if MISSING and not os.environ.get("MINDLONG_PAGE_MUST"):  # with it what is miss
 from page_driver import ROOT, Browser, Served, until  # noqa: E402
 
 from mindlong.app.door import COOKIE  # noqa: E402
+from mindlong.app.place import owner_of_browser  # noqa: E402
 from mindlong.media.write import write_video  # noqa: E402
 
 WORD = "a red circle moving right"
@@ -52,7 +53,7 @@ SHAPES = {  # pipeline -> fields, other keys, an upload
     "clip_parallel": ({"steps": 2, "frames": 4}, "", ""),
     "interpolate": ({"steps": 2, "frames": 0}, "keys=3\nfactor=2", ""),
     "extend": ({"steps": 2, "frames": 4}, "run=4", "images"),
-    "edit": ({"steps": 2, "frames": 4}, "invert_steps=2", "video"),
+    "edit": ({"steps": 2, "frames": 4, "guidance": 1}, "invert_steps=2", "video"),
 }
 
 
@@ -143,7 +144,7 @@ def cookie(browser):
 
 
 def job_folder(page, browser, number):
-    return page.home / "users" / cookie(browser) / "jobs" / number
+    return page.home / "users" / owner_of_browser(cookie(browser)) / "jobs" / number
 
 
 def test_the_plan_says_memory_and_time_and_starts_nothing(page, browser, given):
@@ -250,7 +251,7 @@ def test_an_earlier_run_is_made_again_with_another_seed(page, browser):
     picture(browser, "earlier")
     browser.fill("new_seed", 5)
     browser.click("#again")
-    name = re.search(r"Job (\d+)", until(lambda: browser.text("#again_said"), 30))[1]
+    name = re.search(r"Job (\d+)", until(lambda: browser.text("#again_said .ml-good"), 30))[1]
     browser.tab("Jobs")
     until(lambda: row_of(browser, name) == "done")
     made, first = (job_folder(page, browser, n) / "runs" / "0001" for n in (name, "0002"))
@@ -367,15 +368,17 @@ def test_a_call_that_names_a_file_of_the_machine_keeps_nothing(page, browser, na
         "fn_index": call["id"],
         "session_hash": "abcdef",
     }
-    held = page.home / "users" / cookie(browser) / "uploads"
+    held = page.home / "users" / owner_of_browser(cookie(browser)) / "uploads"
     before = sorted(held.iterdir())
     own = {"Cookie": f"{COOKIE}={cookie(browser)}", "Content-Type": "application/json"}
     fetched(page, "/gradio_api/queue/join", json.dumps(body).encode(), **own)
     request = urllib.request.Request(
         f"{page.address}/gradio_api/queue/data?session_hash=abcdef", headers=own
     )
+    said = b""
     with urllib.request.urlopen(request, timeout=30) as answer:
-        said = b"".join(iter(lambda: answer.readline(), b'data: {"msg":"close_stream"'))[:200_000]
+        while b"close_stream" not in said and (line := answer.readline()):
+            said += line
     assert b"process_completed" in said and b"root:" not in said
     assert sorted(held.iterdir()) == before
 

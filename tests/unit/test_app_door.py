@@ -5,12 +5,14 @@ import os
 from urllib.parse import unquote
 
 import pytest
-from app_places import ANNA, BORIS, place_in
+from app_places import place_in
 
 from mindlong.app.door import COOKIE, Door, cookies_of
-from mindlong.app.place import OWNER, owner_of_user
+from mindlong.app.place import SECRET, owner_of_browser, owner_of_user
 
 HOST = "127.0.0.1:7860"
+OF_ANNA, OF_BORIS = "a" * 32, "b" * 32  # cookies
+ANNA, BORIS = owner_of_browser(OF_ANNA), owner_of_browser(OF_BORIS)
 
 
 @pytest.fixture
@@ -26,12 +28,19 @@ def place(tmp_path):
 
 
 def asked(
-    place, path, *, host=HOST, owner=ANNA, names=("127.0.0.1", "localhost"), user_of=None, **headers
+    place,
+    path,
+    *,
+    host=HOST,
+    secret=OF_ANNA,
+    names=("127.0.0.1", "localhost"),
+    user_of=None,
+    **headers,
 ):
     """(status, headers) of a request; 200 where it got in."""
     given = {"host": host, **{k.replace("_", "-"): v for k, v in headers.items()}}
-    if owner:
-        given.setdefault("cookie", f"{COOKIE}={owner}")
+    if secret:
+        given.setdefault("cookie", f"{COOKIE}={secret}")
     scope = {
         "type": "http",
         "path": unquote(path),
@@ -131,7 +140,7 @@ def test_a_file_that_is_not_for_the_browser_is_refused(place, path):
 def test_a_copy_is_for_whom_it_was_made(place):
     own = f"/gradio_api/file={place.served}/{ANNA}/1-2-3/video.mp4"
     assert asked(place, own)[0] == 200
-    assert [asked(place, own, owner=other)[0] for other in (BORIS, "", "zz")] == [403, 403, 403]
+    assert [asked(place, own, secret=other)[0] for other in (OF_BORIS, "", "zz", ANNA)] == [403] * 4
     uploaded = f"/gradio_api/file={place.served}/{'0' * 64}/1-2-3/video.mp4"
     assert asked(place, uploaded)[0] == 200
 
@@ -146,7 +155,7 @@ def test_with_users_a_cookie_of_a_browser_is_nobody(place):
         found = asked(
             place,
             path,
-            cookie=f"{COOKIE}={anna}; token={token}",
+            cookie=f"{COOKIE}={OF_ANNA}; token={token}",
             user_of=lambda c: users(c.get("token", "")),
         )
         assert found[0] == status
@@ -178,12 +187,12 @@ def test_the_page_itself_may_post(place):
 
 
 def test_a_new_browser_gets_a_cookie_of_its_own(place):
-    found = [asked(place, "/", owner="")[1][b"set-cookie"].decode() for _ in range(2)]
+    found = [asked(place, "/", secret="")[1][b"set-cookie"].decode() for _ in range(2)]
     owners = [cookies_of(text)[COOKIE] for text in found]
-    assert all(OWNER.fullmatch(o) for o in owners) and owners[0] != owners[1]
+    assert all(SECRET.fullmatch(o) for o in owners) and owners[0] != owners[1]
     assert all("HttpOnly" in text and "SameSite=Strict" in text for text in found)
     assert b"set-cookie" not in asked(place, "/")[1]
-    assert b"set-cookie" in asked(place, "/", owner="../../etc")[1]
+    assert b"set-cookie" in asked(place, "/", secret="../../etc")[1]
 
 
 def test_every_answer_keeps_other_sites_out(place):

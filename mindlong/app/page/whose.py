@@ -8,7 +8,7 @@ import gradio as gr
 
 from mindlong.app.desk import Desk
 from mindlong.app.door import COOKIE
-from mindlong.app.place import Place, owner_of_user
+from mindlong.app.place import Place, owner_of_browser, owner_of_user
 
 DeskOf = Callable[[gr.Request], Desk]
 
@@ -19,6 +19,6 @@ def desks(place: Place, with_users: bool) -> DeskOf:
     def desk_of(request: gr.Request) -> Desk:
         if with_users:
             return Desk(place, place.person(owner_of_user(request.username or "")))
-        return Desk(place, place.person(request.cookies.get(COOKIE, "")))
+        return Desk(place, place.person(owner_of_browser(request.cookies.get(COOKIE, ""))))
 
     return desk_of
