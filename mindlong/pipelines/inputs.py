@@ -96,6 +96,7 @@ def _prompts(config: Any) -> Known:
 def without_places(text: str) -> dict[str, Any]:
     """A configuration's YAML as a tree, without the keys that only say where files are."""
     tree = yaml.safe_load(text)
+    tree.pop("preview_every", None)  # what is seen meanwhile changes no result
     for key in (*WEIGHTS, *FILES, *PLACES):
         *sections, last = key.split(".")
         node = tree
