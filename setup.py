@@ -39,6 +39,8 @@ TEST = [
     "setuptools>=70.1",  # a test builds a wheel
     *LINT,
 ]
+APP = ["gradio>=6,<7"]  # 6.31.0
+BROWSER = ["selenium>=4.20"]  # with Debian's chromium and chromium-driver
 GOLDEN = [
     "torch==2.13.0",
     "diffusers>=0.30",
@@ -50,6 +52,7 @@ GOLDEN = [
 COMMANDS = (  # of mindlong.cli
     "infer",
     "train",
+    "app",
     "convert",
     "inspect",
     "chop",
@@ -93,6 +96,7 @@ setup(
     package_data={
         "mindlong": [
             "version.txt",
+            "app/page/*.css",
             "weights/**/*",
             "networks/caption/*.txt",
             "ops/native/*.cc",
@@ -102,7 +106,14 @@ setup(
     },
     exclude_package_data={"": ["__pycache__/*", "**/__pycache__/*"]},
     install_requires=RUNTIME,
-    extras_require={"run": [], "test": TEST, "lint": LINT, "golden": GOLDEN},
+    extras_require={
+        "run": [],
+        "test": TEST,
+        "lint": LINT,
+        "golden": GOLDEN,
+        "app": APP,
+        "browser": [*APP, *BROWSER],
+    },
     entry_points={
         "console_scripts": [
             f"mindlong-{name.replace('_', '-')}=mindlong.cli.console:{name}" for name in COMMANDS

@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from mindlong.config.cost import offloaded, shared_states  # noqa: E402
-from mindlong.config.load import load_model  # noqa: E402
+from mindlong.config.section import load_model  # noqa: E402
 from mindlong.networks import table  # noqa: E402
 from mindlong.networks.cost import Load  # noqa: E402
 from mindlong.networks.network import Network  # noqa: E402

@@ -5,18 +5,22 @@ A run that goes on from a checkpoint of its own does not look at them; they may 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from mindlong.checkpoints import store
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints import saved_steps
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.inflate import inflate
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.recognise import recognise
-from mindlong.config.schema import TrainConfig
 from mindlong.networks import table
 from mindlong.networks.unet import control_spec
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 KEY, BASE = "train.start", "latents.unet_weights"
 
@@ -28,7 +32,7 @@ def start_of(config: TrainConfig) -> str:
     start = config.train.start
     if config.train.lora.wanted:
         return start
-    return start if start and not store.has_checkpoint(config.run_dir) else ""
+    return start if start and not saved_steps.has_checkpoint(config.run_dir) else ""
 
 
 def base_of(config: TrainConfig) -> tuple[str, str]:

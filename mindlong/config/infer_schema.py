@@ -20,6 +20,7 @@ from mindlong.config.prompt_file import expanded
 from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
+from mindlong.config.tune_a_video_words import CHECKPOINT
 from mindlong.config.tune_a_video_yaml import inference_words
 
 MOST_FRAMES = 10_000_000
@@ -79,6 +80,11 @@ class InferConfig:
     scale: int = option(
         1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1
     )
+    preview_every: int = option(
+        0,
+        "while it is denoised, decode what the sample looks like so far every so many steps to preview/; 0: never",
+        minimum=0,
+    )
     recipe: bool = option(
         True,
         "keep in the files what `--from FILE` needs to make them again: the configuration without "
@@ -107,7 +113,8 @@ class InferConfig:
     @classmethod
     def words(cls, typed: Sequence[Pair]) -> tuple[str, list[Pair]]:
         """As `TrainConfig.words`; such words name no file."""
-        return "", inference_words(typed)
+        theirs = any(pair.key == CHECKPOINT for pair in typed)
+        return "", inference_words(typed) if theirs else list(typed)
 
     @classmethod
     def placed(cls, typed: Sequence[Pair]) -> list[Pair]:
@@ -200,7 +207,8 @@ class InferConfig:
             )
         if len(set(self.formats)) != len(self.formats):
             yield f"formats is {list(self.formats)}; each is named once"
-        yield from lora_words.problems(self.lora)
+        if self.lora:
+            yield from lora_words.problems(self.lora)
         yield from self.sample.problems()
         yield from getattr(self.own, "problems", lambda config: ())(self)
 

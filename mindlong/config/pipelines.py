@@ -127,6 +127,7 @@ ALWAYS = (
     "output",
     "scale",
     "recipe",
+    "preview_every",
     "env",
 )
 PROMPTS = ("prompt", "prompts")

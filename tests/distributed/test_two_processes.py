@@ -18,7 +18,7 @@ from training_toys import (
     weights,
 )
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps, store
 from mindlong.training import metrics
 from mindlong.training.trainer import Trainer
 
@@ -97,7 +97,7 @@ def test_one_process_goes_on_from_a_checkpoint_of_two(job, tmp_path):
     text = (job / "run" / "config.yaml").read_text()
     task, options = ToyTask(), toy_options(batch_size=7, clip_norm=0.5, save_every=6, steps=14)
     (tmp_path / "config.yaml").write_text(text)
-    saved = store.load(store.latest(job / "run"))
+    saved = store.load(saved_steps.latest(job / "run"))
     assert saved.state["world_size"] == 2
     store.save(tmp_path, 12, saved.files, saved.state)
     assert Trainer(task, options, tmp_path, config_text=text).run().step == 14
@@ -178,7 +178,7 @@ def test_a_share_that_one_process_cannot_write_fails_on_all(job):
     first, second = read(job, "unsaved_part")
     assert second.startswith("the disk is full")
     assert first.startswith("process 1 failed with saving the checkpoint of step 2: UserError: the")
-    assert store.latest(job / "unsaved_part") is None
+    assert saved_steps.latest(job / "unsaved_part") is None
 
 
 def read(job, name):
@@ -188,7 +188,7 @@ def read(job, name):
 def test_a_signal_to_one_rank_stops_both_after_the_same_step(job):
     (step0, why0), (step1, why1) = read(job, "stopped")
     assert step0 == step1 < 100 and (why0, why1) == ("another process", "SIGUSR1")
-    assert store.latest(job / "stop").name == f"step-{step0:08d}"
+    assert saved_steps.latest(job / "stop").name == f"step-{step0:08d}"
 
 
 def test_ranks_with_different_configurations_are_refused(job):

@@ -16,6 +16,7 @@ NETWORKS = (  # keys that only networks read
     "prompts",
     "count",
     "batch",
+    "preview_every",
     "seed",
     "sample",
     "latent",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -19,13 +19,15 @@ from mindspore import Tensor, nn, ops
 from mindlong.networks.sharded import Ask, Talk
 from mindlong.networks.unet import sharded_graphs as graphs
 from mindlong.networks.unet import sharded_stages as cells
-from mindlong.networks.unet import spec as words
+from mindlong.networks.unet import stage_spec as words
 from mindlong.networks.unet.blocks import Smaller, Transformer
-from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.shardable import check_shardable
 from mindlong.networks.unet.sharded_views import ViewedStage
 from mindlong.ops.launch import launch, values
 from mindlong.plans.clip_layout import KINDS, ClipLayout
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.cell import UNet
 
 # which frames for others the graph before a stage gives
 KIND = {"convolutions": "conv", "viewed": "attention", "transformer": "norm", "end": "norm"}

@@ -8,12 +8,11 @@ mindlong.pipelines.edit.make and mindlong.networks.unet.injection.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.diffusion.sample import count_steps, sampler_of
-from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.edit.make import (
     Editor,
     Reconstruction,
@@ -24,17 +23,20 @@ from mindlong.pipelines.edit.make import (
 )
 from mindlong.pipelines.edit.plan import EditWork, work_of
 from mindlong.pipelines.models import Models
-from mindlong.pipelines.session import Session
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import arrays, atomic, progress
-from mindlong.utils.lines import opening_lines
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.clips import Clip
+    from mindlong.pipelines.session import Session
 
 
 def run(session: Session) -> None:
     """Edit as configured, as far as an earlier run has not."""
     config, work, videos = session.config, work_of(session.config), Videos(session)
     editor, clips = editor_of(Models(), config, work), clips_of(config)
-    session.log.info("\n".join(opening_lines(_facts(config, work, clips))))
+    session.open_with(_facts(config, work, clips))
     z = encoded(editor.model, work.frames_FHWC, config)
     rows = _report(session, editor, work, z) if videos.first else []
     _edits(videos, editor, clips, z, work)
@@ -65,7 +67,7 @@ def _facts(config: Any, work: EditWork, clips: Sequence[Clip]) -> dict[str, Any]
     return {
         "weights": f"{parts.where}"
         + (" not tuned: an image model whose temporal layers do nothing yet" if work.fresh else ""),
-        "parameters": ", ".join(f"{name} {n:,}" for name, n in parts.parameters().items()),
+        "parameters": parts.said_parameters(),
         "source": f"{o.video}, {len(work.frames_FHWC)} frames "
         + "x".join(map(str, work.frames_FHWC.shape[1:3])),
         "plan": f"{len(clips)} edits, {sampler_of(config.sample, parts.noising).name} "
@@ -122,6 +124,7 @@ def _edits(
     """The files of every edit and of the source. Every process inverts by itself, if it edits."""
     session, config = videos.session, videos.session.config
     named, paths = {clip.name: clip for clip in clips}, []
+    previews = Previews(session, editor.model.decode)
 
     def make(name: str) -> None:
         if name == "source":
@@ -133,7 +136,7 @@ def _edits(
         path = paths[0] if paths else starts(editor, z, [clip])[0]
         steps = count_steps(config.sample, editor.noising)
         with progress.bar(steps, clip.title[:40], rank=session.comm.rank) as bar:
-            latents = editor.make(clip, path, lambda *_: bar.update(1) and None)
+            latents = editor.make(clip, path, previews.step(bar, name, [clip.title]))
         kept = {"latents": latents, "x_T": path[-1]} if config.edit.keep_latents else {}
         videos.write(name, editor.model.decode(latents), len(work.frames_FHWC), **kept)
 

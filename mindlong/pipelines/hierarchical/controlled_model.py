@@ -13,13 +13,13 @@ from mindspore import Tensor, nn
 
 from mindlong.checkpoints import manifest
 from mindlong.checkpoints.branch import PREFIX, branch_spec, read_branch
-from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import config_of
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.lazy import as_lazy
 from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.locate import find_branch
 from mindlong.checkpoints.lora.latent import with_loras
+from mindlong.checkpoints.run_config import config_of
 from mindlong.networks.table import has_feature
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import ControlSpec, condition

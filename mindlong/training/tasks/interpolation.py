@@ -9,25 +9,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.inflate import inflate
 from mindlong.checkpoints.load import arrays_of, load_into
 from mindlong.checkpoints.parts import read_part
 from mindlong.checkpoints.start import base_of, text_of
-from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames
 from mindlong.diffusion import hints
-from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.losses import loss_of
 from mindlong.networks.unet.hinted import Hinted
-from mindlong.training.tasks.latent import LatentTask, start_from
+from mindlong.training.tasks.latent import LatentTask
+from mindlong.training.tasks.latent_networks import start_from
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
+    from mindlong.diffusion.guidance import Model
 
 PREVIEWS = 4
 
