@@ -106,11 +106,12 @@ def plan(loaded: Loaded) -> Planned:
     inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(
         o.refine
     )
-    prompts = config.wanted_prompts()
+    rows, prompts = network_rows(parts, parts.network.network.about), config.wanted_prompts()
+    rows["weights"] += ", not tuned: temporal layers do nothing" * work.fresh
     texts = [*prompts, *[o.negative] * (s.guidance != 1), *[o.invert_prompt] * o.invert]
     return Planned(
         {
-            **network_rows(parts, parts.network.network.about),
+            **rows,
             "source": f"{o.video}: {frames} frames {height}x{width}, "
             + (inversion if o.invert else "noise is fresh"),
             "prompts": several(prompts, config.count),
