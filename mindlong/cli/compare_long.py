@@ -50,7 +50,12 @@ def parser() -> argparse.ArgumentParser:
         help="captions of the shapes world",
     )
     made.add_argument(
-        "--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS), help="what to compare"
+        "--ways",
+        nargs="+",
+        metavar="WAY",
+        choices=tuple(WAYS),
+        default=list(WAYS),
+        help=f"what to compare: {', '.join(WAYS)}",
     )
     made.add_argument(
         "--out",

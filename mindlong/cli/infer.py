@@ -23,7 +23,8 @@ from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
   python infer.py weights=runs/mine prompts='[a red circle moving left]' sample.guidance=2 seed=7
-  python infer.py --config configs/infer/text_to_video_modelscope.yaml weights=my_modelscope prompt='a panda eating bamboo'
+  python infer.py --config configs/infer/text_to_video_modelscope.yaml weights=my_modelscope \\
+      prompt='a panda eating bamboo'
   python infer.py --from outputs/0001/video.mp4 seed=8"""
 
 

@@ -37,7 +37,7 @@ class InferConfig:
 
     KIND: ClassVar[str] = "infer"
     absent: ClassVar[Mapping[str, str]] = {}
-    pipeline: str = option("pixel", "what makes the videos; each is described below")
+    pipeline: str = option("pixel", "what makes the videos; --help lists them")
     weights: str = option(
         "",
         "a run folder, a checkpoint folder, a weights file, a whole pipeline's folder, or shipped:NAME; "

@@ -14,6 +14,7 @@ from mindlong.networks import table
 
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
+    from mindlong.networks.network import Network
 
 DRAWN_FROM_DATA = ("autoencoder", "images", "interpolation")  # tasks whose previews need no prompts
 ALL = ("run_dir", "data", "train", "resume", "env")
@@ -105,15 +106,27 @@ TASKS: dict[str, Training] = {
 }
 
 
-def task_of(config: TrainConfig) -> str:
-    """Which of `TASKS` a configuration asks for."""
-    entry = table.get(config.model.family)
-    if entry.denoiser is not None and entry.denoiser.space == "pixel":
-        return "pixel"
+KINDS = ("pixel", "autoencoder", "images")  # tasks that follow from the family alone
+
+
+def kind_of(entry: Network) -> str:
+    """The task of `KINDS` that trains a family, "latent" for a network whose configuration says
+    which one does, "" for what is no network to be trained.
+    """
     if entry.role == "vae":
         return "autoencoder"
-    if entry.denoiser is not None and entry.denoiser.images:
-        return "images"
+    if entry.denoiser is None:
+        return ""
+    if entry.denoiser.space == "pixel":
+        return "pixel"
+    return "images" if entry.denoiser.images else "latent"
+
+
+def task_of(config: TrainConfig) -> str:
+    """Which of `TASKS` a configuration asks for."""
+    kind = kind_of(table.get(config.model.family))
+    if kind in KINDS:
+        return kind
     if config.interpolation.wanted:
         return "interpolation"
     if config.infinet.lengths:

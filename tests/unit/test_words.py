@@ -285,7 +285,7 @@ def test_a_comment_that_may_have_been_meant_is_said(tmp_path):
     ],
 )
 def test_an_option_that_is_a_key_is_answered_with_the_key(words, said):
-    parser = KeyParser(["prompt", "seed", "sample.steps"], "infer", "")
+    parser = KeyParser(["prompt", "seed", "sample.steps"], InferConfig, "infer", "")
     parser.add_argument("--dry_run", action="store_true")
     parser.add_argument("overrides", nargs="*")
     with pytest.raises(ConfigError) as caught:
