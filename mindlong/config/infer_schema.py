@@ -21,6 +21,7 @@ from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
 from mindlong.config.tune_a_video_yaml import inference_words
+from mindlong.plans.prompt_syntax import SYNTAXES
 
 MOST_FRAMES = 10_000_000
 MOST_VIDEOS = 100_000
@@ -60,6 +61,17 @@ class InferConfig:
         text=True,
     )
     prompt: str = option("", "a single prompt, put before prompts", text=True)
+    prompt_syntax: str = option(
+        "plain",
+        "plain: prompts are taken as they are typed; weighted: (word:1.3) and ((word)) weigh more, [word] less, "
+        "\\( is a bracket, a AND b:0.5 blends (docs/prompts.md)",
+        choices=SYNTAXES,
+    )
+    long_prompts: str = option(
+        "cut",
+        "prompts longer than the text encoder takes: cut, or read in chunks, each with a start and an end of its own",
+        choices=("cut", "chunks"),
+    )
     count: int = option(1, "videos for each prompt", minimum=1, maximum=MOST_VIDEOS)
     batch: int = option(4, "videos made at the same time; fewer need less memory", minimum=1)
     seed: int = option(0, "noise; video i of the run starts from the i-th noise of this seed")

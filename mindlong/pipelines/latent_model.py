@@ -31,6 +31,7 @@ from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
 from mindlong.networks.text_tokenizer import read_tokenizer
 from mindlong.ops.precision import check_chip, set_types, store_as
+from mindlong.pipelines.wording import Wording, states_of, wording_of
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
@@ -67,6 +68,7 @@ class LatentModel:
 
     Attributes:
         keep: networks are not let go; whoever holds the model calls it again.
+        wording: how prompts are read; `worded` changes it.
         built: what runs have put on the network (its sharded form, gates), by name; goes with it.
     """
 
@@ -104,7 +106,8 @@ class LatentModel:
         self.built: dict[str, Any] = {}
         self._cells: dict[str, nn.Cell] = {}
         self._streams: Streams | None = None
-        self._texts: dict[str, np.ndarray] = {}
+        self.wording = Wording()
+        self._texts: dict[tuple[Wording, str], np.ndarray] = {}
         self._image_cell: nn.Cell | None = None
         self._images: dict[bytes, np.ndarray] = {}
         self._compiled: set[tuple] = set()
@@ -166,14 +169,21 @@ class LatentModel:
         latents = vae.latents_of(frames)
         return vae.latent_channels, latents, height // vae.factor, width // vae.factor
 
+    def worded(self, config: Any) -> LatentModel:
+        """The model, which from now on reads prompts as a configuration of infer.py says. Raises
+        ConfigError.
+        """
+        self.wording = wording_of(config, self.tokenizer)
+        return self
+
     def encode_text(self, prompts: Sequence[str]) -> np.ndarray:
         """(len(prompts), S, D) float32, the hidden states that the network reads. Equal prompts are
         encoded once.
         """
-        for prompt in prompts:
-            if prompt not in self._texts:
-                self._texts[prompt] = self._encode_one(prompt)
-        states = np.stack([self._texts[prompt] for prompt in prompts])
+        for key in ((self.wording, prompt) for prompt in prompts):
+            if key not in self._texts:
+                self._texts[key] = self._encode_one(key[1])
+        states = np.stack([self._texts[self.wording, prompt] for prompt in prompts])
         while len(self._texts) > HELD_TEXTS:
             self._texts.pop(next(iter(self._texts)))
         return states
@@ -302,15 +312,19 @@ class LatentModel:
         return self._cells[role]
 
     def _encode_one(self, prompt: str) -> np.ndarray:
-        cut = self.tokenizer.overlong(prompt)
-        if cut:
-            get_logger().warning(
-                "the last %d tokens of the prompt %r are cut off; there is room for %d",
-                cut,
-                prompt,
-                self.tokenizer.room,
-            )
-        ids = self.tokenizer([prompt])
+        parts = self.wording.read(self.tokenizer, prompt)
+        for part in parts:
+            if part.cut:
+                get_logger().warning(
+                    "the last %d tokens of the prompt %r are cut off; there is room for %d",
+                    part.cut,
+                    prompt,
+                    self.tokenizer.room,
+                )
+        return states_of(parts, self._states_of)
+
+    def _states_of(self, ids: np.ndarray) -> np.ndarray:
+        """(S, D), the states of tokens (1, S)."""
         found = self.states.find(ids) if self.states else None
         if found is not None:
             return found
@@ -318,6 +332,10 @@ class LatentModel:
         if self.states:
             self.states.keep(ids, made_of)
         return made_of
+
+    def _long(self) -> str:
+        chunks = self.wording.chunks
+        return f" and prompts of {chunks} chunks" if chunks > 1 else ""
 
     def _run(self, role: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
         key = (role, *(tensor.shape for tensor in inputs))
@@ -327,7 +345,7 @@ class LatentModel:
         if role != "network" or ms.get_context("mode") != ms.GRAPH_MODE:
             return cell(*inputs).asnumpy()
         with announced(
-            f"compiling the graph for latents {tuple(inputs[0].shape)}, and its first step"
+            f"compiling the graph for latents {tuple(inputs[0].shape)}{self._long()}, and its first step"
         ):
             return cell(*inputs).asnumpy()
 

@@ -46,6 +46,11 @@ class ExtendOptions:
     shared_noise: bool = option(
         False, "noise of eta above 0 is one image for all frames, as published"
     )
+    negative: str = option(
+        "",
+        "what the video should not show; guidance leads away from it",
+        text=True,
+    )
     encode: str = option(
         "mean",
         "given frames: the autoencoder's mean, or a sample (as published)",

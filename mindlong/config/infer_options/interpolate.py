@@ -14,6 +14,8 @@ NETWORKS = (  # keys that only networks read
     "lora_strict",
     "prompt",
     "prompts",
+    "prompt_syntax",
+    "long_prompts",
     "count",
     "batch",
     "seed",
@@ -36,6 +38,7 @@ NETWORKS = (  # keys that only networks read
             "hint_noise",
             "shared_noise",
             "chunk",
+            "negative",
         )
     ),
 )
@@ -150,6 +153,12 @@ class InterpolateOptions:
         "key frames encoded and kept as one job",
         minimum=1,
         when="video|images",
+    )
+
+    negative: str = option(
+        "",
+        "what the video should not show; guidance leads away from it",
+        text=True,
     )
 
     def stages(self) -> tuple[int, ...]:

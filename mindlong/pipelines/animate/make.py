@@ -113,6 +113,7 @@ def animator(config: Any, model: LatentModel, clips: Sequence[Clip]) -> Animate:
     own, images = config.animate, model.denoises.images
     fps = told_rate(images, config.conditioning.fs)
     given = _given(config, model, size_of(config, model.size)[1:])
+    model.worded(config)
     for clip in clips:
         model.encode_text([*clip.prompts, own.negative])
     if calls(config.sample, config.conditioning.image_guidance) > 1:

@@ -22,10 +22,10 @@ from mindlong.pipelines.checks import (
     far_size,
     fit,
     gib,
-    overlong,
     several,
     step_cost,
     unled,
+    worded,
 )
 from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.image_parts import calls, images_of, rates_row, unusual_run
@@ -70,7 +70,7 @@ def plan(loaded: Loaded) -> Planned:
             f"{gib(decode.bytes * half)} (estimates)",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(own.negative, "animate.negative", [s.guidance]),
             *far_size(size, parts.size[1:]),
             *unusual_run(images, frames),

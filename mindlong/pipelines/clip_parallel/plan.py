@@ -27,9 +27,9 @@ from mindlong.pipelines.checks import (
     no_rate,
     not_told,
     one_to_one,
-    overlong,
     step_cost,
     unled,
+    worded,
 )
 from mindlong.pipelines.clip_parallel.windows import windows
 from mindlong.pipelines.planned import Planned
@@ -212,7 +212,7 @@ def plan(loaded: Loaded) -> Planned:
             "peak memory": f"{gib(step.bytes * half)} on a device, whatever the length (estimate)",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(own.negative, "clip_parallel.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
         ),

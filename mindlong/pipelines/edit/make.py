@@ -183,10 +183,9 @@ class Editor:
         """The guided network, asked together with the source at the same level."""
         o = self.sample
         steps = {t: step for step, t in enumerate(rule_of(o, self.noising).times)}
-        predict = self.gated.denoiser(
-            self.model.encode_text([self.edit.invert_prompt, self.edit.negative, clip.prompts[0]]),
-            self.fps,
-        )
+        source, edited = self.model.encode_text([self.edit.invert_prompt, clip.prompts[0]])[:, None]
+        null = self.model.null_text(self.edit.negative, edited)
+        predict = self.gated.denoiser(np.concatenate([source, null, edited]), self.fps)
 
         def both(x: np.ndarray, t: np.ndarray) -> np.ndarray:
             step = steps[int(t[0])]
@@ -244,7 +243,8 @@ def editor_of(models: Models, config: Any, work: EditWork) -> Editor:
     named = (config.weights, o.tuned, config.sample.sampler, config.sample.flavour)
 
     def model(use: str) -> LatentModel:
-        return models.of_parts(work.parts, config.latent, use, *named, fresh_seed=seed)
+        made = models.of_parts(work.parts, config.latent, use, *named, fresh_seed=seed)
+        return made.worded(config)
 
     gated = model("gated") if o.inject and models.keep else None
     return Editor(model("edit"), config.sample, o, config.fps, gated)

@@ -24,10 +24,10 @@ from mindlong.pipelines.checks import (
     gib,
     not_told,
     one_to_one,
-    overlong,
     several,
     step_cost,
     unled,
+    worded,
 )
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
@@ -123,7 +123,7 @@ def plan(loaded: Loaded) -> Planned:
             "peak memory": f"{gib(step.bytes)} (estimate)",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(o.negative, "edit.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
         ),

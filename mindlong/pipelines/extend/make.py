@@ -36,7 +36,7 @@ def model_of(models: Models, config: Any, work: Work) -> LatentModel:
     model = models.latent(config.weights, config.latent, config.lora, config.lora_strict)
     images = model.denoises.images
     check_hints(work, not images and is_hinted(model.spec, model.vae_spec.latent_channels))
-    return model
+    return model.worded(config)
 
 
 def levels(
@@ -75,6 +75,8 @@ def _runs(
             model.noising,
             OnePrompt(prompt),
             work.fps,
+            config.extend.negative,
+            null=model.null_text,
             seed=config.seed,
             number=number,
             callback=callback,
@@ -119,7 +121,7 @@ def _stage(
     )
     hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
     return Stage(
-        predictor(model, prompt, config.sample),
+        predictor(model, prompt, config.sample, o.negative),
         model.noising,
         rule,
         config.sample,

@@ -25,9 +25,10 @@ from mindlong.pipelines.checks import (
     is_told,
     longest_run,
     one_to_one,
-    overlong,
     several,
     step_cost,
+    unled,
+    worded,
 )
 from mindlong.pipelines.image_parts import images_of, unusual_run
 from mindlong.pipelines.interpolate.gaps import unread_by_images
@@ -136,7 +137,7 @@ def plan(loaded: Loaded) -> Planned:
     idle(loaded, unread_by_images("extend") if images else unread())
     height, width = divisible(size_of(config, work.given), parts.vae.spec.factor)
     jobs, s = work.plan.jobs, config.sample
-    idle(loaded, idle_where_told(parts))
+    idle(loaded, idle_where_told(parts, "extend.negative"))
     rows = 1 if s.guidance == 1 or is_told(parts) else 2
     step = step_cost(parts, rows, longest_run(work.plan), (height, width))
     return Planned(
@@ -152,7 +153,8 @@ def plan(loaded: Loaded) -> Planned:
             "peak memory": f"{gib(step.bytes)} (estimate)",
         },
         (
-            *overlong(parts, config.wanted_prompts()),
+            *worded(parts, config, [*config.wanted_prompts(), config.extend.negative]),
+            *unled(config.extend.negative, "extend.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
             *unusual_run(images, longest_run(work.plan)),
         ),

@@ -76,6 +76,8 @@ class Runs:
             through that know frames;
             below 1 they begin from a blend of these. Empty: all of them, from noise alone.
         number: of the video among those of one seed.
+        null: (negative prompt, states of prompts) -> what the unconditional call reads in their
+            place, or one for each level likewise; None: the states of the negative prompt.
         image_guidance: the scale towards the image apart from that towards the text; 0: both are
             one (see `mindlong.pipelines.image_model.guided_model`).
     """
@@ -93,6 +95,7 @@ class Runs:
     number: int = 0
     callback: Callable[..., Any] | None = None
     image_guidance: float = 0.0
+    null: Any = None
 
     def __call__(self, batch: Batch, known_BFCHW: np.ndarray) -> np.ndarray:
         """All frames of every run (B, F, C, h, w); known ones are returned as they came."""
@@ -134,6 +137,9 @@ class Runs:
         context = self._context(batch)
 
         def null() -> np.ndarray:
+            rule = _of_level(self.null, batch.level)
+            if rule is not None:
+                return rule(self.negative, context)
             empty = _of_level(self.encode, batch.level)([self.negative])[0]
             return np.broadcast_to(empty, context.shape)
 
@@ -217,6 +223,8 @@ def networks_of(models: Models, config: Any) -> list[ControlledModel | ImageMode
     if o.key_weights:
         key = (models, o.key_weights, "", key_options(config.latent), (), True, fs)
         by.insert(0, controlled(*key))
+    for each in by:
+        each.latent.worded(config)
     return by
 
 
@@ -271,6 +279,7 @@ def levels(
         number,
         callback=callback,
         image_guidance=config.conditioning.image_guidance,
+        null=[each.latent.null_text for each in by],
     )
     for level in run_plan(
         work.plan, latents, runs, (channels, *area), config.batch, comm, work.only

@@ -24,9 +24,9 @@ from mindlong.pipelines.checks import (
     longest_run,
     not_told,
     one_to_one,
-    overlong,
     step_cost,
     unled,
+    worded,
 )
 from mindlong.pipelines.hierarchical.images import (
     check_images,
@@ -261,7 +261,7 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
             "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(o.negative, "hierarchical.negative", guidances),
             *far_size(size, parts.size[1:]),
             *unusual_run(images, longest_run(work.plan)),

@@ -84,7 +84,7 @@ class KeyFrames:
         if is_hinted(model.spec, self.shape[0]):
             raise ConfigError(HINTED_MAKER)
         stride = config.interpolate.key_stride
-        predict = predictor(model, self.prompt, config.sample)
+        predict = predictor(model, self.prompt, config.sample, config.interpolate.negative)
         rate = self.work.rate / chain.step(0) * stride
         whole = (self.shape[0], (chain.keys - 1) * stride + 1, *self.shape[2:])
         latents = sample(

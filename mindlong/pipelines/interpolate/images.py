@@ -38,6 +38,7 @@ class ImageStage:
     rule: Rule
     callback: Callback | None = None
     image_guidance: float = 0.0
+    negative: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class GapRuns:
             stage.noising,
             OnePrompt(stage.prompt),
             self.fps * (length - 1),  # frames of a gap are numbered so many times as finely
+            negative=stage.negative,
+            null=stage.model.latent.null_text,
             pin=stage.rule.pin,
             seed=self.seed,
             number=self.number,

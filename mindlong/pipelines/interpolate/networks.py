@@ -32,7 +32,8 @@ class Networks:
     def model(self, weights: str) -> LatentModel:
         """The model at `weights`."""
         loras = self.config.lora if weights == self.config.weights else ()
-        return self.models.latent(weights, self.config.latent, loras, self.config.lora_strict)
+        options, strict = self.config.latent, self.config.lora_strict
+        return self.models.latent(weights, options, loras, strict).worded(self.config)
 
     def stages(self, prompt: str, callback: Callback | None) -> list[Stage | ImageStage]:
         """One for each factor."""
@@ -52,25 +53,32 @@ class Networks:
                 Rule(pin=o.pin),
                 callback,
                 config.conditioning.image_guidance,
+                o.negative,
             )
         rule = Rule(
             o.hint or trained.hint, o.mask or trained.mask, o.pin, o.hint_noise, o.shared_noise
         )
-        return stage_of(model, prompt, rule, config.sample, callback)
+        return stage_of(model, prompt, rule, config.sample, callback, o.negative)
 
 
 def stage_of(
-    model: LatentModel, prompt: str, rule: Rule, sample: Any, callback: Callback | None
+    model: LatentModel,
+    prompt: str,
+    rule: Rule,
+    sample: Any,
+    callback: Callback | None,
+    negative: str = "",
 ) -> Stage:
     """A network with a prompt and a rule for the frames that it is given."""
     hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
-    predict = predictor(model, prompt, sample)
+    predict = predictor(model, prompt, sample, negative)
     return Stage(predict, model.noising, rule, sample, hinted, callback)
 
 
-def predictor(model: LatentModel, prompt: str, sample: Any) -> Predict:
+def predictor(model: LatentModel, prompt: str, sample: Any, negative: str = "") -> Predict:
     """The UNet under a prompt, guided by one call of twice the rows, or told its guidance."""
-    text, null = model.encode_text([prompt, ""])[:, None]
+    text = model.encode_text([prompt])
+    null = np.array(model.null_text(negative, text))
 
     def predict(x: np.ndarray, t: np.ndarray, fps: float) -> np.ndarray:
         rate = fps if model.wants_fps else None

@@ -27,10 +27,10 @@ from mindlong.pipelines.checks import (
     in_few_steps,
     is_told,
     no_rate,
-    overlong,
     several,
     step_cost,
     unled,
+    worded,
 )
 from mindlong.pipelines.clips import Clip, stem
 from mindlong.pipelines.planned import Planned
@@ -88,7 +88,7 @@ def plan(loaded: Loaded) -> Planned:
             f"{gib(decode.bytes * half)}{_text_memory(parts)} (estimates)",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(own.negative, "text_to_video.negative", [s.guidance]),
             *far_size(size, parts.size[1:]),
             *in_few_steps(parts, s),
