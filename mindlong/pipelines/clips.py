@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mindlong.plans.frame_prompts import Shares
+from mindlong.plans.frame_prompts import Shares, of_frames, shares_of, travels
+from mindlong.utils.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,28 @@ class Clip:
     seed: int
     number: int
     shares: tuple[Shares, ...] = ()
+
+
+def shown_by(
+    scenes: Mapping[str, str], prompt: str, frames: int, key: str
+) -> tuple[tuple[str, ...], tuple[Shares, ...]]:
+    """`prompts` and `shares` of a clip: of its scenes, or its one prompt where it has none.
+
+    Args:
+        key: of the configuration, for messages.
+
+    Raises:
+        ConfigError: scenes that do not fit the frames.
+    """
+    try:
+        if not scenes:
+            return (prompt,), ()
+        if not travels(scenes):
+            return tuple(of_frames(scenes, frames)), ()
+        shares = shares_of(scenes, frames)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None
+    return tuple(dict.fromkeys(prompt for row in shares for prompt, _ in row)), tuple(shares)
 
 
 def stem(number: int, videos: int) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 
 from mindlong.config.leaves import leaves, value_at
 from mindlong.plans import prompt_syntax
+from mindlong.plans.frame_prompts import Shares
 from mindlong.plans.prompt_syntax import PLAIN, Said
 from mindlong.utils.errors import ConfigError
 
@@ -119,6 +120,24 @@ def _weighted(states: np.ndarray, part: Read) -> np.ndarray:
             "take other weights"
         )
     return made
+
+
+def states_of_rows(rows: Sequence[Shares], encode: Callable[[list[str]], np.ndarray]) -> np.ndarray:
+    """(F, N S, D) float32: what each frame reads, between the states of its prompts.
+
+    Args:
+        encode: prompts -> their states.
+    """
+    prompts = list(dict.fromkeys(prompt for row in rows for prompt, _ in row))
+    found = dict(zip(prompts, encode(prompts), strict=True))
+    return np.stack([_between(row, found) for row in rows])
+
+
+def _between(row: Shares, found: Mapping[str, np.ndarray]) -> np.ndarray:
+    if len(row) == 1:
+        return found[row[0][0]]
+    shares = np.array([share for _, share in row], np.float32)
+    return np.tensordot(shares, np.stack([found[prompt] for prompt, _ in row]), 1)
 
 
 def texts_of(config: Any) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config.infer_options.scenes import SceneOptions
 from mindlong.config.option import option
 
 NETWORKS = (  # keys that only networks read
@@ -39,6 +40,7 @@ NETWORKS = (  # keys that only networks read
             "shared_noise",
             "chunk",
             "negative",
+            "scenes",
         )
     ),
 )
@@ -51,7 +53,7 @@ HINTS, MASKS, PINS = (
 
 
 @dataclass
-class InterpolateOptions:
+class InterpolateOptions(SceneOptions):
     """Frames between key frames: of a video whose frame rate is raised, of images, or of key
     frames made from prompts.
     """
@@ -167,6 +169,7 @@ class InterpolateOptions:
 
     def idle(self, config: Any) -> Iterator[tuple[str, str]]:
         """(key, reason) of what these settings leave unread."""
+        yield from self.unread_prompts("interpolate")
         for key in NETWORKS if self.method != "diffusion" else ():
             yield (
                 key,
@@ -192,6 +195,7 @@ class InterpolateOptions:
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
+        yield from self.scene_problems("interpolate")
         given = [name for name in ("video", "images", "key_latents") if getattr(self, name)]
         if len(given) > 1:
             yield f"interpolate.{given[0]} and interpolate.{given[1]} are both given; key frames come from one of them"

@@ -163,7 +163,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     model = models.latent(config.weights, config.latent, config.lora, config.lora_strict)
     check_ends(config.animate, model.denoises.images)
     frames, height, width = size_of(config, parts.size)
-    shape, clips = model.latent_shape(frames, height, width), clips_of(config)
+    shape, clips = model.latent_shape(frames, height, width), clips_of(config, frames)
     way, count = animator(config, model, clips), written(config.animate, frames)
     for part in batches(clips, min(config.batch, len(clips))):
         made = way.latents(part, first_noise(part, shape), callback)

@@ -19,8 +19,8 @@ from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.sample import Plain, rule_of, sample
 from mindlong.diffusion.samplers.loop import Callback
 from mindlong.networks.unet.injection import Gate, inject
-from mindlong.pipelines.clips import Clip, digits
-from mindlong.pipelines.edit.plan import EditWork, work_of
+from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.edit.plan import EditWork, clips_of, work_of
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.made import Made
 from mindlong.pipelines.models import Models
@@ -183,8 +183,9 @@ class Editor:
         """The guided network, asked together with the source at the same level."""
         o = self.sample
         steps = {t: step for step, t in enumerate(rule_of(o, self.noising).times)}
-        source, edited = self.model.encode_text([self.edit.invert_prompt, clip.prompts[0]])[:, None]
+        edited = self.texts.context([clip], path[-1].shape[1])
         null = self.model.null_text(self.edit.negative, edited)
+        source = np.broadcast_to(self.model.encode_text([self.edit.invert_prompt]), edited.shape)
         predict = self.gated.denoiser(np.concatenate([source, null, edited]), self.fps)
 
         def both(x: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -202,16 +203,6 @@ class Editor:
 
 def _ssim(a_FHWC: np.ndarray, b_FHWC: np.ndarray) -> float:
     return float(np.mean([ssim(a, b) for a, b in zip(a_FHWC, b_FHWC, strict=True)]))
-
-
-def clips_of(config: Any) -> list[Clip]:
-    """The edits of a configuration, each prompt `count` times."""
-    prompts = [prompt for prompt in config.wanted_prompts() for _ in range(config.count)]
-    width = digits(len(prompts))
-    return [
-        Clip(f"edit-{i:0{width}d}", (prompt,), prompt, config.seed, i)
-        for i, prompt in enumerate(prompts)
-    ]
 
 
 def encoded(model: LatentModel, frames_FHWC: np.ndarray, config: Any) -> np.ndarray:
@@ -257,7 +248,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
         ConfigError, InputFileError, NotFiniteError.
     """
     work = work_of(config)
-    editor, clips = editor_of(models, config, work), clips_of(config)
+    editor, clips = editor_of(models, config, work), clips_of(config, len(work.frames_FHWC))
     z = encoded(editor.model, work.frames_FHWC, config)
     paths = starts(editor, z, clips, callback)
     for clip, path in zip(clips, paths, strict=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mindlong.diffusion.sample import count_steps
 from mindlong.pipelines.clips import stem
-from mindlong.pipelines.extend.make import film, frames_of, levels, model_of
-from mindlong.pipelines.extend.plan import Work, work_of
+from mindlong.pipelines.extend.make import film, levels, model_of
+from mindlong.pipelines.extend.plan import Work, frames_of, work_of
 from mindlong.pipelines.interpolate.plan import UNRELATED
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder

@@ -36,8 +36,10 @@ from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents import LatentMemory, Latents
 from mindlong.pipelines.made import Made
 from mindlong.pipelines.models import Models
+from mindlong.pipelines.one_prompt import Shown
 from mindlong.pipelines.prompts import Prompts
 from mindlong.pipelines.results import wanted
+from mindlong.pipelines.wording import states_of_rows
 from mindlong.utils import rng
 
 BLEND = ControlSpec(fill="blend")
@@ -86,7 +88,7 @@ class Runs:
     encode: Callable[[list[str]], np.ndarray] | Sequence[Callable[[list[str]], np.ndarray]]
     sample: Any
     noising: Noising | Sequence[Noising]
-    prompts: Prompts
+    prompts: Prompts | Shown
     fps: float = 8.0
     negative: str = ""
     pin: str = "each_step"
@@ -156,11 +158,11 @@ class Runs:
 
     def _context(self, batch: Batch) -> np.ndarray:
         """(B, S, D), or (B, F, S, D) where prompts change with time."""
-        lists = [self.prompts.of(job) for job in batch.jobs]
+        lists = [self.prompts.rows(job) for job in batch.jobs]
         encode = _of_level(self.encode, batch.level)
         if not self.prompts.changing():
-            return encode([prompts[0] for prompts in lists])
-        return np.stack([encode(prompts) for prompts in lists])
+            return encode([rows[0][0][0] for rows in lists])
+        return np.stack([states_of_rows(rows, encode) for rows in lists])
 
     def _noise(self, batch: Batch, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
         """float32 (B, C, F, h, w), each image of its own level and frame, whatever run and batch

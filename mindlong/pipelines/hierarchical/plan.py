@@ -40,7 +40,7 @@ from mindlong.pipelines.jobs import count_batches
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.prompts import Prompts
 from mindlong.plans.compared import plan_autoregressive, plan_independent
-from mindlong.plans.frame_prompts import parse, title
+from mindlong.plans.frame_prompts import parse, shares_of, title, travels
 from mindlong.plans.hierarchy import (
     LongPlan,
     hierarchy_frames,
@@ -213,6 +213,12 @@ def plan(loaded: Loaded) -> Planned:
 
 
 def _check_scenes(scenes: Mapping[str, str], frames: int) -> None:
+    if travels(scenes):
+        try:
+            shares_of(scenes, frames)
+        except ConfigError as error:
+            raise ConfigError(f"hierarchical.scenes: {error}") from None
+        return
     for (first, last), _ in parse(scenes) if scenes else ():
         if last >= frames:
             raise ConfigError(

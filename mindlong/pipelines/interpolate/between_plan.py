@@ -56,6 +56,11 @@ def plan(loaded: Loaded, work: Work, rows: dict[str, str], notes: tuple[str, ...
         "peak memory": f"denoising {gib(step.bytes * half)}, decoding {gib(decode.bytes * half)} (estimates)",
     }
     negative = config.interpolate.negative
+    if config.interpolate.scenes:
+        raise ConfigError(
+            f"interpolate.scenes: {parts.network.network.about} reads one prompt a video, and none of single frames; "
+            "give it as prompt"
+        )
     said = (
         *worded(parts, config, [*config.wanted_prompts(), negative]),
         *unled(negative, "interpolate.negative", [config.sample.guidance]),

@@ -18,7 +18,7 @@ from mindlong.pipelines.hierarchical.make import Runs
 from mindlong.pipelines.image_model import ImageModel
 from mindlong.pipelines.interpolate.gaps import stretch_of
 from mindlong.pipelines.jobs import Batch
-from mindlong.pipelines.one_prompt import OnePrompt
+from mindlong.pipelines.one_prompt import OnePrompt, Shown
 from mindlong.plans.hierarchy import Job
 
 
@@ -32,7 +32,7 @@ class ImageStage:
     """
 
     model: ImageModel
-    prompt: str
+    shown: Shown
     sample: Any
     noising: Noising
     rule: Rule
@@ -67,13 +67,13 @@ class GapRuns:
         return out
 
     def _runs(self, length: int) -> Runs:
-        stage = self.stage
+        stage, shown = self.stage, self.stage.shown
         return Runs(
             stage.model,
             stage.model.latent.encode_text,
             stage.sample,
             stage.noising,
-            OnePrompt(stage.prompt),
+            shown if isinstance(shown, OnePrompt) else shown.finer(length - 1),
             self.fps * (length - 1),  # frames of a gap are numbered so many times as finely
             negative=stage.negative,
             null=stage.model.latent.null_text,

@@ -40,6 +40,7 @@ from mindlong.pipelines.interpolate.gaps import (
     unread_by_images,
 )
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
+from mindlong.pipelines.one_prompt import shown_of
 from mindlong.pipelines.planned import Planned
 from mindlong.plans.chain import Chain, place, plan_chain
 from mindlong.plans.hierarchy import LongPlan
@@ -191,13 +192,14 @@ def _by_networks(
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
         "network": f"{parts.network.family}, {told}",
-        "prompts": several(config.wanted_prompts(), config.count),
+        "prompts": several(o.told(config.wanted_prompts()), config.count),
         "plan": "\n".join(chained.describe()),
         "a step": f"{count(step.flops)}FLOP",
         **lora_row(parts),
         "peak memory": f"{gib(step.bytes)} (estimate)",
     }
-    texts = [*config.wanted_prompts(), o.negative]
+    shown_of(o.scenes, "", work.frames, "interpolate.scenes")
+    texts = [*o.scenes.values(), *config.wanted_prompts() * (not o.scenes), o.negative]
     said = [note for each in stages for note in worded(each, config, texts)]
     said += unled(o.negative, "interpolate.negative", [config.sample.guidance])
     said += far_size(size, parts.size[1:])
