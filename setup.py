@@ -37,6 +37,7 @@ TEST = [
     "nbformat>=5.7",
     "ipykernel>=6.20",
     "setuptools>=70.1",  # a test builds a wheel
+    "tensorboard>=2.13",
     *LINT,
 ]
 GOLDEN = [
@@ -45,7 +46,9 @@ GOLDEN = [
     "transformers>=4.40",
     "video-diffusion-pytorch==0.7.0",
     "open_clip_torch>=3.0",
+    "compel>=2.5",
 ]
+TENSORBOARD = ["tensorboard>=2.13"]
 
 COMMANDS = (  # of mindlong.cli
     "infer",
@@ -102,7 +105,13 @@ setup(
     },
     exclude_package_data={"": ["__pycache__/*", "**/__pycache__/*"]},
     install_requires=RUNTIME,
-    extras_require={"run": [], "test": TEST, "lint": LINT, "golden": GOLDEN},
+    extras_require={
+        "run": [],
+        "test": TEST,
+        "lint": LINT,
+        "golden": GOLDEN,
+        "tensorboard": TENSORBOARD,
+    },
     entry_points={
         "console_scripts": [
             f"mindlong-{name.replace('_', '-')}=mindlong.cli.console:{name}" for name in COMMANDS
