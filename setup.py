@@ -21,6 +21,7 @@ RUNTIME = [
     "safetensors>=0.4.3",
     "tokenizers>=0.19",
     "matplotlib>=3.7",
+    "fonttools>=4.22",  # matplotlib brings it
 ]
 LINT = [
     "ruff>=0.5",

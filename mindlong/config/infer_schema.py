@@ -82,8 +82,13 @@ class InferConfig:
     fps: int = option(8, "frames per second of the files written", minimum=1)
     formats: list[str] = option(
         ["mp4", "gif", "png"],
-        "files to write: mp4 (H.264), gif, png (contact sheet), webm, frames (a folder of images)",
-        choices=("mp4", "gif", "png", "webm", "frames"),
+        "files to write: mp4 (H.264), gif, png (contact sheet), webm, webp (an animation), frames (a folder of images)",
+        choices=("mp4", "gif", "png", "webm", "webp", "frames"),
+    )
+    gif_max_mb: float = option(
+        0.0,
+        "largest GIF in megabytes: colours, then size, then frame rate are reduced until it fits; 0: no limit",
+        minimum=0,
     )
     output: str = option(
         "outputs", "folder for the results; a new numbered folder is made in it for every run"
@@ -207,7 +212,7 @@ class InferConfig:
             yield f"size is {self.size}; it must be [height, width]"
         if not self.formats:
             yield (
-                "formats is empty, so no video would be written; give some of mp4, gif, webm, frames "
+                "formats is empty, so no video would be written; give some of mp4, gif, webm, webp, frames "
                 "and png"
             )
         if len(set(self.formats)) != len(self.formats):

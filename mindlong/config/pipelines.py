@@ -124,6 +124,7 @@ ALWAYS = (
     "frames",
     "size",
     "formats",
+    "gif_max_mb",
     "output",
     "scale",
     "recipe",

@@ -71,7 +71,14 @@ class Results:
         folder, config = self.session.folder, self.config
         comment = self.recipe(name)
         self.files += write_files(
-            folder, name, rest, config.formats, self.fps, config.scale, comment
+            folder,
+            name,
+            rest,
+            config.formats,
+            self.fps,
+            config.scale,
+            comment,
+            config.gif_max_mb,
         )
         return np.stack(kept)
 
