@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--from",
         dest="source",
         metavar="FILE",
-        help="make a video of ours again, from the recipe in its file (mp4, webm, gif, png); keys "
-        "are put over it",
+        help="make a video of ours again, from the recipe in its file (mp4, webm, gif, webp, png); "
+        "keys are put over it",
     )
     args = arguments.read(argv)
     if listed(args, "infer"):

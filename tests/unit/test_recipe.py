@@ -34,7 +34,7 @@ def through_ffmpeg(source: Path, target: Path, *options: str) -> Path:
     return target
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "webm", "gif"])
+@pytest.mark.parametrize("suffix", ["mp4", "webm", "gif", "webp"])
 def test_a_video_keeps_its_comment(tmp_path, suffix):
     assert read_comment(written(tmp_path / f"v.{suffix}")) == TEXT
 
