@@ -1,16 +1,18 @@
-"""Times mindlong against PyTorch eager and against plain MindSpore: the same work, in turn, with
-equal threads.
+"""Times mindlong against PyTorch, eager and compiled, and against plain MindSpore: the same work,
+in turn, with equal threads.
 
-  python tools/benchmark.py unet3d                      forward and train step of Unet3D, dim 64, 10
-  frames of 64 x 64 python tools/benchmark.py unet3d --peer mindspore     against MindSpore's own
-  operators instead of PyTorch python tools/benchmark.py operators --only GEGLU      the rows of a
-  group whose name holds the word python tools/benchmark.py --all --json rows.json --markdown
-  docs/benchmarks.md
+  python tools/benchmark.py unet3d                    forward and train step of Unet3D, dim 64
+  python tools/benchmark.py unet3d --peer compile     against torch.compile with static shapes
+  python tools/benchmark.py unet3d --peer mindspore   against MindSpore's own operators
+  python tools/benchmark.py operators --only GEGLU    the rows of a group whose name holds the word
+  python tools/benchmark.py --work start              whole commands, from start to end
+  python tools/benchmark.py --all --json rows.json --markdown docs/benchmarks.md
 
 Every side runs in a process of its own, so that idle threads of one do not disturb the other and
 peak memory is its own. After warm-up the two take turns (A B A B ...); a row is the median over the
 pairs of time A / time B, with quartiles, and the ratio of peak memory. Below 1, mindlong is faster
-or smaller. PyTorch comes with the extra: pip install -e '.[golden]'.
+or smaller. The first call, with its compiling, is a column of its own. PyTorch comes with the
+extra: pip install -e '.[golden]'.
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench import start  # noqa: E402
 from bench.works import WORKS, Work  # noqa: E402
 
-PEERS = ("pytorch", "mindspore")
+PEERS = {"pytorch": "pytorch", "compile": "compile", "mindspore": "plain"}  # word -> side
+TORCH = ("pytorch", "compile")
 HAND = "## Where the time goes"
 GROUPS = sorted({w.group for w in WORKS})
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -82,10 +86,10 @@ class Side:
 def serve(side: str, work: Work, threads: int, clock: str) -> None:
     """The loop of a side: `run` answers seconds, `memory` the peak in bytes."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    if side == "pytorch":
+    if side in TORCH:
         from bench.pytorch_peer import build
 
-        call = build(work, threads)
+        call = build(work, threads, compiled=side == "compile")
     else:
         from bench.mindlong_peer import build
 
@@ -108,10 +112,10 @@ def _peak() -> int:
 
 def compare(index: int, peer: str, pairs: int, warmup: int, threads: int, clock: str) -> dict:
     """The row of one work."""
-    names = ("mindlong", "pytorch" if peer == "pytorch" else "plain")
-    sides = [Side(name, index, threads, clock) for name in names]
+    sides = [Side(name, index, threads, clock) for name in ("mindlong", PEERS[peer])]
     try:
-        for _ in range(warmup):
+        first = [side.ask("run") for side in sides]
+        for _ in range(warmup - 1):
             for side in sides:
                 side.ask("run")
         times = [[side.ask("run") for side in sides] for _ in range(pairs)]
@@ -133,6 +137,7 @@ def compare(index: int, peer: str, pairs: int, warmup: int, threads: int, clock:
         "threads": threads,
         "clock": clock,
         "seconds": [round(statistics.median(t[i] for t in times), 3) for i in (0, 1)],
+        "first_seconds": [round(seconds, 1) for seconds in first],
         "memory_mb": [round(m / 2**20) for m in memory],
         "pairs": pairs,
     }
@@ -141,14 +146,17 @@ def compare(index: int, peer: str, pairs: int, warmup: int, threads: int, clock:
 def table(rows: list[dict]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| work | against | time ratio (quartiles) | mindlong s | other s | memory ratio | mindlong MB | other MB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| work | against | time ratio (quartiles) | mindlong s | other s | first call s | memory ratio | mindlong MB | other MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         (a, b), (m, n) = r["seconds"], r["memory_mb"]
-        spread = f"{r['ratio']} ({r['q1']}-{r['q3']})"
+        spread, first = (
+            f"{r['ratio']} ({r['q1']}-{r['q3']})",
+            " / ".join(map(str, r["first_seconds"])),
+        )
         lines.append(
-            f"| {r['name']} | {r['peer']} | {spread} | {a} | {b} | {r['memory_ratio']} | {m} | {n} |"
+            f"| {r['name']} | {r['peer']} | {spread} | {a} | {b} | {first} | {r['memory_ratio']} | {m} | {n} |"
         )
     return "\n".join(lines)
 
@@ -175,11 +183,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def page(rows: list[dict], threads: int, note: str) -> str:
-    """The rows as docs/benchmarks.md."""
-    about = "\n".join(__doc__.strip().splitlines()[-3:])
+def page(shown: str, threads: int, note: str) -> str:
+    """A table as docs/benchmarks.md."""
+    about = __doc__.strip().split("\n\n")[-1]
     head = f"# Speed and memory\n\nWritten by `tools/benchmark.py`. {about}"
-    parts = [head, f"Measured on {machine(threads)}.", note, table(rows)]
+    parts = [head, f"Measured on {machine(threads)}.", note, shown]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -202,6 +210,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--all", action="store_true", help="every group")
     made.add_argument(
         "--only", default="", metavar="WORD", help="only rows whose name holds the word"
+    )
+    made.add_argument(
+        "--work",
+        choices=("steps", "start"),
+        default="steps",
+        help="steps of networks and operators, or start: commands as a person waits for them",
     )
     made.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
     _turns(made.add_argument)
@@ -251,6 +265,10 @@ def main() -> int:
     if args.side:
         serve(args.side[0], WORKS[int(args.side[1])], args.threads, args.clock)
         return 0
+    if args.work == "start":
+        rows = start.measure(args.only, args.pairs, args.warmup, args.threads)
+        write(rows, args, start.table)
+        return 0
     unknown = sorted(set(args.groups) - set(GROUPS))
     if unknown or not (args.groups or args.all):
         made.error(
@@ -266,17 +284,17 @@ def main() -> int:
         for peer in args.peer or ["pytorch"]:
             rows.append(compare(i, peer, args.pairs, args.warmup, args.threads, args.clock))
             print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
-    write(rows, args)
+    write(rows, args, table)
     return 0
 
 
-def write(rows: list[dict], args: argparse.Namespace) -> None:
+def write(rows: list[dict], args: argparse.Namespace, shown: Callable[[list[dict]], str]) -> None:
     """Print the rows, and write them where the arguments say."""
-    print(machine(args.threads) + "\n\n" + table(rows))
+    print(machine(args.threads) + "\n\n" + shown(rows))
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1))
     if args.markdown:
-        write_page(Path(args.markdown), page(rows, args.threads, args.note))
+        write_page(Path(args.markdown), page(shown(rows), args.threads, args.note))
 
 
 if __name__ == "__main__":

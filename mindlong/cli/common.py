@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mindlong import __version__
@@ -30,6 +30,7 @@ class KeyParser(ToolParser):
     Args:
         keys: the keys that there are, for the answers.
         schema: what `--help WORD` is about.
+        below: what stands below the options in the help, worked out when it is asked for.
     """
 
     listed = "options and keys"
@@ -40,10 +41,15 @@ class KeyParser(ToolParser):
         schema: Schema,
         module: str,
         about: str | None,
-        examples: str = "",
+        below: Callable[[], str] = str,
     ) -> None:
-        super().__init__(module, about, examples)
-        self.keys, self.schema = keys, schema
+        super().__init__(module, about)
+        self.keys, self.schema, self.below = keys, schema, below
+
+    def format_help(self) -> str:
+        """The text of --help."""
+        self.epilog = self.below()
+        return super().format_help()
 
     def read(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """The arguments. Raises ConfigError where one is not understood."""
@@ -85,15 +91,7 @@ def parser(
     module: str, about: str | None, schema: Schema, keys: Sequence[str], examples: str
 ) -> KeyParser:
     """A parser whose `--help` tells of `schema`; `keys` are those of all its variants."""
-    from mindlong.config.help import overview
-
-    made = KeyParser(
-        keys,
-        schema,
-        module,
-        about,
-        f"examples:\n{examples}\n\n{overview(schema)}\n\n{EXIT_CODES}",
-    )
+    made = KeyParser(keys, schema, module, about, lambda: _below(schema, examples))
     made.add_argument(
         "--config",
         metavar="FILE",
@@ -110,6 +108,12 @@ def parser(
     made.add_argument("--version", action="version", version=f"mindlong {__version__}")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="keys put over the file's")
     return made
+
+
+def _below(schema: Schema, examples: str) -> str:
+    from mindlong.config.help import overview
+
+    return f"examples:\n{examples}\n\n{overview(schema)}\n\n{EXIT_CODES}"
 
 
 def listed(args: argparse.Namespace, kind: str) -> bool:

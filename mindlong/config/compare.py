@@ -9,7 +9,9 @@ from typing import Any
 import yaml
 
 from mindlong.config.leaves import leaves
+from mindlong.config.renamed import KEYS
 from mindlong.config.schema import TrainConfig
+from mindlong.config.section import family_schema
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 # keys that change what is kept, shown or where it runs, not what is learnt; steps may be raised to
@@ -41,8 +43,11 @@ Difference = tuple[str, Any, Any]  # key, old value, new value
 
 def differences(old: str, new: str) -> list[Difference]:
     """(key, old value, new value) of every leaf in which two YAML texts differ."""
-    a, b = dict(_leaves(yaml.safe_load(old))), dict(_leaves(yaml.safe_load(new)))
-    pairs = ((key, a.get(key, ABSENT), b.get(key, ABSENT)) for key in sorted(a | b))
+    return _differences(dict(_leaves(yaml.safe_load(old))), dict(_leaves(yaml.safe_load(new))))
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
+    pairs = ((key, a.get(key, ABSENT), b.get(key, ABSENT)) for key in sorted({*a, *b}))
     return [(key, was, now) for key, was, now in pairs if was != now]
 
 
@@ -81,9 +86,10 @@ def check_same_run(
         ConfigError: differences that would make it another training and that `resume.allow` of the
             given one does not name, all of them listed; or `resume.allow` names no key.
     """
-    usual = {key: leaf.default for key, leaf in leaves(TrainConfig).items()}
-    allow, foreign, lines = _allowed(given), [], []
-    for key, was, now in differences(saved, given):
+    usual = _usual(given)
+    before, after = _by_todays_names(saved), dict(_leaves(yaml.safe_load(given)))
+    allow, foreign, lines = _allowed(given, before), [], []
+    for key, was, now in _differences(before, after):
         newer = was == ABSENT and usual.get(key, ABSENT) == now  # a key that is newer than the run
         if newer or any(key == a or key.startswith(f"{a}.") for a in apart):
             continue
@@ -98,13 +104,37 @@ def check_same_run(
         else:
             foreign.append((key, said))
     if foreign:
-        keys = ", ".join(dict.fromkeys(key for key, _ in foreign))
-        raise ConfigError(
-            f"{folder} holds a run with another configuration; it differs in "
-            f"{', '.join(said for _, said in foreign)}. To go on with it all the same, on purpose, add "
-            f"resume.allow=[{keys}]; to start anew give another run_dir; or give the same values"
-        )
+        raise ConfigError(_another_run(folder, foreign))
     return lines
+
+
+def _another_run(folder: str, foreign: Sequence[tuple[str, str]]) -> str:
+    """The sentence on (key, difference in words) that make another training."""
+    keys = ", ".join(dict.fromkeys(key for key, _ in foreign))
+    return (
+        f"{folder} holds a run with another configuration; it differs in "
+        f"{', '.join(said for _, said in foreign)}. To go on with it all the same, on purpose, add "
+        f"resume.allow=[{keys}]; to start anew give another run_dir; or give the same values"
+    )
+
+
+def _by_todays_names(saved: str) -> dict[str, Any]:
+    """The leaves of a configuration that an older program wrote, under the names of this one."""
+    return {KEYS.get(key, key): value for key, value in _leaves(yaml.safe_load(saved))}
+
+
+def _usual(text: str) -> dict[str, Any]:
+    """What each key is where nothing is said, those of the model's family among them."""
+    schemas: dict[str, type] = {"": TrainConfig}
+    family = (yaml.safe_load(text).get("model") or {}).get("family")
+    if family:
+        schemas["model."] = family_schema(family, "")
+    found = [pair for at, schema in schemas.items() for pair in leaves(schema, at).items()]
+    return {key: _as_in_yaml(leaf.default) for key, leaf in found}
+
+
+def _as_in_yaml(value: Any) -> Any:
+    return [_as_in_yaml(one) for one in value] if isinstance(value, tuple) else value
 
 
 def matches(key: str, allow: Sequence[str]) -> bool:
@@ -118,8 +148,8 @@ def allowed_by(text: str) -> list[str]:
     return list((yaml.safe_load(text).get("resume") or {}).get("allow") or [])
 
 
-def _allowed(text: str) -> list[str]:
-    known = [*leaves(TrainConfig), *(key for key, _ in _leaves(yaml.safe_load(text)))]
+def _allowed(text: str, saved: Collection[str]) -> list[str]:
+    known = [*leaves(TrainConfig), *(key for key, _ in _leaves(yaml.safe_load(text))), *saved]
     for pattern in allowed_by(text):
         if not any(matches(key, [pattern]) for key in known):
             raise ConfigError(

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mindlong.plans.frame_prompts import Shares, rows_of, title
-from mindlong.plans.hierarchy import Job
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.plans.hierarchy import Job
 
 
 @dataclass(frozen=True)

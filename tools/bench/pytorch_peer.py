@@ -1,5 +1,5 @@
-"""The works in PyTorch eager: networks by video-diffusion-pytorch and diffusers (the `golden`
-extra), operators by torch itself.
+"""The works in PyTorch, eager or compiled: networks by video-diffusion-pytorch and diffusers (the
+`golden` extra), operators by torch itself.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,31 +16,53 @@ from torch.nn import functional as F
 from bench.works import FORWARD, TOKENS, Work
 from mindlong.utils.rng import normal
 
+Compiler = Callable[[Any], Any]
 
-def build(work: Work, threads: int) -> Callable[[], float]:
-    """A call that runs the work once and returns a number that depends on it."""
+
+def build(work: Work, threads: int, compiled: bool = False) -> Callable[[], float]:
+    """A call that runs the work once and returns a number that depends on it.
+
+    Args:
+        compiled: whether the network or the operator goes through torch.compile, for static shapes.
+    """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
+    made = _compiled if compiled else _as_it_is
     if work.family == "unet3d":
-        return _unet3d(work)
-    return _unet(work) if work.is_network else _operator(work)
+        return _unet3d(work, made)
+    return _unet(work, made) if work.is_network else _operator(work, made)
 
 
-def _unet3d(work: Work) -> Callable[[], float]:
+def _as_it_is(call: Any) -> Any:
+    return call
+
+
+def _compiled(call: Any) -> Any:
+    """With the types and sizes of each call written into its code; a layer's code is compiled for
+    each of its sizes, however many, where the usual limit of 8 would leave the rest eager.
+    """
+    torch._dynamo.config.recompile_limit = 1024
+    torch._dynamo.config.accumulated_recompile_limit = 4096
+    return torch.compile(call, dynamic=False)
+
+
+def _unet3d(work: Work, made: Compiler) -> Callable[[], float]:
     _stub_torchvision()
     from video_diffusion_pytorch import GaussianDiffusion, Unet3D
 
     network = Unet3D(channels=work.shape[1], **work.sizes)
     x, t = torch.randn(work.shape), torch.full((work.shape[0],), 500)
+    denoise = made(network)
     if work.kind == FORWARD:
-        return lambda: _without_gradients(lambda: network(x, t))
+        return lambda: _without_gradients(lambda: denoise(x, t))
     diffusion = GaussianDiffusion(
         network, image_size=work.shape[3], num_frames=work.shape[2], loss_type="l1"
     )
+    diffusion.denoise_fn = denoise
     return _updates(network, lambda: diffusion.p_losses(x, t))
 
 
-def _unet(work: Work) -> Callable[[], float]:
+def _unet(work: Work, made: Compiler) -> Callable[[], float]:
     from diffusers import UNet2DConditionModel, UNet3DConditionModel
 
     sizes, video = work.sizes, work.family == "modelscope"
@@ -64,8 +87,10 @@ def _unet(work: Work) -> Callable[[], float]:
         torch.randn(work.shape[0], TOKENS, sizes["context_dim"]),
     )
 
+    denoise = made(network)
+
     def run() -> Tensor:
-        return network(x, t, text).sample if video else _folded(network, x, t, text)
+        return denoise(x, t, text).sample if video else _folded(denoise, x, t, text)
 
     if work.kind == FORWARD:
         network.eval()
@@ -73,7 +98,7 @@ def _unet(work: Work) -> Callable[[], float]:
     return _updates(network, lambda: F.mse_loss(run(), noise))
 
 
-def _folded(network: nn.Module, x: Tensor, t: Tensor, text: Tensor) -> Tensor:
+def _folded(network: Callable[..., Any], x: Tensor, t: Tensor, text: Tensor) -> Tensor:
     """An image network frame by frame."""
     batch, frames = x.shape[0], x.shape[2]
     rows = x.transpose(1, 2).flatten(0, 1)
@@ -175,8 +200,9 @@ def _module(work: Work) -> Callable[..., Tensor]:
     return made[work.family](**work.sizes)
 
 
-def _operator(work: Work) -> Callable[[], float]:
+def _operator(work: Work, made: Compiler) -> Callable[[], float]:
     module = _module(work)
+    call = made(module)
     count = 3 if work.family.endswith("attention") else 1
     tensors = [torch.from_numpy(normal(work.shape, 0, "x", i)) for i in range(count)]
     if "film" in work.family:
@@ -184,14 +210,14 @@ def _operator(work: Work) -> Callable[[], float]:
             torch.from_numpy(normal((1, work.shape[1]), 0, name)) for name in ("scale", "shift")
         ]
     if work.kind == FORWARD:
-        return lambda: _first_of(module, tensors)
+        return lambda: _first_of(call, tensors)
     wanted = [x.requires_grad_() for x in tensors] + (
         list(module.parameters()) if isinstance(module, nn.Module) else []
     )
     probe = torch.from_numpy(normal(tuple(module(*tensors).shape), 0, "probe"))
 
     def both() -> float:
-        out = module(*tensors)
+        out = call(*tensors)
         torch.autograd.grad(out, wanted, probe)
         return float(out.detach().reshape(-1)[0])
 
