@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from mindlong.plans.hierarchy import LongPlan
 
 UNRELATED = {  # keys that change no latent
-    "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
+    "": ("env", "formats", "gif_max_mb", "scale", "batch", "count", "prompts", "prompt"),
 }
 
 
