@@ -12,7 +12,7 @@ _FACE = {  # name -> module that has it; loaded at its first use, MindSpore with
     "GaussianDiffusion": "mindlong.face.diffusion",
     "Model": "mindlong.face.model",
     "Trainer": "mindlong.face.trainer",
-    "Unet3D": "mindlong.face.diffusion",
+    "Unet3D": "mindlong.face.unet3d",
     "UserError": "mindlong.utils.errors",
     "Video": "mindlong.face.video",
     "load": "mindlong.face.model",

@@ -10,6 +10,7 @@ import pytest
 
 os.environ.setdefault("GLOG_v", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("MINDLONG_NO_GRAPH_CACHE", "1")  # a test compiles what it tests
 
 # A suite that was started behind another command (`&`, nohup) is told to ignore these, and what it
 # starts would be as well: the tests that stop a command by a signal would wait for ever.
@@ -21,13 +22,45 @@ for _number, _heard in (
         signal.signal(_number, _heard)
 
 
-@pytest.fixture(autouse=True)
-def _graph_mode():
-    """Every test starts in graph mode, whatever the one before it set; those without MindSpore do
-    not load it.
-    """
+def _set_mode(module):
     if "mindspore" in sys.modules:
-        sys.modules["mindspore"].set_context(mode=0)
+        sys.modules["mindspore"].set_context(
+            mode=1 if getattr(module, "MODE", "graph") == "pynative" else 0
+        )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mode_of_the_file(request):
+    """What a file sets up once is computed as its tests are."""
+    _set_mode(request.module)
+
+
+@pytest.fixture(autouse=True)
+def _mode(request):
+    """Every test starts in graph mode, whatever the one before it set; in a file that says
+    `MODE = "pynative"` operator by operator, as tiny networks take longer to compile than to run.
+    Those without MindSpore do not load it.
+    """
+    _set_mode(request.module)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_gets_through():
+    """A command run inside a test blocks SIGINT for its process (mindlong.utils.interrupts), and
+    what later tests start would have it blocked as well.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+
+
+@pytest.fixture(scope="module")
+def graph_mode():
+    """Graph mode while a file's own fixtures are set up: a file asks for it by its mark."""
+    import mindspore
+
+    before = mindspore.get_context("mode")
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    yield
+    mindspore.set_context(mode=before)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mindlong.config.load import load_model  # noqa: E402
+from mindlong.config.section import load_model
 from mindlong.networks import table  # noqa: E402
 from mindlong.networks.cost import Load  # noqa: E402
 

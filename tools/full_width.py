@@ -149,9 +149,9 @@ def video(args: argparse.Namespace) -> None:
     from mindlong.config.infer_options.latent import LatentModelOptions
     from mindlong.config.sample import SampleOptions
     from mindlong.ops import device
-    from mindlong.pipelines.clips import Clip
-    from mindlong.pipelines.latent_model import load_latent_model
-    from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
+    from mindlong.pipelines.clips import Clip, first_noise
+    from mindlong.pipelines.load_model import load_latent_model
+    from mindlong.pipelines.text_to_video.guided import TextToVideo
 
     device.setup("CPU", "graph")
     say = _Clock()

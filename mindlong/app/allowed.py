@@ -14,7 +14,7 @@ import yaml
 
 from mindlong.app.place import Person, Place
 from mindlong.app.uploads import NAME
-from mindlong.checkpoints.find import shipped_names
+from mindlong.checkpoints.locate import shipped_names
 from mindlong.config.leaves import Leaf, leaves
 from mindlong.config.load import Loaded
 from mindlong.config.lora_words import every

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import nn
@@ -19,12 +20,14 @@ from mindspore import nn
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.load import load_into
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks.unet.control_spec import ControlSpec, from_original
-from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import get_logger
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.weight_file import WeightFile
+    from mindlong.networks.unet.spec import UNetSpec
 
 PREFIX, KEY = "control.", "control"
 STRIPPED = ("unet.", "network.", "module.")

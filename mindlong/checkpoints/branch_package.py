@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.checkpoints.branch import write_branch
-from mindlong.checkpoints.branch_place import FILE
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import Trained, locate
+from mindlong.checkpoints.locate import BRANCH, locate
 from mindlong.checkpoints.package import RECORDS
 from mindlong.checkpoints.parts import read_part
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.find import Trained
 
 
 def package_branch(trained: Trained, run: Path, out: Path, dtype: str) -> list[Path]:
@@ -40,7 +43,7 @@ def package_branch(trained: Trained, run: Path, out: Path, dtype: str) -> list[P
     }
     out.mkdir(parents=True, exist_ok=True)
     write_branch(
-        out / FILE,
+        out / BRANCH,
         arrays,
         config.infinet.control(),
         {name: np.asarray(lazy.read(), np.float32) for name, lazy in base.arrays.items()},
@@ -49,4 +52,4 @@ def package_branch(trained: Trained, run: Path, out: Path, dtype: str) -> list[P
     for name in RECORDS:
         if (run / name).exists():
             shutil.copyfile(run / name, out / name)
-    return [out / FILE]
+    return [out / BRANCH]

@@ -11,15 +11,18 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.lazy import Lazy
-from mindlong.checkpoints.parts import Part
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.yaml_file import read_yaml
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.parts import Part
+    from mindlong.checkpoints.weight_file import WeightFile
 
 FILE, BASE, PREFIX = "tuned", "base", "unet."
 ENTRIES = 16  # of every tensor in a fingerprint

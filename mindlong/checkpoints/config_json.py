@@ -7,17 +7,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.description import CONFIG, PIPELINE, THEIR_LAYOUTS
 from mindlong.checkpoints.folders import SCHEDULER
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.section import spec_of
 from mindlong.networks import table
-from mindlong.networks.network import Network
 from mindlong.utils.errors import UserError
 from mindlong.utils.needed import needed
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.convert import Plan
+    from mindlong.checkpoints.weight_file import WeightFile
+    from mindlong.networks.network import Network
 
 _DTYPE = ("torch_dtype", "dtype")  # keys that name the format of the numbers
 

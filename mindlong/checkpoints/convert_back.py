@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from mindlong.checkpoints.lazy import Lazy, as_lazy
 from mindlong.checkpoints.parts import own_names
 from mindlong.checkpoints.report import compare
 from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.networks.format import Format
 from mindlong.networks.names import Entry, by_source, source_array
-from mindlong.networks.table import Match
+
+if TYPE_CHECKING:
+    from mindlong.networks.format import Format
+    from mindlong.networks.table import Match
 
 
 def to_original(
@@ -55,17 +57,23 @@ def to_original(
         {n: a.shape for n, a in lazies.items()},
         allow,
     )
-    mapped = set(report.mapped)
-    tree: dict[str, Any] = {}
+    mapped, tree = set(report.mapped), dict[str, Any]()
     for source, group in by_source(entries).items():
         if all(prefix + e.ours in mapped for e in group):
             lazy = _source(group, {e.ours: lazies[prefix + e.ours] for e in group}, dtype)
             tree |= dict.fromkeys((source, *group[0].ties), lazy)
+    tree |= _tables(form, before, spec, tree)
+    return Plan(match, form, spec, report, tree, len(arrays) - len(lazies))
+
+
+def _tables(form: Format, before: str, spec: Any, tree: Mapping[str, Lazy]) -> dict[str, Lazy]:
+    """The tables that an original keeps in its file, in the format of its tensors."""
     formats = {lazy.dtype for lazy in tree.values()}
     usual = formats.pop() if len(formats) == 1 else "float32"
-    for key, value in form.tables(spec).items():
-        tree[before + key] = as_lazy(value.astype(np.float16) if usual == "float16" else value)
-    return Plan(match, form, spec, report, tree, len(arrays) - len(lazies))
+    return {
+        before + key: as_lazy(value.astype(np.float16) if usual == "float16" else value)
+        for key, value in form.tables(spec).items()
+    }
 
 
 def _source(group: list[Entry], parts: Mapping[str, Lazy], dtype: str | None) -> Lazy:

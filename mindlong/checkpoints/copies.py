@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from mindlong.networks.table import Match
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.table import Match
 
 PLAIN, AVERAGED, MOMENT = "model", "ema", "optimizer"
 WORDS = {"ema", "emas", "avg", "average", "averaged", "averages", "swa", "polyak", "shadow"}

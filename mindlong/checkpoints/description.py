@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mindlong.checkpoints.faults import CorruptCheckpoint
 from mindlong.checkpoints.folders import MAX_CONFIG
-from mindlong.config.load import read_yaml
 from mindlong.config.section import spec_of
+from mindlong.config.yaml_file import read_yaml
 from mindlong.networks import table
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.json_file import read_table

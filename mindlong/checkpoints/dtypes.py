@@ -167,3 +167,8 @@ def _check_range(values: np.ndarray, infinite: np.ndarray, form: Format, name: s
             f"{name} holds values up to {worst:.4g}, beyond the range of {form.name}; "
             f"{'use bfloat16 or float32' if form.name == 'float16' else 'use float32'}"
         )
+
+
+def raw_bytes(array: np.ndarray) -> memoryview:
+    """The bytes of a C-ordered array, without a copy."""
+    return array.reshape(-1).view(np.uint8).data

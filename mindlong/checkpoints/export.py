@@ -7,18 +7,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.checkpoints import config_json, description
-from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.files import write_safetensors, write_torch
-from mindlong.checkpoints.lazy import Lazy
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import table
 from mindlong.networks.customs import layout_for
-from mindlong.networks.format import Format
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.convert import Plan
+    from mindlong.checkpoints.lazy import Lazy
+    from mindlong.checkpoints.weight_file import WeightFile
+    from mindlong.networks.format import Format
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 _WRAPPER = "state_dict."

@@ -7,33 +7,39 @@ The content decides what a file is, never its suffix.
 from __future__ import annotations
 
 import functools
+import importlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.checkpoints import (
-    manifest,
-    mindone_names,
-    mindspore_file,
-    npz_file,
-    safetensors_file,
-    shards,
-)
+from mindlong.checkpoints import manifest, safetensors_file, shards
 from mindlong.checkpoints.faults import reading
 from mindlong.checkpoints.folders import config_beside, open_folder
-from mindlong.checkpoints.kinds import MINDSPORE, SAFETENSORS, kind_of
-from mindlong.checkpoints.lazy import Lazy
+from mindlong.checkpoints.kinds import MINDSPORE, NPZ, SAFETENSORS, TORCH, ZIP, kind_of
+from mindlong.checkpoints.locate import locate
 from mindlong.checkpoints.nameless_copies import with_names
-from mindlong.checkpoints.torch_reader import TorchFile
 from mindlong.checkpoints.torch_writer import write_torch
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.checkpoints.zip_layout import read_layout
 from mindlong.utils import atomic
+from mindlong.utils.log import once
+from mindlong.utils.shown import shown
 
-__all__ = ["WeightFile", "open_weights", "write_safetensors", "write_torch"]
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lazy import Lazy
 
+__all__ = ["WeightFile", "open_named", "open_weights", "write_safetensors", "write_torch"]
+
+_READERS = {  # modules with a function `opened`, imported when a file of the kind is read
+    SAFETENSORS: "safetensors_file",
+    MINDSPORE: "mindspore_file",
+    NPZ: "npz_file",
+    TORCH: "torch_reader",
+}
 _SUFFIXES = {
     "PyTorch": (".pt", ".pth", ".bin", ".ckpt", ".pkl"),
     "safetensors": (".safetensors", ".sft"),
@@ -58,6 +64,18 @@ def open_weights(path: str | Path, inert: Sequence[str] = ()) -> WeightFile:
         return _open(path, inert)
 
 
+def open_named(weights: str, key: str = "weights") -> WeightFile:
+    """The open weights that `weights` means; remarks on them go to the log, once.
+
+    `key` is what the user wrote it under. Raises InputFileError where there are none, or damaged
+    ones.
+    """
+    held = open_weights(locate(weights, key))
+    for note in held.notes:
+        once(f"{shown(held.path)}: {shown(note)}", logging.WARNING)
+    return held
+
+
 def _open(path: Path, inert: Sequence[str]) -> WeightFile:
     again = functools.partial(open_weights, inert=inert)
     if path.is_dir():
@@ -66,11 +84,19 @@ def _open(path: Path, inert: Sequence[str]) -> WeightFile:
     if path.name.endswith(shards.SUFFIX):
         weights = shards.open_sharded(path, again)
     else:
-        opener = {SAFETENSORS: _open_safetensors, MINDSPORE: _open_mindspore}.get(kind_of(path))
-        weights = _with_note(opener(path) if opener else _open_zip(path, inert))
+        reader = importlib.import_module(f"mindlong.checkpoints.{_READERS[_format_of(path)]}")
+        weights = _with_note(reader.opened(path, inert))
     config = config_beside(path)
     weights = replace(weights, configs={"": config}) if config else weights
     return with_names(replace(weights, notes=(*weights.notes, remark)) if remark else weights)
+
+
+def _format_of(path: Path) -> str:
+    kind = kind_of(path)
+    if kind != ZIP:
+        return kind
+    names = list(read_layout(path))
+    return NPZ if names and all(name.endswith(".npy") for name in names) else TORCH
 
 
 def write_safetensors(
@@ -98,39 +124,6 @@ def write_safetensors(
             file.write, arrays, {"format": "pt", **(metadata or {})}, dtype, patch
         )
         file.flush()
-
-
-def _open_safetensors(path: Path) -> WeightFile:
-    slots, metadata = safetensors_file.read_header(path)
-    crc = safetensors_file.checksums(path, slots, metadata)
-    read = safetensors_file.read_slot
-    rows = {
-        name: Lazy(
-            slot.shape, slot.form.name, functools.partial(read, path, name, slot, crc.get(name))
-        )
-        for name, slot in slots.items()
-    }
-    metadata.pop(safetensors_file.CHECKSUMS, None)
-    return WeightFile(path, "safetensors", rows, dict(metadata))
-
-
-def _open_mindspore(path: Path) -> WeightFile:
-    rows, texts = mindspore_file.read_table(path)
-    if not mindone_names.is_mindone(rows):
-        return WeightFile(path, "MindSpore", rows, texts)
-    note = f"{path.name} has mindone's names; its tensors are read under those of CompVis' files"
-    return WeightFile(path, "MindSpore", mindone_names.renamed(rows), texts, (note,))
-
-
-def _open_zip(path: Path, inert: Sequence[str]) -> WeightFile:
-    if npz_file.is_npz(list(read_layout(path))):
-        return WeightFile(path, "numpy", *npz_file.read_table(path))
-    opened = TorchFile(path, inert)
-    rows = {
-        name: Lazy(ref.shape, ref.storage.form.name, functools.partial(opened.stored, name))
-        for name, ref in opened.tensors.items()
-    }
-    return WeightFile(path, "PyTorch", rows, dict(opened.scalars), opened.notes)
 
 
 def _with_note(weights: WeightFile) -> WeightFile:

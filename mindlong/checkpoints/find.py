@@ -1,38 +1,29 @@
-"""Finding trained weights and the configuration they were trained with."""
+"""Trained weights of what denoises with the configuration that they were trained with."""
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.checkpoints import description, installed
-from mindlong.checkpoints.faults import reading
-from mindlong.checkpoints.files import open_weights
+from mindlong.checkpoints import description
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.finite import check_arrays
-from mindlong.checkpoints.folders import SUFFIXES, parts_in
-from mindlong.checkpoints.manifest import is_ours
 from mindlong.checkpoints.parts import read_part
 from mindlong.checkpoints.recognise import recognise
-from mindlong.checkpoints.store import latest
-from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.config.load import load as load_config
-from mindlong.config.load import model_of
+from mindlong.checkpoints.run_config import config_of
 from mindlong.config.schema import TrainConfig
-from mindlong.networks.table import Match
-from mindlong.utils import hub
-from mindlong.utils.errors import ConfigError, InputFileError, nearest
-from mindlong.utils.log import once
+from mindlong.config.section import model_of
+from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.needed import needed
 from mindlong.utils.remember import remembered
-from mindlong.utils.shown import shown
 
-SHIPPED = Path(__file__).parents[1] / "weights"
+if TYPE_CHECKING:
+    from mindlong.checkpoints.weight_file import WeightFile
+    from mindlong.networks.table import Match
 
 
 @dataclass(frozen=True)
@@ -42,11 +33,6 @@ class Trained:
     arrays: dict[str, np.ndarray]
     config: TrainConfig
     where: Path
-
-
-def shipped_names() -> list[str]:
-    """The models that come with the package."""
-    return sorted({p.parent.name for p in SHIPPED.glob("*/*.safetensors")})
 
 
 @remembered
@@ -83,18 +69,6 @@ def find_trained(weights: str, space: str = "") -> Trained:
     return Trained(arrays, config, held.path)
 
 
-def open_named(weights: str, key: str = "weights") -> WeightFile:
-    """The open weights that `weights` means; remarks on them go to the log, once.
-
-    `key` is what the user wrote it under. Raises InputFileError where there are none, or damaged
-    ones.
-    """
-    held = open_weights(locate(weights, key))
-    for note in held.notes:
-        once(f"{shown(held.path)}: {shown(note)}", logging.WARNING)
-    return held
-
-
 def _config_of_ours(held: WeightFile, match: Match) -> TrainConfig:
     """The configuration of a training of ours, or what a converted file says of itself."""
     model = description.stored_model(held)
@@ -119,72 +93,3 @@ def _described(model: Mapping[str, Any], facts: Mapping[str, str], held: WeightF
     if timesteps.isascii() and timesteps.isdecimal() and int(timesteps[:9]) > 0:
         config.diffusion.timesteps = int(timesteps[:9])
     return config
-
-
-def locate(weights: str, key: str = "weights") -> Path:
-    """The file, the checkpoint folder or the pipeline's folder that `weights` means.
-
-    `key` is what the user wrote it under. Raises InputFileError where there is none.
-    """
-    if weights.startswith("shipped:"):
-        return _shipped(weights, key)
-    if weights.startswith(installed.PREFIX):
-        return installed.folder_of(weights, key)
-    path = Path(weights)
-    with reading(path):
-        return _located(path, key)
-
-
-def _located(path: Path, key: str) -> Path:
-    if not os.path.exists(path):
-        raise InputFileError(
-            f"{key}: nothing at {shown(path, most=300)}{_advice(shown(path, most=300))}"
-        )
-    whole = path.is_dir() and (is_ours(path) or any(parts_in(path)) or _one_network(path))
-    if whole or not path.is_dir():
-        return path
-    newest = latest(path)
-    if newest is None:
-        raise InputFileError(
-            f"{key}: {path} holds neither a finished checkpoint (looked for step-*/manifest.json) nor a "
-            "pipeline (looked for unet.safetensors, unet/config.json and the like)"
-        )
-    return newest
-
-
-def _one_network(folder: Path) -> bool:
-    return any(
-        p.suffix in SUFFIXES or p.name.endswith(".index.json")
-        for p in folder.iterdir()
-        if p.is_file()
-    )
-
-
-def config_of(where: Path) -> TrainConfig:
-    """The training configuration that belongs to the weights at `where`."""
-    for folder in where.absolute().parents[:3]:
-        if (folder / "config.yaml").is_file():
-            return load_config(folder / "config.yaml", [], TrainConfig, saved=True).values
-    raise InputFileError(
-        f"weights: no config.yaml beside or above {where}; it says which network the weights belong to"
-    )
-
-
-def _advice(weights: str) -> str:
-    if weights in shipped_names():
-        return f". Did you mean shipped:{weights}?"
-    return hub.advice(weights) or f"; give a run folder, a weights file, or one of {_offers()}"
-
-
-def _offers() -> str:
-    return ", ".join(f"shipped:{name}" for name in shipped_names())
-
-
-def _shipped(weights: str, key: str) -> Path:
-    name = weights.removeprefix("shipped:")
-    if name not in shipped_names():
-        close = nearest(name, shipped_names())
-        meant = f" Did you mean {close[0]!r}?" if close else ""
-        raise InputFileError(f"{key}: no shipped model {name!r}; there is {_offers()}.{meant}")
-    file = SHIPPED / name / "model.safetensors"
-    return file if file.is_file() else file.parent

@@ -6,13 +6,16 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.report import matches
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lazy import Lazy
 
 PIECE = 1 << 20  # numbers looked at together
 SHOWN = 8

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints import manifest, store
+from mindlong.checkpoints import manifest, saved_steps
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile
-from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.weight_file import Scalar, WeightFile
 from mindlong.networks import table
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.json_file import read_table
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lazy import Lazy
 
 SCHEDULER = "scheduler/scheduler_config.json"
 TRANSFORMER = "transformer"  # the folder of a network that is one, and its part here
@@ -169,7 +171,7 @@ def one_network(folder: Path) -> Path:
         ]
         if held:
             return folder / f"{held[0]}.safetensors"
-    newest = store.latest(folder) if (folder / store.FOLDER).is_dir() else None
+    newest = saved_steps.latest(folder) if (folder / saved_steps.FOLDER).is_dir() else None
     if newest is not None:
         return newest
     for pattern in _ONE_NETWORK:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints import digests, folders, shards
-from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.locate import locate
 from mindlong.utils import atomic
 from mindlong.utils.trust import distrust
 from mindlong.utils.user_cache import cache_folder

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from mindlong.checkpoints.parts import Part
+from typing import TYPE_CHECKING
+
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.needed import needed
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.parts import Part
 
 
 def check_imaged(

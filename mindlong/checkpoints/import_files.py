@@ -6,14 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from mindlong.checkpoints import description, export
-from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.files import write_safetensors
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.utils import atomic
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.convert import Plan
+    from mindlong.checkpoints.weight_file import WeightFile
 
 
 def write_ours(

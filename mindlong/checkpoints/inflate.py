@@ -39,7 +39,10 @@ class Inflated:
 
 
 def inflate(
-    source: Mapping[str, np.ndarray], fresh: Mapping[str, np.ndarray], identity: bool = True
+    source: Mapping[str, np.ndarray],
+    fresh: Mapping[str, np.ndarray],
+    identity: bool = True,
+    key: str = "",
 ) -> Inflated:
     """The source's tensors where the target has them, fresh ones elsewhere.
 
@@ -49,15 +52,17 @@ def inflate(
             identity).
         identity: fresh temporal attentions start at zero, so that the target does what the source
             does (apart from norms that run over frames together).
+        key: that named the source, for errors.
 
     Raises:
         ConfigError: a shape that does not fit, or tensors of the source that have no place.
     """
     arrays, mapped, used = {}, [], set()
+    where = f"{key}: " if key else ""
     for name, start in fresh.items():
         known = name if name in source else _flat(name)
         if known in source:
-            arrays[name] = _fitted(name, np.asarray(source[known]), start.shape)
+            arrays[name] = _fitted(name, np.asarray(source[known]), start.shape, where)
             mapped.append(name)
             used.add(known)
         else:
@@ -66,13 +71,13 @@ def inflate(
     left = [name for name in source if name not in used]
     if left:
         raise ConfigError(
-            f"{len(left)} tensors of the source have no place in the target, for instance {left[0]}; it is "
+            f"{where}{len(left)} tensors of the source have no place in the target, for instance {left[0]}; it is "
             "another architecture"
         )
     return Inflated(arrays, tuple(mapped), tuple(name for name in fresh if name not in set(mapped)))
 
 
-def _fitted(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _fitted(name: str, array: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
     if array.shape == tuple(shape):
         return array
     grown = array.shape[:1] + tuple(shape[1:2]) + array.shape[2:]
@@ -80,7 +85,7 @@ def _fitted(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         zeros = np.zeros((array.shape[0], shape[1] - array.shape[1], *array.shape[2:]), array.dtype)
         return np.concatenate([array, zeros], axis=1)
     raise ConfigError(
-        f"{name} is {list(array.shape)} in the source and {list(shape)} in the target; their sizes differ"
+        f"{where}{name} is {list(array.shape)} in the source and {list(shape)} in the target; their sizes differ"
     )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints.digests import file_sha256
-from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.identity import identity
+from mindlong.checkpoints.locate import locate
 from mindlong.utils.errors import InputFileError
 
 Known = dict[str, dict[str, Any]]  # key, or key[number] -> path, bytes, modified, sha256

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mindlong.checkpoints.convert import to_ours
 from mindlong.checkpoints.files import open_weights
@@ -19,12 +20,14 @@ from mindlong.checkpoints.lora import keys
 from mindlong.checkpoints.lora.read import is_lora, read_lora
 from mindlong.checkpoints.lora.renamed import described as described_lora
 from mindlong.checkpoints.recognise import instead, is_company, with_others
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import strangers
 from mindlong.networks.table import Match, find
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 from mindlong.utils.progress import bar
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.weight_file import WeightFile
 
 SHOWN = 12
 MANY, LARGE = 5000, 1 << 30  # tensors, and bytes, from which a bar is shown

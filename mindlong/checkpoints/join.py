@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints.convert import Plan
-from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints.files import open_named, open_weights
 from mindlong.checkpoints.folders import SCHEDULER
-from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.parts import Part, read_part
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import table
 from mindlong.networks.network import Network, made
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.needed import needed
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.convert import Plan
+    from mindlong.checkpoints.lazy import Lazy
+    from mindlong.checkpoints.weight_file import WeightFile
 
 ROLE = "motion"
 

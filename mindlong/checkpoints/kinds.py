@@ -11,6 +11,7 @@ from mindlong.checkpoints.safetensors_file import MAX_HEADER
 from mindlong.utils.errors import InputFileError
 
 ZIP, SAFETENSORS, MINDSPORE = "zip", "safetensors", "mindspore"
+NPZ, TORCH = "npz", "torch"  # of zip archives, by the names of their records
 _LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
 _RESAVE = (
     "open it once where PyTorch is and you trust it, and save it again: "

@@ -11,32 +11,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mindlong.checkpoints.changed import base_of, tuned_over
-from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import config_of, locate, open_named
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.finite import Watch
-from mindlong.checkpoints.folders import SCHEDULER, parts_in
+from mindlong.checkpoints.folders import SCHEDULER
 from mindlong.checkpoints.imaged_parts import check_imaged
 from mindlong.checkpoints.join import joined, module_of, open_module, refuse_alone
 from mindlong.checkpoints.lazy import total_bytes
-from mindlong.checkpoints.lora.latent import with_loras
-from mindlong.checkpoints.lora.merge import Merged
-from mindlong.checkpoints.parts import Part, read_part
-from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.config.infer_options.latent import LatentModelOptions
-from mindlong.config.schema import TrainConfig
+from mindlong.checkpoints.locate import locate
+from mindlong.checkpoints.part_places import (
+    existing,
+    fitted_text,
+    image_parts,
+    part_at,
+    text_encoder,
+    tokenizer,
+)
+from mindlong.checkpoints.parts import read_part
+from mindlong.checkpoints.run_config import latent_training
 from mindlong.diffusion import schedules
-from mindlong.diffusion.noising import Noising, of_options
+from mindlong.diffusion.noising import of_options
 from mindlong.diffusion.scheduler_config import read_file
-from mindlong.networks.network import Network
-from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
 from mindlong.utils.needed import needed
 from mindlong.utils.progress import bar
 from mindlong.utils.remember import remembered
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lora.merge import Merged
+    from mindlong.checkpoints.parts import Part
+    from mindlong.checkpoints.weight_file import WeightFile
+    from mindlong.config.infer_options.latent import LatentModelOptions
+    from mindlong.config.schema import TrainConfig
+    from mindlong.diffusion.noising import Noising
 
 LARGE = 1 << 30  # bytes of weights from which a bar is shown
 
@@ -69,15 +79,15 @@ class LatentParts:
     merged: Merged | None = None
     loras: tuple[str, ...] = ()
 
+    image_encoder: Part | None = None
+    projector: Part | None = None
+
     @property
     def step(self) -> int:
         """Pixels of which both sides of a video are multiples."""
         return self.vae.spec.factor * needed(self.network.network.denoiser, "denoiser").side(
             self.network.spec
         )
-
-    image_encoder: Part | None = None
-    projector: Part | None = None
 
     def held(self) -> dict[str, Part]:
         """Role -> the network, of those that there are."""
@@ -97,6 +107,10 @@ class LatentParts:
             for role, part in self.held().items()
         }
 
+    def said_parameters(self) -> str:
+        """The same in words."""
+        return ", ".join(f"{name} {number:,}" for name, number in self.parameters().items())
+
 
 @remembered
 def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
@@ -111,50 +125,52 @@ def find_latent_parts(weights: str, options: LatentModelOptions) -> LatentParts:
     base = base_of(where)
     if base:
         return _over(find_latent_parts(base, _beside(where, options)), where)
-    held = open_named(weights)
-    run = _run(where)
+    held, run = open_named(weights), latent_training(where)
     module = open_module(options.motion, "latent.motion") if options.motion else None
-    network = _latent(_network(held, module, options), where)
-    if options.reads:
-        network = replace(network, spec=_reading(network, options.reads))
-    vae = _other("vae", options.vae, held, run.latents.vae if run else "")
-    if run and run.latents.scaling:
-        vae = replace(vae, spec=replace(vae.spec, scaling=run.latents.scaling))
-    text = _text(options.text_encoder, held, run)
-    denoiser = needed(network.network.denoiser, "denoiser")
-    text = fitted_text(text, network.network, network.spec)
-    if text.spec.width != denoiser.width(network.spec):
-        raise ConfigError(
-            f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the {network.network.part} "
-            f"wants {denoiser.width(network.spec)}; latent.text_encoder can name another"
-        )
-    imaged = _imaged(held, network, options, run)
+    network = _reading(_latent(_network(held, module, options), where), options.reads)
+    vae = _vae(options.vae, held, run)
+    text = fitted_text(text_encoder(options.text_encoder, held, run), network.network, network.spec)
+    _check_text(where, network, text)
+    imaged = image_parts(held, network, options, run)
     _check_finite({"network": network, "vae": vae, "text_encoder": text, **imaged})
     if imaged:
         check_imaged(network, vae, text, imaged["image_encoder"], imaged["projector"])
-    size = denoiser.size
-    if run:
-        height, width = run.data.size
-        size = (run.data.frames, height, width)
+    trained = latent_training(module.path) if module else run
     return LatentParts(
         where,
         network,
         vae,
         text,
-        _tokenizer(held, text, options, run),
-        _noising(module or held, network, options, _run(module.path) if module else run),
-        size,
+        tokenizer(held, text, options, run),
+        _noising(module or held, network, options, trained),
+        _size(network, run),
         image_encoder=imaged.get("image_encoder"),
         projector=imaged.get("projector"),
     )
 
 
-def parts_of(config: Any) -> LatentParts:
-    """The parts that the configuration of a latent pipeline names, with its LoRAs. Raises as
-    `find_latent_parts` and `with_loras`.
-    """
-    found = find_latent_parts(config.weights, config.latent)
-    return with_loras(found, config.lora, config.lora_strict)
+def _vae(named: str, held: WeightFile, run: TrainConfig | None) -> Part:
+    found = part_at("vae", named, held, run.latents.vae if run else "")
+    if run and run.latents.scaling:
+        return replace(found, spec=replace(found.spec, scaling=run.latents.scaling))
+    return found
+
+
+def _check_text(where: Path, network: Part, text: Part) -> None:
+    width = needed(network.network.denoiser, "denoiser").width(network.spec)
+    if text.spec.width != width:
+        raise ConfigError(
+            f"{where}: the text encoder gives vectors of {text.spec.width} numbers and the {network.network.part} "
+            f"wants {width}; latent.text_encoder can name another"
+        )
+
+
+def _size(network: Part, run: TrainConfig | None) -> tuple[int, int, int]:
+    """Frames, height and width where the user says nothing."""
+    if run is None:
+        return needed(network.network.denoiser, "denoiser").size
+    height, width = run.data.size
+    return run.data.frames, height, width
 
 
 def _beside(folder: Path, options: LatentModelOptions) -> LatentModelOptions:
@@ -172,8 +188,11 @@ def _over(parts: LatentParts, folder: Path) -> LatentParts:
 def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOptions) -> Part:
     """What denoises, with the motion modules of another file where one is named."""
     said = {key: getattr(options, key) for key in ("version", "compat") if getattr(options, key)}
-    refuse_alone(held)
-    found = read_part(held, "network", options.family or None)
+    try:
+        found = read_part(held, "network", options.family or None)
+    except (InputFileError, ConfigError):
+        refuse_alone(held)
+        raise
     if module is not None:
         return joined(found, module, said)
     if not said:
@@ -183,52 +202,6 @@ def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOp
             f"latent.{next(iter(said))} is for networks with motion modules; {held.path} is {found.network.about}"
         )
     return read_part(held, "network", options.family or None, said)
-
-
-def _imaged(
-    held: WeightFile, network: Part, options: LatentModelOptions, run: TrainConfig | None
-) -> dict[str, Part]:
-    """The image encoder and the projector, for a network that reads an image's tokens."""
-    named = {"image_encoder": options.image_encoder, "projector": options.projector}
-    if needed(network.network.denoiser, "denoiser").images is None:
-        for role in filter(named.get, named):
-            raise ConfigError(
-                f"latent.{role} is given, and {network.network.about} reads no image; leave it out"
-            )
-        return {}
-    trained = run.latents if run else None
-    found = {}
-    for role, place in named.items():
-        from_run = getattr(trained, role, "")
-        if role == "projector" and from_run and not place:
-            found[role] = _projector(held, from_run)
-        else:
-            found[role] = _other(role, place, held, from_run)
-    return found
-
-
-def _projector(held: WeightFile, start: str) -> Part:
-    """A run has the weights of its projector, and the sizes where that one came from."""
-    given = read_part(open_named(start, "latents.projector"), "projector")
-    prefix = f"{given.network.part}."
-    own = {n.removeprefix(prefix): held.lazy(n) for n in held if n.startswith(prefix)}
-    return replace(given, arrays=own or given.arrays)
-
-
-def _run(where: Path) -> TrainConfig | None:
-    """The configuration of the training that made the weights, where it is one of a latent
-    family.
-    """
-    whole = where.is_dir() and any(parts_in(where))
-    if (
-        whole and not (where / "config.yaml").is_file()
-    ):  # what lies above a whole pipeline is not its own
-        return None
-    try:
-        config = config_of(where / "file" if where.is_dir() else where)
-    except (InputFileError, ConfigError):
-        return None
-    return config if config.latents.vae else None
 
 
 def _check_finite(parts: Mapping[str, Part]) -> None:
@@ -254,90 +227,16 @@ def _latent(part: Part, where: Path) -> Part:
     return part
 
 
-def _reading(part: Part, reads: dict[str, str]) -> Any:
+def _reading(part: Part, reads: Mapping[str, str]) -> Part:
+    """The network with other key/value policies, where some are asked for."""
     spec = part.spec
-    if not hasattr(spec, "reading"):
+    if reads and not hasattr(spec, "reading"):
         raise ConfigError(
             f"latent.reads: {part.network.about} has no attentions whose frames to read can be chosen"
         )
     for branch, policy in reads.items():
         spec = spec.reading(branch, policy)
-    return spec
-
-
-def _other(part: str, named: str, held: WeightFile, from_run: str) -> Part:
-    """A network from the place that the user names, from `weights`, or from where the training
-    found it.
-    """
-    if named:
-        return read_part(open_named(named, f"latent.{part}"), part)
-    try:
-        return read_part(held, part)
-    except InputFileError as error:
-        if "holds no" not in str(error):
-            raise
-    if from_run:
-        return read_part(open_named(from_run, f"latents.{part}"), part)
-    raise InputFileError(f"{held.path} has no {part}; name one with latent.{part}")
-
-
-def _text(named: str, held: WeightFile, run: TrainConfig | None) -> Part:
-    """The text encoder from the place that the user names, or the one that `held` was trained
-    with.
-    """
-    if named or run is None or not run.latents.text_weights:
-        return _other("text_encoder", named, held, "")
-    return _trained_with(held, run)
-
-
-def fitted_text(text: Part, network: Network, spec: Any) -> Part:
-    """The text encoder with the length of prompts that a network reads, where it takes any."""
-    tokens = needed(network.denoiser, "denoiser").tokens(spec)
-    if not (tokens and needed(text.network.text, "text").layered):
-        return text
-    return replace(text, spec=replace(text.spec, length=tokens))
-
-
-def read_text_encoder(named: str) -> Part:
-    """The text encoder of whatever `weights=` can name.
-
-    Raises:
-        InputFileError: it has none, or a damaged one. ConfigError: nothing says its sizes.
-    """
-    where = locate(named)
-    return _trained_with(open_weights(where), _run(where))
-
-
-def _trained_with(held: WeightFile, run: TrainConfig | None) -> Part:
-    """A run that began with a given text encoder has the weights of it, and the sizes where that
-    one came from.
-    """
-    try:
-        return read_part(held, "text_encoder")
-    except (InputFileError, ConfigError):
-        if run is None or not run.latents.text_weights:
-            raise
-    given = read_text_encoder(run.latents.text_weights)
-    own = {
-        n.removeprefix("text_encoder."): held.lazy(n) for n in held if n.startswith("text_encoder.")
-    }
-    return replace(given, arrays=own or given.arrays)
-
-
-def _tokenizer(
-    held: WeightFile, text: Part, options: LatentModelOptions, run: TrainConfig | None
-) -> Path:
-    files = needed(text.network.text, "text").files
-    if options.tokenizer:
-        return _existing(options.tokenizer, "latent.tokenizer")
-    held_beside = held.tokenizer(files)
-    if held_beside:
-        return held_beside
-    if run and run.latents.tokenizer:
-        return Path(run.latents.tokenizer)
-    raise InputFileError(
-        f"{held.path} has no tokenizer; name a folder with one of {', '.join(files)} with latent.tokenizer"
-    )
+    return replace(part, spec=spec)
 
 
 def _noising(
@@ -345,7 +244,7 @@ def _noising(
 ) -> Noising:
     denoiser, facts = needed(network.network.denoiser, "denoiser"), network.facts
     beside = None if denoiser.owns_noising else held.beside.get(SCHEDULER)
-    path = _existing(options.scheduler, "latent.scheduler") if options.scheduler else beside
+    path = existing(options.scheduler, "latent.scheduler") if options.scheduler else beside
     if path is not None:
         found, source = read_file(path), str(path)
     elif run:
@@ -362,9 +261,3 @@ def _noising(
     elif scale is not None:
         found = replace(found, schedule=found.schedule.with_signal_scale(scale))
     return replace(found, prediction=options.prediction or found.prediction)
-
-
-def _existing(named: str, key: str) -> Path:
-    if not Path(named).exists():
-        raise InputFileError(f"{key}: nothing at {named}{hub.advice(named)}")
-    return Path(named)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -20,10 +20,12 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mindlong.checkpoints import mindone_names
 from mindlong.checkpoints.dtypes import FORMATS, MAX_DIMS, problem_of_shape, unread
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, reading
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.safetensors_file import fill
+from mindlong.checkpoints.weight_file import WeightFile
 
 MAX_TEXT, TEXT = 4096, "str"
 MAX_NUMBERS = 4_000_000  # in the headers of all tensors; 1500 tensors need 30 000
@@ -222,3 +224,12 @@ def _checked_size(file: BinaryIO, path: Path) -> int:
             f"{path}: its bytes were changed after the file was written (CRC-32)"
         )
     return size - CRC_TAIL
+
+
+def opened(path: Path, inert: Sequence[str] = ()) -> WeightFile:
+    """The file behind the interface of all formats; `inert` is of others."""
+    rows, texts = read_table(path)
+    if not mindone_names.is_mindone(rows):
+        return WeightFile(path, "MindSpore", rows, texts)
+    note = f"{path.name} has mindone's names; its tensors are read under those of CompVis' files"
+    return WeightFile(path, "MindSpore", mindone_names.renamed(rows), texts, (note,))

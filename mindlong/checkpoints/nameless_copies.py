@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from mindlong.checkpoints.lazy import Lazy
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks.table import find
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lazy import Lazy
+    from mindlong.checkpoints.weight_file import WeightFile
 
 DOTLESS = "model_ema."
 COUNTERS = ("decay", "num_updates")

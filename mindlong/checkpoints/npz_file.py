@@ -6,18 +6,19 @@ import functools
 import io
 import tokenize
 import zlib
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import FOREIGN, FORMATS, problem_of_shape, unread
+from mindlong.checkpoints.dtypes import FOREIGN, FORMATS, problem_of_shape, raw_bytes, unread
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint, reading
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.safetensors_file import fill
+from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.checkpoints.zip_layout import Record, compare_crc, read_layout, read_record
-from mindlong.utils.arrays import raw_bytes
 
 HEAD = 1 << 16  # bytes of a record that hold its header
 _DAMAGED = (
@@ -59,11 +60,6 @@ class _Header(NamedTuple):
     fortran: bool
     dtype: np.dtype
     skip: int  # bytes before the numbers
-
-
-def is_npz(names: list[str]) -> bool:
-    """True where the records of a zip archive are those of an .npz."""
-    return bool(names) and all(name.endswith(".npy") for name in names)
 
 
 def _header(path: Path, name: str, record: Record) -> _Header:
@@ -125,3 +121,8 @@ def _read(
         fill(file, record.begin + skip, raw, what)
     compare_crc(zlib.crc32(raw_bytes(raw), crc), record, what)
     return np.ascontiguousarray(raw.T) if fortran else raw
+
+
+def opened(path: Path, inert: Sequence[str] = ()) -> WeightFile:
+    """The file behind the interface of all formats; `inert` is of others."""
+    return WeightFile(path, "numpy", *read_table(path))

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -20,14 +20,17 @@ import yaml
 from mindlong.checkpoints import description
 from mindlong.checkpoints.changed import FILE, tuned_file
 from mindlong.checkpoints.files import open_weights, write_safetensors
-from mindlong.checkpoints.find import Trained, locate
 from mindlong.checkpoints.folders import files_in
+from mindlong.checkpoints.locate import locate
 from mindlong.checkpoints.parts import read_part
-from mindlong.config.load import load_model
-from mindlong.config.schema import TrainConfig
+from mindlong.config.section import load_model
 from mindlong.networks import table
-from mindlong.networks.network import Network
 from mindlong.utils import atomic
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.find import Trained
+    from mindlong.config.schema import TrainConfig
+    from mindlong.networks.network import Network
 
 PREDICTIONS = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
 BETAS = {"cosine": "squaredcos_cap_v2", "linear": "linear", "scaled_linear": "scaled_linear"}

@@ -7,20 +7,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.checkpoints import convert, description
 from mindlong.checkpoints.float32_file import read_float32
-from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.recognise import recognise
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.config.section import spec_of
 from mindlong.networks import table
-from mindlong.networks.network import Network
-from mindlong.networks.table import Match
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lazy import Lazy
+    from mindlong.checkpoints.weight_file import WeightFile
+    from mindlong.networks.network import Network
+    from mindlong.networks.table import Match
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,13 @@ def read_part(
         plan.check(str(weights.path))
         facts, _ = match.format.facts(weights, match.prefix)
         return Part(plan.format.network, plan.spec, plan.arrays, facts)
+    return _of_ours(weights, match, family, overrides)
+
+
+def _of_ours(
+    weights: WeightFile, match: Match, family: str | None, overrides: Mapping[str, Any] | None
+) -> Part:
+    """The same of a file with our names, which says its sizes itself."""
     name, model = match.network.part, description.read_model(weights, None)
     section = {**description.part_of(model, name, str(weights.path)), **(overrides or {})}
     network = match.network

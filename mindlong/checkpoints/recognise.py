@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mindlong.checkpoints import copies
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.networks import strangers, table
 from mindlong.networks.format import BESIDE, is_ignored
 from mindlong.networks.table import Match, find
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.weight_file import WeightFile
 
 
 def recognise(
@@ -52,6 +55,15 @@ def recognise(
         )
         for part in parts
     ]
+    _refuse_unclear(weights, chosen, family)
+    everything = find(weights.names(), extras=True)
+    if not part and not any(match.network.role == "network" for match in chosen):
+        _refuse_rest(weights, chosen, everything)
+    return [with_others(match, everything) for match in chosen]
+
+
+def _refuse_unclear(weights: WeightFile, chosen: Sequence[Match], family: str | None) -> None:
+    """Raise where a network is another that looks alike, or nothing says which of several."""
     for match in chosen:
         stranger = instead(match, weights)
         if stranger:
@@ -59,10 +71,6 @@ def recognise(
     for match in chosen:
         if family is None and match.network.alike and not match.ours:
             raise ConfigError(undecided(match, str(weights.path)))
-    everything = find(weights.names(), extras=True)
-    if not part and not any(match.network.role == "network" for match in chosen):
-        _refuse_rest(weights, chosen, everything)
-    return [with_others(match, everything) for match in chosen]
 
 
 def _other_network(matches: Iterable[Match], known: Iterable[Match], family: str | None) -> bool:

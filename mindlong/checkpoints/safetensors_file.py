@@ -8,10 +8,11 @@ files of others are read without that check.
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from math import prod
@@ -27,11 +28,12 @@ from mindlong.checkpoints.dtypes import (
     cast_target,
     decode,
     problem_of_shape,
+    raw_bytes,
     unread,
 )
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint, reading
 from mindlong.checkpoints.lazy import Lazy, as_lazy
-from mindlong.utils.arrays import raw_bytes
+from mindlong.checkpoints.weight_file import WeightFile
 
 MAX_HEADER = 100_000_000  # bytes, the format's own bound
 MAX_TENSORS = 200_000
@@ -271,3 +273,19 @@ def _header(
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
+
+
+def opened(path: Path, inert: Sequence[str] = ()) -> WeightFile:
+    """The file behind the interface of all formats; `inert` is of others."""
+    slots, metadata = read_header(path)
+    crc = checksums(path, slots, metadata)
+    rows = {
+        name: Lazy(
+            slot.shape,
+            slot.form.name,
+            functools.partial(read_slot, path, name, slot, crc.get(name)),
+        )
+        for name, slot in slots.items()
+    }
+    metadata.pop(CHECKSUMS, None)
+    return WeightFile(path, "safetensors", rows, dict(metadata))

@@ -5,18 +5,22 @@ A run that goes on from a checkpoint of its own does not look at them; they may 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.checkpoints import store
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints import saved_steps
+from mindlong.checkpoints.files import open_named
+from mindlong.checkpoints.inflate import inflate
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.recognise import recognise
-from mindlong.config.schema import TrainConfig
 from mindlong.networks import table
+from mindlong.networks.unet import control_spec
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 KEY, BASE = "train.start", "latents.unet_weights"
 
@@ -28,7 +32,7 @@ def start_of(config: TrainConfig) -> str:
     start = config.train.start
     if config.train.lora.wanted:
         return start
-    return start if start and not store.has_checkpoint(config.run_dir) else ""
+    return start if start and not saved_steps.has_checkpoint(config.run_dir) else ""
 
 
 def base_of(config: TrainConfig) -> tuple[str, str]:
@@ -79,14 +83,34 @@ def check_start(config: TrainConfig) -> dict[str, str]:
     if not start_of(config):
         return {}
     role = table.get(config.model.family).role
-    part = read_start(config, role)
-    if not config.interpolation.wanted:
-        _check_fits(part, config.model.spec())
+    if config.interpolation.wanted:
+        part = read_part(open_named(config.train.start, KEY), role)
+        check_inflated(part, config, KEY)
+    else:
+        part = read_start(config, role)
+        _check_fits(part, config)
     return {"start": f"from {shown(config.train.start)}, {part.size():,} numbers"}
 
 
-def _check_fits(part: Part, spec: Any) -> None:
+def check_inflated(part: Part, config: TrainConfig, key: str) -> None:
+    """Raise ConfigError where `part`, which `key` names, is no network that interpolation can start
+    from. Reads no tensor.
+    """
+    entry, nothing = table.get(config.model.family), np.float32(0)
+    needed = {
+        e.ours: np.broadcast_to(nothing, e.our_shape)
+        for e in entry.formats[0].entries(config.model.spec())
+    }
+    held = {name: np.broadcast_to(nothing, lazy.shape) for name, lazy in part.arrays.items()}
+    inflate(held, needed, identity=False, key=key)
+
+
+def _check_fits(part: Part, config: TrainConfig) -> None:
+    spec = config.model.spec()
     needed = {e.ours: tuple(e.our_shape) for e in part.network.formats[0].entries(spec)}
+    if config.infinet.lengths:  # what starts from another training of a branch takes that too
+        branch = control_spec.names(spec, config.infinet.control())
+        needed |= {e.ours: tuple(e.our_shape) for e in branch}
     wrong = [
         f"{name} is {list(lazy.shape)} there and {list(needed[name])} in the network"
         for name, lazy in part.arrays.items()

@@ -25,13 +25,13 @@ import numpy as np
 from mindlong.checkpoints import manifest, safetensors_file
 from mindlong.checkpoints.finite import check_arrays
 from mindlong.checkpoints.lazy import total_bytes
+from mindlong.checkpoints.saved_steps import ASIDE, FOLDER, whole
 from mindlong.utils.atomic import sync_folder
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 from mindlong.utils.log import get_logger
 
-FOLDER, STATE, SUFFIX, ASIDE = "checkpoints", "state.json", ".safetensors", ".tmp"
+STATE, SUFFIX = "state.json", ".safetensors"
 PIECE = 1 << 24  # bytes handed to the disk at once
-_STEP = re.compile(r"step-(\d{8,})")
 _LEFT = re.compile(r"step-\d{8,}(\.old)?\.tmp")  # what `_write`, `_publish` and `_purge` leave
 
 Arrays = Mapping[str, np.ndarray]
@@ -114,39 +114,6 @@ def write_part(run_dir: str | Path, step: int, files: Mapping[str, Arrays]) -> R
         raise UserError(_why(error, target, files)) from error
 
 
-def latest(run_dir: str | Path) -> Path | None:
-    """The checkpoint of the highest step that has a valid manifest and files of the right sizes, or
-    None.
-
-    Leftovers of interrupted saves and damaged folders are named in the log.
-    """
-    for line in leftovers(run_dir):
-        get_logger().warning("%s", line)
-    whole = _whole(_folder(run_dir))
-    return whole[-1] if whole else None
-
-
-def holds_checkpoints(run_dir: str | Path) -> bool:
-    """Whether there is a whole checkpoint in a run's folder."""
-    return bool(_whole(_folder(run_dir)))
-
-
-def has_checkpoint(run_dir: str | Path) -> bool:
-    """Whether a run has a checkpoint from which it would go on. Says nothing to the log."""
-    return bool(_whole(_folder(run_dir)))
-
-
-def leftovers(run_dir: str | Path) -> list[str]:
-    """A sentence on everything among the checkpoints that is not one."""
-    folder = _folder(run_dir)
-    found = [
-        f"{path}: left by a save that was interrupted; it is ignored, and the next save removes it"
-        for path in sorted(folder.glob(f"step-*{ASIDE}"))
-    ]
-    problems = ((path, _problem(path)) for path in _steps(folder))
-    return found + [f"{path}: ignored, because {problem}" for path, problem in problems if problem]
-
-
 def load(folder: str | Path, only: Iterable[str] | None = None, verify: bool = True) -> Checkpoint:
     """Read a checkpoint folder.
 
@@ -168,33 +135,6 @@ def load(folder: str | Path, only: Iterable[str] | None = None, verify: bool = T
     for name, arrays in files.items():
         check_arrays(arrays, str(folder / (name + SUFFIX)))
     return Checkpoint(files, json.loads((folder / STATE).read_text(encoding="utf-8")))
-
-
-def _folder(run_dir: str | Path) -> Path:
-    """The folder of checkpoints of a run; that folder itself serves too."""
-    inner = Path(run_dir) / FOLDER
-    return inner if inner.is_dir() else Path(run_dir)
-
-
-def _steps(folder: Path) -> list[Path]:
-    """Finished and damaged checkpoints alike, by rising step."""
-    found = [(_STEP.fullmatch(path.name), path) for path in folder.glob("step-*") if path.is_dir()]
-    return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
-
-
-def _whole(folder: Path) -> list[Path]:
-    return [path for path in _steps(folder) if _problem(path) is None]
-
-
-def _problem(folder: Path) -> str | None:
-    """Why the folder is no checkpoint, by its manifest and sizes; None where it is one."""
-    try:
-        rows = manifest.read(folder)["files"]
-        for name in rows:
-            manifest.check_file(folder, name, rows, verify=False)
-    except InputFileError as error:
-        return str(error)
-    return None
 
 
 def _wanted(folder: Path, held: list[str], only: Iterable[str] | None) -> list[str]:
@@ -293,7 +233,7 @@ def _purge(folder: Path, keep: int) -> None:
     """Remove old checkpoints and leftovers. A failure here costs space, not the checkpoint just
     written, nor the next removal.
     """
-    old = [] if keep < 1 else _whole(folder)[:-keep]
+    old = [] if keep < 1 else whole(folder)[:-keep]
     left = [path for path in folder.glob(f"step-*{ASIDE}") if _LEFT.fullmatch(path.name)]
     for path in [*old, *left]:
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
-from mindlong.checkpoints.dtypes import Format
+if TYPE_CHECKING:
+    from mindlong.checkpoints.dtypes import Format
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import locate
+from mindlong.checkpoints.locate import locate
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.networks.network import made
 from mindlong.networks.unet3d.spec import OWN

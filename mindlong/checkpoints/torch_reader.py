@@ -8,6 +8,7 @@ bytes), NAME/version, NAME/byteorder. Only the little-endian zip form that torch
 
 from __future__ import annotations
 
+import functools
 import re
 import zlib
 from collections import Counter
@@ -16,16 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import Format, decode, unread
+from mindlong.checkpoints.dtypes import Format, decode, raw_bytes, unread
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint, reading
+from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.pickle_build import build
 from mindlong.checkpoints.pickle_scan import MAX_BYTES
 from mindlong.checkpoints.pickle_values import Inert, Unread, tensors_inside
 from mindlong.checkpoints.safetensors_file import fill
 from mindlong.checkpoints.tensor_ref import TensorRef
-from mindlong.checkpoints.weight_file import Scalar
+from mindlong.checkpoints.weight_file import Scalar, WeightFile
 from mindlong.checkpoints.zip_layout import Record, check_crc, compare_crc, read_layout, read_record
-from mindlong.utils.arrays import raw_bytes
 from mindlong.utils.shown import shown
 
 MAX_DEPTH, MAX_NAMES, MAX_NAME = 32, 200_000, 1000
@@ -240,3 +241,13 @@ def _strided(raw: np.ndarray, ref: TensorRef) -> np.ndarray:
     return np.ascontiguousarray(np.lib.stride_tricks.as_strided(raw, ref.shape, steps)).reshape(
         ref.shape
     )
+
+
+def opened(path: Path, inert: Sequence[str] = ()) -> WeightFile:
+    """The file behind the interface of all formats. `inert` as for `TorchFile`."""
+    held = TorchFile(path, inert)
+    rows = {
+        name: Lazy(ref.shape, ref.storage.form.name, functools.partial(held.stored, name))
+        for name, ref in held.tensors.items()
+    }
+    return WeightFile(path, "PyTorch", rows, dict(held.scalars), held.notes)

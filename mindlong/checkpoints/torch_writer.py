@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.checkpoints.dtypes import cast_target
+from mindlong.checkpoints.dtypes import cast_target, raw_bytes
 from mindlong.checkpoints.lazy import Lazy, as_lazy
 from mindlong.utils import atomic
-from mindlong.utils.arrays import raw_bytes
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.needed import needed
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from mindlong.checkpoints.lazy import Lazy
 from mindlong.utils.errors import InputFileError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lazy import Lazy
 
 Scalar: TypeAlias = int | float | str | bool | None
 

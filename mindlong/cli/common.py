@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mindlong import __version__
@@ -22,15 +22,21 @@ class KeyParser(ToolParser):
 
     Args:
         keys: the keys that there are, for the answers.
+        below: what stands below the options in the help, worked out when it is asked for.
     """
 
     listed = "options and keys"
 
     def __init__(
-        self, keys: Sequence[str], module: str, about: str | None, examples: str = ""
+        self, keys: Sequence[str], module: str, about: str | None, below: Callable[[], str] = str
     ) -> None:
-        super().__init__(module, about, examples)
-        self.keys = keys
+        super().__init__(module, about)
+        self.keys, self.below = keys, below
+
+    def format_help(self) -> str:
+        """The text of --help."""
+        self.epilog = self.below()
+        return super().format_help()
 
     def read(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """The arguments. Raises ConfigError where one is not understood."""
@@ -56,15 +62,7 @@ def parser(
     module: str, about: str | None, schema: Schema, keys: Sequence[str], examples: str
 ) -> KeyParser:
     """A parser whose `--help` lists every key of `schema`; `keys` are those of all its variants."""
-    from mindlong.config.help import table
-
-    made = KeyParser(
-        keys,
-        module,
-        about,
-        f"examples:\n{examples}\n\n{table(schema)}\n\nexit codes: 0 done, 1 failed, "
-        "2 bad arguments or configuration, 3 bad input file, 130 stopped by Ctrl-C, 143 by SIGTERM",
-    )
+    made = KeyParser(keys, module, about, lambda: _below(schema, examples))
     made.add_argument(
         "--config",
         metavar="FILE",
@@ -81,6 +79,15 @@ def parser(
     made.add_argument("--version", action="version", version=f"mindlong {__version__}")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="keys put over the file's")
     return made
+
+
+def _below(schema: Schema, examples: str) -> str:
+    from mindlong.config.help import table
+
+    return (
+        f"examples:\n{examples}\n\n{table(schema)}\n\nexit codes: 0 done, 1 failed, "
+        "2 bad arguments or configuration, 3 bad input file, 130 stopped by Ctrl-C, 143 by SIGTERM"
+    )
 
 
 def listed(args: argparse.Namespace, kind: str) -> bool:

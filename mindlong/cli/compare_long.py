@@ -125,7 +125,7 @@ class _Maker:
     def __init__(self, weights: str) -> None:
         from mindlong.config.infer_options.latent import LatentModelOptions
         from mindlong.ops import device
-        from mindlong.pipelines.latent_model import load_latent_model
+        from mindlong.pipelines.load_model import load_latent_model
 
         device.setup()
         self.model = load_latent_model(weights, LatentModelOptions())

@@ -27,7 +27,7 @@ from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli import convert_lora
 from mindlong.cli.common import guarded
 from mindlong.cli.convert_arguments import parser
-from mindlong.config.load import parse_overrides
+from mindlong.config.command_line import parse_overrides
 from mindlong.config.section import spec_of
 from mindlong.networks.table import Match
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -51,22 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return convert_lora.rename(args)
     watch = Watch(str(weights.path), tuple(args.allow_nonfinite))
     weights = replace(weights, rows=watch.over(weights.rows))
-    matches = recognise(weights, args.which, args.family, args.part)
-    if len({match.ours for match in matches}) > 1:
-        raise InputFileError(
-            f"{weights.path} holds our names and an original's; name one network with --part"
-        )
-    outwards = matches[0].ours
-    if args.motion and outwards:
-        raise ConfigError(
-            "--motion goes with an image model under an original's names; for one of ours, export it first, or give "
-            "infer.py latent.motion=FILE"
-        )
+    matches, outwards = _direction(weights, args)
     if outwards:
         weights = convert_lora.merged_ours(weights, matches, args)
-    plans = (
-        _export_plans(weights, matches, args) if outwards else _import_plans(weights, matches, args)
-    )
+        plans = _export_plans(weights, matches, args)
+    else:
+        plans = _import_plans(weights, matches, args)
     _check_free(args, outwards)
     _describe(weights, plans, outwards)
     for plan in plans:
@@ -74,13 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not outwards:
         plans = convert_lora.merged_plans(plans, args)
     start = time.monotonic()
-    what = "reading" if args.dry_run else "converting"
-    with bar(sum(len(plan.arrays) for plan in plans), what, unit="tensor") as progress:
-        plans = [replace(plan, arrays=counted(plan.arrays, progress.update)) for plan in plans]
-        written = (
-            _tried(plans, args) if args.dry_run else _written(weights, plans, outwards, args, watch)
-        )
-    watch.refuse(LET_PASS)
+    written = _done(weights, plans, outwards, args, watch)
     if args.dry_run:
         print("dry run: every tensor was read, nothing was written")
         return 0
@@ -88,6 +72,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     place = shown(", ".join(map(str, written)))
     print(f"wrote {place}: {size / 2**20:.1f} MiB in {time.monotonic() - start:.1f} s")
     return 0
+
+
+def _direction(weights: WeightFile, args: argparse.Namespace) -> tuple[list[Match], bool]:
+    """The networks of a file, and whether they have our names. Raises InputFileError,
+    ConfigError.
+    """
+    matches = recognise(weights, args.which, args.family, args.part)
+    if len({match.ours for match in matches}) > 1:
+        raise InputFileError(
+            f"{weights.path} holds our names and an original's; name one network with --part"
+        )
+    if args.motion and matches[0].ours:
+        raise ConfigError(
+            "--motion goes with an image model under an original's names; for one of ours, export it first, or give "
+            "infer.py latent.motion=FILE"
+        )
+    return matches, matches[0].ours
+
+
+def _done(
+    weights: WeightFile,
+    plans: Sequence[Plan],
+    outwards: bool,
+    args: argparse.Namespace,
+    watch: Watch,
+) -> list[Path]:
+    """The files written, under a bar over all tensors; none with --dry_run."""
+    what = "reading" if args.dry_run else "converting"
+    with bar(sum(len(plan.arrays) for plan in plans), what, unit="tensor") as progress:
+        plans = [replace(plan, arrays=counted(plan.arrays, progress.update)) for plan in plans]
+        made = _tried(plans, args) if args.dry_run else None
+        written = _written(weights, plans, outwards, args, watch) if made is None else made
+    watch.refuse(LET_PASS)
+    return written
 
 
 def _tried(plans: Sequence[Plan], args: argparse.Namespace) -> list[Path]:

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.margin < 1 or min(args.size) < 1:
         raise ConfigError("--margin must be at least 1, and every number of --size too")
     from mindlong.checkpoints.files import open_weights
-    from mindlong.checkpoints.find import locate
+    from mindlong.checkpoints.locate import locate
     from mindlong.checkpoints.parts import read_part
     from mindlong.ops import attention, device
 

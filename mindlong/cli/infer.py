@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from mindlong import __version__
@@ -56,8 +57,8 @@ def _from_recipe(args: argparse.Namespace) -> Loaded:
 
 def start(loaded: Loaded, dry_run: bool = False) -> int:
     """Print the plan, or make the videos; both refuse the same things."""
-    own = loaded.values.own
-    with shown_on(parse_colour(getattr(own, "alpha_background", "white"))):
+    background = getattr(loaded.values.own, "alpha_background", "")
+    with shown_on(parse_colour(background)) if background else nullcontext():
         planned = planned_of(loaded)
         if dry_run and launch.world()[0] == 0:
             print("\n".join([loaded.text, *_lines(loaded, planned)]), flush=True)

@@ -13,6 +13,7 @@ from mindlong import __version__
 from mindlong.config.load import Loaded
 from mindlong.config.pipelines import function, pipeline
 from mindlong.ops import attention, device
+from mindlong.ops.graph_cache import calls as graph_cache
 from mindlong.parallel import launch
 from mindlong.pipelines.session import open_session, shared_session
 
@@ -32,6 +33,7 @@ def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
     )
     attention.use(config.attention.backend)
     comm = launch.connect()
+    graph_cache.switch(env.graph_cache and comm.size == 1)
     work = function(entry.run)
     session = (
         open_session(loaded, resume=True) if comm.size == 1 else shared_session(loaded, True, comm)

@@ -30,7 +30,7 @@ import numpy as np
 
 from mindlong.cli.common import ToolParser, guarded
 from mindlong.config.command_line import Pair, pairs
-from mindlong.config.load import model_of, set_keys
+from mindlong.config.section import model_of, set_keys
 from mindlong.config.yaml_file import read_tree
 from mindlong.networks import table
 from mindlong.networks.lone import Lone

@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from mindlong.config.families import family_schema
 from mindlong.config.leaves import leaves
 from mindlong.config.renamed import KEYS
 from mindlong.config.schema import TrainConfig
+from mindlong.config.section import family_schema
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 # keys that change what is kept, shown or where it runs, not what is learnt; steps may be raised to
@@ -102,13 +102,18 @@ def check_same_run(
         else:
             foreign.append((key, said))
     if foreign:
-        keys = ", ".join(dict.fromkeys(key for key, _ in foreign))
-        raise ConfigError(
-            f"{folder} holds a run with another configuration; it differs in "
-            f"{', '.join(said for _, said in foreign)}. To go on with it all the same, on purpose, add "
-            f"resume.allow=[{keys}]; to start anew give another run_dir; or give the same values"
-        )
+        raise ConfigError(_another_run(folder, foreign))
     return lines
+
+
+def _another_run(folder: str, foreign: Sequence[tuple[str, str]]) -> str:
+    """The sentence on (key, difference in words) that make another training."""
+    keys = ", ".join(dict.fromkeys(key for key, _ in foreign))
+    return (
+        f"{folder} holds a run with another configuration; it differs in "
+        f"{', '.join(said for _, said in foreign)}. To go on with it all the same, on purpose, add "
+        f"resume.allow=[{keys}]; to start anew give another run_dir; or give the same values"
+    )
 
 
 def _by_todays_names(saved: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mindlong.config.load import load_model
+from mindlong.config.section import load_model
 from mindlong.networks import table
 from mindlong.networks.cost import Cost, Load
 from mindlong.utils.needed import needed

@@ -42,6 +42,17 @@ class EnvOptions:
 
 
 @dataclass
+class InferEnvOptions(EnvOptions):
+    """The same for infer.py."""
+
+    graph_cache: bool = option(
+        True,
+        "on a CPU, one process: graphs are kept from run to run, so that a later run of the same networks and "
+        "sizes compiles nothing (docs/benchmarks.md)",
+    )
+
+
+@dataclass
 class AttentionOptions:
     """How attentions are computed."""
 

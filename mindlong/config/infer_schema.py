@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from mindlong.config import lora_words, replaced
 from mindlong.config.belongs import unknown_key
 from mindlong.config.command_line import Pair
-from mindlong.config.env_options import AttentionOptions, EnvOptions
+from mindlong.config.env_options import AttentionOptions, InferEnvOptions
 from mindlong.config.given import Setting
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.leaves import Leaf, leaves
@@ -20,6 +20,7 @@ from mindlong.config.prompt_file import expanded
 from mindlong.config.reads import Reader
 from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
+from mindlong.config.tune_a_video_words import CHECKPOINT
 from mindlong.config.tune_a_video_yaml import inference_words
 
 MOST_FRAMES = 10_000_000
@@ -92,7 +93,7 @@ class InferConfig:
     sample: SampleOptions = section(SampleOptions)
     latent: LatentModelOptions = section(LatentModelOptions)
     attention: AttentionOptions = section(AttentionOptions)
-    env: EnvOptions = section(EnvOptions)
+    env: InferEnvOptions = section(InferEnvOptions)
 
     @classmethod
     def chosen(cls, name: str | None, where: str) -> type[InferConfig]:
@@ -112,7 +113,8 @@ class InferConfig:
     @classmethod
     def words(cls, typed: Sequence[Pair]) -> tuple[str, list[Pair]]:
         """As `TrainConfig.words`; such words name no file."""
-        return "", inference_words(typed)
+        theirs = any(pair.key == CHECKPOINT for pair in typed)
+        return "", inference_words(typed) if theirs else list(typed)
 
     @classmethod
     def placed(cls, typed: Sequence[Pair]) -> list[Pair]:
@@ -205,7 +207,8 @@ class InferConfig:
             )
         if len(set(self.formats)) != len(self.formats):
             yield f"formats is {list(self.formats)}; each is named once"
-        yield from lora_words.problems(self.lora)
+        if self.lora:
+            yield from lora_words.problems(self.lora)
         yield from self.sample.problems()
         yield from getattr(self.own, "problems", lambda config: ())(self)
 

@@ -18,30 +18,20 @@ from mindlong.config.command_line import (
     parse_overrides,
 )
 from mindlong.config.dump import to_yaml
-from mindlong.config.families import family_schema
 from mindlong.config.given import Given, Setting
 from mindlong.config.leaves import built, leaves
 from mindlong.config.reads import check_read, is_saved
 from mindlong.config.references import resolved
 from mindlong.config.rules import check
+from mindlong.config.section import MODEL, family_of, family_schema
 from mindlong.config.yaml_file import Tree, read_tree, read_yaml
-from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.utils.errors import ConfigError
 
 if TYPE_CHECKING:  # both read files with what stands here
     from mindlong.config.infer_schema import InferConfig
     from mindlong.config.schema import TrainConfig
 
-__all__ = [
-    "Loaded",
-    "load",
-    "load_model",
-    "model_of",
-    "parse_overrides",
-    "read_yaml",
-    "set_keys",
-]
 Schema: TypeAlias = "type[InferConfig] | type[TrainConfig]"
-MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -106,9 +96,10 @@ def load(
 
 def _tree(base: Path) -> Tree:
     tree = read_tree(base)
-    if video_infinity_json.is_one(tree.values):
+    if video_infinity_json.MARKS & tree.values.keys():
         return Tree(str(base), video_infinity_json.translated(read_yaml(base), str(base)))
-    if tune_a_video_yaml.is_training(tree.values):
+    theirs = tune_a_video_yaml.MARKS & tree.values.keys()
+    if theirs and tune_a_video_yaml.is_training(tree.values):
         return tune_a_video_yaml.training(str(base))
     return tree
 
@@ -120,7 +111,7 @@ def _read(schema: Schema, tree: Tree, typed_in: Sequence[Pair], base: Path | Non
     model = _model_tree(tree, of_model, base) if keys.pop(MODEL, None) else None
     rest = {key: value for key, value in tree.values.items() if key != MODEL or model is None}
     if model is not None and (model.values or of_model):
-        keys |= leaves(_family(model, of_model), f"{MODEL}.")
+        keys |= leaves(family_of(model, of_model), f"{MODEL}.")
     given = Given(keys, tree.where, lambda key: schema.unknown(key, keys))
     given.add_tree(Tree(tree.where, rest, tree.lines, tree.cut))
     given.notes += tree.notes
@@ -154,12 +145,6 @@ def _model_tree(tree: Tree, of_model: Sequence[Pair], base: Path | None) -> Tree
     return Tree(tree.where, dict(held), inside)
 
 
-def _family(model: Tree, of_model: Sequence[Pair]) -> type:
-    named = next((p.words for p in reversed(of_model) if p.key == f"{MODEL}.family"), None)
-    where = WHERE if named else model.place("family")
-    return family_schema(named or model.values.get("family"), where)
-
-
 def _finish(given: Given, schema: type, base: Path | None, saved: bool) -> Loaded:
     values = built_of(schema, resolved(given.values(), given.keys, given.place))
     for key, value, note in values.followed(given.settings):
@@ -183,51 +168,6 @@ def built_of(schema: type, given: Mapping[str, Any]) -> Any:
         return built(schema, given)
     model = built(family_schema(given[f"{MODEL}.family"], ""), given, f"{MODEL}.")
     return built(schema, {**given, MODEL: model})
-
-
-def load_model(path: str | Path, arguments: Sequence[str] = ()) -> Any:
-    """The typed model section of a model file, with `key=value` pairs put over it (keys without the
-    `model.`).
-
-    Raises:
-        ConfigError: as `load`.
-    """
-    return _model(read_tree(shipped.located(path, MODEL)), pairs(arguments))
-
-
-def model_of(section: Mapping[str, Any], where: str, arguments: Sequence[Pair] = ()) -> Any:
-    """The typed model section of a mapping such as a model file holds; `where` is for messages.
-
-    Raises:
-        ConfigError: as `load`.
-    """
-    return _model(Tree(where, dict(section)), arguments)
-
-
-def set_keys(section: Mapping[str, Any], where: str, arguments: Sequence[Pair]) -> dict[str, Any]:
-    """The typed values of those keys of a model that a mapping or the command line sets, by name.
-
-    Raises:
-        ConfigError: an unknown key or a wrong type.
-    """
-    given, _ = _given(Tree(where, dict(section)), arguments)
-    return given.values()
-
-
-def _model(tree: Tree, arguments: Sequence[Pair]) -> Any:
-    given, schema = _given(tree, arguments)
-    values = built(schema, given.values())
-    check(values, given.blame, given.place)
-    return values
-
-
-def _given(tree: Tree, arguments: Sequence[Pair]) -> tuple[Given, type]:
-    schema = _family(tree, [Pair(f"{MODEL}.{pair.key}", pair.words) for pair in arguments])
-    keys = leaves(schema)
-    given = Given(keys, tree.where, lambda key: f"unknown key {key!r}.{did_you_mean(key, keys)}")
-    given.add_tree(tree)
-    given.add_pairs(arguments)
-    return given, schema
 
 
 def _with(values: Any, key: str, value: Any) -> Any:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.config.command_line import BY_HAND, LOADED
 from mindlong.config.conditions import unmet
-from mindlong.config.given import Given
 from mindlong.config.leaves import Leaf, value_at
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.config.given import Given
 
 SAVED = 0.6  # share of all keys that a file must hold to be the saved configuration of a run
 
@@ -43,7 +45,7 @@ class Reader:
 
     def covers(self, key: str) -> bool:
         """Whether the key is among those declared."""
-        fitting = [word for word in self.reads if _under(key, word.strip("-!"))]
+        fitting = [word for word in self.reads if under(key, word.strip("-!"))]
         deciding = max(
             fitting, key=lambda word: (len(word.strip("-!")), word[0] == "-"), default="-"
         )
@@ -63,7 +65,8 @@ class Reader:
         return f"it belongs to {kind} {listed}"
 
 
-def _under(key: str, word: str) -> bool:
+def under(key: str, word: str) -> bool:
+    """Whether a key is the one that a word names, or lies in the section that it names."""
     return key == word or key.startswith(f"{word}.")
 
 
@@ -119,7 +122,7 @@ def unread(values: Any, keys: Mapping[str, Leaf]) -> Iterator[tuple[str, str]]:
 
 
 def _idle(key: str, idle: Mapping[str, str]) -> str:
-    return next((reason for word, reason in idle.items() if _under(key, word)), "")
+    return next((reason for word, reason in idle.items() if under(key, word)), "")
 
 
 def _way_out(given: Given, key: str) -> str:

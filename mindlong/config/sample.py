@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mindlong.config.option import option
 from mindlong.diffusion import samplers
-from mindlong.diffusion.sample import readers
+from mindlong.diffusion.samplers import readers
 from mindlong.diffusion.samplers.spacing import SPACINGS as SPREADS
 
 SAMPLERS = ("", *samplers.SAMPLERS)

@@ -23,6 +23,7 @@ from mindlong.config.preview_options import PreviewOptions
 from mindlong.config.reads import Reader
 from mindlong.config.resume_options import ResumeOptions
 from mindlong.config.train_options import TrainOptions
+from mindlong.config.tune_a_video_words import TRAINING
 from mindlong.config.tune_a_video_yaml import training_words
 from mindlong.config.tune_options import TuneOptions
 from mindlong.diffusion.noising import of_options
@@ -75,7 +76,8 @@ class TrainConfig:
         """The file that other programs' words on the command line name, "" for none, and the
         pairs with our keys.
         """
-        return training_words(typed)
+        theirs = TRAINING.intersection(pair.key for pair in typed)
+        return training_words(typed) if theirs else ("", list(typed))
 
     @classmethod
     def placed(cls, typed: Sequence[Pair]) -> list[Pair]:
@@ -148,7 +150,8 @@ class TrainConfig:
             return
         yield from self.model.problems()
         yield from self.train.problems()
-        yield from self.train.lora.problems(self, tasks.task_of(self))
+        if self.train.lora.rank:
+            yield from self.train.lora.problems(self, tasks.task_of(self))
         if len(self.data.size) != 2:
             yield f"data.size is {self.data.size}; it must be [height, width]"
             return
@@ -156,10 +159,9 @@ class TrainConfig:
         yield from self.model.training_problems(self)
         if self.train.start and self.latents.unet_weights:
             yield "train.start and latents.unet_weights both say what the network starts from; give one"
-        yield from self.infinet.problems(self)
-        yield from self.interpolation.problems(self)
-        yield from self.tune.problems(self)
-        yield from self.distil.problems(self)
+        for task in ("infinet", "interpolation", "tune", "distil"):
+            if tasks.is_asked(self, task):
+                yield from getattr(self, task).problems(self)
         yield from self.diffusion.problems(self.model.family)
         yield from (f"preview.{line}" for line in self.preview.sample.problems())
         yield from self._preview_problems()

@@ -1,7 +1,7 @@
 """The trainings that train.py starts: for each the keys that it reads, and where the code stands.
 
 To add one: its keys as a section of `mindlong.config.schema.TrainConfig`, a class in
-mindlong/training/tasks, an entry here and a line in `task_of`.
+mindlong/training/tasks, an entry here, and the keys that ask for it in `ASKED_BY`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mindlong.config.leaves import value_at
 from mindlong.config.reads import Reader
 from mindlong.networks import table
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
 DRAWN_FROM_DATA = ("autoencoder", "images", "interpolation")  # tasks whose previews need no prompts
+ASKED_BY = {  # tasks of latents -> their keys of which one asks for it; the first task counts
+    "interpolation": ("interpolation.factor", "interpolation.first_frame"),
+    "infinet": ("infinet.lengths",),
+    "distil": ("distil.teacher",),
+    "tune": ("tune.video", "tune.videos"),
+}
 ALL = ("run_dir", "data", "train", "resume", "env")
 IMAGED = (
     *ALL,
@@ -114,13 +121,12 @@ def task_of(config: TrainConfig) -> str:
         return "autoencoder"
     if entry.denoiser is not None and entry.denoiser.images:
         return "images"
-    if config.interpolation.wanted:
-        return "interpolation"
-    if config.infinet.lengths:
-        return "infinet"
-    if config.distil.wanted:
-        return "distil"
-    return "tune" if config.tune.wanted else "latent"
+    return next((task for task in ASKED_BY if is_asked(config, task)), "latent")
+
+
+def is_asked(config: TrainConfig, task: str) -> bool:
+    """Whether a configuration asks for a task of latents by one of its own keys."""
+    return any(value_at(config, key) for key in ASKED_BY[task])
 
 
 def reader(name: str) -> Reader:

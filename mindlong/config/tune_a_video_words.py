@@ -152,3 +152,11 @@ INFERENCE = {  # mindone's inference_tuneavideo.py: words of its command line
     "n_samples": "count",
     "fps": "fps",
 }
+TRAINING = {  # mindone's words on the command line of a training
+    *MINDONE,
+    "train_config",
+    "version",
+    "pretrained_model_path",
+    "pretrained_model_file",
+} - {"prompt", "seed", "optim"}
+CHECKPOINT = "ckpt_path"  # by which mindone's words on the command line of a run are known

@@ -27,6 +27,8 @@ from mindlong.config.tune_a_video_words import (
 from mindlong.config.yaml_file import Tree, read_yaml
 from mindlong.utils.errors import ConfigError, did_you_mean
 
+MARKS = {"video_path", "train_data"}  # keys of which such a file has one
+
 
 def is_training(values: Mapping[str, Any]) -> bool:
     """Whether a file is a training's of mindone or of the original."""
@@ -90,9 +92,7 @@ def _training_pair(pair: Pair, words: Mapping[str, str]) -> Iterator[Pair]:
 
 
 def inference_words(pairs: Sequence[Pair]) -> list[Pair]:
-    """mindone's words on the command line of a run, where they name a checkpoint."""
-    if not any(pair.key == "ckpt_path" for pair in pairs):
-        return list(pairs)
+    """mindone's words on the command line of a run that names a checkpoint by them, as ours."""
     found = [
         replace(pair, key=INFERENCE.get(pair.key, pair.key))
         for pair in pairs

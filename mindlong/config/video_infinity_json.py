@@ -11,6 +11,7 @@ from typing import Any
 
 from mindlong.utils.errors import ConfigError, did_you_mean
 
+MARKS = {"pipe_configs", "plugin_configs"}  # keys that tell such a file
 TOP = ("devices", "seed", "master_port", "base_path", "dtype", "pipe_configs", "plugin_configs")
 PIPE = (
     "prompts",
@@ -43,11 +44,6 @@ SPELLINGS = {
 MISSING = object()
 
 
-def is_one(tree: Mapping[str, Any]) -> bool:
-    """Whether a configuration is one of theirs."""
-    return "pipe_configs" in tree or "plugin_configs" in tree
-
-
 def translated(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The same as a configuration of ours.
 
@@ -62,12 +58,7 @@ def translated(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
     conv = _section(
         plugins.get("conv_layer") or {}, "plugin_configs.conv_layer.", ("padding",), where
     )
-    devices = _devices(top, where)
-    prompts = _need(pipe, "prompts", list, where, "pipe_configs.")
-    if not prompts or not all(isinstance(p, str) for p in prompts):
-        raise ConfigError(
-            f"{where}: pipe_configs.prompts is {prompts}; it must be a list of at least one text"
-        )
+    devices, prompts = _devices(top, where), _prompts(pipe, where)
 
     def number(key, usual):
         return _number(pipe, key, usual, where, "pipe_configs.")
@@ -94,6 +85,15 @@ def translated(tree: Mapping[str, Any], where: str) -> dict[str, Any]:
         "latent": {"dynamic_scale": "off"},
         "clip_parallel": own,
     }
+
+
+def _prompts(pipe: Mapping[str, Any], where: str) -> list[str]:
+    prompts = _need(pipe, "prompts", list, where, "pipe_configs.")
+    if not prompts or not all(isinstance(p, str) for p in prompts):
+        raise ConfigError(
+            f"{where}: pipe_configs.prompts is {prompts}; it must be a list of at least one text"
+        )
+    return prompts
 
 
 def _section(given: Any, prefix: str, known: tuple[str, ...], where: str) -> dict[str, Any]:

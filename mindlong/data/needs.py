@@ -109,7 +109,7 @@ def _overlong(entry: Network, latents: Any) -> Callable[[str], int] | None:
     """How many tokens of a caption the text encoder's tokenizer cuts off. What is wrong with the
     files is said by those who need them.
     """
-    from mindlong.config.load import load_model
+    from mindlong.config.section import load_model
 
     if not latents.tokenizer:
         return None

@@ -83,14 +83,7 @@ def read(
     radius = np.where(there, fitted.radius_KF[best], np.nan)
     motion, motion_sure = _motion(centre, float(np.nanmedian(radius)), motions)
     problems = tuple(_problems(evidence, fitted, best, centre, radius, seen_C))
-    alone = float(np.clip(1.5 - 2 * (evidence.parts_F[there] > 1).mean(), 0, 1))
-    parts = {
-        "shape": shape_sure,
-        "colour": colour_sure,
-        "fit": fit_sure,
-        "alone": alone,
-        "seen": float(there.mean()),
-    }
+    parts = {"shape": shape_sure, "colour": colour_sure, "fit": fit_sure, **_seen(evidence)}
     return Reading(
         shapes[best],
         colour,
@@ -103,6 +96,13 @@ def read(
         problems,
         parts,
     )
+
+
+def _seen(evidence: Evidence) -> dict[str, float]:
+    """How sure it is that there is one thing alone, and in every frame."""
+    there = evidence.present_F
+    alone = float(np.clip(1.5 - 2 * (evidence.parts_F[there] > 1).mean(), 0, 1))
+    return {"alone": alone, "seen": float(there.mean())}
 
 
 def _prepared(frames_FHWC: np.ndarray) -> tuple[np.ndarray, float]:

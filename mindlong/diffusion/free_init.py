@@ -7,11 +7,14 @@ Legend: B videos, C channels of a latent, F frames, h w latent pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.diffusion.schedules import Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.schedules import Schedule
 
 AXES = (-3, -2, -1)
 

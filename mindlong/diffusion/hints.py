@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.parameterise import add_noise
-from mindlong.diffusion.schedules import Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.schedules import Schedule
 
 FILLS = ("previous", "nearest", "linear")
 MASKS = ("zero", "between")

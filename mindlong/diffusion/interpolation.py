@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.parameterise import add_noise
 from mindlong.diffusion.sample import Plain, Sampling, sample
-from mindlong.diffusion.samplers.loop import Callback, Noise
-from mindlong.diffusion.schedules import Schedule
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.finite import Row
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.noising import Noising
+    from mindlong.diffusion.samplers.loop import Callback, Noise
+    from mindlong.diffusion.schedules import Schedule
 
 
 def interpolate(

@@ -5,15 +5,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.diffusion.finite import Row, check_finite
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.samplers.ddim import DdimFlavour, flavour_of, move
+from mindlong.diffusion.samplers.ddim import move
+from mindlong.diffusion.samplers.flavours import DdimFlavour, flavour_of
 from mindlong.diffusion.samplers.loop import Callback, Denoiser
 from mindlong.diffusion.schedules import CLEAN, Level, Schedule
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.guidance import Model
 
 
 def invert_ddim(

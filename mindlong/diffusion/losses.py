@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindlong.diffusion.parameterise import add_noise, check_prediction, target
-from mindlong.diffusion.schedules import Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.schedules import Schedule
 
 
 def min_snr_weights(schedule: Schedule, prediction: str, gamma: float = 5.0) -> np.ndarray:

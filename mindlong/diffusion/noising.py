@@ -7,14 +7,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.diffusion import schedules
 from mindlong.diffusion.samplers import FLAVOURS, DdimFlavour, Sampler
 from mindlong.diffusion.samplers.file_keys import Keys
-from mindlong.diffusion.schedules import Schedule
 from mindlong.diffusion.thresholding import Clip, dynamic_threshold, static_threshold
 from mindlong.utils.log import once
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.schedules import Schedule
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mindlong.diffusion.samplers import SAMPLERS, DdimFlavour, Sampler, ddim, sampler
+from mindlong.diffusion.samplers import DdimFlavour, Sampler, readers, sampler
+from mindlong.diffusion.samplers.flavours import flavour_of as named_flavour
 from mindlong.diffusion.thresholding import Clip, dynamic_threshold
 from mindlong.utils.errors import ConfigError, did_you_mean
 from mindlong.utils.log import once
@@ -135,13 +136,8 @@ def flavour_of(options: Sampling, noising: Noising) -> DdimFlavour:
     named = (
         options.flavour if options.sampler in ("", "ddim") else ""
     )  # else another sampler's word
-    made = ddim.flavour_of(named or noising.flavour)
+    made = named_flavour(named or noising.flavour)
     return replace(made, spacing=options.spacing) if options.spacing else made
-
-
-def readers(key: str) -> list[str]:
-    """The samplers that read a key of the section `sample`."""
-    return [name for name, each in SAMPLERS.items() if key in each.keys]
 
 
 def _arguments(options: Sampling, noising: Noising, chosen: Sampler) -> dict[str, Any]:

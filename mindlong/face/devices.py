@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mindlong.ops import attention, device
+from mindlong.ops.graph_cache import calls as graph_cache
+from mindlong.parallel import launch
 from mindlong.utils.errors import ConfigError
 
 FORM = re.compile(r"(auto|cpu|ascend)(?::(\d+))?", re.IGNORECASE)
@@ -43,3 +45,4 @@ def set_up(config: Any, number: int | None) -> None:
         env.hf32,
     )
     attention.use(config.attention.backend)
+    graph_cache.switch(env.graph_cache and launch.world_size() == 1)

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-from mindlong.checkpoints.find import find_trained, open_named
+from mindlong.checkpoints.files import open_named
+from mindlong.checkpoints.find import find_trained
 from mindlong.checkpoints.recognise import recognise
 from mindlong.config.lora_words import every
 from mindlong.config.pipelines import function

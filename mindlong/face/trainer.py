@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.checkpoints.convert import our_weights
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.our_weights import our_weights
 from mindlong.checkpoints.torch_writer import write_torch
 from mindlong.config.train_options import TrainOptions
 from mindlong.data.clips import ClipFolder

@@ -8,7 +8,7 @@ from typing import Any
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
 from mindlong.training.start import start
-from mindlong.utils import interrupts, log
+from mindlong.utils import interrupts, log_output
 
 
 def train(config: str | Path | None = None, **keys: Any) -> Path:
@@ -29,7 +29,7 @@ def train(config: str | Path | None = None, **keys: Any) -> Path:
     try:
         code = start(loaded)
     finally:
-        log.leave_file()
+        log_output.leave_file()
     if code > 128:
         raise interrupts.Interrupted(code - 128)
     return Path(loaded.values.run_dir)

@@ -67,25 +67,23 @@ def keep_sound(
         )
     encoder = "copy" if codec in CONTAINERS[video.suffix] else ENCODERS[video.suffix]
     with replacing(video) as aside:
-        _run(
-            [
-                *ffmpeg.source(video),
-                *ffmpeg.source(source),
-                "-map",
-                "0:v:0",
-                "-map",
-                "1:a:0",
-                "-c:v",
-                "copy",
-                "-c:a",
-                encoder,
-                "-t",
-                f"{seconds:.6f}",
-                *(("-movflags", "+faststart") if video.suffix == ".mp4" else ()),
-                ffmpeg.target(aside),
-            ]
-        )
+        _run(_joining(video, source, encoder, seconds, aside))
     return Sound(True, f"{video.name} has the sound of {source.name}")
+
+
+def _joining(
+    video: Path, source: Path, encoder: str, seconds: float, out: Path
+) -> list[str | bytes]:
+    """ffmpeg's arguments for the image of one file with the sound of another."""
+    return [
+        *ffmpeg.source(video),
+        *ffmpeg.source(source),
+        *("-map", "0:v:0", "-map", "1:a:0"),
+        *("-c:v", "copy", "-c:a", encoder),
+        *("-t", f"{seconds:.6f}"),
+        *(("-movflags", "+faststart") if video.suffix == ".mp4" else ()),
+        ffmpeg.target(out),
+    ]
 
 
 def _run(arguments: list[str | bytes]) -> None:

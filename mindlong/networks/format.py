@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.networks.names import Entry
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.needed import needed
 
 if TYPE_CHECKING:
+    from mindlong.networks.names import Entry
     from mindlong.networks.network import Network
 
 Shapes = Mapping[str, tuple[int, ...]]  # source key without its prefix -> shape

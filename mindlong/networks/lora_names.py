@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.networks.names import Entry
-from mindlong.networks.network import Network
+if TYPE_CHECKING:
+    from mindlong.networks.names import Entry
+    from mindlong.networks.network import Network
 
 WEIGHT = ".weight"
 INSIDE = ".spatial_conv"  # a convolution of images inside a pseudo-3D one

@@ -173,6 +173,20 @@ def threads() -> int:
     return _state["threads"]
 
 
+def settings() -> dict[str, object]:
+    """All that was chosen here, for what depends on all of it."""
+    return dict(_state)
+
+
+def library_path() -> str:
+    """The library of C++ operators, set up; "" where plain operators serve."""
+    if not use_native():
+        return ""
+    from mindlong.ops.native.build import library
+
+    return library(threads())
+
+
 def use_native() -> bool:
     """Whether a cell built now takes the C++ operators."""
     if _state["native"] == "off" or _state["chip"] != "cpu":

@@ -15,6 +15,7 @@ from mindlong.diffusion.sample import sampler_of
 from mindlong.networks.cost import Load
 from mindlong.networks.text_tokenizer import read_tokenizer
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.lines import count
 
 if TYPE_CHECKING:
     from mindlong.checkpoints.latent_parts import LatentParts
@@ -149,11 +150,11 @@ def unled(negative: str, key: str, guidances: Iterable[float]) -> Iterator[str]:
         yield f"{key} has no effect: guidance is 1, which is none; sample.guidance=7.5 is usual"
 
 
-def several(prompts: Sequence[str], count: int = 1) -> str:
+def several(prompts: Sequence[str], each: int = 1) -> str:
     """The prompts in a row of the dry run."""
     shown = "; ".join(shortened(p) for p in prompts[:4])
     more = f"; and {len(prompts) - 4} more" if len(prompts) > 4 else ""
-    return f"{len(prompts)}{f', {count} videos each' * (count > 1)}: {shown or 'none'}{more}"
+    return f"{len(prompts)}{f', {each} videos each' * (each > 1)}: {shown or 'none'}{more}"
 
 
 def no_rate(parts: LatentParts, key: str) -> Iterator[tuple[str, str]]:
@@ -207,6 +208,15 @@ def step_cost(parts: LatentParts, rows: int, frames: int, size: Sequence[int]) -
         tokens += each // images.frames if frames == images.frames else each
     load = Load(rows, frames, size[0] // factor, size[1] // factor, tokens)
     return parts.network.network.cost(parts.network.spec, load)
+
+
+def network_rows(parts: LatentParts, about: str = "") -> dict[str, str]:
+    """The rows of a dry run on the networks; `about` them in the place of the family's name."""
+    numbers = (f"{name} {count(n)}" for name, n in parts.parameters().items())
+    return {
+        "weights": f"{parts.where} ({about or parts.network.family})",
+        "parameters": ", ".join(numbers),
+    }
 
 
 def longest_run(plan: LongPlan) -> int:

@@ -5,28 +5,35 @@ within a clip after its latents.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import mindspore
 import numpy as np
 
 from mindlong.diffusion.sample import count_steps, sampler_of
-from mindlong.diffusion.samplers.loop import Callback
-from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.latent_model import LatentModel
+from mindlong.pipelines.clips import Clip, batches, first_noise
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import counted
-from mindlong.pipelines.session import Session
-from mindlong.pipelines.text_to_video.make import first_noise
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import arrays, atomic, progress
 from mindlong.utils.needed import needed
 
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.session import Session
+
 
 class Maker(Protocol):
-    """What makes the latents of clips."""
+    """What makes the latents of clips.
+
+    Attributes:
+        steps: denoising steps of a batch.
+    """
+
+    steps: int
 
     def latents(
         self, clips: Sequence[Clip], x_T: np.ndarray, callback: Callback | None = None
@@ -41,10 +48,11 @@ class ClipWork:
         shape: of a clip's latents, (C, F, h, w).
         maker: (the clips, all encoders still there) -> what makes latents; it has let go the
             encoders that it needs no longer.
-        facts: of the record, beside what is said here.
-        frames: of a clip that are written, from the first; 0: all.
+        facts: of the record, beside what is said here: `fps`, `plan`, and of each clip by its
+            number `clips`.
+        frames: of a clip that are written, from the first.
         keep_latents: leave latents/NAME.npz beside the videos.
-        starts: clips -> their first noise (B, C, F, h, w); None: as keyed by the clips.
+        starts: some clips -> what they start from (B, C, F, h, w); None: noise keyed by the clips.
     """
 
     def __init__(
@@ -55,12 +63,12 @@ class ClipWork:
         maker: Callable[[Sequence[Clip]], Maker],
         facts: dict[str, Any],
         *,
-        frames: int = 0,
+        frames: int,
         keep_latents: bool = True,
         starts: Callable[[Sequence[Clip]], np.ndarray] | None = None,
     ) -> None:
         self.session, self.config, self.model, self.shape = session, session.config, model, shape
-        self.maker, self.facts, self.frames = maker, facts, frames or shape[1]
+        self.maker, self.facts, self.frames = maker, facts, frames
         self.keep_latents, self.previews = keep_latents, Previews(session, model.decode)
         self.starts = starts or (lambda clips: first_noise(clips, shape))
         self.videos = Videos(session)
@@ -68,31 +76,30 @@ class ClipWork:
 
     def run(self, clips: Sequence[Clip], where: Path) -> None:
         """Everything that is not done yet."""
-        self.sample(clips)
-        self.decode(clips)
-        self.finish(clips, where)
+        self._sample(clips)
+        self._decode(clips)
+        self._finish(clips, where)
 
-    def sample(self, clips: Sequence[Clip]) -> None:
+    def _sample(self, clips: Sequence[Clip]) -> None:
         """Latents of the clips that have none yet, a batch at a time."""
         clock = time.monotonic()
         # whole batches, as they would be without a stop: a row's last bits may depend on the others
         parts = list(batches(clips, min(self.config.batch, len(clips))))
         todo = [part for part in parts if not self._is_made(part)]
         made = self.maker(clips) if todo else None
-        starts = self.starts(clips) if todo else np.empty(0)
         rounds, rank = -(-len(todo) // self.videos.comm.size), self.videos.comm.rank
-        steps = rounds * count_steps(self.config.sample, self.model.noising)
+        steps = rounds * made.steps if made else 0
         with progress.bar(steps, "denoising", rank=rank) as bar:
 
             def work(part: Sequence[Clip]) -> None:
-                begin = np.stack([starts[clip.number] for clip in part])
-                self._sample_batch(needed(made, "what makes the clips"), part, begin, bar)
+                maker = needed(made, "what makes the clips")
+                self._sample_batch(maker, part, self.starts(part), bar)
 
             self.videos.table.share_out("latents", parts, work, self._is_made)
         self.model.release("network")
         self.seconds["sample_s"] = round(time.monotonic() - clock, 2)
 
-    def decode(self, clips: Sequence[Clip]) -> None:
+    def _decode(self, clips: Sequence[Clip]) -> None:
         """Files of the clips that have none yet; frames go to the writers as they are decoded."""
         clock, named = time.monotonic(), {clip.name: clip for clip in clips}
         left = sum(not self.videos.is_done(name) for name in named)
@@ -107,7 +114,7 @@ class ClipWork:
             self.videos.deal("videos", list(named), work)
         self.seconds["decode_s"] = round(time.monotonic() - clock, 2)
 
-    def finish(self, clips: Sequence[Clip], where: Path) -> None:
+    def _finish(self, clips: Sequence[Clip], where: Path) -> None:
         """The contact sheet and the record; what was only for going on is removed."""
         names, titles = [clip.name for clip in clips], [clip.title for clip in clips]
         self.videos.finish(names, titles, lambda: self._facts(clips, where))
@@ -140,7 +147,7 @@ class ClipWork:
             arrays.read_npz(path, ["latents", "x_T"])
         except arrays.Damaged as error:
             self.session.log.warning("%s; it is made again", error)
-            path.unlink()
+            path.unlink(missing_ok=True)
             return False
         return True
 
@@ -166,17 +173,9 @@ class ClipWork:
                 "prediction": self.model.noising.prediction,
                 "fps": self.facts["fps"],
                 "dtype": config.latent.dtype,
+                **self.facts.get("plan", {}),
             },
             "weights": {"asked": config.weights, "found": where.name, "family": self.model.family},
             "versions": {"mindspore": mindspore.__version__},
             "timings": {"resumed": self.session.resumed, **self.seconds},
         }
-
-
-def batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:
-    """Batches of one size, so that one graph serves all: the last is filled up with its last
-    clip.
-    """
-    for start in range(0, len(clips), size):
-        part = list(clips[start : start + size])
-        yield part + [part[-1]] * (size - len(part))

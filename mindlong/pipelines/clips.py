@@ -1,10 +1,19 @@
-"""What a clip is to a pipeline that makes several; without MindSpore."""
+"""What a clip is to a pipeline that makes several, and the noise that it starts from; without
+MindSpore.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mindlong.plans.frame_prompts import Shares
+import numpy as np
+
+from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.plans.frame_prompts import Shares
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,18 @@ class Clip:
     shares: tuple[Shares, ...] = ()
 
 
+Repeats = Callable[[int, Clip], np.ndarray]  # frames, clip -> the frame whose noise each has
+
+
+def batches(clips: Sequence[Clip], size: int) -> Iterator[list[Clip]]:
+    """Batches of one size, so that one graph serves all: the last is filled up with its last
+    clip.
+    """
+    for start in range(0, len(clips), size):
+        part = list(clips[start : start + size])
+        yield part + [part[-1]] * (size - len(part))
+
+
 def stem(number: int, videos: int) -> str:
     """The name of the files of video `number` of so many, without suffix."""
     return f"video-{number:0{digits(videos)}d}" if videos > 1 else "video"
@@ -36,3 +57,16 @@ def stem(number: int, videos: int) -> str:
 def digits(videos: int) -> int:
     """Of the numbers in names, so that names of a run sort as they are numbered."""
     return max(3, len(str(videos - 1)))
+
+
+def first_noise(
+    clips: Sequence[Clip], shape_CFhw: tuple[int, ...], repeats: Repeats | None = None
+) -> np.ndarray:
+    """The noise that `clips` start from, (B, C, F, h, w) float32; `repeats` says which frames of a
+    clip have that of others.
+    """
+    drawn = [rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips]
+    if repeats is not None:
+        frames = shape_CFhw[1]
+        drawn = [noise[:, repeats(frames, clip)] for noise, clip in zip(drawn, clips, strict=True)]
+    return np.stack(drawn)

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn
 
 from mindlong.checkpoints.load import load_into
-from mindlong.checkpoints.parts import Part
 from mindlong.networks.network import made
 from mindlong.ops import precision
 from mindlong.ops.fp16_watch import NORMS, Peaks, recorded, saturating
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.parts import Part
 
 TIMESTEPS = (999, 750, 500, 250, 1)
 MARGIN = 2.0  # other prompts and seeds may reach further than the runs that were watched

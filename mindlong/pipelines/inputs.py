@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mindlong.checkpoints import inputs
-from mindlong.checkpoints.branch_place import find_branch
-from mindlong.checkpoints.find import config_of, locate
+from mindlong.checkpoints.locate import find_branch, locate
 from mindlong.checkpoints.lora.read import locate as locate_lora
+from mindlong.checkpoints.run_config import config_of
 from mindlong.config.lora_words import every, without_paths
 from mindlong.config.prompt_file import MARK, file_of
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -80,7 +80,8 @@ def inputs_of(config: Any) -> Known:
             found[name] = (inputs.weights if key in WEIGHTS else inputs.files)(path, key)
             if key in WEIGHTS:
                 found |= {**_branch_beside(name, path), **_of_training(name, path)}
-    for number, each in enumerate(every(getattr(config, LORAS, ()), LORAS)):
+    loras = getattr(config, LORAS, ())
+    for number, each in enumerate(every(loras, LORAS) if loras else ()):
         found[f"{LORAS}[{number}]"] = inputs.files(locate_lora(each.path), LORAS)
     return found | _prompts(config)
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
-from mindlong.pipelines.latents import Latents
-from mindlong.plans.hierarchy import Job, LongPlan
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.latents import Latents
+    from mindlong.plans.hierarchy import Job, LongPlan
 
 
 @dataclass(frozen=True)

@@ -9,40 +9,32 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindlong.checkpoints.identity import identity
-from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
-from mindlong.checkpoints.load import load_into
-from mindlong.checkpoints.lora.latent import with_loras
-from mindlong.checkpoints.parts import Part, Reading
-from mindlong.checkpoints.text_states import TextStates
-from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.data.source import to_frames, to_network
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.noising import Noising
-from mindlong.networks.init import initialise
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
-from mindlong.networks.text_tokenizer import read_tokenizer
-from mindlong.ops.precision import check_chip, set_types, store_as
+from mindlong.pipelines.cells import Builder, Cells, Latest
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
-from mindlong.utils.progress import announced
 from mindlong.utils.sizes import divisible
 
-Builder = Callable[[], nn.Cell]
+if TYPE_CHECKING:
+    from mindlong.checkpoints.parts import Part
+    from mindlong.checkpoints.text_states import TextStates
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.noising import Noising
+
 GREY = 127.5  # 0 in [-1, 1]
 KEPT = 64  # images whose tokens are kept, 1 MiB each at the published size
 HELD_TEXTS = 1024  # texts whose vectors are kept, the latest
 
 
-class LatentModel:
+class LatentModel(Cells):
     """A network that denoises latents, with its autoencoder, text encoder, tokenizer and noising
     process.
 
@@ -66,7 +58,7 @@ class LatentModel:
         states: where states of prompts are kept from run to run; None: nowhere.
 
     Attributes:
-        keep: networks are not let go; whoever holds the model calls it again.
+        keep: see `Cells`.
         built: what runs have put on the network (its sharded form, gates), by name; goes with it.
     """
 
@@ -86,28 +78,21 @@ class LatentModel:
         unconditional: str = "",
         states: TextStates | None = None,
     ) -> None:
-        self.unconditional, self.states = unconditional, states
-        self.builders, self.parts = dict(builders), dict(parts)
+        super().__init__(builders)
+        self.unconditional, self.states, self.parts = unconditional, states, dict(parts)
         self.held = dict(held or {})
         self.unmerged = {**self.held, **(unmerged or {})}
         self.loras = loras
         self.tokenizer, self.noising = tokenizer, noising
         self.size, self.chunk, self.dtype = size, chunk, dtype
         entry, self.spec = self.parts["network"]
-        self.family, self.denoises, self.vae_spec = (
-            entry.family,
-            entry.denoiser,
-            self.parts["vae"][1],
-        )
+        self.family, self.denoises = entry.family, entry.denoiser
+        self.vae_spec = self.parts["vae"][1]
         self.takes = self.denoises.takes(self.spec)
-        self.keep = False
         self.built: dict[str, Any] = {}
-        self._cells: dict[str, nn.Cell] = {}
         self._streams: Streams | None = None
-        self._texts: dict[str, np.ndarray] = {}
         self._image_cell: nn.Cell | None = None
-        self._images: dict[bytes, np.ndarray] = {}
-        self._compiled: set[tuple] = set()
+        self._texts, self._images = Latest(HELD_TEXTS), Latest(KEPT)
 
     @property
     def network(self) -> nn.Cell:
@@ -134,10 +119,6 @@ class LatentModel:
         """Whether the network is told its guidance, and asked once a step."""
         return "guidance" in self.takes
 
-    def cell(self, role: str) -> nn.Cell | None:
-        """A network that is in memory, None where it is not."""
-        return self._cells.get(role)
-
     def forget_texts(self) -> None:
         """Have every prompt encoded again: the text encoder has changed."""
         self._texts.clear()
@@ -146,16 +127,15 @@ class LatentModel:
         """Let a network go, if the model is not kept; it is built again when it is used again.
         Texts and images already encoded stay.
         """
+        super().release(role)
         if self.keep:
             return
-        self._cells.pop(role, None)
         if role == "network":
             self.built.clear()
         if role == "vae":
             self._streams = None
         if role == "image_encoder":
             self._image_cell = None
-        self._compiled = {key for key in self._compiled if key[0] != role}
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         """(C, F, h, w) of a video of that many frames and pixels. Raises ConfigError where the
@@ -170,13 +150,8 @@ class LatentModel:
         """(len(prompts), S, D) float32, the hidden states that the network reads. Equal prompts are
         encoded once.
         """
-        for prompt in prompts:
-            if prompt not in self._texts:
-                self._texts[prompt] = self._encode_one(prompt)
-        states = np.stack([self._texts[prompt] for prompt in prompts])
-        while len(self._texts) > HELD_TEXTS:
-            self._texts.pop(next(iter(self._texts)))
-        return states
+        encode = self._encode_one
+        return np.stack([self._texts.of(p, functools.partial(encode, p)) for p in prompts])
 
     def null_text(self, negative: str, context: np.ndarray) -> np.ndarray:
         """What the unconditional call of guidance has in the place of `context`, shaped like it:
@@ -194,11 +169,7 @@ class LatentModel:
         are encoded once, as long as not too many others come between.
         """
         key = hashlib.sha256(str(image_HWC.shape).encode() + image_HWC.tobytes()).digest()
-        found = self._images.pop(key, None)
-        self._images[key] = self._tokens_of(image_HWC) if found is None else found
-        while len(self._images) > KEPT:
-            self._images.pop(next(iter(self._images)))  # the one that was asked for longest ago
-        return self._images[key]
+        return self._images.of(key, lambda: self._tokens_of(image_HWC))
 
     def null_tokens(self) -> np.ndarray:
         """(T, D) float32, what the unconditional call has in their place: those of a grey image."""
@@ -296,11 +267,6 @@ class LatentModel:
             self._streams = made(codec.streams)(self.vae, self.dtype, self.chunk)
         return self._streams
 
-    def _cell(self, role: str) -> nn.Cell:
-        if role not in self._cells:
-            self._cells[role] = self.builders[role]().set_train(False)
-        return self._cells[role]
-
     def _encode_one(self, prompt: str) -> np.ndarray:
         cut = self.tokenizer.overlong(prompt)
         if cut:
@@ -318,99 +284,3 @@ class LatentModel:
         if self.states:
             self.states.keep(ids, made_of)
         return made_of
-
-    def _run(self, role: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
-        key = (role, *(tensor.shape for tensor in inputs))
-        if key in self._compiled:
-            return cell(*inputs).asnumpy()
-        self._compiled.add(key)
-        if role != "network" or ms.get_context("mode") != ms.GRAPH_MODE:
-            return cell(*inputs).asnumpy()
-        with announced(
-            f"compiling the graph for latents {tuple(inputs[0].shape)}, and its first step"
-        ):
-            return cell(*inputs).asnumpy()
-
-
-def load_latent_model(
-    weights: str,
-    options: LatentModelOptions | None = None,
-    *,
-    fresh_seed: int | None = None,
-    loras: Sequence[str] = (),
-) -> LatentModel:
-    """The networks at `weights`: a folder of ours, a diffusers folder, an original's file, a run,
-    or shipped:NAME.
-
-    Args:
-        options: other places for parts, and how to run them.
-        fresh_seed: a network whose family starts from its base's weights (Tune-A-Video from Stable
-            Diffusion) gets the first values of its own tensors from this seed; None: all tensors
-            must be there.
-        loras: added to the networks (`mindlong.checkpoints.lora.latent.with_loras`).
-
-    Raises:
-        InputFileError: something is missing or damaged. ConfigError: parts do not go together.
-    """
-    options = options or LatentModelOptions()
-    parts = with_loras(find_latent_parts(weights, options), loras)
-    return from_parts(parts, options, fresh_seed)
-
-
-def from_parts(
-    parts: LatentParts, options: LatentModelOptions, fresh_seed: int | None = None
-) -> LatentModel:
-    """The model of parts that were found; nothing is read yet but the tokenizer.
-
-    Raises:
-        ConfigError: parts that do not go together, or a type that the chip does not have.
-    """
-    check_chip("latent.dtype", options.dtype)
-    held, text = parts.held(), parts.text_encoder
-    tokenizer = read_tokenizer(text.network.family, parts.tokenizer, text.spec)
-    kinds = dict.fromkeys(held, "float32") | {"network": options.dtype, "vae": options.dtype}
-    seeds = {"network": fresh_seed}
-    layered, states = text.network.text.layered, None
-    changed = parts.merged.changed if parts.merged else {}
-    if layered and not changed.get("text_encoder"):
-        states = TextStates(identity(options.text_encoder or str(parts.where))["sha256"])
-    model = LatentModel(
-        {},
-        {role: (part.network, part.spec) for role, part in held.items()},
-        tokenizer,
-        parts.noising,
-        held=held,
-        unmerged=parts.unmerged,
-        loras=parts.loras,
-        size=parts.size,
-        chunk=options.chunk,
-        dtype=options.dtype,
-        unconditional=options.unconditional,
-        states=states,
-    )
-    for role, kind in kinds.items():
-        model.builders[role] = functools.partial(_built, model, role, kind, seeds.get(role))
-    if layered:
-        model.builders["text_encoder"] = functools.partial(made(layered), text.spec, Reading(text))
-    return model
-
-
-def _built(model: LatentModel, role: str, dtype: str, fresh_seed: int | None) -> nn.Cell:
-    """A network with the tensors that the model holds for it now."""
-    return _filled(model.held[role], dtype, fresh_seed)
-
-
-def _filled(part: Part, dtype: str, fresh_seed: int | None = None) -> nn.Cell:
-    """The network with the part's numbers, stored as `dtype`."""
-    cell = part.network.cell(part.spec, dtype)
-    allow: tuple[str, ...] = ()
-    if fresh_seed is not None:
-        initialise(cell, fresh_seed)
-        allow = tuple({p.name for p in cell.get_parameters()} - set(part.arrays))
-    if dtype != "float32":
-        set_types(cell, dtype)
-        store_as(cell, dtype)
-    load_into(cell, Reading(part), allow, f"the weights of the {part.family} network")
-    for parameter in cell.get_parameters():
-        parameter.requires_grad = False
-    return cell

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.plans.hierarchy import Job, LongPlan
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.plans.hierarchy import Job, LongPlan
 
 GIVEN = "given"
 

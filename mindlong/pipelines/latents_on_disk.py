@@ -10,15 +10,17 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.latents import GIVEN, Latents
-from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils import arrays
 from mindlong.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from mindlong.plans.hierarchy import LongPlan
 
 
 class LatentFolder(Latents):

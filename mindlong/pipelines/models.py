@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.lora.latent import with_loras
-from mindlong.config.infer_options.latent import LatentModelOptions
-from mindlong.pipelines.latent_model import LatentModel, from_parts
+from mindlong.pipelines.load_model import from_parts
 from mindlong.pipelines.loras import wear
 from mindlong.utils.remember import known_by
+
+if TYPE_CHECKING:
+    from mindlong.config.infer_options.latent import LatentModelOptions
+    from mindlong.pipelines.latent_model import LatentModel
 
 T = TypeVar("T")
 

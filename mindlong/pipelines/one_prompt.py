@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mindlong.plans.hierarchy import Job
+if TYPE_CHECKING:
+    from mindlong.plans.hierarchy import Job
 
 
 @dataclass(frozen=True)

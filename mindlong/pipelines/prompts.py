@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mindlong.plans.frame_prompts import parse
-from mindlong.plans.hierarchy import Job, LongPlan
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.plans.hierarchy import Job, LongPlan
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong import __version__
-from mindlong.checkpoints.inputs import Known
 from mindlong.config import prompt_file
 from mindlong.config.yaml_file import Tree
 from mindlong.media.recipe import MOST, read_comment
@@ -21,6 +20,9 @@ from mindlong.pipelines.inputs import FILES, LORAS, WEIGHTS, without_places
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.inputs import Known
 
 MARK = "mindlong"  # the key that tells a recipe of ours from other comments
 PRIVATE = ("env",)  # sections of the machine, not of the video

@@ -16,7 +16,6 @@ import numpy as np
 
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.files import tapped, write_files
-from mindlong.pipelines.recipe import text_of
 from mindlong.utils import progress
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Results:
         kept: list[np.ndarray] = []
         rest = tapped(frames, count, kept)
         folder, config = self.session.folder, self.config
-        comment = self.recipe(name)
+        comment = self.session.recipe(name)
         self.files += write_files(
             folder, name, rest, config.formats, self.fps, config.scale, comment
         )
@@ -79,13 +78,9 @@ class Results:
         scale = self.config.scale
         large = [row.repeat(scale, axis=1).repeat(scale, axis=2) for row in rows]
         path = self.session.folder / f"{name}.png"
-        self.files.append(write_contact_sheet(path, large, titles, comment=self.recipe(name)))
-
-    def recipe(self, name: str) -> str:
-        """What the files called `name` keep of how they were made; nothing with recipe=false."""
-        if not self.config.recipe:
-            return ""
-        return text_of(self.session.loaded.text, self.session.inputs, name)
+        self.files.append(
+            write_contact_sheet(path, large, titles, comment=self.session.recipe(name))
+        )
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write the record, with which the run is finished, and say where the files are."""

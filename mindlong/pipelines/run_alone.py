@@ -16,10 +16,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindlong.checkpoints.convert import our_weights
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.finite import check_arrays
+from mindlong.checkpoints.locate import locate
+from mindlong.checkpoints.our_weights import our_weights
 from mindlong.checkpoints.parts import read_part
 from mindlong.checkpoints.recognise import recognise
 from mindlong.networks import table

@@ -8,10 +8,10 @@ import contextlib
 import json
 import logging
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,14 +19,18 @@ from mindlong import __version__
 from mindlong.checkpoints.inputs import Known, changed, contents, digest
 from mindlong.checkpoints.inputs_everywhere import check_same_files
 from mindlong.config.compare import check_same_everywhere
-from mindlong.config.load import Loaded
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.parallel.shared_folder import check_shared
 from mindlong.pipelines import numbered
 from mindlong.pipelines.inputs import inputs_of, without_places
 from mindlong.pipelines.numbered import RECORD, Place
-from mindlong.utils import atomic, interrupts, log, run_folder
+from mindlong.pipelines.recipe import text_of
+from mindlong.utils import atomic, interrupts, log_output, run_folder
 from mindlong.utils.errors import UserError
+from mindlong.utils.lines import opening_lines
+
+if TYPE_CHECKING:
+    from mindlong.config.load import Loaded
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class Session:
         """The typed configuration."""
         return self.loaded.values
 
+    def open_with(self, rows: Mapping[str, object], lines: Iterable[str] = ()) -> None:
+        """Log the first lines of the run: `rows` aligned, then `lines`."""
+        self.log.info("%s", "\n".join([*opening_lines(rows), *lines]))
+
     def identity(self, unrelated: Mapping[str, tuple[str, ...]], **facts: Any) -> dict[str, Any]:
         """What results depend on: `facts`, the content of all files, and the configuration.
 
@@ -68,6 +76,10 @@ class Session:
             for key in keys:
                 node.pop(key, None)
         return {**facts, "configuration": digest(tree), **contents(self.inputs)}
+
+    def recipe(self, name: str) -> str:
+        """What the files called `name` keep of how they were made; nothing with recipe=false."""
+        return text_of(self.loaded.text, self.inputs, name) if self.config.recipe else ""
 
     def write_record(self, facts: Mapping[str, Any]) -> None:
         """Write video.json: `facts`, the configuration and the versions. The run is finished with
@@ -109,7 +121,7 @@ class Session:
             yield
         except BaseException as error:
             known = isinstance(error, UserError | KeyboardInterrupt)
-            log.to_file(f"ended early: {error}" if known else f"ended early: {error!r}")
+            log_output.to_file(f"ended early: {error}" if known else f"ended early: {error!r}")
             self._clear()
             raise
         finally:
@@ -119,7 +131,7 @@ class Session:
 
     def _clear(self) -> None:
         if self.place is not None and run_folder.made_nothing(self.folder):
-            log.leave_file()
+            log_output.leave_file()
             self.place.remove()
 
 
@@ -135,11 +147,11 @@ def open_session(loaded: Loaded, resume: bool) -> Session:
     inputs = inputs_of(loaded.values)
     place = numbered.take(Path(loaded.values.output), loaded.text, inputs, resume)
     try:
-        logger = log.setup(file=place.folder / "log.txt")
+        logger = log_output.setup(file=place.folder / "log.txt")
         atomic.write_text(place.folder / "config.yaml", loaded.text)
         place.write(loaded.text, inputs)
     except BaseException:
-        log.leave_file()
+        log_output.leave_file()
         if not place.resumed:
             place.remove()
         raise
@@ -173,9 +185,9 @@ def shared_session(loaded: Loaded, resume: bool, comm: Comm) -> Session:
         check_same_files(comm, inputs, lambda: inputs_of(loaded.values))
     except BaseException:
         if first and first.place and not resumed:
-            log.leave_file()
+            log_output.leave_file()
             first.place.remove()
         raise
     if first:
         return replace(first, comm=comm)
-    return Session(loaded, Path(folder), log.setup(comm.rank), resumed, None, comm, inputs)
+    return Session(loaded, Path(folder), log_output.setup(comm.rank), resumed, None, comm, inputs)

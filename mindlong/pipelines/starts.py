@@ -1,4 +1,4 @@
-"""Noise to start from out of a file, without MindSpore."""
+"""Noise to start from out of a file. Without MindSpore."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from mindlong.parallel.comm import all_ok
 from mindlong.pipelines.dealt import Table
 from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.results import SHEET, Results
-from mindlong.pipelines.session import Session
 from mindlong.utils import arrays, run_folder
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.session import Session
 
 WORK = ".work"  # in the run's folder, until everything is done
 ROWS = 100  # videos of one contact sheet

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from mindlong.config.train_options import TrainOptions
+if TYPE_CHECKING:
+    from mindlong.config.train_options import TrainOptions
 
 
 class _Average(nn.Cell):

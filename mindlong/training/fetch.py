@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.training.task import Task
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.training.task import Task
 
 
 def share(step: int, batch_size: int, rank: int, size: int) -> list[int]:

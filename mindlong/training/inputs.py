@@ -5,13 +5,15 @@ videos, tokenizers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.checkpoints.inputs import Known, files, weights
 from mindlong.checkpoints.start import KEY as START
 from mindlong.checkpoints.start import start_of
-from mindlong.config.schema import TrainConfig
 from mindlong.data.clip_identity import clips_identity, index_identity
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 WEIGHTS = (
     *(f"latents.{key}" for key in ("vae", "text_weights", "unet_weights")),

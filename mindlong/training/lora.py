@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Parameter, nn
 
 from mindlong.checkpoints.lora import write
 from mindlong.checkpoints.lora.targets import Parts, choose, layers_of
-from mindlong.config.lora_options import LoraOptions
 from mindlong.networks.lora_names import WEIGHT, Layer
 from mindlong.ops.lora import NAME, LowRank, adapt, can_adapt
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.config.lora_options import LoraOptions
 
 FILES = {"pytorch_lora_weights": write.DIFFUSERS, "lora_kohya": write.KOHYA}
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.ops import operations as primitives
 
-from mindlong.config.train_options import TrainOptions
 from mindlong.training.task import matches
+
+if TYPE_CHECKING:
+    from mindlong.config.train_options import TrainOptions
 
 
 def learning_rate(options: TrainOptions, step: int) -> float:

@@ -7,24 +7,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong import __version__
-from mindlong.checkpoints import store
-from mindlong.checkpoints.branch_place import find_branch
+from mindlong.checkpoints import saved_steps
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.imaged_parts import check_imaged
-from mindlong.checkpoints.latent_parts import read_text_encoder
+from mindlong.checkpoints.locate import find_branch, locate
 from mindlong.checkpoints.lora.targets import check_base
+from mindlong.checkpoints.part_places import read_text_encoder
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.report import compare
-from mindlong.checkpoints.start import check_start
+from mindlong.checkpoints.start import check_inflated, check_start
 from mindlong.checkpoints.text_source import text_source
 from mindlong.config.compare import check_same_run
 from mindlong.config.cost import training_cost
-from mindlong.config.load import Loaded, load_model
-from mindlong.config.schema import TrainConfig
+from mindlong.config.section import load_model
 from mindlong.config.tasks import DRAWN_FROM_DATA, TASKS, task_of
 from mindlong.data.check import check as check_data
 from mindlong.data.needs import needs_of
@@ -36,6 +34,10 @@ from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 from mindlong.utils.needed import needed
 from mindlong.utils.sizes import divisible
+
+if TYPE_CHECKING:
+    from mindlong.config.load import Loaded
+    from mindlong.config.schema import TrainConfig
 
 LATENT = ("latent", "images", "infinet", "interpolation", "tune", "distil")
 FILES = (  # keys that name files: the same ones may lie at another place
@@ -154,7 +156,7 @@ def _check_folder(loaded: Loaded) -> None:
     """
     run_dir = Path(loaded.values.run_dir)
     saved = run_dir / "config.yaml"
-    if saved.is_file() and store.latest(run_dir) is not None:
+    if saved.is_file() and saved_steps.latest(run_dir) is not None:
         check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir), FILES)
 
 
@@ -243,8 +245,8 @@ def _check_images(config: TrainConfig, vae: Part, text: Any) -> None:
 def _check_start(config: TrainConfig, entry: Network, task: str) -> None:
     """The weights that the network starts from, as far as it takes them over."""
     weights = open_weights(locate(config.latents.unet_weights, "latents.unet_weights"))
-    if task == "interpolation":  # inflated: any image or video network does
-        read_part(weights, "network")
+    if task == "interpolation":  # inflated: from an image network, or one without hints
+        check_inflated(read_part(weights, "network"), config, "latents.unet_weights")
         return
     part = read_part(weights, "network", entry.family)
     held = {name: lazy.shape for name, lazy in part.arrays.items()}

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mindlong.diffusion.finite import NotFiniteError
-from mindlong.training.ema import Ema, Swap
-from mindlong.training.task import Task
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced
+
+if TYPE_CHECKING:
+    from mindlong.training.ema import Ema, Swap
+    from mindlong.training.task import Task
 
 FOLDER = "previews"
 

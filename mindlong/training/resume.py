@@ -76,21 +76,32 @@ def restore(
     parameters = list(network.get_parameters() if isinstance(network, nn.Cell) else network)
     _fill(folder, NETWORK, files, parameters)
     _fill_moments(folder, files, stepper, trained)
-    if ema is not None and EMA not in files:
-        ema.start()
-        get_logger().info("%s has no averaged weights; they start as a copy of the weights", folder)
-    elif ema is not None:
-        averaged = {weight.name: p for weight, p in zip(ema.weights, ema.averages, strict=True)}
-        _fill(
-            folder,
-            EMA,
-            files,
-            [averaged.get(p.name, p) for p in parameters],
-            [p.name for p in parameters],
-            {p.name for p in trained} - set(averaged),
-        )
+    if ema is not None:
+        _fill_averages(folder, files, ema, parameters, trained)
     stepper.restore(state["stepper"])
     return state
+
+
+def _fill_averages(
+    folder: Path,
+    files: dict[str, dict[str, np.ndarray]],
+    ema: Ema,
+    parameters: Sequence[Parameter],
+    trained: Sequence[Parameter],
+) -> None:
+    if EMA not in files:
+        ema.start()
+        get_logger().info("%s has no averaged weights; they start as a copy of the weights", folder)
+        return
+    averaged = {weight.name: p for weight, p in zip(ema.weights, ema.averages, strict=True)}
+    _fill(
+        folder,
+        EMA,
+        files,
+        [averaged.get(p.name, p) for p in parameters],
+        [p.name for p in parameters],
+        {p.name for p in trained} - set(averaged),
+    )
 
 
 def _fill(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import mindspore
 
 from mindlong import __version__
-from mindlong.checkpoints.inputs import Known
 from mindlong.checkpoints.inputs_everywhere import check_same_files
 from mindlong.checkpoints.start import KEY as START
-from mindlong.config.load import Loaded
-from mindlong.config.schema import TrainConfig
 from mindlong.data.build import open_source
 from mindlong.data.needs import needs_of
 from mindlong.media.colours import parse_colour, shown_on
@@ -22,9 +20,14 @@ from mindlong.training.inputs import inputs_of
 from mindlong.training.run_dir import LOG, RunDir
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
-from mindlong.utils import log
+from mindlong.utils import log_output
 from mindlong.utils.errors import UserError
 from mindlong.utils.lines import opening_lines
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.inputs import Known
+    from mindlong.config.load import Loaded
+    from mindlong.config.schema import TrainConfig
 
 
 def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
@@ -49,7 +52,7 @@ def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
         shown_on(parse_colour(data.alpha_background, "data.alpha_background")),
     ):
         inputs = _inputs(config, comm)
-        logger = log.setup(comm.rank, place.folder / LOG if comm.rank == 0 else None)
+        logger = log_output.setup(comm.rank, place.folder / LOG if comm.rank == 0 else None)
         logger.info("\n".join(_opening(loaded, comm.size)))
         for note in notes:
             logger.warning("%s", note)

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mindlong import __version__
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps
 from mindlong.checkpoints.start import KEY as START
 from mindlong.config.schema import TrainConfig
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.parallel.shared_folder import check_shared
 from mindlong.training import metrics
-from mindlong.utils import atomic, interrupts, log, run_folder, system
+from mindlong.utils import atomic, interrupts, log_output, run_folder, system
 from mindlong.utils.claim import FILE as LOCK
 from mindlong.utils.claim import Claim
 from mindlong.utils.errors import ConfigError, UserError
+from mindlong.utils.log import get_logger
 
 if TYPE_CHECKING:
     from mindlong.checkpoints.inputs import Known
@@ -74,7 +75,7 @@ class RunDir:
         self._stay()
         if error is not None:
             known = isinstance(error, UserError | KeyboardInterrupt)
-            log.to_file(f"ended early: {error if known else repr(error)}")
+            log_output.to_file(f"ended early: {error if known else repr(error)}")
             self._clear()
         if self._claim is not None:
             self._claim.release()
@@ -131,10 +132,10 @@ class RunDir:
         file, before = self.folder / CONFIG, self.config()
         if before is None or before == text or (self.folder / HISTORY).exists():
             return
-        if store.latest(self.folder) is None and not _is_metrics(self.folder / metrics.FILE):
+        if saved_steps.latest(self.folder) is None and not _is_metrics(self.folder / metrics.FILE):
             kept = next(p for p in _numbered(self.folder) if not p.exists())
             atomic.write_text(kept, before)
-            log.get_logger().warning("%s was there already; it is kept as %s", file, kept.name)
+            get_logger().warning("%s was there already; it is kept as %s", file, kept.name)
 
     def _clear(self) -> None:
         """Remove what a run left that made nothing."""
@@ -146,14 +147,14 @@ class RunDir:
 
         empty = not metrics.read(self.folder / metrics.FILE)
         if empty and run_folder.made_nothing(self.folder, ours):
-            log.leave_file()
+            log_output.leave_file()
             run_folder.clear(self.folder, ours)
             run_folder.remove_empty(self._made)
 
 
 def _check_free(folder: Path) -> None:
     """Raise where files are there that a training would write over and that none wrote."""
-    if store.holds_checkpoints(folder):
+    if saved_steps.has_checkpoint(folder):
         return
     for name, is_ours in (
         (metrics.FILE, _is_metrics),

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Parameter, ParameterTuple, nn, ops
 from mindspore.ops import operations as primitives
 
-from mindlong.parallel.comm import Comm
 from mindlong.training.reduce import BUCKET, buckets
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.parallel.comm import Comm
 
 
 @dataclass(frozen=True)

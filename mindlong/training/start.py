@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from mindlong.config.load import Loaded
+from typing import TYPE_CHECKING
+
 from mindlong.parallel import launch, memory
 from mindlong.training.plan import LOWER, Plan, plan_of
+
+if TYPE_CHECKING:
+    from mindlong.config.load import Loaded
 
 
 def start(loaded: Loaded) -> int:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from mindlong.config.train_options import TrainOptions
 from mindlong.ops.exact import sum_of_squares
 from mindlong.training.optim import Adam, Rates, learning_rate
 from mindlong.training.shards import Publish, Shares
+
+if TYPE_CHECKING:
+    from mindlong.config.train_options import TrainOptions
 
 
 class Gradients(nn.Cell):

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from mindspore import Parameter, nn
 
-from mindlong.config.train_options import TrainOptions
 from mindlong.utils.errors import ConfigError, did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from mindlong.config.train_options import TrainOptions
 
 
 class Task(Protocol):

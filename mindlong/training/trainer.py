@@ -12,14 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
-from mindlong.checkpoints import store
-from mindlong.checkpoints.inputs import Known
-from mindlong.config.train_options import TrainOptions
+from mindlong.checkpoints import saved_steps, store
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.training import metrics, resume, shards
 from mindlong.training.ema import Ema, Swap
@@ -36,6 +34,10 @@ from mindlong.utils import interrupts
 from mindlong.utils.errors import ConfigError, UserError
 from mindlong.utils.log import get_logger
 from mindlong.utils.progress import announced, bar
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.inputs import Known
+    from mindlong.config.train_options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class Trainer:
         """Load the folder's newest checkpoint and note what goes on; returns the steps already
         done.
         """
-        newest = store.latest(self.run_dir)
+        newest = saved_steps.latest(self.run_dir)
         text = self.config_text or json.dumps(asdict(self.options))
         resume.check_same_start(self.comm, text, newest)
         changed = self._by_first(

@@ -87,8 +87,3 @@ def _fault(path: Path, error: Exception) -> Exception:
         return error
     said = shown(str(error), most=120) or type(error).__name__
     return Damaged(f"{path} is damaged ({said})")
-
-
-def raw_bytes(array: np.ndarray) -> memoryview:
-    """The bytes of a C-ordered array, without a copy."""
-    return array.reshape(-1).view(np.uint8).data

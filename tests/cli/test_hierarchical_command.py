@@ -87,7 +87,8 @@ def test_the_plan_needs_no_mindspore(toy, tmp_path):
 
 
 def test_a_video_is_made_and_the_same_command_makes_another(toy, tmp_path):
-    assert command(arguments(toy, tmp_path / "out", "level_videos=true")) == 0
+    words = ["level_videos=true", "env.mode=pynative"]
+    assert command(arguments(toy, tmp_path / "out", *words)) == 0
     folder, record = made(tmp_path / "out")
     assert (record["frames"], record["runs"], len(read_video(folder / "video")[0])) == (10, 4, 10)
     assert probe(folder / "levels/video-level-0.mp4").frames == 4

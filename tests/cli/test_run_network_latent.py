@@ -38,6 +38,8 @@ def run(folder, *more, inputs="in.npz"):
             str(folder / inputs),
             "--out",
             str(folder / "out.npz"),
+            "--mode",
+            "pynative",
             *more,
         ]
     )

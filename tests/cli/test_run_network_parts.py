@@ -44,6 +44,8 @@ def run(folder, network, inputs, *more, model=UNET, file="w.bin", code=0):
                 str(folder / "out.npz"),
                 "--network",
                 network,
+                "--mode",
+                "pynative",
                 *more,
             ]
         )

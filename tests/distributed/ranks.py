@@ -56,26 +56,39 @@ def equal(folder: Path) -> None:
 
 
 def sharded(folder: Path) -> None:
-    """The run of `equal` with AdamW, by which each keeps all moments and by which only a share; and
-    each goes on from the other's checkpoint.
-    """
-    trainer_module.SumOverRanks = partial(SumOverRanks, limit=100)
-    shards.Publish.__init__.__defaults__ = shards.gathered.__defaults__ = (60,)
-    options = {"batch_size": 7, "accumulate": 2, "clip_norm": 0.5, "save_every": 6}
-    options |= {"optimizer": "adamw", "weight_decay": 0.1, "no_decay": ["*.bias"]}
+    """The run of `equal` with AdamW, by which each keeps all moments and by which only a share."""
     tasks = {}
-    for name, shard, preview_every in (("whole", "none", 6), ("parts", "optimizer", 6)):
-        task, trainer, _ = train(folder / name, shard=shard, preview_every=preview_every, **options)
+    for name, shard in (("whole", "none"), ("parts", "optimizer")):
+        task, trainer, _ = train(folder / name, shard=shard, preview_every=6, **in_shares())
         tasks[name] = task
         facts = {"moments": len(trainer.stepper.adam.m), "averages": len(trainer.ema.averages)}
         report(folder, f"kept_{name}", facts)
-    for name, shard in (("whole", "optimizer"), ("parts", "none")):
-        task, _, _ = train(folder / name, shard=shard, **options | {"steps": 15})
-        tasks[f"{name} then {shard}"] = task
-    for name, task in tasks.items():
-        np.savez(folder / f"{name}{COMM.rank}.npz", **weights(task.network))
+    keep(folder, tasks)
     seen = {name: {str(k): v.tolist() for k, v in t.previewed.items()} for name, t in tasks.items()}
     report(folder, "previewed", seen)
+
+
+def exchanged(folder: Path) -> None:
+    """Each run of `sharded` goes on from its checkpoint in the other's way."""
+    tasks = {}
+    for name, shard in (("whole", "optimizer"), ("parts", "none")):
+        task, _, _ = train(folder / name, shard=shard, **in_shares() | {"steps": 15})
+        tasks[f"{name} then {shard}"] = task
+    keep(folder, tasks)
+
+
+def in_shares() -> dict[str, object]:
+    """Options of the sharded runs, with messages so small that there are several."""
+    trainer_module.SumOverRanks = partial(SumOverRanks, limit=100)
+    shards.Publish.__init__.__defaults__ = shards.gathered.__defaults__ = (60,)
+    options = {"batch_size": 7, "accumulate": 2, "clip_norm": 0.5, "save_every": 6}
+    return options | {"optimizer": "adamw", "weight_decay": 0.1, "no_decay": ["*.bias"]}
+
+
+def keep(folder: Path, tasks: dict[str, ToyTask]) -> None:
+    """The weights that runs ended with."""
+    for name, task in tasks.items():
+        np.savez(folder / f"{name}{COMM.rank}.npz", **weights(task.network))
 
 
 def unsaved_part(folder: Path) -> None:
@@ -150,6 +163,9 @@ def report(folder: Path, name: str, value: object) -> None:
     (folder / f"{name}{COMM.rank}.json").write_text(json.dumps(value))
 
 
+EAGER = ("stop", "unsaved", "unsaved_part", "endless")  # a few steps: quicker than compiled
+
 if __name__ == "__main__":
     for case in sys.argv[1].split(","):
+        ms.set_context(mode=ms.PYNATIVE_MODE if case in EAGER else ms.GRAPH_MODE)
         globals()[case](Path(sys.argv[2]))

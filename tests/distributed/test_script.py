@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jobs import environment, start, survivors
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps, store
 from mindlong.training import metrics
 
 ROOT = Path(__file__).parents[2]
@@ -119,14 +119,14 @@ def test_a_stopped_job_goes_on_and_equals_one_process(config, launcher, number):
     assert process.wait(timeout=60) == 128 + number, (folder / "output.txt").read_text()
     time.sleep(1)
     assert survivors(mark) == []
-    step = int(store.latest(folder / "run").name[5:])
+    step = int(saved_steps.latest(folder / "run").name[5:])
     assert step >= 3 and any((folder / "logs").rglob("*"))
     more = f"train.steps={step + 4}"
     process, _ = script(config, launcher, more)
     assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
     alone = [sys.executable, str(ROOT / "train.py"), "--config", config.name, more, "run_dir=alone"]
     subprocess.run(alone, cwd=folder, check=True, capture_output=True)
-    two, one = (store.load(store.latest(folder / name)) for name in ("run", "alone"))
+    two, one = (store.load(saved_steps.latest(folder / name)) for name in ("run", "alone"))
     assert two.state["step"] == one.state["step"] == step + 4
     for name, value in one.files["network"].items():
         np.testing.assert_allclose(
@@ -192,10 +192,10 @@ def test_the_death_of_any_process_ends_the_job_and_the_same_command_goes_on(conf
     assert (
         victim != "scheduler" or "scheduler has ended" in said + (folder / "output.txt").read_text()
     )
-    step = int(store.latest(folder / "run").name[5:])
+    step = int(saved_steps.latest(folder / "run").name[5:])
     process, _ = script(config, LAUNCHERS[0], f"train.steps={step + 1}")
     assert process.wait(timeout=300) == 0, (folder / "output.txt").read_text()
-    assert store.latest(folder / "run").name == f"step-{step + 1:08d}"
+    assert saved_steps.latest(folder / "run").name == f"step-{step + 1:08d}"
 
 
 @pytest.mark.slow
@@ -207,13 +207,13 @@ def test_a_rank_that_is_held_for_a_minute_costs_a_minute(config):
     os.kill(held, signal.SIGSTOP)
     try:
         time.sleep(60)
-        before = store.latest(folder / "run").name
+        before = saved_steps.latest(folder / "run").name
         assert process.poll() is None, (folder / "output.txt").read_text()
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(held, signal.SIGCONT)
     deadline = time.monotonic() + 60
-    while store.latest(folder / "run").name == before:
+    while saved_steps.latest(folder / "run").name == before:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.5)
     os.kill(process.pid, signal.SIGTERM)
@@ -226,7 +226,7 @@ def test_two_jobs_at_once_on_one_machine(config, launcher):
     jobs = [script(config, launcher, f"run_dir=run{k}", f"train.seed={k}") for k in range(2)]
     for process, _ in jobs:
         assert process.wait(timeout=300) == 0, (config.parent / "output.txt").read_text()
-    steps = [store.load(store.latest(config.parent / f"run{k}")).state for k in range(2)]
+    steps = [store.load(saved_steps.latest(config.parent / f"run{k}")).state for k in range(2)]
     assert [(s["step"], s["seed"], s["world_size"]) for s in steps] == [(6, 0, 2), (6, 1, 2)]
 
 
@@ -246,7 +246,7 @@ def test_two_trainers_in_one_folder(config):
 def saved(process, folder):
     """Wait for the first checkpoint."""
     deadline = time.monotonic() + 300
-    while store.latest(folder / "run") is None:
+    while saved_steps.latest(folder / "run") is None:
         assert process.poll() is None and time.monotonic() < deadline, (
             folder / "output.txt"
         ).read_text()

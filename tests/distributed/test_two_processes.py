@@ -18,7 +18,7 @@ from training_toys import (
     weights,
 )
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps, store
 from mindlong.training import metrics
 from mindlong.training.trainer import Trainer
 
@@ -36,15 +36,12 @@ SHARDED = {
 def job(tmp_path_factory):
     """One job that goes through all cases that end by themselves."""
     folder = tmp_path_factory.mktemp("two")
-    process, mark = start(
-        [
-            *launcher(folder),
-            str(RANKS),
-            "equal,stop,foreign,unsaved,unsaved_part,sharded",
-            str(folder),
-        ],
-        folder,
-    )
+    return ended("equal,stop,foreign,unsaved,unsaved_part,sharded", folder)
+
+
+def ended(cases, folder):
+    """The folder of a job that went through `cases`."""
+    process, mark = start([*launcher(folder), str(RANKS), cases, str(folder)], folder)
     code = process.wait(timeout=300)
     output = (folder / "output.txt").read_text()
     assert code == 0, output
@@ -100,7 +97,7 @@ def test_one_process_goes_on_from_a_checkpoint_of_two(job, tmp_path):
     text = (job / "run" / "config.yaml").read_text()
     task, options = ToyTask(), toy_options(batch_size=7, clip_norm=0.5, save_every=6, steps=14)
     (tmp_path / "config.yaml").write_text(text)
-    saved = store.load(store.latest(job / "run"))
+    saved = store.load(saved_steps.latest(job / "run"))
     assert saved.state["world_size"] == 2
     store.save(tmp_path, 12, saved.files, saved.state)
     assert Trainer(task, options, tmp_path, config_text=text).run().step == 14
@@ -111,14 +108,7 @@ def test_one_process_goes_on_from_a_checkpoint_of_two(job, tmp_path):
 def test_sharded_moments_give_the_bits_of_whole_ones(job):
     for rank in range(2):
         whole, parts = (np.load(job / f"{name}{rank}.npz") for name in ("whole", "parts"))
-        on, back = (
-            np.load(job / f"{name}{rank}.npz")
-            for name in ("whole then optimizer", "parts then none")
-        )
-        for key in whole:
-            assert np.array_equal(whole[key].view(np.int32), parts[key].view(np.int32)), key
-            assert np.array_equal(on[key].view(np.int32), back[key].view(np.int32)), key
-            assert not np.array_equal(on[key], whole[key])
+        assert same_bits(dict(whole), dict(parts))
     kept = [read(job, f"kept_{name}") for name in ("whole", "parts")]
     assert [k["moments"] for k in kept[0]] == [10, 10] == [k["averages"] for k in kept[0]]
     assert sum(k["moments"] for k in kept[1]) == 10 == sum(k["averages"] for k in kept[1])
@@ -126,6 +116,18 @@ def test_sharded_moments_give_the_bits_of_whole_ones(job):
     seen = read(job, "previewed")[0]
     assert set(seen["whole"]) == {"6", "12"} and seen["whole"] == seen["parts"]
     assert read(job, "previewed")[1]["parts"] == {}
+
+
+@pytest.mark.slow
+def test_each_way_goes_on_from_the_others_checkpoint(tmp_path):
+    folder = ended("sharded,exchanged", tmp_path)
+    for rank in range(2):
+        whole, on, back = (
+            dict(np.load(folder / f"{name}{rank}.npz"))
+            for name in ("whole", "whole then optimizer", "parts then none")
+        )
+        assert same_bits(on, back)
+        assert not any(np.array_equal(on[key], whole[key]) for key in whole)
 
 
 def test_each_process_writes_its_share_and_one_process_goes_on_from_them(job, tmp_path):
@@ -153,7 +155,7 @@ def test_a_share_that_one_process_cannot_write_fails_on_all(job):
     first, second = read(job, "unsaved_part")
     assert second.startswith("the disk is full")
     assert first.startswith("process 1 failed with saving the checkpoint of step 2: UserError: the")
-    assert store.latest(job / "unsaved_part") is None
+    assert saved_steps.latest(job / "unsaved_part") is None
 
 
 def read(job, name):
@@ -163,7 +165,7 @@ def read(job, name):
 def test_a_signal_to_one_rank_stops_both_after_the_same_step(job):
     (step0, why0), (step1, why1) = read(job, "stopped")
     assert step0 == step1 < 100 and (why0, why1) == ("another process", "SIGUSR1")
-    assert store.latest(job / "stop").name == f"step-{step0:08d}"
+    assert saved_steps.latest(job / "stop").name == f"step-{step0:08d}"
 
 
 def test_ranks_with_different_configurations_are_refused(job):

@@ -20,17 +20,10 @@ from mindlong.networks.names import by_source, our_array, source_array
 from mindlong.networks.streams import through
 from mindlong.utils.errors import ConfigError
 
+MODE = "pynative"  # the slow tests are compiled
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEC = VideoVaeSpec(latent_channels=4, block_channels=(8, 16, 16), layers=1, groups=4)
 SMALL = (VAE_SIZE[0] // 4, VAE_SIZE[1] // 4)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def graph_mode():
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    yield
-    ms.set_context(mode=before)
 
 
 @pytest.fixture(scope="module")
@@ -63,24 +56,31 @@ def made(stream, rows, parts=3):
 QUICK_IN, QUICK_OUT = (17,), (5,)  # both kinds of chunk: at the start, and behind another
 
 
+def compiled_unless(quick):
+    ms.set_context(mode=ms.PYNATIVE_MODE if quick else ms.GRAPH_MODE)
+
+
 def slow_but(quick, every):
     return [n if n in quick else pytest.param(n, marks=pytest.mark.slow) for n in every]
 
 
 @pytest.mark.parametrize("frames", slow_but(QUICK_IN, ENCODED))
 def test_encoding(streams, golden, frames):
+    compiled_unless(frames in QUICK_IN)
     moments = made(streams.encoding(frames), unequal(frames, 3, VAE_SIZE, frames))
     close(moments, golden[f"encode/{frames}"])
 
 
 @pytest.mark.parametrize("latents", slow_but(QUICK_OUT, DECODED))
 def test_decoding(streams, golden, latents):
+    compiled_unless(latents in QUICK_OUT)
     images = made(streams.decoding(latents), unequal(latents, 4, SMALL, latents))
     close(images, golden[f"decode/{latents}"])
 
 
 @pytest.mark.slow
 def test_the_chunks_are_part_of_the_model(streams, golden):
+    compiled_unless(False)
     z = unequal(7, 4, SMALL, 7)
     whole = made(CausalStream(streams.decoder, [7], False), z)
     close(whole, golden["whole/7"])
@@ -89,6 +89,7 @@ def test_the_chunks_are_part_of_the_model(streams, golden):
 
 @pytest.mark.slow
 def test_a_long_video_is_decoded_in_flat_memory(streams):
+    compiled_unless(False)
     stream, z = streams.decoding(1001), unequal(1001, 4, SMALL, 5)
     held, count = set(), 0
     for images in through(stream, np.array_split(z, 91)):

@@ -28,6 +28,7 @@ from mindlong.networks.unet.families import family
 from mindlong.networks.unet.rows import JointNorm, Parts, PseudoConv, fold, unfold
 from mindlong.training.task import matches
 
+MODE = "pynative"  # what is compiled: gradients, and the networks of four levels
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -158,6 +159,8 @@ def test_whole_network(case, networks):
     """1 to 65 frames, not square; and with local attention over time, masked as xformers defines
     the band.
     """
+    if case in cases.NETS:
+        ms.set_context(mode=ms.GRAPH_MODE)
     close(measure.network(case)(*measure.tensors(case)).asnumpy(), networks[case.name], 1e-4)
 
 
@@ -214,9 +217,18 @@ def test_noising_and_steps_with_shared_noise():
             close(move(x0, out, after, spread) + spread * shared, want[f"step_eta{eta}_t{t}"], 1e-6)
 
 
+@pytest.fixture(scope="module")
+def sampled_network():
+    """That of both etas, which is compiled once."""
+    case, other = (sampling.case for sampling in cases.SAMPLINGS)
+    assert case == other
+    return measure.network(case)
+
+
 @pytest.mark.parametrize("sampling", cases.SAMPLINGS, ids=lambda s: s.name)
-def test_ten_guided_steps_on_a_tape_of_noise(sampling):
-    net, hint, tape = measure.network(sampling.case), sampling.hint(), sampling.tape()
+def test_ten_guided_steps_on_a_tape_of_noise(sampling, sampled_network):
+    ms.set_context(mode=ms.GRAPH_MODE)  # many steps
+    net, hint, tape = sampled_network, sampling.hint(), sampling.tape()
 
     def model(context):
         return hints.with_hints(
@@ -280,6 +292,7 @@ def _small_case(frames):
 
 @pytest.mark.slow
 def test_half_precision_stays_near_at_17_frames(networks):
+    ms.set_context(mode=ms.GRAPH_MODE)
     case = cases.BANDED[0]
     out = measure.network(case, "float16")(*measure.tensors(case)).asnumpy()
     assert np.isfinite(out).all()

@@ -22,12 +22,7 @@ FOLDER = Path(__file__).parents[1] / "golden"
 PERCENTILES = (0.5, 0.9, 1.0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def graph_mode():
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    yield
-    ms.set_context(mode=before)
+pytestmark = pytest.mark.usefixtures("graph_mode")
 
 
 def toy(x, t):

@@ -25,12 +25,7 @@ FOLDER = Path(__file__).parents[1] / "golden"
 SIZES = {"vocabulary": 97, "width": 24, "heads": 4, "hidden": 40, "length": 11}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def graph_mode():
-    before = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    yield
-    ms.set_context(mode=before)
+pytestmark = pytest.mark.usefixtures("graph_mode")
 
 
 def golden(name):

@@ -34,7 +34,7 @@ from mindlong.checkpoints import description, manifest, open_clip_config, recogn
 from mindlong.checkpoints.convert import to_ours  # noqa: E402
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch  # noqa: E402
 from mindlong.checkpoints.inspection import inspect  # noqa: E402
-from mindlong.config.load import load_model  # noqa: E402
+from mindlong.config.section import load_model  # noqa: E402
 from mindlong.diffusion.scheduler_config import read_file  # noqa: E402
 from mindlong.networks.clip.tokenizer import load_tokenizer  # noqa: E402
 from mindlong.networks.unet3d.names import names  # noqa: E402

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.samplers.ddim import FLAVOURS
+from mindlong.diffusion.samplers.flavours import FLAVOURS
 from mindlong.diffusion.schedules import linear
 from mindlong.networks.cost import Cost, Load
 from mindlong.networks.format import Format, Inferred, Shapes, size

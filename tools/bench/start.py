@@ -44,7 +44,7 @@ COMMANDS = (
     Command(
         "latent_shapes: a video of 16 frames in 4 steps",
         ("infer.py", "pipeline=text_to_video", "weights=shipped:latent_shapes")
-        + ("prompt=a red circle moving right", "steps=4", f"output={FOLDER}/out"),
+        + ("prompt=a red circle moving right", "sample.steps=4", f"output={FOLDER}/out"),
     ),
     Command(
         "vdm_shapes: the first step of a training",

@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests" / "unit")]
 
 def make(folder: Path) -> list[Path]:
     """Write clip_vision.npz: transformers' CLIPModel on the inputs of
-    tests/unit/test_tune_a_video_clip.py.
+    tests/unit/scores/test_tune_a_video_clip.py.
     """
     import test_tune_a_video_clip as cases
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel

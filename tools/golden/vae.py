@@ -85,7 +85,8 @@ def ldm_pairs() -> dict[str, str]:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    from mindlong.networks.vae.spec import VaeSpec, names
+    from mindlong.networks.vae.names import names
+    from mindlong.networks.vae.spec import VaeSpec
 
     entries = names(VaeSpec(), "ldm", "first_stage_model.")
     marked = {}

@@ -11,9 +11,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindlong.config.load import load, load_model, read_yaml
+from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
+from mindlong.config.section import load_model
 from mindlong.config.train_options import PRECISIONS, TrainOptions
+from mindlong.config.yaml_file import read_yaml
 from mindlong.data.build import open_source
 from mindlong.networks.init import initialise
 from mindlong.training.prepare import prepare

@@ -7,7 +7,7 @@ from typing import Any
 from mindlong.app.form import IMAGE, IMAGES, LAST, STRENGTH, VIDEO
 from mindlong.app.place import Place
 from mindlong.app.trainings import trainings_of
-from mindlong.checkpoints.find import shipped_names
+from mindlong.checkpoints.locate import shipped_names
 from mindlong.config.leaves import leaves
 from mindlong.config.pipelines import PIPELINES
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.checkpoints.lazy import as_lazy
 from mindlong.checkpoints.lora.merge import Merged, merge
 from mindlong.checkpoints.parts import Part
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from mindlong.checkpoints.latent_parts import LatentParts
 
 ROLES = ("network", "text_encoder")  # what LoRAs change
+
+
+def parts_of(config: Any) -> LatentParts:
+    """The parts that the configuration of a latent pipeline names, with its LoRAs. Raises as
+    `find_latent_parts` and `with_loras`.
+    """
+    found = find_latent_parts(config.weights, config.latent)
+    return with_loras(found, config.lora, config.lora_strict)
 
 
 def with_loras(parts: LatentParts, loras: Sequence[str], strict: bool = True) -> LatentParts:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.checkpoints.lazy import Lazy, as_lazy
 from mindlong.checkpoints.lora.place import Fit, Placed, place
 from mindlong.checkpoints.lora.read import LoraFile, read_lora
-from mindlong.checkpoints.parts import Part
-from mindlong.config.lora_words import Wanted
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.parts import Part
+    from mindlong.config.lora_words import Wanted
 
 Terms = Mapping[str, Sequence[tuple[float, Placed]]]  # our name of a weight -> scale, pair
 

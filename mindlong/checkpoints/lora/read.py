@@ -10,17 +10,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints import store
+from mindlong.checkpoints import saved_steps
 from mindlong.checkpoints.faults import reading
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.finite import Watch
-from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.lora import keys
-from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lazy import Lazy
+    from mindlong.checkpoints.weight_file import WeightFile
 
 ADAPTER = "lora_adapter_metadata"  # diffusers' entry in the metadata of a file
 BESIDE = "adapter_config.json"  # PEFT's own, beside adapter_model.safetensors
@@ -81,7 +83,7 @@ def locate(path: str, key: str = "lora") -> Path:
             return place
         if not place.exists():
             raise InputFileError(f"{key}: no file at {shown(place, most=300)}; it does not exist")
-        for folder in filter(None, (place, store.latest(place))):
+        for folder in filter(None, (place, saved_steps.latest(place))):
             found = next((folder / name for name in FILES if (folder / name).is_file()), None)
             if found:
                 return found

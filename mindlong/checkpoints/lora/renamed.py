@@ -6,20 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.checkpoints.lora import keys
 from mindlong.checkpoints.lora.place import WIDTHS
-from mindlong.checkpoints.lora.read import LoraFile, Pair
 from mindlong.checkpoints.lora.write import DIFFUSERS, Matrices
-from mindlong.config.load import model_of
+from mindlong.config.section import model_of
 from mindlong.networks import table
 from mindlong.networks.lora_names import Layer, by_joined_name, by_name, layers
-from mindlong.networks.network import Network
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.lines import count
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.lora.read import LoraFile, Pair
+    from mindlong.networks.network import Network
 
 
 def matrices(file: LoraFile, family: str = "") -> list[Matrices]:

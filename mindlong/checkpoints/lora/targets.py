@@ -7,24 +7,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints.find import open_named
-from mindlong.checkpoints.latent_parts import read_text_encoder
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.lora.merge import inherited
 from mindlong.checkpoints.lora.write import DIFFUSERS
+from mindlong.checkpoints.part_places import read_text_encoder
 from mindlong.checkpoints.parts import read_part
 from mindlong.checkpoints.report import compare
 from mindlong.checkpoints.start import base_of, pixel_arrays, text_of
-from mindlong.config.load import load_model
 from mindlong.config.lora_options import USUAL
-from mindlong.config.schema import TrainConfig
+from mindlong.config.section import load_model
 from mindlong.config.tasks import task_of
 from mindlong.networks import table
 from mindlong.networks.lora_names import WEIGHT, Layer, layers
 from mindlong.networks.network import Network
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
 from mindlong.utils.lines import count
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 Parts = Mapping[str, tuple[Network, Any]]  # first word of parameters' names -> entry, spec
 
@@ -92,7 +94,7 @@ def check_base(config: TrainConfig) -> dict[str, str]:
         _check_pixels(config)
     else:
         _check_network(config, entry)
-        parts["text_encoder"] = _text(config, task)
+        parts["text_encoder"] = _text(config)
     known = layers_of(parts)
     usual = config.tune.trainable if task == "tune" else ()
     chosen = choose(list(known), options.targets, usual, parts)
@@ -121,12 +123,12 @@ def _check_network(config: TrainConfig, entry: Network) -> None:
         )
 
 
-def _text(config: TrainConfig, task: str) -> tuple[Network, Any]:
+def _text(config: TrainConfig) -> tuple[Network, Any]:
     latents = config.latents
     if latents.text_weights:
         part = read_text_encoder(latents.text_weights)
         return part.network, part.spec
-    if task == "interpolation" or text_of(config) is None:
+    if text_of(config) is None:
         raise ConfigError(
             "train.lora.rank is given, and the text encoder has no weights; latents.text_weights names some"
         )

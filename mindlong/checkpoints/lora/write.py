@@ -6,12 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.checkpoints.lora.keys import NETWORK
 from mindlong.checkpoints.lora.read import ADAPTER
-from mindlong.networks.lora_names import Layer
+
+if TYPE_CHECKING:
+    from mindlong.networks.lora_names import Layer
 
 DIFFUSERS, KOHYA = "diffusers", "kohya"
 NAMINGS = (DIFFUSERS, KOHYA)

@@ -9,7 +9,7 @@ from typing import Any
 from mindlong.config.option import option
 from mindlong.config.tune_options import FITS
 from mindlong.diffusion.samplers import SAMPLERS
-from mindlong.networks.unet.spec import ATTENTIONS
+from mindlong.networks.unet.stage_spec import ATTENTIONS
 from mindlong.utils.errors import did_you_mean
 
 

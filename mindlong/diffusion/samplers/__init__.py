@@ -22,35 +22,24 @@ Coefficients are float64, arrays stay float32. Errors: ConfigError, NotFiniteErr
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.samplers import (
-    cogvideox_dpm,
-    ddim,
-    ddpm,
-    deis,
-    dpm_solver,
-    euler,
-    grid,
-    heun,
-    kdpm2,
-    lcm,
-    pndm,
-    unipc,
-)
-from mindlong.diffusion.samplers.ddim import FLAVOURS, DdimFlavour
-from mindlong.diffusion.samplers.file_keys import Keys
+from mindlong.diffusion.samplers.flavours import FLAVOURS, LCM_FLAVOURS, DdimFlavour
 from mindlong.diffusion.samplers.loop import Callback, Denoiser, Held, Noise, Rule, walk
-from mindlong.diffusion.schedules import Schedule
-from mindlong.diffusion.thresholding import Clip
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.finite import Row
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Schedule
+    from mindlong.diffusion.thresholding import Clip
 
 
 @dataclass(frozen=True)
@@ -59,8 +48,9 @@ class Sampler:
 
     Attributes:
         name: the word for `sample.sampler`.
-        rule: (schedule, steps, **own) -> Rule.
-        from_file: what the keys of a scheduler_config.json say, as arguments of `rule`.
+        rules: "module:function" of this package, imported when it is asked for: (schedule, steps,
+            **own) -> Rule.
+        reads: the same of what the keys of a scheduler_config.json say, as arguments of the rule.
         keys: the keys of the section `sample` that it reads, beside sampler and steps.
         needs_noise: it adds noise at every step.
         own_steps: where the user names it, it visits every timestep, whatever steps and spacing
@@ -72,14 +62,24 @@ class Sampler:
     """
 
     name: str
-    rule: Callable[..., Rule]
-    from_file: Callable[[Keys], dict[str, Any]]
+    rules: str
+    reads: str
     keys: tuple[str, ...] = ("spacing",)
     needs_noise: bool = False
     own_steps: bool = False
     flavours: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     told_prediction: bool = False
     file_clips: tuple[str, ...] = ()
+
+    @property
+    def rule(self) -> Callable[..., Rule]:
+        """(schedule, steps, **own) -> Rule."""
+        return _found(self.rules)
+
+    @property
+    def from_file(self) -> Callable[[Keys], dict[str, Any]]:
+        """What the keys of a scheduler_config.json say, as arguments of `rule`."""
+        return _found(self.reads)
 
     def __call__(
         self,
@@ -113,68 +113,80 @@ class Sampler:
         return walk(denoiser, x_T, rule, noise, callback)
 
 
+def _found(named: str) -> Any:
+    """What "module:function" names; its module is imported now."""
+    module, _, name = named.partition(":")
+    return getattr(importlib.import_module(f"mindlong.diffusion.samplers.{module}"), name)
+
+
 BOTH = ("clip_sample", "thresholding")
 SAMPLERS: dict[str, Sampler] = {
     sampler.name: sampler
     for sampler in (
         Sampler(
             "ddim",
-            ddim.ddim,
-            ddim.from_file,
+            "ddim:ddim",
+            "ddim:from_file",
             keys=("eta", "flavour", "spacing"),
             flavours=FLAVOURS,
             file_clips=BOTH,
         ),
         Sampler(
             "ddpm",
-            ddpm.ddpm,
-            ddpm.from_file,
+            "ddpm:ddpm",
+            "ddpm:from_file",
             needs_noise=True,
             own_steps=True,
             file_clips=BOTH,
         ),
         Sampler(
-            "dpm_solver", dpm_solver.dpm_solver, dpm_solver.from_file, file_clips=("thresholding",)
+            "dpm_solver",
+            "dpm_solver:dpm_solver",
+            "dpm_solver:from_file",
+            file_clips=("thresholding",),
         ),
         Sampler(
             "dpm_solver_sde",
-            dpm_solver.dpm_solver_sde,
-            dpm_solver.from_file,
+            "dpm_solver:dpm_solver_sde",
+            "dpm_solver:from_file",
             needs_noise=True,
             file_clips=("thresholding",),
         ),
         Sampler(
             "cogvideox_dpm",
-            cogvideox_dpm.cogvideox_dpm,
-            cogvideox_dpm.from_file,
+            "cogvideox_dpm:cogvideox_dpm",
+            "cogvideox_dpm:from_file",
             needs_noise=True,
         ),
-        Sampler("euler", euler.euler, euler.from_file),
+        Sampler("euler", "euler:euler", "euler:from_file"),
         Sampler(
-            "euler_ancestral", euler.euler_ancestral, euler.ancestral_from_file, needs_noise=True
+            "euler_ancestral",
+            "euler:euler_ancestral",
+            "euler:ancestral_from_file",
+            needs_noise=True,
         ),
-        Sampler("heun", heun.heun, grid.from_file, file_clips=("clip_sample",)),
-        Sampler("lms", heun.lms, grid.from_file),
-        Sampler("kdpm2", kdpm2.kdpm2, kdpm2.from_file),
-        Sampler("kdpm2_ancestral", kdpm2.kdpm2_ancestral, kdpm2.from_file, needs_noise=True),
-        Sampler("deis", deis.deis, deis.from_file, file_clips=("thresholding",)),
-        Sampler("pndm", pndm.pndm, pndm.from_file, told_prediction=True),
-        Sampler("unipc", unipc.unipc, unipc.from_file, file_clips=("thresholding",)),
+        Sampler("heun", "heun:heun", "grid:from_file", file_clips=("clip_sample",)),
+        Sampler("lms", "heun:lms", "grid:from_file"),
+        Sampler("kdpm2", "kdpm2:kdpm2", "kdpm2:from_file"),
+        Sampler("kdpm2_ancestral", "kdpm2:kdpm2_ancestral", "kdpm2:from_file", needs_noise=True),
+        Sampler("deis", "deis:deis", "deis:from_file", file_clips=("thresholding",)),
+        Sampler("pndm", "pndm:pndm", "pndm:from_file", told_prediction=True),
+        Sampler("unipc", "unipc:unipc", "unipc:from_file", file_clips=("thresholding",)),
         Sampler(
             "lcm",
-            lcm.lcm,
-            lcm.from_file,
+            "lcm:lcm",
+            "lcm:from_file",
             keys=("flavour", "original"),
             needs_noise=True,
-            flavours=lcm.FLAVOURS,
+            flavours=LCM_FLAVOURS,
             file_clips=BOTH,
         ),
         Sampler(
             "tcd",
-            lcm.tcd,
-            lcm.tcd_from_file,
+            "lcm:tcd",
+            "lcm:tcd_from_file",
             keys=("eta", "flavour", "original"),
-            flavours=lcm.FLAVOURS,
+            flavours=LCM_FLAVOURS,
         ),
     )
 }
@@ -187,4 +199,9 @@ def sampler(name: str) -> Sampler:
     return SAMPLERS[name]
 
 
-__all__ = ["FLAVOURS", "SAMPLERS", "DdimFlavour", "Sampler", "sampler"]
+def readers(key: str) -> list[str]:
+    """The samplers that read a key of the section `sample`."""
+    return [name for name, each in SAMPLERS.items() if key in each.keys]
+
+
+__all__ = ["FLAVOURS", "SAMPLERS", "DdimFlavour", "Sampler", "readers", "sampler"]

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.ddim import DdimFlavour
-from mindlong.diffusion.samplers.file_keys import Keys
+from mindlong.diffusion.samplers.flavours import DdimFlavour
 from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.samplers.spacing import check_times
-from mindlong.diffusion.schedules import Level, Schedule
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Level, Schedule
 
 
 def cogvideox_dpm(

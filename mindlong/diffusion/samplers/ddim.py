@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.file_keys import Keys
+from mindlong.diffusion.samplers.flavours import DdimFlavour, flavour_of
 from mindlong.diffusion.samplers.loop import Move, Rule
-from mindlong.diffusion.samplers.spacing import check_times, times_of
-from mindlong.diffusion.schedules import CLEAN, Level, Schedule
-from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.diffusion.samplers.spacing import check_times
+from mindlong.utils.errors import ConfigError
 
-
-@dataclass(frozen=True)
-class DdimFlavour:
-    """What published DDIM samplers disagree on.
-
-    `offset` is added to each timestep with the spacing "leading". `previous`: a step leads to the
-    next timestep of the list ("next") or T // steps below ("stride"; differs if steps does not
-    divide T). `final`: the last step ends in the clean sample ("clean"), at timestep 0 ("first"),
-    or there with the factor on the clean sample that the lowest timestep visited has
-    ("first_scaled": a factor that DynamiCrafter never takes off again).
-    """
-
-    spacing: str = "trailing"
-    offset: int = 0
-    previous: str = "next"
-    final: str = "clean"
-    rederive_eps: bool = True
-
-    def times(self, timesteps: int, steps: int) -> list[int]:
-        """The timesteps visited, descending."""
-        offset = self.offset if self.spacing == "leading" else 0
-        return times_of(self.spacing, timesteps, steps, offset)
-
-    def after(self, schedule: Schedule, times: Sequence[int], steps: int) -> list[Level]:
-        """The level that each step leads to."""
-        lower = list(times[1:]) + [-1]
-        if self.previous == "stride":
-            lower = [t - schedule.timesteps // steps for t in times]
-        last = CLEAN if self.final == "clean" else schedule.level(0)
-        if self.final == "first_scaled":
-            last = replace(last, signal_scale=schedule.level(times[-1]).signal_scale)
-        return [schedule.level(t) if t >= 0 else last for t in lower]
-
-
-FLAVOURS: dict[str, DdimFlavour] = {
-    "mindlong": DdimFlavour(),
-    "diffusers": DdimFlavour(
-        "leading", 1, "stride", "first", rederive_eps=False
-    ),  # as Stable Diffusion's scheduler_config.json
-    "animatediff": DdimFlavour("leading", 1, "stride", "clean", rederive_eps=False),
-    "modelscope": DdimFlavour("modelscope", 0, "next", "first", rederive_eps=False),
-    "videocrafter": DdimFlavour(
-        "modelscope", 0, "next", "first", rederive_eps=False
-    ),  # on a schedule with_signal_scale
-    "dynamicrafter": DdimFlavour("trailing", 0, "next", "first_scaled", rederive_eps=False),
-}
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Level, Schedule
 
 
 def ddim(
@@ -121,12 +76,3 @@ def spread_of(level: Level, after: Level) -> float:
     """
     kept = (level.alpha / after.alpha) ** 2
     return max((after.sigma / level.sigma) ** 2 * (1.0 - kept), 0.0) ** 0.5
-
-
-def flavour_of(flavour: str | DdimFlavour) -> DdimFlavour:
-    """A flavour by name, or the one given."""
-    if isinstance(flavour, DdimFlavour):
-        return flavour
-    if flavour not in FLAVOURS:
-        raise ConfigError(f"There is no DDIM flavour {flavour!r}.{did_you_mean(flavour, FLAVOURS)}")
-    return FLAVOURS[flavour]

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.samplers.spacing import check_times, times_of
 from mindlong.diffusion.schedules import CLEAN, Level, Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
 from mindlong.utils.log import once
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
 
 VARIANCES = ("small", "large")
 NAMED = {"fixed_small": "small", "fixed_small_log": "small", "fixed_large": "large"}

@@ -5,18 +5,19 @@ last predictions of the noise, integrated exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.dpm_solver import FEW
-from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.grid import s_of
 from mindlong.diffusion.samplers.levels import AT_TIMESTEPS, Spread, spread_from
 from mindlong.diffusion.samplers.loop import Move, Rule
-from mindlong.diffusion.samplers.visits import at_levels, at_timesteps
-from mindlong.diffusion.schedules import Schedule
+from mindlong.diffusion.samplers.visits import FEW, at_levels, at_timesteps
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Level, Schedule
 
 ORDERS = 3
 READ_AS = ("logrho", "midpoint", "heun", "bh1", "bh2")  # of other solvers' files: all the same
@@ -57,25 +58,43 @@ def deis(
         visited, levels = at_levels(schedule, spread, steps, rounding)
     else:
         visited, levels = at_timesteps(schedule, times, spacing, steps, offset)
-    every, count = [*levels, schedule.level(0)], len(visited)
+    orders = _orders(len(visited), order, lower_at_end)
+    return Rule(visited, levels, _Deis([*levels, schedule.level(0)], orders, order).update)
+
+
+def _orders(count: int, order: int, lower_at_end: bool) -> list[int]:
+    """Of each step: as many predictions as there are, and fewer at the end of few steps."""
     orders = [min(order, i + 1) for i in range(count)]
     if lower_at_end and count < FEW:
         orders = [min(of_step, max(count - i, 1)) for i, of_step in enumerate(orders)]
-    rho = [s_of(level) for level in every]
+    return orders
+
+
+class _Deis:
+    """The steps.
+
+    Args:
+        levels: those visited and the last one.
+        orders: of each step.
+        order: of the method; so many predictions are kept, but one.
+    """
+
+    def __init__(self, levels: Sequence[Level], orders: Sequence[int], order: int) -> None:
+        self.levels, self.orders, self.order = levels, orders, order
+        self.rho = [s_of(level) for level in levels]
 
     def update(
-        step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray, memory: np.ndarray | None
+        self, step: int, x: np.ndarray, x0: np.ndarray, eps: np.ndarray, memory: np.ndarray | None
     ) -> Move:
+        """Where a step leads."""
         past = [] if memory is None else np.split(memory, memory.shape[1] // x.shape[1], axis=1)
-        slopes = [eps, *past][: orders[step]]
-        weights = _integrals(rho[step - len(slopes) + 1 : step + 2])
-        weights[0] += rho[step]  # x = signal (x0 + rho eps)
+        slopes = [eps, *past][: self.orders[step]]
+        weights = _integrals(self.rho[step - len(slopes) + 1 : step + 2])
+        weights[0] += self.rho[step]  # x = signal (x0 + rho eps)
         moved = sum(weight * slope for weight, slope in zip(weights, slopes, strict=True))
-        mean = every[step + 1].signal * (x0 + moved)
-        kept = np.concatenate([eps, *past][: order - 1], axis=1) if order > 1 else None
+        mean = self.levels[step + 1].signal * (x0 + moved)
+        kept = np.concatenate([eps, *past][: self.order - 1], axis=1) if self.order > 1 else None
         return Move(mean.astype(x.dtype), 0.0, kept)
-
-    return Rule(visited, levels, update)
 
 
 def from_file(keys: Keys) -> dict[str, Any]:

@@ -8,11 +8,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.levels import (
     AT_TIMESTEPS,
     Spread,
@@ -21,12 +20,14 @@ from mindlong.diffusion.samplers.levels import (
     spread_from,
 )
 from mindlong.diffusion.samplers.loop import Move, Rule
-from mindlong.diffusion.samplers.visits import at_levels, at_timesteps, log_snr
-from mindlong.diffusion.schedules import Level, Schedule
+from mindlong.diffusion.samplers.visits import FEW, at_levels, at_timesteps, log_snr
 from mindlong.utils.errors import ConfigError, did_you_mean
 
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Level, Schedule
+
 FORMS = ("midpoint", "heun")
-FEW = 15  # below so many steps the last ones are of lower order
 
 
 def dpm_solver(

@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.grid import grid, s_of
 from mindlong.diffusion.samplers.levels import (
     AT_TIMESTEPS,
@@ -23,8 +22,11 @@ from mindlong.diffusion.samplers.levels import (
     table,
 )
 from mindlong.diffusion.samplers.loop import Move, Rule
-from mindlong.diffusion.schedules import Level, Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Level, Schedule
 
 BETWEEN = ("linear", "log_linear")
 

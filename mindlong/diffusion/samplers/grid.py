@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.levels import (
     AT_TIMESTEPS,
     Spread,
@@ -21,7 +20,10 @@ from mindlong.diffusion.samplers.levels import (
     times_at,
 )
 from mindlong.diffusion.samplers.spacing import check_steps, times_of
-from mindlong.diffusion.schedules import Level, Schedule
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Level, Schedule
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.diffusion.samplers import grid as grids
-from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.grid import grid, s_of
 from mindlong.diffusion.samplers.levels import AT_TIMESTEPS, Spread, level_at, table, times_at
 from mindlong.diffusion.samplers.loop import Move, Rule
-from mindlong.diffusion.schedules import Level, Schedule
 from mindlong.utils.needed import needed
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Level, Schedule
 
 
 def kdpm2(

@@ -8,72 +8,22 @@ systems choose them in different ways, and each is called "4 steps".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.file_keys import Keys
+from mindlong.diffusion.samplers.flavours import LCM_FLAVOURS, LcmFlavour
 from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.samplers.spacing import check_times
-from mindlong.diffusion.schedules import Level, Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Level, Schedule
 
 DATA_DEVIATION = 0.5  # of clean samples, as the published boundary conditions take it
 SCALING = 10.0  # on timesteps in them
-
-
-@dataclass(frozen=True)
-class LcmFlavour:
-    """How a published system chooses its timesteps.
-
-    Attributes:
-        original: timesteps of the teacher's solver, the highest T - 1.
-        choice: "even": as far apart as their number allows, from the top; "strided": every
-            (original // steps)-th from the top.
-        unguided: the guidance scale that means none to a network that is told its guidance: it is
-            told the scale less this.
-    """
-
-    original: int = 50
-    choice: str = "even"
-    unguided: float = 1.0
-
-    def times(self, schedule: Schedule, steps: int) -> list[int]:
-        """The timesteps visited, descending.
-
-        Raises:
-            ConfigError: more steps than the teacher's solver had in this part of the schedule.
-        """
-        if not 1 <= self.original <= schedule.trained:
-            raise ConfigError(
-                f"the teacher's solver had {self.original} timesteps (sample.original); it must be 1 to {schedule.trained}"
-            )
-        stride = schedule.trained // self.original
-        count = min(schedule.timesteps // stride, self.original)
-        if not 1 <= steps <= count:
-            raise ConfigError(
-                f"steps is {steps}; of the {self.original} timesteps of the teacher's solver (sample.original) "
-                f"{count} are in this part of the schedule, so it can be 1 to {count}"
-            )
-        known = (np.arange(count, 0, -1) * stride - 1).tolist()
-        if self.choice == "strided":
-            return known[:: count // steps][:steps]
-        return [known[int(i)] for i in np.floor(np.linspace(0, count, steps, endpoint=False))]
-
-
-FLAVOURS: dict[str, LcmFlavour] = {
-    "lcm": LcmFlavour(),
-    "animatelcm": LcmFlavour(100),
-    "t2v_turbo": LcmFlavour(50, "strided", unguided=0.0),
-}
-
-
-def told_of(flavour: str, scale: float) -> float:
-    """What a network that is told its guidance is told of a guidance scale, in the flavour that the
-    options name.
-    """
-    return scale - FLAVOURS.get(flavour, LcmFlavour()).unguided
 
 
 def boundary(t: float, scaling: float = SCALING) -> tuple[float, float]:
@@ -100,7 +50,7 @@ def lcm(
     Args:
         schedule: the noise levels.
         steps: how many.
-        flavour: whose list of timesteps, a name in FLAVOURS or one made of parts.
+        flavour: whose list of timesteps, a name in LCM_FLAVOURS or one made of parts.
         original: timesteps of the teacher's solver; 0: the flavour's.
         scaling: on timesteps in the boundary conditions.
         times: timesteps to visit, descending, in place of the list.
@@ -189,9 +139,9 @@ def _visited(
     if times is not None:
         return check_times(times, schedule.timesteps)
     if isinstance(flavour, str):
-        if flavour not in FLAVOURS:
+        if flavour not in LCM_FLAVOURS:
             raise ConfigError(
-                f"There is no list of few steps {flavour!r}.{did_you_mean(flavour, FLAVOURS)}"
+                f"There is no list of few steps {flavour!r}.{did_you_mean(flavour, LCM_FLAVOURS)}"
             )
-        flavour = FLAVOURS[flavour]
+        flavour = LCM_FLAVOURS[flavour]
     return (replace(flavour, original=original) if original else flavour).times(schedule, steps)

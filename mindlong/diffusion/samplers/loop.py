@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from mindlong.diffusion.finite import Row, check_finite
-from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.parameterise import check_prediction, eps_from_x0, to_eps, to_x0
-from mindlong.diffusion.schedules import Level
-from mindlong.diffusion.thresholding import Clip
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.schedules import Level
+    from mindlong.diffusion.thresholding import Clip
 
 Noise = Callable[[int], np.ndarray]
 Callback = Callable[[int, int, np.ndarray], object]

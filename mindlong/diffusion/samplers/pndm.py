@@ -6,17 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mindlong.diffusion.parameterise import to_eps, v_of
 from mindlong.diffusion.samplers.ddim import move
-from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.samplers.spacing import times_of
 from mindlong.diffusion.schedules import CLEAN, Level, Schedule
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
 
 ADAMS = ((1.0,), (1.5, -0.5), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
 RUNGE_KUTTA = (1 / 6, 1 / 3, 1 / 3, 1 / 6)

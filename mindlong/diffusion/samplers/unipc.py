@@ -7,11 +7,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.samplers.file_keys import Keys
 from mindlong.diffusion.samplers.levels import (
     AT_TIMESTEPS,
     Spread,
@@ -21,8 +20,11 @@ from mindlong.diffusion.samplers.levels import (
 )
 from mindlong.diffusion.samplers.loop import Move, Rule
 from mindlong.diffusion.samplers.visits import at_levels, at_timesteps, log_snr
-from mindlong.diffusion.schedules import Level, Schedule
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.file_keys import Keys
+    from mindlong.diffusion.schedules import Level, Schedule
 
 FORMS = ("bh1", "bh2")
 ORDERS = 6

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.diffusion.samplers.levels import Spread, floored, level_at, table, times_at
 from mindlong.diffusion.samplers.spacing import check_times, with_end_dropped
-from mindlong.diffusion.schedules import Level, Schedule
 from mindlong.utils.errors import ConfigError
 
+if TYPE_CHECKING:
+    from mindlong.diffusion.schedules import Level, Schedule
+
 ROUNDINGS = ("nearest", "down")
+
+FEW = 15  # below so many steps the last ones are of lower order
 
 
 def log_snr(level: Level) -> float:

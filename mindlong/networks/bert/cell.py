@@ -7,18 +7,21 @@ Legend: B prompts, S tokens of a prompt, D channels, N heads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mindlong.networks.bert.spec import BertSpec
 from mindlong.ops.activation import GELU, TanhGELU
 from mindlong.ops.attention import Attention
 from mindlong.ops.embedding import Embedding
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.networks.bert.spec import BertSpec
 
 UNREAD = -6e4  # score of padding: finite, safe in fp16 too; its exponential is zero
 FEW = 1e-8  # in the mean over tokens, as the original has it

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from mindlong.networks.bert.spec import BertSpec
 from mindlong.networks.names import Entry, count, pair, same
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.networks.bert.spec import BertSpec
 
 NORMS = {"transformers": ("weight", "bias"), "tensorflow": ("gamma", "beta")}
 LAYOUTS = tuple(NORMS)

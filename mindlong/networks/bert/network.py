@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.networks.bert.files import format_of, section
 from mindlong.networks.bert.keys import FAMILY, BertModel
 from mindlong.networks.bert.names import LAYOUTS, parameter_count
-from mindlong.networks.bert.spec import BertSpec
 from mindlong.networks.bert.tokenizer import FILES
 from mindlong.networks.clip.lone import text_alone
 from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load
 from mindlong.networks.network import Hub, Network, Text
+
+if TYPE_CHECKING:
+    from mindlong.networks.bert.spec import BertSpec
 
 
 def hub_config(spec: BertSpec) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.networks.clip.vision_spec import ClipVisionSpec
 from mindlong.networks.lone import Arrays, Input, Lone
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.clip.vision_spec import ClipVisionSpec
 
 
 def _check_ids(spec: Any, arrays: Arrays) -> dict[str, int]:

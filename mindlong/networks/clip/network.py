@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.networks.clip import lone, text_files, tokenizer_files, vision_files
 from mindlong.networks.clip.keys import TEXT, VISION, ClipTextModel, ClipVisionModel
 from mindlong.networks.clip.text_names import parameter_count
-from mindlong.networks.clip.text_spec import ClipTextSpec
 from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load
 from mindlong.networks.network import Hub, Image, Network, Text
+
+if TYPE_CHECKING:
+    from mindlong.networks.clip.text_spec import ClipTextSpec
 
 
 def hub_config(spec: ClipTextSpec) -> dict[str, Any]:

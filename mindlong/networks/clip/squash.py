@@ -6,9 +6,12 @@ Legend: N images, H W pixels, S pixels of the encoder's side.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from mindlong.networks.clip.vision_spec import ClipVisionSpec
+if TYPE_CHECKING:
+    from mindlong.networks.clip.vision_spec import ClipVisionSpec
 
 SHARP = 0.001  # the least deviation of the blur, which then is none
 A = -0.75  # of the cubic

@@ -7,16 +7,19 @@ Legend: B prompts, S tokens of a prompt, D channels, N heads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindlong.networks.clip.text_spec import ClipTextSpec
 from mindlong.ops.activation import GELU
 from mindlong.ops.attention import Attention
 from mindlong.ops.embedding import Embedding
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
+
+if TYPE_CHECKING:
+    from mindlong.networks.clip.text_spec import ClipTextSpec
 
 
 class QuickGELU(nn.Cell):

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from mindlong.networks.clip.text_spec import ClipTextSpec
 from mindlong.networks.clip.tokenizer_files import (
     END,
     OPENAI_MERGES,
@@ -27,6 +27,9 @@ from mindlong.networks.clip.tokenizer_files import (
 )
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.networks.clip.text_spec import ClipTextSpec
 
 __all__ = ["END", "OPENAI_MERGES", "START", "WORD_END", "ClipTokenizer", "byte_letters"]
 

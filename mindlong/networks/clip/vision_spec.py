@@ -157,14 +157,12 @@ def infer(
     }
     theirs = layout == "transformers"
     before, inner, *_ = _WORDS[layout]
-    places, block, projection_key, first = _whole(shapes, layout, inner, prefix)
+    places, block, projected, first = _whole(shapes, layout, inner, prefix)
     width, _, patch, _ = shapes[PATCHES[layout]]
     layers = sum(f"{block}.{i}.{before}.weight" in shapes for i in range(128))
     if not theirs:
         _check_fused(shapes, width, layers, prefix)
-    both = shapes[projection_key]
-    projection, text_width = both if theirs else reversed(both)
-    act = str(config.get("hidden_act") or ("quick_gelu" if theirs else "gelu"))
+    projection, text_width = shapes[projected] if theirs else reversed(shapes[projected])
     return ClipVisionSpec(
         round((shapes[places][0] - 1) ** 0.5) * patch,
         patch,
@@ -174,7 +172,7 @@ def infer(
         shapes[first][0],
         projection,
         text_width,
-        act,
+        str(config.get("hidden_act") or ("quick_gelu" if theirs else "gelu")),
         mean=_colours(config.get("image_mean"), MEAN),
         deviation=_colours(config.get("image_std"), DEVIATION),
     )

@@ -8,19 +8,22 @@ video, D numbers of a token, N heads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindlong.networks.cogvideox import places
-from mindlong.networks.cogvideox.spec import CogVideoXSpec
 from mindlong.ops.activation import SiLU, TanhGELU
 from mindlong.ops.attention import Attention
 from mindlong.ops.conv import Conv2d
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
 from mindlong.ops.precision import set_types
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox.spec import CogVideoXSpec
 
 QK_EPS = 1e-6
 PERIOD = 10000.0

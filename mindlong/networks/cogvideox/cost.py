@@ -9,10 +9,13 @@ measured.
 from __future__ import annotations
 
 from math import prod
+from typing import TYPE_CHECKING
 
 from mindlong.networks.cogvideox.names import names
-from mindlong.networks.cogvideox.spec import CogVideoXSpec
 from mindlong.networks.cost import Cost, Load, forward_bytes, train_bytes
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox.spec import CogVideoXSpec
 
 RECOMPUTED = 0.3  # what recomputation leaves of the numbers kept for a backward pass
 # bytes of a number that a block gives out, in one forward and in training

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from mindlong.networks.cogvideox.spec import CogVideoXSpec
+from typing import TYPE_CHECKING
+
 from mindlong.networks.lone import NOISY_LATENTS, TIMESTEPS, Arrays, Input, Lone, like_x
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox.spec import CogVideoXSpec
 
 
 def _check(spec: CogVideoXSpec, arrays: Arrays) -> dict[str, int]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from mindlong.networks.cogvideox.spec import CogVideoXSpec
 from mindlong.networks.names import Entry, count, pair, same
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox.spec import CogVideoXSpec
 
 LAYOUTS = ("diffusers", "sat")
 _SAT = "transformer.layers.{}"

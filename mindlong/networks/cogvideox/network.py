@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.samplers.ddim import DdimFlavour
+from mindlong.diffusion.samplers.flavours import DdimFlavour
 from mindlong.diffusion.schedules import scaled_linear, snr_shifted, zero_terminal_snr
 from mindlong.networks.cogvideox.cost import cost
 from mindlong.networks.cogvideox.files import FORMATS, section
 from mindlong.networks.cogvideox.keys import FAMILY, CogVideoXModel
 from mindlong.networks.cogvideox.lone import LONE
-from mindlong.networks.cogvideox.spec import CogVideoXSpec
 from mindlong.networks.network import Denoiser, Facts, Hub, Network
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox.spec import CogVideoXSpec
 
 SHIFT = 3.0  # of the noising process: signal-to-noise ratios are divided by it
 FRAMES = 4  # images of a latent

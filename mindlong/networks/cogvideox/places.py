@@ -7,9 +7,12 @@ in float64. The parts depend on one coordinate each, so they are made apart and 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from mindlong.networks.cogvideox.spec import CogVideoXSpec
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox.spec import CogVideoXSpec
 
 
 def waves(width: int, places: np.ndarray) -> np.ndarray:

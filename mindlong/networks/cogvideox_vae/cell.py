@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindlong.networks.cogvideox_vae.rate_cell import doubled, halved
-from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
 from mindlong.networks.unet.resnet import Downsample, Upsample
 from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import Conv2d, UpsampleNearest
 from mindlong.ops.norm import GroupNorm
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
 
 Kept = tuple[Tensor, ...]  # by place: the last two input frames of each causal convolution
 Places = Iterator[int]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
+from typing import TYPE_CHECKING
+
 from mindlong.networks.lone import Arrays, Input, Lone
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
 
 
 def _check_images(spec: VideoVaeSpec, arrays: Arrays) -> dict[str, int]:

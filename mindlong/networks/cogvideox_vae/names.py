@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
 from mindlong.networks.names import Entry, count, pair, same
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,17 @@ video.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.networks.cogvideox_vae.cell import Half, VideoVae
 from mindlong.networks.cogvideox_vae.spec import IMAGES, LATENTS, chunks
+from mindlong.ops.graph_cache.calls import call
 from mindlong.ops.precision import set_types
+
+if TYPE_CHECKING:
+    from mindlong.networks.cogvideox_vae.cell import Half, VideoVae
 
 
 class CausalStream:
@@ -47,7 +51,7 @@ class CausalStream:
         return iter(())
 
     def _run(self, rows: np.ndarray) -> np.ndarray:
-        out, *kept = self.half(Tensor(rows), *self.kept)
+        out, *kept = call(self.half, Tensor(rows), *self.kept)
         self.kept = tuple(kept)
         made = out.asnumpy()
         if self.bounds:

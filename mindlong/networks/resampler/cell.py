@@ -7,15 +7,18 @@ Legend: N images, S tokens of the image encoder, T queries, D channels, H heads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindlong.networks.resampler.spec import ResamplerSpec
 from mindlong.ops.activation import GELU
 from mindlong.ops.attention import TokenAttention
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
+
+if TYPE_CHECKING:
+    from mindlong.networks.resampler.spec import ResamplerSpec
 
 
 class Layer(nn.Cell):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mindlong.networks.names import Entry, count, pair, same
-from mindlong.networks.resampler.spec import ResamplerSpec
+
+if TYPE_CHECKING:
+    from mindlong.networks.resampler.spec import ResamplerSpec
 
 
 def names(spec: ResamplerSpec) -> list[Entry]:

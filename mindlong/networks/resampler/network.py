@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load
 from mindlong.networks.lone import Arrays, Input, Lone
 from mindlong.networks.network import Network
 from mindlong.networks.resampler.files import format_of, section
 from mindlong.networks.resampler.keys import FAMILY, ResamplerModel
 from mindlong.networks.resampler.names import parameter_count
-from mindlong.networks.resampler.spec import ResamplerSpec
+
+if TYPE_CHECKING:
+    from mindlong.networks.resampler.spec import ResamplerSpec
 
 
 def cost(spec: ResamplerSpec, load: Load) -> Cost:

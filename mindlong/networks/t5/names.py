@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mindlong.networks.names import Entry, count, same
-from mindlong.networks.t5.spec import T5Spec
+
+if TYPE_CHECKING:
+    from mindlong.networks.t5.spec import T5Spec
 
 SHARED, TIED = "shared.weight", "encoder.embed_tokens.weight"
 BLOCK = "encoder.block.{}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.networks.clip.lone import text_alone
 from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load
@@ -10,8 +10,10 @@ from mindlong.networks.network import Hub, Network, Text
 from mindlong.networks.t5.files import format_of, section
 from mindlong.networks.t5.keys import FAMILY, T5Model
 from mindlong.networks.t5.names import parameter_count
-from mindlong.networks.t5.spec import T5Spec
 from mindlong.networks.t5.tokenizer import FILES
+
+if TYPE_CHECKING:
+    from mindlong.networks.t5.spec import T5Spec
 
 
 def hub_config(spec: T5Spec) -> dict[str, Any]:

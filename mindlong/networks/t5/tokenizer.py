@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.networks.t5.spec import T5Spec
 from mindlong.networks.t5.spiece import read_pieces
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.t5.spec import T5Spec
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 SENTINELS = 100  # <extra_id_0> ... behind the pieces of a model file, the last one first

@@ -9,16 +9,21 @@ turns into indices.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.networks.unet.motion import sines
 from mindlong.networks.unet.rows import start_at_zero
-from mindlong.networks.unet.spec import Branch, UNetSpec
 from mindlong.ops.activation import GEGLU
 from mindlong.ops.attention import FrameAttention, TokenAttention
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
+    from mindlong.networks.unet.stage_spec import Branch
 
 
 class Projections(nn.Cell):

@@ -8,20 +8,24 @@ of a prompt.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from mindlong.networks.unet import spec as unet
+from mindlong.networks.unet import stage_spec as unet
 from mindlong.networks.unet.resnet import Downsample, ResBlock, Upsample
 from mindlong.networks.unet.rows import Conv, JointNorm, Norm, Parts, PseudoConv, start_at_zero
-from mindlong.networks.unet.spec import Level, UNetSpec
 from mindlong.networks.unet.viewed import block_of
 from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import TemporalConv
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import GroupNorm
 from mindlong.ops.precision import joined
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
+    from mindlong.networks.unet.stage_spec import Level
 
 
 def parts_of(spec: UNetSpec) -> Parts:

@@ -7,6 +7,7 @@ their width.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import mindspore as ms
 import numpy as np
@@ -23,9 +24,11 @@ from mindlong.networks.unet.blocks import (
     up_blocks,
 )
 from mindlong.networks.unet.rows import fold, start_at_zero, unfold
-from mindlong.networks.unet.spec import UNetSpec
 from mindlong.ops.activation import SiLU
 from mindlong.ops.precision import set_types
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 
 def _input_check(spec: UNetSpec):

@@ -12,6 +12,8 @@ channels of the mask.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
@@ -19,10 +21,13 @@ from mindlong.networks.unet.blocks import JoinLayer, LargerLayer, Layer
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.control_spec import AS_CODED, ControlSpec, Unit, unit_of_block, units
 from mindlong.networks.unet.rows import fold, start_at_zero
-from mindlong.networks.unet.spec import Transformer, UNetSpec
+from mindlong.networks.unet.stage_spec import Transformer
 from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import Conv2d
 from mindlong.ops.embedding import Embedding
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 
 class ZeroUnit(nn.Cell):

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.networks.names import Entry
-from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 MODES, FILLS, TOLD = ("nuwa", "as_coded"), ("zero", "blend"), {"known": 1, "place": 3}
 LEAVES = {

@@ -4,10 +4,13 @@ train.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindspore import Tensor, nn
 
-from mindlong.networks.clip.text_cell import TextEncoder
-from mindlong.networks.unet.control import ControlledUNet
+if TYPE_CHECKING:
+    from mindlong.networks.clip.text_cell import TextEncoder
+    from mindlong.networks.unet.control import ControlledUNet
 
 
 class ControlledTextUNet(nn.Cell):

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from math import prod
+from typing import TYPE_CHECKING
 
 from mindlong.networks.cost import Cost, Load, forward_bytes, train_bytes
-from mindlong.networks.names import Entry
 from mindlong.networks.unet import names as unet_names
-from mindlong.networks.unet.spec import FRAMES, Branch, Transformer, UNetSpec
+from mindlong.networks.unet.stage_spec import FRAMES, Branch, Transformer
 from mindlong.plans import kv_policy
+
+if TYPE_CHECKING:
+    from mindlong.networks.names import Entry
+    from mindlong.networks.unet.spec import UNetSpec
 
 # Of each number that a layer gives out: in a training step 4 bytes, nearly twice, of which
 # recomputation leaves a part; in one forward

@@ -17,7 +17,8 @@ from typing import Any
 
 from mindlong.networks.network import Images
 from mindlong.networks.unet import motion
-from mindlong.networks.unet.spec import Branch, Res, TemporalConv, Transformer, UNetSpec
+from mindlong.networks.unet.spec import UNetSpec
+from mindlong.networks.unet.stage_spec import Branch, Res, TemporalConv, Transformer
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 _SELF = Branch("attn1", "norm1", "space")
@@ -77,7 +78,7 @@ class Family:
         sizes: the other fields, as published.
         classes: its names in diffusers.
         size: frames, height and width in pixels that it is used at.
-        flavour: of DDIM, of mindlong.diffusion.samplers.ddim.FLAVOURS.
+        flavour: of DDIM, of mindlong.diffusion.samplers.flavours.FLAVOURS.
         linear: the published betas rise linearly, not those of Stable Diffusion.
         scale: where the clean sample is scaled by timestep (arXiv 2401.09047), also if a
             scheduler_config.json says nothing of it: the factor from timestep 400 on; 0: it is not.

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from mindlong.networks.unet.list_names import listed
 from mindlong.networks.unet.measure import Places, infer
 from mindlong.networks.unet.motion_names import tables
 from mindlong.networks.unet.names import names
-from mindlong.networks.unet.spec import FRAMES, Transformer, UNetSpec
+from mindlong.networks.unet.stage_spec import FRAMES, Transformer
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 FIXED = {"stages", "entry", "conditions", "joint", "pseudo3d", "zero"}  # not said by the names
 IGNORED = (

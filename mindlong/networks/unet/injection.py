@@ -15,7 +15,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.networks.unet.attention import Projections, TextAttention
-from mindlong.networks.unet.spec import ATTENTIONS
+from mindlong.networks.unet.stage_spec import ATTENTIONS
 
 
 class Gate(nn.Cell):

@@ -125,7 +125,9 @@ class UNetModel:
 
     def problems(self) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
-        yield from motion.stray_keys(self, family(self.family).moves)
+        for key in () if family(self.family).moves else motion.KEYS:
+            if getattr(self, key):
+                yield f"{key} is for networks with motion modules; {self.family} has none"
         yield from problems_of_spec(self)
 
 

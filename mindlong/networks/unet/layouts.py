@@ -8,8 +8,12 @@ A layout says where a stage, a resampling convolution and the parts outside the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mindlong.networks.unet.spec import Branch, Res, Stage, TemporalConv, Transformer, UNetSpec
+from mindlong.networks.unet.stage_spec import Branch, Res, Stage, TemporalConv, Transformer
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 
 class Diffusers:

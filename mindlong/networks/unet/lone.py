@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindlong.networks.lone import NOISY_LATENTS, TIMESTEPS, Arrays, Input, Lone, like_x
-from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 
 def _check(spec: UNetSpec, arrays: Arrays) -> dict[str, int]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.networks.format import Inferred, Shapes, largest_divisor, size
 from mindlong.networks.unet import motion
-from mindlong.networks.unet.families import Family
 from mindlong.networks.unet.layouts import LAYOUTS
 from mindlong.networks.unet.motion_measure import MotionPlaces, fields_in
 from mindlong.networks.unet.names import convs_of
-from mindlong.networks.unet.spec import Res, Transformer
+from mindlong.networks.unet.stage_spec import Res, Transformer
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.families import Family
 
 BLOCK = "transformer_blocks.0"
 
@@ -81,6 +83,27 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
         InputFileError: the shapes do not tell the sizes. ConfigError: `overrides` contradict them.
     """
     keys, overrides = motion.of_keys(overrides)
+    found = _sizes(family, places, shapes, overrides)
+    remarks: tuple[str, ...] = ()
+    if family.moves:
+        moved, remarks = fields_in(MotionPlaces(family, places.name), shapes, keys)
+        found |= moved
+    if family.images and found["in_channels"] != 2 * found["out_channels"]:
+        raise InputFileError(
+            f"{places.conv_in} takes {found['in_channels']} channels, and {family.about} takes "
+            f"{2 * found['out_channels']}: noisy latents, and those of given images beside them"
+        )
+    try:
+        spec = family.spec(**{**found, **overrides})
+    except (TypeError, ZeroDivisionError) as error:
+        raise ConfigError(f"the network cannot be built so: {error}") from None
+    return Inferred(spec, (*_notes(found, overrides), *remarks))
+
+
+def _sizes(
+    family: Family, places: Places, shapes: Shapes, overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields of the spec that shapes tell."""
     layers = _layers(shapes, places)
     channels, attends = zip(*_levels(shapes, places, layers), strict=True)
     context = size(shapes, places.text("to_k"), 1)
@@ -95,15 +118,6 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
         "linear_projection": len(shapes.get(places.mid_proj_in, ())) == 2,
         **_heads(family, channels, context, overrides),
     }
-    remarks: tuple[str, ...] = ()
-    if family.moves:
-        moved, remarks = fields_in(MotionPlaces(family, places.name), shapes, keys)
-        found |= moved
-    if family.images and found["in_channels"] != 2 * found["out_channels"]:
-        raise InputFileError(
-            f"{places.conv_in} takes {found['in_channels']} channels, and {family.about} takes "
-            f"{2 * found['out_channels']}: noisy latents, and those of given images beside them"
-        )
     if any(name.startswith("frame_embedding.") for name in shapes):
         found["conditions"] = (*family.spec().conditions, "frame")
     if places.guidance in shapes:
@@ -111,11 +125,7 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
     if family.fixed.get("entry"):
         head = overrides.get("head_dim") or found["head_dim"] or channels[0]
         found["entry_heads"] = size(shapes, places.entry, 0) // head
-    try:
-        spec = family.spec(**{**found, **overrides})
-    except (TypeError, ZeroDivisionError) as error:
-        raise ConfigError(f"the network cannot be built so: {error}") from None
-    return Inferred(spec, (*_notes(found, overrides), *remarks))
+    return found
 
 
 def _notes(found: Mapping[str, Any], overrides: Mapping[str, Any]) -> Iterator[str]:

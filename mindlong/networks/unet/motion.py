@@ -9,14 +9,17 @@ published (guoyww/AnimateDiff); diffusers, and what is ported from it, takes it 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.networks.unet.spec import Branch, Res, Stage, Transformer, UNetSpec
+from mindlong.networks.unet.stage_spec import Branch, Res, Stage, Transformer
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 NAME = "motion"  # of the stage
 COMPATS = ("", "diffusers")
@@ -147,13 +150,6 @@ def sines(places: int, width: int) -> np.ndarray:
     table = np.zeros((1, places, width), np.float32)
     table[0, :, 0::2], table[0, :, 1::2] = np.sin(angles), np.cos(angles)
     return table
-
-
-def stray_keys(section: Any, moves: bool) -> Iterator[str]:
-    """Sentences on keys of motion modules in the section of a network that has none."""
-    for key in () if moves else KEYS:
-        if getattr(section, key):
-            yield f"{key} is for networks with motion modules; {section.family} has none"
 
 
 def of_keys(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

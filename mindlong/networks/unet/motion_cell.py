@@ -5,12 +5,17 @@ Legend: B videos, F frames, R = B*F rows, C channels, H W pixels.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindspore import Tensor, nn
 
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.blocks import Transformer
-from mindlong.networks.unet.spec import Level, UNetSpec
 from mindlong.ops.precision import set_types
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
+    from mindlong.networks.unet.stage_spec import Level
 
 
 class _Place(nn.Cell):

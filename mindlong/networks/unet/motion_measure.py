@@ -6,14 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.networks.format import Inferred, Shapes, largest_divisor, size
 from mindlong.networks.unet import motion
-from mindlong.networks.unet.families import Family
 from mindlong.networks.unet.layouts import LAYOUTS
 from mindlong.networks.unet.motion_names import TABLES
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.families import Family
 
 GUESSED = {True: "lcm", False: "v1"}  # by a module in the middle, where no table tells the version
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from mindlong.networks.names import Entry
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.names import names
-from mindlong.networks.unet.spec import UNetSpec
+
+if TYPE_CHECKING:
+    from mindlong.networks.names import Entry
+    from mindlong.networks.unet.spec import UNetSpec
 
 TABLES = (
     ".pos_encoder.pe",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.networks.format import Format
 from mindlong.networks.keys import frozen, problems_of_spec
@@ -17,8 +17,10 @@ from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import FAMILIES
 from mindlong.networks.unet.motion_measure import MotionPlaces, infer_alone
 from mindlong.networks.unet.motion_names import entries, tables
-from mindlong.networks.unet.spec import UNetSpec
 from mindlong.utils.option import option
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 WHOLE, NAME, PART = "animatediff", "animatediff_motion", "motion"
 _FAMILY = FAMILIES[WHOLE]

@@ -5,19 +5,15 @@ on both sides.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mindlong.networks.names import Entry, count, pair, same
 from mindlong.networks.unet.layouts import LAYOUTS, Layout
-from mindlong.networks.unet.spec import (
-    Branch,
-    Level,
-    Res,
-    Stage,
-    TemporalConv,
-    Transformer,
-    UNetSpec,
-)
+from mindlong.networks.unet.stage_spec import Branch, Level, Res, Stage, TemporalConv, Transformer
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 TEMPORAL_CONVS = (
     (0, 2),

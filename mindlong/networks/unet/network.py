@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.samplers.ddim import FLAVOURS
+from mindlong.diffusion.samplers.flavours import FLAVOURS
 from mindlong.diffusion.schedules import (
     linear,
     scaled_linear,
@@ -22,8 +22,10 @@ from mindlong.networks.unet.families import FAMILIES, Family, alike
 from mindlong.networks.unet.files import base_name, formats, fresh, our_markers, section
 from mindlong.networks.unet.keys import UNetModel
 from mindlong.networks.unet.lone import LONE
-from mindlong.networks.unet.spec import UNetSpec
 from mindlong.networks.unet.traffic import kept_bytes, sites
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 
 def hub_config(family: Family, spec: UNetSpec) -> dict[str, Any]:

@@ -8,13 +8,16 @@ pixels. All cells here are called as `cell(x_RCHW, frames)`; for images `frames`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor, nn
 
 from mindlong.ops.conv import Conv2d, TemporalConv
 from mindlong.ops.norm import GroupNorm
-from mindlong.ops.weights import Draw
+
+if TYPE_CHECKING:
+    from mindlong.ops.weights import Draw
 
 
 def unfold(x_RCHW: Tensor, frames: int) -> Tensor:

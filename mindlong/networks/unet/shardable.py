@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from mindlong.networks.unet import spec as words
+from typing import TYPE_CHECKING
+
+from mindlong.networks.unet import stage_spec as words
 from mindlong.utils.errors import ConfigError
 
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
-def check_shardable(spec: words.UNetSpec) -> None:
+
+def check_shardable(spec: UNetSpec) -> None:
     """Raise ConfigError where the network has layers over frames other than temporal convolutions
     and transformers.
     """
@@ -30,7 +35,7 @@ def check_shardable(spec: words.UNetSpec) -> None:
         )
 
 
-def _check_views(spec: words.UNetSpec, viewed: list[words.Transformer]) -> None:
+def _check_views(spec: UNetSpec, viewed: list[words.Transformer]) -> None:
     """Raise ConfigError where a network with views has norms over all frames, or other layers over
     frames.
     """

@@ -10,14 +10,14 @@ Legend: B videos, F frames of this clip, R = B*F rows, C channels, S pixels, D w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindlong.networks.sharded import Ask, Talk
 from mindlong.networks.unet import sharded_stages as cells
-from mindlong.networks.unet import spec as words
+from mindlong.networks.unet import stage_spec as words
 from mindlong.networks.unet.blocks import (
     JoinLayer,
     LargerLayer,
@@ -26,12 +26,14 @@ from mindlong.networks.unet.blocks import (
     TemporalConvs,
     Transformer,
 )
-from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.rows import fold, unfold
 from mindlong.networks.unet.shardable import check_shardable
 from mindlong.networks.unet.sharded_views import ViewedStage
 from mindlong.ops.precision import joined
-from mindlong.plans.clip_layout import ClipLayout
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.cell import UNet
+    from mindlong.plans.clip_layout import ClipLayout
 
 
 class ShardedUNet:

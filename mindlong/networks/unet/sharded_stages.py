@@ -11,14 +11,18 @@ took together.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from mindlong.networks.unet.attention import PolicyAttention
-from mindlong.networks.unet.blocks import TemporalConvs, Transformer
 from mindlong.ops.attention import Attention
 from mindlong.ops.device import use_native
-from mindlong.ops.norm import GroupNorm
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.attention import PolicyAttention
+    from mindlong.networks.unet.blocks import TemporalConvs, Transformer
+    from mindlong.ops.norm import GroupNorm
 
 
 def by_video(x_RCHW: Tensor, frames: int) -> Tensor:

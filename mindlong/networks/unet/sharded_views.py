@@ -9,14 +9,18 @@ Legend: B videos, F frames of the clip, W of a view, R = B*F rows, C channels, S
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from mindlong.networks.unet.blocks import Transformer
-from mindlong.networks.unet.viewed import ViewedBlock
-from mindlong.networks.unet.views import Views
 from mindlong.utils.needed import needed
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.blocks import Transformer
+    from mindlong.networks.unet.viewed import ViewedBlock
+    from mindlong.networks.unet.views import Views
 
 
 class ViewedStage:

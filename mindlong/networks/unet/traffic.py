@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mindlong.networks.sharded import Site
-from mindlong.networks.unet.spec import Level, TemporalConv, Transformer, UNetSpec
+from mindlong.networks.unet.stage_spec import Level, TemporalConv, Transformer
 from mindlong.utils.needed import needed
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
 
 
 def sites(spec: UNetSpec, size: tuple[int, int], exact: bool = True) -> Iterator[Site]:

@@ -7,12 +7,17 @@ stay x_BFSD.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from mindlong.networks.unet.attention import PolicyAttention, TransformerBlock
-from mindlong.networks.unet.spec import Transformer, UNetSpec
-from mindlong.networks.unet.views import Views
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet.spec import UNetSpec
+    from mindlong.networks.unet.stage_spec import Transformer
+    from mindlong.networks.unet.views import Views
 
 
 def block_of(spec: UNetSpec, stage: Transformer, width: int, heads: int) -> nn.Cell:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.networks.unet3d.cell import Unet3D
 from mindlong.networks.unet3d.extended_unet_cell import ExtendedUnet3D, GuidedUnet3D
-from mindlong.networks.unet3d.spec import Unet3DSpec
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet3d.spec import Unet3DSpec
 
 
 def build(spec: Unet3DSpec, dtype: str = "float32") -> Unet3D:

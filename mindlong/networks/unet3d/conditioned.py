@@ -13,6 +13,7 @@ from mindlong.networks.caption.cell import CaptionEncoder, caption_ids
 from mindlong.networks.unet3d.built_cell import build
 from mindlong.networks.unet3d.classes import NONE, class_of
 from mindlong.networks.unet3d.spec import OWN, TextSpec, Unet3DSpec
+from mindlong.ops.graph_cache.calls import call
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 
@@ -77,7 +78,7 @@ class ConditionedUnet3D(nn.Cell):
 
     def _model(self, conditions: tuple[np.ndarray, ...]) -> Model:
         tensors = [Tensor(array) for array in conditions]
-        return lambda x, t: self(Tensor(x), Tensor(t), *tensors).asnumpy()
+        return lambda x, t: call(self, Tensor(x), Tensor(t), *tensors).asnumpy()
 
     def conditions(
         self, captions: Sequence[str], dropped: np.ndarray | bool = False, raw: bool = False

@@ -7,13 +7,17 @@ channels of the mask.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindspore import Tensor
 
 from mindlong.networks.unet.control import ControlBranch, known_at_all
 from mindlong.networks.unet.control_spec import ControlSpec, Unit
 from mindlong.networks.unet3d.cell import Stage, Unet3D
-from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.ops.precision import joined
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet3d.spec import Unet3DSpec
 
 
 def pixel_units(spec: Unet3DSpec) -> list[Unit]:

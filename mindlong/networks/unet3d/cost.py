@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mindlong.networks.cost import Cost, Load, forward_bytes, train_bytes
 from mindlong.networks.names import count
 from mindlong.networks.unet3d.names import names
-from mindlong.networks.unet3d.spec import Unet3DSpec
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet3d.spec import Unet3DSpec
 
 FORWARD_MADE_BYTES, MADE_BYTES = 1.0, 4.1  # of each number that a layer gives out
 

@@ -6,6 +6,8 @@ Legend: as in `mindlong.networks.unet3d.cell`; M memory tokens, K their width.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
@@ -17,9 +19,11 @@ from mindlong.networks.unet3d.extended_cell import (
     TextMemory,
 )
 from mindlong.networks.unet3d.positions import focus_bias
-from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.ops.embedding import Embedding
 from mindlong.ops.precision import joined
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet3d.spec import Unet3DSpec
 
 
 class ExtendedAttentions(Attentions):
@@ -33,17 +37,9 @@ class ExtendedStage(Stage):
 
     made = ExtendedAttentions
 
-    def construct(
-        self,
-        x: Tensor,
-        emb_BE: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        bias: Tensor,
-        memory: Tensor | None = None,
-        focus: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """As `Stage`; memory (B, M, K), focus (B,)."""
+    def construct(self, x: Tensor, emb_BE: Tensor, *reads: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `Stage`; reads: its cos, sin and bias, then memory (B, M, K) and focus (B,)."""
+        cos, sin, bias, memory, focus = reads
         x = self.res2(self.res1(x, emb_BE), emb_BE)
         if self.has_spatial:
             x = self.spatial(x, memory)
@@ -56,17 +52,9 @@ class ExtendedMiddle(Middle):
 
     made = ExtendedAttentions
 
-    def construct(
-        self,
-        x: Tensor,
-        emb_BE: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        bias: Tensor,
-        memory: Tensor | None = None,
-        focus: Tensor | None = None,
-    ) -> Tensor:
-        """As `Middle`; memory (B, M, K), focus (B,)."""
+    def construct(self, x: Tensor, emb_BE: Tensor, *reads: Tensor | None) -> Tensor:
+        """As `Middle`; reads as in `ExtendedStage`."""
+        cos, sin, bias, memory, focus = reads
         x = self.spatial(self.res1(x, emb_BE), memory)
         return self.res2(self.temporal(x, cos, sin, bias, memory, focus), emb_BE)
 

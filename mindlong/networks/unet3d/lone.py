@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindlong.networks.lone import Arrays, Input, Lone, like_x
-from mindlong.networks.unet3d.spec import Unet3DSpec
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet3d.spec import Unet3DSpec
 
 
 def _check(spec: Unet3DSpec, arrays: Arrays) -> dict[str, int]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.samplers.ddim import FLAVOURS
+from mindlong.diffusion.samplers.flavours import FLAVOURS
 from mindlong.diffusion.schedules import cosine
 from mindlong.networks.network import Denoiser, Facts, Network
 from mindlong.networks.unet3d.cost import cost
 from mindlong.networks.unet3d.files import FORMAT, section
 from mindlong.networks.unet3d.keys import FAMILY, VdmModel
 from mindlong.networks.unet3d.lone import LONE
-from mindlong.networks.unet3d.spec import Unet3DSpec
+
+if TYPE_CHECKING:
+    from mindlong.networks.unet3d.spec import Unet3DSpec
 
 
 def _takes(spec: Unet3DSpec) -> tuple[str, ...]:

@@ -8,17 +8,20 @@ latent channels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindlong.networks.unet.resnet import Downsample, ResBlock, Upsample
-from mindlong.networks.vae.spec import VaeSpec
 from mindlong.ops.attention import TokenAttention
 from mindlong.ops.conv import Conv2d
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import GroupNorm
+
+if TYPE_CHECKING:
+    from mindlong.networks.vae.spec import VaeSpec
 
 
 class PixelAttention(nn.Cell):

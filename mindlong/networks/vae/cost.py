@@ -6,10 +6,14 @@ measurements at full size.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindlong.networks.cost import RUNTIME_BYTES, Cost, Load, train_bytes
 from mindlong.networks.unet.cost import MADE_BYTES, totals
 from mindlong.networks.vae.names import names, parameter_count
-from mindlong.networks.vae.spec import VaeSpec
+
+if TYPE_CHECKING:
+    from mindlong.networks.vae.spec import VaeSpec
 
 
 def cost(spec: VaeSpec, load: Load) -> Cost:

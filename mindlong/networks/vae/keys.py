@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.networks.keys import problems_of_spec, spec_of
-from mindlong.networks.vae.spec import VaeSpec
+from mindlong.networks.vae.spec import Levelled, VaeSpec
 from mindlong.utils.option import option
 
 FAMILY = "autoencoder_kl"
@@ -37,7 +37,7 @@ class AutoencoderModel:
         "(tools/fp16_audit.py finds those whose numbers leave the range of halves)",
     )
 
-    def spec(self) -> VaeSpec:
+    def spec(self) -> Levelled:
         """The network's frozen spec."""
         return spec_of(self, VaeSpec)
 

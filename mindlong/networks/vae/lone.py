@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindlong.networks.lone import Arrays, Input, Lone
-from mindlong.networks.vae.spec import VaeSpec
 from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.vae.spec import VaeSpec
 
 
 def _check_images(spec: VaeSpec, arrays: Arrays) -> dict[str, int]:

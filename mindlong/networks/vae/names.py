@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mindlong.networks.names import Entry, count, pair, same
-from mindlong.networks.vae.spec import VaeSpec
 from mindlong.utils.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from mindlong.networks.vae.spec import VaeSpec
 
 Place = str | int  # a number, or "{}" for one to be put in
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.networks.network import Codec, Hub, Network
 from mindlong.networks.vae.cost import cost, decode_cost
 from mindlong.networks.vae.files import format_of, section
 from mindlong.networks.vae.keys import FAMILY, AutoencoderModel
 from mindlong.networks.vae.lone import LONE
-from mindlong.networks.vae.spec import VaeSpec
+
+if TYPE_CHECKING:
+    from mindlong.networks.vae.spec import VaeSpec
 
 
 def hub_config(spec: VaeSpec) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindlong.networks.vae.cell import AutoencoderKL, Decode, Encode
+from mindlong.ops.graph_cache.calls import call
 from mindlong.ops.precision import set_types
 from mindlong.utils.errors import ConfigError
 
@@ -38,7 +39,7 @@ class Chunks:
             yield self._run(filled)[: len(rest)]
 
     def _run(self, rows: np.ndarray) -> np.ndarray:
-        return self.cell(Tensor(np.ascontiguousarray(rows))).asnumpy()
+        return call(self.cell, Tensor(np.ascontiguousarray(rows))).asnumpy()
 
 
 class FrameStreams:

@@ -50,6 +50,11 @@ def use(backend: str) -> None:
     _forced["backend"] = backend
 
 
+def forced() -> str:
+    """What `use` was last told."""
+    return _forced["backend"]
+
+
 @ops.constexpr
 def _chosen(dtype, shape_BNSD, keys, mask_kind, train, native) -> str:
     """The backend's name, and a line in the log."""

@@ -74,11 +74,7 @@ def plan(
         ConfigError: a limit of the operator is broken, or a query sees nothing.
     """
     batch, heads, queries, width = shape_BNSD
-    if width > WIDEST or max(queries, keys) > LONGEST or min(*shape_BNSD, keys) < 1:
-        raise ConfigError(
-            f"the 910B operator takes heads of width 1 to {WIDEST} and 1 to {LONGEST} tokens; "
-            f"it got a width of {width}, {queries} queries and {keys} keys"
-        )
+    _check_size(shape_BNSD, keys)
     visible = visible or Visible()
     per_row = bias_rows > 1 or visible.key_counts is not None and len(set(visible.key_counts)) > 1
     rows, heads = (batch, heads) if per_row else _folded(batch, heads)
@@ -98,6 +94,15 @@ def plan(
         after,
         discard,
     )
+
+
+def _check_size(shape_BNSD: tuple[int, ...], keys: int) -> None:
+    queries, width = shape_BNSD[2:]
+    if width > WIDEST or max(queries, keys) > LONGEST or min(*shape_BNSD, keys) < 1:
+        raise ConfigError(
+            f"the 910B operator takes heads of width 1 to {WIDEST} and 1 to {LONGEST} tokens; "
+            f"it got a width of {width}, {queries} queries and {keys} keys"
+        )
 
 
 def _folded(batch: int, heads: int) -> tuple[int, int]:

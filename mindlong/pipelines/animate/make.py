@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.config.infer_options.animate import AnimateOptions
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.samplers.loop import Callback
+from mindlong.diffusion.sample import count_steps
 from mindlong.pipelines.animate.plan import (
     check_ends,
     clips_of,
@@ -26,15 +24,19 @@ from mindlong.pipelines.animate.plan import (
     told_rate,
     written,
 )
-from mindlong.pipelines.clip_work import batches
-from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.clips import Clip, batches, first_noise
 from mindlong.pipelines.image_model import ImageModel, guided_model
 from mindlong.pipelines.image_parts import calls
-from mindlong.pipelines.latent_model import LatentModel
-from mindlong.pipelines.made import Made
-from mindlong.pipelines.models import Models
-from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
+from mindlong.pipelines.made import Made, made_of
+from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.config.infer_options.animate import AnimateOptions
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.models import Models
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Animate:
         negative: what guidance leads away from.
         fps: what the network takes as its frame rate.
         image_guidance: see `mindlong.pipelines.image_model.guided_model`.
+
+    Attributes:
+        steps: denoising steps of a batch.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Animate:
         self.model, self.given, self.sample = model, given, sample
         self.negative, self.fps, self.image_guidance = negative, fps, image_guidance
         self.text = TextToVideo(model.latent, sample, negative=negative)
+        self.steps = count_steps(sample, model.latent.noising)
 
     def latents(
         self, clips: Sequence[Clip], x_T: np.ndarray, callback: Callback | None = None
@@ -166,12 +172,4 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     way, count = animator(config, model, clips), written(config.animate, frames)
     for part in batches(clips, min(config.batch, len(clips))):
         made = way.latents(part, first_noise(part, shape), callback)
-        for clip, latents in dict(zip(part, made, strict=True)).items():
-            yield Made(
-                clip.title,
-                clip.number,
-                model.decode(latents[:, :count]),
-                count,
-                config.fps,
-                lambda held=latents: held,
-            )
+        yield from made_of(model, part, made, count, config.fps)

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import LatentParts
-from mindlong.checkpoints.latent_parts import parts_of as named_parts
 from mindlong.checkpoints.lora.latent import lora_row
-from mindlong.config.infer_options.animate import AnimateOptions
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import AnimateConfig
+from mindlong.checkpoints.lora.latent import parts_of as named_parts
 from mindlong.data.transforms import fitted
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.read import read_image
 from mindlong.networks.cost import Load
-from mindlong.networks.network import Images
 from mindlong.pipelines.checks import (
     far_size,
     fit,
     gib,
+    network_rows,
     overlong,
     several,
     step_cost,
@@ -33,6 +29,14 @@ from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.config.infer_options.animate import AnimateOptions
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import AnimateConfig
+    from mindlong.config.sample import SampleOptions
+    from mindlong.networks.network import Images
 
 
 def plan(loaded: Loaded) -> Planned:
@@ -46,23 +50,19 @@ def plan(loaded: Loaded) -> Planned:
     frames, *size = size_of(config, parts.size)
     height, width = divisible(size, parts.vae.spec.factor)
     read_given(own, (height, width))
-    clips = clips_of(config)
-    batch = min(config.batch, len(clips))
+    clips, times = clips_of(config), calls(s, config.conditioning.image_guidance)
+    batch, chunk = min(config.batch, len(clips)), min(config.latent.chunk, frames)
     step = step_cost(parts, batch, parts.vae.spec.latents_of(frames), size)
-    chunk = min(config.latent.chunk, frames)
     decode = parts.vae.network.codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
     half = 1.0 if config.latent.dtype == "float32" else 0.5
-    times = calls(s, config.conditioning.image_guidance)
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * (times > 1)
     return Planned(
         {
-            "weights": f"{parts.where} ({parts.network.family})",
-            "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
+            **network_rows(parts),
             "images": f"{len(own.given())}, {_made(own, images)}",
             "prompts": several(list(dict.fromkeys(config.wanted_prompts())), config.count),
             "plan": f"{len(clips)} videos of {written(own, frames)} frames {height}x{width}, "
-            f"{-(-len(clips) // batch)} batches of {count_steps(s, parts.noising)} steps, "
-            f"{sampler_of(s, parts.noising).name}, guidance {s.guidance:g}, {times} calls a step",
+            f"{-(-len(clips) // batch)} batches of {_steps(s, parts)}, {times} calls a step",
             "frame rate": rates_row(images, config.conditioning.fs, images.rate),
             "a step": f"{count(times * step.flops)}FLOP",
             **lora_row(parts),
@@ -78,6 +78,11 @@ def plan(loaded: Loaded) -> Planned:
         half * max(step.bytes, decode.bytes),
         "size or batch (latent.chunk for decoding)",
     )
+
+
+def _steps(s: SampleOptions, parts: LatentParts) -> str:
+    steps, name = count_steps(s, parts.noising), sampler_of(s, parts.noising).name
+    return f"{steps} steps, {name}, guidance {s.guidance:g}"
 
 
 def parts_of(config: AnimateConfig) -> LatentParts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.pipelines.animate.make import animator
 from mindlong.pipelines.animate.plan import (
@@ -13,9 +15,10 @@ from mindlong.pipelines.animate.plan import (
     written,
 )
 from mindlong.pipelines.clip_work import ClipWork
-from mindlong.pipelines.latent_model import from_parts
-from mindlong.pipelines.session import Session
-from mindlong.utils.lines import opening_lines
+from mindlong.pipelines.load_model import from_parts
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.session import Session
 
 
 def run(session: Session) -> None:
@@ -28,17 +31,13 @@ def run(session: Session) -> None:
     shape, clips = model.latent_shape(frames, height, width), clips_of(config)
     fps = told_rate(model.denoises.images, config.conditioning.fs)
     steps = count_steps(config.sample, model.noising)
-    session.log.info(
-        "\n".join(
-            opening_lines(
-                {
-                    "weights": parts.where,
-                    "plan": f"{len(clips)} videos, {frames} frames {height}x{width}, "
-                    f"{sampler_of(config.sample, model.noising).name} {steps} steps, guidance "
-                    f"{config.sample.guidance:g}, {model.noising.prediction} predicted, rate {fps}",
-                }
-            )
-        )
+    session.open_with(
+        {
+            "weights": parts.where,
+            "plan": f"{len(clips)} videos, {frames} frames {height}x{width}, "
+            f"{sampler_of(config.sample, model.noising).name} {steps} steps, guidance "
+            f"{config.sample.guidance:g}, {model.noising.prediction} predicted, rate {fps}",
+        }
     )
     names = [path for path in own.given() for _ in range(config.count)]
     said = {c.number: {"negative": own.negative, "image": names[c.number]} for c in clips}

@@ -11,7 +11,7 @@ their width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor
@@ -21,9 +21,11 @@ from mindlong.networks.sharded import Answer
 from mindlong.parallel import halo, sync
 from mindlong.parallel.comm import Comm, SerialComm
 from mindlong.parallel.sync import Meeting, Traffic
-from mindlong.pipelines.latent_model import LatentModel
-from mindlong.plans.clip_layout import ClipLayout
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.plans.clip_layout import ClipLayout
 
 
 def _stay(x: Tensor) -> Tensor:

@@ -6,15 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.checkpoints import latent_parts
-from mindlong.checkpoints.latent_parts import LatentParts
 from mindlong.checkpoints.lora.latent import lora_row
-from mindlong.checkpoints.parts import Part
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import ClipParallelConfig
+from mindlong.checkpoints.lora.latent import parts_of as named_parts
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.unet.views import Views
 from mindlong.parallel import halo, volume
@@ -44,6 +41,12 @@ from mindlong.plans.frame_prompts import of_frames, shares_of, travels
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.checkpoints.parts import Part
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import ClipParallelConfig
 
 Mixed = Sequence[tuple[str, float]]  # the prompts of a frame and their weights
 IN_LOCK_STEP = ("exact", "video_infinity", "views")
@@ -85,9 +88,9 @@ def parts_of(config: ClipParallelConfig) -> LatentParts:
     """The networks, reading in views where the strategy is so.
 
     Raises:
-        InputFileError, ConfigError: as `latent_parts.parts_of`, or views that they cannot have.
+        InputFileError, ConfigError: as `named_parts`, or views that they cannot have.
     """
-    parts = latent_parts.parts_of(config)
+    parts = named_parts(config)
     views = views_of(config, parts.size[0])
     if views is None:
         return parts
@@ -182,19 +185,12 @@ def plan(loaded: Loaded) -> Planned:
     fit(parts)
     one_to_one(parts, "clip_parallel")
     idle(loaded, no_rate(parts, "clip_parallel.fps_condition"))
-    clips = clips_of(config, parts.size[0])
-    height, width = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
-    factor = parts.vae.spec.factor
-    size, ranks, total = (height // factor, width // factor), world_size(), clips[-1].stop
-    rows, passes = (
-        (1, 2) if own.two_passes and s.guidance != 1 else (1 if s.guidance == 1 else 2, 1)
-    )
-    prompts = prompts_of(config, clips)
-    at_once = (
-        max(map(len, clips))
-        if own.strategy != "windows" and own.strategy != "free_noise"
-        else own.window or parts.size[0]
-    )
+    clips, factor, ranks = clips_of(config, parts.size[0]), parts.vae.spec.factor, world_size()
+    height, width = divisible(config.size or parts.size[1:], factor)
+    size, total = (height // factor, width // factor), clips[-1].stop
+    (rows, passes), prompts = _calls(config), prompts_of(config, clips)
+    windowed = own.strategy in ("windows", "free_noise")
+    at_once = own.window or parts.size[0] if windowed else max(map(len, clips))
     step = step_cost(parts, rows, at_once, (height, width))
     half = 1.0 if config.latent.dtype == "float32" else 0.5
     sent, waiting = _sent(config, parts.network, clips, ranks, size, rows, passes, half)
@@ -219,6 +215,13 @@ def plan(loaded: Loaded) -> Planned:
         step.bytes * half + waiting,
         "size, the frames of a clip (more clip_parallel.clips) or of a window",
     )
+
+
+def _calls(config: ClipParallelConfig) -> tuple[int, int]:
+    """(rows of a call for one video, calls of a step)."""
+    if config.sample.guidance == 1:
+        return 1, 1
+    return (1, 2) if config.clip_parallel.two_passes else (2, 1)
 
 
 def _what(

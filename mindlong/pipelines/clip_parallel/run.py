@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import mindspore
 import numpy as np
@@ -24,12 +25,13 @@ from mindlong.parallel import halo
 from mindlong.pipelines.clip_parallel.plan import IN_LOCK_STEP, parts_of
 from mindlong.pipelines.clip_parallel.step_folder import StepFolder
 from mindlong.pipelines.clip_parallel.video import LongVideo, video_of
-from mindlong.pipelines.latent_model import from_parts
+from mindlong.pipelines.load_model import from_parts
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results
-from mindlong.pipelines.session import Session
 from mindlong.utils import arrays, atomic, progress, run_folder
-from mindlong.utils.lines import opening_lines
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.session import Session
 
 WORK = ".work"  # in the run's folder, until everything is done
 _WORK_FILE = re.compile(r"frames-\d+-\d+\.(u8|npy|npz)")
@@ -39,45 +41,39 @@ def run(session: Session) -> None:
     """Make the video of a configuration."""
     config, results = session.config, Results(session)
     parts = parts_of(config)
-    model = from_parts(parts, config.latent)
-    video = video_of(model, config, session.comm)
-    clips, shape, steps = video.clips, video.shape, count_steps(config.sample, model.noising)
-    session.log.info(
-        "\n".join(
-            opening_lines(
-                {
-                    "weights": parts.where,
-                    "parameters": ", ".join(
-                        f"{name} {n:,}" for name, n in parts.parameters().items()
-                    ),
-                    "plan": f"{shape[1]} frames in {len(clips)} clips by "
-                    f"{config.clip_parallel.strategy} over {session.comm.size} processes, "
-                    f"{steps} steps of "
-                    f"{sampler_of(config.sample, model.noising).name}",
-                }
-            )
-        )
+    video = video_of(from_parts(parts, config.latent), config, session.comm)
+    steps = count_steps(config.sample, video.model.noising)
+    session.open_with(
+        {
+            "weights": parts.where,
+            "parameters": parts.said_parameters(),
+            "plan": f"{video.shape[1]} frames in {len(video.clips)} clips by "
+            f"{config.clip_parallel.strategy} over {session.comm.size} processes, "
+            f"{steps} steps of {sampler_of(config.sample, video.model.noising).name}",
+        }
     )
     latents = video.sample(lambda frames: _Told(session, video, frames, steps))
-    files = _Files(session, video)
-    seconds = {"sample_s": round(time.monotonic() - results.clock, 2)}
+    files, seconds = _Files(session, video), round(time.monotonic() - results.clock, 2)
     files.decode(latents)
     if session.comm.rank == 0:
         files.write(results)
-        results.finish(
-            {
-                "strategy": config.clip_parallel.strategy,
-                "frames": shape[1],
-                "clips": [len(c) for c in clips],
-                "processes": session.comm.size,
-                "prompts": sorted(set(video.prompts)),
-                "sent": {"parcels": video.traffic.parcels, "bytes": video.traffic.bytes},
-                "versions": {"mindspore": mindspore.__version__},
-                "timings": {**seconds, "resumed": session.resumed},
-            }
-        )
+        results.finish(_facts(session, video, {"sample_s": seconds}))
         run_folder.unwrap(session.folder / WORK, _is_work)
     session.comm.all_gather_text("written")
+
+
+def _facts(session: Session, video: LongVideo, seconds: dict[str, float]) -> dict[str, Any]:
+    """The facts of the record."""
+    return {
+        "strategy": session.config.clip_parallel.strategy,
+        "frames": video.shape[1],
+        "clips": [len(c) for c in video.clips],
+        "processes": session.comm.size,
+        "prompts": sorted(set(video.prompts)),
+        "sent": {"parcels": video.traffic.parcels, "bytes": video.traffic.bytes},
+        "versions": {"mindspore": mindspore.__version__},
+        "timings": {**seconds, "resumed": session.resumed},
+    }
 
 
 class _Files:

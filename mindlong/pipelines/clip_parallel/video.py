@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,10 +33,12 @@ from mindlong.pipelines.clip_parallel.plan import (
     prompts_of,
 )
 from mindlong.pipelines.clip_parallel.windows import Windows, shuffled
-from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.made import Made
-from mindlong.pipelines.models import Models
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.models import Models
 
 Ask = Callable[
     [np.ndarray, np.ndarray, np.ndarray], np.ndarray

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,16 +17,18 @@ from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided_batched
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.sample import Plain, rule_of, sample
-from mindlong.diffusion.samplers.loop import Callback
 from mindlong.networks.unet.injection import Gate, inject
-from mindlong.pipelines.clips import Clip, digits
+from mindlong.pipelines.clips import Clip, digits, first_noise
 from mindlong.pipelines.edit.plan import EditWork, work_of
-from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.made import Made
-from mindlong.pipelines.models import Models
-from mindlong.pipelines.text_to_video.make import TextToVideo, first_noise
+from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.scores.interpolation import psnr, ssim
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.models import Models
 
 SOURCE = (Row("the source"),)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.checkpoints.changed import tuned_over
-from mindlong.checkpoints.find import locate
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints.locate import locate
 from mindlong.checkpoints.lora.latent import lora_row, with_loras
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import EditConfig
 from mindlong.data.one_shot import read_clip
 from mindlong.diffusion.sample import count_steps, flavour_of, sampler_of
 from mindlong.diffusion.samplers import FLAVOURS
@@ -22,6 +20,7 @@ from mindlong.pipelines.checks import (
     far_size,
     fit,
     gib,
+    network_rows,
     not_told,
     one_to_one,
     overlong,
@@ -33,6 +32,10 @@ from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
+
+if TYPE_CHECKING:
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import EditConfig
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,7 @@ def plan(loaded: Loaded) -> Planned:
     texts = [*prompts, *[o.negative] * (s.guidance != 1), *[o.invert_prompt] * o.invert]
     return Planned(
         {
-            "weights": f"{parts.where} ({parts.network.network.about})"
-            + ", not tuned: temporal layers do nothing" * work.fresh,
-            "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
+            **network_rows(parts, parts.network.network.about),
             "source": f"{o.video}: {frames} frames {height}x{width}, "
             + (inversion if o.invert else "noise is fresh"),
             "prompts": several(prompts, config.count),

@@ -8,12 +8,11 @@ mindlong.pipelines.edit.make and mindlong.networks.unet.injection.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.diffusion.sample import count_steps, sampler_of
-from mindlong.pipelines.clips import Clip
 from mindlong.pipelines.edit.make import (
     Editor,
     Reconstruction,
@@ -25,17 +24,19 @@ from mindlong.pipelines.edit.make import (
 from mindlong.pipelines.edit.plan import EditWork, work_of
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.previews import Previews
-from mindlong.pipelines.session import Session
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import arrays, atomic, progress
-from mindlong.utils.lines import opening_lines
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.clips import Clip
+    from mindlong.pipelines.session import Session
 
 
 def run(session: Session) -> None:
     """Edit as configured, as far as an earlier run has not."""
     config, work, videos = session.config, work_of(session.config), Videos(session)
     editor, clips = editor_of(Models(), config, work), clips_of(config)
-    session.log.info("\n".join(opening_lines(_facts(config, work, clips))))
+    session.open_with(_facts(config, work, clips))
     z = encoded(editor.model, work.frames_FHWC, config)
     rows = _report(session, editor, work, z) if videos.first else []
     _edits(videos, editor, clips, z, work)
@@ -66,7 +67,7 @@ def _facts(config: Any, work: EditWork, clips: Sequence[Clip]) -> dict[str, Any]
     return {
         "weights": f"{parts.where}"
         + (" not tuned: an image model whose temporal layers do nothing yet" if work.fresh else ""),
-        "parameters": ", ".join(f"{name} {n:,}" for name, n in parts.parameters().items()),
+        "parameters": parts.said_parameters(),
         "source": f"{o.video}, {len(work.frames_FHWC)} frames "
         + "x".join(map(str, work.frames_FHWC.shape[1:3])),
         "plan": f"{len(clips)} edits, {sampler_of(config.sample, parts.noising).name} "

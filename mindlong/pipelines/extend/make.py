@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.data.transforms import fitted
 from mindlong.diffusion.hints import Rule
-from mindlong.diffusion.samplers.loop import Callback
 from mindlong.pipelines.extend.plan import Work, check_hints, size_of, work_of
-from mindlong.pipelines.hierarchical.make import Runs
+from mindlong.pipelines.hierarchical.runs import Runs
 from mindlong.pipelines.image_model import ImageModel
+from mindlong.pipelines.interpolate.hinted import is_hinted
 from mindlong.pipelines.interpolate.make import HintedRuns, Stage, decoded
 from mindlong.pipelines.interpolate.networks import predictor
-from mindlong.pipelines.interpolate.plan import is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.pipelines.jobs import run_plan
-from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents import LatentMemory, Latents
 from mindlong.pipelines.made import Made
-from mindlong.pipelines.models import Models
 from mindlong.pipelines.one_prompt import OnePrompt
 from mindlong.pipelines.results import wanted
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.models import Models
 
 
 def model_of(models: Models, config: Any, work: Work) -> LatentModel:

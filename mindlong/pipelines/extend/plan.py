@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import parts_of
-from mindlong.checkpoints.lora.latent import lora_row
+from mindlong.checkpoints.lora.latent import lora_row, parts_of
 from mindlong.config.infer_options.conditioning import unread
-from mindlong.config.infer_options.extend import ExtendOptions
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import ExtendConfig
-from mindlong.config.schema import TrainConfig
 from mindlong.data.flow import check_alike
 from mindlong.diffusion.sample import count_steps, sampler_of
-from mindlong.networks.network import Images
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -31,15 +26,22 @@ from mindlong.pipelines.checks import (
 )
 from mindlong.pipelines.image_parts import images_of, unusual_run
 from mindlong.pipelines.interpolate.gaps import unread_by_images
+from mindlong.pipelines.interpolate.hinted import is_hinted, unhinted
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
-from mindlong.pipelines.interpolate.plan import is_hinted, unhinted
 from mindlong.pipelines.interpolate.trained_rule import training_of
 from mindlong.pipelines.planned import Planned
 from mindlong.plans.chain import plan_extension
-from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
+
+if TYPE_CHECKING:
+    from mindlong.config.infer_options.extend import ExtendOptions
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import ExtendConfig
+    from mindlong.config.schema import TrainConfig
+    from mindlong.networks.network import Images
+    from mindlong.plans.hierarchy import LongPlan
 
 USUAL_RUN = 16
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindlong.diffusion.sample import count_steps
 from mindlong.pipelines.clips import stem
 from mindlong.pipelines.extend.make import film, frames_of, levels, model_of
 from mindlong.pipelines.extend.plan import Work, work_of
 from mindlong.pipelines.interpolate.plan import UNRELATED
-from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import wanted
-from mindlong.pipelines.session import Session
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import progress
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.session import Session
 
 
 def run(session: Session) -> None:

@@ -13,16 +13,17 @@ from mindspore import Tensor, nn
 
 from mindlong.checkpoints import manifest
 from mindlong.checkpoints.branch import PREFIX, branch_spec, read_branch
-from mindlong.checkpoints.branch_place import find_branch
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import config_of
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.lazy import as_lazy
 from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.locate import find_branch
 from mindlong.checkpoints.lora.latent import with_loras
+from mindlong.checkpoints.run_config import config_of
 from mindlong.networks.table import has_feature
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import ControlSpec, condition
+from mindlong.ops.graph_cache.calls import call
 from mindlong.ops.precision import store_as
 from mindlong.pipelines.image_model import ImageModel
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -84,12 +85,12 @@ class ControlledModel:
 
     def _told(self, x: Tensor, *inputs: Tensor | None) -> np.ndarray:
         if x.shape in self._compiled or ms.get_context("mode") != ms.GRAPH_MODE:
-            return self.latent.network(x, *inputs).asnumpy()
+            return call(self.latent.network, x, *inputs).asnumpy()
         self._compiled.add(x.shape)
         with announced(
-            f"compiling the graph for latents {tuple(x.shape)} with known frames, and its first step"
+            f"preparing the graph for latents {tuple(x.shape)} with known frames, and its first step"
         ):
-            return self.latent.network(x, *inputs).asnumpy()
+            return call(self.latent.network, x, *inputs).asnumpy()
 
 
 def controlled(

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.infer_options.latent import LatentModelOptions
-from mindlong.config.pipelines import HierarchicalConfig
-from mindlong.networks.network import Images
 from mindlong.pipelines.checks import fit
 from mindlong.pipelines.image_parts import check_same_latents, images_of, taken
-from mindlong.plans.hierarchy import Job
 from mindlong.utils.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mindlong.config.pipelines import HierarchicalConfig
+    from mindlong.networks.network import Images
     from mindlong.pipelines.hierarchical.plan import Work
+    from mindlong.plans.hierarchy import Job
 
 KEY = "hierarchical.key_weights"
 

@@ -8,14 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mindlong.checkpoints.branch_place import find_branch
-from mindlong.checkpoints.latent_parts import parts_of
-from mindlong.checkpoints.lora.latent import lora_row
+from mindlong.checkpoints.locate import find_branch
+from mindlong.checkpoints.lora.latent import lora_row, parts_of
 from mindlong.config.infer_options.conditioning import unread
-from mindlong.config.infer_options.hierarchical import HierarchicalOptions
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import HierarchicalConfig
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -51,6 +48,11 @@ from mindlong.plans.hierarchy import (
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
+
+if TYPE_CHECKING:
+    from mindlong.config.infer_options.hierarchical import HierarchicalOptions
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import HierarchicalConfig
 
 LONGEST = 16
 

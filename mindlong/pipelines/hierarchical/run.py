@@ -10,16 +10,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.write import write_video
-from mindlong.parallel.comm import Comm
 from mindlong.pipelines.claimed import claimed
 from mindlong.pipelines.clips import stem
-from mindlong.pipelines.hierarchical.controlled_model import ControlledModel
 from mindlong.pipelines.hierarchical.images import without_branch
 from mindlong.pipelines.hierarchical.make import (
     decoded,
@@ -30,17 +28,20 @@ from mindlong.pipelines.hierarchical.make import (
     samples_of,
 )
 from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
-from mindlong.pipelines.image_model import ImageModel
 from mindlong.pipelines.jobs import level_batches, of_interest
-from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results, wanted
-from mindlong.pipelines.session import Session
 from mindlong.utils import progress
 from mindlong.utils.errors import UserError
-from mindlong.utils.lines import opening_lines
+
+if TYPE_CHECKING:
+    from mindlong.parallel.comm import Comm
+    from mindlong.pipelines.hierarchical.controlled_model import ControlledModel
+    from mindlong.pipelines.image_model import ImageModel
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.session import Session
 
 UNRELATED = {  # keys that change no latent
     "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
@@ -59,7 +60,7 @@ def _run(session: Session) -> None:
     config, comm = session.config, session.comm
     work, by = work_of(config), networks_of(Models(), config)
     model = by[-1]
-    session.log.info("\n".join([*opening_lines(_opening(config, model)), *work.plan.describe()]))
+    session.open_with(_opening(config, model), work.plan.describe())
     prompts, results, timings = wanted(config), Results(session), []
     for number, prompt in enumerate(prompts):
         name, start = stem(number, len(prompts)), time.monotonic()

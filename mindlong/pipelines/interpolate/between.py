@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.config.infer_options.interpolate import InterpolateOptions
 from mindlong.data.transforms import fitted
 from mindlong.diffusion import known_frames
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided
 from mindlong.diffusion.sample import count_steps, sample
 from mindlong.pipelines.clips import stem
-from mindlong.pipelines.interpolate.key_frames import KeyFrames
 from mindlong.pipelines.journal import Journal
-from mindlong.pipelines.latent_model import LatentModel, load_latent_model
+from mindlong.pipelines.load_model import load_latent_model
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import wanted
 from mindlong.utils import arrays, progress, rng
+
+if TYPE_CHECKING:
+    from mindlong.config.infer_options.interpolate import InterpolateOptions
+    from mindlong.pipelines.interpolate.key_frames import KeyFrames
+    from mindlong.pipelines.latent_model import LatentModel
 
 Video = tuple[str, str, Iterator[np.ndarray]]  # name of the files, prompt, frames
 

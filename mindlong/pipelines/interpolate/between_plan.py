@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.infer_options.conditioning import unread
-from mindlong.config.load import Loaded
 from mindlong.networks.cost import Load
 from mindlong.pipelines.checks import far_size, fit, gib, idle, overlong, several, step_cost
 from mindlong.pipelines.planned import Planned
@@ -20,6 +19,7 @@ from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
 
 if TYPE_CHECKING:
+    from mindlong.config.load import Loaded
     from mindlong.pipelines.interpolate.plan import Work
 
 HINT = "hint"  # the condition of such a network, mask and known latents

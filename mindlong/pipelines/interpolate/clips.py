@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.sample import SampleOptions
+from mindlong.pipelines.interpolate.hinted import is_hinted
 from mindlong.pipelines.interpolate.make import Rule, Stage, chain_of, finished, run_chain
 from mindlong.pipelines.interpolate.networks import predictor
-from mindlong.pipelines.interpolate.plan import is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
-from mindlong.pipelines.jobs import Batch
-from mindlong.pipelines.latent_model import LatentModel, load_latent_model
 from mindlong.pipelines.latents import LatentMemory
+from mindlong.pipelines.load_model import load_latent_model
 from mindlong.plans.chain import Chain, place
-from mindlong.plans.hierarchy import LongPlan
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.jobs import Batch
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.plans.hierarchy import LongPlan
 
 FPS = 8.0  # for networks conditioned on it, at the finest stage
 

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.data.transforms import fitted
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.sample import sample
-from mindlong.diffusion.samplers.loop import Callback
+from mindlong.pipelines.interpolate.hinted import HINTED_MAKER, is_hinted
 from mindlong.pipelines.interpolate.networks import Networks, predictor
-from mindlong.pipelines.interpolate.plan import HINTED_MAKER, Work, is_hinted
-from mindlong.pipelines.jobs import Batch
-from mindlong.pipelines.latent_model import LatentModel
 from mindlong.plans.chain import place
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.interpolate.plan import Work
+    from mindlong.pipelines.jobs import Batch
+    from mindlong.pipelines.latent_model import LatentModel
 
 
 @dataclass(frozen=True)

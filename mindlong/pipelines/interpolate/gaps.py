@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.checkpoints.latent_parts import LatentParts
 from mindlong.pipelines.image_parts import images_of
-from mindlong.plans.chain import Chain
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.plans.chain import Chain
 
 IDLE = ("hint", "mask", "hint_noise", "shared_noise")
 

@@ -7,19 +7,21 @@ Legend: B windows, F frames of a window, C channels, H W of a latent.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.hints import Rule
-from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.samplers.loop import Callback
-from mindlong.pipelines.hierarchical.make import Runs
-from mindlong.pipelines.image_model import ImageModel
+from mindlong.pipelines.hierarchical.runs import Runs
 from mindlong.pipelines.interpolate.gaps import stretch_of
-from mindlong.pipelines.jobs import Batch
 from mindlong.pipelines.one_prompt import OnePrompt
 from mindlong.plans.hierarchy import Job
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.hints import Rule
+    from mindlong.diffusion.noising import Noising
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.image_model import ImageModel
+    from mindlong.pipelines.jobs import Batch
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from mindlong.pipelines.interpolate.gaps import one_by_one
 from mindlong.pipelines.interpolate.images import GapRuns, ImageStage
 from mindlong.pipelines.jobs import Batch, Work, run_plan
 from mindlong.pipelines.latent_model import LatentModel
-from mindlong.pipelines.latents import Latents
 from mindlong.plans.chain import Chain, place, plan_chain
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from mindlong.diffusion.noising import Noising
     from mindlong.parallel.comm import Comm
     from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.latents import Latents
     from mindlong.plans.hierarchy import Job, LongPlan
 
 Predict = Callable[

@@ -5,21 +5,23 @@ Legend: B windows, F frames, C channels, h w latent pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.diffusion.guidance import combine
-from mindlong.diffusion.samplers.lcm import told_of
-from mindlong.diffusion.samplers.loop import Callback
+from mindlong.diffusion.samplers.flavours import told_of
 from mindlong.pipelines.image_model import ImageModel
+from mindlong.pipelines.interpolate.hinted import is_hinted
 from mindlong.pipelines.interpolate.images import ImageStage
 from mindlong.pipelines.interpolate.make import Predict, Rule, Stage
-from mindlong.pipelines.interpolate.plan import is_hinted
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
-from mindlong.pipelines.latent_model import LatentModel
-from mindlong.pipelines.models import Models
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.models import Models
 
 
 @dataclass
@@ -27,7 +29,7 @@ class Networks:
     """The latent models of a run. `config` is an InferConfig with the section interpolate."""
 
     config: Any
-    models: Models = field(default_factory=Models)
+    models: Models
 
     def model(self, weights: str) -> LatentModel:
         """The model at `weights`."""

@@ -4,20 +4,17 @@ the chain, the rates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts, parts_of
-from mindlong.checkpoints.lora.latent import lora_row
+from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
+from mindlong.checkpoints.lora.latent import lora_row, parts_of
 from mindlong.config.infer_options.conditioning import unread
-from mindlong.config.infer_options.interpolate import InterpolateOptions
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import InterpolateConfig
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -38,21 +35,23 @@ from mindlong.pipelines.interpolate.gaps import (
     stretch_of,
     unread_by_images,
 )
+from mindlong.pipelines.interpolate.hinted import HINTED_MAKER, is_hinted, unhinted
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
 from mindlong.pipelines.planned import Planned
 from mindlong.plans.chain import Chain, place, plan_chain
-from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
 
+if TYPE_CHECKING:
+    from mindlong.config.infer_options.interpolate import InterpolateOptions
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import InterpolateConfig
+    from mindlong.plans.hierarchy import LongPlan
+
 UNRELATED = {  # keys that change no latent
     "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
 }
-HINTED_MAKER = (
-    "the networks in interpolate.key_weights are conditioned on given frames, so they cannot make key frames from a prompt "
-    "alone; name a text-to-video model there, or give interpolate.video or interpolate.images"
-)
 
 
 @dataclass(frozen=True)
@@ -119,26 +118,6 @@ def read_key_latents(path: str) -> np.ndarray:
             "height, width) with at least 2 key frames is needed"
         )
     return latents
-
-
-def is_hinted(parts: Any, vae_channels: int) -> bool:
-    """Whether a UNet reads mask and hints behind the latents. Raises ConfigError where it reads
-    something else.
-    """
-    if parts.in_channels == 2 * vae_channels + 1:
-        return True
-    if parts.in_channels == vae_channels:
-        return False
-    raise ConfigError(
-        f"the UNet reads {parts.in_channels} channels; interpolation needs {2 * vae_channels + 1} (latents, mask, "
-        f"hint) or {vae_channels} (latents alone, with interpolate.pin=each_step)"
-    )
-
-
-def unhinted(section: str) -> Iterator[tuple[str, str]]:
-    """(key, reason) of the keys that a network that reads no hints leaves idle."""
-    for key in ("hint", "mask", "hint_noise"):
-        yield f"{section}.{key}", "is not read: the network reads no hints and no mask"
 
 
 def plan(loaded: Loaded) -> Planned:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,12 +26,14 @@ from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
 from mindlong.pipelines.interpolate.videos import chained, filled, model_of
 from mindlong.pipelines.latents_on_disk import LatentFolder
+from mindlong.pipelines.models import Models
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results, wanted
-from mindlong.pipelines.session import Session
 from mindlong.utils import progress
 from mindlong.utils.errors import ConfigError
-from mindlong.utils.lines import opening_lines
+
+if TYPE_CHECKING:
+    from mindlong.pipelines.session import Session
 
 Video = tuple[str, str, Iterator[np.ndarray]]  # name of the files, prompt, frames
 
@@ -124,7 +126,7 @@ def _sound(work: Work, files: list[Path]) -> list[str]:
 
 
 def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
-    config, networks = session.config, Networks(session.config)
+    config, networks = session.config, Networks(session.config, Models())
     model, prompts = model_of(config, networks), wanted(config)
     for number, prompt in enumerate(prompts):
         name = stem(number, len(prompts))
@@ -132,8 +134,8 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
             step = Previews(session, model.decode).step(bar, name)
             one = chained(config, work, networks, prompt, number, step)
             if not number:
-                first = opening_lines({"weights": config.weights, "pin": config.interpolate.pin})
-                session.log.info("\n".join([*first, *one.plan.describe()]))
+                first = {"weights": config.weights, "pin": config.interpolate.pin}
+                session.open_with(first, one.plan.describe())
             belongs = session.identity(UNRELATED, prompt=prompt, number=number)
             folder = LatentFolder(session.folder / "jobs" / name, one.plan, belongs, comm.rank)
             bar.begin(_steps(one.plan, one.stages, config, work, folder) // comm.size)

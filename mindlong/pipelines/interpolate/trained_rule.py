@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from mindlong.checkpoints.find import config_of, locate
-from mindlong.config.schema import TrainConfig
+from typing import TYPE_CHECKING
+
+from mindlong.checkpoints.locate import locate
+from mindlong.checkpoints.run_config import config_of
 from mindlong.diffusion.hints import Rule
 from mindlong.utils.errors import ConfigError, InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 
 def training_of(weights: str) -> TrainConfig | None:

@@ -9,27 +9,29 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.data.flow import fill_between, method
 from mindlong.data.transforms import fitted
-from mindlong.diffusion.samplers.loop import Callback
-from mindlong.parallel.comm import Comm
 from mindlong.pipelines.interpolate.between_plan import reads_both_ends
 from mindlong.pipelines.interpolate.first_level import KeyFrames
 from mindlong.pipelines.interpolate.make import Stage, chain_of, decoded, run_chain
 from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import Work, work_of
-from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.latents import LatentMemory, Latents
 from mindlong.pipelines.made import Made
-from mindlong.pipelines.models import Models
 from mindlong.pipelines.results import wanted
-from mindlong.plans.chain import Chain
-from mindlong.plans.hierarchy import LongPlan
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.parallel.comm import Comm
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.models import Models
+    from mindlong.plans.chain import Chain
+    from mindlong.plans.hierarchy import LongPlan
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import nn
@@ -21,18 +21,20 @@ from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.lora.latent import over_trained
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.interpolation import interpolate
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.sample import count_steps, sample
-from mindlong.diffusion.samplers.loop import Callback
 from mindlong.networks import network as networks
 from mindlong.networks import table
 from mindlong.pipelines.made import Made
-from mindlong.pipelines.models import Models
 from mindlong.pipelines.pixel.plan import given_videos, said, shape_of, visited
 from mindlong.pipelines.results import wanted
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.models import Models
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.checkpoints.files import open_weights
-from mindlong.checkpoints.find import find_trained, locate
+from mindlong.checkpoints.find import find_trained
+from mindlong.checkpoints.locate import locate
 from mindlong.checkpoints.lora.latent import over_trained
 from mindlong.checkpoints.report import compare
 from mindlong.checkpoints.text_source import text_source
 from mindlong.config.cost import sampling_cost
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import PixelConfig
-from mindlong.config.schema import TrainConfig
 from mindlong.data.captions import cut
 from mindlong.data.one_shot import read_clip
 from mindlong.diffusion.noising import Noising, of_options
@@ -29,6 +27,11 @@ from mindlong.pipelines.checks import far_size, few, gib, idle, several, shorten
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
+
+if TYPE_CHECKING:
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import PixelConfig
+    from mindlong.config.schema import TrainConfig
 
 
 def plan(loaded: Loaded) -> Planned:

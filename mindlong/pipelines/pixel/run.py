@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.checkpoints.find import Trained, find_trained
 from mindlong.checkpoints.lora.latent import over_trained
-from mindlong.config.infer_schema import InferConfig
 from mindlong.data.source import to_frames
 from mindlong.diffusion.sample import sampler_of
 from mindlong.pipelines.clips import stem
 from mindlong.pipelines.pixel.make import PixelVideo, Request, pipeline_of, requests_of
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import wanted
-from mindlong.pipelines.session import Session
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import progress
 from mindlong.utils.lines import opening_lines
+
+if TYPE_CHECKING:
+    from mindlong.config.infer_schema import InferConfig
+    from mindlong.pipelines.session import Session
 
 
 def run(session: Session) -> None:

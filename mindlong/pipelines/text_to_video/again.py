@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.diffusion.free_init import low_pass, started_again, steps_of
 from mindlong.diffusion.sample import count_steps
-from mindlong.diffusion.samplers.loop import Callback
-from mindlong.pipelines.clips import Clip
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.clips import Clip
 
 
 class Again:

@@ -1,9 +1,6 @@
-"""Text to video in latents: prompts in, latents out, whichever latent family the UNet is of.
+"""Text to video as a pipeline: from a configuration and networks to videos.
 
-Noise is keyed by (seed, "sample", number of the video), so a video does not depend on which others
-are made with it.
-
-Legend: B videos, C channels of a latent, F frames, h w latent pixels, S tokens, D their width.
+Legend: B videos, C channels of a latent, F frames, h w latent pixels.
 """
 
 from __future__ import annotations
@@ -11,23 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model, guided, guided_batched, scale_of
-from mindlong.diffusion.noising import Noising
-from mindlong.diffusion.sample import rule_of, sample
-from mindlong.diffusion.samplers.lcm import told_of
-from mindlong.diffusion.samplers.loop import Callback
+from mindlong.diffusion.sample import rule_of
 from mindlong.pipelines.clip_parallel.windows import shuffled
-from mindlong.pipelines.clips import Clip
-from mindlong.pipelines.latent_model import LatentModel
-from mindlong.pipelines.made import Made
-from mindlong.pipelines.models import Models
+from mindlong.pipelines.clips import Clip, Repeats, batches, first_noise
+from mindlong.pipelines.made import Made, made_of
 from mindlong.pipelines.starts import read_start
 from mindlong.pipelines.text_to_video.again import Again
+from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.pipelines.text_to_video.plan import (
     clips_of,
     noising_of,
@@ -35,139 +26,14 @@ from mindlong.pipelines.text_to_video.plan import (
     size_of,
     source_of,
 )
-from mindlong.pipelines.text_to_video.windowed import windowed
-from mindlong.plans.contexts import Contexts
-from mindlong.plans.frame_prompts import Shares
 from mindlong.utils import rng
 
-Repeats = Callable[[int, Clip], np.ndarray]  # frames, clip -> the frame whose noise each has
-
-
-class TextToVideo:
-    """A latent model with the way to sample from it.
-
-    Args:
-        model: the networks.
-        sample: the `sample` section of a configuration.
-        negative: what guidance leads away from.
-        two_passes: guidance asks the network twice a step rather than once with twice the rows.
-        fps: for a UNet that is conditioned on it.
-        curve: of guidance over the steps, of mindlong.diffusion.guidance.CURVES.
-        noising: the part of the noising process to go through where it is not all of the model's.
-        contexts: the network is asked for windows of the video.
-    """
-
-    def __init__(
-        self,
-        model: LatentModel,
-        sample: Any,
-        *,
-        negative: str = "",
-        two_passes: bool = False,
-        fps: float = 8,
-        noising: Noising | None = None,
-        curve: str = "constant",
-        contexts: Contexts | None = None,
-    ) -> None:
-        self.contexts = contexts
-        self.curve = curve
-        self.model, self.sample, self.noising = model, sample, noising or model.noising
-        self.negative, self.two_passes, self.fps = negative, two_passes, fps
-
-    def latents(
-        self,
-        clips: Sequence[Clip],
-        x_T: np.ndarray,
-        callback: Callback | None = None,
-        model: Model | None = None,
-        *,
-        pure_noise: bool = True,
-    ) -> np.ndarray:
-        """Clean latents (B, C, F, h, w) of `clips`, denoised together from `x_T` of the same shape,
-        by the network under guidance or by the `model` given. `pure_noise` as for
-        `mindlong.diffusion.sample.sample`.
-        """
-        model = model or self.guided(self.context(clips, x_T.shape[2]), x_T.shape[2])
-
-        def noise(step: int) -> np.ndarray:
-            return np.stack(
-                [
-                    rng.normal(x_T.shape[1:], clip.seed, "sample-step", step, clip.number)
-                    for clip in clips
-                ]
-            )
-
-        return sample(
-            self.sample,
-            model,
-            x_T,
-            self.noising,
-            noise=noise,
-            callback=callback,
-            rows=[Row(clip.name) for clip in clips],
-            pure_noise=pure_noise,
-        )
-
-    def context(self, clips: Sequence[Clip], frames: int) -> np.ndarray:
-        """The prompts' vectors: (B, S, D), or (B, F, S, D) where a clip has a prompt for each
-        frame.
-        """
-        if all(len(clip.prompts) == 1 and not clip.shares for clip in clips):
-            return self.model.encode_text([clip.prompts[0] for clip in clips])
-        return np.stack([self._of_frames(clip, frames) for clip in clips])
-
-    def _of_frames(self, clip: Clip, frames: int) -> np.ndarray:
-        """(F, S, D)."""
-        if not clip.shares:
-            return self.model.encode_text(clip.prompts * (frames // len(clip.prompts)))
-        return np.stack([self._between(shares) for shares in clip.shares])
-
-    def _between(self, shares: Shares) -> np.ndarray:
-        """(S, D): what lies between the vectors of several prompts."""
-        states = self.model.encode_text([prompt for prompt, _ in shares])
-        weights = np.array([share for _, share in shares], np.float32)
-        return np.tensordot(weights, states, 1)
-
-    def guided(self, context: np.ndarray, frames: int = 0) -> Model:
-        """The network under guidance, for a sampler; `frames` of the latents, where it is asked for
-        windows.
-        """
-        scale, rescale = self.sample.guidance, self.sample.rescale
-        if self.model.told:
-            return self._asked(context, frames, told_of(self.sample.flavour, scale))
-        if scale == 1:
-            return self._asked(context, frames)
-        if self.curve != "constant":
-            scale = scale_of(self.curve, scale, rule_of(self.sample, self.noising).times)
-        null = self.model.null_text(self.negative, context)
-        if self.two_passes:
-            return guided(self._asked(context, frames), self._asked(null, frames), scale, rescale)
-        both = np.concatenate([null, context])
-        return guided_batched(self._asked(both, frames), scale, rescale)
-
-    def _asked(self, context: np.ndarray, frames: int, guidance: float | None = None) -> Model:
-        """The network with its conditions inside: of the whole video, or window by window."""
-        if self.contexts is None:
-            return self.model.denoiser(context, self.fps, guidance)
-
-        def ask(x: np.ndarray, t: np.ndarray, mine: np.ndarray) -> np.ndarray:
-            return self.model.denoiser(mine, self.fps, guidance)(x, t)
-
-        times = rule_of(self.sample, self.noising).times
-        return windowed(ask, self.contexts, frames, times, context)
-
-
-def first_noise(
-    clips: Sequence[Clip], shape_CFhw: tuple[int, ...], repeats: Repeats | None = None
-) -> np.ndarray:
-    """The noise that `clips` start from, (B, C, F, h, w) float32; `repeats` says which frames of a
-    clip have that of others.
-    """
-    drawn = [rng.normal(shape_CFhw, clip.seed, "sample", 0, clip.number) for clip in clips]
-    if repeats is not None:
-        frames = shape_CFhw[1]
-        drawn = [noise[:, repeats(frames, clip)] for noise, clip in zip(drawn, clips, strict=True)]
-    return np.stack(drawn)
+if TYPE_CHECKING:
+    from mindlong.diffusion.noising import Noising
+    from mindlong.diffusion.samplers.loop import Callback
+    from mindlong.pipelines.latent_model import LatentModel
+    from mindlong.pipelines.models import Models
+    from mindlong.plans.contexts import Contexts
 
 
 def repeats_of(options: Any, contexts: Contexts | None) -> Repeats | None:
@@ -230,12 +96,8 @@ class Request:
         return noise if self.given is None else self.given(noise)
 
     def batches(self) -> Iterator[list[Clip]]:
-        """Batches of one size, so that one graph serves all: the last is filled up with its last
-        clip.
-        """
-        for start in range(0, len(self.clips), self.size):
-            part = list(self.clips[start : start + self.size])
-            yield part + [part[-1]] * (self.size - len(part))
+        """See `mindlong.pipelines.clips.batches`."""
+        return batches(self.clips, self.size)
 
     def starts(self, part: Sequence[Clip]) -> np.ndarray:
         """`x_T` of some of the clips."""
@@ -307,12 +169,4 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     for part in request.batches():
         pure = request.given is None
         made = again.latents(part, request.starts(part), callback, pure_noise=pure)
-        for clip, latents in {c.name: (c, z) for c, z in zip(part, made, strict=True)}.values():
-            yield Made(
-                clip.title,
-                clip.number,
-                model.decode(latents),
-                request.frames,
-                config.fps,
-                lambda held=latents: held,
-            )
+        yield from made_of(model, part, made, request.frames, config.fps)

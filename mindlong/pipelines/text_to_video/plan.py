@@ -6,18 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.checkpoints import latent_parts
-from mindlong.checkpoints.latent_parts import LatentParts
 from mindlong.checkpoints.lora.latent import lora_row
-from mindlong.config.load import Loaded
-from mindlong.config.pipelines import TextToVideoConfig
+from mindlong.checkpoints.lora.latent import parts_of as named_parts
 from mindlong.data.one_shot import read_clip, read_frame
-from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import count_steps, sampler_of
-from mindlong.networks.cost import Load
+from mindlong.networks.cost import Cost, Load
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -26,6 +23,7 @@ from mindlong.pipelines.checks import (
     idle_where_told,
     in_few_steps,
     is_told,
+    network_rows,
     no_rate,
     overlong,
     several,
@@ -40,49 +38,34 @@ from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
 
+if TYPE_CHECKING:
+    from mindlong.checkpoints.latent_parts import LatentParts
+    from mindlong.config.load import Loaded
+    from mindlong.config.pipelines import TextToVideoConfig
+    from mindlong.diffusion.noising import Noising
+
 
 def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: TextToVideoConfig = loaded.values
     own, s = config.text_to_video, config.sample
-    parts = parts_of(config)
-    fit(parts)
-    idle(loaded, no_rate(parts, "text_to_video.fps_condition"))
-    idle(loaded, idle_where_told(parts, "text_to_video.negative", "text_to_video.two_passes"))
-    frames, *size = size_of(config, parts.size)
-    codec, denoiser = parts.vae.network.codec, parts.network.network.denoiser
-    idle(loaded, [("latent.chunk", f"is not read: {codec.chunks}")] if codec.chunks else ())
-    height, width = divisible(size, parts.vae.spec.factor, denoiser.side(parts.network.spec))
-    latents = parts.vae.spec.latents_of(frames)
-    source_of(config, (frames, height, width))
-    noising, contexts = noising_of(config, parts.noising), config.contexts.contexts()
-    clips = clips_of(config, frames)
-    if denoiser.one_prompt and any(len(clip.prompts) > 1 or clip.shares for clip in clips):
-        raise ConfigError(
-            f"text_to_video.scenes: {parts.network.network.about} reads one prompt a video, and none of "
-            "single frames; give it as prompt"
-        )
+    parts = _checked_parts(loaded)
+    frames, height, width = _checked_size(config, parts)
+    noising, latents = noising_of(config, parts.noising), parts.vae.spec.latents_of(frames)
+    clips = _checked_clips(config, parts, (frames, height, width))
     batch, guided = min(config.batch, len(clips)), s.guidance != 1 and not is_told(parts)
-    rows = batch * (2 if guided and not own.two_passes else 1)
-    if own.start:
-        read_start(own.start, len(clips), _latents(parts, frames, height, width))
-    step = step_cost(parts, rows, min(latents, contexts.length) if contexts else latents, size)
-    asked = len(contexts.windows(latents, 1)) if contexts else 1
-    chunk = frames if codec.chunks else min(config.latent.chunk, frames)
-    decode = codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
-    at_a_time = "in the model's own chunks" if codec.chunks else f"{chunk} frames at a time"
+    step, calls = _step(config, parts, batch, guided, (latents, height, width))
+    decode, at_a_time = _decoding(config, parts, (frames, height, width))
     half = 1.0 if config.latent.dtype == "float32" else 0.5
-    passes = 2 if guided and own.two_passes else 1
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * guided
     return Planned(
         {
-            "weights": f"{parts.where} ({parts.network.family})",
-            "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
+            **network_rows(parts),
             "prompts": several([clip.title for clip in clips[:: config.count]], config.count),
             "plan": f"{len(clips)} videos of {frames} frames {height}x{width}, {-(-len(clips) // batch)} batches of "
             f"{count_steps(s, noising)} steps, {sampler_of(s, noising).name}, guidance {s.guidance:g}"
             f"{_ways(config, latents)}",
-            "a step": f"{count(passes * asked * step.flops)}FLOP",
+            "a step": f"{count(calls * step.flops)}FLOP",
             **lora_row(parts),
             "peak memory": f"denoising {gib(step.bytes * half)}, decoding {at_a_time} "
             f"{gib(decode.bytes * half)}{_text_memory(parts)} (estimates)",
@@ -90,12 +73,73 @@ def plan(loaded: Loaded) -> Planned:
         (
             *overlong(parts, texts),
             *unled(own.negative, "text_to_video.negative", [s.guidance]),
-            *far_size(size, parts.size[1:]),
+            *far_size((height, width), parts.size[1:]),
             *in_few_steps(parts, s),
         ),
         max(half * step.bytes, half * decode.bytes, _text_bytes(parts)),
-        f"frames, size or batch{'' if codec.chunks else ' (latent.chunk for decoding)'}",
+        f"frames, size or batch{'' if parts.vae.network.codec.chunks else ' (latent.chunk for decoding)'}",
     )
+
+
+def _checked_parts(loaded: Loaded) -> LatentParts:
+    """The networks; keys that they leave idle are refused."""
+    parts = parts_of(loaded.values)
+    fit(parts)
+    idle(loaded, no_rate(parts, "text_to_video.fps_condition"))
+    idle(loaded, idle_where_told(parts, "text_to_video.negative", "text_to_video.two_passes"))
+    chunks = parts.vae.network.codec.chunks
+    idle(loaded, [("latent.chunk", f"is not read: {chunks}")] if chunks else ())
+    return parts
+
+
+def _checked_size(config: TextToVideoConfig, parts: LatentParts) -> tuple[int, int, int]:
+    """Frames, height and width, the source's frames being there in them."""
+    frames, *size = size_of(config, parts.size)
+    side = parts.network.network.denoiser.side(parts.network.spec)
+    height, width = divisible(size, parts.vae.spec.factor, side)
+    source_of(config, (frames, height, width))
+    return frames, height, width
+
+
+def _checked_clips(
+    config: TextToVideoConfig, parts: LatentParts, size: tuple[int, int, int]
+) -> list[Clip]:
+    """The clips, their prompts and starts being such as the network takes."""
+    clips, about = clips_of(config, size[0]), parts.network.network
+    if about.denoiser.one_prompt and any(len(clip.prompts) > 1 or clip.shares for clip in clips):
+        raise ConfigError(
+            f"text_to_video.scenes: {about.about} reads one prompt a video, and none of "
+            "single frames; give it as prompt"
+        )
+    start = config.text_to_video.start
+    if start:
+        read_start(start, len(clips), _latents(parts, *size))
+    return clips
+
+
+def _step(
+    config: TextToVideoConfig,
+    parts: LatentParts,
+    batch: int,
+    guided: bool,
+    size: tuple[int, int, int],
+) -> tuple[Cost, int]:
+    """What a call of the network costs on latents of that size, and the calls of a step."""
+    latents, *pixels = size
+    contexts, passes = config.contexts.contexts(), guided and config.text_to_video.two_passes
+    rows = batch * (2 if guided and not passes else 1)
+    step = step_cost(parts, rows, min(latents, contexts.length) if contexts else latents, pixels)
+    return step, (1 + passes) * (len(contexts.windows(latents, 1)) if contexts else 1)
+
+
+def _decoding(
+    config: TextToVideoConfig, parts: LatentParts, size: tuple[int, int, int]
+) -> tuple[Cost, str]:
+    """What decoding costs at a time, and of what."""
+    (frames, height, width), codec = size, parts.vae.network.codec
+    chunk = frames if codec.chunks else min(config.latent.chunk, frames)
+    decode = codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
+    return decode, "in the model's own chunks" if codec.chunks else f"{chunk} frames at a time"
 
 
 def _text_bytes(parts: LatentParts) -> float:
@@ -115,9 +159,9 @@ def parts_of(config: TextToVideoConfig) -> LatentParts:
     """The networks, with the views of frames that the configuration asks for.
 
     Raises:
-        InputFileError, ConfigError: as `latent_parts.parts_of`, or views that they cannot have.
+        InputFileError, ConfigError: as `named_parts`, or views that they cannot have.
     """
-    parts = latent_parts.parts_of(config)
+    parts = named_parts(config)
     views = config.free_noise.views()
     if views is None:
         return parts

@@ -6,11 +6,13 @@ Legend: B videos, C channels of a latent, F frames, h w latent pixels, S tokens,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.diffusion.guidance import Model
-from mindlong.plans.contexts import Contexts
+if TYPE_CHECKING:
+    from mindlong.diffusion.guidance import Model
+    from mindlong.plans.contexts import Contexts
 
 Ask = Callable[
     [np.ndarray, np.ndarray, np.ndarray], np.ndarray

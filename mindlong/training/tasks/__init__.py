@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mindlong.config.pipelines import function
-from mindlong.config.schema import TrainConfig
 from mindlong.config.tasks import TASKS, task_of
-from mindlong.data.source import Source
-from mindlong.training.task import Task
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
+    from mindlong.data.source import Source
+    from mindlong.training.task import Task
 
 
 def build_task(config: TrainConfig, source: Source | None) -> Task:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindlong.checkpoints.start import read_start, start_of
-from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames, to_network
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.networks.init import initialise
@@ -21,6 +21,9 @@ from mindlong.networks.vae.cell import AutoencoderKL, kl_divergence
 from mindlong.networks.vae.streams_cell import FrameStreams
 from mindlong.training.begin import begin_with
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 HELD_OUT = 1 << 40  # sample numbers that no training reaches
 PICTURES = 8  # in a preview

@@ -8,28 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindlong.checkpoints import changed
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.load import arrays_of, load_into
 from mindlong.checkpoints.parts import read_part
 from mindlong.checkpoints.start import base_of
-from mindlong.config.distil_options import DistilOptions
-from mindlong.config.schema import TrainConfig
 from mindlong.config.train_options import PRECISIONS
-from mindlong.data.source import Source
 from mindlong.diffusion.parameterise import add_noise, to_eps, to_x0
 from mindlong.diffusion.samplers.lcm import boundary
-from mindlong.diffusion.schedules import Schedule
 from mindlong.networks import table
-from mindlong.networks.network import Network
 from mindlong.training.tasks.latent import LatentTask
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mindlong.config.distil_options import DistilOptions
+    from mindlong.config.schema import TrainConfig
+    from mindlong.data.source import Source
+    from mindlong.diffusion.schedules import Schedule
+    from mindlong.networks.network import Network
 
 
 class Consistency(nn.Cell):

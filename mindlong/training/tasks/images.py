@@ -10,23 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.parts import read_part
-from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Source, to_frames
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.noising import Noising
 from mindlong.networks import table
 from mindlong.networks.image_conditioned import ImageConditioned
 from mindlong.networks.network import made
 from mindlong.training.tasks.latent import LatentTask
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.noising import Noising
 
 PREVIEWS = 4
 GREY = 127.5  # 0 in [-1, 1]: what an image that is dropped becomes

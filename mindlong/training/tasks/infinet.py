@@ -7,17 +7,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
 from mindlong.checkpoints.branch import read_branch, start_from
-from mindlong.checkpoints.find import locate, open_named
+from mindlong.checkpoints.files import open_named
+from mindlong.checkpoints.locate import locate
 from mindlong.checkpoints.parts import read_part
 from mindlong.checkpoints.start import base_of, text_of
-from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
 from mindlong.data.clip_identity import index_identity
 from mindlong.data.nodes import build_nodes, known_frames
@@ -28,9 +28,13 @@ from mindlong.networks.init import initialise
 from mindlong.networks.unet.control import ControlledUNet
 from mindlong.networks.unet.control_spec import condition
 from mindlong.networks.unet.controlled_text import ControlledTextUNet
-from mindlong.training.tasks.latent import LatentTask, text_encoder
+from mindlong.training.tasks.latent import LatentTask
+from mindlong.training.tasks.latent_networks import text_encoder
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 
 class FrameWeightedLoss(DiffusionLoss):

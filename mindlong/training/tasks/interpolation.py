@@ -9,25 +9,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mindspore import Tensor
 
-from mindlong.checkpoints.find import open_named
+from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.inflate import inflate
 from mindlong.checkpoints.load import arrays_of, load_into
 from mindlong.checkpoints.parts import read_part
-from mindlong.checkpoints.start import base_of
-from mindlong.config.schema import TrainConfig
+from mindlong.checkpoints.start import base_of, text_of
 from mindlong.data.source import Source, to_frames
 from mindlong.diffusion import hints
-from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.losses import loss_of
 from mindlong.networks.unet.hinted import Hinted
 from mindlong.training.tasks.latent import LatentTask
+from mindlong.training.tasks.latent_networks import start_from
 from mindlong.training.tasks.preview_files import write_preview
 from mindlong.utils import rng
 from mindlong.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
+    from mindlong.diffusion.guidance import Model
 
 PREVIEWS = 4
 
@@ -46,6 +50,9 @@ class InterpolationTask(LatentTask):
         self.options = config.interpolation
         if base:
             self._start_from(base, key)
+        own_text = text_of(config)
+        if own_text:
+            start_from(self.network.text_encoder, own_text)
         self.hinted = Hinted(self.network)
         self.loss = loss_of(self.hinted, self.schedule, config.diffusion)
 
@@ -150,7 +157,10 @@ class InterpolationTask(LatentTask):
         part = read_part(open_named(weights, key), "network")
         mine = {n.removeprefix("unet."): a for n, a in arrays_of(self.network.unet).items()}
         found = inflate(
-            {name: lazy.read() for name, lazy in part.arrays.items()}, mine, self.options.identity
+            {name: lazy.read() for name, lazy in part.arrays.items()},
+            mine,
+            self.options.identity,
+            key,
         )
         load_into(
             self.network.unet, {f"unet.{name}": array for name, array in found.arrays.items()}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.checkpoints.embedder import embedder
 from mindlong.checkpoints.start import pixel_arrays, start_of
-from mindlong.config.schema import TrainConfig
 from mindlong.data.source import Sample, Source, to_frames, to_network
 from mindlong.diffusion.losses import loss_of
 from mindlong.diffusion.noising import of_options
@@ -21,6 +20,9 @@ from mindlong.networks.network import Network, made
 from mindlong.training.begin import begin_with
 from mindlong.training.tasks.preview_files import drawn, write_preview
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 
 class PixelTask:

@@ -6,17 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.config.preview_options import PreviewOptions
 from mindlong.diffusion.finite import Row
-from mindlong.diffusion.guidance import Model
-from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import sample
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.media.write import write_video
 from mindlong.utils import rng
+
+if TYPE_CHECKING:
+    from mindlong.config.preview_options import PreviewOptions
+    from mindlong.diffusion.guidance import Model
+    from mindlong.diffusion.noising import Noising
 
 
 def drawn(

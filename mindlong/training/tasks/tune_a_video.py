@@ -7,30 +7,33 @@ Tune-A-Video, arXiv 2212.11565; the released code's choices with `tune.compat=tu
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn
 
 from mindlong.checkpoints import changed
-from mindlong.checkpoints.find import open_named
-from mindlong.checkpoints.latent_parts import SCHEDULER
+from mindlong.checkpoints.files import open_named
+from mindlong.checkpoints.folders import SCHEDULER
 from mindlong.checkpoints.load import arrays_of
 from mindlong.checkpoints.start import base_of
-from mindlong.config.schema import TrainConfig
-from mindlong.config.tune_options import TuneOptions
 from mindlong.data.one_shot import OneShot
-from mindlong.diffusion.guidance import Model
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.sample import flavour_of
 from mindlong.diffusion.samplers import FLAVOURS
 from mindlong.diffusion.scheduler_config import read_file
 from mindlong.training.task import matches
-from mindlong.training.tasks.latent import LatentTask, build_network
+from mindlong.training.tasks.latent import LatentTask
+from mindlong.training.tasks.latent_networks import build_network
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
+    from mindlong.config.tune_options import TuneOptions
+    from mindlong.diffusion.guidance import Model
 
 BIAS = "unet.*.attn_temp.to_out.bias"
 FRESH = ("unet.*.attn_temp.*", "unet.*.norm_temp.*")  # what the image model has not

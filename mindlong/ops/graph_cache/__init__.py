@@ -1,0 +1,1 @@
+"""Compiled graphs kept from run to run, for inference on a CPU: `calls.call` is what others use."""

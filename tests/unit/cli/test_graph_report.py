@@ -1,0 +1,124 @@
+"""The report on compiled graphs: what it reads from MindSpore's text, and that it sees the
+operators of a real network.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from graph.chips import computes, type_lines  # noqa: E402
+from graph.ir import kind_of, operators  # noqa: E402
+
+TEXT = """
+subgraph @a() {
+  %0(CNode_1) = Load(%para2_d.weight, UMonad[U]) cnode_attrs: {checkpoint: Bool(1)}
+      : (<Ref[Tensor[Float32]], (16, 8), ref_key=d.weight, is_parameter>, <UMonad, NoShape>) -> (<Tensor[Float32], (16, 8)>)
+  %1(x) = PrimFunc_MatMul(%para1_x, %0, Bool(0), Bool(1)) {instance name: matmul}
+      : (<Tensor[Float32], (6, 8)>, <Tensor[Float32], (16, 8)>, <Bool, NoShape>, <Bool, NoShape>) -> (<Tensor[Float32], (6, 16)>)
+      # Fullname with scope: (Default/d-Dense/MatMul-op0)
+  %2(CNode_3) = PrimFunc_Reshape(%1, (I64(2), I64(48)))
+      : (<Tensor[Float32], (6, 16)>, <Tuple[Int64*2], TupleShape(NoShape, NoShape)>) -> (<Tensor[Float32], (2, 48)>)
+  %3(CNode_4) = PrimFunc_Transpose(%2, (I64(1), I64(0)))
+      : (<Tensor[Float32], (2, 48)>, <Tuple[Int64*2], TupleShape(NoShape, NoShape)>) -> (<Tensor[Float32], (48, 2)>)
+  %4(CNode_5) = PrimFunc_Cast(%3, I64(42)) cnode_attrs: {}
+      : (<Tensor[Float32], (48, 2)>, <Int64, NoShape>) -> (<Tensor[Float16], (48, 2)>)
+  %5(CNode_6) = PrimFunc_Split(%4, I64(0), I64(2))
+      : (<Tensor[Float16], (48, 2)>, <Int64, NoShape>) -> (<Tuple[Tensor[Float16]*2], TupleShape((24, 2), (24, 2))>)
+  Return(%4)
+}
+"""
+
+
+def test_operators_kinds_and_bytes():
+    found = operators(TEXT)
+    assert [(op.name, op.kind, op.moved) for op in found[:3]] == [
+        ("MatMul", "matmul", 4 * (48 + 128 + 96)),
+        ("Transpose", "transpose", 2 * 4 * 96),
+        ("Cast", "cast", 96 * 6),
+    ]
+    assert found[3].moved == 2 * 96 * 2  # a tuple of tensors counts too
+    assert found[1].shape in ((2, 48), (48, 2))
+
+
+def test_types_and_what_each_chip_makes_of_them():
+    found = operators(TEXT)
+    assert [op.dtype for op in found] == ["float32", "float32", "float32", "float16"]
+    assert computes("matmul", "float32", "910A").startswith("float16")
+    assert computes("convolution", "float16", "910B") == "float16, sums float32"
+    assert (
+        computes("matmul", "bfloat16", "910A")
+        == "refused"
+        == computes("reduction", "bfloat16", "910A")
+    )
+    assert computes("reduction", "float32", "910A") == "float32"
+    assert type_lines(found)[2:] == [
+        "| matmul | float32 | 1 | float16, sums float32 (allow_fp32_to_fp16) | "
+        "float32 (HF32 with env.hf32) |"
+    ]
+
+
+def test_kinds():
+    kinds = {
+        "Conv2DBackpropInput": "convolution",
+        "StridedSlice": "strided slice",
+        "BroadcastTo": "copy",
+        "Mul": "elementwise",
+        "FlashAttentionScore": "attention",
+        "BatchMatMul": "matmul",
+        "ReduceSum": "reduction",
+        "SoftmaxBackward": "softmax",
+    }
+    assert {name: kind_of(name) for name in kinds} == kinds
+
+
+def test_the_report_of_a_configuration(tmp_path):
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "graph_report.py"),
+        str(ROOT / "configs" / "model" / "vdm_tiny.yaml"),
+        "--work",
+        "forward",
+        "--shape",
+        "2",
+        "8",
+        "8",
+        "--json",
+        str(tmp_path / "out.json"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    kinds = json.loads((tmp_path / "out.json").read_text())
+    assert kinds["convolution"]["operators"] >= 5 and kinds["matmul"]["bytes"] > 0
+    assert "move and compute nothing" in done.stdout
+    assert "| convolution | float32 |" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype, chip", [("float16", "910a"), ("bfloat16", "910b")])
+def test_products_in_16_bits_are_counted_as_such(dtype, chip):
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "graph_report.py"),
+        str(ROOT / "configs" / "model" / "vdm_tiny.yaml"),
+        *("--work", "forward", "--shape", "2", "8", "8", "--dtype", dtype, "--chip", chip),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"| convolution | {dtype} |" in done.stdout
+    assert "| convolution | float32 |" not in done.stdout
+
+
+def test_a_model_without_a_graph_is_refused(tmp_path):
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "graph_report.py"),
+        str(ROOT / "configs" / "model" / "clip_tiny.yaml"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and "clip_text" in done.stderr
