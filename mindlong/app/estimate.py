@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mindlong.app.job import DONE, Job
-from mindlong.pipelines.numbered import RECORD
+from mindlong.utils.run_folder import RECORD
 
 SOONEST = 5.0  # seconds: a run loads and compiles however small it is
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mindlong.pipelines.numbered import RECORD
 from mindlong.utils import atomic, progress_file
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.run_folder import RECORD
 
 NUMBER = re.compile(r"\d{4,}")
 WAITING, RUNNING, DONE, STOPPED, FAILED = "waiting", "running", "done", "stopped", "failed"

@@ -15,9 +15,9 @@ from typing import Any
 
 from mindlong.app.job import DONE, Job
 from mindlong.app.place import Person, Place
-from mindlong.pipelines.numbered import CONFIG, RECORD
 from mindlong.pipelines.previews import FOLDER as PREVIEWS
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.run_folder import CONFIG, RECORD
 
 PLAYED = (".mp4", ".webm")
 MOST = 300  # runs in the list

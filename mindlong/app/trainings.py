@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mindlong.app.place import Place
-from mindlong.pipelines.numbered import CONFIG
 from mindlong.training import metrics
+from mindlong.utils.run_folder import CONFIG
 
 DEEPEST = 3  # folders below one that was named
 MOST = 200
