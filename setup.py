@@ -21,6 +21,7 @@ RUNTIME = [
     "safetensors>=0.4.3",
     "tokenizers>=0.19",
     "matplotlib>=3.7",
+    "fonttools>=4.22",  # matplotlib brings it
 ]
 LINT = [
     "ruff>=0.5",
@@ -37,6 +38,7 @@ TEST = [
     "nbformat>=5.7",
     "ipykernel>=6.20",
     "setuptools>=70.1",  # a test builds a wheel
+    "tensorboard>=2.13",
     *LINT,
 ]
 APP = ["gradio>=6,<7"]  # 6.31.0
@@ -47,7 +49,9 @@ GOLDEN = [
     "transformers>=4.40",
     "video-diffusion-pytorch==0.7.0",
     "open_clip_torch>=3.0",
+    "compel>=2.5",
 ]
+TENSORBOARD = ["tensorboard>=2.13"]
 
 COMMANDS = (  # of mindlong.cli
     "infer",
@@ -113,6 +117,7 @@ setup(
         "golden": GOLDEN,
         "app": APP,
         "browser": [*APP, *BROWSER],
+        "tensorboard": TENSORBOARD,
     },
     entry_points={
         "console_scripts": [

@@ -67,7 +67,14 @@ def main() -> None:
     parser.add_argument(
         "--sampling", type=int, default=8, help="denoising steps of the measurement"
     )
-    parser.add_argument("--only", nargs="+", default=list(TRAINED), choices=list(TRAINED))
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        default=list(TRAINED),
+        choices=list(TRAINED),
+        help=f"which trainings: {', '.join(TRAINED)}",
+    )
     parser.add_argument("--table", action="store_true", help="only print what is there")
     parser.add_argument(
         "overrides",

@@ -24,7 +24,11 @@ def main() -> None:
     )
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "families", nargs="*", choices=[*families, []], help=f"of {', '.join(families)}"
+        "families",
+        nargs="*",
+        metavar="FAMILY",
+        choices=[*families, []],
+        help=f"of {', '.join(families)}",
     )
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, help="where to write; tests/golden without"

@@ -8,20 +8,22 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mindlong.app.place import Person, Place
 from mindlong.app.uploads import NAME
 from mindlong.checkpoints.locate import shipped_names
+from mindlong.config.file_keys import FILES, LORAS, WEIGHTS
 from mindlong.config.leaves import Leaf, leaves
-from mindlong.config.load import Loaded
 from mindlong.config.lora_words import every
 from mindlong.config.prompt_file import MARK
-from mindlong.pipelines.inputs import FILES, LORAS, WEIGHTS
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.app.place import Person, Place
+    from mindlong.config.load import Loaded
 
 NAMING = {*WEIGHTS, *FILES, "pixel.interpolate", "pixel.text_encoder"}  # keys that name files
 WRITING = ("output", "hierarchical.work")  # where runs write is the page's to say

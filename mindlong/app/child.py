@@ -13,12 +13,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mindlong.app.job import Job
 from mindlong.app.passwords import VARIABLE as PASSWORD
 from mindlong.utils import progress_file
 from mindlong.utils.claim import born
 from mindlong.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mindlong.app.job import Job
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CODE = "from mindlong.cli.guard import start; raise SystemExit(start('infer'))"

@@ -9,21 +9,24 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from mindlong.app import allowed, child, estimate, uploads
 from mindlong.app.form import Form, more_of, tree_of
 from mindlong.app.job import Job, job_of, jobs_of, new_folder
-from mindlong.app.place import Person, Place
+from mindlong.checkpoints.locate import SHIPPED
+from mindlong.config.file_keys import FILES, LORAS, WEIGHTS
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import Loaded, load
 from mindlong.config.yaml_file import Tree
 from mindlong.pipelines import recipe
-from mindlong.pipelines.inputs import FILES, LORAS, WEIGHTS
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from mindlong.app.place import Person, Place
 
 PLAN_SECONDS = 120
 FIRST_ROW = "mindlong "  # with which the rows of a dry run begin

@@ -6,13 +6,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mindlong.app import child
 from mindlong.app.job import Job, jobs_of
-from mindlong.app.place import Place
 from mindlong.app.runs import forget_copies
 from mindlong.utils.errors import UserError
 from mindlong.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from mindlong.app.place import Place
 
 EVERY = 0.5  # seconds between two looks
 TIDY = 3600.0  # and between two removals of old copies

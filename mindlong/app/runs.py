@@ -11,13 +11,15 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.app.job import DONE, Job
-from mindlong.app.place import Person, Place
 from mindlong.pipelines.previews import FOLDER as PREVIEWS
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.run_folder import CONFIG, RECORD
+
+if TYPE_CHECKING:
+    from mindlong.app.place import Person, Place
 
 PLAYED = (".mp4", ".webm")
 MOST = 300  # runs in the list

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.app.door import Door
 from mindlong.app.passwords import LOOPBACK, Gate
-from mindlong.app.place import Place
 from mindlong.app.queue import Queue
 from mindlong.utils.claim import Claim
 from mindlong.utils.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from mindlong.app.place import Place
 
 ANY = ("0.0.0.0", "::", "")
 QUIET = {  # no word to anybody; set before Gradio is imported

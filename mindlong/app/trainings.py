@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mindlong.app.place import Place
 from mindlong.training import metrics
 from mindlong.utils.run_folder import CONFIG
+
+if TYPE_CHECKING:
+    from mindlong.app.place import Place
 
 DEEPEST = 3  # folders below one that was named
 MOST = 200

@@ -12,10 +12,10 @@ import re
 import secrets
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from mindlong.app.place import Person, Place
 from mindlong.media.formats import foreign, head_of, kind_of, moves
 from mindlong.media.images import image_size, read_still
 from mindlong.media.limits import Limits
@@ -23,6 +23,9 @@ from mindlong.media.read import open_reader
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.shown import shown
+
+if TYPE_CHECKING:
+    from mindlong.app.place import Person, Place
 
 NAME = re.compile(r"up-[0-9a-f]{16}\.(png|mp4|mkv|webm|avi|gif|webp|apng)")
 GIVEN = re.compile(r"[0-9a-f]{64}")  # where Gradio leaves what was uploaded

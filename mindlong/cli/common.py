@@ -8,12 +8,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mindlong import __version__
+from mindlong.cli.commands import as_started
 from mindlong.cli.guard import guarded as guarded
 from mindlong.cli.tool_parser import ToolParser as ToolParser
 from mindlong.config import shipped
 from mindlong.config.command_line import answer
 from mindlong.config.load import Schema
 from mindlong.utils.errors import ConfigError
+
+EXIT_CODES = (
+    "exit codes: 0 done, 1 failed, 2 bad arguments or configuration, 3 bad input file,\n"
+    "            130 stopped by Ctrl-C, 143 by SIGTERM"
+)
+HELP = ("-h", "--help")
 
 
 class KeyParser(ToolParser):
@@ -22,16 +29,22 @@ class KeyParser(ToolParser):
 
     Args:
         keys: the keys that there are, for the answers.
+        schema: what `--help WORD` is about.
         below: what stands below the options in the help, worked out when it is asked for.
     """
 
     listed = "options and keys"
 
     def __init__(
-        self, keys: Sequence[str], module: str, about: str | None, below: Callable[[], str] = str
+        self,
+        keys: Sequence[str],
+        schema: Schema,
+        module: str,
+        about: str | None,
+        below: Callable[[], str] = str,
     ) -> None:
         super().__init__(module, about)
-        self.keys, self.below = keys, below
+        self.keys, self.schema, self.below = keys, schema, below
 
     def format_help(self) -> str:
         """The text of --help."""
@@ -41,6 +54,7 @@ class KeyParser(ToolParser):
     def read(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """The arguments. Raises ConfigError where one is not understood."""
         words = list(sys.argv[1:] if argv is None else argv)
+        self._help_on(words)
         for place, word in enumerate(words):
             if word == "--":
                 break
@@ -50,6 +64,21 @@ class KeyParser(ToolParser):
                 joined = f"{word}={following}" if taken else word
                 raise ConfigError(answer(joined, self._option_string_actions, self.keys))
         return self.parse_intermixed_args(words)
+
+    def _help_on(self, words: Sequence[str]) -> None:
+        """Print what `--help WORD ...` asks for, wherever it stands, and leave."""
+        from mindlong.config.help import topic
+
+        given = list(words[: words.index("--")] if "--" in words else words)
+        place = next((i for i, word in enumerate(given) if word.split("=")[0] in HELP), None)
+        if place is None:
+            return
+        behind = [given[place].partition("=")[2], *given[place + 1 :]]
+        asked = [word for word in behind if word and word[0] != "-"]
+        asked += [word for word in given[:place] if word.split("=")[0] in ("pipeline", "task")]
+        if asked:
+            print(as_started(topic(self.schema, asked)))
+            self.exit()
 
     def _is_option(self, word: str) -> bool:
         name = word.partition("=")[0]
@@ -61,12 +90,12 @@ class KeyParser(ToolParser):
 def parser(
     module: str, about: str | None, schema: Schema, keys: Sequence[str], examples: str
 ) -> KeyParser:
-    """A parser whose `--help` lists every key of `schema`; `keys` are those of all its variants."""
-    made = KeyParser(keys, module, about, lambda: _below(schema, examples))
+    """A parser whose `--help` tells of `schema`; `keys` are those of all its variants."""
+    made = KeyParser(keys, schema, module, about, lambda: _below(schema, examples))
     made.add_argument(
         "--config",
         metavar="FILE",
-        help="YAML file with the keys below, or the name of a configuration that travels with "
+        help="YAML file of keys, or the name of a configuration that travels with "
         "mindlong; --config list prints those",
     )
     made.add_argument(
@@ -82,12 +111,9 @@ def parser(
 
 
 def _below(schema: Schema, examples: str) -> str:
-    from mindlong.config.help import table
+    from mindlong.config.help import overview
 
-    return (
-        f"examples:\n{examples}\n\n{table(schema)}\n\nexit codes: 0 done, 1 failed, "
-        "2 bad arguments or configuration, 3 bad input file, 130 stopped by Ctrl-C, 143 by SIGTERM"
-    )
+    return f"examples:\n{examples}\n\n{overview(schema)}\n\n{EXIT_CODES}"
 
 
 def listed(args: argparse.Namespace, kind: str) -> bool:

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mindlong.cli.common import ToolParser, guarded
+from mindlong.cli.common import ToolParser
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
 from mindlong.scores.long_metrics import coherence
+from mindlong.utils import look
 from mindlong.utils.atomic import write_text
 from mindlong.utils.progress import bar
 
@@ -50,7 +51,12 @@ def parser() -> argparse.ArgumentParser:
         help="captions of the shapes world",
     )
     made.add_argument(
-        "--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS), help="what to compare"
+        "--ways",
+        nargs="+",
+        metavar="WAY",
+        choices=tuple(WAYS),
+        default=list(WAYS),
+        help=f"what to compare: {', '.join(WAYS)}",
     )
     made.add_argument(
         "--out",
@@ -172,33 +178,23 @@ def _mean(values: Sequence[float]) -> float:
 
 def plot(rows: Sequence[dict], path: Path) -> None:
     """Constancy against the seam ratio, a mark for each way and length."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    for number, way in enumerate(dict.fromkeys(r["way"] for r in rows)):
-        for clips, mark in zip(dict.fromkeys(r["clips"] for r in rows), "osD^v", strict=False):
-            part = [r for r in rows if (r["way"], r["clips"]) == (way, clips)]
-            axes.plot(
-                _mean([r["seam"] for r in part]),
-                100 * _mean([r["constant"] for r in part]),
-                mark,
-                color=f"C{number}",
-                label=f"{way}, {clips} clips",
-            )
-    axes.axvline(1.0, color="0.8", zorder=0)
-    axes.set(
-        xlabel="change at joints / change elsewhere (1: no seams)",
-        ylabel="same object from clip to clip (%)",
-        ylim=(-5, 105),
-    )
-    axes.legend(fontsize=7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-
-
-def command(argv: Sequence[str] | None = None) -> int:
-    """The console entry: `main` with exit codes."""
-    return guarded(main, argv)
+    with look.plot(path, 6.4, 4.2, dpi=120) as figure:
+        axes = figure.subplots()
+        for number, way in enumerate(dict.fromkeys(r["way"] for r in rows)):
+            colour = look.COLOURS[number % len(look.COLOURS)]
+            for clips, mark in zip(dict.fromkeys(r["clips"] for r in rows), "osD^v", strict=False):
+                part = [r for r in rows if (r["way"], r["clips"]) == (way, clips)]
+                axes.plot(
+                    _mean([r["seam"] for r in part]),
+                    100 * _mean([r["constant"] for r in part]),
+                    mark,
+                    color=colour,
+                    label=f"{way}, {clips} clips",
+                )
+        axes.axvline(1.0, color=look.LINE, zorder=0)
+        axes.set(
+            xlabel="change at joints / change elsewhere (1: no seams)",
+            ylabel="same object from clip to clip (%)",
+            ylim=(-5, 105),
+        )
+        axes.legend()

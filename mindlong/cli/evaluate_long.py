@@ -26,10 +26,12 @@ from mindlong.utils.progress import bar
 
 EXAMPLES = """examples:
   python tools/evaluate_long.py outputs/0003 --joins 15
-  python tools/evaluate_long.py ours/0001 base/0001 clips/0001 --joins 15 0 16 --names ours base clips --plot plot.png
+  python tools/evaluate_long.py ours/0001 base/0001 clips/0001 \\
+      --joins 15 0 16 --names ours base clips --plot plot.png
 
-FOLDER is what infer.py wrote: videos in the order of the prompts in its video.json. --joins is the number of frames from one
-join to the next: 15 for runs of 16 frames that share their ends. With several folders a table has a line for each.
+FOLDER is what infer.py wrote: videos in the order of the prompts in its video.json. --joins is the
+number of frames from one join to the next: 15 for runs of 16 frames that share their ends. With
+several folders a table has a line for each.
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 FIGURES = {
     "constant": "one object as asked throughout",

@@ -24,7 +24,8 @@ from mindlong.utils.lines import opening_lines
 
 EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
   python infer.py weights=runs/mine prompts='[a red circle moving left]' sample.guidance=2 seed=7
-  python infer.py --config configs/infer/text_to_video_modelscope.yaml weights=my_modelscope prompt='a panda eating bamboo'
+  python infer.py --config configs/infer/text_to_video_modelscope.yaml weights=my_modelscope \\
+      prompt='a panda eating bamboo'
   python infer.py --from outputs/0001/video.mp4 seed=8"""
 
 
@@ -35,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--from",
         dest="source",
         metavar="FILE",
-        help="make a video of ours again, from the recipe in its file (mp4, webm, gif, png); keys "
-        "are put over it",
+        help="make a video of ours again, from the recipe in its file (mp4, webm, gif, webp, png); "
+        "keys are put over it",
     )
     args = arguments.read(argv)
     if listed(args, "infer"):

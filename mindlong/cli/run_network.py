@@ -1,8 +1,9 @@
 """Run one network once on named arrays, to compare a converted network with its original.
 
-  python tools/run_network.py --model configs/model/vdm_dim64.yaml --weights model-10.pt --inputs
-  in.npz --out out.npz python tools/run_network.py --model configs/model/vdm_dim64.yaml --weights
-  run/ --inputs in.npz --out out.npz --grad
+  python tools/run_network.py --model configs/model/vdm_dim64.yaml --weights model-10.pt \\
+      --inputs in.npz --out out.npz
+  python tools/run_network.py --model configs/model/vdm_dim64.yaml --weights run/ \\
+      --inputs in.npz --out out.npz --grad
 
 The weights are a folder or file of ours, or an original's file as it is (.pt, .pth, .bin,
 .safetensors, .ckpt).
@@ -20,6 +21,7 @@ vae.groups=8, text_encoder.heads=2. A model file of their own family serves too.
 from __future__ import annotations
 
 import argparse
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from mindlong.cli.common import ToolParser, guarded
+from mindlong.cli.tool_parser import COLUMNS
 from mindlong.config.command_line import Pair, pairs
 from mindlong.config.section import model_of, set_keys
 from mindlong.config.yaml_file import read_tree
@@ -47,7 +50,8 @@ def _networks() -> str:
             shown.setdefault(lone, []).append(network.family)
     lines = ["networks, by the family of the model file:"]
     for lone, families in shown.items():
-        lines.append(f"  --network {lone.name}, of {', '.join(families)}")
+        head = f"  --network {lone.name}, of {', '.join(families)}"
+        lines.append(textwrap.fill(head, COLUMNS, subsequent_indent="    "))
         for i in lone.inputs:
             needed = "" if i.needed else "; may be left out"
             lines.append(f"      {i.name}: {i.kind}, {i.about}{needed}")

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from typing import NoReturn
 
 from mindlong.cli.commands import as_started, program
 from mindlong.utils.errors import ConfigError
+
+COLUMNS = 110  # of a line of help at most, whatever the terminal's
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    width = min(shutil.get_terminal_size().columns - 2, COLUMNS)
+    return argparse.RawDescriptionHelpFormatter(prog, width=width)
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -27,7 +35,7 @@ class ToolParser(argparse.ArgumentParser):
             prog=program(module),
             description=about,
             epilog=examples,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_formatter,
         )
 
     def format_help(self) -> str:

@@ -32,6 +32,8 @@ FREE = (
     "train.keep",
     "train.preview_every",
     "train.log_every",
+    "train.tensorboard",
+    "train.profile_steps",
     "train.workers",
 )
 ABSENT = "absent"

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
 SUMMING = 8.0  # bytes of a trained number that the sum over processes takes, measured on a CPU
+# the same where parts are accumulated in shares, on N processes: WHOLE + PARTED / N, fitted to one
+# training on two processes of a CPU, whose graphs keep what they gave until they run again
+WHOLE, PARTED = 10.0, 12.0
 TOKENS = 77  # of a prompt, where the text encoder's sizes are not known yet
 _NOTHING = Load(1, 1, 1, 1)  # where only the parameters are asked for
 
@@ -51,7 +54,8 @@ def training_cost(
         groups["text encoder"] = table.get(text.family).cost(text.spec(), _NOTHING).parameters
     still = _still(config, own.parameters, latent)
     learning, averaged = _learning(config, own.parameters, latent), train.ema_decay > 0
-    sums = shared_states(train.shard, averaged, processes) * learning
+    parts = train.accumulate > 1
+    sums = shared_states(train.shard, averaged, processes, parts) * learning
     host = offloaded(train.offload, train.shard, processes) * learning
     apart = host if config.env.device_target == "Ascend" else 0.0
     flops = 3 * own.flops * train.accumulate * processes
@@ -95,20 +99,23 @@ def _still(config: TrainConfig, parameters: int, latent: bool) -> float:
     return 16.0 * (parameters - learning) + averages
 
 
-def shared_states(shard: str, averaged: bool, processes: int) -> float:
+def shared_states(shard: str, averaged: bool, processes: int, parts: bool = False) -> float:
     """Bytes of a trained number that several processes add to what one keeps (sums of gradients),
     less what sharding takes off it.
 
     Args:
         averaged: averages are kept; of shares they come together on the first process when it
             saves.
+        parts: the batch is accumulated.
     """
     if processes == 1:
         return 0.0
     if shard == "none":
         return SUMMING
     kept, together = (12.0, 4.0) if averaged else (8.0, 0.0)
-    return SUMMING - kept * (1.0 - 1.0 / processes) + together
+    parted = shard == "gradients" and parts
+    sums = WHOLE + PARTED / processes if parted else SUMMING
+    return sums - kept * (1.0 - 1.0 / processes) + together
 
 
 def offloaded(offload: str, shard: str, processes: int) -> float:

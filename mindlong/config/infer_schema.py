@@ -22,6 +22,7 @@ from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
 from mindlong.config.tune_a_video_words import CHECKPOINT
 from mindlong.config.tune_a_video_yaml import inference_words
+from mindlong.plans.prompt_syntax import SYNTAXES
 
 MOST_FRAMES = 10_000_000
 MOST_VIDEOS = 100_000
@@ -38,7 +39,7 @@ class InferConfig:
 
     KIND: ClassVar[str] = "infer"
     absent: ClassVar[Mapping[str, str]] = {}
-    pipeline: str = option("pixel", "what makes the videos; each is described below")
+    pipeline: str = option("pixel", "what makes the videos; --help lists them")
     weights: str = option(
         "",
         "a run folder, a checkpoint folder, a weights file, a whole pipeline's folder, or shipped:NAME; "
@@ -61,6 +62,17 @@ class InferConfig:
         text=True,
     )
     prompt: str = option("", "a single prompt, put before prompts", text=True)
+    prompt_syntax: str = option(
+        "plain",
+        "plain: prompts are taken as they are typed; weighted: (word:1.3) and ((word)) weigh more, [word] less, "
+        "\\( is a bracket, a AND b:0.5 blends (docs/prompts.md)",
+        choices=SYNTAXES,
+    )
+    long_prompts: str = option(
+        "cut",
+        "prompts longer than the text encoder takes: cut, or read in chunks, each with a start and an end of its own",
+        choices=("cut", "chunks"),
+    )
     count: int = option(1, "videos for each prompt", minimum=1, maximum=MOST_VIDEOS)
     batch: int = option(4, "videos made at the same time; fewer need less memory", minimum=1)
     seed: int = option(0, "noise; video i of the run starts from the i-th noise of this seed")
@@ -71,8 +83,13 @@ class InferConfig:
     fps: int = option(8, "frames per second of the files written", minimum=1)
     formats: list[str] = option(
         ["mp4", "gif", "png"],
-        "files to write: mp4 (H.264), gif, png (contact sheet), webm, frames (a folder of images)",
-        choices=("mp4", "gif", "png", "webm", "frames"),
+        "files to write: mp4 (H.264), gif, png (contact sheet), webm, webp (an animation), frames (a folder of images)",
+        choices=("mp4", "gif", "png", "webm", "webp", "frames"),
+    )
+    gif_max_mb: float = option(
+        0.0,
+        "largest GIF in megabytes: colours, then size, then frame rate are reduced until it fits; 0: no limit",
+        minimum=0,
     )
     output: str = option(
         "outputs", "folder for the results; a new numbered folder is made in it for every run"
@@ -202,7 +219,7 @@ class InferConfig:
             yield f"size is {self.size}; it must be [height, width]"
         if not self.formats:
             yield (
-                "formats is empty, so no video would be written; give some of mp4, gif, webm, frames "
+                "formats is empty, so no video would be written; give some of mp4, gif, webm, webp, frames "
                 "and png"
             )
         if len(set(self.formats)) != len(self.formats):

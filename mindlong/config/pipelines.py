@@ -124,6 +124,7 @@ ALWAYS = (
     "frames",
     "size",
     "formats",
+    "gif_max_mb",
     "output",
     "scale",
     "recipe",
@@ -131,6 +132,7 @@ ALWAYS = (
     "env",
 )
 PROMPTS = ("prompt", "prompts")
+TEXTS = (*PROMPTS, "prompt_syntax", "long_prompts")
 LATENT = (*ALWAYS, "fps", "attention", "latent", "sample", "-sample.dynamic_threshold")
 
 
@@ -172,7 +174,7 @@ PIPELINES: dict[str, Pipeline] = {
         schema=TextToVideoConfig,
         reads=(
             *LATENT,
-            *PROMPTS,
+            *TEXTS,
             "count",
             "batch",
             "text_to_video",
@@ -187,7 +189,7 @@ PIPELINES: dict[str, Pipeline] = {
     "animate": Pipeline(
         "video from an image and a prompt, or between two images, and loops (DynamiCrafter)",
         schema=AnimateConfig,
-        reads=(*LATENT, *PROMPTS, "count", "batch", "conditioning", "animate"),
+        reads=(*LATENT, *TEXTS, "count", "batch", "conditioning", "animate"),
         plan="mindlong.pipelines.animate.plan:plan",
         make="mindlong.pipelines.animate.make:make",
         run="mindlong.pipelines.animate.run:run",
@@ -195,7 +197,7 @@ PIPELINES: dict[str, Pipeline] = {
     "hierarchical": Pipeline(
         "long video from coarse to fine, diffusion over diffusion: key frames, then every gap filled, level by level",
         schema=HierarchicalConfig,
-        reads=(*LATENT, *PROMPTS, "count", "batch", "conditioning", "hierarchical"),
+        reads=(*LATENT, *TEXTS, "count", "batch", "conditioning", "hierarchical"),
         plan="mindlong.pipelines.hierarchical.plan:plan",
         make="mindlong.pipelines.hierarchical.make:make",
         run="mindlong.pipelines.hierarchical.run:run",
@@ -203,7 +205,7 @@ PIPELINES: dict[str, Pipeline] = {
     "interpolate": Pipeline(
         "frames between key frames: of a video, of images, or of key frames made from prompts",
         schema=InterpolateConfig,
-        reads=(*LATENT, *PROMPTS, "count", "batch", "conditioning", "interpolate"),
+        reads=(*LATENT, *TEXTS, "count", "batch", "conditioning", "interpolate"),
         plan="mindlong.pipelines.interpolate.plan:plan",
         make="mindlong.pipelines.interpolate.videos:make",
         run="mindlong.pipelines.interpolate.run:run",
@@ -211,7 +213,7 @@ PIPELINES: dict[str, Pipeline] = {
     "extend": Pipeline(
         "an image or a video continued, run after run",
         schema=ExtendConfig,
-        reads=(*LATENT, *PROMPTS, "count", "conditioning", "extend"),
+        reads=(*LATENT, *TEXTS, "count", "conditioning", "extend"),
         plan="mindlong.pipelines.extend.plan:plan",
         make="mindlong.pipelines.extend.make:make",
         run="mindlong.pipelines.extend.run:run",
@@ -219,7 +221,7 @@ PIPELINES: dict[str, Pipeline] = {
     "edit": Pipeline(
         "a video changed by prompts: inverted to noise, denoised again under each (Tune-A-Video)",
         schema=EditConfig,
-        reads=(*LATENT, *PROMPTS, "count", "edit"),
+        reads=(*LATENT, *TEXTS, "count", "edit"),
         plan="mindlong.pipelines.edit.plan:plan",
         make="mindlong.pipelines.edit.make:make",
         run="mindlong.pipelines.edit.run:run",
@@ -227,7 +229,7 @@ PIPELINES: dict[str, Pipeline] = {
     "clip_parallel": Pipeline(
         "one long video in latents from clips denoised side by side, over one process or several",
         schema=ClipParallelConfig,
-        reads=(*LATENT, *PROMPTS, "clip_parallel"),
+        reads=(*LATENT, *TEXTS, "clip_parallel"),
         plan="mindlong.pipelines.clip_parallel.plan:plan",
         make="mindlong.pipelines.clip_parallel.video:make",
         run="mindlong.pipelines.clip_parallel.run:run",

@@ -16,6 +16,8 @@ KEYS = {  # older name -> name
     "text_to_video.told_fps": "text_to_video.fps_condition",
     "text_to_video.preview_every": "preview_every",
     "told_fps": "fps_condition",
+    "clip_parallel.scene": "clip_parallel.scenes",
+    "scene": "scenes",
     "infinet.told": "infinet.mask",
 }
 SECTIONS = {  # what train.py and infer.py call a thing

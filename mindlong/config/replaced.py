@@ -8,7 +8,16 @@ from collections.abc import Collection, Iterator, Mapping
 
 from mindlong.config.given import Setting
 
-SHOWN = ("prompt", "prompts", "text_to_video.scenes", "hierarchical.scenes", "clip_parallel.scene")
+SCENES = (
+    "text_to_video",
+    "animate",
+    "hierarchical",
+    "interpolate",
+    "extend",
+    "edit",
+    "clip_parallel",
+)
+SHOWN = ("prompt", "prompts", *(f"{name}.scenes" for name in SCENES))
 INFER = (
     *(((key,), tuple(k for k in SHOWN if k != key)) for key in SHOWN),
     (("interpolate.factor",), ("interpolate.factors",)),

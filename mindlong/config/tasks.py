@@ -15,6 +15,7 @@ from mindlong.networks import table
 
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
+    from mindlong.networks.network import Network
 
 DRAWN_FROM_DATA = ("autoencoder", "images", "interpolation")  # tasks whose previews need no prompts
 ASKED_BY = {  # tasks of latents -> their keys of which one asks for it; the first task counts
@@ -112,15 +113,27 @@ TASKS: dict[str, Training] = {
 }
 
 
-def task_of(config: TrainConfig) -> str:
-    """Which of `TASKS` a configuration asks for."""
-    entry = table.get(config.model.family)
-    if entry.denoiser is not None and entry.denoiser.space == "pixel":
-        return "pixel"
+KINDS = ("pixel", "autoencoder", "images")  # tasks that follow from the family alone
+
+
+def kind_of(entry: Network) -> str:
+    """The task of `KINDS` that trains a family, "latent" for a network whose configuration says
+    which one does, "" for what is no network to be trained.
+    """
     if entry.role == "vae":
         return "autoencoder"
-    if entry.denoiser is not None and entry.denoiser.images:
-        return "images"
+    if entry.denoiser is None:
+        return ""
+    if entry.denoiser.space == "pixel":
+        return "pixel"
+    return "images" if entry.denoiser.images else "latent"
+
+
+def task_of(config: TrainConfig) -> str:
+    """Which of `TASKS` a configuration asks for."""
+    kind = kind_of(table.get(config.model.family))
+    if kind in KINDS:
+        return kind
     return next((task for task in ASKED_BY if is_asked(config, task)), "latent")
 
 

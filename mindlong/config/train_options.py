@@ -123,6 +123,16 @@ class TrainOptions:
     keep: int = option(3, "newest checkpoints kept", minimum=2)
     preview_every: int = option(1000, "steps between preview videos; 0: none", minimum=0)
     log_every: int = option(10, "steps between rows of metrics.csv", minimum=1)
+    tensorboard: bool = option(
+        False,
+        "write the numbers of metrics.csv and the previews as TensorBoard events too, to run_dir/tensorboard (needs the "
+        "package tensorboard)",
+    )
+    profile_steps: int = option(
+        0,
+        "measure where the time of so many steps goes, from the second on: profile.csv and profile.png; 0: not",
+        minimum=0,
+    )
     workers: int = option(2, "background processes that read clips", minimum=0)
     seed: int = option(
         0, "initial weights, order of the samples, noise, timesteps and dropout", minimum=0

@@ -14,7 +14,7 @@ from mindlong.parallel import memory
 from mindlong.utils.errors import ConfigError
 
 AT_LOADING = ("latent", "attention", "env")  # sections that `load` takes; `latent` calls take too
-OF_FILES = ("output", "formats", "scale", "recipe")
+OF_FILES = ("output", "formats", "gif_max_mb", "scale", "recipe")
 DTYPE = "latent.dtype"
 
 

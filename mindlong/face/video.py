@@ -62,8 +62,8 @@ class Video:
         )
 
     def save(self, path: str | Path, *, scale: int = 1, overwrite: bool = False) -> Path:
-        """Write the video; the suffix says how: .mp4 (H.264), .gif, .webm, none (a folder of PNG
-        files), .png (a contact sheet), .npz (the latents, as the commands leave them).
+        """Write the video; the suffix says how: .mp4 (H.264), .gif, .webm, .webp, none (a folder of
+        PNG files), .png (a contact sheet), .npz (the latents, as the commands leave them).
 
         Args:
             scale: enlarge the frames by this whole number.

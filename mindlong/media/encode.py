@@ -57,6 +57,7 @@ CODECS = {
         "-row-mt",
         "1",
     ),
+    ".webp": ("-c:v", "libwebp_anim", "-quality", "90", "-compression_level", "4", "-loop", "0"),
     ".avi": ("-c:v", "mjpeg", "-pix_fmt", "yuvj444p", "-q:v", "2"),
 }
 NEEDS_EVEN = (".mp4", ".webm")  # half-resolution colour

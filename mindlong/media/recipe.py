@@ -1,4 +1,4 @@
-"""Text kept inside a media file: the comment of MP4, WebM and GIF, the text of PNG.
+"""Text kept inside a media file: the comment of MP4, WebM and GIF, the text of PNG, a WebP's XMP.
 
 It lives through a copy of the streams (`ffmpeg -c copy`) and through encoding again, since ffmpeg
 carries the comment of its input over. Nothing of it is ever executed; what reads it checks it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
+from html import escape, unescape
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
@@ -21,6 +22,14 @@ from mindlong.utils.shown import shown
 MOST = 60_000  # letters; longer texts are not kept, an argument of a process has its limit
 PNG_KEY = "comment"
 _SECONDS = 60
+_XMP = (
+    '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description>{}</dc:description>'
+    '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
+)
+_XMP_TEXT = re.compile(r"<dc:description>(.*?)</dc:description>", re.DOTALL)
+_MARKS = re.compile(r"<[^>]*>")  # other programs wrap the text in a list of languages
 _COMMENT = re.compile(r"^comment=((?:[^\\\n]|\\.|\\\n)*)", re.MULTILINE | re.IGNORECASE)
 
 
@@ -46,19 +55,34 @@ def png_info(text: str) -> PngImagePlugin.PngInfo | None:
     return info
 
 
+def xmp_packet(text: str) -> bytes:
+    """What a WebP keeps of `text`."""
+    return _XMP.format(escape(text, quote=False)).encode()
+
+
+def xmp_text(packet: str) -> str:
+    """The text that an XMP packet of ours holds; "" where there is none."""
+    found = _XMP_TEXT.search(packet)
+    return unescape(_MARKS.sub("", found[1])) if found else ""
+
+
 def read_comment(path: Path) -> str:
-    """The comment of a video, a GIF or a PNG; "" where it has none.
+    """The comment of a video, a GIF, a WebP or a PNG; "" where it has none.
 
     Raises:
         InputFileError: the file is missing, cannot be read, or is of another kind.
     """
     kind = kind_of(head_of(path))
+    if kind == "webp":
+        return xmp_text(_by_pillow(path, "xmp"))
     if kind == "png":
         return _by_pillow(path, PNG_KEY)
     if kind == "gif":
         return _by_pillow(path, "comment")
     if path.suffix.lower() not in CONTAINER_SUFFIXES:
-        raise InputFileError(f"{shown(path)} is no video, GIF or PNG; only these keep a recipe")
+        raise InputFileError(
+            f"{shown(path)} is no video, GIF, WebP or PNG; only these keep a recipe"
+        )
     return _by_ffmpeg(path)
 
 

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from mindlong.media import lettering
 from mindlong.media.recipe import png_info
+from mindlong.utils import look
 from mindlong.utils.atomic import replacing
 from mindlong.utils.errors import ConfigError
 
-_PAPER, _INK, _GAP, _LINE = (24, 24, 26), (235, 235, 235), 3, 18
+_PAPER, _INK, _GAP = look.rgb(look.PAPER), look.rgb(look.INK), look.GAP
+_LINE = look.TEXT + 7
 
 
 def write_contact_sheet(
@@ -76,14 +79,5 @@ def _strip(video_FHWC: np.ndarray, columns: int, tile: int, caption: str | None)
             (_GAP + column * (width + _GAP), head),
         )
     if caption:
-        _write(ImageDraw.Draw(strip), caption, strip.width - 2 * _GAP)
+        lettering.draw(strip, (_GAP, 1), caption, strip.width - 2 * _GAP, _INK)
     return strip
-
-
-def _write(canvas: ImageDraw.ImageDraw, text: str, width: int) -> None:
-    """The caption, cut to `width` pixels."""
-    font = ImageFont.load_default(13)
-    text = " ".join(text.split())
-    while len(text) > 1 and canvas.textlength(text, font=font) > width:
-        text = text[:-2].rstrip() + "\u2026"
-    canvas.text((_GAP, 1), text, fill=_INK, font=font)

@@ -1,4 +1,4 @@
-"""Videos to files: MP4 (H.264), WebM (VP9), AVI (motion JPEG), GIF, and folders of PNG frames.
+"""Videos to files: MP4 (H.264), WebM (VP9), AVI (motion JPEG), GIF, WebP, and folders of PNG.
 
 Every writer writes aside and renames, so a file is whole or absent. Frames are uint8 RGB (H, W, 3);
 grey (H, W) or (H, W, 1) is accepted. Axes: F frames, H, W pixels, C channels.
@@ -22,6 +22,7 @@ from mindlong.media.encode import CODECS, NEEDS_EVEN, FfmpegWriter
 from mindlong.media.gif import GifWriter
 from mindlong.media.recipe import png_info
 from mindlong.media.sheet import write_contact_sheet as write_contact_sheet
+from mindlong.media.webp import WebpWriter
 from mindlong.utils import interrupts
 from mindlong.utils.atomic import remove_written, replacing
 from mindlong.utils.errors import ConfigError, UserError, did_you_mean
@@ -94,9 +95,12 @@ def write_frames(folder: str | Path, frames_FHWC: Iterable[np.ndarray], fps: flo
     return Path(folder)
 
 
-def open_writer(path: str | Path, fps: float, comment: str = "") -> VideoFile | FrameFolder:
+def open_writer(
+    path: str | Path, fps: float, comment: str = "", gif_mb: float = 0.0
+) -> VideoFile | FrameFolder:
     """A streaming writer: `with open_writer(path, fps) as w: w.append(frame)`. On an error inside,
-    nothing is left behind. `comment` is kept in the file (`mindlong.media.recipe`).
+    nothing is left behind. `comment` is kept in the file (`mindlong.media.recipe`); `gif_mb` is
+    the largest GIF in megabytes, 0: any.
     """
     path = Path(path)
     if not (np.isfinite(fps) and 0.01 <= fps <= 1000):
@@ -107,7 +111,7 @@ def open_writer(path: str | Path, fps: float, comment: str = "") -> VideoFile | 
         raise ConfigError(
             f"{path.name} cannot be written as a video.{did_you_mean(path.suffix, SUFFIXES)}"
         )
-    return VideoFile(path, fps, comment)
+    return VideoFile(path, fps, comment, gif_mb)
 
 
 class VideoFile(contextlib.AbstractContextManager):
@@ -115,8 +119,9 @@ class VideoFile(contextlib.AbstractContextManager):
     the first.
     """
 
-    def __init__(self, path: Path, fps: float, comment: str = ""):
+    def __init__(self, path: Path, fps: float, comment: str = "", gif_mb: float = 0.0):
         self.path, self.fps, self.count, self.comment = path, fps, 0, comment
+        self._gif_mb = gif_mb
         self._stack = contextlib.ExitStack()
         self._sink: FfmpegWriter | GifWriter | None = None
         self._size: tuple[int, int] | None = None
@@ -145,7 +150,11 @@ class VideoFile(contextlib.AbstractContextManager):
         aside = self._stack.enter_context(replacing(self.path))
         if self.path.suffix == ".gif":
             file = self._stack.enter_context(aside.open("wb"))
-            return GifWriter(file, size, self.fps, self.comment)
+            return GifWriter(
+                file, size, self.fps, self.comment, self._gif_mb, self.path.name, self.path.parent
+            )
+        if self.path.suffix == ".webp":
+            return WebpWriter(aside, size, self.fps, self.comment)
         fitting = _even(size) if self.path.suffix in NEEDS_EVEN else size
         return FfmpegWriter(aside, fitting, self.fps, self.comment)
 

@@ -200,6 +200,9 @@ class Text:
             reads a layer at a time, for encoders larger than the networks beside them; "": none.
         declares: "module:function" of (folder of the tokenizer) -> fields of the encoder's spec
             that its files declare; "": they declare none.
+        worded: it has a start and an end token round a prompt and a state for each token, so that
+            words can be weighted and long prompts be read in chunks: its tokenizer has
+            `framed(tokens)` -> ids.
         pooled: "module:Class" of (encoder, rule) -> a cell ids -> (N, width), one vector a prompt;
             "": the encoder gives none.
     """
@@ -209,6 +212,7 @@ class Text:
     declares: str = ""
     pooled: str = ""
     layered: str = ""
+    worded: bool = False
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ class Cells:
             self._cells[role] = self.builders[role]().set_train(False)
         return self._cells[role]
 
+    def _about(self) -> str:
+        """What else the announcement of a graph says."""
+        return ""
+
     def _run(self, role: str, cell: nn.Cell, *inputs: Tensor) -> np.ndarray:
         """What `cell`, which is the network of that role or goes with it, gives."""
         key = (role, *(tensor.shape for tensor in inputs))
@@ -55,7 +59,7 @@ class Cells:
         if role != self.slow or ms.get_context("mode") != ms.GRAPH_MODE:
             return call(cell, *inputs).asnumpy()
         with announced(
-            f"preparing the graph for latents {tuple(inputs[0].shape)}, and its first step"
+            f"preparing the graph for latents {tuple(inputs[0].shape)}{self._about()}, and its first step"
         ):
             return call(cell, *inputs).asnumpy()
 

@@ -14,6 +14,8 @@ from mindlong.config.reads import UnreadKey
 from mindlong.diffusion.sample import sampler_of
 from mindlong.networks.cost import Load
 from mindlong.networks.text_tokenizer import read_tokenizer
+from mindlong.pipelines.wording import CUT, notes_of, wording_of
+from mindlong.plans.prompt_syntax import PLAIN
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 
@@ -104,12 +106,57 @@ def _fits(part: Part, where: str, fresh: bool) -> None:
         )
 
 
-def overlong(parts: LatentParts, prompts: Iterable[str]) -> Iterator[str]:
-    """Sentences on prompts of which the text encoder reads only the beginning.
+def worded(parts: LatentParts, config: Any, prompts: Iterable[str]) -> Iterator[str]:
+    """Sentences on how prompts are read, and on those of which the text encoder reads only the
+    beginning.
 
     Raises:
-        InputFileError: no tokenizer there. ConfigError: it does not belong to the text encoder.
+        InputFileError: no tokenizer there. ConfigError: it does not belong to the text encoder, or
+            the networks cannot read prompts as the configuration says.
     """
+    _check_served(parts, config)
+    tokenizer = _tokenizer(parts)
+    wording, prompts = wording_of(config, tokenizer), list(dict.fromkeys(prompts))
+    cuts = {p: sum(part.cut for part in wording.read(tokenizer, p)) for p in prompts}
+    room = wording.chunks * tokenizer.room
+    yield from few(
+        f"the prompt {shortened(prompt)} is {room + cut} tokens long and the text encoder "
+        f"takes {room}: the last {cut} are cut off{_more_room(parts, config)}"
+        for prompt, cut in cuts.items()
+        if cut
+    )
+    yield from few(notes_of(wording, tokenizer, prompts))
+
+
+def _more_room(parts: LatentParts, config: Any) -> str:
+    if config.long_prompts != CUT or _unserved(parts, "long_prompts"):
+        return ""
+    return "; long_prompts=chunks reads them"
+
+
+def _check_served(parts: LatentParts, config: Any) -> None:
+    for key, usual in (("prompt_syntax", PLAIN), ("long_prompts", CUT)):
+        value = getattr(config, key)
+        if value != usual and (reason := _unserved(parts, key)):
+            raise ConfigError(f"{key} is {value}; {reason}. Leave it out")
+
+
+def _unserved(parts: LatentParts, key: str) -> str:
+    """Why the networks cannot follow a key of prompts; "" where they can."""
+    text, network = parts.text_encoder.network, parts.network.network
+    if not text.text.worded:
+        return (
+            f"{text.about} takes prompts as they are, up to {parts.text_encoder.spec.length} tokens"
+        )
+    fixed = network.denoiser.images or network.denoiser.tokens(parts.network.spec)
+    if key == "long_prompts" and fixed:
+        return (
+            f"{network.about} reads the vectors of {parts.text_encoder.spec.length} tokens, no more"
+        )
+    return ""
+
+
+def _tokenizer(parts: LatentParts) -> Any:
     text = parts.text_encoder
     tokenizer = read_tokenizer(text.network.family, parts.tokenizer, text.spec)
     if tokenizer.vocabulary > text.spec.vocabulary:
@@ -117,13 +164,7 @@ def overlong(parts: LatentParts, prompts: Iterable[str]) -> Iterator[str]:
             f"{parts.tokenizer} has {tokenizer.vocabulary} tokens and the text encoder "
             f"{text.spec.vocabulary}; they do not belong together"
         )
-    cuts = {prompt: tokenizer.overlong(prompt) for prompt in dict.fromkeys(prompts)}
-    yield from few(
-        f"the prompt {shortened(prompt)} is {tokenizer.room + cut} tokens long and the text encoder "
-        f"takes {tokenizer.room}: the last {cut} are cut off"
-        for prompt, cut in cuts.items()
-        if cut
-    )
+    return tokenizer
 
 
 def few(sentences: Iterable[str], most: int = 5) -> Iterator[str]:

@@ -4,13 +4,15 @@ MindSpore.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mindlong.plans.frame_prompts import of_frames, shares_of, travels
 from mindlong.utils import rng
+from mindlong.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from mindlong.plans.frame_prompts import Shares
@@ -35,6 +37,28 @@ class Clip:
     seed: int
     number: int
     shares: tuple[Shares, ...] = ()
+
+
+def shown_by(
+    scenes: Mapping[str, str], prompt: str, frames: int, key: str
+) -> tuple[tuple[str, ...], tuple[Shares, ...]]:
+    """`prompts` and `shares` of a clip: of its scenes, or its one prompt where it has none.
+
+    Args:
+        key: of the configuration, for messages.
+
+    Raises:
+        ConfigError: scenes that do not fit the frames.
+    """
+    try:
+        if not scenes:
+            return (prompt,), ()
+        if not travels(scenes):
+            return tuple(of_frames(scenes, frames)), ()
+        shares = shares_of(scenes, frames)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None
+    return tuple(dict.fromkeys(prompt for row in shares for prompt, _ in row)), tuple(shares)
 
 
 Repeats = Callable[[int, Clip], np.ndarray]  # frames, clip -> the frame whose noise each has

@@ -11,7 +11,7 @@ import numpy as np
 from mindlong.media.sheet import sampled
 from mindlong.media.write import FrameFolder, open_writer
 
-ENCODED = ("mp4", "gif", "webm")
+ENCODED = ("mp4", "gif", "webm", "webp")
 COLUMNS = 8  # frames of a video on a contact sheet
 
 
@@ -23,9 +23,10 @@ def write_files(
     fps: float,
     scale: int = 1,
     comment: str = "",
+    gif_mb: float = 0.0,
 ) -> list[Path]:
-    """Stream uint8 frames (H, W, 3) into one file for each of `formats` (mp4, gif, webm, frames;
-    png is no video). `comment` is kept in each.
+    """Stream uint8 frames (H, W, 3) into one file for each of `formats` (mp4, gif, webm, webp,
+    frames; png is no video). `comment` is kept in each; `gif_mb`: as `open_writer` takes it.
 
     Every file is whole or absent; existing ones are replaced, a folder of frames too, if nothing
     else is in it. Returns what was written.
@@ -35,7 +36,7 @@ def write_files(
     """
     paths = [folder / f"{stem}.{kind}" for kind in formats if kind in ENCODED]
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(open_writer(path, fps, comment)) for path in paths]
+        writers = [stack.enter_context(open_writer(path, fps, comment, gif_mb)) for path in paths]
         if "frames" in formats:
             paths.append(folder / stem)
             kept = FrameFolder(folder / stem, fps, replace=True, comment=comment)

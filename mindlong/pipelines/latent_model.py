@@ -19,6 +19,7 @@ from mindlong.data.source import to_frames, to_network
 from mindlong.networks.network import Network, made
 from mindlong.networks.streams import Streams, decode_frames, encode_frames
 from mindlong.pipelines.cells import Builder, Cells, Latest
+from mindlong.pipelines.wording import Wording, states_of, wording_of
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.log import get_logger
 from mindlong.utils.sizes import divisible
@@ -59,6 +60,7 @@ class LatentModel(Cells):
 
     Attributes:
         keep: see `Cells`.
+        wording: how prompts are read; `worded` changes it.
         built: what runs have put on the network (its sharded form, gates), by name; goes with it.
     """
 
@@ -91,6 +93,7 @@ class LatentModel(Cells):
         self.takes = self.denoises.takes(self.spec)
         self.built: dict[str, Any] = {}
         self._streams: Streams | None = None
+        self.wording = Wording()
         self._image_cell: nn.Cell | None = None
         self._texts, self._images = Latest(HELD_TEXTS), Latest(KEPT)
 
@@ -146,12 +149,20 @@ class LatentModel(Cells):
         latents = vae.latents_of(frames)
         return vae.latent_channels, latents, height // vae.factor, width // vae.factor
 
+    def worded(self, config: Any) -> LatentModel:
+        """The model, which from now on reads prompts as a configuration of infer.py says. Raises
+        ConfigError.
+        """
+        self.wording = wording_of(config, self.tokenizer)
+        return self
+
     def encode_text(self, prompts: Sequence[str]) -> np.ndarray:
         """(len(prompts), S, D) float32, the hidden states that the network reads. Equal prompts are
         encoded once.
         """
-        encode = self._encode_one
-        return np.stack([self._texts.of(p, functools.partial(encode, p)) for p in prompts])
+        encode, how = self._encode_one, self.wording
+        found = [self._texts.of((how, p), functools.partial(encode, p)) for p in prompts]
+        return np.stack(found)
 
     def null_text(self, negative: str, context: np.ndarray) -> np.ndarray:
         """What the unconditional call of guidance has in the place of `context`, shaped like it:
@@ -268,15 +279,19 @@ class LatentModel(Cells):
         return self._streams
 
     def _encode_one(self, prompt: str) -> np.ndarray:
-        cut = self.tokenizer.overlong(prompt)
-        if cut:
-            get_logger().warning(
-                "the last %d tokens of the prompt %r are cut off; there is room for %d",
-                cut,
-                prompt,
-                self.tokenizer.room,
-            )
-        ids = self.tokenizer([prompt])
+        parts = self.wording.read(self.tokenizer, prompt)
+        for part in parts:
+            if part.cut:
+                get_logger().warning(
+                    "the last %d tokens of the prompt %r are cut off; there is room for %d",
+                    part.cut,
+                    prompt,
+                    self.tokenizer.room,
+                )
+        return states_of(parts, self._states_of)
+
+    def _states_of(self, ids: np.ndarray) -> np.ndarray:
+        """(S, D), the states of tokens (1, S)."""
         found = self.states.find(ids) if self.states else None
         if found is not None:
             return found
@@ -284,3 +299,7 @@ class LatentModel(Cells):
         if self.states:
             self.states.keep(ids, made_of)
         return made_of
+
+    def _about(self) -> str:
+        chunks = self.wording.chunks
+        return f" and prompts of {chunks} chunks" if chunks > 1 else ""

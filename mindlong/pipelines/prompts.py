@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mindlong.plans.frame_prompts import parse
+from mindlong.plans.frame_prompts import Shares, parse, shares_of, travels
 from mindlong.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Prompts:
         levels: level -> prompt.
         nodes: "level/node" -> prompt.
         scenes: range of frames of the finished video -> prompt; after the last range its prompt
-            goes on.
+            goes on. Or single frames, between which one prompt turns into the next.
 
     Raises:
         ConfigError: a level or node that the plan does not have; ranges that overlap or leave
@@ -52,7 +52,11 @@ class Prompts:
                 raise ConfigError(
                     f"node_prompts names {key}; that level has {count} runs, numbered from 0"
                 )
-        object.__setattr__(self, "_ranges", parse(self.scenes) if self.scenes else [])
+        between = travels(self.scenes)
+        ranges = parse(self.scenes) if self.scenes and not between else []
+        rows = shares_of(self.scenes, self.plan.frames) if between else []
+        object.__setattr__(self, "_ranges", ranges)
+        object.__setattr__(self, "_rows", rows)
         object.__setattr__(self, "_ends", {str(key): self._covers(str(key)) for key in self.nodes})
 
     def of(self, job: Job) -> list[str]:
@@ -67,9 +71,17 @@ class Prompts:
             above if above is not None else self.levels.get(str(job.level), self.default)
         ] * len(job.frames)
 
+    def rows(self, job: Job) -> list[Shares]:
+        """The prompts of each frame of a run, with their shares: between the frames that `scenes`
+        names one prompt turns into the next.
+        """
+        if self._rows and f"{job.level}/{job.node}" not in self.nodes:
+            return [self._rows[min(frame, len(self._rows) - 1)] for frame in job.frames]
+        return [((prompt, 1.0),) for prompt in self.of(job)]
+
     def changing(self) -> bool:
         """Whether a run can have more than one prompt, so that all are given one for each frame."""
-        return len({prompt for _, prompt in self._ranges}) > 1
+        return bool(self._rows) or len({prompt for _, prompt in self._ranges}) > 1
 
     def _at(self, frame: int) -> str:
         for (_, last), prompt in self._ranges:

@@ -26,8 +26,11 @@ LISTED = 50  # files named in the log at the end
 
 
 def wanted(config: Any) -> list[str]:
-    """One prompt for each video of a run: each of the configuration's, `count` times."""
-    return [prompt for prompt in config.wanted_prompts() or [""] for _ in range(config.count)]
+    """One prompt for each video of a run: each of the configuration's, `count` times; a line of its
+    scenes where these stand in the place of prompts.
+    """
+    told = getattr(config.own, "told", list)
+    return [prompt for prompt in told(config.wanted_prompts()) or [""] for _ in range(config.count)]
 
 
 class Results:
@@ -67,7 +70,14 @@ class Results:
         folder, config = self.session.folder, self.config
         comment = self.session.recipe(name)
         self.files += write_files(
-            folder, name, rest, config.formats, self.fps, config.scale, comment
+            folder,
+            name,
+            rest,
+            config.formats,
+            self.fps,
+            config.scale,
+            comment,
+            config.gif_max_mb,
         )
         return np.stack(kept)
 

@@ -92,6 +92,15 @@ def shares_of(scene: Mapping[str, str], frames: int) -> list[Shares]:
     return made
 
 
+def rows_of(scene: Mapping[str, str], frames: int) -> list[Shares]:
+    """For each frame of a scene of either form its prompts, with their shares. Raises as `parse`
+    and `shares_of`.
+    """
+    if travels(scene):
+        return shares_of(scene, frames)
+    return [((prompt, 1.0),) for prompt in of_frames(scene, frames)]
+
+
 def title(scene: Mapping[str, str]) -> str:
     """One line that says what a scene shows."""
     if travels(scene):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.scores.long_score import changes, path_of
+from mindlong.utils import look
 
 
 def plot(
@@ -19,23 +20,17 @@ def plot(
     """Write a PNG: change from frame to frame, and the object's way from its first place; `videos`
     are (name, FHWC uint8).
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True)
-    for name, frames in videos:
-        above.semilogy(
-            np.arange(1, len(frames)), np.maximum(changes(frames), 1e-2), lw=0.9, label=name
+    with look.plot(path, 8, 5.2, dpi=90) as figure:
+        above, below = figure.subplots(2, 1, sharex=True)
+        for name, frames in videos:
+            above.semilogy(
+                np.arange(1, len(frames)), np.maximum(changes(frames), 1e-2), lw=0.9, label=name
+            )
+            way = path_of(frames, shapes, colours)
+            seen = way[np.isfinite(way).all(1)]
+            below.plot(np.linalg.norm(way - (seen[0] if len(seen) else 0), axis=1), lw=0.9)
+        above.set(ylabel="change of a frame, of 255")
+        below.set(ylabel="way from the start, px", xlabel="frame")
+        above.legend(
+            ncols=len(videos), loc="upper center", bbox_to_anchor=(0.5, 1.18), frameon=False
         )
-        way = path_of(frames, shapes, colours)
-        seen = way[np.isfinite(way).all(1)]
-        below.plot(np.linalg.norm(way - (seen[0] if len(seen) else 0), axis=1), lw=0.9)
-    above.set(ylabel="change of a frame, of 255")
-    below.set(ylabel="way from the start, px", xlabel="frame")
-    above.legend(
-        fontsize=8, ncols=len(videos), loc="upper center", bbox_to_anchor=(0.5, 1.18), frameon=False
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)

@@ -14,11 +14,13 @@ import math
 import os
 import resource
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from mindlong.utils import system
-from mindlong.utils.atomic import replacing, write_text
+from mindlong.utils import look, system
+from mindlong.utils.atomic import write_text
 from mindlong.utils.log import get_logger
 
 COLUMNS = (
@@ -32,6 +34,7 @@ COLUMNS = (
     "memory_mb",
 )
 TIMING = COLUMNS[5:]
+FEW = 10  # rows that are marked one by one
 FILE, PLOT = "metrics.csv", "loss.png"  # in a run's folder
 
 
@@ -58,12 +61,18 @@ class Metrics:
         every: steps between rows.
         step: the step the run starts after.
         sums: what a checkpoint of that step had summed up.
+        shown: is called with each new row, by column.
     """
 
     def __init__(
-        self, path: Path, every: int, step: int = 0, sums: dict[str, float] | None = None
+        self,
+        path: Path,
+        every: int,
+        step: int = 0,
+        sums: dict[str, float] | None = None,
+        shown: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        self.path, self.every = path, every
+        self.path, self.every, self.shown = path, every, shown
         self.sums = Sums(**(sums or {}))
         self.late: list[str] = []  # rows that could not be written yet
         rows = [row for row in read(path) if int(row["step"]) <= step]
@@ -99,6 +108,8 @@ class Metrics:
             f"{memory_mb():.0f}",
         )
         self.late.append(_lines([values]))
+        if self.shown is not None:
+            self.shown(dict(zip(COLUMNS, values, strict=True)))
         try:
             self.flush()
         except system.SystemFault as error:  # no reason to lose what was learnt since the last save
@@ -151,22 +162,18 @@ def draw(csv_path: Path, png_path: Path) -> None:
     rows = read(csv_path)
     if not rows:
         return
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
     steps = [int(row["step"]) for row in rows]
-    for axis, column in zip(figure.subplots(2, 1, sharex=True), ("loss", "grad_norm"), strict=True):
-        values = [float(row[column]) for row in rows]
-        axis.plot(steps, values, alpha=0.3, linewidth=0.8)
-        axis.plot(steps, smoothed(values), label=f"{column}, smoothed")
-        axis.set(ylabel=column, yscale="log" if min(values) > 0 else "linear")
-        axis.grid(alpha=0.3)
-        axis.legend(loc="upper right")
-    axis.set_xlabel("step")
-    with replacing(png_path) as aside:
-        figure.savefig(aside, dpi=100)
+    with look.plot(png_path, 8, 5) as figure:
+        panels = figure.subplots(2, 1, sharex=True)
+        for axis, column in zip(panels, ("loss", "grad_norm"), strict=True):
+            values = [float(row[column]) for row in rows]
+            axis.plot(steps, values, color=look.GREY, alpha=0.6, linewidth=0.8)
+            mark = "." if len(steps) < FEW else ""
+            axis.plot(steps, smoothed(values), mark + "-", label=f"{column}, smoothed")
+            axis.set(ylabel=column, yscale="log" if min(values) > 0 else "linear")
+            axis.grid()
+            axis.legend(loc="upper right")
+        panels[-1].set_xlabel("step")
 
 
 def smoothed(values: list[float], share: float = 0.05) -> list[float]:

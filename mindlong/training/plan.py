@@ -29,6 +29,7 @@ from mindlong.data.needs import needs_of
 from mindlong.networks import table
 from mindlong.networks.network import Network, made
 from mindlong.parallel.launch import world_size
+from mindlong.training.board import check_installed
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
@@ -79,6 +80,8 @@ def plan_of(loaded: Loaded) -> Plan:
     _check_pixels(config, task)
     text_source(config.model)  # its weights are there, and fit
     _check_folder(loaded)
+    if options.tensorboard:
+        check_installed()
     processes = world_size()
     problem = options.problem_of(processes)
     if problem:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from mindspore import nn, ops
+import numpy as np
+from mindspore import Tensor, nn, ops
 from mindspore.ops import operations as primitives
 
 # numbers of a message (64 MB): small ones cost their latency, a single one a second copy of the
@@ -83,3 +85,31 @@ class SumOverRanks(nn.Cell):
             found = self.buckets[i](*run)
             sums, before = sums + found, found[0]
         return totals, sums
+
+
+class SumAlone:
+    """The communication of a step without the step: zeros of the gradients' sizes are summed over
+    all processes, and what these send each other after an update is sent. To be called by all.
+
+    Args:
+        sizes: numbers of each gradient. ordered: as `SumOverRanks` takes it.
+        publish: sends the parameters that this process updates, where each has a share; it changes
+            nothing. None: all have all.
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], ordered: bool, publish: Callable[[], Any] | None = None
+    ) -> None:
+        self.sizes, self.publish = sizes, publish
+        self.sum = SumOverRanks(sizes, ordered=ordered)
+        self._arrays: tuple[Tensor, ...] = ()
+
+    def __call__(self) -> None:
+        """Do it once, and wait for it."""
+        if not self._arrays:
+            self._arrays = tuple(Tensor(np.zeros(n, np.float32)) for n in (2, *self.sizes))
+        totals, sums = self.sum(self._arrays[0], self._arrays[1:])
+        for array in (totals, *sums):
+            array.asnumpy()
+        if self.publish is not None:
+            self.publish()

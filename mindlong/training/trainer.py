@@ -21,13 +21,15 @@ from tqdm import tqdm
 from mindlong.checkpoints import saved_steps, store
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.training import metrics, resume, shards
+from mindlong.training.board import Board, check_installed
 from mindlong.training.ema import Ema, Swap
 from mindlong.training.fetch import Batches
 from mindlong.training.lora import Adapters
 from mindlong.training.offload import HostEma
 from mindlong.training.prepare import prepare
 from mindlong.training.preview import preview
-from mindlong.training.reduce import SumOverRanks
+from mindlong.training.profile import Profile
+from mindlong.training.reduce import SumAlone, SumOverRanks
 from mindlong.training.run_dir import RunDir
 from mindlong.training.signals import StopRequest
 from mindlong.training.step import Stepper, Update
@@ -128,6 +130,10 @@ class Trainer:
         averaged = [trainable[i] for i in self.spread.mine] if self.spread else trainable
         self.ema = _averages(averaged, options, kept) if options.ema_decay > 0 else None
         self.metrics: metrics.Metrics | None = None
+        self.board: Board | None = None
+        if options.tensorboard:
+            check_installed()
+        self.profile = self._profile(sizes)
         self.checkpoint: Path | None = None
 
     def run(self) -> Outcome:
@@ -158,8 +164,20 @@ class Trainer:
                 self.task, start, self.options.steps, self.options.batch_size, rank, size
             ) as batches,
             bar(self.options.steps, "training", rank=rank, initial=start) as progress,
+            contextlib.closing(self.board) if self.board else contextlib.nullcontext(),
         ):
             return self._loop(start, stop, batches, progress)
+
+    def _profile(self, sizes: Sequence[int]) -> Profile:
+        o, several = self.options, self.comm.size > 1
+        alone = None
+        if several and o.profile_steps:
+            alone = SumAlone(sizes, self.shares is not None, self.stepper.publish)
+        every = {
+            "saving": min(o.save_every, o.steps),
+            "preview": min(o.preview_every, o.steps) or 1,
+        }
+        return Profile(o.profile_steps, self.run_dir, every, alone, self.first)
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run: parameters by group, the task, the length."""
@@ -200,7 +218,9 @@ class Trainer:
         step = state["step"]
         self.place.begin(self.config_text, self.inputs, step, changed, self.comm.size)
         path, every = self.run_dir / metrics.FILE, self.options.log_every
-        self.metrics = metrics.Metrics(path, every, step, state["sums"])
+        self.board = Board(self.run_dir, step) if self.options.tensorboard else None
+        shown = self.board.row if self.board else None
+        self.metrics = metrics.Metrics(path, every, step, state["sums"], shown)
 
     def _by_first(self, work: Callable[[], Any], what: str) -> Any:
         """What `work` returns on the first process, None on the others; they fail together."""
@@ -220,15 +240,18 @@ class Trainer:
             if self.ema:
                 self.ema.update(step)
             self._record(step, update, seconds, waited, progress)
+            self.profile.ended()
             stopped = update.stop or (
                 self.comm.size == 1 and bool(stop.name)
             )  # several must agree: one step later
             last = stopped or step == self.options.steps
             if last or step % self.options.save_every == 0:
-                self._save(step)
+                with self.profile.apart("saving"):
+                    self._save(step)
             every = self.options.preview_every
             if every and not stopped and (step % every == 0 or last):
-                self._preview(step)
+                with self.profile.apart("preview"):
+                    self._preview(step)
             if last:
                 return self._end(step, stop if stopped else None)
         raise AssertionError("the loop returns at its last step")
@@ -241,8 +264,10 @@ class Trainer:
         if announce:
             with announced("compiling the graph (first step)"):
                 update = self.stepper(step - 1, arrays, bool(stop.name))
+            self.profile.compiled(time.monotonic() - start - waited)
         else:
             update = self.stepper(step - 1, arrays, bool(stop.name))
+            self.profile.step(time.monotonic() - start, waited)
         return update, time.monotonic() - start, waited
 
     def _check(self, step: int, update: Update) -> None:
@@ -288,7 +313,9 @@ class Trainer:
             whole, trained = self._averages(), self.selection.trainable
             averages = Swap(trained, lambda: [whole[p.name] for p in trained])
         if self.first:
-            preview(self.task, averages, step, self.run_dir)
+            files = preview(self.task, averages, step, self.run_dir)
+            if self.board:
+                self.board.previews(step, files)
 
     def _averages(self) -> dict[str, np.ndarray] | None:
         """The averages by name; of a sharded training all of them on process 0, and it is called by

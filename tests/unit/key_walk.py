@@ -170,10 +170,11 @@ OTHER = {  # values that the rule below would not find
     "clip_parallel.local": "window:5",
     "clip_parallel.spread": "spread:3",
     "clip_parallel.lengths": "[1,3]",
-    "clip_parallel.scene": None,  # in the place of prompts: a scenario of its own
+    "clip_parallel.scenes": None,  # in the place of prompts: a scenario of its own
     "hierarchical.part": "[0,1]",
     "hierarchical.images": "[a.png,b.png]",
     "hierarchical.scenes": "{0-1: a, 2-4: b}",
+    "scenes": "{0-1: a, 2-3: b}",
     "hierarchical.level_prompts": "{0: a}",
     "hierarchical.node_prompts": "{0/0: a}",
     "hierarchical.first": None,  # not beside a video

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import gradio as gr
 
 from mindlong import __version__
@@ -10,8 +12,10 @@ from mindlong.app.page.jobs import JobsTab
 from mindlong.app.page.make import MakeTab
 from mindlong.app.page.trainings import TrainingsTab
 from mindlong.app.page.whose import desks
-from mindlong.app.place import Place
-from mindlong.app.queue import Queue
+
+if TYPE_CHECKING:
+    from mindlong.app.place import Place
+    from mindlong.app.queue import Queue
 
 DAY = 24 * 3600
 TITLE = f'<div class="ml-head"><h1>mindlong</h1><span>long-video diffusion on MindSpore, {__version__}</span></div>'

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from mindlong.app.desk import Desk
 from mindlong.app.page import html
-from mindlong.app.page.whose import DeskOf
-from mindlong.app.place import Place
 from mindlong.app.runs import Run, runs_of, shown
 from mindlong.utils.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from mindlong.app.desk import Desk
+    from mindlong.app.page.whose import DeskOf
+    from mindlong.app.place import Place
 
 HEADERS = ["run", "state", "pipeline", "prompt", "made"]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindlong.app.form import IMAGE, IMAGES, LAST, STRENGTH, VIDEO
-from mindlong.app.place import Place
 from mindlong.app.trainings import trainings_of
 from mindlong.checkpoints.locate import shipped_names
 from mindlong.config.leaves import leaves
 from mindlong.config.pipelines import PIPELINES
+
+if TYPE_CHECKING:
+    from mindlong.app.place import Place
 
 USUAL: dict[str, dict[str, Any]] = {  # of the shipped models, which are small
     "pixel": {"weights": "shipped:vdm_shapes", "steps": 50, "guidance": 2.0, "frames": 0},

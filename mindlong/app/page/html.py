@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterable, Sequence
 from html import escape as escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mindlong.app.desk import Plan
 from mindlong.app.estimate import spoken
 from mindlong.app.job import RUNNING, WAITING, Job
+
+if TYPE_CHECKING:
+    from mindlong.app.desk import Plan
 
 STRONG = ("peak memory", "time")
 VIDEOS = (".mp4", ".webm")

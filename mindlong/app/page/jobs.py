@@ -4,18 +4,20 @@ on.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from mindlong.app.desk import Desk
 from mindlong.app.job import FAILED, RUNNING, STOPPED, WAITING, Job
 from mindlong.app.page import html
-from mindlong.app.page.whose import DeskOf
-from mindlong.app.place import Place
-from mindlong.app.queue import Queue
 from mindlong.app.runs import of_job, shown
 from mindlong.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mindlong.app.desk import Desk
+    from mindlong.app.page.whose import DeskOf
+    from mindlong.app.place import Place
+    from mindlong.app.queue import Queue
 
 EVERY = 1.0  # seconds between two looks
 HEADERS = ["job", "state", "pipeline", "prompt"]

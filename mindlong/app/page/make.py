@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from mindlong.app.form import Form
 from mindlong.app.page import fields, html
-from mindlong.app.page.whose import DeskOf
-from mindlong.app.place import Place
 from mindlong.app.uploads import of_name
 from mindlong.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mindlong.app.page.whose import DeskOf
+    from mindlong.app.place import Place
 
 FIRST = "text_to_video"
 SHOWN = (

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from mindlong.app.desk import Desk
 from mindlong.app.page import html
-from mindlong.app.page.whose import DeskOf
-from mindlong.app.place import Place
 from mindlong.app.runs import shown
 from mindlong.app.trainings import Training, drawn, trainings_of
 from mindlong.utils import atomic
 from mindlong.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mindlong.app.desk import Desk
+    from mindlong.app.page.whose import DeskOf
+    from mindlong.app.place import Place
 
 EVERY = 5.0  # seconds between two looks
 PREVIEWED = 4

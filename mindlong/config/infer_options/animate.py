@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config.infer_options.scenes import SceneOptions
 from mindlong.config.option import option
 
 
 @dataclass
-class AnimateOptions:
+class AnimateOptions(SceneOptions):
     """A video from an image and a prompt, or between two images."""
 
     image: str = option("", "the image that a video is made from")
@@ -39,9 +40,14 @@ class AnimateOptions:
     )
     keep_latents: bool = option(True, "leave latents/NAME.npz (x_T and latents) beside the videos")
 
+    def idle(self, config: Any) -> Iterator[tuple[str, str]]:
+        """(key, reason) of what these settings leave unread."""
+        yield from self.unread_prompts("animate")
+
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
-        count, prompts = len(self.given()), len(config.wanted_prompts())
+        yield from self.scene_problems("animate")
+        count, prompts = len(self.given()), len(self.told(config.wanted_prompts()))
         if not count:
             yield "there is nothing to animate: give image=FILE or images=[...]"
         elif prompts > 1 and prompts != count:

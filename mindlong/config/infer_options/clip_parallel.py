@@ -98,7 +98,7 @@ class ClipParallelOptions:
         minimum=1,
         when="strategy=views|windows|free_noise",
     )
-    scene: dict[str, str] = option(
+    scenes: dict[str, str] = option(
         {},
         "frame range to prompt, for example {0-31: a red circle, 32-63: a blue circle}, or single frames, between which "
         "one prompt turns into the next; "
@@ -152,11 +152,11 @@ class ClipParallelOptions:
             except ConfigError as error:
                 yield f"clip_parallel.{name}: {error}"
         try:
-            if self.scene:
-                check(self.scene)
+            if self.scenes:
+                check(self.scenes)
         except ConfigError as error:
-            yield f"clip_parallel.scene: {error}"
-        if len(config.wanted_prompts()) > 1 and self.scene:
-            yield "prompts and clip_parallel.scene are both given; one of them says what the frames show"
-        if not config.wanted_prompts() and not self.scene:
-            yield "there is nothing to make: give prompt=TEXT, prompts=[...] or clip_parallel.scene"
+            yield f"clip_parallel.scenes: {error}"
+        if len(config.wanted_prompts()) > 1 and self.scenes:
+            yield "prompts and clip_parallel.scenes are both given; one of them says what the frames show"
+        if not config.wanted_prompts() and not self.scenes:
+            yield "there is nothing to make: give prompt=TEXT, prompts=[...] or clip_parallel.scenes"

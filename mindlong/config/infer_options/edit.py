@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config.infer_options.scenes import SceneOptions
 from mindlong.config.option import option
 from mindlong.config.tune_options import FITS
 from mindlong.diffusion.samplers import SAMPLERS
@@ -14,7 +15,7 @@ from mindlong.utils.errors import did_you_mean
 
 
 @dataclass
-class EditOptions:
+class EditOptions(SceneOptions):
     """A video changed by a prompt: inverted to noise under the model, and denoised again under the
     prompts (Tune-A-Video).
     """
@@ -83,7 +84,8 @@ class EditOptions:
 
     def idle(self, config: Any) -> Iterator[tuple[str, str]]:
         """(key, reason) of what these settings leave unread."""
-        if not config.wanted_prompts():
+        yield from self.unread_prompts("edit")
+        if not self.told(config.wanted_prompts()):
             for key in ("sample", "edit.negative", "edit.invert_steps", "count"):
                 yield key, "is not read without a prompt: edit.report alone compares inversions"
         if not self.invert and not self.inject and not self.report:
@@ -94,12 +96,13 @@ class EditOptions:
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
+        yield from self.scene_problems("edit")
         if self.strength > 1:
             yield f"edit.strength is {self.strength:g}; it is a share of the noise levels, at most 1"
         yield from self._injection(config)
         if not self.video:
             yield "edit.video is empty; editing starts from a video"
-        if not config.wanted_prompts() and not self.report:
+        if not self.told(config.wanted_prompts()) and not self.report:
             yield "no prompt is given; prompt or prompts say what the video becomes (edit.report alone compares inversions)"
         word = config.sample.sampler
         if self.invert and word and SAMPLERS[word].needs_noise:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.infer_options.interpolate import HINTS, MASKS
+from mindlong.config.infer_options.scenes import SceneOptions
 from mindlong.config.option import option
 
 
 @dataclass
-class ExtendOptions:
+class ExtendOptions(SceneOptions):
     """Frames after given ones, run after run, each conditioned on the last frames there are.
     `frames` is how many are added.
     """
@@ -46,6 +47,11 @@ class ExtendOptions:
     shared_noise: bool = option(
         False, "noise of eta above 0 is one image for all frames, as published"
     )
+    negative: str = option(
+        "",
+        "what the video should not show; guidance leads away from it",
+        text=True,
+    )
     encode: str = option(
         "mean",
         "given frames: the autoencoder's mean, or a sample (as published)",
@@ -54,11 +60,13 @@ class ExtendOptions:
 
     def idle(self, config: Any) -> Iterator[tuple[str, str]]:
         """(key, reason) of what these settings leave unread."""
+        yield from self.unread_prompts("extend")
         if self.video:
             yield "fps", "is not read, because extend.video has a rate of its own"
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
+        yield from self.scene_problems("extend")
         if bool(self.video) == bool(self.images):
             yield "extend needs either extend.video or extend.images"
         if self.images and len(self.images) < self.overlap:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindlong.config.option import option
-from mindlong.plans.frame_prompts import parse
+from mindlong.plans.frame_prompts import check
 from mindlong.utils.errors import ConfigError
 
 ORDERS = ("hierarchy", "autoregressive", "independent")
@@ -73,7 +73,8 @@ class HierarchicalOptions:
     )
     scenes: dict[str, str] = option(
         {},
-        "prompt of a range of frames of the finished video: {0-99: a red circle, 100-225: ...}",
+        "prompt of a range of frames of the finished video: {0-99: a red circle, 100-225: ...}; with single frames as "
+        "keys one prompt turns into the next: {0: spring, 225: autumn}",
         text=True,
     )
     negative: str = option(
@@ -187,7 +188,7 @@ class HierarchicalOptions:
                 yield f"hierarchical.node_prompts has {key!r}; its keys are level/number: 0/0, 1/3, ..."
         if self.scenes:
             try:
-                parse(self.scenes)
+                check(self.scenes)
             except ConfigError as error:
                 yield f"hierarchical.scenes: {error}"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config.infer_options.scenes import SceneOptions
 from mindlong.config.option import option
 
 NETWORKS = (  # keys that only networks read
@@ -14,6 +15,8 @@ NETWORKS = (  # keys that only networks read
     "lora_strict",
     "prompt",
     "prompts",
+    "prompt_syntax",
+    "long_prompts",
     "count",
     "batch",
     "preview_every",
@@ -37,6 +40,8 @@ NETWORKS = (  # keys that only networks read
             "hint_noise",
             "shared_noise",
             "chunk",
+            "negative",
+            "scenes",
         )
     ),
 )
@@ -49,7 +54,7 @@ HINTS, MASKS, PINS = (
 
 
 @dataclass
-class InterpolateOptions:
+class InterpolateOptions(SceneOptions):
     """Frames between key frames: of a video whose frame rate is raised, of images, or of key
     frames made from prompts.
     """
@@ -153,12 +158,19 @@ class InterpolateOptions:
         when="video|images",
     )
 
+    negative: str = option(
+        "",
+        "what the video should not show; guidance leads away from it",
+        text=True,
+    )
+
     def stages(self) -> tuple[int, ...]:
         """The factors of the stages."""
         return (self.factor,) if self.factor else tuple(self.factors)
 
     def idle(self, config: Any) -> Iterator[tuple[str, str]]:
         """(key, reason) of what these settings leave unread."""
+        yield from self.unread_prompts("interpolate")
         for key in NETWORKS if self.method != "diffusion" else ():
             yield (
                 key,
@@ -184,6 +196,7 @@ class InterpolateOptions:
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""
+        yield from self.scene_problems("interpolate")
         given = [name for name in ("video", "images", "key_latents") if getattr(self, name)]
         if len(given) > 1:
             yield f"interpolate.{given[0]} and interpolate.{given[1]} are both given; key frames come from one of them"

@@ -80,6 +80,7 @@ NETWORKS = (
             "mindlong.networks.clip.tokenizer:for_spec",
             tokenizer_files.NAMES,
             declares="mindlong.networks.clip.tokenizer_files:declared",
+            worded=True,
         ),
     ),
     Network(

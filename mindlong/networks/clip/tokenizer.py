@@ -65,10 +65,15 @@ class ClipTokenizer:
 
     def __call__(self, prompts: Sequence[str]) -> np.ndarray:
         """int32 (len(prompts), length). What does not fit is cut off; `overlong` tells."""
-        ids = np.full((len(prompts), self.length), self.pad_id, np.int32)
-        for row, prompt in zip(ids, prompts, strict=True):
-            tokens = [self.start_id, *self.tokens(prompt)[: self.length - 2], self.end_id]
-            row[: len(tokens)] = tokens
+        if not prompts:
+            return np.zeros((0, self.length), np.int32)
+        return np.stack([self.framed(self.tokens(prompt)) for prompt in prompts])
+
+    def framed(self, tokens: Sequence[int]) -> np.ndarray:
+        """int32 (length,): start, as many of the tokens as fit, end, then padding."""
+        ids = np.full(self.length, self.pad_id, np.int32)
+        row = [self.start_id, *tokens[: self.room], self.end_id]
+        ids[: len(row)] = row
         return ids
 
     def tokens(self, prompt: str) -> list[int]:

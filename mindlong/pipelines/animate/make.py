@@ -119,6 +119,7 @@ def animator(config: Any, model: LatentModel, clips: Sequence[Clip]) -> Animate:
     own, images = config.animate, model.denoises.images
     fps = told_rate(images, config.conditioning.fs)
     given = _given(config, model, size_of(config, model.size)[1:])
+    model.worded(config)
     for clip in clips:
         model.encode_text([*clip.prompts, own.negative])
     if calls(config.sample, config.conditioning.image_guidance) > 1:
@@ -168,7 +169,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     model = models.latent(config.weights, config.latent, config.lora, config.lora_strict)
     check_ends(config.animate, model.denoises.images)
     frames, height, width = size_of(config, parts.size)
-    shape, clips = model.latent_shape(frames, height, width), clips_of(config)
+    shape, clips = model.latent_shape(frames, height, width), clips_of(config, frames)
     way, count = animator(config, model, clips), written(config.animate, frames)
     for part in batches(clips, min(config.batch, len(clips))):
         made = way.latents(part, first_noise(part, shape), callback)

@@ -18,12 +18,12 @@ from mindlong.pipelines.checks import (
     fit,
     gib,
     network_rows,
-    overlong,
     several,
     step_cost,
     unled,
+    worded,
 )
-from mindlong.pipelines.clips import Clip
+from mindlong.pipelines.clips import Clip, shown_by
 from mindlong.pipelines.image_parts import calls, images_of, rates_row, unusual_run
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
@@ -50,7 +50,7 @@ def plan(loaded: Loaded) -> Planned:
     frames, *size = size_of(config, parts.size)
     height, width = divisible(size, parts.vae.spec.factor)
     read_given(own, (height, width))
-    clips, times = clips_of(config), calls(s, config.conditioning.image_guidance)
+    clips, times = clips_of(config, frames), calls(s, config.conditioning.image_guidance)
     batch, chunk = min(config.batch, len(clips)), min(config.latent.chunk, frames)
     step = step_cost(parts, batch, parts.vae.spec.latents_of(frames), size)
     decode = parts.vae.network.codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
@@ -60,7 +60,9 @@ def plan(loaded: Loaded) -> Planned:
         {
             **network_rows(parts),
             "images": f"{len(own.given())}, {_made(own, images)}",
-            "prompts": several(list(dict.fromkeys(config.wanted_prompts())), config.count),
+            "prompts": several(
+                list(dict.fromkeys(own.told(config.wanted_prompts()))), config.count
+            ),
             "plan": f"{len(clips)} videos of {written(own, frames)} frames {height}x{width}, "
             f"{-(-len(clips) // batch)} batches of {_steps(s, parts)}, {times} calls a step",
             "frame rate": rates_row(images, config.conditioning.fs, images.rate),
@@ -70,7 +72,7 @@ def plan(loaded: Loaded) -> Planned:
             f"{gib(decode.bytes * half)} (estimates)",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(own.negative, "animate.negative", [s.guidance]),
             *far_size(size, parts.size[1:]),
             *unusual_run(images, frames),
@@ -136,13 +138,17 @@ def written(own: AnimateOptions, frames: int) -> int:
     return frames - 1 if own.loop and not own.last else frames
 
 
-def clips_of(config: AnimateConfig) -> list[Clip]:
-    """The clips in order: those of the images, each `count` times; i is of image i // count."""
-    given, prompts = config.animate.given(), config.wanted_prompts() or [""]
+def clips_of(config: AnimateConfig, frames: int) -> list[Clip]:
+    """The clips in order: those of the images, each `count` times; i is of image i // count. Raises
+    ConfigError where scenes do not fit `frames`.
+    """
+    own = config.animate
+    given, prompts = own.given(), own.told(config.wanted_prompts()) or [""]
     texts = prompts * len(given) if len(prompts) == 1 else prompts
     repeated = [text for text in texts for _ in range(config.count)]
+    shown = {text: shown_by(own.scenes, text, frames, "animate.scenes") for text in texts}
     return [
-        Clip(name, (text,), text or name, config.seed, number)
+        Clip(name, shown[text][0], text or name, config.seed, number, shown[text][1])
         for number, (name, text) in enumerate(zip(_names(len(repeated)), repeated, strict=True))
     ]
 

@@ -28,7 +28,7 @@ def run(session: Session) -> None:
     frames, height, width = size_of(config, parts.size)
     model = from_parts(parts, config.latent)
     check_ends(own, model.denoises.images)
-    shape, clips = model.latent_shape(frames, height, width), clips_of(config)
+    shape, clips = model.latent_shape(frames, height, width), clips_of(config, frames)
     fps = told_rate(model.denoises.images, config.conditioning.fs)
     steps = count_steps(config.sample, model.noising)
     session.open_with(

@@ -24,9 +24,9 @@ from mindlong.pipelines.checks import (
     no_rate,
     not_told,
     one_to_one,
-    overlong,
     step_cost,
     unled,
+    worded,
 )
 from mindlong.pipelines.clip_parallel.windows import windows
 from mindlong.pipelines.planned import Planned
@@ -129,14 +129,14 @@ def prompt_of_clip(clip: int, clips: int, prompts: int, original: bool) -> int:
 def prompts_of(config: ClipParallelConfig, clips: Sequence[range]) -> list[str]:
     """The prompt of each frame. Raises ConfigError where a scene does not fit the frames."""
     own, given = config.clip_parallel, config.wanted_prompts()
-    if own.scene:
+    if own.scenes:
         try:
-            if travels(own.scene):
-                rows = shares_of(own.scene, clips[-1].stop)
+            if travels(own.scenes):
+                rows = shares_of(own.scenes, clips[-1].stop)
                 return [max(row, key=lambda part: part[1])[0] for row in rows]
-            return of_frames(own.scene, clips[-1].stop)
+            return of_frames(own.scenes, clips[-1].stop)
         except ConfigError as error:
-            raise ConfigError(f"clip_parallel.scene: {error}") from None
+            raise ConfigError(f"clip_parallel.scenes: {error}") from None
     original = own.strategy == "video_infinity"
     return [
         given[prompt_of_clip(i, len(clips), len(given), original)]
@@ -150,8 +150,8 @@ def mixture_of(config: ClipParallelConfig, prompts: Sequence[str]) -> Sequence[M
     next, or of `prompts` mixed where they change.
     """
     own = config.clip_parallel
-    if own.scene and travels(own.scene):
-        return shares_of(own.scene, len(prompts))
+    if own.scenes and travels(own.scenes):
+        return shares_of(own.scenes, len(prompts))
     return mixture(prompts, own.blend)
 
 
@@ -208,7 +208,7 @@ def plan(loaded: Loaded) -> Planned:
             "peak memory": f"{gib(step.bytes * half)} on a device, whatever the length (estimate)",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(own.negative, "clip_parallel.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
         ),

@@ -56,7 +56,7 @@ class LongVideo:
         clips: tuple[range, ...],
         comm: Comm | None = None,
     ) -> None:
-        self.model, self.config, self.own = model, config, config.clip_parallel
+        self.model, self.config, self.own = model.worded(config), config, config.clip_parallel
         self.comm = comm or SerialComm()
         self.clips, self.total, self.traffic = clips, clips[-1].stop, Traffic()
         self.prompts = prompts_of(config, clips)
@@ -80,7 +80,7 @@ class LongVideo:
         frames, asked = self._lock_step() if self.own.strategy in IN_LOCK_STEP else self._windows()
         context = context[:, frames.start : frames.stop] if context.shape[1] > 1 else context[:, 0]
         model = self._guided(
-            asked, context, np.array(np.broadcast_to(encoded[self.own.negative], context.shape))
+            asked, context, np.array(self.model.null_text(self.own.negative, context))
         )
         source = np.arange(self.total)
         if self.own.strategy in ("free_noise", "views"):

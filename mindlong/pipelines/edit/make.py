@@ -18,8 +18,8 @@ from mindlong.diffusion.guidance import Model, guided_batched
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.sample import Plain, rule_of, sample
 from mindlong.networks.unet.injection import Gate, inject
-from mindlong.pipelines.clips import Clip, digits, first_noise
-from mindlong.pipelines.edit.plan import EditWork, work_of
+from mindlong.pipelines.clips import Clip, first_noise
+from mindlong.pipelines.edit.plan import EditWork, clips_of, work_of
 from mindlong.pipelines.made import Made
 from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.scores.interpolation import psnr, ssim
@@ -185,10 +185,10 @@ class Editor:
         """The guided network, asked together with the source at the same level."""
         o = self.sample
         steps = {t: step for step, t in enumerate(rule_of(o, self.noising).times)}
-        predict = self.gated.denoiser(
-            self.model.encode_text([self.edit.invert_prompt, self.edit.negative, clip.prompts[0]]),
-            self.fps,
-        )
+        edited = self.texts.context([clip], path[-1].shape[1])
+        null = self.model.null_text(self.edit.negative, edited)
+        source = np.broadcast_to(self.model.encode_text([self.edit.invert_prompt]), edited.shape)
+        predict = self.gated.denoiser(np.concatenate([source, null, edited]), self.fps)
 
         def both(x: np.ndarray, t: np.ndarray) -> np.ndarray:
             step = steps[int(t[0])]
@@ -205,16 +205,6 @@ class Editor:
 
 def _ssim(a_FHWC: np.ndarray, b_FHWC: np.ndarray) -> float:
     return float(np.mean([ssim(a, b) for a, b in zip(a_FHWC, b_FHWC, strict=True)]))
-
-
-def clips_of(config: Any) -> list[Clip]:
-    """The edits of a configuration, each prompt `count` times."""
-    prompts = [prompt for prompt in config.wanted_prompts() for _ in range(config.count)]
-    width = digits(len(prompts))
-    return [
-        Clip(f"edit-{i:0{width}d}", (prompt,), prompt, config.seed, i)
-        for i, prompt in enumerate(prompts)
-    ]
 
 
 def encoded(model: LatentModel, frames_FHWC: np.ndarray, config: Any) -> np.ndarray:
@@ -246,7 +236,8 @@ def editor_of(models: Models, config: Any, work: EditWork) -> Editor:
     named = (config.weights, o.tuned, config.sample.sampler, config.sample.flavour)
 
     def model(use: str) -> LatentModel:
-        return models.of_parts(work.parts, config.latent, use, *named, fresh_seed=seed)
+        made = models.of_parts(work.parts, config.latent, use, *named, fresh_seed=seed)
+        return made.worded(config)
 
     gated = model("gated") if o.inject and models.keep else None
     return Editor(model("edit"), config.sample, o, config.fps, gated)
@@ -259,7 +250,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
         ConfigError, InputFileError, NotFiniteError.
     """
     work = work_of(config)
-    editor, clips = editor_of(models, config, work), clips_of(config)
+    editor, clips = editor_of(models, config, work), clips_of(config, len(work.frames_FHWC))
     z = encoded(editor.model, work.frames_FHWC, config)
     paths = starts(editor, z, clips, callback)
     for clip, path in zip(clips, paths, strict=True):

@@ -23,11 +23,12 @@ from mindlong.pipelines.checks import (
     network_rows,
     not_told,
     one_to_one,
-    overlong,
     several,
     step_cost,
     unled,
+    worded,
 )
+from mindlong.pipelines.clips import Clip, digits, shown_by
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
@@ -92,6 +93,21 @@ def _tuned(named: str) -> Path:
     return path if path.is_file() else locate(named, "edit.tuned")
 
 
+def clips_of(config: EditConfig, frames: int) -> list[Clip]:
+    """The edits of a configuration, each prompt `count` times. Raises ConfigError where scenes do
+    not fit `frames`.
+    """
+    own = config.edit
+    texts = own.told(config.wanted_prompts())
+    prompts = [prompt for prompt in texts for _ in range(config.count)]
+    width = digits(len(prompts))
+    shown = {text: shown_by(own.scenes, text, frames, "edit.scenes") for text in texts}
+    return [
+        Clip(f"edit-{i:0{width}d}", shown[text][0], text, config.seed, i, shown[text][1])
+        for i, text in enumerate(prompts)
+    ]
+
+
 def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: EditConfig = loaded.values
@@ -106,11 +122,17 @@ def plan(loaded: Loaded) -> Planned:
     inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(
         o.refine
     )
-    prompts = config.wanted_prompts()
-    texts = [*prompts, *[o.negative] * (s.guidance != 1), *[o.invert_prompt] * o.invert]
+    rows, prompts = (
+        network_rows(parts, parts.network.network.about),
+        o.told(config.wanted_prompts()),
+    )
+    rows["weights"] += ", not tuned: temporal layers do nothing" * work.fresh
+    clips = clips_of(config, frames)
+    texts = [prompt for clip in clips for prompt in clip.prompts]
+    texts += [o.negative] * (s.guidance != 1) + [o.invert_prompt] * o.invert
     return Planned(
         {
-            **network_rows(parts, parts.network.network.about),
+            **rows,
             "source": f"{o.video}: {frames} frames {height}x{width}, "
             + (inversion if o.invert else "noise is fresh"),
             "prompts": several(prompts, config.count),
@@ -124,7 +146,7 @@ def plan(loaded: Loaded) -> Planned:
             "peak memory": f"{gib(step.bytes)} (estimate)",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(o.negative, "edit.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
         ),

@@ -16,12 +16,11 @@ from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.pipelines.edit.make import (
     Editor,
     Reconstruction,
-    clips_of,
     editor_of,
     encoded,
     starts,
 )
-from mindlong.pipelines.edit.plan import EditWork, work_of
+from mindlong.pipelines.edit.plan import EditWork, clips_of, work_of
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.videos import Videos
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 def run(session: Session) -> None:
     """Edit as configured, as far as an earlier run has not."""
     config, work, videos = session.config, work_of(session.config), Videos(session)
-    editor, clips = editor_of(Models(), config, work), clips_of(config)
+    editor, clips = editor_of(Models(), config, work), clips_of(config, len(work.frames_FHWC))
     session.open_with(_facts(config, work, clips))
     z = encoded(editor.model, work.frames_FHWC, config)
     rows = _report(session, editor, work, z) if videos.first else []

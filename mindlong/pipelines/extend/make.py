@@ -13,7 +13,14 @@ import numpy as np
 
 from mindlong.data.transforms import fitted
 from mindlong.diffusion.hints import Rule
-from mindlong.pipelines.extend.plan import Work, check_hints, size_of, work_of
+from mindlong.pipelines.extend.plan import (
+    Work,
+    check_hints,
+    frames_of,
+    shown_by,
+    size_of,
+    work_of,
+)
 from mindlong.pipelines.hierarchical.runs import Runs
 from mindlong.pipelines.image_model import ImageModel
 from mindlong.pipelines.interpolate.hinted import is_hinted
@@ -23,7 +30,7 @@ from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.pipelines.jobs import run_plan
 from mindlong.pipelines.latents import LatentMemory, Latents
 from mindlong.pipelines.made import Made
-from mindlong.pipelines.one_prompt import OnePrompt
+from mindlong.pipelines.one_prompt import Shown
 from mindlong.pipelines.results import wanted
 from mindlong.utils import rng
 
@@ -38,7 +45,7 @@ def model_of(models: Models, config: Any, work: Work) -> LatentModel:
     model = models.latent(config.weights, config.latent, config.lora, config.lora_strict)
     images = model.denoises.images
     check_hints(work, not images and is_hinted(model.spec, model.vae_spec.latent_channels))
-    return model
+    return model.worded(config)
 
 
 def levels(
@@ -54,7 +61,7 @@ def levels(
     size = size_of(config, work.given)
     channels, _, *area = model.latent_shape(1, *size)
     latents.give(_given(config, work, model, (channels, *area), number))
-    runs = _runs(config, work, model, prompt, number, callback)
+    runs = _runs(config, work, model, shown_by(config, work, prompt), number, callback)
     yield from run_plan(work.plan, latents, runs, (channels, *area))
 
 
@@ -62,7 +69,7 @@ def _runs(
     config: Any,
     work: Work,
     model: LatentModel,
-    prompt: str,
+    shown: Shown,
     number: int,
     callback: Callback | None,
 ) -> Runs | HintedRuns:
@@ -75,14 +82,16 @@ def _runs(
             model.encode_text,
             config.sample,
             model.noising,
-            OnePrompt(prompt),
+            shown,
             work.fps,
+            config.extend.negative,
+            null=model.null_text,
             seed=config.seed,
             number=number,
             callback=callback,
             image_guidance=config.conditioning.image_guidance,
         )
-    stages = [_stage(config, work, model, prompt, level, callback) for level in (0, 1)]
+    stages = [_stage(config, work, model, shown, level, callback) for level in (0, 1)]
     return HintedRuns(
         lambda level: stages[min(level, 1)],
         10**9,
@@ -106,7 +115,7 @@ def _given(
 
 
 def _stage(
-    config: Any, work: Work, model: LatentModel, prompt: str, level: int, callback: Callback | None
+    config: Any, work: Work, model: LatentModel, shown: Shown, level: int, callback: Callback | None
 ) -> Stage:
     """The first run is told real frames; later ones frames that the network made, which may get
     noise.
@@ -121,12 +130,13 @@ def _stage(
     )
     hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
     return Stage(
-        predictor(model, prompt, config.sample),
+        predictor(model, shown, config.sample, o.negative),
         model.noising,
         rule,
         config.sample,
         hinted,
         callback,
+        shown.changing(),
     )
 
 
@@ -137,11 +147,6 @@ def film(config: Any, work: Work, model: LatentModel, latents: Latents) -> Itera
         size = size_of(config, work.given)
         yield from (fitted(frame, size) for frame in itertools.islice(work.video.all(), before))
     yield from decoded(model, latents)
-
-
-def frames_of(work: Work) -> int:
-    """Frames of the whole: the video's own and those added."""
-    return (work.video.count - len(work.given) if work.video else 0) + work.plan.frames
 
 
 def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:

@@ -20,15 +20,17 @@ from mindlong.pipelines.checks import (
     is_told,
     longest_run,
     one_to_one,
-    overlong,
     several,
     step_cost,
+    unled,
+    worded,
 )
 from mindlong.pipelines.image_parts import images_of, unusual_run
 from mindlong.pipelines.interpolate.gaps import unread_by_images
 from mindlong.pipelines.interpolate.hinted import is_hinted, unhinted
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
 from mindlong.pipelines.interpolate.trained_rule import training_of
+from mindlong.pipelines.one_prompt import Shown, shown_of
 from mindlong.pipelines.planned import Planned
 from mindlong.plans.chain import plan_extension
 from mindlong.utils.errors import ConfigError
@@ -124,6 +126,27 @@ def size_of(config: ExtendConfig, given: np.ndarray) -> tuple[int, int]:
     return tuple(config.size or given.shape[1:3])
 
 
+def _before(work: Work) -> int:
+    """Frames of the video before those that the plan knows."""
+    return work.video.count - len(work.given) if work.video else 0
+
+
+def frames_of(work: Work) -> int:
+    """Frames of the whole: the video's own and those added."""
+    return _before(work) + work.plan.frames
+
+
+def _texts(config: ExtendConfig) -> list[str]:
+    own = config.extend
+    return [*own.scenes.values(), *config.wanted_prompts() * (not own.scenes), own.negative]
+
+
+def shown_by(config: ExtendConfig, work: Work, prompt: str) -> Shown:
+    """What the runs of a video show. Raises ConfigError where scenes do not fit its frames."""
+    scenes, start = config.extend.scenes, _before(work)
+    return shown_of(scenes, prompt, frames_of(work), "extend.scenes", start)
+
+
 def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: ExtendConfig = loaded.values
@@ -138,14 +161,15 @@ def plan(loaded: Loaded) -> Planned:
     idle(loaded, unread_by_images("extend") if images else unread())
     height, width = divisible(size_of(config, work.given), parts.vae.spec.factor)
     jobs, s = work.plan.jobs, config.sample
-    idle(loaded, idle_where_told(parts))
+    shown_by(config, work, "")
+    idle(loaded, idle_where_told(parts, "extend.negative"))
     rows = 1 if s.guidance == 1 or is_told(parts) else 2
     step = step_cost(parts, rows, longest_run(work.plan), (height, width))
     return Planned(
         {
             "weights": f"{parts.where} ({parts.network.family})",
             "given": f"{len(work.given)} frames of {work.given.shape[1]}x{work.given.shape[2]}",
-            "prompts": several(config.wanted_prompts(), config.count),
+            "prompts": several(config.extend.told(config.wanted_prompts()), config.count),
             "plan": f"{config.frames} frames of {height}x{width} added in {len(jobs)} runs of "
             f"{len(jobs[0].makes)} new frames, {count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, "
             f"guidance {s.guidance:g}",
@@ -154,7 +178,8 @@ def plan(loaded: Loaded) -> Planned:
             "peak memory": f"{gib(step.bytes)} (estimate)",
         },
         (
-            *overlong(parts, config.wanted_prompts()),
+            *worded(parts, config, _texts(config)),
+            *unled(config.extend.negative, "extend.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
             *unusual_run(images, longest_run(work.plan)),
         ),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mindlong.diffusion.sample import count_steps
 from mindlong.pipelines.clips import stem
-from mindlong.pipelines.extend.make import film, frames_of, levels, model_of
-from mindlong.pipelines.extend.plan import Work, work_of
+from mindlong.pipelines.extend.make import film, levels, model_of
+from mindlong.pipelines.extend.plan import Work, frames_of, work_of
 from mindlong.pipelines.interpolate.plan import UNRELATED
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models

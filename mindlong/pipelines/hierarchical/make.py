@@ -64,6 +64,8 @@ def networks_of(models: Models, config: Any) -> list[ControlledModel | ImageMode
     if o.key_weights:
         key = (models, o.key_weights, "", key_options(config.latent), (), True, fs)
         by.insert(0, controlled(*key))
+    for each in by:
+        each.latent.worded(config)
     return by
 
 
@@ -118,6 +120,7 @@ def levels(
         number,
         callback=callback,
         image_guidance=config.conditioning.image_guidance,
+        null=[each.latent.null_text for each in by],
     )
     for level in run_plan(
         work.plan, latents, runs, (channels, *area), config.batch, comm, work.only

@@ -21,9 +21,9 @@ from mindlong.pipelines.checks import (
     longest_run,
     not_told,
     one_to_one,
-    overlong,
     step_cost,
     unled,
+    worded,
 )
 from mindlong.pipelines.hierarchical.images import (
     check_images,
@@ -37,7 +37,7 @@ from mindlong.pipelines.jobs import count_batches
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.prompts import Prompts
 from mindlong.plans.compared import plan_autoregressive, plan_independent
-from mindlong.plans.frame_prompts import parse, title
+from mindlong.plans.frame_prompts import parse, shares_of, title, travels
 from mindlong.plans.hierarchy import (
     LongPlan,
     hierarchy_frames,
@@ -215,6 +215,12 @@ def plan(loaded: Loaded) -> Planned:
 
 
 def _check_scenes(scenes: Mapping[str, str], frames: int) -> None:
+    if travels(scenes):
+        try:
+            shares_of(scenes, frames)
+        except ConfigError as error:
+            raise ConfigError(f"hierarchical.scenes: {error}") from None
+        return
     for (first, last), _ in parse(scenes) if scenes else ():
         if last >= frames:
             raise ConfigError(
@@ -263,7 +269,7 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
             "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(o.negative, "hierarchical.negative", guidances),
             *far_size(size, parts.size[1:]),
             *unusual_run(images, longest_run(work.plan)),

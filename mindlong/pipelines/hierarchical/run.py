@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from mindlong.pipelines.session import Session
 
 UNRELATED = {  # keys that change no latent
-    "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
+    "": ("env", "formats", "gif_max_mb", "scale", "batch", "count", "prompts", "prompt"),
     "hierarchical": ("level_videos", "part"),
 }
 

@@ -23,12 +23,14 @@ from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Held
 from mindlong.networks.unet.control_spec import ControlSpec, condition
 from mindlong.pipelines.image_model import guided_model
+from mindlong.pipelines.wording import states_of_rows
 from mindlong.utils import rng
 
 if TYPE_CHECKING:
     from mindlong.diffusion.guidance import Model
     from mindlong.diffusion.noising import Noising
     from mindlong.pipelines.jobs import Batch
+    from mindlong.pipelines.one_prompt import Shown
     from mindlong.pipelines.prompts import Prompts
 
 BLEND = ControlSpec(fill="blend")
@@ -67,6 +69,8 @@ class Runs:
             through that know frames;
             below 1 they begin from a blend of these. Empty: all of them, from noise alone.
         number: of the video among those of one seed.
+        null: (negative prompt, states of prompts) -> what the unconditional call reads in their
+            place, or one for each level likewise; None: the states of the negative prompt.
         image_guidance: the scale towards the image apart from that towards the text; 0: both are
             one (see `mindlong.pipelines.image_model.guided_model`).
     """
@@ -75,7 +79,7 @@ class Runs:
     encode: Callable[[list[str]], np.ndarray] | Sequence[Callable[[list[str]], np.ndarray]]
     sample: Any
     noising: Noising | Sequence[Noising]
-    prompts: Prompts
+    prompts: Prompts | Shown
     fps: float = 8.0
     negative: str = ""
     pin: str = "each_step"
@@ -84,6 +88,7 @@ class Runs:
     number: int = 0
     callback: Callable[..., Any] | None = None
     image_guidance: float = 0.0
+    null: Any = None
 
     def __call__(self, batch: Batch, known_BFCHW: np.ndarray) -> np.ndarray:
         """All frames of every run (B, F, C, h, w); known ones are returned as they came."""
@@ -125,6 +130,9 @@ class Runs:
         context = self._context(batch)
 
         def null() -> np.ndarray:
+            rule = of_level(self.null, batch.level)
+            if rule is not None:
+                return rule(self.negative, context)
             empty = of_level(self.encode, batch.level)([self.negative])[0]
             return np.broadcast_to(empty, context.shape)
 
@@ -141,11 +149,11 @@ class Runs:
 
     def _context(self, batch: Batch) -> np.ndarray:
         """(B, S, D), or (B, F, S, D) where prompts change with time."""
-        lists = [self.prompts.of(job) for job in batch.jobs]
+        lists = [self.prompts.rows(job) for job in batch.jobs]
         encode = of_level(self.encode, batch.level)
         if not self.prompts.changing():
-            return encode([prompts[0] for prompts in lists])
-        return np.stack([encode(prompts) for prompts in lists])
+            return encode([rows[0][0][0] for rows in lists])
+        return np.stack([states_of_rows(rows, encode) for rows in lists])
 
     def _noise(self, batch: Batch, shape: tuple[int, ...], *stream: str | int) -> np.ndarray:
         """float32 (B, C, F, h, w), each image of its own level and frame, whatever run and batch

@@ -41,7 +41,7 @@ def videos(session: Any, source: KeyFrames, total: int, belongs: dict[str, Any])
         belongs: what results depend on, for going on after a stop.
     """
     config = session.config
-    model = load_latent_model(config.weights, config.latent)
+    model = load_latent_model(config.weights, config.latent).worded(config)
     prompts = wanted(config)
     gaps, steps = source.count - 1, count_steps(config.sample, model.noising)
     for number, prompt in enumerate(prompts):
@@ -69,7 +69,7 @@ class _Filler:
         self.folder = session.folder / "jobs" / stem(number, 2)
         self.journal, self.previews = Journal(self.folder, belongs), Previews(session, model.decode)
         self.context = model.encode_text([prompt])
-        self.null = model.null_text("", self.context)
+        self.null = model.null_text(self.own.negative, self.context)
         model.release("text_encoder")
 
     def frames(self, name: str, source: KeyFrames) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.infer_options.conditioning import unread
 from mindlong.networks.cost import Load
-from mindlong.pipelines.checks import far_size, fit, gib, idle, overlong, several, step_cost
+from mindlong.pipelines.checks import far_size, fit, gib, idle, several, step_cost, unled, worded
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
@@ -55,7 +55,17 @@ def plan(loaded: Loaded, work: Work, rows: dict[str, str], notes: tuple[str, ...
         "a step": f"{count(step.flops)}FLOP",
         "peak memory": f"denoising {gib(step.bytes * half)}, decoding {gib(decode.bytes * half)} (estimates)",
     }
-    said = (*overlong(parts, config.wanted_prompts()), *far_size(size, parts.size[1:]))
+    negative = config.interpolate.negative
+    if config.interpolate.scenes:
+        raise ConfigError(
+            f"interpolate.scenes: {parts.network.network.about} reads one prompt a video, and none of single frames; "
+            "give it as prompt"
+        )
+    said = (
+        *worded(parts, config, [*config.wanted_prompts(), negative]),
+        *unled(negative, "interpolate.negative", [config.sample.guidance]),
+        *far_size(size, parts.size[1:]),
+    )
     peak = half * max(step.bytes, decode.bytes)
     return Planned(rows, (*notes, *said), peak, "size or interpolate.factor")
 

@@ -16,6 +16,7 @@ from mindlong.pipelines.interpolate.networks import predictor
 from mindlong.pipelines.interpolate.trained_rule import trained_rule
 from mindlong.pipelines.latents import LatentMemory
 from mindlong.pipelines.load_model import load_latent_model
+from mindlong.pipelines.one_prompt import OnePrompt
 from mindlong.plans.chain import Chain, place
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def clip_filler(
     hinted = is_hinted(model.spec, model.vae_spec.latent_channels)
 
     def fill(kept: np.ndarray, caption: str, number: int) -> Iterator[np.ndarray]:
-        one = Stage(predictor(model, caption, sample), model.noising, rule, sample, hinted)
+        one = Stage(
+            predictor(model, OnePrompt(caption), sample), model.noising, rule, sample, hinted
+        )
         chain, plan = chain_of(Chain(len(kept), tuple(stages), window=window), [one] * len(stages))
         latents = model.encode(kept).transpose(1, 0, 2, 3)
 

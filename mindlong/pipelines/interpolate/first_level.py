@@ -16,6 +16,7 @@ from mindlong.diffusion.finite import Row
 from mindlong.diffusion.sample import sample
 from mindlong.pipelines.interpolate.hinted import HINTED_MAKER, is_hinted
 from mindlong.pipelines.interpolate.networks import Networks, predictor
+from mindlong.pipelines.one_prompt import Shown
 from mindlong.plans.chain import place
 from mindlong.utils import rng
 from mindlong.utils.errors import ConfigError
@@ -33,7 +34,7 @@ class KeyFrames:
 
     Attributes:
         config: of the run. work: what it fills. networks: its models.
-        prompt, number: of the video among those of one seed.
+        shown, number: of the video among those of one seed.
         shape: (C, K, h, w) of all key frames.
         callback: after each denoising step.
     """
@@ -41,7 +42,7 @@ class KeyFrames:
     config: Any
     work: Work
     networks: Networks
-    prompt: str
+    shown: Shown
     number: int
     shape: tuple[int, ...]
     callback: Callback
@@ -87,17 +88,18 @@ class KeyFrames:
         if is_hinted(model.spec, self.shape[0]):
             raise ConfigError(HINTED_MAKER)
         stride = config.interpolate.key_stride
-        predict = predictor(model, self.prompt, config.sample)
+        predict = predictor(model, self.shown, config.sample, config.interpolate.negative)
         rate = self.work.rate / chain.step(0) * stride
+        frames = [k * chain.step(0) // stride for k in range((chain.keys - 1) * stride + 1)]
         whole = (self.shape[0], (chain.keys - 1) * stride + 1, *self.shape[2:])
         latents = sample(
             config.sample,
-            lambda x, t: predict(x, t, rate),
+            lambda x, t: predict(x, t, rate, [frames]),
             self._noise(whole, "start"),
             model.noising,
             noise=lambda step: self._noise(whole, "step", step),
             callback=self.callback,
-            rows=[Row(f"the key frames of {self.prompt!r}")],
+            rows=[Row(f"the key frames of {self.shown.title!r}")],
         )
         return latents[0].transpose(1, 0, 2, 3)[::stride][which]
 

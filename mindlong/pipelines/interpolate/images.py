@@ -13,7 +13,7 @@ import numpy as np
 
 from mindlong.pipelines.hierarchical.runs import Runs
 from mindlong.pipelines.interpolate.gaps import stretch_of
-from mindlong.pipelines.one_prompt import OnePrompt
+from mindlong.pipelines.one_prompt import OnePrompt, Shown
 from mindlong.plans.hierarchy import Job
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ class ImageStage:
     """
 
     model: ImageModel
-    prompt: str
+    shown: Shown
     sample: Any
     noising: Noising
     rule: Rule
     callback: Callback | None = None
     image_guidance: float = 0.0
+    negative: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,16 @@ class GapRuns:
         return out
 
     def _runs(self, length: int) -> Runs:
-        stage = self.stage
+        stage, shown = self.stage, self.stage.shown
         return Runs(
             stage.model,
             stage.model.latent.encode_text,
             stage.sample,
             stage.noising,
-            OnePrompt(stage.prompt),
+            shown if isinstance(shown, OnePrompt) else shown.finer(length - 1),
             self.fps * (length - 1),  # frames of a gap are numbered so many times as finely
+            negative=stage.negative,
+            null=stage.model.latent.null_text,
             pin=stage.rule.pin,
             seed=self.seed,
             number=self.number,

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from mindlong.pipelines.latents import Latents
     from mindlong.plans.hierarchy import Job, LongPlan
 
-Predict = Callable[
-    [np.ndarray, np.ndarray, float], np.ndarray
-]  # (x_BCFhw, t_B, frames per second) -> prediction
+Predict = Callable[..., np.ndarray]
+# (x_BCFhw, t_B, frames per second) -> prediction; a stage that is `by_frame` gives the numbers of
+# the frames, (B, F), too
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Stage:
         sample: the `sample` section of a configuration.
         hinted: it reads mask and hints behind the latents; else latents alone.
         callback: called at each denoising step.
+        by_frame: `predict` is told which frames of the finished video it makes.
     """
 
     predict: Predict
@@ -63,6 +64,7 @@ class Stage:
     sample: SampleOptions = field(default_factory=SampleOptions)
     hinted: bool = True
     callback: Callback | None = None
+    by_frame: bool = False
 
     def __post_init__(self) -> None:
         if not self.hinted and self.rule.pin != "each_step":
@@ -78,12 +80,15 @@ class Stage:
         run: Sequence[int],
         fps: float,
         noise: np.ndarray | None = None,
+        frames_BF: Sequence[Sequence[int]] = (),
     ) -> Model:
         """The network on the latents of the run `run` alone; `noise` is that of the hints, where
-        there is any.
+        there is any, `frames_BF` the numbers of the frames of each row.
         """
 
         def plain(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+            if self.by_frame:
+                return self.predict(x, t, fps, frames_BF)
             return self.predict(x, t, fps)
 
         model = plain
@@ -141,7 +146,8 @@ class HintedRuns:
             if stage.rule.hint_noise
             else None
         )
-        model = stage.model(given_BCKhw, given, run, self.fps_of(batch.level), told_noise)
+        frames = [[place(job.frames[i], self.total) for i in rows] for job in batch.jobs]
+        model = stage.model(given_BCKhw, given, run, self.fps_of(batch.level), told_noise, frames)
         start = self._noise(batch, rows, shape, "start")
         held = stage.held(given_BCKhw, given, run)
         if held is not None:

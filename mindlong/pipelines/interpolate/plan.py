@@ -23,9 +23,10 @@ from mindlong.pipelines.checks import (
     idle_where_told,
     is_told,
     one_to_one,
-    overlong,
     several,
     step_cost,
+    unled,
+    worded,
 )
 from mindlong.pipelines.image_parts import images_of, rates_row
 from mindlong.pipelines.interpolate import between_plan
@@ -37,6 +38,7 @@ from mindlong.pipelines.interpolate.gaps import (
 )
 from mindlong.pipelines.interpolate.hinted import HINTED_MAKER, is_hinted, unhinted
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
+from mindlong.pipelines.one_prompt import shown_of
 from mindlong.pipelines.planned import Planned
 from mindlong.plans.chain import Chain, place, plan_chain
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from mindlong.plans.hierarchy import LongPlan
 
 UNRELATED = {  # keys that change no latent
-    "": ("env", "formats", "scale", "batch", "count", "prompts", "prompt"),
+    "": ("env", "formats", "gif_max_mb", "scale", "batch", "count", "prompts", "prompt"),
 }
 
 
@@ -153,14 +155,14 @@ def _by_networks(
     imaged = any(images_of(p) for p in stages)
     if imaged:
         work = replace(work, chain=one_by_one(work.chain))
-    said = _told(loaded, work, stages)
+    told = _told(loaded, work, stages)
     parts, made = stages[-1], _maker(config, work)
     for each in (*stages, *filter(None, [made])):
         fit(each, images=imaged)
         one_to_one(each, "interpolate")
     size = _size(config, work, parts)
     chained = plan_chain(work.chain)
-    idle(loaded, idle_where_told(parts))
+    idle(loaded, idle_where_told(parts, "interpolate.negative"))
     guided = 1 if config.sample.guidance == 1 or is_told(parts) else 2
     run = images_of(parts).frames if imaged else _longest(chained, work)
     rows_of = config.batch if imaged else guided * config.batch
@@ -168,15 +170,21 @@ def _by_networks(
     rows = rows | {
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
-        "network": f"{parts.network.family}, {said}",
-        "prompts": several(config.wanted_prompts(), config.count),
+        "network": f"{parts.network.family}, {told}",
+        "prompts": several(o.told(config.wanted_prompts()), config.count),
         "plan": "\n".join(chained.describe()),
         "a step": f"{count(step.flops)}FLOP",
         **lora_row(parts),
         "peak memory": f"{gib(step.bytes)} (estimate)",
     }
-    prompts = (*overlong(parts, config.wanted_prompts()), *far_size(size, parts.size[1:]))
-    return Planned(rows, (*notes, *prompts), step.bytes, "size, batch or interpolate.window")
+    shown_of(o.scenes, "", work.frames, "interpolate.scenes")
+    texts = [*o.scenes.values(), *config.wanted_prompts() * (not o.scenes), o.negative]
+    said = [note for each in stages for note in worded(each, config, texts)]
+    said += unled(o.negative, "interpolate.negative", [config.sample.guidance])
+    said += far_size(size, parts.size[1:])
+    return Planned(
+        rows, (*notes, *dict.fromkeys(said)), step.bytes, "size, batch or interpolate.window"
+    )
 
 
 def _told(loaded: Loaded, work: Work, stages: Sequence[LatentParts]) -> str:

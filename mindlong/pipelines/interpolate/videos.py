@@ -22,6 +22,7 @@ from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import Work, work_of
 from mindlong.pipelines.latents import LatentMemory, Latents
 from mindlong.pipelines.made import Made
+from mindlong.pipelines.one_prompt import shown_of
 from mindlong.pipelines.results import wanted
 from mindlong.utils.errors import ConfigError
 
@@ -84,10 +85,11 @@ def chained(
     callback: Callback | None,
 ) -> Chained:
     """The chain of video `number`. Raises ConfigError, InputFileError."""
-    stages = networks.stages(prompt, callback)
+    shown = shown_of(config.interpolate.scenes, prompt, work.frames, "interpolate.scenes")
+    stages = networks.stages(shown, callback)
     chain, plan = chain_of(work.chain, stages)
     shape = _latent_shape(config, work, model_of(config, networks))
-    keys = KeyFrames(config, work, networks, prompt, number, shape, callback)
+    keys = KeyFrames(config, work, networks, shown, number, shape, callback)
     return Chained(config, work, chain, plan, stages, keys, shape, number)
 
 

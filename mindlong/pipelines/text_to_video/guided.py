@@ -18,6 +18,7 @@ from mindlong.diffusion.guidance import guided, guided_batched, scale_of
 from mindlong.diffusion.sample import rule_of, sample
 from mindlong.diffusion.samplers.flavours import told_of
 from mindlong.pipelines.text_to_video.windowed import windowed
+from mindlong.pipelines.wording import states_of_rows
 from mindlong.utils import rng
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mindlong.pipelines.clips import Clip
     from mindlong.pipelines.latent_model import LatentModel
     from mindlong.plans.contexts import Contexts
-    from mindlong.plans.frame_prompts import Shares
 
 
 class TextToVideo:
@@ -107,13 +107,7 @@ class TextToVideo:
         """(F, S, D)."""
         if not clip.shares:
             return self.model.encode_text(clip.prompts * (frames // len(clip.prompts)))
-        return np.stack([self._between(shares) for shares in clip.shares])
-
-    def _between(self, shares: Shares) -> np.ndarray:
-        """(S, D): what lies between the vectors of several prompts."""
-        states = self.model.encode_text([prompt for prompt, _ in shares])
-        weights = np.array([share for _, share in shares], np.float32)
-        return np.tensordot(weights, states, 1)
+        return states_of_rows(clip.shares, self.model.encode_text)
 
     def guided(self, context: np.ndarray, frames: int = 0) -> Model:
         """The network under guidance, for a sampler; `frames` of the latents, where it is asked for

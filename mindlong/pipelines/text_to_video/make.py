@@ -146,7 +146,7 @@ def pipeline_of(config: Any, model: LatentModel) -> TextToVideo:
     """The model, sampled as a configuration says."""
     own = config.text_to_video
     return TextToVideo(
-        model,
+        model.worded(config),
         config.sample,
         negative=own.negative,
         two_passes=own.two_passes,

@@ -4,7 +4,7 @@ MindSpore.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,15 +25,15 @@ from mindlong.pipelines.checks import (
     is_told,
     network_rows,
     no_rate,
-    overlong,
     several,
     step_cost,
     unled,
+    worded,
 )
-from mindlong.pipelines.clips import Clip, stem
+from mindlong.pipelines.clips import Clip, shown_by, stem
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.starts import read_start
-from mindlong.plans.frame_prompts import Shares, of_frames, shares_of, title, travels
+from mindlong.plans.frame_prompts import Shares, title
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
@@ -71,7 +71,7 @@ def plan(loaded: Loaded) -> Planned:
             f"{gib(decode.bytes * half)}{_text_memory(parts)} (estimates)",
         },
         (
-            *overlong(parts, texts),
+            *worded(parts, config, texts),
             *unled(own.negative, "text_to_video.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
             *in_few_steps(parts, s),
@@ -233,10 +233,8 @@ def clips_of(config: TextToVideoConfig, frames: int) -> list[Clip]:
         (text, (text,), ()) for text in config.wanted_prompts()
     ]
     for number, scene in enumerate(config.text_to_video.scenes):
-        try:
-            wanted.append((title(scene), *_scene(scene, frames)))
-        except ConfigError as error:
-            raise ConfigError(f"text_to_video.scenes[{number}]: {error}") from None
+        shown = shown_by(scene, "", frames, f"text_to_video.scenes[{number}]")
+        wanted.append((title(scene), *shown))
     if not wanted:
         raise ConfigError(
             "there is nothing to make: give prompt=TEXT, prompts=[...] or text_to_video.scenes"
@@ -248,14 +246,6 @@ def clips_of(config: TextToVideoConfig, frames: int) -> list[Clip]:
             zip(_names(len(repeated)), repeated, strict=True)
         )
     ]
-
-
-def _scene(scene: Mapping[str, str], frames: int) -> tuple[tuple[str, ...], tuple[Shares, ...]]:
-    """The prompts of a scene, and what each frame has of them where they turn into each other."""
-    if not travels(scene):
-        return tuple(of_frames(scene, frames)), ()
-    shares = shares_of(scene, frames)
-    return tuple(dict.fromkeys(prompt for row in shares for prompt, _ in row)), tuple(shares)
 
 
 def _names(count_of: int) -> Iterator[str]:

@@ -102,10 +102,10 @@ def test_a_list_parts_at_commas_alone():
 
 def test_a_mapping_keeps_texts():
     scene = "{0-7: it's a #1 cat, 8-15: 'a, b', \"16\": c: d}"
-    found = values("pipeline=clip_parallel", f"scene={scene}").clip_parallel.scene
+    found = values("pipeline=clip_parallel", f"scenes={scene}").clip_parallel.scenes
     assert found == {"0-7": "it's a #1 cat", "8-15": "a, b", "16": "c: d"}
-    assert "stands twice" in refusal("pipeline=clip_parallel", "scene={0-7: a, 0-7: b}")
-    assert "has no key" in refusal("pipeline=clip_parallel", "scene={0-7: a, b}")
+    assert "stands twice" in refusal("pipeline=clip_parallel", "scenes={0-7: a, 0-7: b}")
+    assert "has no key" in refusal("pipeline=clip_parallel", "scenes={0-7: a, b}")
     listed = values(T2V, "scenes=[{0-1: a, 2-3: b}, {0-3: c}]").text_to_video.scenes
     assert listed == [{"0-1": "a", "2-3": "b"}, {"0-3": "c"}]
     assert values(T2V, "scenes={0-3: c}").text_to_video.scenes == [{"0-3": "c"}]
@@ -286,7 +286,7 @@ def test_a_comment_that_may_have_been_meant_is_said(tmp_path):
     ],
 )
 def test_an_option_that_is_a_key_is_answered_with_the_key(words, said):
-    parser = KeyParser(["prompt", "seed", "sample.steps"], "infer", "")
+    parser = KeyParser(["prompt", "seed", "sample.steps"], InferConfig, "infer", "")
     parser.add_argument("--dry_run", action="store_true")
     parser.add_argument("overrides", nargs="*")
     with pytest.raises(ConfigError) as caught:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-LONGEST_CHAIN = 16  # modules; 14 without the page, which stands on all of it
+LONGEST_CHAIN = 15  # modules; 14 when this was written
 LONGEST_FUNCTION = 50  # lines, with arguments and docstring
 
 

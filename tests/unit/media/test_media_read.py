@@ -145,8 +145,8 @@ def test_a_cut_off_mp4_is_refused(tmp_path):
 def test_a_cut_off_gif_names_the_frame(tmp_path):
     path = write_video(tmp_path / "a.gif", CLIP, 8)
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 2 // 3])
-    with pytest.raises(InputFileError, match=r"ends or breaks in frame [4-7]"):
+    path.write_bytes(data[:-60])
+    with pytest.raises(InputFileError, match=r"ends or breaks in frame [4-8]"):
         read_video(path)
 
 
@@ -189,7 +189,7 @@ def test_limits_hold(tmp_path, limits, words, name):
 
 def test_streaming_reads_no_more_than_asked(tmp_path):
     path = write_video(tmp_path / "a.gif", CLIP, 8)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # breaks later
+    path.write_bytes(path.read_bytes()[:-20])  # breaks later
     with open_reader(path) as reader:
         assert (next(iter(reader)) == CLIP[0]).all()
 

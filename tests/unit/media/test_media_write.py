@@ -218,9 +218,9 @@ def test_contact_sheets_show_first_and_last_frames(tmp_path):
     with Image.open(path) as image:
         pixels = np.asarray(image)
     first, last = np.repeat(np.repeat(CLIP[[0, 8]], 2, 1), 2, 2)  # 48 pixels wide, enlarged twice
-    assert pixels.shape == (2 * (18 + 64 + 3), 3 + 4 * 99, 3)
-    assert (pixels[18:82, 3:99] == first).all() and (pixels[18:82, 300:396] == last).all()
-    assert (pixels[:18] > 128).any()  # the caption
+    assert pixels.shape == (2 * (20 + 64 + 4), 4 + 4 * 100, 3)
+    assert (pixels[20:84, 4:100] == first).all() and (pixels[20:84, 304:400] == last).all()
+    assert (pixels[:20] > 128).any()  # the caption
 
 
 def test_a_sheet_of_one_video_or_none(tmp_path):

@@ -104,7 +104,7 @@ def test_a_stopped_run_goes_on_after_the_last_saved_step(weights, tmp_path, monk
 QUICK = [  # the others are those that test_every_key.py runs
     ["strategy=free_noise", "window=4", "stride=2"],
     ["strategy=independent", "clips=2"],
-    ["scene={0-2: a, 3-5: b}", "prompt=", "blend=2", "sample.guidance=2", "negative=c"],
+    ["scenes={0-2: a, 3-5: b}", "prompt=", "blend=2", "sample.guidance=2", "negative=c"],
 ]
 STRATEGIES = [
     *QUICK,
@@ -164,7 +164,7 @@ def test_two_passes_are_one_batch_of_two(weights, tmp_path):
         (["strategy=windows", "window=4", "stride=9"], "stride is 9"),
         (["local='windw:3'"], "clip_parallel.local"),
         (["early=[3]"], "must be [t, near, far]"),
-        (["scene={0-2: a}", "prompt="], "the ranges end with frame 2"),
+        (["scenes={0-2: a}", "prompt="], "the ranges end with frame 2"),
         (["prompt="], "nothing to make"),
     ],
 )
@@ -201,6 +201,6 @@ def test_prompts_are_mixed_by_their_vectors():
     encoded = {"a": np.zeros((2, 3), np.float32), "b": np.ones((2, 3), np.float32)}
     assert mixed(mixture(["a"] * 4, 2), encoded).shape == (1, 2, 3)
     np.testing.assert_allclose(mixed(mixture(list("aabb"), 1), encoded)[:, 0, 0], [0, 0, 0.5, 1])
-    own = SimpleNamespace(scene={"0": "a", "4": "b"}, blend=0)
+    own = SimpleNamespace(scenes={"0": "a", "4": "b"}, blend=0)
     rows = mixture_of(SimpleNamespace(clip_parallel=own), ["a"] * 6)
     np.testing.assert_allclose(mixed(rows, encoded)[:, 0, 0], [0, 0.25, 0.5, 0.75, 1, 1])

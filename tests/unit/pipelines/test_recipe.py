@@ -34,7 +34,7 @@ def through_ffmpeg(source: Path, target: Path, *options: str) -> Path:
     return target
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "webm", "gif"])
+@pytest.mark.parametrize("suffix", ["mp4", "webm", "gif", "webp"])
 def test_a_video_keeps_its_comment(tmp_path, suffix):
     assert read_comment(written(tmp_path / f"v.{suffix}")) == TEXT
 
@@ -64,7 +64,7 @@ def test_a_gif_with_a_comment_has_the_frames_of_one_without(tmp_path):
         ("missing.mp4", None, "does not exist"),
         ("empty.mp4", b"", "is empty"),
         ("noise.mp4", bytes(range(256)) * 20, "cannot be read"),
-        ("notes.txt", b"hello", "no video, GIF or PNG"),
+        ("notes.txt", b"hello", "no video, GIF, WebP or PNG"),
         ("cut.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "cannot be read"),
     ],
 )

@@ -111,7 +111,7 @@ def test_the_inverted_noise_is_shared_and_fresh_noise_is_not(where, editor):
     from mindlong.pipelines.edit.make import clips_of
 
     tool, frames = editor
-    clips = clips_of(loaded(where).values)
+    clips = clips_of(loaded(where).values, 4)
     noise = first_noise(clips, (4, 3, 4, 4))
     assert not np.array_equal(noise[0], noise[1])
     x_T = tool.invert(tool.model.encode(frames), 2)
