@@ -16,6 +16,7 @@ import yaml
 from mindlong.app import allowed, child, estimate, uploads
 from mindlong.app.form import Form, more_of, tree_of
 from mindlong.app.job import Job, job_of, jobs_of, new_folder
+from mindlong.checkpoints.locate import SHIPPED
 from mindlong.config.file_keys import FILES, LORAS, WEIGHTS
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import Loaded, load
@@ -181,8 +182,13 @@ def rows_of(said: str) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
         elif line.startswith("  ") and rows:
             rows[-1] = (rows[-1][0], f"{rows[-1][1]}\n{line.strip()}")
         elif gap:
-            rows.append((name.strip(), words.strip()))
+            rows.append((name.strip(), _shipped(words.strip())))
     return tuple(rows), tuple(notes)
+
+
+def _shipped(words: str) -> str:
+    """Words of a row with what comes with mindlong called as people call it."""
+    return words.replace(f"{SHIPPED}/", "shipped:")
 
 
 def title_of(config: Any) -> str:
