@@ -126,9 +126,11 @@ def plan(loaded: Loaded) -> Planned:
     clips = clips_of(config, frames)
     texts = [prompt for clip in clips for prompt in clip.prompts]
     texts += [o.negative] * (s.guidance != 1) + [o.invert_prompt] * o.invert
+    networks = network_rows(parts, parts.network.network.about)
+    networks["weights"] += ", not tuned: temporal layers do nothing" * work.fresh
     return Planned(
         {
-            **network_rows(parts, parts.network.network.about),
+            **networks,
             "source": f"{o.video}: {frames} frames {height}x{width}, "
             + (inversion if o.invert else "noise is fresh"),
             "prompts": several(prompts, config.count),
