@@ -41,6 +41,8 @@ TEST = [
     "tensorboard>=2.13",
     *LINT,
 ]
+APP = ["gradio>=6,<7"]  # 6.31.0
+BROWSER = ["selenium>=4.20"]  # with Debian's chromium and chromium-driver
 GOLDEN = [
     "torch==2.13.0",
     "diffusers>=0.30",
@@ -54,6 +56,7 @@ TENSORBOARD = ["tensorboard>=2.13"]
 COMMANDS = (  # of mindlong.cli
     "infer",
     "train",
+    "app",
     "convert",
     "inspect",
     "chop",
@@ -97,6 +100,7 @@ setup(
     package_data={
         "mindlong": [
             "version.txt",
+            "app/page/*.css",
             "weights/**/*",
             "networks/caption/*.txt",
             "ops/native/*.cc",
@@ -112,6 +116,8 @@ setup(
         "lint": LINT,
         "golden": GOLDEN,
         "tensorboard": TENSORBOARD,
+        "app": APP,
+        "browser": [*APP, *BROWSER],
     },
     entry_points={
         "console_scripts": [

@@ -52,17 +52,6 @@ def _ctrl_c_gets_through():
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-@pytest.fixture(scope="module")
-def graph_mode():
-    """Graph mode while a file's own fixtures are set up: a file asks for it by its mark."""
-    import mindspore
-
-    before = mindspore.get_context("mode")
-    mindspore.set_context(mode=mindspore.GRAPH_MODE)
-    yield
-    mindspore.set_context(mode=before)
-
-
 @pytest.fixture(autouse=True)
 def _logger_as_new():
     """A command run inside a test, or inside what a file sets up once, configures the package's

@@ -1,16 +1,19 @@
-"""Weak scaling of clip-parallel sampling on this machine: the same clip a process, one thread each,
-1 to N processes.
+"""Weak scaling of clip-parallel sampling on this machine: the same clip a process, one thread each.
 
-  python tools/scale_clip_parallel.py --processes 1 2 --frames 8 --out scaling.json
+  python tools/scale_clip_parallel.py --out scaling.json      # the rows of docs/clip_parallel.md
+  python tools/scale_clip_parallel.py --processes 2 --frames 8 --calls 5
 
-Prints, for each number of processes: seconds a call of the network, of which passing frames (and
-waiting for others), what was sent against the plan, and the largest resident set of a process.
-Needs an idle machine with a core a process.
+Prints a table in Markdown. A call of the network in which all processes pass frames is compared
+with the same call in which each is handed what it was sent before, at once: first by all processes
+at the same time, which says what passing costs, then by the first process alone, which says what
+sharing the machine costs too. Times are medians with their spread. Needs an idle machine with a
+core a process; its load before each row is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import shutil
@@ -18,7 +21,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -33,6 +38,10 @@ WIDTHS = {
 }
 
 
+# a row of docs/clip_parallel.md: frames a process, calls that are timed
+ROWS = ((8, 12), (32, 8))
+
+
 def rank(frames: int, side: int, calls: int, folder: Path) -> None:
     """What each process runs."""
     from mindlong.parallel import launch
@@ -40,7 +49,6 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
     number, size = launch.join()
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number]})
     import resource
-    import time
 
     import numpy as np
 
@@ -50,6 +58,7 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
     from mindlong.networks.unet.sharded_cell import ShardedUNet
     from mindlong.networks.unet.traffic import sites
     from mindlong.ops import device
+    from mindlong.ops.launch import launches
     from mindlong.parallel import halo, volume
     from mindlong.parallel.sync import Traffic
     from mindlong.pipelines.clip_parallel.make import ClipParallel
@@ -58,45 +67,99 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
 
     device.setup("CPU", threads=1)
     comm, spec = launch.connect(), family("videocrafter2").spec(**WIDTHS)
-    layout = exact_layout(halo.split_by([frames] * size), "window:9", "spread:8")
-    traffic = Traffic()
-    video = ClipParallel(ShardedUNet(initialise(UNet(spec), 0)), layout, comm, traffic=traffic)
+    network = ShardedUNet(initialise(UNet(spec), 0))
+
+    def layout(clips):
+        return exact_layout(halo.split_by([frames] * clips), "window:9", "spread:8")
+
+    traffic, held = Traffic(), Recorder(comm)
+    video = ClipParallel(network, layout(size), held, traffic=traffic)
     x, t = rng.normal((1, 4, frames, side, side), number, "x"), np.array([500], np.int32)
     context, fps = rng.normal((1, 8, 48), 0, "c"), np.array([8], np.float32)
-    video.predict(x, t, context, fps)
-    seconds, passing, before = [], [], traffic.bytes
-    for _ in range(calls):
-        comm.all_gather_text("ready")
-        clock, waited = time.perf_counter(), traffic.seconds
-        video.predict(x, t, context, fps)
-        seconds.append(time.perf_counter() - clock)
-        passing.append(traffic.seconds - waited)
-    planned = volume.rank_bytes(sites(spec, (side, side)), layout, video.meeting.held, number)
-    found = {
-        "seconds": statistics.median(seconds),
-        "passing": statistics.median(passing),
-        "planned": planned,
-        "sent": (traffic.bytes - before) // calls,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    clock, cpu, before = time.perf_counter(), time.process_time(), _peak(resource)
+    want = video.predict(x, t, context, fps)
+    compiled = {
+        "compile_cpu": time.process_time() - cpu,
+        "compile_seconds": time.perf_counter() - clock,
+        "compile_mb": _peak(resource) - before,
+        "graphs": launches.looked_up,
     }
-    (folder / f"rank{number}.json").write_text(json.dumps(found))
+    held.full = True
+    found: dict[str, list[float]] = {
+        k: [] for k in ("together", "cpu", "passing", "waited", "replayed", "alone")
+    }
+
+    def call(key: str) -> None:
+        held.replays = key != "together"
+        clock, cpu = time.perf_counter(), time.process_time()
+        passing, waited = traffic.seconds, traffic.waited
+        out = video.predict(x, t, context, fps)
+        found[key].append(time.perf_counter() - clock)
+        if not np.array_equal(out, want):
+            raise SystemExit(f"error: process {number} got other bits")
+        if key == "together":
+            found["cpu"].append(time.process_time() - cpu)
+            found["passing"].append(traffic.seconds - passing)
+            found["waited"].append(traffic.waited - waited)
+
+    sent, started, parcels = traffic.bytes, launches.graphs, traffic.parcels
+    for _ in range(calls):
+        for key in ("together", "replayed"):
+            comm.all_gather_text("ready")
+            call(key)
+    counted = {
+        "launches": (launches.graphs - started) // (2 * calls),
+        "parcels": (traffic.parcels - parcels) // (2 * calls),
+        "sent": (traffic.bytes - sent) // (2 * calls),
+    }
+    comm.all_gather_text("the first goes on alone")
+    done = folder / "alone"
+    if number == 0:
+        for _ in range(calls):
+            call("alone")
+        done.touch()
+    while not done.exists():
+        time.sleep(0.05)
+    planned = volume.rank_bytes(sites(spec, (side, side)), layout(size), video.meeting.held, number)
+    counted |= {"planned": planned, "peak_mb": _peak(resource)}
+    (folder / f"rank{number}.json").write_text(json.dumps({**found, **compiled, **counted}))
 
 
-def measured(processes: int, args: argparse.Namespace) -> list[dict]:
+class Recorder:
+    """A Comm that keeps what it was sent in its first call of the network, and hands it out again
+    while it replays.
+    """
+
+    def __init__(self, comm: Any) -> None:
+        self.comm, self.rank, self.size = comm, comm.rank, comm.size
+        self.kept: list[Any] = []
+        self.replays, self.place, self.full = False, 0, False
+
+    @property
+    def waited(self) -> float:
+        """Of the Comm itself."""
+        return getattr(self.comm, "waited", 0.0)
+
+    def swap(self, parcel: Any) -> Any:
+        """What was sent, now or then."""
+        if self.replays:
+            self.place = (self.place + 1) % len(self.kept)
+            return self.kept[self.place - 1]
+        arrival = self.comm.swap(parcel)
+        if not self.full:
+            self.kept.append(copy.deepcopy(arrival))
+        return arrival
+
+
+def _peak(resource: Any) -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measured(processes: int, frames: int, calls: int, side: int) -> list[dict]:
     """Start the processes; what each found."""
     with tempfile.TemporaryDirectory() as folder:
-        own = [
-            sys.executable,
-            __file__,
-            "--rank",
-            folder,
-            "--frames",
-            str(args.frames),
-            "--side",
-            str(args.side),
-            "--calls",
-            str(args.calls),
-        ]
+        own = [sys.executable, __file__, "--rank", folder]
+        own += ["--frames", str(frames), "--side", str(side), "--calls", str(calls)]
         root = ["--allow-run-as-root"] if os.getuid() == 0 else []
         start = (
             ["mpirun", *root, "--oversubscribe", "--bind-to", "none", "-n", str(processes)]
@@ -109,32 +172,72 @@ def measured(processes: int, args: argparse.Namespace) -> list[dict]:
         return [json.loads((Path(folder) / f"rank{r}.json").read_text()) for r in range(processes)]
 
 
+def line(frames: int, rows: list[dict]) -> str:
+    """A row of the table: times are medians (least - most) of the slowest process."""
+    slow = max(rows, key=lambda row: statistics.median(row["together"]))
+    middle = {k: statistics.median(v) for k, v in slow.items() if isinstance(v, list) and v}
+    alone = statistics.median(rows[0]["alone"])
+    ratios = [a / b for a, b in zip(slow["replayed"], slow["together"], strict=True)]
+    cells = [
+        f"{frames}",
+        _spread(rows[0]["alone"]),
+        _spread(slow["replayed"]),
+        _spread(slow["together"]),
+        f"{middle['passing']:.3f}, {middle['waited']:.3f}",
+        _spread(ratios, 2),
+        f"{alone / middle['together']:.2f}",
+        f"{slow['launches']}, {slow['parcels']}",
+        f"{slow['sent'] / 1e6:.2f} / {slow['planned'] / 1e6:.2f}",
+        f"{slow['graphs']}, {slow['compile_cpu']:.0f}, {slow['compile_mb']:.0f}",
+        f"{max(r['peak_mb'] for r in rows):.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(values: list[float], digits: int = 3) -> str:
+    middle = statistics.median(values)
+    return f"{middle:.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+HEADS = (
+    "frames a process",
+    "computing, one process alone: s a call",
+    "computing, all at once: s",
+    "passing frames: s",
+    "of which passing, of that waiting: s",
+    "efficiency against computing at once",
+    "against one process alone",
+    "graphs, messages a call",
+    "sent / planned MB",
+    "graphs compiled, s of CPU, MB",
+    "peak MB",
+)
+
+
 def main() -> None:
     """Measure and print."""
     made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    made.add_argument("--frames", type=int, default=8, help="of a process")
+    made.add_argument("--processes", type=int, default=2)
+    made.add_argument("--frames", type=int, help="of a process; default: the rows of the docs")
     made.add_argument("--side", type=int, default=16, help="height and width of the latents")
-    made.add_argument("--calls", type=int, default=5)
+    made.add_argument("--calls", type=int, help="calls that are timed")
     made.add_argument("--out", type=Path)
     made.add_argument("--rank", type=Path, help=argparse.SUPPRESS)
     args = made.parse_args()
     if args.rank:
         rank(args.frames, args.side, args.calls, args.rank)
         return
-    if max(args.processes) > 1 and not shutil.which("mpirun"):
+    if args.processes > 1 and not shutil.which("mpirun"):
         raise SystemExit("error: mpirun is not installed")
-    found = {n: measured(n, args) for n in args.processes}
-    first = max(row["seconds"] for row in found[args.processes[0]])
-    print("processes  s a call  passing  efficiency  sent MB  planned MB  peak MB")
-    for n, rows in found.items():
-        slow = max(rows, key=lambda row: row["seconds"])
-        print(
-            f"{n:>9}  {slow['seconds']:>8.2f}  {slow['passing']:>7.2f}  {first / slow['seconds']:>10.2f}  "
-            f"{slow['sent'] / 1e6:>7.2f}  {slow['planned'] / 1e6:>10.2f}  {max(r['peak_mb'] for r in rows):>7.0f}"
-        )
+    found = {}
+    print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}", flush=True)
+    for frames, usual in [(args.frames, 8)] if args.frames else ROWS:
+        load = f"load before: {os.getloadavg()[0]:.2f}"
+        calls = args.calls or usual
+        found[frames] = measured(args.processes, frames, calls, args.side)
+        print(line(frames, found[frames]), load, flush=True)
     if args.out:
         args.out.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 SCRIPTS = {  # module -> the file of a checkout that starts it
     "infer": "infer.py",
     "train": "train.py",
+    "app": "app.py",
     "convert": "tools/convert_checkpoint.py",
     "inspect": "tools/inspect_checkpoint.py",
     "chop": "tools/chop_video.py",

@@ -6,6 +6,7 @@ from functools import partial
 
 from mindlong.cli.guard import start
 
+app = partial(start, "app")
 chop = partial(start, "chop")
 compare_long = partial(start, "compare_long")
 compare_videos = partial(start, "compare_videos")

@@ -14,17 +14,24 @@ if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
 SUMMING = 8.0  # bytes of a trained number that the sum over processes takes, measured on a CPU
+# the same where parts are accumulated in shares, on N processes: WHOLE + PARTED / N, fitted to one
+# training on two processes of a CPU, whose graphs keep what they gave until they run again
+WHOLE, PARTED = 10.0, 12.0
 TOKENS = 77  # of a prompt, where the text encoder's sizes are not known yet
 _NOTHING = Load(1, 1, 1, 1)  # where only the parameters are asked for
 
 
 @dataclass(frozen=True)
 class RunCost:
-    """Parameters by group, operations of a step, peak memory in bytes."""
+    """Parameters by group, operations of a step, peak memory in bytes; `host`: bytes of moments and
+    averages that stay in the memory of the host, which `memory` counts too where that is the
+    device's.
+    """
 
     groups: dict[str, int]
     flops: float
     memory: float
+    host: float = 0.0
 
 
 def training_cost(
@@ -46,10 +53,13 @@ def training_cost(
     if text:
         groups["text encoder"] = table.get(text.family).cost(text.spec(), _NOTHING).parameters
     still = _still(config, own.parameters, latent)
-    sums = SUMMING * _learning(config, own.parameters, latent) * (processes > 1)
-    spread = _spread(config, own.parameters, latent, processes) - sums
+    learning, averaged = _learning(config, own.parameters, latent), train.ema_decay > 0
+    parts = train.accumulate > 1
+    sums = shared_states(train.shard, averaged, processes, parts) * learning
+    host = offloaded(train.offload, train.shard, processes) * learning
+    apart = host if config.env.device_target == "Ascend" else 0.0
     flops = 3 * own.flops * train.accumulate * processes
-    return RunCost(groups, flops, own.train_bytes - still - spread)
+    return RunCost(groups, flops, own.train_bytes - still + sums - apart, host)
 
 
 def sampling_cost(model: Any, guidance: float, frames: int, size: list[int], batch: int) -> RunCost:
@@ -89,14 +99,29 @@ def _still(config: TrainConfig, parameters: int, latent: bool) -> float:
     return 16.0 * (parameters - learning) + averages
 
 
-def _spread(config: TrainConfig, parameters: int, latent: bool, processes: int) -> float:
-    """Bytes of moments and averages that other processes keep; the averages come together on the
-    first one when it saves.
+def shared_states(shard: str, averaged: bool, processes: int, parts: bool = False) -> float:
+    """Bytes of a trained number that several processes add to what one keeps (sums of gradients),
+    less what sharding takes off it.
+
+    Args:
+        averaged: averages are kept; of shares they come together on the first process when it
+            saves.
+        parts: the batch is accumulated.
     """
-    if config.train.shard == "none" or processes == 1:
+    if processes == 1:
         return 0.0
-    kept, together = (12.0, 4.0) if config.train.ema_decay > 0 else (8.0, 0.0)
-    return (kept * (1.0 - 1.0 / processes) - together) * _learning(config, parameters, latent)
+    if shard == "none":
+        return SUMMING
+    kept, together = (12.0, 4.0) if averaged else (8.0, 0.0)
+    parted = shard == "gradients" and parts
+    sums = WHOLE + PARTED / processes if parted else SUMMING
+    return sums - kept * (1.0 - 1.0 / processes) + together
+
+
+def offloaded(offload: str, shard: str, processes: int) -> float:
+    """Bytes of a trained number that a process keeps in the memory of the host."""
+    kept = {"none": 0.0, "moments": 8.0, "all": 12.0}[offload]
+    return kept / processes if shard != "none" else kept
 
 
 def _learning(config: TrainConfig, parameters: int, latent: bool) -> int:

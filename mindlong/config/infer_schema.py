@@ -97,6 +97,11 @@ class InferConfig:
     scale: int = option(
         1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1
     )
+    preview_every: int = option(
+        0,
+        "while it is denoised, decode what the sample looks like so far every so many steps to preview/; 0: never",
+        minimum=0,
+    )
     recipe: bool = option(
         True,
         "keep in the files what `--from FILE` needs to make them again: the configuration without "

@@ -128,6 +128,7 @@ ALWAYS = (
     "output",
     "scale",
     "recipe",
+    "preview_every",
     "env",
 )
 PROMPTS = ("prompt", "prompts")

@@ -14,6 +14,7 @@ from mindlong.config.yaml_file import Tree
 KEYS = {  # older name -> name
     "clip_parallel.told_fps": "clip_parallel.fps_condition",
     "text_to_video.told_fps": "text_to_video.fps_condition",
+    "text_to_video.preview_every": "preview_every",
     "told_fps": "fps_condition",
     "clip_parallel.scene": "clip_parallel.scenes",
     "scene": "scenes",

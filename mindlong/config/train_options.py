@@ -97,8 +97,15 @@ class TrainOptions:
     shard: str = option(
         "none",
         "optimizer: of several processes each keeps the moments and averages of its share of the parameters; "
-        "less memory, the same bits",
-        choices=("none", "optimizer"),
+        "gradients: and the summed gradients of these alone; less memory, the same bits (gradients with accumulate: "
+        "but for the order in which parts are added)",
+        choices=("none", "optimizer", "gradients"),
+    )
+    offload: str = option(
+        "none",
+        "moments: Adam's two are kept and updated in the memory of the host; all: the averages too; less memory "
+        "of the device, the same bits, slower",
+        choices=("none", "moments", "all"),
     )
     recompute: bool = option(
         False, "compute activations twice instead of keeping them: less memory, more time"
@@ -135,6 +142,8 @@ class TrainOptions:
         """Sentences on fields that do not fit together."""
         if len(self.betas) != 2 or not all(b < 1 for b in self.betas):
             yield f"train.betas is {list(self.betas)}; it must be two numbers from 0 to below 1"
+        if self.offload == "all" and self.ema_decay == 0:
+            yield "train.offload is all, and train.ema_decay=0 keeps no averages; take train.offload=moments"
         if self.ema_decay >= 1:
             yield f"train.ema_decay is {self.ema_decay:g}; it must be below 1"
         if self.lr_end > 1:
@@ -143,3 +152,14 @@ class TrainOptions:
             yield f"train.accumulate is {self.accumulate}, more than the {self.batch_size} samples of train.batch_size"
         if self.warmup > self.steps:
             yield f"train.warmup is {self.warmup}, longer than the {self.steps} steps of train.steps"
+
+    def problem_of(self, processes: int) -> str:
+        """A sentence where so many processes cannot train so; '' where they can."""
+        least = self.batch_size // processes
+        if processes == 1 or self.shard != "gradients" or self.accumulate <= max(least, 1):
+            return ""
+        return (
+            f"train.accumulate is {self.accumulate}, and of train.batch_size={self.batch_size} one of the {processes} "
+            f"processes has {least} samples; with train.shard=gradients all need equally many parts: "
+            f"take train.accumulate={max(least, 1)} or train.shard=optimizer"
+        )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
+from mindlong.parallel import packing
+from mindlong.parallel.mailbox import Mailbox
 from mindlong.parallel.sync import Arrival, Parcel, alone
+from mindlong.parallel.world import several_machines
 from mindlong.utils.errors import ConfigError, UserError
 
-SWAPS = ("auto", "gather", "pairs")
+SWAPS = ("auto", "shared", "gather", "pairs")
 GATHER_UP_TO = 2  # ranks: beyond, an all-gather brings everybody what only two neighbours want
 
 
@@ -66,11 +69,11 @@ class MindSporeComm:
     HCCL).
 
     Args:
-        swaps: how clip-parallel frames travel. "gather": one all-gather a layer, in which everybody
-            gets everything;
-            "pairs": frames for neighbours in all-reduces over groups of two, the rest in an
-                all-gather; "auto": gather for
-            up to GATHER_UP_TO ranks. The CPU has no point-to-point collectives.
+        swaps: how clip-parallel frames travel. "shared": through memory that the processes share
+            (mindlong.parallel.mailbox), all on one machine; "gather": one all-gather a layer, in
+            which everybody gets everything; "pairs": frames for neighbours in all-reduces over
+            groups of two, the rest in an all-gather; "auto": shared on one machine, else gather for
+            up to GATHER_UP_TO ranks and pairs for more. The CPU has no point-to-point collectives.
     """
 
     def __init__(self, rank: int, size: int, swaps: str = "auto") -> None:
@@ -79,15 +82,24 @@ class MindSporeComm:
         self.rank, self.size = rank, size
         self._sum, self._gather = ops.AllReduce(), ops.AllGather()
         self._pairs: dict[int, object] | None = None
+        self._box: Mailbox | None = None
         self.choose(swaps)
 
     def choose(self, swaps: str) -> None:
-        """Change how clip-parallel frames travel; all ranks alike. Raises ConfigError for a word of
-        none of SWAPS.
+        """Change how clip-parallel frames travel; all ranks alike.
+
+        Raises:
+            ConfigError: a word of none of SWAPS, or memory of several machines.
         """
         if swaps not in SWAPS:
             raise ConfigError(f"swaps is {swaps!r}; it must be one of {', '.join(SWAPS)}.")
-        self.paired = swaps == "pairs" or (swaps == "auto" and self.size > GATHER_UP_TO)
+        if swaps == "shared" and several_machines():
+            raise ConfigError(
+                "swaps is shared, and the processes run on several machines, which share no memory; "
+                "take gather or pairs."
+            )
+        far = "gather" if self.size <= GATHER_UP_TO else "pairs"
+        self.way = swaps if swaps != "auto" else far if several_machines() else "shared"
 
     def all_reduce_sum(self, values: np.ndarray) -> np.ndarray:
         from mindspore import Tensor
@@ -111,43 +123,32 @@ class MindSporeComm:
         ]
 
     def swap(self, parcel: Parcel) -> Arrival:
-        numbers = (
-            None
-            if parcel.numbers is None
-            else self._by_rank([parcel.numbers], [[len(o)] for o in parcel.plan.owned])
-        )
-        numbers = None if numbers is None else [rows[0] for rows in numbers]
-        if parcel.world is None or parcel.plan.quiet:
-            return Arrival(numbers, _nothing(parcel, self.size), _none_of(parcel), _none_of(parcel))
-        if self.paired:
-            world = [
-                rows[0]
-                for rows in self._by_rank([parcel.world], [[len(w)] for w in parcel.plan.world])
-            ]
-            return Arrival(numbers, world, *self._beside(parcel))
-        plan = parcel.plan
-        counts = [
-            [len(plan.world[r]), len(plan.left[r]), len(plan.right[r])] for r in range(self.size)
-        ]
-        rows = self._by_rank([parcel.world, parcel.left, parcel.right], counts)
-        left = rows[self.rank - 1][2] if self.rank else None
-        right = rows[self.rank + 1][1] if self.rank + 1 < self.size else None
-        return Arrival(numbers, [row[0] for row in rows], left, right)
+        if self.way == "shared":
+            if self._box is None:
+                self._box = Mailbox(self.rank, self.size, self.all_gather_text)
+            return self._box.swap(parcel)
+        apart = self.way == "pairs" and parcel.world is not None and not parcel.plan.quiet
+        everybody = self._gathered(replace(parcel, left=None, right=None) if apart else parcel)
+        found = packing.arrival(parcel, self.rank, everybody)
+        if not apart:
+            return found
+        left, right = self._beside(parcel)
+        return replace(found, from_left=left, from_right=right)
 
-    def _by_rank(
-        self, mine: Sequence[np.ndarray], counts: Sequence[Sequence[int]]
-    ) -> list[list[np.ndarray]]:
-        """For each rank its arrays, gathered as one message; `counts[r]` are the lengths of rank
-        r's, units are alike.
-        """
-        unit, most = mine[0].shape[1:], max(map(sum, counts))
-        if not most:
-            return [[np.zeros((0, *unit), mine[0].dtype) for _ in mine] for _ in counts]
-        sent = np.zeros((most, *unit), mine[0].dtype)
-        np.concatenate(mine, out=sent[: sum(map(len, mine))])
+    @property
+    def waited(self) -> float:
+        """Seconds until others had sent what this process was ready for, where that is known."""
+        return 0.0 if self._box is None else self._box.waited
+
+    def _gathered(self, parcel: Parcel) -> list[list[np.ndarray]]:
+        """Everybody's arrays, as one message."""
+        parts = [packing.shapes(parcel, rank) for rank in range(self.size)]
+        most = max(map(packing.size_of, parts))
+        sent = np.zeros(most, np.uint8)
+        packing.pack(packing.contents(parcel), sent)
+        rows = self._rows(sent.view(np.int32)) if most else np.zeros((self.size, 0), np.int32)
         return [
-            np.split(row[: sum(count)], np.cumsum(count)[:-1])
-            for row, count in zip(self._rows(sent), counts, strict=True)
+            packing.unpack(row.view(np.uint8), part) for row, part in zip(rows, parts, strict=True)
         ]
 
     def _beside(self, parcel: Parcel) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -188,14 +189,6 @@ class MindSporeComm:
         from mindspore import Tensor
 
         return self._gather(Tensor(values[None])).asnumpy()
-
-
-def _none_of(parcel: Parcel) -> np.ndarray | None:
-    return None if parcel.world is None else parcel.world[:0]
-
-
-def _nothing(parcel: Parcel, size: int) -> list[np.ndarray] | None:
-    return None if parcel.world is None else [parcel.world[:0]] * size
 
 
 def all_ok(comm: Comm, error: BaseException | None, what: str) -> None:

@@ -190,13 +190,14 @@ def rank_program(
 
 @dataclass
 class Traffic:
-    """What a rank has sent, and the seconds that it took to pass parcels, waiting for slower ranks
-    included.
+    """What a rank has sent, the seconds that it took to pass parcels, and those of them in which it
+    waited for slower ranks, where the Comm knows.
     """
 
     parcels: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
 
     def add(self, parcel: Parcel) -> None:
         """Count `parcel`."""
@@ -211,9 +212,10 @@ def drive(program: Program, comm: Swaps, traffic: Traffic | None = None) -> list
         parcel = next(program)
         while True:
             traffic.add(parcel)
-            clock = time.perf_counter()
+            clock, before = time.perf_counter(), getattr(comm, "waited", 0.0)
             arrival = comm.swap(parcel)
             traffic.seconds += time.perf_counter() - clock
+            traffic.waited += getattr(comm, "waited", 0.0) - before
             parcel = program.send(arrival)
     except StopIteration as end:
         return end.value

@@ -13,8 +13,8 @@ import mindspore
 import numpy as np
 
 from mindlong.diffusion.sample import count_steps, sampler_of
-from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.clips import Clip, batches, first_noise
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import counted
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import arrays, atomic, progress
@@ -52,7 +52,6 @@ class ClipWork:
             number `clips`.
         frames: of a clip that are written, from the first.
         keep_latents: leave latents/NAME.npz beside the videos.
-        preview_every: decode the predicted clean sample every so many steps; 0: never.
         starts: some clips -> what they start from (B, C, F, h, w); None: noise keyed by the clips.
     """
 
@@ -66,12 +65,11 @@ class ClipWork:
         *,
         frames: int,
         keep_latents: bool = True,
-        preview_every: int = 0,
         starts: Callable[[Sequence[Clip]], np.ndarray] | None = None,
     ) -> None:
         self.session, self.config, self.model, self.shape = session, session.config, model, shape
         self.maker, self.facts, self.frames = maker, facts, frames
-        self.keep_latents, self.preview_every = keep_latents, preview_every
+        self.keep_latents, self.previews = keep_latents, Previews(session, model.decode)
         self.starts = starts or (lambda clips: first_noise(clips, shape))
         self.videos = Videos(session)
         self.seconds = {"sample_s": 0.0, "decode_s": 0.0}
@@ -125,15 +123,7 @@ class ClipWork:
             atomic.remove_written(self.session.folder / "latents", ours.__contains__)
 
     def _sample_batch(self, maker: Maker, part: Sequence[Clip], x_T: np.ndarray, bar: Any) -> None:
-        name, every = part[0].name, self.preview_every
-
-        def on_step(step: int, total: int, x0: np.ndarray) -> None:
-            bar.update(1)
-            if every and (step % every == 0 or step == total):
-                videos = [np.stack(list(self.model.decode(latents))) for latents in x0]
-                path = self.session.folder / "preview" / f"{name}-step-{step:04d}.png"
-                write_contact_sheet(path, videos, [clip.title for clip in part])
-
+        on_step = self.previews.step(bar, part[0].name, [clip.title for clip in part])
         for clip, noise, latents in zip(part, x_T, maker.latents(part, x_T, on_step), strict=True):
             arrays.write_npz(self._latents(clip), latents=latents, x_T=noise)
 

@@ -17,6 +17,7 @@ from mindlong.checkpoints import inputs
 from mindlong.checkpoints.locate import find_branch, locate
 from mindlong.checkpoints.lora.read import locate as locate_lora
 from mindlong.checkpoints.run_config import config_of
+from mindlong.config.file_keys import FILES, LORAS, WEIGHTS
 from mindlong.config.lora_words import every, without_paths
 from mindlong.config.prompt_file import MARK, file_of
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -25,42 +26,6 @@ if TYPE_CHECKING:
     from mindlong.checkpoints.inputs import Known
     from mindlong.config.schema import TrainConfig
 
-# keys that name whatever `weights=` can name, and keys that name one file or one folder of files
-WEIGHTS = (
-    "weights",
-    "latent.motion",
-    "latent.vae",
-    "latent.text_encoder",
-    "latent.image_encoder",
-    "latent.projector",
-    "hierarchical.key_weights",
-    "hierarchical.branch",
-    "interpolate.key_weights",
-    "interpolate.stage_weights",
-    "edit.tuned",
-)
-FILES = (
-    "latent.tokenizer",
-    "latent.scheduler",
-    "text_to_video.start",
-    "text_to_video.video",
-    "text_to_video.image",
-    "animate.image",
-    "animate.images",
-    "animate.last",
-    "hierarchical.images",
-    "hierarchical.key_video",
-    "hierarchical.first",
-    "hierarchical.last",
-    "hierarchical.video",
-    "interpolate.video",
-    "interpolate.images",
-    "interpolate.key_latents",
-    "extend.video",
-    "extend.images",
-    "edit.video",
-)
-LORAS = "lora"  # names files with their strengths, which are no places
 # keys that say where a run is written or worked on, not what is made
 PLACES = ("output", "hierarchical.work")
 # of a training: sections that rule over its weights, and keys of `latents` that name files
@@ -96,6 +61,7 @@ def _prompts(config: Any) -> Known:
 def without_places(text: str) -> dict[str, Any]:
     """A configuration's YAML as a tree, without the keys that only say where files are."""
     tree = yaml.safe_load(text)
+    tree.pop("preview_every", None)  # what is seen meanwhile changes no result
     for key in (*WEIGHTS, *FILES, *PLACES):
         *sections, last = key.split(".")
         node = tree

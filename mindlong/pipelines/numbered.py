@@ -21,10 +21,9 @@ from mindlong.utils import atomic, run_folder, system
 from mindlong.utils.claim import FILE as LOCK
 from mindlong.utils.claim import Claim, Claimed
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.run_folder import CONFIG, RECORD
 
-RECORD = "video.json"  # written last: a folder without it is unfinished
 ABOUT = "run.json"
-CONFIG = "config.yaml"
 _NUMBER = re.compile(r"\d{4,}")
 
 

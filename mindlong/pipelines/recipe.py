@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from mindlong import __version__
 from mindlong.config import prompt_file
+from mindlong.config.file_keys import FILES, LORAS, WEIGHTS
 from mindlong.config.yaml_file import Tree
 from mindlong.media.recipe import MOST, read_comment
-from mindlong.pipelines.inputs import FILES, LORAS, WEIGHTS, without_places
+from mindlong.pipelines.inputs import without_places
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
 from mindlong.utils.shown import shown

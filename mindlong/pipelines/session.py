@@ -23,11 +23,12 @@ from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.parallel.shared_folder import check_shared
 from mindlong.pipelines import numbered
 from mindlong.pipelines.inputs import inputs_of, without_places
-from mindlong.pipelines.numbered import RECORD, Place
+from mindlong.pipelines.numbered import Place
 from mindlong.pipelines.recipe import text_of
 from mindlong.utils import atomic, interrupts, log_output, run_folder
 from mindlong.utils.errors import UserError
 from mindlong.utils.lines import opening_lines
+from mindlong.utils.run_folder import RECORD
 
 if TYPE_CHECKING:
     from mindlong.config.load import Loaded

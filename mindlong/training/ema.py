@@ -68,7 +68,11 @@ class Ema:
         if decay == 0.0:
             self.start()
         else:
-            self._average(Tensor(decay, ms.float32), Tensor(1.0 - decay, ms.float32))
+            self.average(decay)
+
+    def average(self, decay: float) -> None:
+        """Take in the weights as they are."""
+        self._average(Tensor(decay, ms.float32), Tensor(1.0 - decay, ms.float32))
 
     def state(self) -> dict[str, np.ndarray]:
         """The averages under the names of the weights they average."""

@@ -56,6 +56,11 @@ class Rates:
         return cls(step_size, options.eps * correction, 1.0 - lr * options.weight_decay)
 
 
+def decayed_by(parameters: Sequence[Parameter], options: TrainOptions) -> tuple[bool, ...]:
+    """Which of the parameters weight decay is for."""
+    return tuple(not matches(p.name, options.no_decay) for p in parameters)
+
+
 class Adam(nn.Cell):
     """One update of `parameters`: construct(gradients, step_size, eps, shrink, keep), the rest as
     `Rates`.
@@ -64,11 +69,21 @@ class Adam(nn.Cell):
     finite gradients). One fused primitive a parameter: on a CPU every further operator would cost
     more than its arithmetic.
 
+    Args:
+        decayed: which of them decay; None: as `decayed_by` says.
+        host: the processor of the host runs the primitive, whatever the device.
+
     Attributes:
         m, v: first and second moments, named `m.NAME` and `v.NAME`.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], options: TrainOptions) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        options: TrainOptions,
+        decayed: tuple[bool, ...] | None = None,
+        host: bool = False,
+    ) -> None:
         super().__init__(auto_prefix=False)
         self.parameters = ParameterTuple(parameters)
         self.m = self.parameters.clone("m", init="zeros")
@@ -78,13 +93,15 @@ class Adam(nn.Cell):
         self.decay = options.weight_decay
         self.decoupled = options.optimizer == "adamw" and self.decay > 0
         self.joined = options.optimizer == "adam" and self.decay > 0
-        self.decayed = tuple(not matches(p.name, options.no_decay) for p in parameters)
+        self.decayed = decayed_by(parameters, options) if decayed is None else decayed
         self.shrunk = ParameterTuple(
             [p for p, yes in zip(parameters, self.decayed, strict=True) if yes]
         )
         self.beta1, self.beta2 = (Tensor(b, ms.float32) for b in options.betas)
         self.zero = Tensor(0.0, ms.float32)
         self.adam = primitives.Adam()
+        if host:
+            self.adam.set_device("CPU")
         self.each = ops.HyperMap()
 
     def construct(self, gradients, step_size, eps, shrink, keep):

@@ -83,6 +83,9 @@ def plan_of(loaded: Loaded) -> Plan:
     if options.tensorboard:
         check_installed()
     processes = world_size()
+    problem = options.problem_of(processes)
+    if problem:
+        raise ConfigError(problem)
     cost = training_cost(config, factor, latents, processes)
     last = max(options.steps // options.save_every, 1)
     rows = {
@@ -93,6 +96,7 @@ def plan_of(loaded: Loaded) -> Plan:
         "a step": f"{options.batch_size} samples, {count(cost.flops)}FLOP",
         "peak memory": f"about {cost.memory / 2**30:.2f} GiB on one process (estimate)"
         + _of_more(config, factor, latents, processes),
+        **_on_host(config, cost.host),
         "plan": f"{options.steps} steps, {options.steps * options.batch_size} samples, "
         f"about {last} checkpoints in {Path(config.run_dir)}",
         "previews": _previews(config, task),
@@ -100,6 +104,14 @@ def plan_of(loaded: Loaded) -> Plan:
         **check_base(config),
     }
     return Plan(rows, notes, cost.memory)
+
+
+def _on_host(config: TrainConfig, size: float) -> dict[str, str]:
+    """What stays in the memory of the host."""
+    if config.train.offload == "none":
+        return {}
+    what = "moments and averages" if config.train.offload == "all" else "moments"
+    return {"host memory": f"about {size / 2**30:.2f} GiB of {what} of each process"}
 
 
 def _of_more(config: TrainConfig, factor: int, latents: int, processes: int) -> str:

@@ -62,7 +62,7 @@ def deal(sizes: Sequence[int], processes: int, rank: int) -> Shares:
     """
     if len(sizes) < processes:
         raise ConfigError(
-            f"train.shard is optimizer; {len(sizes)} trained parameters cannot be spread over {processes} processes"
+            f"train.shard needs a parameter a process; {len(sizes)} trained parameters cannot be spread over {processes} processes"
         )
     held, owners = [0] * processes, [0] * len(sizes)
     for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):

@@ -16,7 +16,10 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindlong.ops.exact import sum_of_squares
+from mindlong.training.gradient_shards import NormOfShares, Scatter
+from mindlong.training.offload import HostAdam
 from mindlong.training.optim import Adam, Rates, learning_rate
+from mindlong.training.reduce import SumOverRanks
 from mindlong.training.shards import Publish, Shares
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ class Apply(nn.Cell):
     weights.
 
     Args:
-        adam: the update rule.
+        adam: the update rule; None: what it would be given is given back behind the norm.
         clip_norm: largest norm of the whole gradient, 0 for none; the factor is torch's, clip /
             (norm + 1e-6).
         scaled: gradients arrive multiplied by a loss scale, and an update whose gradients
@@ -70,7 +73,7 @@ class Apply(nn.Cell):
 
     def __init__(
         self,
-        adam: Adam,
+        adam: Adam | None,
         clip_norm: float,
         scaled: bool,
         reduce: nn.Cell | None,
@@ -89,6 +92,9 @@ class Apply(nn.Cell):
         norm = ops.sqrt(ops.concat(self.each(sum_of_squares, gradients)).sum()) / scale
         if self.mine is not None:
             gradients = self._own(gradients)
+        return self.update(totals, norm, step_size, eps, shrink, scale, gradients)
+
+    def update(self, totals, norm, step_size, eps, shrink, scale, gradients):
         keep = self.one
         if self.scaled:
             finite = ops.isfinite(norm)
@@ -96,6 +102,8 @@ class Apply(nn.Cell):
             gradients = self.each(ops.partial(self._clean, finite), gradients)
         if self.scaled or self.clip_norm > 0:
             gradients = self.each(ops.partial(self._times, self._factor(norm) / scale), gradients)
+        if self.adam is None:
+            return (totals, norm, *gradients)
         done = self.adam(gradients, step_size, eps, shrink, keep)
         return ops.depend(totals, done), norm
 
@@ -117,6 +125,15 @@ class Apply(nn.Cell):
 
     def _clean(self, finite, gradient):
         return ops.select(finite, gradient, ops.zeros_like(gradient))
+
+
+class ApplyShare(Apply):
+    """construct(totals, norm, numbers..., *gradients): the same with this process's share of the
+    gradients, summed already, and their norm.
+    """
+
+    def construct(self, totals, norm, step_size, eps, shrink, scale, *gradients):
+        return self.update(totals, norm, step_size, eps, shrink, scale, gradients)
 
 
 class Fused(nn.Cell):
@@ -152,7 +169,7 @@ class Stepper:
     Args:
         loss: cell with construct(*arrays) -> scalar mean.
         parameters: what is trained.
-        reduce: see `Apply`.
+        reduce: sums over the processes; None for a single one.
         shares: this process updates only its share of the parameters, the others theirs.
     """
 
@@ -161,16 +178,24 @@ class Stepper:
         loss: nn.Cell,
         parameters: Sequence[Parameter],
         options: TrainOptions,
-        reduce: nn.Cell | None = None,
+        reduce: SumOverRanks | None = None,
         shares: Shares | None = None,
     ) -> None:
         self.options, self.scaled = options, options.precision == "fp16"
         mine = shares.mine if shares else None
-        self.adam = Adam([parameters[i] for i in mine] if shares else parameters, options)
+        held = [parameters[i] for i in mine] if mine is not None else parameters
+        self.host = options.offload != "none"
+        self.adam = HostAdam(held, options) if self.host else Adam(held, options)
+        on_device = None if self.host else self.adam
         self.publish = Publish(parameters, shares) if shares else None
-        self.gradients = Gradients(loss, parameters)
-        self.apply = Apply(self.adam, options.clip_norm, self.scaled, reduce, mine)
-        self.fused, self.add = Fused(self.gradients, self.apply), Add()
+        self.gradients, self.add = Gradients(loss, parameters), Add()
+        clip = (options.clip_norm, self.scaled)
+        self.apply = Apply(on_device, *clip, reduce, mine)
+        self.scatter = None
+        if shares and options.shard == "gradients" and options.accumulate > 1:
+            self.scatter, self.norm = Scatter(reduce, shares), NormOfShares(shares)
+            self.apply_share = ApplyShare(on_device, *clip, None)
+        self.fused = Fused(self.gradients, self.apply)
         self.scale = options.loss_scale if self.scaled else 1.0
         self.updates = self.skipped = self.clean = (
             0  # clean: updates since the loss scale last changed
@@ -188,18 +213,23 @@ class Stepper:
         numbers = [_scalar(n) for n in (stop, rates.step_size, rates.eps, rates.shrink, self.scale)]
         count = min(self.options.accumulate, len(arrays[0]))
         parts = list(zip(*(np.array_split(a, count) for a in arrays), strict=True))
-        totals, norm = self._run(parts, numbers)
-        if self.publish is not None:
-            self.publish()
+        scatters = self.scatter is not None and len(parts) > 1
+        run = self._scattered if scatters else self._run
+        totals, norm, *gradients = run(parts, numbers)
         loss, wish = totals.asnumpy().tolist()
         norm = float(norm.asnumpy())
         skipped = self.scaled and not np.isfinite(norm)
+        if self.host and not skipped:
+            self.adam.update(gradients, rates)
+        del gradients
+        if self.publish is not None:
+            self.publish()
         self._count(skipped)
         return Update(loss, norm, lr, skipped, wish > 0)
 
     def _run(
         self, parts: list[tuple[np.ndarray, ...]], numbers: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         weights = [len(part[0]) / self.options.batch_size for part in parts]
         if len(parts) == 1:
             return self.fused(_scalar(weights[0]), *numbers, *map(Tensor, parts[0]))
@@ -209,6 +239,28 @@ class Stepper:
             loss += weight * float(part_loss.asnumpy())
             total = gradients if total is None else self.add(*total, *gradients)
         return self.apply(_scalar(loss), *numbers, *total)
+
+    def _scattered(
+        self, parts: list[tuple[np.ndarray, ...]], numbers: list[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """The same where each process keeps its share of the gradients: all are there only for one
+        part, until they are sent. Of a single part nothing is kept: `fused` lets each go.
+        """
+        stop, *rates = numbers
+        total, loss, totals = None, np.float32(0), stop
+        for i, part in enumerate(parts):
+            weight = len(part[0]) / self.options.batch_size
+            scaled = _scalar(weight * self.scale)
+            part_loss, gradients = self.gradients(scaled, *map(Tensor, part))
+            loss = loss + np.float32(weight) * part_loss.asnumpy()
+            last = i == len(parts) - 1
+            extras = Tensor(np.array([loss, stop.asnumpy()] if last else [0, 0], np.float32))
+            held = list(gradients)
+            del gradients
+            totals, own = self.scatter(extras, held)
+            total = own if total is None else self.add(*total, *own)
+        norm = self.norm(total, numbers[-1])
+        return self.apply_share(totals, norm, *rates, *total)
 
     def _count(self, skipped: bool) -> None:
         if skipped:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mindspore import Parameter
 from tqdm import tqdm
 
 from mindlong.checkpoints import saved_steps, store
@@ -24,6 +25,7 @@ from mindlong.training.board import Board, check_installed
 from mindlong.training.ema import Ema, Swap
 from mindlong.training.fetch import Batches
 from mindlong.training.lora import Adapters
+from mindlong.training.offload import HostEma
 from mindlong.training.prepare import prepare
 from mindlong.training.preview import preview
 from mindlong.training.profile import Profile
@@ -62,6 +64,20 @@ def _adapters(task: Task, options: TrainOptions) -> Adapters:
     return Adapters(task.network, task.lora_parts(), options.lora, usual, options.seed)
 
 
+def _averages(
+    weights: Sequence[Parameter], options: TrainOptions, kept: Sequence[Parameter] | None
+) -> Ema:
+    """The averages of a training, on the device or in host memory. Raises ConfigError."""
+    if options.offload != "all":
+        return Ema(weights, options, kept)
+    if kept is not None:
+        raise ConfigError(
+            "train.offload is all; this task computes with its averages, which have to stay on the "
+            "device: take train.offload=moments"
+        )
+    return HostEma(weights, options)
+
+
 class Trainer:
     """Trains `task` in `run_dir`; the same call again goes on from the newest checkpoint.
 
@@ -92,6 +108,9 @@ class Trainer:
     ) -> None:
         self.task, self.options, self.run_dir = task, options, Path(run_dir)
         self.comm = comm or SerialComm()
+        problem = options.problem_of(self.comm.size)
+        if problem:
+            raise ConfigError(problem)
         self.inputs, self.claimed = inputs or {}, place is not None
         self.place = place or RunDir(self.run_dir, self.comm)
         self.config_text, self.first = config_text, self.comm.rank == 0
@@ -101,7 +120,7 @@ class Trainer:
         prepare(task.network, options)
         trainable = self.selection.trainable
         sizes, several = [p.size for p in trainable], self.comm.size > 1
-        sharded = several and options.shard == "optimizer"
+        sharded = several and options.shard != "none"
         reduce = SumOverRanks(sizes, ordered=sharded) if several else None
         self.shares = shards.deal(sizes, self.comm.size, self.comm.rank) if sharded else None
         self.stepper = Stepper(task.loss, trainable, options, reduce, self.shares)
@@ -109,7 +128,7 @@ class Trainer:
         # averages that a task computes with are whole everywhere
         self.spread = self.shares if kept is None else None
         averaged = [trainable[i] for i in self.spread.mine] if self.spread else trainable
-        self.ema = Ema(averaged, options, kept) if options.ema_decay > 0 else None
+        self.ema = _averages(averaged, options, kept) if options.ema_decay > 0 else None
         self.metrics: metrics.Metrics | None = None
         self.board: Board | None = None
         if options.tensorboard:

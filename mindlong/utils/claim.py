@@ -86,7 +86,7 @@ class Claim:
         about = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "born": _born(os.getpid()),
+            "born": born(os.getpid()),
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
         self._file.truncate(0)
@@ -105,7 +105,7 @@ class Claim:
         holder = _read(file)
         if not holder or (holder["pid"] == os.getpid() and holder["host"] == socket.gethostname()):
             return
-        if holder["host"] == socket.gethostname() and _born(holder["pid"]) != holder["born"]:
+        if holder["host"] == socket.gethostname() and born(holder["pid"]) != holder["born"]:
             return  # it has ended
         sentence = self._taken(file)
         file.close()
@@ -121,7 +121,7 @@ def _read(file: IO[bytes]) -> dict[str, Any] | None:
         return None
 
 
-def _born(pid: int) -> str:
+def born(pid: int) -> str:
     """When a process was started, in the kernel's count; '' where there is none of that number.
     With it a number that is given out again is another process.
     """

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mindlong.utils import interrupts
+from mindlong.utils import interrupts, progress_file
 from mindlong.utils.log import get_logger
 
 STEPS, BYTES = "{desc}: {unit} {n_fmt}/{total_fmt}", "{desc}: {n_fmt}B/{total_fmt}B"
@@ -51,6 +51,13 @@ class Lines(tqdm):
         """As tqdm's; a line of the log that comes between (`nolock`) needs no bar drawn again."""
         if not nolock:
             super().refresh(nolock, lock_args)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """As tqdm's, and for whoever watches."""
+        drawn = super().update(n)
+        if not self.disable:
+            progress_file.note(self.desc, self.n, self.total, self.unit)
+        return drawn
 
     def clear(self, nolock: bool = False) -> None:
         """Nothing is ever taken away."""
@@ -94,6 +101,7 @@ def announced(what: str, *, every: float = 30.0) -> Iterator[None]:
             logger.info("%s ... %.0f s so far", what, time.monotonic() - start)
 
     logger.info("%s ...", what)
+    progress_file.note(what, 0, None, "")
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:

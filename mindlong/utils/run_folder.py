@@ -12,6 +12,8 @@ from mindlong.utils.atomic import ASIDE
 from mindlong.utils.claim import FILE as LOCK
 
 # what a run writes about itself before it has made anything
+RECORD = "video.json"  # written last: a folder without it is unfinished
+CONFIG = "config.yaml"
 WRAPPING = (LOCK, "config.yaml", "log.txt", "run.json", "work.json")
 _JOURNAL = re.compile(r"journal-\d+\.jsonl|[\w-]+\.claim")  # who is at work on what
 

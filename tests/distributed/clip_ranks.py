@@ -59,7 +59,7 @@ def sampled(
 
 def equal(folder: Path) -> None:
     """A sampling run by both ways to swap."""
-    for swaps in ("gather", "pairs"):
+    for swaps in ("shared", "gather", "pairs"):
         clock = time.perf_counter()
         out, sent, frames = sampled(COMM, swaps)
         np.savez(
@@ -92,7 +92,7 @@ def messages(folder: Path) -> None:
             np.repeat(frame, len(side[COMM.rank]), 0) for side in (halo.left, halo.right)
         )
         parcel = Parcel(halo, None, frame[:0], left, right)
-        for swaps in ("gather", "pairs"):
+        for swaps in ("shared", "gather", "pairs"):
             COMM.choose(swaps)
             COMM.swap(parcel)
             clock = time.perf_counter()

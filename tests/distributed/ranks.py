@@ -19,11 +19,14 @@ ms.set_context(mode=ms.GRAPH_MODE)
 COMM = launch.connect()
 
 import numpy as np  # noqa: E402
+from mindspore import Tensor  # noqa: E402
 from training_toys import ToyTask, toy_options, weights  # noqa: E402
 
 from mindlong.training import shards  # noqa: E402
 from mindlong.training import trainer as trainer_module  # noqa: E402
+from mindlong.training.gradient_shards import Scatter  # noqa: E402
 from mindlong.training.reduce import SumOverRanks  # noqa: E402
+from mindlong.training.step import Apply, Stepper  # noqa: E402
 from mindlong.utils.errors import UserError  # noqa: E402
 
 CONFIG = "train: {lr: 0.01, steps: 12}\n"
@@ -89,6 +92,54 @@ def keep(folder: Path, tasks: dict[str, ToyTask]) -> None:
     """The weights that runs ended with."""
     for name, task in tasks.items():
         np.savez(folder / f"{name}{COMM.rank}.npz", **weights(task.network))
+
+
+class PartWise(Stepper):
+    """Keeps all gradients, and sums each part over the processes: the order of shard=gradients."""
+
+    def _run(self, parts, numbers):
+        everything = shards.Shares((0,) * len(self.adam.parameters), 0)
+        scatter, total = Scatter(self.apply.reduce, everything), None
+        whole = Apply(self.adam, self.options.clip_norm, False, None)
+        for part in parts:
+            weight = Tensor(np.float32(len(part[0]) / self.options.batch_size))
+            loss, gradients = self.gradients(weight, *map(Tensor, part))
+            _, sums = scatter(Tensor(np.zeros(2, np.float32)), list(gradients))
+            total = sums if total is None else self.add(*total, *sums)
+        return whole(loss, *numbers, *total)
+
+
+def scattered(folder: Path) -> None:
+    """Each keeps all gradients or those of its share; moments on the device or in host memory; and
+    each goes on from the other's checkpoint.
+    """
+    folder = folder / "scattered"
+    folder.mkdir(exist_ok=True)
+    options = in_shares() | {"accumulate": 1, "save_every": 3, "steps": 6}
+    ways = {
+        "whole": {},
+        "share": {"shard": "gradients"},
+        "share, host": {"shard": "gradients", "offload": "all"},
+        "parts, whole": {"accumulate": 2},
+        "parts, share": {"accumulate": 2, "shard": "gradients"},
+    }
+    tasks = {}
+    for name, more in ways.items():
+        trainer_module.Stepper = PartWise if name == "parts, whole" else Stepper
+        tasks[name], trainer, outcome = train(folder / name, **options | more)
+        scatter = getattr(trainer.stepper, "scatter", None)
+        own = sum(map(len, scatter.own)) if scatter else len(trainer.stepper.adam.m)
+        report(folder, f"scattered_{name}", [own, metrics_of(folder / name)])
+    ways = {"whole": {"shard": "gradients", "offload": "moments"}, "share, host": {}}
+    for name, more in ways.items():
+        tasks[f"{name}, on"], _, _ = train(folder / name, **options | more | {"steps": 9})
+    keep(folder, tasks)
+
+
+def metrics_of(folder: Path) -> list[str]:
+    """Losses and norms of a run, without its times."""
+    lines = (folder / "metrics.csv").read_text().splitlines() if COMM.rank == 0 else []
+    return [",".join(line.split(",")[:3]) for line in lines]
 
 
 def unsaved_part(folder: Path) -> None:

@@ -60,7 +60,7 @@ def read(job, swaps):
 
 
 def test_two_processes_give_simulated_ranks_bits_by_either_way_to_swap(job, want):
-    for swaps in ("gather", "pairs"):
+    for swaps in ("shared", "gather", "pairs"):
         ranks = read(job, swaps)
         assert [list(r["frames"]) for r in ranks] == [[0, 8], [8, 12]]
         assert np.array_equal(np.concatenate([r["out"] for r in ranks], 2), want), swaps
@@ -83,7 +83,7 @@ def test_bytes_sent_are_those_of_the_plan(job):
 
 def test_both_ways_to_swap_were_timed(job):
     found = json.loads((job / "messages0.json").read_text())
-    assert len(found) == 4 and all(seconds > 0 for seconds in found.values())
+    assert len(found) == 6 and all(seconds > 0 for seconds in found.values())
 
 
 @pytest.mark.slow

@@ -130,6 +130,29 @@ def test_each_way_goes_on_from_the_others_checkpoint(tmp_path):
         assert not any(np.array_equal(on[key], whole[key]) for key in whole)
 
 
+@pytest.mark.slow
+def test_scattered_gradients_give_the_bits_of_whole_ones(tmp_path):
+    """Also with moments and averages in host memory, and part by part of an accumulated batch."""
+    pairs = [
+        ("whole", "share"),
+        ("whole", "share, host"),
+        ("parts, whole", "parts, share"),
+        ("whole, on", "share, host, on"),
+    ]
+    job = ended("scattered", tmp_path) / "scattered"
+    for rank in range(2):
+        found = {n: np.load(job / f"{n}{rank}.npz") for pair in pairs for n in pair}
+        for one, other in pairs:
+            for key in found[one]:
+                assert np.array_equal(found[one][key], found[other][key]), (one, other, key)
+        assert not np.array_equal(found["whole"]["last.weight"], found["whole, on"]["last.weight"])
+    kept = [read(job, f"scattered_{name}") for name in ("whole", "share", "parts, share")]
+    assert [k[0] for k in kept[0]] == [10, 10]
+    for shares in kept[1:]:
+        assert sum(k[0] for k in shares) == 10 and all(k[0] for k in shares)
+    assert kept[0][0][1] == kept[1][0][1] and len(kept[0][0][1]) > 1
+
+
 def test_each_process_writes_its_share_and_one_process_goes_on_from_them(job, tmp_path):
     whole, parts = (job / name / "checkpoints/step-00000012" for name in ("whole", "parts"))
     assert sorted(p.name for p in parts.glob("opt*")) == [

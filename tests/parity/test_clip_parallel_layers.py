@@ -13,6 +13,7 @@ from mindspore import Tensor
 from test_clip_parallel_golden import FRAMES, SWITCH, WEIGHTS, X, conv_parameters
 
 from mindlong.networks.sharded import Answer, Ask
+from mindlong.networks.unet import sharded_graphs as graphs
 from mindlong.networks.unet import sharded_stages as cells
 from mindlong.networks.unet.attention import PolicyAttention
 from mindlong.networks.unet.blocks import TemporalConvs
@@ -62,7 +63,8 @@ def attention(layout, t=0):
         y = Tensor(
             X[:, layout.clips[number].start : layout.clips[number].stop, None].astype(np.float32)
         )
-        others = (yield Ask("attention", run.exported(y, "attention"))).frames
+        exported = graphs.given(y, run.exports["attention"])
+        others = (yield Ask("attention", run.sent(y, exported))).frames
         return pool(y, Tensor(others), run.index, run.bias(), run.factor).asnumpy()[:, :, 0]
 
     return np.concatenate(together(layout, program), 1)
@@ -128,22 +130,19 @@ def convolutions(layout, native=False):
     ):
         filled(norm, {"weight": gamma, "bias": beta})
         filled(conv, {"weight": weight, "bias": bias})
-    piece = cells.NormConv(4, 2) if layout.exact else cells.ChunkConvs(stage, layout.context)
-    network = SimpleNamespace(
-        unet=SimpleNamespace(placed=False),
-        exact=layout.exact,
-        groups=2,
-        pieces={id(stage): piece},
-        frame_moments=cells.FrameMoments(2),
-    )
+    piece = graphs.GivenConv(cells.NormConv(4, 2))
+    tail, head = graphs.NumberedEdges(2), graphs.Skip(piece.conv, stage)
+    if not layout.exact:
+        head = piece = cells.ChunkConvs(stage, layout.context)
+        tail = graphs.Edges()
+    step = graphs.Step(None, "convolutions", stage, piece)
+    network = SimpleNamespace(unet=SimpleNamespace(placed=False), exact=layout.exact, groups=2)
 
     def program(number):
         run, mine = ClipRun(network, layout, number), layout.clips[number]
-        return (
-            yield from run.convolutions(
-                stage, Tensor(FRAMES[mine.start : mine.stop].astype(np.float32))
-            )
-        ).asnumpy()
+        x = Tensor(FRAMES[mine.start : mine.stop].astype(np.float32))
+        found = tail(x, run.exports["conv"], len(mine))
+        return head(*(yield from run.convolutions(step, *found))).asnumpy()
 
     return np.concatenate(together(layout, program))
 

@@ -33,9 +33,6 @@ SPEC = CogVideoXSpec(
 )
 
 
-pytestmark = pytest.mark.usefixtures("graph_mode")
-
-
 @pytest.fixture(scope="module")
 def golden():
     with np.load(GOLDEN / "cogvideox_transformer.npz") as arrays:

@@ -22,9 +22,6 @@ FOLDER = Path(__file__).parents[1] / "golden"
 PERCENTILES = (0.5, 0.9, 1.0)
 
 
-pytestmark = pytest.mark.usefixtures("graph_mode")
-
-
 def toy(x, t):
     """The closed form that tools/golden/diffusion.py put in place of a network."""
     t = np.asarray(t, np.float32).reshape(-1, *[1] * (x.ndim - 1))

@@ -32,9 +32,6 @@ SPEC = T5Spec(
 )
 
 
-pytestmark = pytest.mark.usefixtures("graph_mode")
-
-
 @pytest.fixture(scope="module")
 def golden():
     with np.load(GOLDEN / "cogvideox_t5.npz") as arrays:

@@ -25,9 +25,6 @@ FOLDER = Path(__file__).parents[1] / "golden"
 SIZES = {"vocabulary": 97, "width": 24, "heads": 4, "hidden": 40, "length": 11}
 
 
-pytestmark = pytest.mark.usefixtures("graph_mode")
-
-
 def golden(name):
     with np.load(FOLDER / f"text_{name}.npz") as arrays:
         return dict(arrays)

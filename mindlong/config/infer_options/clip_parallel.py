@@ -133,8 +133,8 @@ class ClipParallelOptions:
     )
     swaps: str = option(
         "auto",
-        "how frames travel between processes",
-        choices=("auto", "gather", "pairs"),
+        "how frames travel between processes; auto: shared (memory) on one machine",
+        choices=("auto", "shared", "gather", "pairs"),
         when="strategy=exact|views|video_infinity",
     )
 

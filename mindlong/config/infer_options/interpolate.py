@@ -19,6 +19,7 @@ NETWORKS = (  # keys that only networks read
     "long_prompts",
     "count",
     "batch",
+    "preview_every",
     "seed",
     "sample",
     "latent",

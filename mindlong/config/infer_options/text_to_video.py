@@ -72,9 +72,6 @@ class TextToVideoOptions:
         when="video|image",
     )
     keep_latents: bool = option(True, "leave latents/NAME.npz (x_T and latents) beside the videos")
-    preview_every: int = option(
-        0, "decode the predicted clean sample every so many steps to preview/; 0: never", minimum=0
-    )
 
     def idle(self, config: Any) -> Iterator[tuple[str, str]]:
         """(key, reason) of what these settings leave unread."""

@@ -9,31 +9,28 @@ Legend: B videos, F frames of this clip, R = B*F rows, C channels, S pixels, D w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindlong.networks.sharded import Ask, Talk
+from mindlong.networks.unet import sharded_graphs as graphs
 from mindlong.networks.unet import sharded_stages as cells
 from mindlong.networks.unet import stage_spec as words
-from mindlong.networks.unet.blocks import (
-    JoinLayer,
-    LargerLayer,
-    Layer,
-    Smaller,
-    TemporalConvs,
-    Transformer,
-)
-from mindlong.networks.unet.rows import fold, unfold
+from mindlong.networks.unet.blocks import Smaller, Transformer
 from mindlong.networks.unet.shardable import check_shardable
 from mindlong.networks.unet.sharded_views import ViewedStage
-from mindlong.ops.precision import joined
+from mindlong.ops.launch import launch, values
+from mindlong.plans.clip_layout import KINDS, ClipLayout
 
 if TYPE_CHECKING:
     from mindlong.networks.unet.cell import UNet
-    from mindlong.plans.clip_layout import ClipLayout
+
+# which frames for others the graph before a stage gives
+KIND = {"convolutions": "conv", "viewed": "attention", "transformer": "norm", "end": "norm"}
 
 
 class ShardedUNet:
@@ -43,6 +40,9 @@ class ShardedUNet:
         exact: norms over the whole video and a halo for each convolution; else the original's form
             with `context` frames.
 
+    Attributes:
+        route: the graphs, in order (mindlong.networks.unet.sharded_graphs).
+
     Raises:
         ConfigError: a network of another family.
     """
@@ -50,8 +50,8 @@ class ShardedUNet:
     def __init__(self, unet: UNet, exact: bool = True, context: int = 4) -> None:
         check_shardable(unet.spec)
         self.unet, self.exact, self.groups, self.context = unet, exact, unet.spec.groups, context
-        self.frame_moments, self.embed = cells.FrameMoments(self.groups), _Embedding(unet)
-        self.norm_convs: dict[int, cells.NormConv] = {}
+        self.embed = _Embedding(unet)
+        self.norm_convs: dict[int, graphs.GivenConv] = {}
         self.pieces: dict[int, Any] = {}
         if unet.entered:
             self.pieces[id(unet.entry)] = self.transformer_pieces(
@@ -63,6 +63,7 @@ class ShardedUNet:
                 self.pieces[id(getattr(layer, name))] = self._made(
                     getattr(layer, name), stages[name], level.heads
                 )
+        self.route = graphs.route_of(unet, self.pieces, self._ends)
 
     def clip(self, layout: ClipLayout, number: int, park: Callable[[Tensor], Any]) -> ClipRun:
         """One clip's way through the network."""
@@ -74,17 +75,33 @@ class ShardedUNet:
             width = cell.convs[0].cout
             if not self.exact:
                 return cells.ChunkConvs(cell, self.context)
-            return self.norm_convs.setdefault(width, cells.NormConv(width, self.groups))
+            if width not in self.norm_convs:
+                made = graphs.GivenConv(cells.NormConv(width, self.groups))
+                self.norm_convs[width] = made
+            return self.norm_convs[width]
         if isinstance(stage, words.Transformer) and stage.views is not None:
             return ViewedStage(cell, stage.views)
         if isinstance(stage, words.Transformer) and stage.joint:
             return self.transformer_pieces(cell, stage, heads)
         return None
 
+    def _ends(self, cell: nn.Cell, piece: Any) -> tuple[str, nn.Cell, nn.Cell, int]:
+        """As `sharded_graphs.route_of` asks."""
+        if isinstance(piece, ViewedStage):
+            return "viewed", graphs.Tokens(piece.opening), piece.closing, 3
+        if isinstance(cell, Transformer):
+            return "transformer", graphs.Moments(self.groups), piece[-1], 8
+        if not self.exact:
+            return "convolutions", graphs.Edges(), piece, 2
+        head = graphs.Skip(piece.conv, cell)
+        return "convolutions", graphs.NumberedEdges(self.groups), head, head.takes
+
     def transformer_pieces(
         self, cell: Transformer, stage: words.Transformer, heads: int
     ) -> list[nn.Cell]:
-        """The parts of a transformer over frames between its attentions."""
+        """The parts of a transformer over frames between its attentions, and the last of them,
+        which begins the graph behind it.
+        """
         steps = tuple((b.norm, b.name) for b in stage.branches)
         timed = [i for i, branch in enumerate(stage.branches) if branch.kind == "time"]
         pools = [
@@ -94,7 +111,8 @@ class ShardedUNet:
         made: list[nn.Cell] = [cells.Opening(cell, steps[: timed[0]], steps[timed[0]][0])]
         for pool, here, after in zip(pools[:-1], timed[:-1], timed[1:], strict=True):
             made.append(cells.Between(cell, pool, steps[here + 1 : after], steps[after][0]))
-        return [*made, cells.Closing(cell, pools[-1], steps[timed[-1] + 1 :])]
+        closing = cells.Closing(cell, pools[-1], steps[timed[-1] + 1 :])
+        return [*map(graphs.Given, made), closing]
 
 
 def _layers(unet: UNet) -> list[tuple[nn.Cell, words.Level]]:
@@ -145,7 +163,7 @@ class ClipRun:
             park,
         )
         self.frames = len(layout.clips[clip])
-        self.exports = {kind: self._places(kind) for kind in ("conv", "attention")}
+        self.exports = {kind: self._places(kind) for kind in KINDS}
         self.reading = layout.reading(clip)
         self.index = Tensor(self.reading.index)
         self.factor = Tensor(layout.factors(clip).reshape((1, -1, 1, 1)))
@@ -172,112 +190,82 @@ class ClipRun:
         start = (
             self.layout.clips[self.clip].start if self.unet.placed else 0
         )  # a constant of the graph
-        self.emb = self.network.embed(
-            Tensor(t_B), None if fps_B is None else Tensor(fps_B), self.frames, start
-        )
-        self.context = Tensor(context)
-        x = self.unet.conv_in(fold(Tensor(x_BCFHW)), self.frames)
-        if self.unet.entered:
-            x = yield from self.transformer(self.unet.entry, x)
-        kept = [self.park(x)]
-        for block in self.unet.down:
-            x = yield from self.down_block(block, kept[-1])
-            kept.append(self.park(x))
-        for layer in self.unet.mid:
-            x = yield from self.layer(layer, x)
-        before = [kept[0], *kept]
-        for i, layer in enumerate(self.unet.up):
-            x = yield from self.up_block(layer, x, kept.pop(), before[-2 - i].shape[2:])
-        out = self.unet.conv_out(self.unet.norm_out(x, self.frames), self.frames)
-        return unfold(out, self.frames).asnumpy().astype(np.float32)
+        rate = None if fps_B is None else Tensor(fps_B)
+        self.emb = launch(self.network.embed, Tensor(t_B), rate, self.frames, start)
+        self.context, self.kept = Tensor(context), []
+        taken: tuple[Any, ...] = (Tensor(x_BCFHW),)
+        for step in self.network.route:
+            found = self.through(step.graph, taken, self.exports[KIND[step.kind]])
+            if step.kind == "end":
+                return found[0].asnumpy().astype(np.float32)
+            taken = yield from getattr(self, step.kind)(step, *found)
+        raise AssertionError("a route has an end")
 
-    def down_block(self, block: nn.Cell, x: Any) -> Talk:
-        """A layer, or the step to half the size."""
-        x = x if isinstance(x, Tensor) else Tensor(x)
-        if isinstance(block, Smaller):
-            return block(x, self.emb, self.context, self.frames)
-        return (yield from self.layer(block, x))
+    def through(self, graph: graphs.Graph, taken: tuple[Any, ...], places: Any) -> tuple[Any, ...]:
+        """What a graph leaves for the place behind it; its kept features go to the shelf."""
+        joined = [self.kept.pop() for _ in range(graph.pops)]
+        features = [x if isinstance(x, Tensor) else Tensor(x) for x in joined]
+        out = launch(graph, *taken, *features, self.emb, self.context, places, self.frames)
+        out = out if isinstance(out, tuple) else (out,)
+        last = len(out) - graph.keeps
+        self.kept += [self.park(x) for x in out[last:]]
+        return out[:last]
 
-    def up_block(
-        self, layer: JoinLayer | LargerLayer, x: Tensor, kept: Any, size: tuple[int, int]
-    ) -> Talk:
-        """A layer that reads a kept feature, and the step to the next size where there is one."""
-        x = yield from self.layer(
-            layer, joined(x, kept if isinstance(kept, Tensor) else Tensor(kept), 1)
-        )
-        return layer.resample(x, tuple(size), self.frames) if isinstance(layer, LargerLayer) else x
-
-    def layer(self, layer: Layer, x: Tensor) -> Talk:
-        """The stages of a layer in their order."""
-        for name in layer.order:
-            stage = getattr(layer, name)
-            if self.network.pieces[id(stage)] is None:
-                x = stage(x, self.emb, self.context, self.frames)
-            elif isinstance(self.network.pieces[id(stage)], ViewedStage):
-                x = yield from self.viewed(self.network.pieces[id(stage)], x)
-            elif isinstance(stage, Transformer):
-                x = yield from self.transformer(stage, x)
-            else:
-                x = yield from self.convolutions(stage, x)
-        return x
-
-    def convolutions(self, stage: TemporalConvs, x: Tensor) -> Talk:
-        """The temporal convolutions beside their skip."""
-        piece = self.network.pieces[id(stage)]
+    def convolutions(self, step: graphs.Step, x: Tensor, h: Tensor, *found: Tensor) -> Talk:
+        """The temporal convolutions beside their skip; returns what the graph behind them takes."""
         if not self.network.exact:
-            h = cells.by_video(x, self.frames)
-            answer = yield Ask("conv", self.exported(h, "conv"))
-            return piece(h, Tensor(answer.frames))
-        h, moments = x, self.network.frame_moments(x)
-        for norm, conv in zip(stage.norms, stage.convs, strict=True):
-            whole = cells.by_video(h, self.frames)
-            answer = yield Ask("conv", self.exported(whole, "conv"), self.numbers(moments))
-            parameters = (
-                norm.weight.value(),
-                norm.bias.value(),
-                conv.weight.value(),
-                conv.bias.value(),
-            )
-            taken = _moments(answer.numbers, self.per_group(whole), norm.eps)
-            h, moments = piece(
-                whole, Tensor(answer.frames), self.exists, Tensor(taken), *parameters
-            )
-        return x + h
+            answer = yield Ask("conv", self.sent(h, found))
+            return h, Tensor(answer.frames)
+        moments, *exported = found
+        count = self.per_group(h.shape[2:])
+        for norm, conv in zip(step.own.norms, step.own.convs, strict=True):
+            answer = yield Ask("conv", self.sent(h, exported), self.numbers(moments))
+            taken = Tensor(_moments(answer.numbers, count, norm.eps))
+            arrived = (h, Tensor(answer.frames), self.exists, taken)
+            if conv is step.own.convs[-1]:
+                return x, *arrived
+            weights = (norm.weight, norm.bias, conv.weight, conv.bias)
+            more = (*arrived, *values(weights))
+            h, moments, *exported = launch(step.piece, self.exports["conv"], *more)
+        raise AssertionError("there are convolutions")
 
-    def viewed(self, piece: ViewedStage, x: Tensor) -> Talk:
+    def viewed(self, step: graphs.Step, x: Tensor, tokens: Tensor, *exported: Tensor) -> Talk:
         """A transformer whose attentions over frames read in views."""
-        tokens, mine = piece.opening(x, self.frames), self.layout.clips[self.clip]
-        answer = yield Ask("attention", self.exported(tokens, "attention"))
+        mine = self.layout.clips[self.clip]
+        answer = yield Ask("attention", self.sent(tokens, exported))
         held = [*mine, *self.layout.wanted("attention", self.clip)]
         pool = ops.concat((tokens, Tensor(answer.frames).astype(tokens.dtype)), 1)
         places = {frame: place for place, frame in enumerate(held)}
-        seen = piece.run(pool, places, mine, self.layout.frames, self.context)
-        return piece.closing(seen, x, self.context)
-
-    def transformer(self, stage: Transformer, x: Tensor) -> Talk:
-        """A transformer over frames."""
-        opening, *rest = self.network.pieces[id(stage)]
-        own = self.numbers(self.network.frame_moments(x))
-        numbers = (yield Ask("norm", None, own)).numbers if self.network.exact else own
-        taken = Tensor(
-            _moments(numbers, self.per_group(cells.by_video(x, self.frames)), stage.norm.eps)
+        return (
+            step.piece.run(pool, places, mine, self.layout.frames, self.context),
+            x,
+            self.context,
         )
-        tokens, y = opening(x, taken, self.context, self.frames)
-        for piece in rest[:-1]:
-            others = Tensor((yield Ask("attention", self.exported(y, "attention"))).frames)
-            tokens, y = piece(tokens, y, others, self.index, self.bias(), self.factor, self.context)
-        others = Tensor((yield Ask("attention", self.exported(y, "attention"))).frames)
-        return rest[-1](tokens, y, others, self.index, self.bias(), self.factor, self.context, x)
 
-    def exported(self, x_BF: Tensor, kind: str) -> np.ndarray:
-        """The frames that other clips need, on the host."""
-        places = self.exports[kind]
-        if places is None:
-            return np.zeros(
-                (x_BF.shape[0], 0, *x_BF.shape[2:]),
-                np.float16 if "16" in str(x_BF.dtype) else np.float32,
-            )
-        return ops.gather(x_BF, places, 1).asnumpy()
+    def transformer(self, step: graphs.Step, x: Tensor, moments: Tensor) -> Talk:
+        """A transformer over frames, up to its last attention."""
+        opening, *between = step.piece[:-1]
+        own = self.numbers(moments)
+        numbers = (yield Ask("norm", None, own)).numbers if self.network.exact else own
+        taken = Tensor(_moments(numbers, self.per_group(x.shape[1:]), step.own.norm.eps))
+        places = self.exports["attention"]
+        tokens, y, *exported = launch(opening, places, x, taken, self.context, self.frames)
+        for piece in between:
+            others = Tensor((yield Ask("attention", self.sent(y, exported))).frames)
+            tokens, y, *exported = launch(piece, places, *self.read(tokens, y, others))
+        others = Tensor((yield Ask("attention", self.sent(y, exported))).frames)
+        return (*self.read(tokens, y, others), x)
+
+    def read(self, tokens: Tensor, y: Tensor, others: Tensor) -> tuple[Tensor, ...]:
+        """What a graph takes that begins with an attention over frames."""
+        return tokens, y, others, self.index, self.bias(), self.factor, self.context
+
+    def sent(self, x_BF: Tensor, exported: Sequence[Tensor]) -> np.ndarray:
+        """The frames that other clips need, on the host; none where a graph gave none."""
+        if exported:
+            return exported[0].asnumpy()
+        kind = np.float16 if "16" in str(x_BF.dtype) else np.float32
+        return np.zeros((x_BF.shape[0], 0, *x_BF.shape[2:]), kind)
 
     def numbers(self, moments: Tensor) -> np.ndarray:
         """(2, R, G) -> (F, 2, B, G)."""
@@ -286,10 +274,9 @@ class ClipRun:
             array.reshape((2, -1, self.frames, array.shape[2])).transpose((2, 0, 1, 3))
         )
 
-    def per_group(self, x_BFCHW: Tensor) -> int:
+    def per_group(self, shape_CHW: tuple[int, int, int]) -> int:
         """Numbers in a group of one frame."""
-        channels, height, width = x_BFCHW.shape[2:]
-        return channels // self.network.groups * height * width
+        return math.prod(shape_CHW) // self.network.groups
 
     def bias(self) -> Tensor:
         """What is added to the scores at this timestep: (blocks, size, keys)."""

@@ -26,6 +26,7 @@ from mindlong.pipelines.clip_parallel.plan import IN_LOCK_STEP, parts_of
 from mindlong.pipelines.clip_parallel.step_folder import StepFolder
 from mindlong.pipelines.clip_parallel.video import LongVideo, video_of
 from mindlong.pipelines.load_model import from_parts
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results
 from mindlong.utils import arrays, atomic, progress, run_folder
 
@@ -141,6 +142,8 @@ class _Told(StepFolder):
             comm,
             writes=not alike or comm.rank == 0,
         )
+        self.name, self.first = own.name, comm.rank == 0
+        self.previews = Previews(session, video.model.decode)
         self.traffic, self.waited, self.clock = video.traffic, 0.0, time.perf_counter()
         done = self.found[0] if self.found else 0
         self.bar = progress.bar(steps, "denoising", rank=comm.rank, initial=done)
@@ -152,6 +155,11 @@ class _Told(StepFolder):
 
     def __exit__(self, *error: object) -> None:
         self.bar.close()
+
+    def __call__(self, step: int, total: int, x0: np.ndarray) -> None:
+        """A preview of the frames of this process, on the first one."""
+        if self.first:
+            self.previews.draw(self.name, step, total, x0)
 
     def after(self, steps: int, total: int, x: np.ndarray, memory: np.ndarray | None) -> None:
         """Save where it is time, and tell."""

@@ -122,15 +122,16 @@ def plan(loaded: Loaded) -> Planned:
     inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(
         o.refine
     )
-    prompts = o.told(config.wanted_prompts())
-    clips = clips_of(config, frames)
-    texts = [prompt for clip in clips for prompt in clip.prompts]
+    rows, prompts = (
+        network_rows(parts, parts.network.network.about),
+        o.told(config.wanted_prompts()),
+    )
+    rows["weights"] += ", not tuned: temporal layers do nothing" * work.fresh
+    texts = [prompt for clip in clips_of(config, frames) for prompt in clip.prompts]
     texts += [o.negative] * (s.guidance != 1) + [o.invert_prompt] * o.invert
-    networks = network_rows(parts, parts.network.network.about)
-    networks["weights"] += ", not tuned: temporal layers do nothing" * work.fresh
     return Planned(
         {
-            **networks,
+            **rows,
             "source": f"{o.video}: {frames} frames {height}x{width}, "
             + (inversion if o.invert else "noise is fresh"),
             "prompts": several(prompts, config.count),

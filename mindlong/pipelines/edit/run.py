@@ -22,6 +22,7 @@ from mindlong.pipelines.edit.make import (
 )
 from mindlong.pipelines.edit.plan import EditWork, clips_of, work_of
 from mindlong.pipelines.models import Models
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import arrays, atomic, progress
 
@@ -122,6 +123,7 @@ def _edits(
     """The files of every edit and of the source. Every process inverts by itself, if it edits."""
     session, config = videos.session, videos.session.config
     named, paths = {clip.name: clip for clip in clips}, []
+    previews = Previews(session, editor.model.decode)
 
     def make(name: str) -> None:
         if name == "source":
@@ -133,7 +135,7 @@ def _edits(
         path = paths[0] if paths else starts(editor, z, [clip])[0]
         steps = count_steps(config.sample, editor.noising)
         with progress.bar(steps, clip.title[:40], rank=session.comm.rank) as bar:
-            latents = editor.make(clip, path, lambda *_: bar.update(1) and None)
+            latents = editor.make(clip, path, previews.step(bar, name, [clip.title]))
         kept = {"latents": latents, "x_T": path[-1]} if config.edit.keep_latents else {}
         videos.write(name, editor.model.decode(latents), len(work.frames_FHWC), **kept)
 

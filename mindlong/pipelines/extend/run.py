@@ -11,6 +11,7 @@ from mindlong.pipelines.extend.plan import Work, frames_of, work_of
 from mindlong.pipelines.interpolate.plan import UNRELATED
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import wanted
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import progress
@@ -61,7 +62,7 @@ def _made(
     left = sum(not folder.has(job) for job in work.plan.jobs)
     steps = left * count_steps(config.sample, model.noising)
     with progress.bar(steps, "denoising", rank=rank) as bar:
-        step = lambda *_: bar.update(1) and None  # noqa: E731
+        step = Previews(session, model.decode).step(bar, stem)
         for _ in levels(config, work, model, folder, prompt, number, step):
             pass
     return folder

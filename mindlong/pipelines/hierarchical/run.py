@@ -31,6 +31,7 @@ from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
 from mindlong.pipelines.jobs import level_batches, of_interest
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results, wanted
 from mindlong.utils import progress
 from mindlong.utils.errors import UserError
@@ -104,7 +105,7 @@ def _made(
                 folder,
                 prompt,
                 number,
-                lambda *_: bar.update(1) and None,
+                Previews(session, model.latent.decode).step(bar, stem),
                 comm,
             ):
                 if _shown(o, work, level) and comm.rank == 0:

@@ -21,6 +21,7 @@ from mindlong.diffusion.sample import count_steps, sample
 from mindlong.pipelines.clips import stem
 from mindlong.pipelines.journal import Journal
 from mindlong.pipelines.load_model import load_latent_model
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import wanted
 from mindlong.utils import arrays, progress, rng
 
@@ -66,7 +67,7 @@ class _Filler:
         self.own: InterpolateOptions = self.config.interpolate
         self.length = self.own.stages()[0] + 1
         self.folder = session.folder / "jobs" / stem(number, 2)
-        self.journal = Journal(self.folder, belongs)
+        self.journal, self.previews = Journal(self.folder, belongs), Previews(session, model.decode)
         self.context = model.encode_text([prompt])
         self.null = model.null_text(self.own.negative, self.context)
         model.release("text_encoder")
@@ -116,7 +117,7 @@ class _Filler:
             self._noise(shape, "between", gap)[None],
             self.model.noising,
             noise=step_noise,
-            callback=lambda *_: self.bar.update(1),
+            callback=self.previews.step(self.bar, title.partition(",")[0], [title]),
             rows=[Row(title)],
         )[0]
 

@@ -27,6 +27,7 @@ from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
 from mindlong.pipelines.interpolate.videos import chained, filled, model_of
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results, wanted
 from mindlong.utils import progress
 from mindlong.utils.errors import ConfigError
@@ -130,7 +131,8 @@ def _chains(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
     for number, prompt in enumerate(prompts):
         name = stem(number, len(prompts))
         with _Bar(comm.rank) as bar:
-            one = chained(config, work, networks, prompt, number, bar.step)
+            step = Previews(session, model.decode).step(bar, name)
+            one = chained(config, work, networks, prompt, number, step)
             if not number:
                 first = {"weights": config.weights, "pin": config.interpolate.pin}
                 session.open_with(first, one.plan.describe())
@@ -170,10 +172,10 @@ class _Bar(AbstractContextManager):
         """Show it."""
         self.bar = progress.bar(total, "denoising", rank=self.rank)
 
-    def step(self, *_: Any) -> None:
-        """One more."""
+    def update(self, more: int) -> None:
+        """So many more."""
         if self.bar is not None:
-            self.bar.update(1)
+            self.bar.update(more)
 
     def __exit__(self, *_: Any) -> None:
         if self.bar is not None:

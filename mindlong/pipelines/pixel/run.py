@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from mindlong.checkpoints.find import Trained, find_trained
 from mindlong.checkpoints.lora.latent import over_trained
+from mindlong.data.source import to_frames
 from mindlong.diffusion.sample import sampler_of
 from mindlong.pipelines.clips import stem
 from mindlong.pipelines.pixel.make import PixelVideo, Request, pipeline_of, requests_of
+from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import wanted
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import progress
@@ -58,12 +60,15 @@ def _make(pipeline: PixelVideo, requests: Sequence[Request], size: int, videos: 
     batches = [requests[start : start + size] for start in range(0, len(requests), size)]
     todo = [b for b in batches if not all(videos.is_done(_name(r, requests)) for r in b)]
     share, seconds = -(-len(todo) // videos.comm.size), 0.0
+    previews = Previews(videos.session, lambda x0: to_frames(x0[None])[0])
     with progress.bar(pipeline.count_steps() * share, "denoising", rank=videos.comm.rank) as bar:
 
         def make(batch: Sequence[Request]) -> None:
             nonlocal seconds
             clock = time.monotonic()
-            [(_, made)] = pipeline.batches(batch, size, lambda *_: bar.update(1) and None)
+            titles = [request.prompt for request in batch]
+            step = previews.step(bar, _name(batch[0], requests), titles)
+            [(_, made)] = pipeline.batches(batch, size, step)
             seconds += time.monotonic() - clock
             for request, frames in zip(batch, made, strict=True):
                 name = _name(request, requests)

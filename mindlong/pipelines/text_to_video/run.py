@@ -53,7 +53,6 @@ def run(session: Session) -> None:
         },
         frames=request.frames,
         keep_latents=own.keep_latents,
-        preview_every=own.preview_every,
         starts=request.starts,
     ).run(clips, parts.where)
 

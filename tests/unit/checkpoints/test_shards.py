@@ -1,10 +1,13 @@
 """Which process keeps which moments, what travels, and what a process then needs."""
 
+from dataclasses import replace
+
 import pytest
 
 from mindlong.config.cost import training_cost
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
+from mindlong.config.train_options import TrainOptions
 from mindlong.training.reduce import buckets
 from mindlong.training.shards import deal
 from mindlong.utils.errors import ConfigError
@@ -59,3 +62,22 @@ def test_the_estimate_takes_off_what_others_keep():
         8 * parameters * 3 / 4
     )
     assert spread - without == pytest.approx(4 * parameters / 4 + 4 * parameters)
+
+
+def test_what_stays_in_host_memory_is_counted_apart_on_a_device():
+    usual = ("train.batch_size=4", "train.shard=gradients")
+    kept, parameters = needs(4, *usual)
+    assert needs(4, *usual, "train.offload=all")[0] == kept  # a CPU has one memory
+    on_device = needs(4, *usual, "train.offload=all", "env.device_target=Ascend")[0]
+    assert kept - on_device == pytest.approx(12 / 4 * parameters)
+    moments = needs(1, "train.offload=moments", "env.device_target=Ascend")[0]
+    assert needs(1)[0] - moments == pytest.approx(8 * parameters)
+
+
+def test_processes_that_would_have_unequally_many_parts_are_refused():
+    options = TrainOptions(batch_size=7, accumulate=4, shard="gradients")
+    assert "has 3 samples" in options.problem_of(2)
+    assert "take train.accumulate=3 or train.shard=optimizer" in options.problem_of(2)
+    assert not options.problem_of(1)
+    for changed in ({"accumulate": 3}, {"batch_size": 8}, {"shard": "optimizer"}):
+        assert not replace(options, **changed).problem_of(2)

@@ -4,6 +4,7 @@ small.
 
 import builtins
 import functools
+import importlib
 import operator
 import os
 import pickle
@@ -19,10 +20,14 @@ import numpy as np
 import pytest
 import torch_files as tf
 
+from mindlong.checkpoints import files
 from mindlong.checkpoints.faults import CorruptCheckpoint, ForeignFile, UnsafeCheckpoint
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.inspection import inspect
 from mindlong.checkpoints.pickle_scan import scan
+
+for _reader in files._READERS.values():  # imported when first used: code of ours that runs
+    importlib.import_module(f"mindlong.checkpoints.{_reader}")
 
 TYPED = (UnsafeCheckpoint, CorruptCheckpoint, ForeignFile)
 WATCHED = (

@@ -176,3 +176,30 @@ def test_a_run_goes_on_with_its_clips_at_another_place(tmp_path, monkeypatch, ca
 def _made(folder):
     folder.mkdir(parents=True)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("processes", "rows"),
+    [
+        (1, ("up to 144 clips each", "0.0 MB from process 0", "0.22 GiB of features wait")),
+        (8, ("up to 18 clips each", "10.6 MB from process 4, 24.8 MB to it")),
+        (144, ("a clip each", "MB from process 72")),
+    ],
+)
+def test_a_clip_parallel_run_of_2304_frames_is_planned(capsys, monkeypatch, processes, rows):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", str(processes))
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    words = ["--config", str(ROOT / "configs/infer/clip_parallel.yaml"), "frames=2304"]
+    code, out, err = said(capsys, infer, *words, "clips=144", "env.memory=ignore")
+    assert code == 0, err
+    for row in ("2304 frames 48x48 by exact: 144 clips of 16 frames", *rows):
+        assert row in out
+
+
+def test_a_run_of_a_thousand_prompts_is_planned(capsys, tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("".join(f"a red circle moving right, {i}\n" for i in range(1000)))
+    code, out, err = said(capsys, infer, *LATENT, f"prompts=@{file}", f"output={tmp_path / 'out'}")
+    assert code == 0, err
+    assert "1000 videos of 16 frames 48x48, 250 batches" in out and "and 996 more" in out
+    assert not (tmp_path / "out").exists()

@@ -16,9 +16,6 @@ SHAPE = (2, 3, 2, 4, 4)
 TIMES = np.array([3, 900], np.int32)
 
 
-pytestmark = pytest.mark.usefixtures("graph_mode")
-
-
 class Scale(nn.Cell):
     """x * weight + condition."""
 

@@ -23,6 +23,7 @@ ORDER = (  # a room imports those before it, and itself
     "pipelines",
     "training",
     "face",
+    "app",
     "cli",
 )
 ALLOWED = {room: set(ORDER[: i + 1]) for i, room in enumerate(ORDER)}

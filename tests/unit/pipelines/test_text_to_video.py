@@ -113,7 +113,7 @@ def test_a_run_leaves_videos_latents_previews_and_a_record(where, tmp_path):
                 "prompts=[a cat, a dog]",
                 scene,
                 "batch=2",
-                "text_to_video.preview_every=2",
+                "preview_every=2",
             )
         )
         == 0

@@ -19,8 +19,6 @@ from mindlong.utils.errors import ConfigError, InputFileError
 
 MODE = "pynative"
 
-FRAMES = 3
-
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
