@@ -115,9 +115,9 @@ setup(
         "test": TEST,
         "lint": LINT,
         "golden": GOLDEN,
+        "tensorboard": TENSORBOARD,
         "app": APP,
         "browser": [*APP, *BROWSER],
-        "tensorboard": TENSORBOARD,
     },
     entry_points={
         "console_scripts": [

@@ -127,8 +127,7 @@ def plan(loaded: Loaded) -> Planned:
         o.told(config.wanted_prompts()),
     )
     rows["weights"] += ", not tuned: temporal layers do nothing" * work.fresh
-    clips = clips_of(config, frames)
-    texts = [prompt for clip in clips for prompt in clip.prompts]
+    texts = [prompt for clip in clips_of(config, frames) for prompt in clip.prompts]
     texts += [o.negative] * (s.guidance != 1) + [o.invert_prompt] * o.invert
     return Planned(
         {
