@@ -44,12 +44,16 @@ def _mode(request):
     _set_mode(request.module)
 
 
-@pytest.fixture(autouse=True)
-def _ctrl_c_gets_through():
-    """A command run inside a test blocks SIGINT for its process (mindlong.utils.interrupts), and
-    what later tests start would have it blocked as well.
+@pytest.fixture(autouse=True, scope="session")
+def _signals_stay_the_tests():
+    """A command run inside a test would take the signals over for the whole process: later tests,
+    and what they start, would have SIGINT blocked, and its exception at any time.
     """
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    from mindlong.utils import interrupts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interrupts, "shield", lambda: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
