@@ -32,12 +32,14 @@ from mindspore.graph import api
 from mindlong.ops import attention, device
 from mindlong.ops.graph_cache import store
 from mindlong.ops.graph_cache.described import Untold, described, digest_of
+from mindlong.utils import interrupts
 from mindlong.utils.log import get_logger
 from mindlong.utils.rng import normal
 
 Inputs = Sequence[Tensor | None]
 OFF = "MINDLONG_NO_GRAPH_CACHE"  # an environment variable: for tests, and for doubts
 _FORCE = "MS_DEV_FORCE_USE_COMPILE_CACHE"  # MindSpore compares the main script otherwise
+_PREFIX, _ROOM = "mindlong-graphs-", 256 << 20  # MindSpore's folder, and bytes free beside it
 _called: WeakKeyDictionary[nn.Cell, set] = WeakKeyDictionary()  # by cell: shapes of its calls
 _state: dict[str, Any] = {"on": False, "session": None}
 
@@ -68,10 +70,10 @@ def call(cell: nn.Cell, *inputs: Tensor | None) -> Any:
 
 
 def _first_call(cell: nn.Cell, inputs: Inputs) -> Any:
-    key = _key(cell, inputs)
-    if key is None:
+    key, session = _key(cell, inputs), _session()
+    if key is None or session is None:
         return cell(*inputs)
-    kept, session = store.find(key), _session()
+    kept = store.find(key)
     if kept is None:
         return _compiled(cell, inputs, key, session)
     get_logger().debug("the graph %s comes from %s", key[:12], store.root())
@@ -100,11 +102,17 @@ class _Session:
     """MindSpore's own folder of this process: it reads and writes graph number N of the process."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="mindlong-graphs-"))
+        _remove_left()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        atexit.register(self.leave)
+        interrupts.at_leaving(self.leave)
         self.graphs = self.folder / "rank_0" / "graph_cache"
         self.graphs.mkdir(parents=True)
         self.count = 0
-        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def leave(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def number(self, graph: Path | None) -> Iterator[Path]:
@@ -142,10 +150,23 @@ def _asked(folder: Path) -> Iterator[None]:
         os.environ.pop(_FORCE) if before is None else os.environ.update({_FORCE: before})
 
 
-def _session() -> _Session:
-    if _state["session"] is None:
-        _state["session"] = _Session()
-    return _state["session"]
+def _session() -> _Session | None:
+    """MindSpore's folder; None where the system has no room for one."""
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(tempfile.gettempdir()).free < _ROOM:
+            return None
+        if _state["session"] is None:
+            _state["session"] = _Session()
+        return _state["session"]
+    return None
+
+
+def _remove_left() -> None:
+    """Remove the folders of processes that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        number = folder.name[len(_PREFIX) :].partition("-")[0]
+        if number.isdecimal() and not Path(f"/proc/{number}").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # another user's stays
 
 
 def _key(cell: nn.Cell, inputs: Inputs) -> str | None:

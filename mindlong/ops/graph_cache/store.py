@@ -65,7 +65,8 @@ def find(key: str) -> Kept | None:
         if sha256(kept.graph) != kept.about.sha256:
             kept.forget()
             return None
-        os.utime(folder)
+        with contextlib.suppress(OSError):  # a cache that can only be read serves as well
+            os.utime(folder)
     except (OSError, ValueError, TypeError):
         return None
     return kept

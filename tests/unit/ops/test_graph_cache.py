@@ -121,6 +121,20 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(cache, monkeypatch):
     assert bits(made()) == made()(X).asnumpy().tobytes() and entries(cache) == []
 
 
+def test_without_room_for_mindspores_folder_a_cell_is_compiled_as_ever(cache, monkeypatch):
+    monkeypatch.setattr(calls, "_ROOM", 1 << 62)
+    assert bits(made()) == made()(X).asnumpy().tobytes() and entries(cache) == []
+
+
+def test_folders_of_killed_processes_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(calls.tempfile, "gettempdir", lambda: str(tmp_path))
+    mine = f"mindlong-graphs-{os.getpid()}-b"
+    for name in ("mindlong-graphs-4194999-a", mine, "other-4194999-c"):
+        (tmp_path / name).mkdir()
+    calls._remove_left()
+    assert {path.name for path in tmp_path.iterdir()} == {"cache", mine, "other-4194999-c"}
+
+
 @pytest.mark.parametrize("more", [object(), iter(()), {object(): 1}])
 def test_what_cannot_be_told_apart_is_compiled_as_ever(cache, more):
     cell = made()
