@@ -85,28 +85,12 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
         "graphs": launches.looked_up,
     }
     held.full = True
-    found: dict[str, list[float]] = {
-        k: [] for k in ("together", "cpu", "passing", "waited", "replayed", "alone")
-    }
-
-    def call(key: str) -> None:
-        held.replays = key != "together"
-        clock, cpu = time.perf_counter(), time.process_time()
-        passing, waited = traffic.seconds, traffic.waited
-        out = video.predict(x, t, context, fps)
-        found[key].append(time.perf_counter() - clock)
-        if not np.array_equal(out, want):
-            raise SystemExit(f"error: process {number} got other bits")
-        if key == "together":
-            found["cpu"].append(time.process_time() - cpu)
-            found["passing"].append(traffic.seconds - passing)
-            found["waited"].append(traffic.waited - waited)
-
+    timed = _Calls(video, traffic, held, (x, t, context, fps), want)
     sent, started, parcels = traffic.bytes, launches.graphs, traffic.parcels
     for _ in range(calls):
         for key in ("together", "replayed"):
             comm.all_gather_text("ready")
-            call(key)
+            timed.call(key)
     counted = {
         "launches": (launches.graphs - started) // (2 * calls),
         "parcels": (traffic.parcels - parcels) // (2 * calls),
@@ -116,13 +100,37 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
     done = folder / "alone"
     if number == 0:
         for _ in range(calls):
-            call("alone")
+            timed.call("alone")
         done.touch()
     while not done.exists():
         time.sleep(0.05)
     planned = volume.rank_bytes(sites(spec, (side, side)), layout(size), video.meeting.held, number)
     counted |= {"planned": planned, "peak_mb": _peak(resource)}
-    (folder / f"rank{number}.json").write_text(json.dumps({**found, **compiled, **counted}))
+    (folder / f"rank{number}.json").write_text(json.dumps({**timed.found, **compiled, **counted}))
+
+
+class _Calls:
+    """Calls of the network that are timed, each held against the bits of the first."""
+
+    def __init__(self, video, traffic, held, inputs, want) -> None:
+        self.video, self.traffic, self.held = video, traffic, held
+        self.inputs, self.want = inputs, want
+        keys = ("together", "cpu", "passing", "waited", "replayed", "alone")
+        self.found: dict[str, list[float]] = {key: [] for key in keys}
+
+    def call(self, key: str) -> None:
+        """One call; frames are passed where `key` is "together", else replayed."""
+        self.held.replays = key != "together"
+        clock, cpu = time.perf_counter(), time.process_time()
+        passing, waited = self.traffic.seconds, self.traffic.waited
+        out = self.video.predict(*self.inputs)
+        self.found[key].append(time.perf_counter() - clock)
+        if out.tobytes() != self.want.tobytes():
+            raise SystemExit("error: a process got other bits")
+        if key == "together":
+            self.found["cpu"].append(time.process_time() - cpu)
+            self.found["passing"].append(self.traffic.seconds - passing)
+            self.found["waited"].append(self.traffic.waited - waited)
 
 
 class Recorder:
