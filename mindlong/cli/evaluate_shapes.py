@@ -142,9 +142,19 @@ def record(scores: Scores, prompts: Sequence[str], files: Sequence[Path]) -> dic
             "direction_confidence": round(r.motion_confidence, 3),
             "steady": r.steady,
             "problems": r.problems,
+            "outline": round(o, 4),
+            "background": round(b, 4),
             "right": v,
         }
-        for f, p, r, v in zip(files, prompts, scores.readings, scores.verdicts, strict=True)
+        for f, p, r, v, o, b in zip(
+            files,
+            prompts,
+            scores.readings,
+            scores.verdicts,
+            scores.overlaps,
+            scores.backgrounds,
+            strict=True,
+        )
     ]
     return {"rates": rates, "samples": rows}
 

@@ -114,7 +114,7 @@ def fit(evidence: Evidence, colour_C: np.ndarray, shapes: tuple[str, ...]) -> Fi
     """Fit every outline of `shapes` to the frames where something stands out (the other frames get
     zero energy).
     """
-    cover = _coverage_map(evidence, colour_C)
+    cover = coverage_map(evidence, colour_C)
     far = ~cv2.dilate(evidence.mask_FHW.any(0).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(
         bool
     )
@@ -155,7 +155,7 @@ def _spread(values: np.ndarray) -> float:
     return float(np.median(np.abs(values)) * 1.4826) ** 2
 
 
-def _coverage_map(evidence: Evidence, colour_C: np.ndarray) -> np.ndarray:
+def coverage_map(evidence: Evidence, colour_C: np.ndarray) -> np.ndarray:
     """(F, H, W): 0 background, 1 the thing's colour."""
     towards = colour_C - evidence.background_HWC
     rest = evidence.frames_FHWC - evidence.background_HWC - evidence.offset_FC[:, None, None]

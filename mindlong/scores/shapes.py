@@ -1,5 +1,5 @@
 """How many generated clips show what their captions ask for, by the shapes reader, with Wilson
-intervals.
+intervals; how near the outlines are to ideal ones, and how still the background is.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from mindlong.data.shapes import COLOURS, SHAPES, parse_caption
 from mindlong.data.shapes_reader import FOUR, Reading, read
+from mindlong.scores.outline import background_change, overlap
 from mindlong.utils.errors import ConfigError
 
 Z95 = 1.959964  # normal quantile of a 95 % interval
@@ -39,14 +40,18 @@ class Rate:
 
 @dataclass(frozen=True)
 class Scores:
-    """`rates` by name; `readings[i]` and `verdicts[i]` (what was right) of sample i."""
+    """`rates` by name; `readings[i]`, `verdicts[i]` (what was right), `overlaps[i]` and
+    `backgrounds[i]` (mindlong.scores.outline) of sample i.
+    """
 
     rates: dict[str, Rate]
     readings: tuple[Reading, ...]
     verdicts: tuple[dict[str, bool], ...]
+    overlaps: tuple[float, ...]
+    backgrounds: tuple[float, ...]
 
     def table(self) -> str:
-        """A line a rate: name, hits of total, per cent, 95 % interval."""
+        """A line a rate: name, hits of total, per cent, 95 % interval; then the medians."""
         rows = [f"{'':<17} {'hits':>9} {'share':>7}   95 % interval"]
         for name, rate in self.rates.items():
             low, high = (100 * bound for bound in rate.interval)
@@ -54,6 +59,9 @@ class Scores:
             rows.append(
                 f"{name:<17} {hits:>9} {100 * rate.share:>5.1f} %   {low:.1f} to {high:.1f} %"
             )
+        for name, values in (("outline", self.overlaps), ("background", self.backgrounds)):
+            low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+            rows.append(f"{name:<17} {middle:>9.3f}   quartiles {low:.3f} to {high:.3f}")
         return "\n".join(rows)
 
 
@@ -76,14 +84,24 @@ def score(
             raise ConfigError(
                 f"the caption {caption!r} does not name a shape, a colour and a direction"
             )
-    readings = tuple(read(sample, shapes, colours, motions) for sample in samples)
+    rows = [_row(sample, shapes, colours, motions) for sample in samples]
+    readings = tuple(row[0] for row in rows)
     if len(readings) != len(captions) or not readings:
         raise ConfigError(
             f"{len(readings)} samples and {len(captions)} captions cannot be compared"
         )
     verdicts = tuple(_verdict(r, c) for r, c in zip(readings, captions, strict=True))
     rates = {name: Rate(sum(v[name] for v in verdicts), len(verdicts)) for name in verdicts[0]}
-    return Scores(rates, readings, verdicts)
+    overlaps, backgrounds = (tuple(row[i] for row in rows) for i in (1, 2))
+    return Scores(rates, readings, verdicts, overlaps, backgrounds)
+
+
+def _row(
+    sample: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...], motions: tuple[str, ...]
+) -> tuple[Reading, float, float]:
+    """(reading, overlap with the ideal outline, change of the background)."""
+    reading = read(sample, shapes, colours, motions)
+    return reading, overlap(sample, reading), background_change(sample)
 
 
 def _verdict(reading: Reading, caption: str) -> dict[str, bool]:

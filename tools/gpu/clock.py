@@ -1,4 +1,4 @@
-"""A training that lasts a given time: learning rate by the clock, averaged weights, losses on disk."""
+"""A training of a given time: learning rate by the clock, averaged weights, losses on disk."""
 
 from __future__ import annotations
 

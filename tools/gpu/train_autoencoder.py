@@ -96,7 +96,8 @@ def main() -> None:
     model.load_state_dict(average.state("vae"))
     save(model.state_dict(), options.out / "autoencoder.safetensors", torch.float32)
     held = torch.cat([pixels(next(batches(Images(options.side, 512, 2), 0))[0], device)[:, :, 0]])
-    print("held-out images: %.2f dB, latents' deviation %.4f" % psnr(model, held), flush=True)
+    error, deviation = psnr(model, held)
+    print(f"held-out images: {error:.2f} dB, latents' deviation {deviation:.4f}", flush=True)
 
 
 if __name__ == "__main__":

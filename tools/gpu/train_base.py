@@ -1,7 +1,8 @@
 """Train the base for length on the shapes world, with diffusers' UNet3DConditionModel:
 
-    python tools/gpu/train_base.py --seconds 540 --autoencoder runs/autoencoder/autoencoder.safetensors \\
-        --text_encoder FOLDER --tokenizer mindlong/weights/latent_shapes/tokenizer --out runs/base
+    python tools/gpu/train_base.py --seconds 540 --out runs/base --text_encoder FOLDER \\
+        --autoencoder runs/autoencoder/autoencoder.safetensors \\
+        --tokenizer mindlong/weights/latent_shapes/tokenizer
 
 Clips of 16 to 128 frames at many speeds, the frame rate told, the frames numbered from any number
 on. `unet.safetensors` and `text_encoder.safetensors` in FOLDER have the names of diffusers and
