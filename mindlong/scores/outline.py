@@ -30,7 +30,8 @@ def overlap(frames_FHWC: np.ndarray, reading: Reading) -> float:
     colour = np.nanmedian(evidence.colour_FC, axis=0)
     there = coverage_map(evidence, colour) > 0.5
     place, radius = np.nan_to_num(reading.position_F2), np.nan_to_num(reading.radius_F)
-    ideal = coverage(reading.shape, place, np.maximum(radius, 0.1), there.shape[1:]) > 0.5
+    _, height, width = there.shape
+    ideal = coverage(reading.shape, place, np.maximum(radius, 0.1), (height, width)) > 0.5
     both, either = (there & ideal).sum((1, 2)), (there | ideal).sum((1, 2))
     return float(np.median(both / np.maximum(either, 1)))
 

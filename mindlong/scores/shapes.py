@@ -92,7 +92,7 @@ def score(
         )
     verdicts = tuple(_verdict(r, c) for r, c in zip(readings, captions, strict=True))
     rates = {name: Rate(sum(v[name] for v in verdicts), len(verdicts)) for name in verdicts[0]}
-    overlaps, backgrounds = (tuple(row[i] for row in rows) for i in (1, 2))
+    overlaps, backgrounds = tuple(row[1] for row in rows), tuple(row[2] for row in rows)
     return Scores(rates, readings, verdicts, overlaps, backgrounds)
 
 
