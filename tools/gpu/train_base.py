@@ -98,7 +98,7 @@ class Words:
     """Token ids of captions; a tenth of them are dropped."""
 
     def __init__(self, folder: Path, device: str):
-        self.read, self.device = load_tokenizer(folder, length=16, pad_id=0), device
+        self.read, self.device = load_tokenizer(folder, length=16), device
         self.known: dict[str, np.ndarray] = {}
 
     def ids(self, captions: list[str], dropped: np.ndarray) -> torch.Tensor:
