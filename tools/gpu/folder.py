@@ -1,4 +1,4 @@
-"""Put the parts that train_base.py and train_autoencoder.py wrote into one folder of diffusers' form:
+"""Put the parts of train_base.py and train_autoencoder.py into one folder of diffusers' form:
 
     python tools/gpu/folder.py --base runs/base --autoencoder runs/autoencoder \\
         --tokenizer mindlong/weights/latent_shapes/tokenizer --out runs/base_folder

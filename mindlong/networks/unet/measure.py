@@ -118,14 +118,20 @@ def _sizes(
         "linear_projection": len(shapes.get(places.mid_proj_in, ())) == 2,
         **_heads(family, channels, context, overrides),
     }
-    if any(name.startswith("frame_embedding.") for name in shapes):
-        found["conditions"] = (*family.spec().conditions, "frame")
+    usual = family.spec().conditions
+    more = [c for c in ("fps", "frame") if c not in usual and _embeds(shapes, c)]
+    if more:
+        found["conditions"] = (*usual, *more)
     if places.guidance in shapes:
         found["guidance_dim"] = size(shapes, places.guidance, 1)
     if family.fixed.get("entry"):
         head = overrides.get("head_dim") or found["head_dim"] or channels[0]
         found["entry_heads"] = size(shapes, places.entry, 0) // head
     return found
+
+
+def _embeds(shapes: Mapping[str, Any], condition: str) -> bool:
+    return any(name.startswith(f"{condition}_embedding.") for name in shapes)
 
 
 def _notes(found: Mapping[str, Any], overrides: Mapping[str, Any]) -> Iterator[str]:

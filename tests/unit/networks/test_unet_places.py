@@ -1,6 +1,7 @@
 """A UNet that tells every frame its place in the video."""
 
 import numpy as np
+import pytest
 from mindspore import Tensor
 
 from mindlong.checkpoints.convert import to_ours
@@ -51,9 +52,11 @@ def test_a_clip_of_a_longer_video_is_told_its_own_places():
     assert np.allclose(whole[3:], part, atol=1e-6) and not np.allclose(whole[:2], part, atol=1e-3)
 
 
-def test_places_survive_the_way_to_other_names_and_back(tmp_path):
+@pytest.mark.parametrize("conditions", [("time", "frame"), ("time", "fps", "frame")])
+def test_places_survive_the_way_to_other_names_and_back(tmp_path, conditions):
+    spec = family("modelscope").spec(**SIZES, conditions=conditions)
     for layout in ("diffusers", "modelscope"):
-        entries = names(PLACED, layout)
+        entries = names(spec, layout)
         arrays = {e.source: RNG.standard_normal(e.source_shape).astype(np.float32) for e in entries}
         assert any(name.startswith("frame_embedding.") for name in arrays)
         write_safetensors(tmp_path / f"{layout}.safetensors", arrays)
@@ -61,5 +64,5 @@ def test_places_survive_the_way_to_other_names_and_back(tmp_path):
         plan = to_ours(
             weights, recognise(weights, family="modelscope")[0], overrides={"head_dim": 4}
         )
-        assert plan.report.fits and plan.spec.conditions == ("time", "frame")
+        assert plan.report.fits and plan.spec.conditions == conditions
         assert set(plan.arrays) == {e.ours for e in entries}
