@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import json
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +139,8 @@ def options() -> argparse.Namespace:
     arguments.add_argument("--frames", type=int, default=FRAMES, help="of a batch")
     arguments.add_argument("--lr", type=float, default=1.5e-3)
     arguments.add_argument("--workers", type=int, default=4)
-    arguments.add_argument("--compile", action="store_true")
+    arguments.add_argument("--compile", action="store_true", help="for clips of 16 frames")
+    arguments.add_argument("--time", action="store_true", help="say how long a step takes")
     arguments.add_argument("--start", type=Path, help="a folder of an earlier run")
     return arguments.parse_args()
 
@@ -158,12 +160,13 @@ class Training:
             for module, name in ((self.unet, "unet"), (self.text, "text_encoder")):
                 state = load_file(str(chosen.start / f"{name}.safetensors"))
                 module.load_state_dict({k: v.float() for k, v in state.items()})
-        if chosen.compile:
-            self.unet.compile(dynamic=False)
+        self.usual = torch.compile(self.unet, dynamic=False) if chosen.compile else self.unet
         self.noise, self.words = Noise(self.device), Words(chosen.tokenizer, self.device)
         self.films = Films(chosen.side, chosen.frames, 11)
         self.scaling = scaling_of(self.vae, chosen.side, self.device)
         self.average = Average({"unet": self.unet, "text_encoder": self.text})
+        self.times: dict[int, list[float]] = {}
+        self.last = time.monotonic()
         self.parts = [*self.unet.parameters(), *self.text.parameters()]
 
     def loss(self, number: int, batch: tuple[torch.Tensor, list[str]], half: bool) -> torch.Tensor:
@@ -179,8 +182,15 @@ class Training:
         rates_B = torch.from_numpy(rates.astype(np.float32)).to(self.device, non_blocking=True)
         with torch.autocast(self.device, torch.bfloat16, enabled=half):
             context = self.text(ids).last_hidden_state
-            made = self.unet(noisy, times, context, rates_B, places)
+            unet = self.usual if length == LENGTHS[0] else self.unet
+            made = unet(noisy, times, context, rates_B, places)
         return (made.float() - goal).square().mean()
+
+    def noted(self, number: int, loss: torch.Tensor) -> None:
+        """Wait for the step and keep its time under its length."""
+        length, now = self.films.rates(number)[0], (float(loss), time.monotonic())[1]
+        self.times.setdefault(length, []).append(now - self.last)
+        self.last = now
 
     def write(self, folder: Path) -> None:
         """The averaged networks."""
@@ -201,19 +211,22 @@ def main() -> None:
     clock, number = Clock(chosen.seconds, chosen.lr, chosen.out), 0
     written = [0.5, 0.75, 0.9]
     while clock.begin(learner):
-        half = training.device == "cuda" and clock.share < 0.65
-        loss = training.loss(number, next(source), half)
+        loss = training.loss(number, next(source), training.device == "cuda")
         learner.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(training.parts, 1.0)
         learner.step()
         training.average.update(clock.step)
         clock.end(loss)
+        if chosen.time:
+            training.noted(number, loss)
         number += 1
         if written and clock.share > written[0]:
             written.pop(0)
             training.write(chosen.out)
     training.write(chosen.out)
+    for length, seconds in training.times.items():
+        print(f"{length} frames: {len(seconds)} steps, median {np.median(seconds) * 1000:.0f} ms")
     with contextlib.suppress(RuntimeError):
         print(f"memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB", flush=True)
     print(f"scaling {training.scaling:.4f}, {math.ceil(number)} steps", flush=True)
