@@ -203,7 +203,6 @@ class Training:
 def main() -> None:
     chosen = options()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
     training = Training(chosen)
     source = batches(training.films, chosen.workers)
