@@ -50,9 +50,15 @@ class DiffusionOptions:
     )
     terminal_mean: float = option(
         0.0,
-        "latents: share of samples put at the last timestep, where nothing of the clip is left and "
+        "share of samples put at the last timestep, where nothing of the clip is left and "
         "the answer is the mean of all clips with its caption; needs zero_terminal_snr",
         minimum=0,
+    )
+    terminal_clips: int = option(
+        3072,
+        "in pixels: the means of terminal_mean are taken over that many clips (in latents: latents.clips)",
+        minimum=1,
+        when="terminal_mean",
     )
     prediction: str = option("eps", "what the network predicts", choices=PREDICTIONS)
     loss: str = option("l1", "distance between prediction and target", choices=("l1", "l2"))

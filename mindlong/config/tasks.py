@@ -31,6 +31,7 @@ IMAGED = (
     "latents",
     "diffusion",
     "-diffusion.focus_present",
+    "-diffusion.terminal_clips",
     "preview",
     "-preview.sample.dynamic_threshold",
 )
@@ -58,7 +59,7 @@ TASKS: dict[str, Training] = {
     "pixel": Training(
         "Unet3D in pixels",
         "mindlong.training.tasks.pixel:PixelTask",
-        (*ALL, "diffusion", "-diffusion.terminal_mean", "preview"),
+        (*ALL, "diffusion", "preview"),
     ),
     "autoencoder": Training(
         "an autoencoder",

@@ -10,6 +10,7 @@ import numpy as np
 
 from mindlong.checkpoints.embedder import embedder
 from mindlong.checkpoints.start import pixel_arrays, start_of
+from mindlong.data.caption_means import CaptionMeans
 from mindlong.data.source import Sample, Source, to_frames, to_network
 from mindlong.diffusion.losses import loss_of
 from mindlong.diffusion.noising import of_options
@@ -38,6 +39,7 @@ class PixelTask:
     def __init__(self, config: TrainConfig, source: Source) -> None:
         self.config, self.source = config, source
         self.noising = of_options(config.diffusion, bound=1.0)
+        self.means = CaptionMeans(source, config.diffusion.terminal_clips)
         entry = table.get(config.model.family)
         self.network = made(entry.denoiser.conditioned)(config.model)
         initialise(self.network, config.train.seed)
@@ -60,7 +62,8 @@ class PixelTask:
         same for equal arguments.
         """
         clips = [self.source.sample(index) for index in samples]
-        video = to_network(np.stack([clip.frames_FHWC for clip in clips]))
+        at_end = self._chosen("terminal", self.config.diffusion.terminal_mean, samples)
+        video = to_network(self._frames(clips, at_end))
         seed = self.config.train.seed
         noise = rng.normal_rows(list(samples), video.shape[1:], seed, "noise")
         count, shift = self.noising.schedule.timesteps, self.config.diffusion.shift
@@ -68,7 +71,19 @@ class PixelTask:
             [draw_timestep(rng.generator(seed, "timestep", i), count, shift) for i in samples],
             np.int32,
         )
+        t = np.where(at_end, np.int32(count - 1), t)
         return video, noise, t, *self._focus(samples), *self._conditions(clips, samples)
+
+    def _frames(self, clips: Sequence[Sample], at_end: np.ndarray) -> np.ndarray:
+        """(B, F, H, W, C), 0 to 255: at the last timestep, where nothing is left of a clip, the
+        mean of its caption's clips, as `mindlong.training.tasks.latent` has it.
+        """
+        return np.stack(
+            [
+                self.means.of(clip) if end else clip.frames_FHWC
+                for clip, end in zip(clips, at_end, strict=True)
+            ]
+        )
 
     def finish(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """The arrays of `inputs` with captions as vectors, where a text encoder with weights of its
