@@ -41,6 +41,45 @@ class Everything:
         return True
 
 
+class FlatConv(nn.Conv3d):
+    """A 1 x k x k convolution as the 2-D one that it is, which GPUs compute sooner."""
+
+    def forward(self, x_BCFHW: torch.Tensor) -> torch.Tensor:
+        """(B, C, F, H, W) -> (B, C, F, H, W)."""
+        _, *stride = self.stride
+        _, *padding = self.padding
+        rows = _rows(x_BCFHW)
+        made = nn.functional.conv2d(rows, self.weight[:, :, 0], self.bias, stride, padding)
+        return made.unflatten(0, (len(x_BCFHW), -1)).transpose(1, 2)
+
+
+class FlatConvTranspose(nn.ConvTranspose3d):
+    """The same of a transposed one."""
+
+    def forward(self, x_BCFHW: torch.Tensor) -> torch.Tensor:
+        """(B, C, F, H, W) -> (B, C, F, H, W)."""
+        _, *stride = self.stride
+        _, *padding = self.padding
+        weight = self.weight[:, :, 0]
+        made = nn.functional.conv_transpose2d(_rows(x_BCFHW), weight, self.bias, stride, padding)
+        return made.unflatten(0, (len(x_BCFHW), -1)).transpose(1, 2)
+
+
+def _rows(x_BCFHW: torch.Tensor) -> torch.Tensor:
+    """Frames behind the batch, channels last in memory: (B*F, C, H, W)."""
+    return x_BCFHW.permute(0, 2, 3, 4, 1).flatten(0, 1).permute(0, 3, 1, 2)
+
+
+def flat(network: nn.Module) -> nn.Module:
+    """The network with its convolutions as `FlatConv`; parameters and results stay as they are."""
+    for part in network.modules():
+        if type(part) is nn.Conv3d:
+            part.__class__ = FlatConv
+        elif type(part) is nn.ConvTranspose3d:
+            part.__class__ = FlatConvTranspose
+    return network
+
+
 def original() -> Any:
     """The module video_diffusion_pytorch 0.7.0. What only its trainer imports need not be there."""
     stubs = {name: mock.MagicMock() for name in OTHERS if not _there(name.split(".")[0])}
@@ -58,10 +97,10 @@ def _there(name: str) -> bool:
 
 
 def unet(spec: Unet3DSpec) -> nn.Module:
-    """The original's Unet3D of a spec that it can have."""
+    """The original's Unet3D of a spec that it can have; it takes `NoFocus` for a mask."""
     if spec.extended or spec.block_norm != "rms":
         raise SystemExit("video-diffusion-pytorch 0.7.0 has no such Unet3D")
-    return original().Unet3D(
+    network = original().Unet3D(
         dim=spec.dim,
         cond_dim=spec.cond_dim,
         out_dim=spec.out_dim,
@@ -73,6 +112,7 @@ def unet(spec: Unet3DSpec) -> nn.Module:
         init_kernel_size=spec.init_kernel_size,
         use_sparse_linear_attn=spec.use_sparse_linear_attn,
     )
+    return flat(network)
 
 
 class CaptionLayer(nn.Module):

@@ -112,8 +112,8 @@ class Pixel(torch.nn.Module):
 
 @torch.no_grad()
 def obeyed(model: Pixel, target: Target) -> float:
-    """How much of a caption is in the prediction at pure noise: the slope of the differences between
-    captions over those of the true means; 1 is right, 0 is a network that does not ask.
+    """How much of the captions is in the prediction at pure noise: the slope of its differences
+    between captions over those of the true means; 1 is right, 0 is a network that does not ask.
     """
     chosen = torch.arange(0, len(target.ids), max(1, len(target.ids) // 16), device=target.device)
     noise = torch.randn(1, *target.means.shape[1:], device=target.device).expand(
