@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from mindlong.data.caption_means import CaptionMeans
 from mindlong.data.captions import cut, read_caption, read_embedding
 from mindlong.data.clips import ClipFolder
 from mindlong.data.shapes import ShapesWorld
@@ -100,3 +101,13 @@ def test_an_embedding_of_another_width_makes_a_clip_bad(folder):
     assert read_embedding(folder / "a.gif", 6).shape == (6,)
     source = ClipFolder(folder, 4, (16, 16), width=8)
     assert "has 6 numbers; model.cond_dim asks for 8" in source.bad[str(folder / "a.gif")]
+
+
+def test_the_mean_of_a_caption_is_over_its_clips_among_the_first():
+    world = ShapesWorld((16, 16), 2, ("circle",), ("red", "blue"), ("left",))
+    means, first = CaptionMeans(world, 6), [world.clip(i) for i in range(6)]
+    for clip in first:
+        same = [c.frames_FHWC for c in first if c.caption == clip.caption]
+        assert np.allclose(means.of(clip), np.mean(same, axis=0), atol=1e-4)
+    stranger = world.clip_of("a green star moving up", 0)
+    assert np.array_equal(means.of(stranger), stranger.frames_FHWC)

@@ -17,6 +17,7 @@ from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
 from mindlong.config.train_options import TrainOptions
 from mindlong.data.build import build_source
+from mindlong.data.source import to_network
 from mindlong.diffusion.finite import NotFiniteError
 from mindlong.diffusion.losses import min_snr_weights
 from mindlong.diffusion.schedules import linear, zero_terminal_snr
@@ -207,6 +208,18 @@ def test_pixel_training_follows_the_diffusion_section(base, video, tmp_path):
     assert task.loss.alpha.asnumpy()[-1] == 0
     with pytest.raises(ConfigError, match="zero_terminal_snr needs diffusion.prediction=v"):
         task_of("pixel", base, video, tmp_path, **keys, **{"diffusion.prediction": "eps"})
+
+
+def test_at_pure_noise_the_target_in_pixels_is_the_captions_mean(base, video, tmp_path):
+    keys = {"diffusion.zero_terminal_snr": True, "diffusion.terminal_clips": 30}
+    task = task_of("pixel", base, video, tmp_path, **keys, **{"diffusion.terminal_mean": 0.5})
+    videos, _, t, *_ = task.inputs(0, list(range(12)))
+    ends = t == 49
+    assert 0 < ends.sum() < 12
+    for shown, index, end in zip(videos, range(12), ends, strict=True):
+        clip = task.source.sample(index)
+        wanted = task.means.of(clip) if end else clip.frames_FHWC
+        assert np.allclose(shown, to_network(wanted[None])[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
