@@ -26,7 +26,7 @@ except ImportError:  # the configuration's readers import it, and nothing here u
 import numpy as np
 import torch
 
-from mindlong.config.load import load
+from mindlong.config.load import Loaded, load
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
 from mindlong.data.caption_means import CaptionMeans
@@ -154,20 +154,27 @@ class Learner:
         self.clock.end(loss)
 
 
-def train(config: TrainConfig, args: argparse.Namespace, device: str) -> None:
+def train(config: TrainConfig, args: argparse.Namespace, clock: Clock, device: str) -> None:
     """Until the time is over."""
     world = build_source(config.data, config.train.seed)
     target, saved = Target(config, world, device), list(SAVED)
-    learner = Learner(config, Clock(args.seconds, args.lr, args.out), device)
+    learner = Learner(config, clock, device)
     for frames, captions in batches(partial(draw, world, args.batch), args.workers):
-        if not learner.clock.begin(learner.optimizer):
+        if not clock.begin(learner.optimizer):
             break
         learner.step(*target.of(frames, captions))
-        if saved and learner.clock.share >= saved[0]:
+        if saved and clock.share >= saved[0]:
             write(args.out, learner.average)
             saved.pop(0)
     write(args.out, learner.average)
     print(f"pixel: {obeyed(learner.model, target):.2f} of the caption at pure noise", flush=True)
+
+
+def described(args: argparse.Namespace, steps: int) -> Loaded:
+    """The configuration, with what this training has of its own."""
+    own = {"steps": steps, "batch_size": args.batch, "lr": args.lr, "lr_end": 0.02, "warmup": 100}
+    pairs = [f"train.{key}={value}" for key, value in {**own, "ema_decay": 0.999}.items()]
+    return load(CONFIG, [*pairs, *args.overrides], TrainConfig)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -177,7 +184,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True)
     made.add_argument("--workers", type=int, default=2)
     made.add_argument("--batch", type=int, default=64)
-    made.add_argument("--lr", type=float, default=1e-3)
+    made.add_argument("--lr", type=float, default=1.5e-3)
     made.add_argument("overrides", nargs="*", help="pairs over the configuration, after --")
     return made
 
@@ -185,13 +192,14 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Train as the command line says."""
     args = parser().parse_args()
-    config = load(CONFIG, args.overrides, TrainConfig)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "config.yaml").write_text(config.text, encoding="utf-8")
+    clock, place = Clock(args.seconds, args.lr, args.out), args.out / "config.yaml"
+    config = described(args, 1000)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(config.values.train.seed)
-    train(config.values, args, "cuda" if torch.cuda.is_available() else "cpu")
+    place.write_text(config.text, encoding="utf-8")
+    train(config.values, args, clock, "cuda" if torch.cuda.is_available() else "cpu")
+    place.write_text(described(args, max(clock.step, 100)).text, encoding="utf-8")
 
 
 if __name__ == "__main__":
