@@ -4,7 +4,8 @@
 
 The network is video-diffusion-pytorch's own Unet3D; noise levels, timesteps, targets and clips are
 those of the configuration. FOLDER gets unet.safetensors (the original's names), text.safetensors,
-config.yaml and metrics.csv; tools/gpu/package_pixel.py makes the folder to ship of it.
+config.yaml and metrics.csv, which tools/gpu/package_pixel.py makes the folder to ship of, and
+samples.npz, videos at several scales of guidance.
 Pairs after `--` are put over the configuration: -- model.dim=16 data.size=[16,16].
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import sys
 from functools import partial
 from pathlib import Path
@@ -36,10 +38,13 @@ from mindlong.networks.caption.spec import caption_ids
 from tools.gpu.clips import batches, pixels
 from tools.gpu.clock import Average, Clock, optimizer, save
 from tools.gpu.pixel_networks import CaptionEncoder, NoFocus, unet
+from tools.gpu.pixel_samples import compare
 
 CONFIG = "configs/train/vdm_shapes.yaml"
 EXACT = 0.7  # share of the time after which bfloat16 is left
-SAVED = (0.6, 0.8, 1.0)  # shares of the time at which the weights are written
+UNSEEN = 5000  # seed of the world whose captions the videos have
+SAVED = (0.6, 0.8)  # shares of the time at which the weights are written, before its end
+TRAINED = 0.95  # share of the time for the training; the rest is for videos by its weights
 
 
 def draw(world: ShapesWorld, size: int, number: int) -> list[Clip]:
@@ -154,11 +159,9 @@ class Learner:
         self.clock.end(loss)
 
 
-def train(config: TrainConfig, args: argparse.Namespace, clock: Clock, device: str) -> None:
-    """Until the time is over."""
-    world = build_source(config.data, config.train.seed)
-    target, saved = Target(config, world, device), list(SAVED)
-    learner = Learner(config, clock, device)
+def train(learner: Learner, target: Target, world: ShapesWorld, args: argparse.Namespace) -> None:
+    """Until the time is over; the network has its averaged weights then."""
+    clock, saved = learner.clock, list(SAVED)
     for frames, captions in batches(partial(draw, world, args.batch), args.workers):
         if not clock.begin(learner.optimizer):
             break
@@ -167,7 +170,7 @@ def train(config: TrainConfig, args: argparse.Namespace, clock: Clock, device: s
             write(args.out, learner.average)
             saved.pop(0)
     write(args.out, learner.average)
-    print(f"pixel: {obeyed(learner.model, target):.2f} of the caption at pure noise", flush=True)
+    learner.model.load_state_dict(learner.average.state("model"))
 
 
 def described(args: argparse.Namespace, steps: int) -> Loaded:
@@ -192,14 +195,21 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Train as the command line says."""
     args = parser().parse_args()
-    clock, place = Clock(args.seconds, args.lr, args.out), args.out / "config.yaml"
-    config = described(args, 1000)
+    clock = Clock(TRAINED * args.seconds, args.lr, args.out)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    torch.manual_seed(config.values.train.seed)
-    place.write_text(config.text, encoding="utf-8")
-    train(config.values, args, clock, "cuda" if torch.cuda.is_available() else "cpu")
-    place.write_text(described(args, max(clock.step, 100)).text, encoding="utf-8")
+    config = described(args, 1000).values
+    torch.manual_seed(config.train.seed)
+    world = build_source(config.data, config.train.seed)
+    learner, target = Learner(config, clock, device), Target(config, world, device)
+    train(learner, target, world, args)
+    text = described(args, max(clock.step, 100)).text
+    (args.out / "config.yaml").write_text(text, encoding="utf-8")
+    print(f"pixel: {obeyed(learner.model, target):.2f} of the captions at pure noise", flush=True)
+    others = dataclasses.replace(world, seed=UNSEEN)
+    captions = [others.clip(i).caption for i in range(64)]
+    compare(learner.model, config, captions, args.out, clock.started + args.seconds)
 
 
 if __name__ == "__main__":
