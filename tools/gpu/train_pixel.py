@@ -177,7 +177,7 @@ def described(args: argparse.Namespace, steps: int) -> Loaded:
     """The configuration, with what this training has of its own."""
     own = {"steps": steps, "batch_size": args.batch, "lr": args.lr, "lr_end": 0.02, "warmup": 100}
     pairs = [f"train.{key}={value}" for key, value in {**own, "ema_decay": 0.999}.items()]
-    return load(CONFIG, [*pairs, *args.overrides], TrainConfig)
+    return load(CONFIG, [*pairs, "diffusion.terminal_clips=6144", *args.overrides], TrainConfig)
 
 
 def parser() -> argparse.ArgumentParser:
