@@ -116,17 +116,20 @@ class Pixel(torch.nn.Module):
 
 
 @torch.no_grad()
-def obeyed(model: Pixel, target: Target) -> float:
-    """How much of the captions is in the prediction at pure noise: the slope of its differences
-    between captions over those of the true means; 1 is right, 0 is a network that does not ask.
+def obeyed(model: Pixel, target: Target, motions: int) -> tuple[float, float]:
+    """How much of the captions, and of their directions alone, is in the prediction at pure noise:
+    the slope of its differences over those of the true means; 1 is right, 0 does not ask.
     """
-    chosen = torch.arange(0, len(target.ids), max(1, len(target.ids) // 16), device=target.device)
-    noise = torch.randn(1, *target.means.shape[1:], device=target.device).expand(
-        len(chosen), -1, -1, -1, -1
-    )
-    last = torch.full_like(chosen, target.options.timesteps - 1)
-    got, true = -model(noise, last, target.ids[chosen]).float(), target.means[chosen]
-    got, true = got - got.mean(0), true - true.mean(0)
+    count, shape = len(target.ids), target.means.shape[1:]
+    noise = torch.randn(1, *shape, device=target.device).expand(count, *shape)
+    last = torch.full((count,), target.options.timesteps - 1, device=target.device)
+    got, true = -model(noise, last, target.ids).float(), target.means
+    of_all = _slope(got - got.mean(0), true - true.mean(0))
+    got, true = (videos.unflatten(0, (-1, motions)) for videos in (got, true))
+    return of_all, _slope(got - got.mean(1, keepdim=True), true - true.mean(1, keepdim=True))
+
+
+def _slope(got: torch.Tensor, true: torch.Tensor) -> float:
     return float((got * true).sum() / (true * true).sum())
 
 
@@ -206,10 +209,11 @@ def main() -> None:
     train(learner, target, world, args)
     text = described(args, max(clock.step, 100)).text
     (args.out / "config.yaml").write_text(text, encoding="utf-8")
-    print(f"pixel: {obeyed(learner.model, target):.2f} of the captions at pure noise", flush=True)
+    captions, directions = obeyed(learner.model, target, len(world.motions))
+    print(f"pixel, pure noise: {captions:.2f} of the captions, {directions:.2f} of the directions")
     others = dataclasses.replace(world, seed=UNSEEN)
-    captions = [others.clip(i).caption for i in range(64)]
-    compare(learner.model, config, captions, args.out, clock.started + args.seconds)
+    asked = [others.clip(i).caption for i in range(64)]
+    compare(learner.model, config, asked, args.out, clock.started + args.seconds)
 
 
 if __name__ == "__main__":
