@@ -73,15 +73,19 @@ def test_what_it_writes_is_our_network(torch, small, learner, tmp_path):
     assert np.abs(got - wanted).max() < 1e-4 * np.abs(wanted).max()
 
 
-def test_flat_convolutions_are_the_originals(torch, learner):
-    from tools.gpu.pixel_networks import FlatConv, FlatConvTranspose
+def test_flat_convolutions_and_norms_are_the_originals(torch, learner):
+    from tools.gpu import pixel_networks as flat
 
-    whole = copy.deepcopy(learner)
+    module, whole = flat.original(), copy.deepcopy(learner)
+    theirs = {
+        flat.FlatConv: torch.nn.Conv3d,
+        flat.FlatConvTranspose: torch.nn.ConvTranspose3d,
+        flat.FlatRms: module.RMSNorm,
+        flat.FlatLayer: module.LayerNorm,
+    }
     for part in whole.modules():
-        if isinstance(part, FlatConv):
-            part.__class__ = torch.nn.Conv3d
-        elif isinstance(part, FlatConvTranspose):
-            part.__class__ = torch.nn.ConvTranspose3d
+        part.__class__ = theirs.get(type(part), type(part))
+    assert not any(isinstance(part, tuple(theirs)) for part in whole.modules())
     x, t, ids = map(torch.from_numpy, inputs())
     with torch.no_grad():
         got, wanted = learner(x, t, ids.long()), whole(x, t, ids.long())

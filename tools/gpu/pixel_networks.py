@@ -65,18 +65,46 @@ class FlatConvTranspose(nn.ConvTranspose3d):
         return made.unflatten(0, (len(x_BCFHW), -1)).transpose(1, 2)
 
 
+class FlatRms(nn.Module):
+    """The original's RMSNorm over channels, in one pass over memory."""
+
+    def forward(self, x_BCFHW: torch.Tensor) -> torch.Tensor:
+        """(B, C, F, H, W) -> (B, C, F, H, W)."""
+        gamma = self.gamma.flatten().to(x_BCFHW.dtype)
+        with torch.autocast(x_BCFHW.device.type, enabled=False):
+            made = nn.functional.rms_norm(x_BCFHW.movedim(1, -1), gamma.shape, gamma, 1e-12)
+        return made.movedim(-1, 1)
+
+
+class FlatLayer(nn.Module):
+    """The original's LayerNorm over channels, in one pass over memory."""
+
+    def forward(self, x_BCFHW: torch.Tensor) -> torch.Tensor:
+        """(B, C, F, H, W) -> (B, C, F, H, W)."""
+        gamma = self.gamma.flatten().to(x_BCFHW.dtype)
+        with torch.autocast(x_BCFHW.device.type, enabled=False):
+            channels_last = x_BCFHW.movedim(1, -1)
+            made = nn.functional.layer_norm(channels_last, gamma.shape, gamma, None, self.eps)
+        return made.movedim(-1, 1)
+
+
 def _rows(x_BCFHW: torch.Tensor) -> torch.Tensor:
     """Frames behind the batch, channels last in memory: (B*F, C, H, W)."""
     return x_BCFHW.permute(0, 2, 3, 4, 1).flatten(0, 1).permute(0, 3, 1, 2)
 
 
-def flat(network: nn.Module) -> nn.Module:
-    """The network with its convolutions as `FlatConv`; parameters and results stay as they are."""
+def flat(network: nn.Module, module: Any) -> nn.Module:
+    """The network of the original's `module` with its convolutions and norms as those here;
+    parameters and results stay as they are.
+    """
+    kinds = {
+        nn.Conv3d: FlatConv,
+        nn.ConvTranspose3d: FlatConvTranspose,
+        module.RMSNorm: FlatRms,
+        module.LayerNorm: FlatLayer,
+    }
     for part in network.modules():
-        if type(part) is nn.Conv3d:
-            part.__class__ = FlatConv
-        elif type(part) is nn.ConvTranspose3d:
-            part.__class__ = FlatConvTranspose
+        part.__class__ = kinds.get(type(part), type(part))
     return network
 
 
@@ -100,7 +128,8 @@ def unet(spec: Unet3DSpec) -> nn.Module:
     """The original's Unet3D of a spec that it can have; it takes `NoFocus` for a mask."""
     if spec.extended or spec.block_norm != "rms":
         raise SystemExit("video-diffusion-pytorch 0.7.0 has no such Unet3D")
-    network = original().Unet3D(
+    module = original()
+    network = module.Unet3D(
         dim=spec.dim,
         cond_dim=spec.cond_dim,
         out_dim=spec.out_dim,
@@ -112,7 +141,7 @@ def unet(spec: Unet3DSpec) -> nn.Module:
         init_kernel_size=spec.init_kernel_size,
         use_sparse_linear_attn=spec.use_sparse_linear_attn,
     )
-    return flat(network)
+    return flat(network, module)
 
 
 class CaptionLayer(nn.Module):
