@@ -27,9 +27,10 @@ def torch():
     return torch
 
 
-@pytest.fixture(scope="module")
-def small():
-    return load("configs/train/vdm_shapes.yaml", SMALL, TrainConfig).values
+@pytest.fixture(scope="module", params=["", "time"], ids=["plain", "shifted"])
+def small(request):
+    shift = f"model.token_shift={request.param}"
+    return load("configs/train/vdm_shapes_directions.yaml", [*SMALL, shift], TrainConfig).values
 
 
 @pytest.fixture(scope="module")

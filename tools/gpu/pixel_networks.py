@@ -124,10 +124,36 @@ def _there(name: str) -> bool:
     return name in sys.modules or importlib.util.find_spec(name) is not None
 
 
+class Shifted(nn.Module):
+    """An attention over frames of which half of the features come from the frame before, zeros at
+    the first one: `model.token_shift=time`, by the names that mindlong reads.
+    """
+
+    def __init__(self, fn: nn.Module) -> None:
+        super().__init__()
+        self.fn = fn
+
+    def forward(self, x_BPFC: torch.Tensor, **more: Any) -> torch.Tensor:
+        """(B, P, F, C) -> (B, P, F, C)."""
+        kept, moved = x_BPFC.tensor_split([x_BPFC.shape[-1] - x_BPFC.shape[-1] // 2], -1)
+        before = nn.functional.pad(moved, (0, 0, 1, -1))
+        return self.fn(torch.cat((kept, before), -1), **more)
+
+
+def shifted(network: nn.Module, module: Any) -> nn.Module:
+    """The network with its attentions over frames as `Shifted`."""
+    for part in list(network.modules()):
+        if isinstance(part, module.EinopsToAndFrom) and part.fn.rotary_emb is not None:
+            part.fn = Shifted(part.fn)
+    return network
+
+
 def unet(spec: Unet3DSpec) -> nn.Module:
-    """The original's Unet3D of a spec that it can have; it takes `NoFocus` for a mask."""
-    if spec.extended or spec.block_norm != "rms":
-        raise SystemExit("video-diffusion-pytorch 0.7.0 has no such Unet3D")
+    """The original's Unet3D of a spec; it takes `NoFocus` for a mask. Of what the original has not
+    it has the shift in time.
+    """
+    if spec.text_memory or spec.shift_space or spec.classes or spec.block_norm != "rms":
+        raise SystemExit("the model has what neither the original nor this training has")
     module = original()
     network = module.Unet3D(
         dim=spec.dim,
@@ -141,7 +167,7 @@ def unet(spec: Unet3DSpec) -> nn.Module:
         init_kernel_size=spec.init_kernel_size,
         use_sparse_linear_attn=spec.use_sparse_linear_attn,
     )
-    return flat(network, module)
+    return shifted(flat(network, module), module) if spec.shift_time else flat(network, module)
 
 
 class CaptionLayer(nn.Module):

@@ -1,4 +1,4 @@
-"""Train the pixel model of configs/train/vdm_shapes.yaml in PyTorch, on a GPU.
+"""Train the pixel model of configs/train/vdm_shapes_directions.yaml in PyTorch, on a GPU.
 
   PYTHONPATH=. python3 tools/gpu/train_pixel.py --seconds 540 --out FOLDER
 
@@ -40,7 +40,7 @@ from tools.gpu.clock import Average, Clock, optimizer, save
 from tools.gpu.pixel_networks import CaptionEncoder, NoFocus, unet
 from tools.gpu.pixel_samples import compare
 
-CONFIG = "configs/train/vdm_shapes.yaml"
+CONFIG = "configs/train/vdm_shapes_directions.yaml"
 EXACT = 0.8  # share of the time after which bfloat16 is left
 UNSEEN = 5000  # seed of the world whose captions the videos have
 SAVED = (0.6, 0.8)  # shares of the time at which the weights are written, before its end
