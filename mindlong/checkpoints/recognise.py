@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mindlong.checkpoints import copies
+from mindlong.checkpoints import copies, description
 from mindlong.networks import strangers, table
 from mindlong.networks.format import BESIDE, is_ignored
 from mindlong.networks.table import Match, find
@@ -56,10 +56,29 @@ def recognise(
         for part in parts
     ]
     _refuse_unclear(weights, chosen, family)
+    if family is None:
+        chosen = [_as_said(weights, match) for match in chosen]
     everything = find(weights.names(), extras=True)
     if not part and not any(match.network.role == "network" for match in chosen):
         _refuse_rest(weights, chosen, everything)
     return [with_others(match, everything) for match in chosen]
+
+
+def _as_said(weights: WeightFile, match: Match) -> Match:
+    """The match as the family that a file of ours says it is of, where its tensors may be that's
+    too: a network of one family with an addition can have all names of another one.
+    """
+    if not match.ours or match.network.role != "network":
+        return match
+    try:
+        model = description.read_model(weights, None)
+        said = description.part_of(model, match.network.part, str(weights.path)).get("family")
+    except ConfigError:  # nothing says it; who needs to know says so
+        return match
+    if said == match.network.family or said not in table.families("network"):
+        return match
+    others = find(weights.names(), said, match.network.part)
+    return next((m for m in others if m.ours and m.prefix == match.prefix), match)
 
 
 def _refuse_unclear(weights: WeightFile, chosen: Sequence[Match], family: str | None) -> None:

@@ -5,6 +5,7 @@ import pytest
 from mindspore import Tensor
 
 from mindlong.checkpoints.convert import to_ours
+from mindlong.checkpoints.description import metadata
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.recognise import recognise
 from mindlong.networks.init import initialise
@@ -66,3 +67,14 @@ def test_places_survive_the_way_to_other_names_and_back(tmp_path, conditions):
         )
         assert plan.report.fits and plan.spec.conditions == conditions
         assert set(plan.arrays) == {e.ours for e in entries}
+
+
+def test_a_file_of_ours_is_of_the_family_that_it_says(tmp_path):
+    # with the frame rate ModelScope's UNet has all names of VideoCrafter2's
+    spec = family("modelscope").spec(**SIZES, conditions=("time", "fps"))
+    said = {"family": "modelscope", **SIZES, "conditions": ["time", "fps"]}
+    arrays = {f"unet.{e.ours}": np.zeros(e.our_shape, np.float32) for e in names(spec, "diffusers")}
+    for told, found in ((metadata(said, {}), "modelscope"), ({}, "videocrafter2")):
+        path = tmp_path / f"{found}.safetensors"
+        write_safetensors(path, arrays, told)
+        assert recognise(open_weights(path))[0].network.family == found
