@@ -38,7 +38,7 @@ def rates_row(images: Images, rates: Sequence[int], usual: int) -> str:
 
 def unusual_run(images: Images | None, frames: int) -> Iterator[str]:
     """A sentence where runs are not as long as the network was trained on."""
-    if images and frames != images.frames:
+    if images and images.frames and frames != images.frames:
         yield (
             f"the network is trained on runs of {images.frames} frames, each with image tokens of its own; in runs "
             f"of {frames} every frame reads all of them, and what it makes may be bad"

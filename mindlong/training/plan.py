@@ -190,7 +190,7 @@ def _check_latents(config: TrainConfig, task: str) -> tuple[int, int, list[str]]
             f"the text encoder gives vectors of {text.width} numbers and model.context_dim is {width}; they "
             "must be equal"
         )
-    _check_channels(spec, vae.spec.latent_channels, task)
+    _check_channels(spec, vae.spec.latent_channels, task, entry)
     if task == "images":
         _check_images(config, vae, text)
     divisible(config.data.size, vae.spec.factor, entry.denoiser.side(spec), "data.size")
@@ -216,14 +216,16 @@ def _text(config: TrainConfig) -> tuple[Network, Any]:
     return table.get(section.family, "text_encoder"), section.spec()
 
 
-def _check_channels(spec: Any, latent_channels: int, task: str) -> None:
-    times = {"interpolation": 2 * latent_channels + 1, "images": 2 * latent_channels}
-    needed = times.get(task, latent_channels)
-    read = getattr(spec, "in_channels", needed)
-    if read != needed:
+def _check_channels(spec: Any, latent_channels: int, task: str, entry: Network) -> None:
+    images = needed(entry.denoiser, "denoiser").images
+    imaged = latent_channels * (2 if images and images.beside else 1)
+    times = {"interpolation": 2 * latent_channels + 1, "images": imaged}
+    wanted = times.get(task, latent_channels)
+    read = getattr(spec, "in_channels", wanted)
+    if read != wanted:
         raise ConfigError(
             f"model.in_channels is {read}; the autoencoder's latents have {latent_channels} channels, so that "
-            f"task {task} needs {needed}"
+            f"task {task} needs {wanted}"
         )
 
 
@@ -248,11 +250,11 @@ def _check_images(config: TrainConfig, vae: Part, text: Any) -> None:
     }
     for role, part in parts.items():
         _fits(part, f"latents.{role}")
-    needed = entry.denoiser.images.frames
-    if config.data.frames != needed:
+    frames = entry.denoiser.images.frames
+    if frames and config.data.frames != frames:
         raise ConfigError(
             f"data.frames is {config.data.frames}; the family {config.model.family} has image tokens for each of "
-            f"{needed} frames, so it is trained on so many"
+            f"{frames} frames, so it is trained on so many"
         )
     check_imaged(Part(entry, spec, {}), vae, Part(entry, text, {}), **parts, section="latents")
 

@@ -34,6 +34,7 @@ def toys(tmp_path_factory):
         name: latent_toys.folder(place / name, f"dynamicrafter_{name}")
         for name in ("512", "interp", "256")
     }
+    made["vc1"] = latent_toys.folder(place / "vc1", "videocrafter1_i2v")
     made["text"] = latent_toys.folder(place / "text", "videocrafter2")
     for number in range(4):
         row = np.arange(SIZE * SIZE * 3).reshape(SIZE, SIZE, 3) * (number + 1)
@@ -107,6 +108,18 @@ def test_an_image_becomes_a_video_and_guidance_drops_text_and_image_but_not_the_
     assert (grey == 127.5).all()
     assert with_image[0, 0, 8:].mean() != without[0, 0, 8:].mean()
     assert record["prompts"][0]["image"] == str(toys["1"])
+
+
+def test_videocrafter1_knows_an_image_by_tokens_that_all_frames_read(toys, tmp_path, oracle):
+    keys = ["pipeline=animate", f"weights={toys['vc1']}", f"image={toys['1']}", "prompt=a boat"]
+    assert run(tmp_path, *keys, "sample.guidance=12", "batch=1") == 0
+    (x, context, fps), (_, without, _) = oracle.asked[:2]
+    assert x.shape == (1, 4, 16, 8, 8) and fps == 8
+    assert context.shape == (1, 8 + 32, 24)  # all tokens for all frames
+    np.testing.assert_array_equal(oracle.tokens[0], read_image(toys["1"]))
+    assert (oracle.tokens[1] == 127.5).all() and (context[:, 8:] != without[:, 8:]).all()
+    folder, _ = result(tmp_path)
+    assert len(list((folder / "video").glob("*.png"))) == 16
 
 
 def test_three_way_guidance_asks_three_times(toys, tmp_path, oracle):
@@ -296,6 +309,22 @@ REFUSALS = {
     "interp onwards": (
         ["pipeline=extend", "weights=interp", "images=[1]", "frames=15"],
         "of what comes next none is given",
+    ),
+    "videocrafter1 with an end": (
+        ["pipeline=animate", "weights=vc1", "image=1", "last=2"],
+        "makes video from one image",
+    ),
+    "videocrafter1 onwards": (
+        ["pipeline=extend", "weights=vc1", "images=[1]", "frames=15"],
+        "does not begin with the image itself",
+    ),
+    "videocrafter1 in a hierarchy": (
+        ["pipeline=hierarchical", "weights=vc1", "lengths=[4,4]", "first=1"],
+        "its frames are not the image itself",
+    ),
+    "videocrafter1 between": (
+        ["pipeline=interpolate", "weights=vc1", "images=[1,2]", "factor=15"],
+        "makes video from one image",
     ),
     "fs of text": (
         ["pipeline=hierarchical", "weights=text", "lengths=[4,4]", "fs=8"],

@@ -76,6 +76,7 @@ def plan(loaded: Loaded) -> Planned:
             *unled(own.negative, "animate.negative", [s.guidance]),
             *far_size(size, parts.size[1:]),
             *unusual_run(images, frames),
+            *_unread(own, images),
         ),
         half * max(step.bytes, decode.bytes),
         "size or batch (latent.chunk for decoding)",
@@ -111,7 +112,7 @@ def check_ends(own: AnimateOptions, images: Images) -> None:
             "the network makes what lies between two given images, and only the first is given: give "
             "animate.last=FILE, or animate.loop=true, which ends where it begins"
         )
-    if images.given == "first" and between:
+    if images.given != "ends" and between:
         key = "last" if own.last else "loop"
         raise ConfigError(
             f"animate.{key} is given, and the network makes video from one image; it needs weights that make "
@@ -156,6 +157,11 @@ def clips_of(config: AnimateConfig, frames: int) -> list[Clip]:
 def _names(count_of: int) -> Iterator[str]:
     for number in range(count_of):
         yield f"video-{number:03d}" if count_of > 1 else "video"
+
+
+def _unread(own: AnimateOptions, images: Images) -> Iterator[str]:
+    if own.encode == "sample" and not images.beside:
+        yield "animate.encode is not read: the network knows an image by its tokens, not its latents"
 
 
 def _made(own: AnimateOptions, images: Images) -> str:

@@ -112,6 +112,11 @@ def check_hints(work: Work, hinted: bool) -> None:
 
 def check_first(images: Images | None, about: str) -> None:
     """Raise ConfigError where a network of images cannot go on from the last frame there is."""
+    if images and not images.beside:
+        raise ConfigError(
+            f"{about}: it does not begin with the image itself, so nothing goes on from a last frame; take a network "
+            "that makes video from one image, such as dynamicrafter_512"
+        )
     if images and images.given != "first":
         raise ConfigError(
             f"{about} makes what lies between two given frames, and of what comes next none is given; take a network "

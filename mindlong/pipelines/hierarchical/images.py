@@ -60,6 +60,11 @@ def check_images(work: Work, parts: LatentParts, key: LatentParts | None) -> Non
 
 def _check(job: Job, parts: LatentParts, given: str) -> None:
     known, about = job.known_mask, parts.network.network.about
+    if given == "tokens":
+        raise ConfigError(
+            f"{about}: its frames are not the image itself, so no frames can be made around given ones; take one "
+            "of dynamicrafter_512, dynamicrafter_1024 or dynamicrafter_interp (it serves pipeline=animate)"
+        )
     if given == "first" and (not known[0] or any(known[1:])):
         what = "knows frames behind its first" if known[0] else "knows no first frame"
         raise ConfigError(
