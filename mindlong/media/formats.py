@@ -59,6 +59,7 @@ _FOREIGN = (  # first bytes of other files
     (b"MM\0*", "holds TIFF, a still image; frames lie in a folder"),
 )
 _KINDS = {
+    stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -101,7 +102,7 @@ def head_of(path: Path) -> bytes:
         kind = stat.S_IFMT(os.stat(path).st_mode)
         if kind != stat.S_IFREG:
             what = _KINDS.get(kind, "no plain file")
-            raise InputFileError(f"{shown(path)} is {what}; a video is a plain file")
+            raise InputFileError(f"{shown(path)} is {what}; an image or a video is a plain file")
         with open(path, "rb") as file:
             head = file.read(HEAD)
     except (OSError, ValueError) as error:

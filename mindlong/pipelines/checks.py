@@ -80,10 +80,12 @@ def fit(parts: LatentParts, fresh: bool = False, images: bool = False) -> None:
         InputFileError: tensors that are missing or of another shape.
         ConfigError: the network is conditioned on images.
     """
-    if parts.network.network.denoiser.images and not images:
+    taken = parts.network.network.denoiser.images
+    if taken and not images:
+        more = ", hierarchical, interpolate or extend" * taken.beside
         raise ConfigError(
             f"{parts.where} is {parts.network.network.about}, which is conditioned on images; it serves "
-            "pipeline=animate, hierarchical, interpolate or extend"
+            f"pipeline=animate{more}"
         )
     for part in parts.held().values():
         _fits(part, str(parts.where), fresh)

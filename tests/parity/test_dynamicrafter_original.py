@@ -22,8 +22,9 @@ from dynamicrafter_measure import (
 )
 from mindspore import Tensor
 
-from mindlong.diffusion.sample import Plain, sample
+from mindlong.diffusion.sample import Plain, rule_of, sample
 from mindlong.networks.clip.squash import squashed
+from mindlong.networks.unet.families import FAMILIES
 
 FORWARD, GRADIENT, NOISE, RUN, GUIDED = 3e-6, 3e-4, 1e-6, 1e-6, 5e-4
 
@@ -148,6 +149,14 @@ def test_a_guided_run_through_the_network_equals_the_originals(plain):
     assert unet_cases.relative(end, want[-1]) <= GUIDED
 
 
+@pytest.mark.parametrize("name", [n for n, f in FAMILIES.items() if f.zero_snr])
+@pytest.mark.parametrize("flavour", ["", "dynamicrafter"])
+def test_a_run_starts_at_the_timestep_that_is_pure_noise(name, flavour):
+    noising = noising_of(name)
+    times = rule_of(Plain(steps=10, flavour=flavour), noising).times
+    assert times[0] == 999 and noising.schedule.level(999).alpha == 0
+
+
 def test_the_usual_flavour_ends_in_the_clean_sample_and_the_originals_keeps_its_factor():
     noising = noising_of("dynamicrafter_interp")
     x_T = cases.start()
@@ -159,7 +168,7 @@ def test_the_usual_flavour_ends_in_the_clean_sample_and_the_originals_keeps_its_
 
     usual, parity = (
         sample(Plain(steps=10, flavour=flavour), ideal, x_T, noising, noise=None)
-        for flavour in ("mindlong", "dynamicrafter")
+        for flavour in ("", "dynamicrafter")
     )
     np.testing.assert_allclose(usual, 1.0, atol=1e-4)
     lowest = noising.schedule.level(99)

@@ -156,8 +156,9 @@ def _imaged(about: str, image: str = "plain", **facts: Any) -> Family:
 
 
 def _dynamicrafter(about: str, **facts: Any) -> Family:
-    """A DynamiCrafter that predicts v: all have the same tensors."""
-    return _imaged(f"DynamiCrafter {about}", sizes={"in_channels": 8}, zero_snr=True, **facts)
+    """A DynamiCrafter that predicts v, and starts from pure noise: all have the same tensors."""
+    facts |= {"sizes": {"in_channels": 8}, "zero_snr": True, "flavour": "mindlong"}
+    return _imaged(f"DynamiCrafter {about}", **facts)
 
 
 FAMILIES: dict[str, Family] = {

@@ -26,7 +26,7 @@ from mindlong.pipelines.animate.plan import (
 )
 from mindlong.pipelines.clips import Clip, batches, first_noise
 from mindlong.pipelines.image_model import ImageModel, guided_model
-from mindlong.pipelines.image_parts import calls
+from mindlong.pipelines.image_parts import calls, check_room
 from mindlong.pipelines.made import Made, made_of
 from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.utils import rng
@@ -170,6 +170,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     model = models.latent(config.weights, config.latent, config.lora, config.lora_strict)
     check_ends(config.animate, model.denoises.images)
     frames, height, width = size_of(config, parts.size)
+    check_room(model.denoises.images, frames)
     shape, clips = model.latent_shape(frames, height, width), clips_of(config, frames)
     way, count = animator(config, model, clips), written(config.animate, frames)
     for part in batches(clips, min(config.batch, len(clips))):

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.pipelines.checks import fit
-from mindlong.pipelines.image_parts import check_same_latents, images_of, taken
+from mindlong.pipelines.image_parts import (
+    check_same_latents,
+    images_of,
+    taken,
+    unusual_rates,
+)
 from mindlong.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,6 +82,16 @@ def _check(job: Job, parts: LatentParts, given: str) -> None:
             f"frames by hierarchical.images, hierarchical.key_video or first and last, or networks that make them "
             f"by {KEY}"
         )
+
+
+def unusual_level_rates(
+    work: Work, config: HierarchicalConfig, parts: LatentParts, key: LatentParts | None
+) -> Iterator[str]:
+    """Sentences on rates given for levels whose networks were not trained on them."""
+    rates, levels = config.conditioning.fs, len(work.lengths)
+    top = rates[:1] if key is not None else []
+    yield from unusual_rates(images_of(key) if key else None, top)
+    yield from unusual_rates(images_of(parts), rates[1:] if top and levels > 1 else rates)
 
 
 def level_rates(
