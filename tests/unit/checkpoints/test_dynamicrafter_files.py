@@ -181,7 +181,11 @@ def test_tooncrafter_is_named_and_refused(whole, tmp_path, capsys):
     write_torch(tmp_path / "model.ckpt", {"state_dict": state})
     said = ["--family", "dynamicrafter_interp", *SIZES]
     assert converted(tmp_path / "model.ckpt", tmp_path / "ours", *said) != 0
-    assert "ToonCrafter" in capsys.readouterr().err
+    refused = capsys.readouterr().err
+    assert "ToonCrafter" in refused and "latent.vae" in refused
+    part = read_part(open_weights(tmp_path / "model.ckpt"), "network", "dynamicrafter_interp")
+    assert len(part.arrays) == len(toys.parts_of("dynamicrafter_interp")["unet"][2])
+    assert converted(tmp_path / "model.ckpt", tmp_path / "unet", *said[:2], "--part", "unet") == 0
 
 
 def test_videocrafter1_is_known_by_its_channels_and_goes_both_ways(whole, tmp_path, capsys):
