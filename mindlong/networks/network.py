@@ -70,7 +70,7 @@ class Images:
         given: of GIVEN: whose latents stand beside the frames. "first": the first image's beside
             every frame; "ends": the first's beside the first frame, the last's beside the last,
             zeros beside those between; "tokens": nobody's, the tokens are all there is.
-        rates: the lowest and highest of the frame rates that it was trained on.
+        rates: the lowest and highest of the frame rates that it was trained on, or is offered for.
         rate: the one it takes where nothing says another.
         stride: it takes the distance of frames in a film rather than their rate.
         frames: of a run; the image's tokens divide into one group for each of so many; 0: every

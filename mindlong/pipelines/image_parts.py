@@ -33,7 +33,9 @@ def rates_row(images: Images, rates: Sequence[int], usual: int) -> str:
     """The rate that is taken, in a row of the dry run."""
     low, high = images.rates
     unit = "frames of a film apart" if images.stride else "frames a second"
-    return f"the network takes {rates[0] if rates else usual} ({unit}; trained on {low} to {high})"
+    return (
+        f"the network takes {rates[0] if rates else usual} ({unit}; it is used at {low} to {high})"
+    )
 
 
 def check_rates(rates: Sequence[int], levels: int) -> None:
@@ -46,14 +48,14 @@ def check_rates(rates: Sequence[int], levels: int) -> None:
 
 
 def unusual_rates(images: Images | None, rates: Sequence[int]) -> Iterator[str]:
-    """A sentence where a network is to take a frame rate that it was not trained on."""
+    """A sentence where a network is to take a frame rate that it is not used at."""
     if images is None:
         return
     low, high = images.rates
     for rate in dict.fromkeys(rates):
         if not low <= rate <= high:
             yield (
-                f"conditioning.fs is {rate}, and the network was trained on {low} to {high}; what it makes of "
+                f"conditioning.fs is {rate}, and the network is used at {low} to {high}; what it makes at "
                 "another may be bad"
             )
 

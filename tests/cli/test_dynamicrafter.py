@@ -401,10 +401,10 @@ def test_what_cannot_be_is_said_in_one_sentence(toys, tmp_path, capsys, name):
 
 
 NOTES = {
-    "fs": (["pipeline=animate", "weights=512", "image=1", "fs=99"], "was trained on 15 to 30"),
+    "fs": (["pipeline=animate", "weights=512", "image=1", "fs=99"], "is used at 15 to 30"),
     "fs of a level": (
         ["pipeline=hierarchical", "weights=interp", "hierarchical.images=[1,2]", "fs=99"],
-        "was trained on 5 to 30",
+        "is used at 5 to 30",
     ),
     "a wide image": (
         ["pipeline=animate", "weights=interp", "image=1", "last=wide"],

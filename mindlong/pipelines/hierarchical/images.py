@@ -87,7 +87,7 @@ def _check(job: Job, parts: LatentParts, given: str) -> None:
 def unusual_level_rates(
     work: Work, config: HierarchicalConfig, parts: LatentParts, key: LatentParts | None
 ) -> Iterator[str]:
-    """Sentences on rates given for levels whose networks were not trained on them."""
+    """Sentences on rates given for levels whose networks are not used at them."""
     rates, levels = config.conditioning.fs, len(work.lengths)
     top = rates[:1] if key is not None else []
     yield from unusual_rates(images_of(key) if key else None, top)
@@ -110,6 +110,6 @@ def level_rates(
         row = f"  level {level}: {rate:g} frames a second, the network takes {rated}"
         if not images.within(rate):
             low, high = images.rates
-            row += f" (trained on {low} to {high}: what it makes moves as at that rate"
+            row += f" (used at {low} to {high}: what it makes moves as at that rate"
             row += f", so it is {rated / rate:.1f} times slow motion)" if not images.stride else ")"
         yield row
