@@ -104,8 +104,8 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
 
 def fits(family: Family, places: Places, shapes: Shapes) -> bool:
     """Whether a network has the channels of a family that reads images; true of all others."""
-    if not family.images:
-        return True
+    if not family.images or not {places.conv_in, places.conv_out} <= set(shapes):
+        return True  # what is missing is named by whoever reads the sizes
     latents = size(shapes, places.conv_out, 0)
     return size(shapes, places.conv_in, 1) == family.reads(latents)
 
