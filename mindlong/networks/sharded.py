@@ -21,8 +21,8 @@ class Ask:
     Attributes:
         kind: of `mindlong.plans.clip_layout.KINDS`; says which frames are wanted.
         frames: (B, exports, ...) the frames of this clip that others need, or None.
-        numbers: float32 (F, ...), small numbers for every frame, which every clip gets from all
-            frames; or None.
+        numbers: float32 (F, ...), small numbers for every frame, or (1, ...) for the clip, which
+            every clip gets from all, in the order of the clips; or None.
     """
 
     kind: str
@@ -52,9 +52,11 @@ class Site:
         kind: of `mindlong.plans.clip_layout.KINDS`.
         frame: numbers in one frame of what is sent (0: none).
         numbers: float32 numbers that go to everybody for each frame.
+        clip: those that go to everybody for each clip.
     """
 
     where: str
     kind: str
     frame: int
     numbers: int
+    clip: int = 0
