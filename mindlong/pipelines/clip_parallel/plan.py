@@ -12,6 +12,7 @@ import numpy as np
 
 from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.checkpoints.lora.latent import parts_of as named_parts
+from mindlong.diffusion.block_queue import blocks_of
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.unet.views import Views
 from mindlong.parallel import halo, volume
@@ -28,7 +29,6 @@ from mindlong.pipelines.checks import (
     unled,
     worded,
 )
-from mindlong.pipelines.clip_parallel.queued import blocks_of
 from mindlong.pipelines.clip_parallel.windows import windows
 from mindlong.pipelines.planned import Planned
 from mindlong.plans.clip_layout import (

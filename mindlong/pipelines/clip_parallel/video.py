@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindlong.diffusion.block_queue import Queue, blocks_of
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided, guided_batched
 from mindlong.diffusion.sample import sample
@@ -33,7 +34,6 @@ from mindlong.pipelines.clip_parallel.plan import (
     parts_of,
     prompts_of,
 )
-from mindlong.pipelines.clip_parallel.queued import Queue, blocks_of
 from mindlong.pipelines.clip_parallel.windows import Windows, shuffled
 from mindlong.pipelines.made import Made
 from mindlong.utils import rng

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mindlong.diffusion.block_queue import Queue, blocks_of
 from mindlong.diffusion.noising import Noising
 from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Keeper
 from mindlong.diffusion.schedules import scaled_linear, zero_terminal_snr
 from mindlong.pipelines.clip_parallel.plan import alone
-from mindlong.pipelines.clip_parallel.queued import Queue, blocks_of
 from mindlong.utils.errors import ConfigError
 
 LATENTS, WINDOW, OWN, STEPS = 11, 5, 3, 6
