@@ -73,6 +73,7 @@ class Queue:
         self.prediction = noising.prediction
         self.clip = noising.clip(sampler_of(options, noising))
         self.latents, self.steps = blocks[-1].stop, len(self.rule.times)
+        self.x = self.past = np.zeros(0, np.float32)
         self.memory: dict[int, np.ndarray] = {}  # of a block's last step, by its first latent
 
     @property

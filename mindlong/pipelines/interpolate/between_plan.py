@@ -34,13 +34,17 @@ def reads_both_ends(config: Any) -> bool:
     return denoiser.space == "latent" and HINT in denoiser.takes(part.spec)
 
 
-def plan(loaded: Loaded, work: Work, rows: dict[str, str], notes: tuple[str, ...]) -> Planned:
-    """The rows of a dry run. Raises ConfigError, InputFileError as the run would."""
+def plan(
+    loaded: Loaded, work: Work, rows: dict[str, str], notes: tuple[str, ...], key: str = ""
+) -> Planned:
+    """The rows of a dry run; `key` is what gave the lengths of runs, where no factors did. Raises
+    ConfigError, InputFileError as the run would.
+    """
     config = loaded.values
     parts = find_latent_parts(config.weights, config.latent)
     fit(parts)
     idle(loaded, (*_idle(parts), *unread()))
-    size, lengths = _size(config, work, parts), _lengths(config, work, parts)
+    size, lengths = _size(config, work, parts), _lengths(config, work, parts, key)
     length = max(lengths)
     latents = parts.vae.spec.latents_of(length)
     spec, vae = parts.network.spec, parts.vae
@@ -101,22 +105,18 @@ def _runs(work: Work, size: tuple[int, int]) -> str:
     return "\n".join(lines)
 
 
-def _lengths(config: Any, work: Work, parts: LatentParts) -> list[int]:
+def _lengths(config: Any, work: Work, parts: LatentParts, key: str) -> list[int]:
     """Frames of the runs of each level, and of that which makes key frames. Raises ConfigError for
-    a length that the autoencoder does not take.
+    a length that the autoencoder does not take; `key` gives lengths, "" where factors do.
     """
     own, check = config.interpolate, parts.vae.spec.latents_of
-    key = "factor" if own.factor else "factors"
+    word = "factor" if own.factor else "factors"
     for factor in work.chain.factors:
-        _checked(
-            check,
-            factor + 1,
-            f"interpolate.{key} has {factor}, a run with both ends one frame more",
-        )
+        said = f"interpolate.{word} has {factor}, a run with both ends one frame more"
+        _checked(check, factor + 1, f"{key} has {factor + 1}" if key else said)
     if work.source is None:
-        _checked(
-            check, own.keys, f"interpolate.keys is {own.keys}, and nothing else gives key frames"
-        )
+        said = f"interpolate.keys is {own.keys}, and nothing else gives key frames"
+        _checked(check, own.keys, f"{key} begins with {own.keys}" if key else said)
     return [factor + 1 for factor in work.chain.factors] + [own.keys] * (work.source is None)
 
 

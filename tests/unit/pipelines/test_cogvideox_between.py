@@ -169,3 +169,51 @@ def test_levels_over_processes_are_those_of_one(published, images, tmp_path, mon
     assert np.array_equal(alone[0], read_image(images[0]))
     files = sorted(p.name for p in (tmp_path / "alone/jobs").rglob("*.npz"))
     assert files == ["gap-00000.npz", "level-1-gap-00000.npz", "level-1-gap-00001.npz"]
+
+
+def in_levels(published, **more):
+    own = {
+        "pipeline": "hierarchical",
+        "weights": published,
+        "prompt": "a red circle",
+        "hierarchical.lengths": "[9,9]",
+        "size": "[16,24]",
+        "sample.steps": 2,
+    }
+    return [f"{key}={value}" for key, value in (own | more).items()]
+
+
+def test_a_hierarchy_in_images_is_planned(published, images, capsys):
+    assert infer([*in_levels(published), "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    assert "1 run of 9 frames 16x24, from the prompt" in said and "8 runs of 9 frames" in said
+    listed = "[" + ",".join(map(str, images)) + "]"
+    more = {"hierarchical.images": listed, "hierarchical.lengths": "[3,9,17]"}
+    assert infer([*in_levels(published, **more), "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    assert "2 runs of 9 frames" in said and "16 runs of 17 frames" in said and "257 fr" in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("hierarchical.lengths", "[9]", "which takes two levels"),
+        ("hierarchical.lengths", "[9,10]", "hierarchical.lengths has 10: frames is 10; the auto"),
+        ("hierarchical.level_guidance", "[3]", "hierarchical.level_guidance is not read: the"),
+    ],
+)
+def test_what_a_hierarchy_in_images_has_not_is_said(published, key, value, sentence, capsys):
+    assert infer([*in_levels(published, **{key: value}), "--dry_run"]) != 0
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_hierarchy_from_a_prompt(published, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINDLONG_CACHE", str(tmp_path / "cache"))
+    before = ms.get_context("mode")
+    more = {"formats": "[frames]", "output": tmp_path / "out", "frames": 17, "sample.guidance": 1}
+    assert infer(in_levels(published, **more)) == 0
+    ms.set_context(mode=before)
+    run = next((tmp_path / "out").iterdir())
+    assert len(list((run / "video").glob("*.png"))) == 17
+    assert json.loads((run / "video.json").read_text())["lengths"] == [9, 9]
