@@ -185,8 +185,9 @@ def exact_layout(
     """Clips that together are one video, whatever their number: see
     `mindlong.plans.dual_scope.exact`.
     """
-    reads = dual_scope.exact(local, spread, clips[-1].stop)
-    return ClipLayout(tuple(clips), reads, tuning or Tuning(), joint=joint or Joint())
+    reads, joint = dual_scope.exact(local, spread, clips[-1].stop), joint or Joint()
+    joint.read(clips[-1].stop)
+    return ClipLayout(tuple(clips), reads, tuning or Tuning(), joint=joint)
 
 
 def views_layout(clips: Sequence[range], views: Sequence[range]) -> ClipLayout:

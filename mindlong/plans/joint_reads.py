@@ -31,13 +31,16 @@ class Joint:
 
     def read(self, frames: int) -> tuple[int, ...]:
         """The frames that text reads. Raises ConfigError where frames do not agree on them."""
-        rows = kv_policy.table(self.text_reads, frames)
-        if not kv_policy.shared(rows):
+        if self.text_reads == "all":
+            return tuple(range(frames))
+        rows = kv_policy.each_row(self.text_reads, frames)
+        first = sorted(set(next(rows)))
+        if any(sorted(set(row)) != first for row in rows):
             raise ConfigError(
                 f"clip_parallel.text_reads is {self.text_reads!r}, which reads other frames from each "
                 "frame; text has no place among them: take all, first, spread:N or global:N"
             )
-        return tuple(sorted(set(rows[0])))
+        return tuple(first)
 
     def bias(self, frames: int, trained: int) -> float:
         """What is added to the scores of the frames that text reads."""

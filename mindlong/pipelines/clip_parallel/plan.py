@@ -333,10 +333,11 @@ def _sent(
             f"clip_parallel.strategy is {config.clip_parallel.strategy}, which {part.network.about} has no form for; "
             "windows asks it for single windows"
         )
+    exact = config.clip_parallel.strategy != "video_infinity"
+    sites = list(denoiser.sites(part.spec, size, exact))
     usual = denoiser.size[0] if config.clip_parallel.strategy == "views" else 0
     layout, held = layout_of(config, clips, usual), halo.deal(len(clips), ranks)
     width, middle = (2 if half < 1 else 4), ranks // 2
-    sites = denoiser.sites(part.spec, size, layout.exact)
     table = volume.table(sites, layout, held, middle, rows, width)
     sent, received = (sum(row[i] for row in table) * passes for i in (3, 4))
     lines = {
