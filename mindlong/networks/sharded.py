@@ -21,19 +21,21 @@ class Ask:
     Attributes:
         kind: of `mindlong.plans.clip_layout.KINDS`; says which frames are wanted.
         frames: (B, exports, ...) the frames of this clip that others need, or None.
-        numbers: float32 (F, ...), small numbers for every frame, or (1, ...) for the clip, which
-            every clip gets from all, in the order of the clips; or None.
+        numbers: float32 (F, ...), small numbers for every frame, which every clip gets from all
+            frames; or None.
+        per_clip: `numbers` are (1, ...), of the clip; every clip gets those of all clips.
     """
 
     kind: str
     frames: np.ndarray | None = None
     numbers: np.ndarray | None = None
+    per_clip: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`frames` (B, wanted, ...) and `numbers` (frames of the whole video, ...), each where it was
-    asked for.
+    """`frames` (B, wanted, ...) and `numbers` (frames of the whole video, or its clips, ...), each
+    where it was asked for.
     """
 
     frames: np.ndarray | None = None

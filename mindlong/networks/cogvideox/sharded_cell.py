@@ -129,7 +129,7 @@ class ClipRun:
         unit = (video.shape[0], 0, *video.shape[2:])
         kind = np.float16 if "16" in str(video.dtype) else np.float32
         sent = np.zeros(unit, kind) if self.exports is None else next(parts).asnumpy()
-        return state, Ask("attention", sent, part[None]), own.asnumpy()
+        return state, Ask("attention", sent, part[None], per_clip=True), own.asnumpy()
 
     def attended(self, batch: int, pixels: int, t: int) -> tuple[Any, ...]:
         """What `Close` takes of how frames read: index, bias, factors, blocks."""

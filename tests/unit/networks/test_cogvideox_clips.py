@@ -7,35 +7,19 @@ from contextlib import contextmanager
 import mindspore as ms
 import numpy as np
 import pytest
+from cogvideox_clip_toys import FRAMES, JOINT, SIZE, SPEC, TOKENS, inputs, layout_of, tiny
 from mindspore import Tensor, nn
 
-from mindlong.networks.cogvideox.cell import CogVideoX
 from mindlong.networks.cogvideox.sharded_cell import ShardedCogVideoX
-from mindlong.networks.cogvideox.spec import CogVideoXSpec
 from mindlong.networks.cogvideox.traffic import sites
 from mindlong.networks.sharded import Answer
 from mindlong.ops.attention.partial import merged, nothing
 from mindlong.parallel import halo, simulated, sync
 from mindlong.parallel.sync import Traffic
 from mindlong.parallel.volume import rank_bytes
-from mindlong.plans.clip_layout import exact_layout
 from mindlong.plans.dual_scope import Phase, Tuning
 from mindlong.plans.joint_reads import Joint
 from mindlong.utils.errors import ConfigError
-
-FRAMES, TOKENS, SIZE = 7, 5, (4, 6)
-SPEC = CogVideoXSpec(
-    heads=2,
-    head_dim=8,
-    layers=2,
-    in_channels=4,
-    out_channels=4,
-    time_dim=12,
-    context_dim=10,
-    tokens=TOKENS,
-    sample=(5, 4, 6),
-)
-JOINT = Joint(text_reads="spread:4")
 
 
 @pytest.fixture(autouse=True)
@@ -48,19 +32,7 @@ def eager():
 
 @pytest.fixture(scope="module")
 def net():
-    draw = np.random.default_rng(5)
-    made = CogVideoX(SPEC)
-    for parameter in made.get_parameters():
-        values = draw.standard_normal(parameter.shape).astype(np.float32) * 0.3
-        parameter.set_data(Tensor(values + (parameter.name.endswith("norm.weight"))))
-    return made
-
-
-def inputs(batch=1):
-    draw = np.random.default_rng(6)
-    x = draw.standard_normal((batch, 4, FRAMES, *SIZE)).astype(np.float32)
-    context = draw.standard_normal((batch, TOKENS, 10)).astype(np.float32)
-    return x, np.full(batch, 700.0, np.float32), context
+    return tiny()
 
 
 def run(network, layout, ranks, batch=1, traffic=None):
@@ -79,10 +51,6 @@ def run(network, layout, ranks, batch=1, traffic=None):
         ]
         programs.append(sync.rank_program(meeting, rank, talks, Answer))
     return np.concatenate([part for found in simulated.run(programs, traffic) for part in found], 2)
-
-
-def layout_of(lengths, local="window:3", spread="spread:2", joint=JOINT, tuning=None):
-    return exact_layout(halo.split_by(lengths), local, spread, tuning, joint)
 
 
 def test_one_clip_that_reads_everything_is_the_network_itself(net):
