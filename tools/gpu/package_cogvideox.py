@@ -2,7 +2,9 @@
 one from a run of train.py: transformer, text encoder, tokenizer, scheduler, the configuration that
 goes on with the training, losses.
 
-  PYTHONPATH=. python3 tools/gpu/package_cogvideox.py FOLDER mindlong/weights/cogvideox_shapes
+  PYTHONPATH=. python3 tools/gpu/package_cogvideox.py FOLDER mindlong/weights/cogvideox_shapes 2788
+
+The last number is that of the steps.
 """
 
 from __future__ import annotations
@@ -24,6 +26,13 @@ from mindlong.training.metrics import smoothed
 from mindlong.utils import look
 
 CONFIG = Path("configs/train/cogvideox_shapes.yaml")
+THERE = {  # what differs there
+    "train.batch_size": 128,
+    "train.warmup": 200,
+    "train.lr_end": 0.02,
+    "train.ema_decay": 0.999,
+    "latents.clips": 16384,
+}
 
 
 def plotted(metrics: Path, out: Path) -> None:
@@ -42,8 +51,9 @@ def plotted(metrics: Path, out: Path) -> None:
 
 def main(argv: list[str]) -> None:
     """Write the folder."""
-    source, out = map(Path, argv)
-    config = load(CONFIG, [], TrainConfig).values
+    source, out = map(Path, argv[:2])
+    there = THERE | {"train.steps": int(argv[2])}
+    config = load(CONFIG, [f"{key}={value}" for key, value in there.items()], TrainConfig).values
     parts = [read_part(open_named(str(source)), role) for role in ("network", "text_encoder")]
     arrays = {
         f"{part.network.part}.{name}": lazy.read()
