@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cogvideox_toys import VAE, folder
 
+from mindlong.cli.compare_long import main as compare
 from mindlong.cli.infer import command as infer
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
@@ -95,3 +96,15 @@ def test_a_run(published, strategy, tmp_path, monkeypatch):
     assert len(list((run / "video").glob("*.png"))) == 33
     with np.load(run / "latents/video.npz") as held:
         assert held["latents"].shape == (4, 9, 4, 6) and np.isfinite(held["latents"]).all()
+
+
+@pytest.mark.slow
+def test_ways_to_a_long_video_are_compared(tmp_path, capsys):
+    own = ["--weights", "shipped:cogvideox_shapes", "--clips", "2", "--out", str(tmp_path)]
+    ways = ["--ways", "near, fold", "queue", "independent clips"]
+    before = ms.get_context("mode")
+    assert compare([*own, *ways, "sample.steps=2", "sample.guidance=1"]) == 0
+    ms.set_context(mode=before)
+    said = capsys.readouterr().out
+    assert all(f"| {way} | 2 | 1 |" in said for way in ways[1:])
+    assert len(list(tmp_path.glob("*/video.gif"))) == 3
