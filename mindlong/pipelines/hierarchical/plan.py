@@ -25,7 +25,6 @@ from mindlong.pipelines.checks import (
     unled,
     worded,
 )
-from mindlong.pipelines.hierarchical import in_images
 from mindlong.pipelines.hierarchical.images import (
     check_images,
     key_parts,
@@ -33,7 +32,6 @@ from mindlong.pipelines.hierarchical.images import (
     without_branch,
 )
 from mindlong.pipelines.image_parts import images_of, unusual_run
-from mindlong.pipelines.interpolate.between_plan import reads_both_ends
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
 from mindlong.pipelines.jobs import count_batches
 from mindlong.pipelines.planned import Planned
@@ -202,8 +200,6 @@ def _continued(o: HierarchicalOptions, lengths: tuple[int, ...]) -> Work:
 def plan(loaded: Loaded) -> Planned:
     """What a run would make. Raises ConfigError, InputFileError as it would."""
     config: HierarchicalConfig = loaded.values
-    if reads_both_ends(config):
-        return in_images.plan(loaded)
     work = work_of(config)
     work.plan.check()
     _check_scenes(config.hierarchical.scenes, work.plan.frames)

@@ -40,7 +40,11 @@ def test_it_is_small():
 
 @pytest.mark.slow
 def test_it_follows_captions(tmp_path):
-    prompts = ["a red circle moving right", "a green square moving up", "a blue triangle moving left"]
+    prompts = [
+        "a red circle moving right",
+        "a green square moving up",
+        "a blue triangle moving left",
+    ]
     own = ["pipeline=text_to_video", f"weights={NAME}", "formats=[frames]", "seed=5", "batch=3"]
     own += [f"prompts={json.dumps(prompts)}", "sample.steps=25", "sample.guidance=1.5"]
     assert infer([*own, f"output={tmp_path}"]) == 0
