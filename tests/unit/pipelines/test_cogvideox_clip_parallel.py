@@ -103,7 +103,7 @@ def test_ways_to_a_long_video_are_compared(tmp_path, capsys):
     own = ["--weights", "shipped:cogvideox_shapes", "--clips", "2", "--out", str(tmp_path)]
     ways = ["--ways", "near, fold", "queue", "independent clips"]
     before = ms.get_context("mode")
-    assert compare([*own, *ways, "sample.steps=2", "sample.guidance=1"]) == 0
+    assert compare([*ways, *own, "sample.steps=2", "sample.guidance=1"]) == 0
     ms.set_context(mode=before)
     said = capsys.readouterr().out
     assert all(f"| {way} | 2 | 1 |" in said for way in ways[1:])
