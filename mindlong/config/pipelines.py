@@ -198,7 +198,7 @@ PIPELINES: dict[str, Pipeline] = {
         "long video from coarse to fine, diffusion over diffusion: key frames, then every gap filled, level by level",
         schema=HierarchicalConfig,
         reads=(*LATENT, *TEXTS, "count", "batch", "conditioning", "hierarchical"),
-        plan="mindlong.pipelines.hierarchical.plan:plan",
+        plan="mindlong.pipelines.hierarchical.planned:plan",
         make="mindlong.pipelines.hierarchical.make:make",
         run="mindlong.pipelines.hierarchical.run:run",
     ),

@@ -170,6 +170,7 @@ class Denoiser:
 
 
 FEATURES = {
+    "joint": "text and video are one sequence, and text reads frames (clip_parallel.text_reads)",
     "branch": "a branch that knows given frames (hierarchical, infinet)",
     "focus": "a mask for each sample whose frames see only themselves (diffusion.focus_present)",
     "maps": "attention maps that an edit can take from its source",

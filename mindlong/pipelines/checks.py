@@ -206,6 +206,13 @@ def no_rate(parts: LatentParts, key: str) -> Iterator[tuple[str, str]]:
         yield key, "is not read: the network is not conditioned on a frame rate"
 
 
+def unjoined(parts: LatentParts, *keys: str) -> Iterator[tuple[str, str]]:
+    """(key, reason) of keys for networks of one sequence of text and video, for all others."""
+    if "joint" not in parts.network.network.denoiser.features:
+        for key in keys:
+            yield key, "is not read: text and video are no one sequence in the network"
+
+
 def is_told(parts: LatentParts) -> bool:
     """Whether the network is told its guidance, and asked once a step."""
     return "guidance" in parts.network.network.denoiser.takes(parts.network.spec)

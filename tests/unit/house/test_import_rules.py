@@ -112,6 +112,7 @@ def test_samplers_are_called_in_one_place_only():
     allowed = {
         "diffusion/sample.py": {"sampler", "SAMPLERS"},
         "diffusion/inversion.py": {"Denoiser"},
+        "diffusion/block_queue.py": {"Denoiser"},
         "config/infer_options/edit.py": {"SAMPLERS"},
     }
     tools = PACKAGE.parent / "tools"
