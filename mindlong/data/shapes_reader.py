@@ -70,7 +70,7 @@ def read(
 
     Raises ConfigError if the frames are not such an array or smaller than 12 pixels.
     """
-    frames, scale = _prepared(frames_FHWC)
+    frames, scale = prepared(frames_FHWC)
     evidence = find(frames)
     if not evidence.present_F.any():
         return _nothing(len(frames))
@@ -81,7 +81,7 @@ def read(
     best, shape_sure, fit_sure = _shape(fitted)
     centre = np.where(there[:, None], fitted.centre_KF2[best], np.nan)
     radius = np.where(there, fitted.radius_KF[best], np.nan)
-    motion, motion_sure = _motion(centre, float(np.nanmedian(radius)), motions)
+    motion, motion_sure = first_heading(centre, float(np.nanmedian(radius)), motions)
     problems = tuple(_problems(evidence, fitted, best, centre, radius, seen_C))
     parts = {"shape": shape_sure, "colour": colour_sure, "fit": fit_sure, **_seen(evidence)}
     return Reading(
@@ -105,7 +105,7 @@ def _seen(evidence: Evidence) -> dict[str, float]:
     return {"alone": alone, "seen": float(there.mean())}
 
 
-def _prepared(frames_FHWC: np.ndarray) -> tuple[np.ndarray, float]:
+def prepared(frames_FHWC: np.ndarray) -> tuple[np.ndarray, float]:
     """(float32 frames in [0, 1], pixels of the original a pixel of theirs)."""
     frames = np.asarray(frames_FHWC)
     if (
@@ -170,7 +170,7 @@ def _shape(fitted: Fit) -> tuple[int, float, float]:
     )
 
 
-def _motion(
+def first_heading(
     centre_F2: np.ndarray, radius: float, motions: tuple[str, ...]
 ) -> tuple[str | None, float]:
     """The direction at the beginning, from the longest straight beginning of the path."""
