@@ -8,89 +8,27 @@ those of the shapes world end (`data.film_captions`). `data.film_reader` reads t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from mindlong.data.film_captions import PANS, ZOOMS, FilmCaption, Named, parse_film
 from mindlong.data.film_draw import TEXTURES, Look, Patch, draw_object
 from mindlong.data.film_ground import GROUNDS, cast, make_ground, see_ground
-from mindlong.data.film_paths import FURTHEST, CameraPath, Paths, clear_share, moves, place, zooming
+from mindlong.data.film_paths import FURTHEST, Paths, clear_share, moves, place, zooming
+from mindlong.data.film_truth import FilmClip, FilmTruth, ObjectTruth, Where
 from mindlong.data.shapes import COLOURS, MOTIONS, known_names
-from mindlong.data.source import Sample
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.rng import generator
 
 FILM_SHAPES = ("circle", "square", "triangle", "cross", "star")  # a diamond is a turned square
 CAMERAS = ("still", "pan", "zoom")
 MIN_SIDE = 32
-HIDES = 0.12  # share of the second object that must be hidden, in some frame, for "in front of"
+HIDES = 0.2  # share of the second object that must be hidden, in some frame, for "in front of"
 LARGER = 0.6  # share of the clips where the nearer of two objects is surely the larger one
+SPIN = 0.09  # most that an object turns, radians a frame
+CAPTIONS = 512  # that a vocabulary is learnt from
 CLEAR = 0.25  # least share of frames in which the objects of crossing paths do not touch
-
-
-@dataclass(frozen=True)
-class ObjectTruth:
-    """One object; positions (x, y) in pixels, y downwards.
-
-    Attributes:
-        shape, colour, motion, texture: names; motion is in the scene, None at rest.
-        image_F2: in the image, (0, 0) the centre of the first pixel.
-        scene_F2: in the scene (`data.film_paths`), which the camera does not move.
-        radius_F: in the image, of the circle of equal area.
-        angle_F: radians, clockwise as seen.
-        visible_F: share of its area that is not hidden.
-        mask_FHW: bool, pixels of which it covers more than half and that nothing hides.
-    """
-
-    shape: str
-    colour: str
-    motion: str | None
-    texture: str
-    image_F2: np.ndarray
-    scene_F2: np.ndarray
-    radius_F: np.ndarray
-    angle_F: np.ndarray
-    visible_F: np.ndarray
-    mask_FHW: np.ndarray
-
-
-@dataclass(frozen=True)
-class FilmTruth:
-    """What is really in a clip: objects, the nearest first, and the camera."""
-
-    objects: tuple[ObjectTruth, ...]
-    said: FilmCaption
-    camera: CameraPath
-    ground: str
-    shadows: bool
-    size: tuple[int, int]
-
-    @property
-    def position_F2(self) -> np.ndarray:
-        """The first object's, in the image, as in the truth of the shapes world."""
-        return self.objects[0].image_F2
-
-    def ground_flow(self, frame: int) -> np.ndarray:
-        """(H, W, 2) float64: from which offset (x, y), in pixels, each point of the ground came, of
-        frame - 1 to `frame`: a point at p was at p - flow.
-        """
-        height, width = self.size
-        y, x = np.mgrid[:height, :width]
-        here = np.stack([x, y], -1).reshape(-1, 2).astype(np.float64)
-        now, before = (
-            CameraPath(self.camera.centre_F2[[f]], self.camera.zoom_F[[f]])
-            for f in (frame, max(frame - 1, 0))
-        )
-        was = before.to_image(now.to_scene(here, self.size), self.size)
-        return (here - was).reshape(height, width, 2)
-
-
-@dataclass(frozen=True)
-class FilmClip(Sample):
-    """Frames (F, H, W, 3) uint8 RGB, their caption, and the truth behind them."""
-
-    truth: FilmTruth = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -163,9 +101,10 @@ class FilmWorld:
     sample = clip
 
     def captions(self) -> list[str]:
-        """One caption for each word of this world, among all others: enough to learn its words."""
-        count = 4 * max(map(len, (self.shapes, self.colours, self.motions)))
-        return [self._asked(generator(self.seed, "film", i)).text for i in range(16 * count)]
+        """Captions of this world with all its words, to learn a vocabulary from; which of two
+        objects hides the other is not decided.
+        """
+        return [self._asked(generator(self.seed, "film", i)).text for i in range(CAPTIONS)]
 
     def describe(self) -> str:
         """One line for the opening of a run."""
@@ -202,42 +141,42 @@ class FilmWorld:
         if said.occludes and draw.random() < LARGER:
             radius_N[::-1].sort()
         paths = self._paths(draw, said, radius_N)
+        wheres = self._places(draw, paths, radius_N)
         looks = [_look(draw, named, self.textures) for named in said.objects]
-        angle_N2 = draw.uniform(-1, 1, (len(looks), 2)) * np.array([np.pi, 0.09])
         light, throw = _sun(draw)
-        zoom_F = paths.camera.zoom_F
-        radius_NF = radius_N[:, None] * zoom_F
-        angle_NF = angle_N2[:, :1] + angle_N2[:, 1:] * np.arange(self.frames)
-        image_NF2 = [paths.camera.to_image(scene, self.size) for scene in paths.scene_NF2]
         patches = [
-            draw_object(look, *where, light)
-            for look, *where in zip(looks, image_NF2, radius_NF, angle_NF, strict=True)
+            draw_object(look, where.image_F2, where.radius_F, where.angle_F, light)
+            for look, where in zip(looks, wheres, strict=True)
         ]
         kind = str(draw.choice(GROUNDS))
         shadows = self.shadows and bool(draw.random() < 0.6)
         seen = see_ground(make_ground(draw, kind, min(self.size)), paths.camera, self.size)
         covers = [patch.spread(self.size) for patch in patches]
-        _paint(seen, patches, covers, throw * radius_NF[..., None] if shadows else None)
+        throws = [throw * where.radius_F[:, None] for where in wheres] if shadows else None
+        _paint(seen, patches, covers, throws)
         objects = tuple(
-            ObjectTruth(
-                named.shape, named.colour, named.motion, look.texture, *where, *_seen(covers, i)
-            )
-            for i, (named, look, *where) in enumerate(
-                zip(
-                    said.objects,
-                    looks,
-                    image_NF2,
-                    paths.scene_NF2,
-                    radius_NF,
-                    angle_NF,
-                    strict=True,
-                )
+            ObjectTruth(*(named.shape, named.colour, named.motion), look.texture, where, *shown)
+            for named, look, where, shown in zip(
+                said.objects, looks, wheres, _shown(covers), strict=True
             )
         )
         hides = len(objects) > 1 and float(objects[1].visible_F.min()) < 1 - HIDES
-        shown = FilmCaption(said.objects, hides, said.pan, said.zoom)
-        truth = FilmTruth(objects, shown, paths.camera, kind, shadows, self.size)
-        return FilmClip(np.rint(seen).astype(np.uint8), shown.text, truth=truth)
+        caption = FilmCaption(said.objects, hides, said.pan, said.zoom)
+        truth = FilmTruth(objects, caption, paths.camera, kind, shadows, self.size)
+        return FilmClip(np.rint(seen).astype(np.uint8), caption.text, truth=truth)
+
+    def _places(self, draw: np.random.Generator, paths: Paths, radius_N: np.ndarray) -> list[Where]:
+        """Of every object, each of which turns at a rate of its own."""
+        turns = draw.uniform(-1, 1, (len(radius_N), 2)) * np.array([np.pi, SPIN])
+        return [
+            Where(
+                paths.camera.to_image(scene, self.size),
+                scene,
+                radius * paths.camera.zoom_F,
+                first + rate * np.arange(self.frames),
+            )
+            for scene, radius, (first, rate) in zip(paths.scene_NF2, radius_N, turns, strict=True)
+        ]
 
     def _paths(self, draw: np.random.Generator, said: FilmCaption, radius_N: np.ndarray) -> Paths:
         """Paths on which both objects can be seen for a part of the clip at least."""
@@ -277,21 +216,23 @@ def _paint(
     frames_FHWC: np.ndarray,
     patches: Sequence[Patch],
     covers: Sequence[np.ndarray],
-    throw_NF2: np.ndarray | None,
+    throws: Sequence[np.ndarray] | None,
 ) -> None:
     """Objects over float32 frames, in place, the last one first; each casts its shadow on what is
     behind it.
     """
     for i in reversed(range(len(patches))):
-        if throw_NF2 is not None:
-            cast(covers[i], frames_FHWC, throw_NF2[i])
+        if throws is not None:
+            cast(covers[i], frames_FHWC, throws[i])
         patches[i].lay(frames_FHWC)
 
 
-def _seen(covers: Sequence[np.ndarray], which: int) -> tuple[np.ndarray, np.ndarray]:
-    """(share of object `which` that nothing hides (F,), its pixels (F, H, W))."""
-    left = covers[which]
-    for nearer in covers[:which]:
-        left = left * (1 - nearer)
-    whole = np.maximum(covers[which].sum((1, 2)), 1e-6)
-    return left.sum((1, 2)) / whole, left > 0.5
+def _shown(covers: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of every object: the share of it that nothing nearer hides (F,), its pixels (F, H, W)."""
+    found, free = [], np.ones_like(covers[0])
+    for cover in covers:
+        left = cover * free
+        whole = np.maximum(cover.sum((1, 2)), 1e-6)
+        found.append((left.sum((1, 2)) / whole, left > 0.5))
+        free = free * (1 - cover)
+    return found

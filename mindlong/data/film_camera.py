@@ -15,6 +15,7 @@ from mindlong.data.film_captions import PANS
 
 ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-5)
 SMOOTHING = 5  # pixels, of the images that are compared
+SHADOW = 0.08  # of the shorter side: how far about a thing its shadow may lie, which moves with it
 HOLDS = 0.55  # correlation of a ground with itself a frame later, from which it is believed
 PANS_FROM = 0.05  # shares of the shorter side, over the whole clip
 ZOOMS_FROM = 0.07  # of the logarithm of the magnification, over the whole clip
@@ -56,7 +57,9 @@ class Camera:
 def see_camera(frames_FHWC: np.ndarray, thing_FHW: np.ndarray) -> Camera:
     """Follow the ground of float32 frames in [0, 1] past the things that are masked (bool)."""
     grey = frames_FHWC.mean(-1).astype(np.float32)
-    near = np.stack([cv2.dilate(m.astype(np.uint8), np.ones((5, 5), np.uint8)) for m in thing_FHW])
+    side = 2 * round(SHADOW * min(grey.shape[1:])) + 1
+    about = np.ones((side, side), np.uint8)
+    near = np.stack([cv2.dilate(m.astype(np.uint8), about) for m in thing_FHW])
     maps, agreement = [np.eye(2, 3)], [1.0]
     step = np.eye(2, 3, dtype=np.float32)
     for now in range(1, len(grey)):
@@ -90,7 +93,7 @@ def ground_change(frames_FHWC: np.ndarray, thing_FHW: np.ndarray, camera: Camera
 def _aligned(
     now_HW: np.ndarray, before_HW: np.ndarray, free_HW: np.ndarray, guess_23: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """(the map from pixels of `now` to those of `before`, correlation), of two starts the better."""
+    """(the map from pixels of `now` to those of `before`, correlation); the better start's."""
     shift, _ = cv2.phaseCorrelate(
         _hidden(now_HW, free_HW), _hidden(before_HW, free_HW), _window(now_HW.shape)
     )

@@ -23,6 +23,9 @@ PALE = 0.22  # share of white in the lighter parts of a texture
 DARK = 0.55  # of the colour in its darker parts
 
 
+Square = tuple[slice, slice]
+
+
 @dataclass(frozen=True)
 class Look:
     """How an object is made: its outline, RGB (3,) in 0..255, texture and the texture's draw."""
@@ -53,11 +56,12 @@ class Patch:
 
     def lay(self, frames_FHWC: np.ndarray) -> None:
         """Paint the object over float32 frames, in place."""
-        for f, (into, out) in enumerate(self.places(frames_FHWC.shape[1:3])):
+        _, height, width, _ = frames_FHWC.shape
+        for f, (into, out) in enumerate(self.places((height, width))):
             under, share = frames_FHWC[f][into], self.cover_FNN[f][out][..., None]
             under += share * (self.colour_FNNC[f][out] - under)
 
-    def places(self, size: tuple[int, int]) -> list[tuple[tuple[slice, slice], ...]]:
+    def places(self, size: tuple[int, int]) -> list[tuple[Square, Square]]:
         """Of every frame: the part of an image of `size` that the square covers, and of the
         square the part inside the image.
         """

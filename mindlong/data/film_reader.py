@@ -15,14 +15,15 @@ import numpy as np
 
 from mindlong.data.film import FILM_SHAPES
 from mindlong.data.film_camera import Camera, ground_change, see_camera
-from mindlong.data.film_captions import FilmCaption, parse_film
+from mindlong.data.film_captions import FilmCaption, Named, parse_film
 from mindlong.data.film_seen import Seen, front_of, look_at
 from mindlong.data.film_things import Thing, find_things, hues
-from mindlong.data.shapes import COLOURS
-from mindlong.data.shapes_reader import FOUR, SURE, first_heading, prepared
+from mindlong.data.shapes import COLOURS, MOTIONS
+from mindlong.data.shapes_reader import FOUR, SURE, prepared
 from mindlong.utils.errors import ConfigError
 
 MOST = 2  # objects
+RESTS = 0.5  # of its radius that a thing at rest may seem to move in a clip
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,26 @@ class FilmReading:
         """The first object's, in the image."""
         empty = np.full((len(self.camera.zoom_F), 2), np.nan)
         return self.objects[0].image_F2 if self.objects else empty
+
+    @property
+    def motion_confidence(self) -> float:
+        """The least of the objects that move."""
+        return min((o.motion_confidence for o in self.objects if o.motion), default=0.0)
+
+    @property
+    def text(self) -> str:
+        """What was read, as a caption says it."""
+        if not self.objects:
+            return "nothing"
+        named = tuple(Named(o.shape, o.colour, o.motion) for o in self.objects)
+        hides = self.front is not None
+        return FilmCaption(named, hides, self.camera.pan, self.camera.zoom).text
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """Why it is not steady, objects by name."""
+        of_objects = (f"{o.colour} {o.shape}: {p}" for o in self.objects for p in o.problems)
+        return (*self.problems, *of_objects)
 
     def of(self, colour: str) -> ObjectReading | None:
         """The object of a colour."""
@@ -161,7 +182,7 @@ def _read_thing(
     seen = look_at(thing, others, camera, shapes)
     scene = camera.to_scene(seen.image_F2)
     size = float(np.nanmedian(seen.radius_F / camera.zoom_F)) if seen.clear_F.any() else 1.0
-    motion, motion_sure = first_heading(scene, size, motions)
+    motion, motion_sure = _heading(scene, size, motions)
     return ObjectReading(
         seen.shape,
         thing.colour,
@@ -175,6 +196,27 @@ def _read_thing(
         seen.overlap,
         tuple(_unsteady(seen, scene, camera)),
     )
+
+
+def _heading(
+    scene_F2: np.ndarray, radius: float, motions: tuple[str, ...]
+) -> tuple[str | None, float]:
+    """(direction of the straight line through a path, how sure it is the right one); None where
+    the path is no longer than half a radius.
+    """
+    times = np.flatnonzero(~np.isnan(scene_F2[:, 0]))
+    if len(times) < 2:
+        return None, 0.0
+    t = times - times.mean()
+    velocity = (t[:, None] * scene_F2[times]).sum(0) / (t**2).sum()
+    speed = float(np.hypot(*velocity))
+    if speed * (times[-1] - times[0]) < RESTS * radius + 0.5:
+        return None, 0.0
+    along = {name: float(np.dot(MOTIONS[name], velocity)) / speed for name in motions}
+    best = max(along, key=lambda name: along[name])
+    second = max((a for name, a in along.items() if name != best), default=-1.0)
+    gap, straight = 2.5 * (along[best] - second), 3 * along[best] - 1.2
+    return best, float(np.clip(min(gap, straight), 0, 1))
 
 
 def _unsteady(seen: Seen, scene_F2: np.ndarray, camera: Camera) -> Iterator[str]:

@@ -18,6 +18,8 @@ COLOURED = 0.24  # chroma over brightness, from which a pixel is not of the grou
 SMALLEST = 0.003  # share of an image's pixels that a thing covers in some frame
 OFTEN = 0.3  # share of the frames in which it is seen
 SMALL = 0.15  # of the largest thing's area: smaller ones are its edges and glints
+AROUND = np.ones((5, 5), np.uint8)  # pixels about one that tell how strong its colour would be
+HALF = 0.42  # of that strength, from which the pixel is the thing's
 _DARK = 0.06  # brightness that is added, so that black has no hue
 _PLANE = np.array([[2.0, -1.0, -1.0], [0.0, np.sqrt(3.0), -np.sqrt(3.0)]]).T / np.sqrt(6.0)
 
@@ -44,9 +46,10 @@ class Thing:
 
 @dataclass(frozen=True)
 class Hues:
-    """Of every pixel: (F, H, W, 2) in the plane of hues, over its brightness."""
+    """Of every pixel: (F, H, W, 2) in the plane of hues, over its brightness (F, H, W)."""
 
     tint_FHW2: np.ndarray
+    light_FHW: np.ndarray
 
     @property
     def strength(self) -> np.ndarray:
@@ -67,8 +70,9 @@ def directions(colours: tuple[str, ...]) -> np.ndarray:
 def hues(frames_FHWC: np.ndarray) -> Hues:
     """The hues of float32 frames in [0, 1], that of the ground taken out."""
     soft = np.stack([cv2.GaussianBlur(f, (0, 0), 0.6) for f in frames_FHWC])
-    tint = (soft @ _PLANE.astype(np.float32)) / (soft.mean(-1, keepdims=True) + _DARK)
-    return Hues(tint - np.median(tint[:, ::2, ::2], axis=(0, 1, 2)))
+    light = soft.mean(-1) + _DARK
+    tint = (soft @ _PLANE.astype(np.float32)) / light[..., None]
+    return Hues(tint - np.median(tint[:, ::2, ::2], axis=(0, 1, 2)), light)
 
 
 def find_things(seen: Hues, colours: tuple[str, ...]) -> list[Thing]:
@@ -102,7 +106,9 @@ def _thing(
 ) -> Thing:
     """The pixels of a colour that have at least half of its usual strength."""
     usual = float(np.median(along_FHW[core_FHW]))
-    mask = core_FHW & (along_FHW > max(0.45 * usual, 0.8 * COLOURED))
+    chroma = along_FHW * seen.light_FHW
+    near = np.stack([cv2.dilate(c, AROUND) for c in np.where(core_FHW, chroma, 0)])
+    mask = core_FHW & (along_FHW > max(0.45 * usual, 0.8 * COLOURED)) & (chroma > HALF * near)
     pieces = [_pieces(m) for m in mask]
     hue = seen.tint_FHW2[core_FHW].mean(0)
     return Thing(
@@ -119,7 +125,7 @@ def _pieces(mask_HW: np.ndarray) -> tuple[np.ndarray, int]:
     filled = np.zeros(mask_HW.shape, np.uint8)
     sizes = [cv2.contourArea(c) + len(c) / 2 for c in outer]
     kept = [c for c, s in zip(outer, sizes, strict=True) if s >= max(3.0, max(sizes) / 6)]
-    cv2.drawContours(filled, kept, -1, 1, cv2.FILLED)
+    cv2.drawContours(filled, kept, -1, (1.0,), cv2.FILLED)
     return filled.astype(bool), len(kept)
 
 

@@ -81,7 +81,7 @@ def read(
     best, shape_sure, fit_sure = _shape(fitted)
     centre = np.where(there[:, None], fitted.centre_KF2[best], np.nan)
     radius = np.where(there, fitted.radius_KF[best], np.nan)
-    motion, motion_sure = first_heading(centre, float(np.nanmedian(radius)), motions)
+    motion, motion_sure = _motion(centre, float(np.nanmedian(radius)), motions)
     problems = tuple(_problems(evidence, fitted, best, centre, radius, seen_C))
     parts = {"shape": shape_sure, "colour": colour_sure, "fit": fit_sure, **_seen(evidence)}
     return Reading(
@@ -170,7 +170,7 @@ def _shape(fitted: Fit) -> tuple[int, float, float]:
     )
 
 
-def first_heading(
+def _motion(
     centre_F2: np.ndarray, radius: float, motions: tuple[str, ...]
 ) -> tuple[str | None, float]:
     """The direction at the beginning, from the longest straight beginning of the path."""
