@@ -27,6 +27,7 @@ MIN_SIDE = 32
 HIDES = 0.2  # share of the second object that must be hidden, in some frame, for "in front of"
 LARGER = 0.6  # share of the clips where the nearer of two objects is surely the larger one
 SPIN = 0.09  # most that an object turns, radians a frame
+ATTEMPTS = 40  # at paths for a caption that is asked for
 CAPTIONS = 512  # that a vocabulary is learnt from
 CLEAR = 0.25  # least share of frames in which the objects of crossing paths do not touch
 
@@ -87,7 +88,8 @@ class FilmWorld:
 
     def clip_of(self, caption: str, index: int) -> FilmClip:
         """A clip that shows `caption` (its parts may lie outside this world's lists), differing
-        with `index`. Raises ConfigError where it does not name every object's shape and colour.
+        with `index`. Raises ConfigError where it does not name every object's shape and colour, or
+        where no paths do what it says.
         """
         said = parse_film(caption)
         if said is None or not {o.shape for o in said.objects} <= set(FILM_SHAPES):
@@ -96,7 +98,14 @@ class FilmWorld:
                 "one or two objects, as in 'a red circle moving right in front of a blue square, "
                 "the camera pans left'"
             )
-        return self._film(generator(self.seed, "film of", caption, index), said)
+        for attempt in range(ATTEMPTS):
+            clip = self._film(generator(self.seed, "film of", caption, index, attempt), said)
+            if clip.truth.said == said:
+                return clip
+        raise ConfigError(
+            f"no paths were found for {caption!r} in {self.frames} frames of {self.size[0]}x"
+            f"{self.size[1]}: longer or larger clips, or directions that part, have some"
+        )
 
     sample = clip
 

@@ -42,7 +42,8 @@ def score_films(
             f"{len(readings)} samples and {len(captions)} captions cannot be compared"
         )
     verdicts = tuple(_verdict(r, c) for r, c in zip(readings, captions, strict=True))
-    counted = {name: [v[name] for v in verdicts if name in v] for name in _names(verdicts)}
+    names = dict.fromkeys(name for verdict in verdicts for name in verdict)
+    counted = {name: [v[name] for v in verdicts if name in v] for name in names}
     return Scores(
         {name: Rate(sum(held), len(held)) for name, held in counted.items()},
         readings,
@@ -50,11 +51,6 @@ def score_films(
         tuple(min((o.overlap for o in r.objects), default=0.0) for r in readings),
         tuple(r.ground_change for r in readings),
     )
-
-
-def _names(verdicts: Sequence[dict[str, bool]]) -> list[str]:
-    """Those of the sample that has most."""
-    return list(max(verdicts, key=lambda verdict: len(verdict)))
 
 
 def _verdict(reading: FilmReading, caption: str) -> dict[str, bool]:
@@ -67,8 +63,8 @@ def _verdict(reading: FilmReading, caption: str) -> dict[str, bool]:
         "colour": right["colour"],
         "shape and colour": right["shape"] and right["colour"],
         "direction": right["motion"],
-        **order,
         "camera": right["camera"],
+        **order,
         "steady": steady,
         "all": all(right.values()) and steady,
     }
