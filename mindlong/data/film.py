@@ -99,7 +99,7 @@ class FilmWorld:
                 "the camera pans left'"
             )
         for attempt in range(ATTEMPTS):
-            clip = self._film(generator(self.seed, "film of", caption, index, attempt), said)
+            clip = self._film(generator(self.seed, "film of", caption, index, attempt), said, True)
             if clip.truth.said == said:
                 return clip
         raise ConfigError(
@@ -145,11 +145,12 @@ class FilmWorld:
             zoom if moved and (camera == "zoom" or both) else None,
         )
 
-    def _film(self, draw: np.random.Generator, said: FilmCaption) -> FilmClip:
+    def _film(self, draw: np.random.Generator, said: FilmCaption, insist: bool = False) -> FilmClip:
+        """`insist`: what is said to hide another does, though the other is never seen whole."""
         radius_N = min(self.size) * draw.uniform(*self.radius, len(said.objects))
         if said.occludes and draw.random() < LARGER:
             radius_N[::-1].sort()
-        paths = self._paths(draw, said, radius_N)
+        paths = self._paths(draw, said, radius_N, insist)
         wheres = self._places(draw, paths, radius_N)
         looks = [_look(draw, named, self.textures) for named in said.objects]
         light, throw = _sun(draw)
@@ -187,13 +188,16 @@ class FilmWorld:
             for scene, radius, (first, rate) in zip(paths.scene_NF2, radius_N, turns, strict=True)
         ]
 
-    def _paths(self, draw: np.random.Generator, said: FilmCaption, radius_N: np.ndarray) -> Paths:
+    def _paths(
+        self, draw: np.random.Generator, said: FilmCaption, radius_N: np.ndarray, insist: bool
+    ) -> Paths:
         """Paths on which both objects can be seen for a part of the clip at least."""
         reach_N = radius_N * np.array([FURTHEST[named.shape] for named in said.objects])
         zoom_F = zooming(draw, said.zoom, self.frames)
         motions = [named.motion for named in said.objects]
+        meetings, apart = 6 * said.occludes, 0 if insist and said.occludes else 4
         tried = []
-        for meet in (*(True,) * (6 * said.occludes), *(False,) * 4):
+        for meet in (*(True,) * meetings, *(False,) * apart):
             asked = moves(draw, motions, reach_N, said.pan, self.frames, self.size, self.speed)
             paths = place(draw, asked, meet, zoom_F)
             share = clear_share(paths, reach_N)

@@ -1,4 +1,5 @@
-"""How the camera moved, seen in the ground alone: every frame is laid over the one before.
+"""How the camera moved, seen in the ground alone: every frame is laid over the one before, and,
+as long as it shows enough of the same ground, over one frame for all, so that errors do not add up.
 
 OpenCV's ECC (Evangelidis and Psarakis, 2008) with an affine map, begun at the shift that phase
 correlation finds. Objects are masked. Axes: F frames, H, W pixels.
@@ -17,6 +18,9 @@ ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-5)
 SMOOTHING = 5  # pixels, of the images that are compared
 SHADOW = 0.08  # of the shorter side: how far about a thing its shadow may lie, which moves with it
 HOLDS = 0.55  # correlation of a ground with itself a frame later, from which it is believed
+SAME = 0.9  # correlation from which two frames surely show the same ground
+SHARED = 0.3  # least share of an image that both show
+NEAR = 0.08  # of the shorter side: how far the corners may lie from where step by step leads
 PANS_FROM = 0.05  # shares of the shorter side, over the whole clip
 ZOOMS_FROM = 0.07  # of the logarithm of the magnification, over the whole clip
 
@@ -61,12 +65,15 @@ def see_camera(frames_FHWC: np.ndarray, thing_FHW: np.ndarray) -> Camera:
     about = np.ones((side, side), np.uint8)
     near = np.stack([cv2.dilate(m.astype(np.uint8), about) for m in thing_FHW])
     maps, agreement = [np.eye(2, 3)], [1.0]
-    step = np.eye(2, 3, dtype=np.float32)
+    step, key = np.eye(2, 3, dtype=np.float32), 0
     for now in range(1, len(grey)):
         free = 1 - np.maximum(near[now], near[now - 1])
         step, found = _aligned(grey[now], grey[now - 1], free, step)
-        maps.append(_after(maps[-1], step))
         agreement.append(found)
+        guess = _after(_inverse(maps[key]), _after(maps[-1], step))
+        to_key = _refined(grey[now], grey[key], 1 - near[now], 1 - near[key], guess)
+        maps.append(_after(maps[-1], step) if to_key is None else _after(maps[key], to_key))
+        key = now if to_key is None else key
     return _named(np.stack(maps), np.array(agreement), grey.shape[1:])
 
 
@@ -90,6 +97,26 @@ def ground_change(frames_FHWC: np.ndarray, thing_FHW: np.ndarray, camera: Camera
     return float(np.median(found)) if found else 0.0
 
 
+def _refined(
+    now_HW: np.ndarray,
+    key_HW: np.ndarray,
+    free_HW: np.ndarray,
+    key_free: np.ndarray,
+    guess_23: np.ndarray,
+) -> np.ndarray | None:
+    """The map from pixels of `now` to those of a frame long before, near a guess; None where they
+    share too little.
+    """
+    size = now_HW.shape[::-1]
+    free = key_free * cv2.warpAffine(free_HW, guess_23, size, flags=cv2.INTER_NEAREST)
+    if free.mean() < SHARED:
+        return None
+    found, agreement = _ecc(now_HW, key_HW, free, guess_23)
+    corners = np.array([[0.0, 0, size[0], size[0]], [0, size[1], 0, size[1]], [1, 1, 1, 1]])
+    far = np.linalg.norm((found - guess_23) @ corners, axis=0).max()
+    return found if agreement > SAME and far < NEAR * min(size) else None
+
+
 def _aligned(
     now_HW: np.ndarray, before_HW: np.ndarray, free_HW: np.ndarray, guess_23: np.ndarray
 ) -> tuple[np.ndarray, float]:
@@ -98,8 +125,10 @@ def _aligned(
         _hidden(now_HW, free_HW), _hidden(before_HW, free_HW), _window(now_HW.shape)
     )
     starts = [guess_23, np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)]
-    tried = [_ecc(now_HW, before_HW, free_HW, start) for start in starts]
-    return max(tried, key=lambda found: found[1])
+    first = _ecc(now_HW, before_HW, free_HW, starts[0])
+    if first[1] > SAME:
+        return first
+    return max(first, _ecc(now_HW, before_HW, free_HW, starts[1]), key=lambda found: found[1])
 
 
 def _ecc(
@@ -136,6 +165,10 @@ def _whole(map_F23: np.ndarray) -> np.ndarray:
     """(F, 3, 3)."""
     last = np.broadcast_to(np.array([0.0, 0.0, 1.0]), (len(map_F23), 1, 3))
     return np.concatenate([map_F23, last], 1)
+
+
+def _inverse(map_23: np.ndarray) -> np.ndarray:
+    return np.linalg.inv(_whole(map_23[None])[0])[:2]
 
 
 def _after(first_23: np.ndarray, then_23: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from mindlong.data.shapes_draw import REACH
 PAN_SPEED = (0.02, 0.045)  # shares of the shorter side a frame
 ZOOM_RANGE = (1.2, 1.4)  # the largest magnification of a clip over its smallest
 TRIES = 48
+TOUCH = 0.8  # of both reaches, from which outlines that turn are taken to be apart
 BESIDE = 0.6  # most that two paths that cross miss one another by, in an object's reach
 # How far an outline reaches from its centre when it turns, in radii.
 FURTHEST = {shape: max(reach) for shape, reach in REACH.items()} | {
@@ -127,7 +128,7 @@ def clear_share(paths: Paths, reach_N: np.ndarray) -> float:
     if len(paths.scene_NF2) < 2:
         return 1.0
     far = np.linalg.norm(paths.scene_NF2[0] - paths.scene_NF2[1], axis=1)
-    return float((far > 0.9 * reach_N.sum()).mean())
+    return float((far > TOUCH * reach_N.sum()).mean())
 
 
 def _meeting(draw: np.random.Generator, asked: Moves) -> tuple[float, np.ndarray]:
