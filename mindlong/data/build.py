@@ -51,7 +51,8 @@ def _shapes_world(options: DataOptions) -> ShapesWorld:
     return replace(world, speed=(slowest, fastest))
 
 
-def _film_world(options: DataOptions) -> FilmWorld:
+def film_world(options: DataOptions) -> FilmWorld:
+    """The film world that a `data` section asks for. Raises ConfigError on unknown names."""
     height, width = options.size
     world = FilmWorld(
         (height, width),
@@ -73,7 +74,7 @@ def _film_world(options: DataOptions) -> FilmWorld:
 
 WORLDS: dict[str, Callable[[DataOptions], Source]] = {
     "shapes": _shapes_world,
-    "film": _film_world,
+    "film": film_world,
 }
 
 
@@ -111,9 +112,9 @@ def open_source(
     Raises:
         ConfigError, InputFileError: as `build_source`, and where the model cannot take the clips.
     """
-    from mindlong.data.check import Report, refuse, remarks
+    from mindlong.data.check import Report, of_world, refuse, remarks
 
-    refuse(needs, Report())
+    refuse(needs, Report(of_world(options, needs)))
     if not needs.clips:  # the task reads its own
         yield None
         return

@@ -7,7 +7,7 @@ those of the shapes world end (`data.film_captions`). `data.film_reader` reads t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,17 @@ class FilmWorld:
         objects hides the other is not decided.
         """
         return [self._asked(generator(self.seed, "film", i)).text for i in range(CAPTIONS)]
+
+    def longest_caption(self, length: Callable[[str], int]) -> str:
+        """The caption that is longest by `length`."""
+        shape, motion = (max(names, key=length) for names in (self.shapes, self.motions))
+        colours = sorted(set(self.colours), key=length)[-self.objects :]
+        return FilmCaption(
+            tuple(Named(shape, colour, motion) for colour in colours),
+            self.objects > 1,
+            max(PANS, key=length) if "pan" in self.cameras else None,
+            max(ZOOMS, key=length) if "zoom" in self.cameras else None,
+        ).text
 
     def describe(self) -> str:
         """One line for the opening of a run."""
