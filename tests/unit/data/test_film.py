@@ -144,7 +144,7 @@ def test_a_clip_can_be_asked_for_by_its_caption():
     with pytest.raises(ConfigError, match="shape .* and colour"):
         FilmWorld().clip_of("a red diamond moving up", 0)
     with pytest.raises(ConfigError, match="no paths"):
-        FilmWorld(frames=1).clip_of(caption, 0)
+        FilmWorld((32, 32), 2, radius=(0.3, 0.31)).clip_of("a red star and a blue star", 0)
 
 
 def test_captions_of_the_shapes_world_are_captions_of_films():
