@@ -138,6 +138,14 @@ TRAIN = {
         "train.schedule=cosine",
         "train.weight_decay=0.1",
     ],
+    "autoencoder on the film world": [
+        "model.family=autoencoder_kl",
+        "model.block_channels=[4,8]",
+        "model.groups=2",
+        "model.layers=1",
+        "data.size=[32,32]",
+        "data.kind=film",
+    ],
     "autoencoder": [
         "model.family=autoencoder_kl",
         "model.block_channels=[4,8]",
