@@ -38,8 +38,13 @@ CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
 
 
+POOL = torch.cuda.graph_pool_handle() if CUDA else None  # of memory, for all graphs
+
+
 def graphed(run: Callable, inputs: list[torch.Tensor], wanted: bool) -> Callable:
-    """`run` recorded once as a CUDA graph, which copies what it is given into `inputs`."""
+    """`run` recorded once as a CUDA graph, which copies what it is given into `inputs`; `run`
+    itself where that cannot be.
+    """
     if not (CUDA and wanted):
         return run
     side = torch.cuda.Stream()
@@ -49,8 +54,12 @@ def graphed(run: Callable, inputs: list[torch.Tensor], wanted: bool) -> Callable
             run(*inputs)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = run(*inputs)
+    try:
+        with torch.cuda.graph(graph, pool=POOL):
+            outputs = run(*inputs)
+    except RuntimeError as error:
+        print(f"no CUDA graph: {error}", flush=True)
+        return run
 
     def replay(*given):
         for static, fresh in zip(inputs, given, strict=True):
@@ -124,6 +133,7 @@ class Student:
             return loss.detach(), wrong_K.detach()
 
         rows = STEPS * o.rows
+        self.lesson = self.losses = None  # of the precision before
         self.lesson = graphed(lesson, [zeros(o.noises, *SHAPE), zeros(o.noises, *tokens)], o.graphs)
         given = [zeros(rows, *SHAPE), zeros(rows, *SHAPE), zeros(rows, *tokens)]
         given[0].normal_(), given[1].normal_()
@@ -216,13 +226,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=2, help="processes that read frames")
     parser.add_argument("--noises", type=int, default=32, help="of a generation of lessons")
-    parser.add_argument("--rows", type=int, default=32, help="of each stretch in an update")
-    parser.add_argument("--reuse", type=int, default=3, help="updates for each generation")
+    parser.add_argument("--rows", type=int, default=16, help="of each stretch in an update")
+    parser.add_argument("--reuse", type=int, default=6, help="updates for each generation")
     parser.add_argument("--keep", type=int, default=48, help="generations kept")
     parser.add_argument("--substeps", type=int, default=6, help="of the teacher in a stretch")
-    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--rank", type=int, default=12)
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--count", type=int, default=128, help="captions of the evaluation")
+    parser.add_argument("--count", type=int, default=256, help="captions of the evaluation")
     parser.add_argument("--teacher_scores", action="store_true", help="also of the teacher alone")
     parser.add_argument("--eager", dest="graphs", action="store_false")
     return parser.parse_args()
@@ -299,6 +309,8 @@ def main() -> None:
             lambda noise, context, s=student: phases.walk(s.network, noise, context)[-1], *told
         )
         scores[f"{student.name}, updates"] = student.clock.step
+        if CUDA:
+            scores["GiB reserved"] = round(torch.cuda.max_memory_reserved() / 2**30, 1)
         print(scores, flush=True)
         (options.out / "scores.json").write_text(json.dumps(scores, indent=1))
     pool.terminate()
