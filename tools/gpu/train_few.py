@@ -67,6 +67,7 @@ def graphed(run: Callable, inputs: list[torch.Tensor], wanted: bool) -> Callable
         graph.replay()
         return outputs
 
+    replay.recorded = run  # its tensors are the graph's: they must not be freed
     return replay
 
 
@@ -243,7 +244,7 @@ def train(options, both, write, phases, teacher, states) -> None:
     null, lessons, number = states[-1:], Lessons(options.keep, options.noises), 0
     for student in both:
         student.record(phases, teacher, null)
-    marks, started, wrong = [0.6, 0.8], time.monotonic(), {}
+    marks, started, wrong = [0.3, 0.6, 0.8], time.monotonic(), {}
     while (share := (time.monotonic() - started) / options.seconds) < 1:
         source = both[number % 2]
         caption = torch.randint(len(states) - 1, (options.noises,), device=DEVICE)
