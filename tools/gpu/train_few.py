@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -231,8 +230,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--count", type=int, default=256, help="captions of the evaluation")
     parser.add_argument("--teacher_scores", action="store_true", help="also of the teacher alone")
-    parser.add_argument("--watched", action="store_true", help="started by `watch`")
-    parser.add_argument("--eager", dest="graphs", action="store_false")
+    parser.add_argument(
+        "--graphs", action="store_true", help="record CUDA graphs (not seen to work)"
+    )
     return parser.parse_args()
 
 
@@ -263,22 +263,8 @@ def train(options, both, write, phases, teacher, states) -> None:
         save(write[student.name](student), options.out / f"{student.name}.safetensors")
 
 
-def watch(options) -> None:
-    """Train in a process of its own; where that fails, once more without CUDA graphs."""
-    began, command = time.monotonic(), [sys.executable, *sys.argv, "--watched"]
-    code = subprocess.run(command, check=False).returncode
-    left = options.seconds - (time.monotonic() - began) - 10
-    if code == 0 or left < 60:
-        raise SystemExit(code)
-    print(f"once more without CUDA graphs, in the {left:.0f} s that are left", flush=True)
-    subprocess.run([*command, "--eager", "--seconds", str(left)], check=True)
-
-
 def main() -> None:
     options = arguments()
-    if CUDA and options.graphs and not options.watched:
-        watch(options)
-        return
     torch.manual_seed(20261127)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
