@@ -120,6 +120,7 @@ ALWAYS = (
     "weights",
     "lora",
     "lora_strict",
+    "steps",
     "seed",
     "frames",
     "size",
