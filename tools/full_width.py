@@ -1,9 +1,9 @@
 """The published sizes, once, on this machine: random weights, since sizes are what is measured.
 
-  python tools/full_width.py weights modelscope big/                       # a whole pipeline in
-  half precision, 3.7 GB python tools/full_width.py names modelscope --layout modelscope          #
-  to ours and back: bit-equal? seconds, peak memory python tools/full_width.py video big/ --steps 3
-      --size 256               # text to video: compiling, a step, a frame, peak memory
+  python tools/full_width.py weights modelscope big/                 # a whole pipeline, 3.7 GB
+  python tools/full_width.py names modelscope --layout modelscope    # to ours and back: the bits?
+  python tools/full_width.py video big/ --steps 3 --size 256         # a step, a frame, peak memory
+  python tools/full_width.py cogvideox cog/                          # in diffusers' form, 4.2 GB
 
 `video` needs about 12 GiB, and stops by itself when less than a gibibyte of the machine's memory is
 left.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -34,7 +35,10 @@ from mindlong.checkpoints.torch_writer import write_torch  # noqa: E402
 from mindlong.networks import table  # noqa: E402
 from mindlong.networks.clip import text_names as clip_names
 from mindlong.networks.clip import text_spec as clip_text
+from mindlong.networks.cogvideox.spec import CogVideoXSpec  # noqa: E402
+from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec  # noqa: E402
 from mindlong.networks.names import Entry  # noqa: E402
+from mindlong.networks.t5.spec import T5Spec  # noqa: E402
 from mindlong.networks.unet import names as unet_names
 from mindlong.networks.unet.families import FAMILIES, family  # noqa: E402
 from mindlong.networks.vae import names as vae_names
@@ -47,6 +51,20 @@ code = command(sys.argv[1:])
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 sys.exit(code)
 """
+SCHEDULER = {
+    "_class_name": "CogVideoXDDIMScheduler",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "set_alpha_to_one": True,
+    "snr_shift_scale": 3.0,
+    "steps_offset": 0,
+    "timestep_spacing": "trailing",
+}
 LEFT = 1.0  # GiB of the machine that stay free
 
 
@@ -94,6 +112,31 @@ def weights(args: argparse.Namespace) -> None:
         json.dumps({token: i for i, token in enumerate(tokens)})
     )
     (where / "tokenizer/merges.txt").write_text("#version: 0.2\n")
+
+
+def cogvideox(args: argparse.Namespace) -> None:
+    """A folder of diffusers with CogVideoX-2B at its published sizes, with one layer of its T5 and
+    a vocabulary of some hundred pieces: infer.py takes it.
+    """
+    where = Path(args.folder)
+    parts = {
+        "transformer": ("cogvideox", CogVideoXSpec()),
+        "vae": ("cogvideox_vae", VideoVaeSpec()),
+        "text_encoder": ("t5", T5Spec(vocabulary=384, layers=1)),
+    }
+    for part, (name, spec) in parts.items():
+        network = table.get(name)
+        (where / part).mkdir(parents=True, exist_ok=True)
+        entries = network.formats[0].entries(spec)
+        write_safetensors(where / part / network.hub.file, random_arrays(entries, True))
+        config = {"_class_name": network.hub.name, **network.hub.config(spec)}
+        (where / part / "config.json").write_text(json.dumps(config))
+    for folder in ("tokenizer", "scheduler"):
+        (where / folder).mkdir(exist_ok=True)
+    pieces = Path(__file__).parents[1] / "tests/golden/cogvideox_spiece.model.xz"
+    (where / "tokenizer/spiece.model").write_bytes(lzma.decompress(pieces.read_bytes()))
+    (where / "scheduler/scheduler_config.json").write_text(json.dumps(SCHEDULER))
+    (where / "model_index.json").write_text(json.dumps({"_class_name": "CogVideoXPipeline"}))
 
 
 def names(args: argparse.Namespace) -> None:
@@ -212,10 +255,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
-    for name, work in (("weights", weights), ("names", names), ("video", video)):
+    works = {"weights": weights, "names": names, "video": video, "cogvideox": cogvideox}
+    for name, work in works.items():
         made = commands.add_parser(name, help=work.__doc__)
         made.set_defaults(work=work)
-        if name != "video":
+        if name in ("weights", "names"):
             made.add_argument("family", choices=FAMILIES)
         if name != "names":
             made.add_argument("folder")
