@@ -80,7 +80,7 @@ class InferConfig:
     size: list[int] = option(
         [], "height and width in pixels; empty: as trained", minimum=2, maximum=MOST_VIDEOS
     )
-    fps: int = option(8, "frames per second of the files written", minimum=1)
+    fps: int = option(8, "frames per second of the files written", minimum=1, maximum=1000)
     formats: list[str] = option(
         ["mp4", "gif", "png"],
         "files to write: mp4 (H.264), gif, png (contact sheet), webm, webp (an animation), frames (a folder of images)",
@@ -90,6 +90,7 @@ class InferConfig:
         0.0,
         "largest GIF in megabytes: colours, then size, then frame rate are reduced until it fits; 0: no limit",
         minimum=0,
+        when="formats=gif",
     )
     output: str = option(
         "outputs", "folder for the results; a new numbered folder is made in it for every run"

@@ -24,12 +24,15 @@ from mindlong.config.compare import check_same_run
 from mindlong.config.cost import training_cost
 from mindlong.config.section import load_model
 from mindlong.config.tasks import DRAWN_FROM_DATA, TASKS, task_of
+from mindlong.data.build import build_source
 from mindlong.data.check import check as check_data
 from mindlong.data.needs import needs_of
 from mindlong.networks import table
 from mindlong.networks.network import Network, made
 from mindlong.parallel.launch import world_size
 from mindlong.training.board import check_installed
+from mindlong.training.channels import check_channels, check_pixels
+from mindlong.training.patterns import check_patterns
 from mindlong.utils import hub
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
@@ -77,8 +80,9 @@ def plan_of(loaded: Loaded) -> Plan:
     factor, latents, notes = (USUAL_FACTOR, 0, [])
     if task in LATENT:
         factor, latents, notes = _check_latents(config, task)
-    _check_pixels(config, task)
+    check_pixels(config, task)
     text_source(config.model)  # its weights are there, and fit
+    check_patterns(config)
     _check_folder(loaded)
     if options.tensorboard:
         check_installed()
@@ -136,6 +140,8 @@ def notes_on_data(config: TrainConfig) -> list[str]:
     needs = needs_of(config)
     for problem in needs.problems():
         raise ConfigError(problem)
+    if config.data.kind == "shapes" and needs.clips:
+        build_source(config.data, config.train.seed, needs)
     report = check_data(config.data, needs, config.train.seed)
     for problem in report.problems:
         raise InputFileError(problem)
@@ -149,20 +155,6 @@ def _previews(config: TrainConfig, task: str) -> str:
     if task in DRAWN_FROM_DATA:
         return f"every {every} steps, of the data"
     return f"{prompts} every {every} steps" if prompts else "none: preview.prompts is empty"
-
-
-def _check_pixels(config: TrainConfig, task: str) -> None:
-    """Videos have three colours, and what is predicted of them too."""
-    model = config.model
-    if task in ("pixel", "autoencoder") and model.channels != 3:
-        raise ConfigError(
-            f"model.channels is {model.channels}; videos have 3 channels: red, green and blue"
-        )
-    if task == "pixel" and model.out_dim not in (None, model.channels):
-        raise ConfigError(
-            f"model.out_dim is {model.out_dim}; in training it must be {model.channels} as model.channels, or "
-            "empty"
-        )
 
 
 def _check_folder(loaded: Loaded) -> None:
@@ -190,7 +182,7 @@ def _check_latents(config: TrainConfig, task: str) -> tuple[int, int, list[str]]
             f"the text encoder gives vectors of {text.width} numbers and model.context_dim is {width}; they "
             "must be equal"
         )
-    _check_channels(spec, vae.spec.latent_channels, task)
+    check_channels(spec, vae.spec.latent_channels, task)
     if task == "images":
         _check_images(config, vae, text)
     divisible(config.data.size, vae.spec.factor, entry.denoiser.side(spec), "data.size")
@@ -214,17 +206,6 @@ def _text(config: TrainConfig) -> tuple[Network, Any]:
         return part.network, part.spec
     section = load_model(latents.text_encoder)
     return table.get(section.family, "text_encoder"), section.spec()
-
-
-def _check_channels(spec: Any, latent_channels: int, task: str) -> None:
-    times = {"interpolation": 2 * latent_channels + 1, "images": 2 * latent_channels}
-    needed = times.get(task, latent_channels)
-    read = getattr(spec, "in_channels", needed)
-    if read != needed:
-        raise ConfigError(
-            f"model.in_channels is {read}; the autoencoder's latents have {latent_channels} channels, so that "
-            f"task {task} needs {needed}"
-        )
 
 
 def _check_teacher(config: TrainConfig, entry: Network) -> None:

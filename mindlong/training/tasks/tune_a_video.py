@@ -23,7 +23,7 @@ from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.sample import flavour_of
 from mindlong.diffusion.samplers import FLAVOURS
 from mindlong.diffusion.scheduler_config import read_file
-from mindlong.training.task import matches
+from mindlong.training.patterns import check_trainable, matches
 from mindlong.training.tasks.latent import LatentTask
 from mindlong.training.tasks.latent_networks import build_network
 from mindlong.utils import rng
@@ -152,12 +152,7 @@ def choose(network: nn.Cell, options: TuneOptions) -> None:
     """Set `requires_grad` of exactly the parameters that learn. Raises ConfigError for a pattern
     that matches none.
     """
-    names = [p.name for p in network.get_parameters()]
-    for pattern in options.trainable:
-        if not any(matches(name, [pattern]) for name in names):
-            raise ConfigError(
-                f"tune.trainable: the pattern {pattern!r} matches no parameter, such as {names[-1]}"
-            )
+    check_trainable(options.trainable, [p.name for p in network.get_parameters()])
     for p in network.get_parameters():
         p.requires_grad = options.chooses(p.name)
 

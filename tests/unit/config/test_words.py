@@ -313,3 +313,12 @@ def test_flow_parts_keep_what_is_inside():
 )
 def test_a_name_of_a_hub_is_answered_with_the_way_to_its_folder(place, said):
     assert said in advice(place) and bool(said) == bool(advice(place))
+
+
+def test_a_key_of_one_format_needs_that_format_among_those_written():
+    said = ["pipeline=pixel", "gif_max_mb=3"]
+    with pytest.raises(
+        UnreadKey, match=r"where formats is \[mp4, png\]; it belongs to formats=gif"
+    ):
+        load(None, [*said, "formats=[mp4,png]"], InferConfig)
+    assert load(None, [*said, "formats=[mp4,gif]"], InferConfig).values.gif_max_mb == 3

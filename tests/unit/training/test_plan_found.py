@@ -1,0 +1,56 @@
+"""What a dry run of a training finds, as the run would: sentences with the place of the key."""
+
+import pytest
+
+from mindlong.config.load import load
+from mindlong.config.schema import TrainConfig
+from mindlong.training.plan import notes_on_data, plan_of
+from mindlong.utils.errors import ConfigError
+
+TINY = ["model=configs/model/vdm_tiny.yaml", "data.frames=4", "data.size=[16,16]"]
+
+
+def planned(file, *keys):
+    loaded = load(file, keys if file else [*TINY, *keys], TrainConfig)
+    plan_of(loaded)
+    return notes_on_data(loaded.values)
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "words"),
+    [
+        (None, ["model.dim_mults=[]"], "the command line: model: dim_mults is empty"),
+        (
+            None,
+            ["model.compat=vdm_0.6", "model.dim=12"],
+            "the command line: model: .* a multiple of 8 channels; dim is 12",
+        ),
+        (
+            "configs/train/latent_shapes.yaml",
+            ["model.channels=[30,64]"],
+            "the command line: model: channels holds 30",
+        ),
+        (
+            "configs/train/latent_shapes.yaml",
+            ["model.out_channels=3"],
+            "model.out_channels is 3; the autoencoder's latents have 4",
+        ),
+        ("configs/train/latent_shapes.yaml", ["model.eps=-1"], "it must be at least 0"),
+        (None, ["data.colours=[purple]"], "data.colours has 'purple'"),
+        (None, ["data.motions=[]"], "data.motions is empty; choose from left"),
+        (None, ["data.size=[8,8]"], "each at least 16"),
+        (None, ["train.freeze=[txt.*]"], r"the pattern 'txt.\*' matches no parameter"),
+        (
+            None,
+            ["diffusion.schedule=linear", "diffusion.beta_start=0"],
+            "diffusion.beta_start is 0 .* betas are above 0",
+        ),
+    ],
+)
+def test_a_dry_run_finds_what_would_end_the_run(file, keys, words, tmp_path):
+    with pytest.raises(ConfigError, match=words):
+        planned(file, f"run_dir={tmp_path}", *keys)
+
+
+def test_a_training_that_is_well_is_planned(tmp_path):
+    assert planned(None, f"run_dir={tmp_path}") == []
