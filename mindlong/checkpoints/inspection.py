@@ -77,7 +77,9 @@ def _safe(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def _size(path: Path) -> str:
-    return f"{path.stat().st_size:,} bytes" if path.is_file() else "a folder"
+    if path.is_file():
+        return f"{path.stat().st_size:,} bytes"
+    return "a folder" if path.is_dir() else "no file"
 
 
 def _about(weights: WeightFile) -> Iterator[str]:

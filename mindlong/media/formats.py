@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+from mindlong.utils.text_file import KINDS
 
 CONTAINER_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2", ".f4v", ".flv", ".mkv", ".webm"),
@@ -58,12 +59,6 @@ _FOREIGN = (  # first bytes of other files
     (b"II*\0", "holds TIFF, a still image; frames lie in a folder"),
     (b"MM\0*", "holds TIFF, a still image; frames lie in a folder"),
 )
-_KINDS = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 def is_video(path: Path) -> bool:
@@ -100,7 +95,7 @@ def head_of(path: Path) -> bytes:
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
         if kind != stat.S_IFREG:
-            what = _KINDS.get(kind, "no plain file")
+            what = KINDS.get(kind, "no plain file")
             raise InputFileError(f"{shown(path)} is {what}; a video is a plain file")
         with open(path, "rb") as file:
             head = file.read(HEAD)

@@ -33,7 +33,7 @@ from mindlong.parallel.launch import world_size
 from mindlong.training.board import check_installed
 from mindlong.training.channels import check_channels, check_pixels
 from mindlong.training.patterns import check_patterns
-from mindlong.utils import hub
+from mindlong.utils import hub, system
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 from mindlong.utils.needed import needed
@@ -162,6 +162,7 @@ def _check_folder(loaded: Loaded) -> None:
     the run, by content.
     """
     run_dir = Path(loaded.values.run_dir)
+    system.check_folder(run_dir, "run_dir")
     saved = run_dir / "config.yaml"
     if saved.is_file() and saved_steps.latest(run_dir) is not None:
         check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir), FILES)

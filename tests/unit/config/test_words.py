@@ -322,3 +322,17 @@ def test_a_key_of_one_format_needs_that_format_among_those_written():
     ):
         load(None, [*said, "formats=[mp4,png]"], InferConfig)
     assert load(None, [*said, "formats=[mp4,gif]"], InferConfig).values.gif_max_mb == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["size=[512,512]", "scale=64"], "size is .*512, 512.* and scale 64; files have at most"),
+        (["scale=1000"], "scale is 1000; it must be at most 256"),
+        (["fps=100000"], "fps is 100000; it must be at most 1000"),
+        (["output="], "the command line: output is empty"),
+    ],
+)
+def test_files_that_no_format_holds_are_refused_before_they_are_made(words, said):
+    with pytest.raises(ConfigError, match=said):
+        load(None, ["pipeline=pixel", *words], InferConfig)

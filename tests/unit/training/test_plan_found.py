@@ -36,6 +36,7 @@ def planned(file, *keys):
             "model.out_channels is 3; the autoencoder's latents have 4",
         ),
         ("configs/train/latent_shapes.yaml", ["model.eps=-1"], "it must be at least 0"),
+        (None, ["run_dir="], "the command line: run_dir is empty"),
         (None, ["data.colours=[purple]"], "data.colours has 'purple'"),
         (None, ["data.motions=[]"], "data.motions is empty; choose from left"),
         (None, ["data.size=[8,8]"], "each at least 16"),
