@@ -27,6 +27,7 @@ from mindlong.config.tasks import DRAWN_FROM_DATA, TASKS, task_of
 from mindlong.data.build import build_source
 from mindlong.data.check import check as check_data
 from mindlong.data.needs import needs_of
+from mindlong.data.one_shot import one_shot_of
 from mindlong.networks import table
 from mindlong.networks.network import Network, made
 from mindlong.parallel.launch import world_size
@@ -145,6 +146,8 @@ def notes_on_data(config: TrainConfig) -> list[str]:
     report = check_data(config.data, needs, config.train.seed)
     for problem in report.problems:
         raise InputFileError(problem)
+    if config.tune.wanted:  # its videos have the frames
+        one_shot_of(config)
     return report.notes
 
 

@@ -17,7 +17,7 @@ from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.folders import SCHEDULER
 from mindlong.checkpoints.load import arrays_of
 from mindlong.checkpoints.start import base_of
-from mindlong.data.one_shot import OneShot
+from mindlong.data.one_shot import one_shot_of
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.sample import flavour_of
@@ -48,18 +48,10 @@ class TuneTask(LatentTask):
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        self.options, data = config.tune, config.data
+        self.options = config.tune
         own = replace(of_options(config.diffusion), flavour=FLAVOURS["diffusers"])
         self._process = check_noising(config, own)  # before large files are read
-        clips = OneShot(
-            self.options.pairs(),
-            data.frames,
-            tuple(data.size),
-            start=self.options.start,
-            stride=data.stride,
-            windows=self.options.windows,
-            fit=self.options.fit,
-        )
+        clips = one_shot_of(config)
         super().__init__(replace(config, latents=replace(config.latents, clips=len(clips))), clips)
         for prompt in {clip.caption for clip in clips.clips}:
             warn_overlong(self.tokenizer, prompt)

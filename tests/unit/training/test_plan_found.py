@@ -1,11 +1,13 @@
 """What a dry run of a training finds, as the run would: sentences with the place of the key."""
 
+import numpy as np
 import pytest
 
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
+from mindlong.media.write import write_frames
 from mindlong.training.plan import notes_on_data, plan_of
-from mindlong.utils.errors import ConfigError
+from mindlong.utils.errors import ConfigError, InputFileError
 
 TINY = ["model=configs/model/vdm_tiny.yaml", "data.frames=4", "data.size=[16,16]"]
 
@@ -55,3 +57,12 @@ def test_a_dry_run_finds_what_would_end_the_run(file, keys, words, tmp_path):
 
 def test_a_training_that_is_well_is_planned(tmp_path):
     assert planned(None, f"run_dir={tmp_path}") == []
+
+
+def test_a_video_to_be_tuned_on_has_the_frames(tmp_path):
+    video = write_frames(tmp_path / "clip", np.zeros((6, 48, 48, 3), np.uint8))
+    words = [f"run_dir={tmp_path / 'run'}", f"tune.video={video}", "tune.start=3"]
+    file = "configs/train/tune_a_video_shapes.yaml"
+    with pytest.raises(InputFileError, match="clip has 6 frames; 4 frames from number 3 .* need 7"):
+        planned(file, *words, "data.frames=4")
+    planned(file, *words, "data.frames=3")
