@@ -33,6 +33,7 @@ from mindlong.networks.network import Network, made
 from mindlong.parallel.launch import world_size
 from mindlong.training.board import check_installed
 from mindlong.training.channels import check_channels, check_pixels
+from mindlong.training.inputs import PLACES
 from mindlong.training.patterns import check_patterns
 from mindlong.utils import hub, system
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -45,18 +46,6 @@ if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
 LATENT = ("latent", "images", "infinet", "interpolation", "tune", "distil")
-FILES = (  # keys that name files: the same ones may lie at another place
-    "data.folder",
-    *(f"latents.{key}" for key in ("vae", "text_encoder", "text_weights", "unet_weights")),
-    "latents.image_encoder",
-    "latents.projector",
-    "latents.tokenizer",
-    "infinet.index",
-    "infinet.branch",
-    "distil.teacher",
-    "tune.video",
-    "tune.videos",
-)
 USUAL_FACTOR = 8  # pixels of a latent along an edge
 LOWER = "train.batch_size (train.accumulate keeps its effect), data.size or data.frames"
 
@@ -168,7 +157,7 @@ def _check_folder(loaded: Loaded) -> None:
     system.check_folder(run_dir, "run_dir")
     saved = run_dir / "config.yaml"
     if saved.is_file() and saved_steps.latest(run_dir) is not None:
-        check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir), FILES)
+        check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir), PLACES)
 
 
 def _check_latents(config: TrainConfig, task: str) -> tuple[int, int, list[str]]:
