@@ -23,7 +23,7 @@ for ((i = 0; i < clips; i++)); do
     caption=$(cat "$clip.txt")
     prompts="[$(targets "$caption" | sed 's/, $//')]"
     tune=(train.py --config configs/train/tune_a_video_shapes.yaml tune.video="$clip" tune.prompt="$caption" train.preview_every=0)
-    edit=(infer.py --config configs/infer/tune_a_video_shapes.yaml edit.video="$clip" edit.invert_prompt="$caption" prompts="$prompts")
+    edit=(infer.py --config configs/infer/tune_a_video_shapes.yaml frames=16 edit.video="$clip" edit.invert_prompt="$caption" prompts="$prompts")
     $python "${tune[@]}" run_dir="$folder/full-$i"
     $python "${edit[@]}" weights="$folder/full-$i" output="$folder/edits-full/$i"
     $python "${tune[@]}" run_dir="$folder/lora-$i" train.lora.rank="$rank" train.lr="$rate"

@@ -26,14 +26,19 @@ def check_imaged(
         ("the image encoder's tokens have", image_encoder.spec.width, given.reads, "image_encoder"),
         ("the projector gives vectors of", given.gives, spec.context_dim, "projector"),
         ("the text encoder reads", text.spec.length, spec.text_tokens, "text_encoder"),
-        ("the UNet takes channels of", spec.in_channels, 2 * vae.spec.latent_channels, "vae"),
+        (
+            "the UNet takes channels of",
+            spec.in_channels,
+            vae.spec.latent_channels * (2 if images.beside else 1),
+            "vae",
+        ),
     ):
         if found != wanted:
             raise ConfigError(
                 f"the parts do not go together: {what} {found} and {wanted} is wanted; "
                 f"{section}.{key} can name another"
             )
-    if given.tokens % images.frames:
+    if images.frames and given.tokens % images.frames:
         raise ConfigError(
             f"the projector gives {given.tokens} tokens, which do not divide into those of {images.frames} frames"
         )

@@ -20,9 +20,9 @@ from mindlong.checkpoints.inspection_pickles import asked
 from mindlong.checkpoints.lora import keys
 from mindlong.checkpoints.lora.read import is_lora, read_lora
 from mindlong.checkpoints.lora.renamed import described as described_lora
-from mindlong.checkpoints.recognise import instead, is_company, with_others
+from mindlong.checkpoints.recognise import found, instead, is_company, with_others
 from mindlong.networks import strangers
-from mindlong.networks.table import Match, find
+from mindlong.networks.table import Match
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 from mindlong.utils.progress import bar
 from mindlong.utils.shown import shown
@@ -65,7 +65,7 @@ def inspect(
             raise
         refusal = (f"file       {path}: {_size(path)}", f"not read   {error}", *asked(path))
         return Finding(_safe(refusal), False)
-    matches = find(weights.names(), extras=True)
+    matches = found(weights, extras=True)
     bad = list(_bad_numbers(weights, matches)) if numbers else []
     lines = [*_about(weights), *_networks(weights, matches), *_tensors(weights, names), *bad]
     return Finding(_safe([*lines, *asked(weights.path)]), not bad)
@@ -124,7 +124,7 @@ def _sizes(weights: WeightFile, match: Match) -> Iterator[str]:
     if match.ours:
         return
     try:
-        plan = to_ours(weights, with_others(match, find(weights.names(), extras=True)))
+        plan = to_ours(weights, with_others(match, found(weights, extras=True)))
     except (InputFileError, ConfigError) as error:
         yield f"           {error}"
         return

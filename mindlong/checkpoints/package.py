@@ -163,6 +163,9 @@ def _scheduler(config: TrainConfig, out: Path) -> None:
         "steps_offset": 0,
         "timestep_spacing": "trailing",
     }
+    if d.snr_shift != 1.0:  # which DDIMScheduler does not know
+        shifted = {"snr_shift_scale": d.snr_shift}
+        scheduler |= {"_class_name": "CogVideoXDDIMScheduler", **shifted}
     if config.distil.wanted:
         few = {"original_inference_steps": config.distil.original, "timestep_scaling": 10.0}
         scheduler |= {"_class_name": "LCMScheduler", **few}

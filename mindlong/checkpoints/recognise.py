@@ -36,10 +36,10 @@ def recognise(
             copy asked for.
         ConfigError: an unknown family or part.
     """
-    known = find(weights.names())
+    known = found(weights)
     if not known:
         raise InputFileError(f"{weights.path}: {strangers.describe(weights)}")
-    matches = find(weights.names(), family, part) if family or part else known
+    matches = _asked(weights, family, part) if family or part else known
     if family and not any(match.network.family == family for match in matches):
         matches = [*_bases(known, family, part), *matches]
     if not matches or (not part and _other_network(matches, known, family)):
@@ -81,6 +81,36 @@ def _as_said(weights: WeightFile, match: Match) -> Match:
     return next((m for m in others if m.ours and m.prefix == match.prefix), match)
 
 
+def found(weights: WeightFile, extras: bool = False) -> list[Match]:
+    """Every network in a file (see `mindlong.networks.table.find`); of several whose tensors have
+    the same names, those that the shapes leave.
+    """
+    return [_narrowed(match, weights) for match in find(weights.names(), extras=extras)]
+
+
+def _asked(weights: WeightFile, family: str | None, part: str | None) -> list[Match]:
+    matches = find(weights.names(), family, part)
+    return matches if family else [_narrowed(match, weights) for match in matches]
+
+
+def _narrowed(match: Match, weights: WeightFile) -> Match:
+    if match.ours or not match.network.alike:
+        return match
+    shapes = {
+        name[len(match.prefix) :]: weights.shape(name)
+        for name in weights
+        if name.startswith(match.prefix)
+    }
+    forms = [
+        form
+        for name in match.network.alike
+        for form in table.get(name).formats
+        if form.layout == match.format.layout and form.fits(shapes)
+    ]
+    fitting = tuple(form.network.family for form in forms)
+    return replace(match, format=forms[0], alike=fitting) if forms else match
+
+
 def _refuse_unclear(weights: WeightFile, chosen: Sequence[Match], family: str | None) -> None:
     """Raise where a network is another that looks alike, or nothing says which of several."""
     for match in chosen:
@@ -88,7 +118,7 @@ def _refuse_unclear(weights: WeightFile, chosen: Sequence[Match], family: str | 
         if stranger:
             raise InputFileError(f"{weights.path}: {stranger}")
     for match in chosen:
-        if family is None and match.network.alike and not match.ours:
+        if family is None and len(match.alike) > 1:
             raise ConfigError(undecided(match, str(weights.path)))
 
 
@@ -103,7 +133,7 @@ def _other_network(matches: Iterable[Match], known: Iterable[Match], family: str
 
 def undecided(match: Match, where: str) -> str:
     """A sentence on a file that may be of several networks, whose tensors are alike."""
-    names = match.network.alike
+    names = match.alike
     likely = [n for n in names if n.rpartition("_")[2] in where.lower()]
     hint = f" (its name says {likely[-1]})" if likely else ""
     return (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
 from mindlong.scores.long_metrics import coherence
 from mindlong.utils import look
+from mindlong.utils.arrays import write_npz
 from mindlong.utils.atomic import write_text
 from mindlong.utils.progress import bar
 
@@ -31,6 +33,11 @@ WAYS = {
     "all frames at once": ["strategy=exact", "local=all", "spread=''"],
     "FreeNoise-style": ["strategy=free_noise"],
     "windows": ["strategy=windows"],
+    "queue": ["strategy=queue", "stride=8"],
+}
+NEAR = ["strategy=exact", "local=window:15", "spread=''"]
+JOINT = {  # for a network whose text and video are one sequence
+    f"near, {places}": [*NEAR, f"places={places}"] for places in ("plain", "stretch", "fold")
 }
 FIGURES = ("right", "constant", "steady", "seam", "step")
 
@@ -54,9 +61,9 @@ def parser() -> argparse.ArgumentParser:
         "--ways",
         nargs="+",
         metavar="WAY",
-        choices=tuple(WAYS),
+        choices=(*WAYS, *JOINT),
         default=list(WAYS),
-        help=f"what to compare: {', '.join(WAYS)}",
+        help=f"what to compare: {', '.join(WAYS)}; of CogVideoX also {'; '.join(JOINT)}",
     )
     made.add_argument(
         "--out",
@@ -108,7 +115,7 @@ def _measured(args: argparse.Namespace) -> Iterator[dict]:
                         f"output={place}",
                         f"prompts=['{args.prompts[number]}']",
                         f"seed={number}",
-                        *WAYS[way],
+                        *(WAYS | JOINT)[way],
                         *args.overrides,
                     ],
                 )
@@ -129,30 +136,25 @@ class _Maker:
     """The networks, kept from video to video."""
 
     def __init__(self, weights: str) -> None:
-        from mindlong.config.infer_options.latent import LatentModelOptions
         from mindlong.ops import device
         from mindlong.pipelines.load_model import load_latent_model
 
         device.setup()
-        self.model = load_latent_model(weights, LatentModelOptions())
-        self.model.release = lambda name: None  # they are needed again
-        self.networks: dict = {}
+        self.model = load_latent_model(weights)
+        self.model.keep = True  # they are needed again
 
     def make(self, place: Path, pairs: list[str]) -> None:
         """A video's frames, as frames.npz and a GIF."""
         from mindlong.media.write import write_video
-        from mindlong.pipelines.clip_parallel.plan import clips_of
-        from mindlong.pipelines.clip_parallel.run import LongVideo
-        from mindlong.pipelines.session import open_session
+        from mindlong.pipelines.clip_parallel.video import video_of
 
-        config = load(None, pairs, InferConfig)
-        session = open_session(config, True)
-        clips = clips_of(config.values, self.model.size[0])
-        video = LongVideo(self.model, config.values, clips, session, self.networks)
-        frames = np.stack(list(self.model.decode(video.sample())))
-        write_video(place / "video.gif", frames, config.values.fps)
-        np.savez_compressed(place / "frames.npz", frames=frames)
-        session.write_record({"pairs": pairs})
+        config = load(None, pairs, InferConfig).values
+        video = video_of(self.model, config)
+        latents = video.sample(lambda frames: nullcontext())
+        frames = np.stack(list(self.model.decode(latents)))
+        place.mkdir(parents=True, exist_ok=True)
+        write_video(place / "video.gif", frames, config.fps)
+        write_npz(place / "frames.npz", frames=frames)
 
 
 def table(rows: Sequence[dict]) -> str:

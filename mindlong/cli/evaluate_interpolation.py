@@ -16,6 +16,8 @@ import numpy as np
 
 from mindlong.cli.common import ToolParser, guarded
 from mindlong.config.infer_options.interpolate import HINTS, MASKS, PINS
+from mindlong.data.film import FilmWorld
+from mindlong.data.film_truth import FilmClip
 from mindlong.data.flow import METHODS, fill_between
 from mindlong.data.shapes import Clip, ShapesWorld
 from mindlong.media.read import open_reader, probe
@@ -68,7 +70,13 @@ def _shapes_arguments(add: Callable[..., object]) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="clips of the shapes world, read back by its reader",
+        help="clips of a synthetic world, read back by its reader",
+    )
+    add(
+        "--world",
+        default="shapes",
+        choices=("shapes", "film"),
+        help="shapes: which world (shapes)",
     )
     add("--frames", type=int, default=17, metavar="N", help="shapes: frames of a clip (17)")
     add(
@@ -235,10 +243,9 @@ def _videos(
 def _shapes(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, dict[str, float]]:
     """{method: means over the clips}."""
     frames = scores.usable(args.frames, args.every)
-    world = ShapesWorld(tuple(args.size), frames, bounce=args.bounce, speed=tuple(args.speed))
-    clips = [world.clip(args.first + i) for i in range(args.shapes)]
+    clips = [_world(args, frames).clip(args.first + i) for i in range(args.shapes)]
     print(
-        f"\n{len(clips)} clips of the shapes world, {frames} frames of {args.size[0]}x{args.size[1]}, every "
+        f"\n{len(clips)} clips of the {args.world} world, {frames} frames of {args.size[0]}x{args.size[1]}, every "
         f"{args.every}th kept"
     )
     print(
@@ -254,7 +261,16 @@ def _shapes(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, 
     return found
 
 
-def _one(args: argparse.Namespace, clips: list[Clip], fill: MakeAll) -> dict[str, float]:
+def _world(args: argparse.Namespace, frames: int) -> ShapesWorld | FilmWorld:
+    size, speed = tuple(args.size), tuple(args.speed)
+    if args.world == "film":
+        if args.bounce:
+            raise ConfigError("--bounce belongs to the shapes world; nothing turns back in a film")
+        return FilmWorld(size, frames, speed=speed)
+    return ShapesWorld(size, frames, bounce=args.bounce, speed=speed)
+
+
+def _one(args: argparse.Namespace, clips: list[Clip | FilmClip], fill: MakeAll) -> dict[str, float]:
     pixels, readings = [], []
     with bar(len(clips), "clips", unit="clip") as progress:
         for number, clip in enumerate(clips):

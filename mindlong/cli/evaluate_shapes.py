@@ -1,5 +1,5 @@
-"""Measure generated clips of the shapes world: do they show the shape, colour and direction asked
-for, steadily?
+"""Measure generated clips of a synthetic world: do they show the shapes, colours and directions
+asked for, steadily, and in the film world the order and the camera?
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.cli.common import ToolParser, guarded
-from mindlong.data.shapes import COLOURS, MOTIONS, SHAPES, parse_caption
-from mindlong.data.shapes_reader import FOUR
+from mindlong.data.film import FILM_SHAPES
+from mindlong.data.film_captions import only_film, parse_film
+from mindlong.data.film_reader import FilmReading
+from mindlong.data.shapes import COLOURS, MOTIONS, SHAPES
+from mindlong.data.shapes_reader import FOUR, Reading
 from mindlong.media.read import is_video, read_video
 from mindlong.media.write import write_contact_sheet
+from mindlong.scores.film import score_films
 from mindlong.scores.shapes import Scores, score
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
@@ -26,6 +30,7 @@ EXAMPLES = """examples:
   python tools/evaluate_shapes.py outputs/0001
   python tools/evaluate_shapes.py samples --prompts prompts.json --json scores.json --failures failures.png
 
+The film world is measured where a caption names two objects or a camera that moves, or with --world film.
 FOLDER holds one file a sample (MP4, GIF, WebM, AVI, or a folder of PNG frames, the least lossy one counts), in the
 order of the prompts. The prompts are a JSON list of captions, or the video.json that infer.py writes.
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
@@ -39,13 +44,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--prompts", type=Path, metavar="FILE", help="JSON with the prompts (FOLDER/video.json)"
     )
+    made.add_argument(
+        "--world", choices=("shapes", "film"), help="which world is shown (as the prompts say)"
+    )
     for name, valid in (("shapes", SHAPES), ("colours", COLOURS)):
         made.add_argument(
             f"--{name}",
             nargs="+",
-            default=list(valid),
             metavar="NAME",
-            help=f"{name} to choose from ({', '.join(valid)})",
+            help=f"{name} to choose from ({', '.join(valid)}; the film world knows no diamond)",
         )
     made.add_argument(
         "--motions",
@@ -65,20 +72,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     prompts = read_prompts(args.prompts or args.folder / "video.json")
     files = sample_files(args.folder, len(prompts))
-    diagonal = any(" " in (parse_caption(p)[2] or "") for p in prompts)
+    film = args.world == "film" or (args.world is None and any(map(only_film, prompts)))
+    shapes = list(FILM_SHAPES if film else SHAPES)
     names = (
-        _known(args.shapes, list(SHAPES)),
-        _known(args.colours, list(COLOURS)),
-        _known(args.motions or list(MOTIONS if diagonal else FOUR), list(MOTIONS)),
+        _known(args.shapes or shapes, shapes),
+        _known(args.colours or list(COLOURS), list(COLOURS)),
+        _known(args.motions or list(MOTIONS if _diagonal(prompts) else FOUR), list(MOTIONS)),
     )
     samples: list[np.ndarray] = []
-    scores = score(_loaded(files, samples), prompts, *names)
+    scores = (score_films if film else score)(_loaded(files, samples), prompts, *names)
     print(scores.table())
     if args.json:
         write_text(args.json, json.dumps(record(scores, prompts, files), indent=1) + "\n")
     if args.failures:
         _write_failures(args.failures, scores, samples, prompts)
     return 0
+
+
+def _diagonal(prompts: Sequence[str]) -> bool:
+    """Whether one of them names a diagonal direction."""
+    said = [parse_film(prompt) for prompt in prompts]
+    return any(" " in (named.motion or "") for film in said if film for named in film.objects)
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -138,11 +152,7 @@ def record(scores: Scores, prompts: Sequence[str], files: Sequence[Path]) -> dic
         {
             "file": f.name,
             "prompt": p,
-            "read": [r.shape, r.colour, r.motion],
-            "confidence": round(r.confidence, 3),
-            "direction_confidence": round(r.motion_confidence, 3),
-            "steady": r.steady,
-            "problems": r.problems,
+            **_reading(r),
             "outline": round(o, 4),
             "background": round(b, 4),
             "right": v,
@@ -158,6 +168,19 @@ def record(scores: Scores, prompts: Sequence[str], files: Sequence[Path]) -> dic
         )
     ]
     return {"rates": rates, "samples": rows}
+
+
+def _reading(r: Reading | FilmReading) -> dict:
+    """What was read, as JSON can hold it."""
+    sure = {
+        "confidence": round(r.confidence, 3),
+        "direction_confidence": round(r.motion_confidence, 3),
+        "steady": r.steady,
+    }
+    if isinstance(r, FilmReading):
+        camera = round(r.camera.confidence, 3)
+        return {"read": r.text, **sure, "camera_confidence": camera, "problems": r.complaints}
+    return {"read": [r.shape, r.colour, r.motion], **sure, "problems": r.problems}
 
 
 def _loaded(files: Sequence[Path], kept: list[np.ndarray]) -> Iterator[np.ndarray]:
@@ -182,9 +205,9 @@ def _write_failures(
 def _said(scores: Scores, i: int) -> str:
     r = scores.readings[i]
     sure = "" if r.sure else f", unsure ({r.confidence:.2f})"
-    return (
-        f"{r.colour} {r.shape} {r.motion}{sure}{'; ' + '; '.join(r.problems) if r.problems else ''}"
-    )
+    if isinstance(r, FilmReading):
+        return "; ".join([r.text + sure, *r.complaints])
+    return "; ".join([f"{r.colour} {r.shape} {r.motion}{sure}", *r.problems])
 
 
 def _known(names: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mindlong.cli.common import ToolParser, guarded
-from mindlong.data.shapes import ShapesWorld
+from mindlong.data.film import FilmWorld
+from mindlong.data.shapes import MOTIONS, ShapesWorld
 from mindlong.data.shapes_draw import SHAPES
 from mindlong.networks.clip.tokenizer_training import learn
 from mindlong.utils import atomic
@@ -19,7 +20,7 @@ from mindlong.utils.text_file import read_text
 
 EXAMPLES = """examples:
   python tools/train_tokenizer.py --shapes --dst tokenizer
-      the words of the shapes world
+      the words of the shapes world; --film those of the film world
   python tools/train_tokenizer.py --src captions.txt --size 2000 --dst tokenizer
       one caption a line"""
 
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made = ToolParser("train_tokenizer", __doc__, EXAMPLES)
     made.add_argument("--src", metavar="FILE", help="text file, one caption a line")
     made.add_argument("--shapes", action="store_true", help="the captions of the shapes world")
+    made.add_argument("--film", action="store_true", help="the captions of the film world")
     made.add_argument(
         "--dst", required=True, metavar="FOLDER", help="gets vocab.json and merges.txt"
     )
@@ -53,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _captions(args: argparse.Namespace) -> list[str]:
-    if args.shapes == bool(args.src):
-        raise ConfigError("give either --src FILE or --shapes")
+    if sum(map(bool, (args.shapes, args.film, args.src))) != 1:
+        raise ConfigError("give one of --src FILE, --shapes and --film")
+    if args.film:
+        return FilmWorld(motions=tuple(MOTIONS)).captions()
     if args.shapes:
         return ShapesWorld(
             shapes=SHAPES,

@@ -16,8 +16,8 @@ class DataOptions:
 
     kind: str = option(
         "shapes",
-        "shapes: the synthetic world; clips: a folder of videos",
-        choices=("shapes", "clips"),
+        "shapes: the synthetic world; film: one nearer to film; clips: a folder of videos",
+        choices=("shapes", "film", "clips"),
     )
     folder: str = option(
         "",
@@ -62,18 +62,18 @@ class DataOptions:
     )
     shapes: list[str] = option(
         ["circle", "square", "triangle"],
-        "shapes world: which shapes",
-        when="kind=shapes",
+        "shapes and film world: which shapes",
+        when="kind=shapes|film",
     )
     colours: list[str] = option(
         ["red", "green", "blue", "yellow"],
-        "shapes world: which colours",
-        when="kind=shapes",
+        "shapes and film world: which colours",
+        when="kind=shapes|film",
     )
     motions: list[str] = option(
         ["left", "right", "up", "down"],
-        "shapes world: which directions",
-        when="kind=shapes",
+        "shapes and film world: which directions",
+        when="kind=shapes|film",
     )
     background: str = option(
         "plain",
@@ -93,14 +93,32 @@ class DataOptions:
     )
     speed: list[float] = option(
         [],
-        "shapes world: slowest and fastest speed, shares of the shorter side a frame; empty: its usual",
+        "slowest and fastest speed of a world, shares of the shorter side a frame; empty: its usual",
         minimum=0,
-        when="kind=shapes",
+        when="kind=shapes|film",
     )
     world_seed: int = option(
         0,
-        "shapes world: which world",
-        when="kind=shapes",
+        "shapes and film world: which world",
+        when="kind=shapes|film",
+    )
+    objects: int = option(
+        2, "film world: the most objects in a clip", minimum=1, maximum=2, when="kind=film"
+    )
+    cameras: list[str] = option(
+        ["still", "pan", "zoom"],
+        "film world: what the camera does: still, pan, zoom; with both, it may do both",
+        when="kind=film",
+    )
+    textures: list[str] = option(
+        ["plain", "stripes", "checks", "dots", "noise"],
+        "film world: which textures objects have",
+        when="kind=film",
+    )
+    shadows: bool = option(
+        True,
+        "film world: in some clips objects cast shadows",
+        when="kind=film",
     )
 
     def problems(self, indexed: bool) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from mindlong.config import lora_words, replaced
+from mindlong.config import few_steps, lora_words, replaced
 from mindlong.config.belongs import unknown_key
 from mindlong.config.command_line import Pair
 from mindlong.config.env_options import AttentionOptions, InferEnvOptions
@@ -74,6 +74,12 @@ class InferConfig:
         "cut",
         "prompts longer than the text encoder takes: cut, or read in chunks, each with a start and an end of its own",
         choices=("cut", "chunks"),
+    )
+    steps: int = option(
+        0,
+        "denoising steps, in place of sample.steps; text_to_video takes weights distilled to so many where there "
+        "are some (shipped:latent_shapes: 4), with the guidance that they need; 0: sample.steps",
+        minimum=0,
     )
     count: int = option(1, "videos for each prompt", minimum=1, maximum=MOST_VIDEOS)
     batch: int = option(4, "videos made at the same time; fewer need less memory", minimum=1)
@@ -198,8 +204,9 @@ class InferConfig:
         return replaced.replaced(replaced.INFER, typed, settings)
 
     def followed(self, settings: Mapping[str, Setting]) -> Iterator[tuple[str, Any, str]]:
-        """(key, value, sentence) of keys that follow what others were set to: none."""
-        return iter(())
+        """(key, value, sentence) of keys that follow what others were set to: those of `steps`."""
+        plain = self.pipeline == "text_to_video"
+        return few_steps.followed(self.steps, self.weights if plain else "", settings)
 
     def reader(self) -> Reader:
         """What reads the keys: the pipeline."""
@@ -212,7 +219,10 @@ class InferConfig:
         apart = getattr(getattr(self, "conditioning", None), "image_guidance", 0)
         if self.sample.guidance == 1 and self.pipeline != "hierarchical" and not apart:
             yield "sample.rescale", "is not read where sample.guidance is 1"
-        yield from getattr(self.own, "idle", lambda config: ())(self)
+        for key, reason in getattr(self.own, "idle", lambda config: ())(self):
+            yield key, reason
+            if key in ("sample", few_steps.STEPS):
+                yield few_steps.KEY, reason
 
     @property
     def own(self) -> Any:

@@ -149,7 +149,8 @@ def _finish(given: Given, schema: type, base: Path | None, saved: bool) -> Loade
     values = built_of(schema, resolved(given.values(), given.keys, given.place))
     for key, value, note in values.followed(given.settings):
         values = _with(values, key, value)
-        given.notes.append(note)
+        if note:
+            given.notes.append(note)
     check(values, given.blame, given.place)
     given.notes += check_read(values, given, _of_file(given, schema), saved)
     return Loaded(values, to_yaml(values), base, given.settings, tuple(given.notes))

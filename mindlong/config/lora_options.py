@@ -10,7 +10,7 @@ from mindlong.config.option import option
 from mindlong.config.tasks import TASKS as ABOUT
 
 USUAL = ("*.to_*",)  # the projections of attentions, in our names of layers
-TASKS = ("pixel", "latent", "interpolation", "tune")
+TASKS = ("pixel", "latent", "interpolation", "tune", "distil")
 
 
 @dataclass
@@ -64,5 +64,10 @@ class LoraOptions:
             yield "train.lora.rank is given without weights; train.start names those that the LoRA is for"
         if latents.text_weights and latents.train_text:
             yield "latents.train_text is true; with train.lora.rank only the LoRA learns, of a text encoder by train.lora.targets"
+        if task == "distil" and config.distil.target != "student":
+            yield (
+                "train.lora.rank is given with distil.target=ema; a LoRA is distilled against the student itself, "
+                "as LCM-LoRAs are: distil.target=student"
+            )
         if task == "tune" and config.tune.compat:
             yield "tune.compat is given; it starts biases at random, which a LoRA file would not hold"

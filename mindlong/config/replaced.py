@@ -27,6 +27,8 @@ INFER = (
     (("interpolate.key_latents",), ("interpolate.video", "interpolate.images")),
     (("extend.video",), ("extend.images",)),
     (("extend.images",), ("extend.video",)),
+    (("steps",), ("sample.steps",)),
+    (("sample.steps",), ("steps",)),
 )
 TRAIN = (
     (("tune.video",), ("tune.videos", "tune.prompts")),

@@ -104,7 +104,6 @@ TASKS: dict[str, Training] = {
         "mindlong.training.tasks.distil:DistilTask",
         (
             *LATENT,
-            "-train.lora",
             "distil",
             "-latents.train_text",
             "-latents.text_encoder",

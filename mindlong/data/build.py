@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mindlong.config.data_options import DataOptions
+from mindlong.data.film import FilmWorld
 from mindlong.data.needs import Needs
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.source import Source
@@ -21,13 +22,13 @@ ANY = Needs()
 
 
 def build_source(options: DataOptions, seed: int, needs: Needs = ANY) -> Source:
-    """The shapes world, or a folder of clips (`build_folder`).
+    """A synthetic world, or a folder of clips (`build_folder`).
 
     Raises:
         ConfigError, InputFileError: no such folder, no clip that can be used, no such colour.
     """
-    if options.kind == "shapes":
-        return _shapes_world(options)
+    if options.kind in WORLDS:
+        return WORLDS[options.kind](options)
     return build_folder(options, seed, needs)
 
 
@@ -48,6 +49,33 @@ def _shapes_world(options: DataOptions) -> ShapesWorld:
         return world
     slowest, fastest = options.speed
     return replace(world, speed=(slowest, fastest))
+
+
+def film_world(options: DataOptions) -> FilmWorld:
+    """The film world that a `data` section asks for. Raises ConfigError on unknown names."""
+    height, width = options.size
+    world = FilmWorld(
+        (height, width),
+        options.frames,
+        tuple(options.shapes),
+        tuple(options.colours),
+        tuple(options.motions),
+        options.objects,
+        tuple(options.cameras),
+        tuple(options.textures),
+        options.shadows,
+        options.world_seed,
+    )
+    if not options.speed:
+        return world
+    slowest, fastest = options.speed
+    return replace(world, speed=(slowest, fastest))
+
+
+WORLDS: dict[str, Callable[[DataOptions], Source]] = {
+    "shapes": _shapes_world,
+    "film": film_world,
+}
 
 
 def build_folder(options: DataOptions, seed: int, needs: Needs = ANY) -> ClipFolder:
@@ -84,14 +112,14 @@ def open_source(
     Raises:
         ConfigError, InputFileError: as `build_source`, and where the model cannot take the clips.
     """
-    from mindlong.data.check import Report, refuse, remarks
+    from mindlong.data.check import Report, of_world, refuse, remarks
 
-    refuse(needs, Report())
+    refuse(needs, Report(of_world(options, needs)))
     if not needs.clips:  # the task reads its own
         yield None
         return
-    if options.kind == "shapes":  # drawn in less time than sending takes
-        yield _shapes_world(options)
+    if options.kind in WORLDS:  # drawn in less time than sending takes
+        yield WORLDS[options.kind](options)
         return
     from mindlong.data.loader import Loader
 

@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.config.data_options import DataOptions
-from mindlong.data.build import ANY, build_folder
+from mindlong.data.build import ANY, build_folder, film_world
 from mindlong.data.clips import ClipFolder, several
 from mindlong.data.inspection import Look, inspect
 from mindlong.data.needs import Needs
 from mindlong.data.nodes import read_index
 from mindlong.media.colours import parse_colour
+from mindlong.networks.caption.spec import tokens
 from mindlong.utils.errors import ConfigError, UserError
 from mindlong.utils.log import get_logger
 
@@ -50,6 +51,8 @@ def check(data: DataOptions, needs: Needs = ANY, seed: int = 0) -> Report:
     report = Report(needs.problems())
     if needs.videos or needs.index:
         report.problems += _of_files(data, needs)
+    if needs.clips:
+        report.problems += of_world(data, needs)
     if data.kind != "clips" or not needs.clips:
         return report
     try:
@@ -63,6 +66,20 @@ def check(data: DataOptions, needs: Needs = ANY, seed: int = 0) -> Report:
     report.problems += found.problems
     report.notes += found.notes
     return report
+
+
+def of_world(data: DataOptions, needs: Needs) -> list[str]:
+    """Why a caption encoder cannot take the captions of the film world, which are long."""
+    if data.kind != "film" or not needs.longest:
+        return []
+    longest = film_world(data).longest_caption(lambda text: len(tokens(text)))
+    needed = len(tokens(longest))
+    if needed <= needs.longest:
+        return []
+    return [
+        f"captions of data.kind=film have up to {needed} tokens ({longest!r}); the caption encoder "
+        f"takes {needs.longest}: raise model.text.length"
+    ]
 
 
 def remarks(source: ClipFolder, needs: Needs) -> Report:

@@ -9,6 +9,7 @@ can be asked for, and two processes never disagree. The caption names shape, col
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import cv2
@@ -107,8 +108,8 @@ class ShapesWorld:
 
     def __post_init__(self):
         for name, valid in (("shapes", SHAPES), ("colours", COLOURS), ("motions", MOTIONS)):
-            object.__setattr__(self, name, _known(f"data.{name}", getattr(self, name), valid))
-        _known("data.background", (self.background,), BACKGROUNDS)
+            object.__setattr__(self, name, known_names(f"data.{name}", getattr(self, name), valid))
+        known_names("data.background", (self.background,), BACKGROUNDS)
         object.__setattr__(self, "size", tuple(int(n) for n in self.size))
         if len(self.size) != 2 or min(self.size) < MIN_SIZE:
             raise ConfigError(
@@ -206,13 +207,16 @@ class ShapesWorld:
         return line, np.full_like(line, heading * speed)
 
 
-def _known(what: str, names: tuple[str, ...], valid) -> tuple[str, ...]:
+def known_names(
+    what: str, names: tuple[str, ...], valid: Collection[str], world: str = "shapes world"
+) -> tuple[str, ...]:
+    """`names`; raises ConfigError where there are none, or one that is not `valid`."""
     if not names:
         raise ConfigError(f"{what} is empty; choose from {', '.join(valid)}")
     for name in names:
         if name not in valid:
             raise ConfigError(
-                f"{what} has {name!r}, unknown to the shapes world.{did_you_mean(str(name), valid)}"
+                f"{what} has {name!r}, unknown to the {world}.{did_you_mean(str(name), valid)}"
             )
     return tuple(names)
 

@@ -70,6 +70,11 @@ def _star(x, y, r):
 _DISTANCE = dict(zip(SHAPES, (_circle, _square, _triangle, _diamond, _cross, _star), strict=True))
 
 
+def distance(shape: str, x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Signed distance in pixels, negative inside, of points (x, y) relative to the centre."""
+    return _DISTANCE[shape](x, y, radius)
+
+
 def coverage(
     shape: str, centre_F2: np.ndarray, radius_F: np.ndarray, size: tuple[int, int]
 ) -> np.ndarray:
@@ -84,8 +89,8 @@ def coverage(
         np.arange(height, dtype=np.float32)[:, None]
         - np.asarray(centre_F2, np.float32)[:, 1:, None]
     )
-    distance = _DISTANCE[shape](x_F1W, y_FH1, np.asarray(radius_F, np.float32)[:, None, None])
-    return np.clip(0.5 - distance, 0.0, 1.0).astype(np.float32, copy=False)
+    far = distance(shape, x_F1W, y_FH1, np.asarray(radius_F, np.float32)[:, None, None])
+    return np.clip(0.5 - far, 0.0, 1.0).astype(np.float32, copy=False)
 
 
 def paint(background_HWC: np.ndarray, coverage_FHW: np.ndarray, rgb: np.ndarray) -> np.ndarray:

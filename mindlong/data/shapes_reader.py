@@ -70,7 +70,7 @@ def read(
 
     Raises ConfigError if the frames are not such an array or smaller than 12 pixels.
     """
-    frames, scale = _prepared(frames_FHWC)
+    frames, scale = prepared(frames_FHWC)
     evidence = find(frames)
     if not evidence.present_F.any():
         return _nothing(len(frames))
@@ -105,7 +105,7 @@ def _seen(evidence: Evidence) -> dict[str, float]:
     return {"alone": alone, "seen": float(there.mean())}
 
 
-def _prepared(frames_FHWC: np.ndarray) -> tuple[np.ndarray, float]:
+def prepared(frames_FHWC: np.ndarray) -> tuple[np.ndarray, float]:
     """(float32 frames in [0, 1], pixels of the original a pixel of theirs)."""
     frames = np.asarray(frames_FHWC)
     if (

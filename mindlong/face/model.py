@@ -88,10 +88,10 @@ class Model:
         self, source: str | Path, device: str, keys: Mapping[str, Any], quiet: bool = False
     ) -> None:
         self.source, self.quiet = lasting(source), quiet
-        match = recognise(open_named(self.source, "mindlong.load"), part="network")[0]
-        self.space = match.network.denoiser.space
-        self.pipeline = PIPELINES[self.space]
         self._keys = {name.replace("__", "."): value for name, value in keys.items()}
+        held, family = open_named(self.source, "mindlong.load"), self._keys.get("latent.family")
+        self.space = recognise(held, None, family, "network")[0].network.denoiser.space
+        self.pipeline = PIPELINES[self.space]
         for key in self._keys:
             if key.partition(".")[0] not in AT_LOADING:
                 raise ConfigError(
@@ -213,6 +213,28 @@ class Model:
         given = {**source_keys("extend", video), **prompt_keys(prompt), "frames": frames}
         held = own_prompt(video, prompt, keys)
         return self._make("extend", {**given, **keys}, callback, config, held)
+
+    def animate(
+        self,
+        image: Any,
+        prompt: str | Sequence[str] | None = None,
+        *,
+        last: Any = None,
+        callback: Told | None = None,
+        config: str | Path | None = None,
+        **keys: Any,
+    ) -> Any:
+        """A video from an image; keys of pipeline=animate, such as `loop`.
+
+        Args:
+            image: an image (H, W, 3) or its path; of a list each has a video.
+            last: what the video ends with, for networks that make frames between two.
+        """
+        several = isinstance(image, list | tuple)
+        given = {"animate.images" if several else "animate.image": image, **prompt_keys(prompt)}
+        if last is not None:
+            given["animate.last"] = last
+        return self._make("animate", {**given, **keys}, callback, config)
 
     def between(
         self,

@@ -59,6 +59,7 @@ _FOREIGN = (  # first bytes of other files
     (b"II*\0", "holds TIFF, a still image; frames lie in a folder"),
     (b"MM\0*", "holds TIFF, a still image; frames lie in a folder"),
 )
+_KINDS = {stat.S_IFDIR: "a folder", **KINDS}
 
 
 def is_video(path: Path) -> bool:
@@ -95,8 +96,8 @@ def head_of(path: Path) -> bytes:
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
         if kind != stat.S_IFREG:
-            what = KINDS.get(kind, "no plain file")
-            raise InputFileError(f"{shown(path)} is {what}; a video is a plain file")
+            what = _KINDS.get(kind, "no plain file")
+            raise InputFileError(f"{shown(path)} is {what}; an image or a video is a plain file")
         with open(path, "rb") as file:
             head = file.read(HEAD)
     except (OSError, ValueError) as error:

@@ -44,6 +44,10 @@ def no_facts(weights: Any, prefix: str) -> tuple[dict[str, str], tuple[str, ...]
     return {}, ()
 
 
+def _always(_: Any) -> bool:
+    return True
+
+
 def _whole(spec: Any) -> tuple[Any, tuple[str, ...]]:
     return spec, ()
 
@@ -63,6 +67,7 @@ class Format:
         infer: (shapes, overrides) -> the spec; `overrides` are fields the user gave, which rule.
             Raises InputFileError with a named reason where the file is of a version that is not
             supported.
+        fits: (shapes) -> whether the file is of this network, where others have the same names.
         entries: spec -> names and shapes on both sides, source keys without prefix.
         config: (diffusers' or transformers' config.json) -> fields that the shapes do not tell.
         prefix: what stands before every source key where the network is exported alone.
@@ -91,6 +96,7 @@ class Format:
     infer: Callable[[Shapes, Mapping[str, Any]], Inferred]
     entries: Callable[[Any], list[Entry]]
     config: Callable[[Mapping[str, Any]], dict[str, Any]] = field(default=_nothing)
+    fits: Callable[[Shapes], bool] = field(default=_always)
     prefix: str = ""
     together: str = ""
     inner: str = ""

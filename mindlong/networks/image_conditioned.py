@@ -16,11 +16,15 @@ class ImageConditioned(nn.Cell):
             names.
         projector: an image encoder's tokens -> (B, T, D), of T as many for each frame; its
             parameters are called `projector.*`.
+        shared: every frame reads all tokens instead.
+        beside: the network takes the given latents; else they are stepped over.
     """
 
-    def __init__(self, inner: nn.Cell, projector: nn.Cell) -> None:
+    def __init__(
+        self, inner: nn.Cell, projector: nn.Cell, shared: bool = False, beside: bool = True
+    ) -> None:
         super().__init__(auto_prefix=False)
-        self.inner, self.projector = inner, projector
+        self.inner, self.projector, self.shared, self.beside = inner, projector, shared, beside
         projector.update_parameters_name("projector.")
 
     @property
@@ -40,10 +44,15 @@ class ImageConditioned(nn.Cell):
         """Latents and given latents (B, C, F, h, w), timesteps (B,), token ids (B, S) int32, an
         image encoder's tokens (B, N, D), what else the network takes -> float32 like x.
         """
-        batch, frames = x_BCFHW.shape[0], x_BCFHW.shape[2]
-        text = self.inner.text_encoder(ids_BS)
-        tokens = self.projector(image_BND)
-        tokens = tokens.reshape((batch, frames, tokens.shape[1] // frames, tokens.shape[2]))
-        each = (batch, frames, text.shape[1], text.shape[2])
-        context = ops.concat((text.expand_dims(1).broadcast_to(each), tokens), 2)
-        return self.inner.network(ops.concat((x_BCFHW, beside_BCFHW), 1), t_B, context, *more)
+        text, tokens = self.inner.text_encoder(ids_BS), self.projector(image_BND)
+        x = ops.concat((x_BCFHW, beside_BCFHW), 1) if self.beside else x_BCFHW
+        return self.inner.network(x, t_B, self._context(text, tokens, x_BCFHW.shape[2]), *more)
+
+    def _context(self, text_BSD: Tensor, tokens_BTD: Tensor, frames: int) -> Tensor:
+        """(B, S + T, D), or (B, F, S + T // F, D) with an image's tokens for each frame."""
+        if self.shared:
+            return ops.concat((text_BSD, tokens_BTD), 1)
+        (batch, length, width), count = text_BSD.shape, tokens_BTD.shape[1]
+        tokens = tokens_BTD.reshape((batch, frames, count // frames, width))
+        text = text_BSD.expand_dims(1).broadcast_to((batch, frames, length, width))
+        return ops.concat((text, tokens), 2)

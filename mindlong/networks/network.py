@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROLES = ("network", "vae", "text_encoder", "image_encoder", "projector", "motion")
 SPACES = ("pixel", "latent")
-GIVEN = ("first", "ends")
+GIVEN = ("first", "ends", "tokens")
 FILM = 24  # frames per second of the films that a stride counts in
 NULLS = ("negative", "zeros", "same")
 Facts = Mapping[str, str]  # what a file says beside its weights: `Format.facts`
@@ -69,11 +69,12 @@ class Images:
     Attributes:
         given: of GIVEN: whose latents stand beside the frames. "first": the first image's beside
             every frame; "ends": the first's beside the first frame, the last's beside the last,
-            zeros beside those between.
-        rates: the lowest and highest of the frame rates that it was trained on.
+            zeros beside those between; "tokens": nobody's, the tokens are all there is.
+        rates: the lowest and highest of the frame rates that it was trained on, or is offered for.
         rate: the one it takes where nothing says another.
         stride: it takes the distance of frames in a film rather than their rate.
-        frames: of a run; the image's tokens divide into one group for each of so many.
+        frames: of a run; the image's tokens divide into one group for each of so many; 0: every
+            frame reads all of them, whatever their number.
     """
 
     given: str
@@ -81,6 +82,11 @@ class Images:
     rate: int
     stride: bool = False
     frames: int = 16
+
+    @property
+    def beside(self) -> bool:
+        """Whether latents of images stand beside the noisy ones."""
+        return self.given != "tokens"
 
     def taken(self, fps: float) -> int:
         """What the network takes for frames at the rate `fps`: the nearest it was trained on."""
@@ -164,6 +170,7 @@ class Denoiser:
 
 
 FEATURES = {
+    "joint": "text and video are one sequence, and text reads frames (clip_parallel.text_reads)",
     "branch": "a branch that knows given frames (hierarchical, infinet)",
     "focus": "a mask for each sample whose frames see only themselves (diffusion.focus_present)",
     "maps": "attention maps that an edit can take from its source",

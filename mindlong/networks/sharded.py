@@ -23,17 +23,19 @@ class Ask:
         frames: (B, exports, ...) the frames of this clip that others need, or None.
         numbers: float32 (F, ...), small numbers for every frame, which every clip gets from all
             frames; or None.
+        per_clip: `numbers` are (1, ...), of the clip; every clip gets those of all clips.
     """
 
     kind: str
     frames: np.ndarray | None = None
     numbers: np.ndarray | None = None
+    per_clip: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`frames` (B, wanted, ...) and `numbers` (frames of the whole video, ...), each where it was
-    asked for.
+    """`frames` (B, wanted, ...) and `numbers` (frames of the whole video, or its clips, ...), each
+    where it was asked for.
     """
 
     frames: np.ndarray | None = None
@@ -52,9 +54,11 @@ class Site:
         kind: of `mindlong.plans.clip_layout.KINDS`.
         frame: numbers in one frame of what is sent (0: none).
         numbers: float32 numbers that go to everybody for each frame.
+        clip: those that go to everybody for each clip.
     """
 
     where: str
     kind: str
     frame: int
     numbers: int
+    clip: int = 0

@@ -219,7 +219,9 @@ INSTEAD: dict[str, tuple[Row, ...]] = {  # by part: a network whose names hold t
     "vae": (
         ("a VQGAN, an autoencoder of codes", r"^quantize\.embedding\b"),
         (
-            "ToonCrafter, whose decoder reads both given images" + _CODER,
+            "ToonCrafter, whose decoder reads both given images (the networks beside it are read, as "
+            "dynamicrafter_interp, where another autoencoder is named with latent.vae or by --part)"
+            + _CODER,
             r"^decoder\.attn_refinement\.",
         ),
         (

@@ -157,6 +157,7 @@ class Match:
             this one.
         ignored: patterns of keys that hold no weights of any network of the file.
         based: the network of another family that these weights are meant for as a start.
+        alike: the families that it may be, by the file's names and shapes; (): as the network says.
     """
 
     format: Format
@@ -165,6 +166,7 @@ class Match:
     others: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     based: Network | None = None
+    alike: tuple[str, ...] = ()
 
     @property
     def network(self) -> Network:
@@ -183,7 +185,8 @@ class Match:
             "ours of " if self.ours else "",
             f", as the start of {self.based.family}" if self.based else "",
         )
-        others = [name for name in self.network.alike if name != self.network.family]
+        names = self.alike or self.network.alike
+        others = [name for name in names if name != self.network.family]
         alike = f"; or {' or '.join(others)}, whose tensors are the same" if others else ""
         return f"{side}{self.format.title}{use}{alike} (it has {self.prefix}{self.markers[0]})"
 

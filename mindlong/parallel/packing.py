@@ -25,7 +25,7 @@ def shapes(parcel: Parcel, rank: int) -> list[Shape]:
     """Shape and type of what process `rank` packs, when this process sends `parcel`."""
     plan, made = parcel.plan, []
     if parcel.numbers is not None:
-        made = [((len(plan.owned[rank]), *parcel.numbers.shape[1:]), parcel.numbers.dtype)]
+        made = [((parcel.numbers_of(rank), *parcel.numbers.shape[1:]), parcel.numbers.dtype)]
     if parcel.world is None or plan.quiet:
         return made
     unit, dtype = parcel.world.shape[1:], parcel.world.dtype

@@ -30,6 +30,7 @@ class Parcel:
     Attributes:
         plan: who sends how much.
         numbers: float32 (frames of the rank, ...) for everybody, or None.
+        counts: how many of them each rank sends, where they are not of frames.
         world, left, right: frames for everybody, the rank before and the rank behind; None where
             the layer sends none.
     """
@@ -39,6 +40,11 @@ class Parcel:
     world: np.ndarray | None
     left: np.ndarray | None
     right: np.ndarray | None
+    counts: tuple[int, ...] | None = None
+
+    def numbers_of(self, rank: int) -> int:
+        """How many of `numbers` a rank sends."""
+        return len(self.plan.owned[rank]) if self.counts is None else self.counts[rank]
 
     def sent_bytes(self) -> int:
         """Bytes that leave the rank, each array counted once; none where it is alone."""
@@ -109,7 +115,8 @@ class Meeting:
             _stacked(shelf, frames[rank], asks[0].frames)
             for frames in (plan.world, plan.left, plan.right)
         )
-        return Parcel(plan, numbers, world, left, right), shelf
+        counts = tuple(map(len, self.held)) if asks[0].per_clip else None
+        return Parcel(plan, numbers, world, left, right, counts), shelf
 
     def shelve(self, rank: int, kind: str, arrival: Arrival, shelf: dict[int, np.ndarray]) -> None:
         """Put what arrived beside the rank's own frames."""

@@ -13,17 +13,20 @@ from mindlong.plans.clip_layout import ClipLayout
 
 
 def site_bytes(
-    site: Site, plan: HaloPlan, rank: int, batch: int = 1, width: int = 4
+    site: Site, plan: HaloPlan, held: tuple[range, ...], rank: int, batch: int = 1, width: int = 4
 ) -> tuple[int, int]:
     """Bytes that `rank` sends and receives at a site; activations of `width` bytes, numbers of
     four.
     """
     if plan.ranks == 1:
         return 0, 0
-    frame, numbers = site.frame * width * batch, site.numbers * 4 * batch
-    others = sum(len(owned) for r, owned in enumerate(plan.owned) if r != rank)
-    sent = plan.sent_frames(rank) * frame + len(plan.owned[rank]) * numbers
-    return sent, plan.received_frames(rank) * frame + others * numbers
+    frame = site.frame * width * batch
+    numbers = [
+        (len(owned) * site.numbers + len(clips) * site.clip) * 4 * batch
+        for owned, clips in zip(plan.owned, held, strict=True)
+    ]
+    sent = plan.sent_frames(rank) * frame + numbers[rank]
+    return sent, plan.received_frames(rank) * frame + sum(numbers) - numbers[rank]
 
 
 def rank_bytes(
@@ -36,7 +39,7 @@ def rank_bytes(
 ) -> int:
     """Bytes that `rank` sends in one call of the network."""
     plans = Meeting(layout, held).plans
-    return sum(site_bytes(site, plans[site.kind], rank, batch, width)[0] for site in sites)
+    return sum(site_bytes(site, plans[site.kind], held, rank, batch, width)[0] for site in sites)
 
 
 def table(
@@ -52,7 +55,7 @@ def table(
     """
     plans, rows = Meeting(layout, held).plans, {}
     for site in sites:
-        sent, received = site_bytes(site, plans[site.kind], rank, batch, width)
+        sent, received = site_bytes(site, plans[site.kind], held, rank, batch, width)
         count, s, r = rows.get((site.where, site.kind), (0, 0, 0))
         rows[site.where, site.kind] = count + 1, s + sent, r + received
     return [(*key, *row) for key, row in rows.items()]

@@ -80,10 +80,12 @@ def fit(parts: LatentParts, fresh: bool = False, images: bool = False) -> None:
         InputFileError: tensors that are missing or of another shape.
         ConfigError: the network is conditioned on images.
     """
-    if parts.network.network.denoiser.images and not images:
+    taken = parts.network.network.denoiser.images
+    if taken and not images:
+        more = ", hierarchical, interpolate or extend" * taken.beside
         raise ConfigError(
             f"{parts.where} is {parts.network.network.about}, which is conditioned on images; it serves "
-            "pipeline=animate, hierarchical, interpolate or extend"
+            f"pipeline=animate{more}"
         )
     for part in parts.held().values():
         _fits(part, str(parts.where), fresh)
@@ -202,6 +204,13 @@ def no_rate(parts: LatentParts, key: str) -> Iterator[tuple[str, str]]:
     """(key, reason) where the network is not conditioned on a frame rate."""
     if "fps" not in parts.network.network.denoiser.takes(parts.network.spec):
         yield key, "is not read: the network is not conditioned on a frame rate"
+
+
+def unjoined(parts: LatentParts, *keys: str) -> Iterator[tuple[str, str]]:
+    """(key, reason) of keys for networks of one sequence of text and video, for all others."""
+    if "joint" not in parts.network.network.denoiser.features:
+        for key in keys:
+            yield key, "is not read: text and video are no one sequence in the network"
 
 
 def is_told(parts: LatentParts) -> bool:

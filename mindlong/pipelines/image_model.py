@@ -65,18 +65,17 @@ class ImageModel:
         Raises:
             ConfigError: the run does not know the frames that the network is conditioned on.
         """
-        beside = self.beside(clean_BCFHW, known_BF)
+        batch, _, frames = clean_BCFHW.shape[:3]
+        beside = [self.beside(clean_BCFHW, known_BF)] if self.images.beside else []
         if not image:
-            tokens_BTD = np.broadcast_to(
-                null := self.latent.null_tokens(), (len(beside), *null.shape)
-            )
+            tokens_BTD = np.broadcast_to(null := self.latent.null_tokens(), (batch, *null.shape))
         elif tokens_BTD is None:
             tokens_BTD = np.stack([self._decoded(clean[:, :1]) for clean in clean_BCFHW])
-        states = behind(context, tokens_BTD, beside.shape[2], self.images.frames)
+        states = behind(context, tokens_BTD, frames, self.images.frames)
         rate = self.taken(fps, depth)
 
         def model(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-            both = np.concatenate([x, beside], axis=1).astype(np.float32)
+            both = np.concatenate([x, *beside], axis=1).astype(np.float32)
             return self.latent.predict(both, t, states, rate)
 
         return model

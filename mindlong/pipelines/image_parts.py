@@ -33,12 +33,45 @@ def rates_row(images: Images, rates: Sequence[int], usual: int) -> str:
     """The rate that is taken, in a row of the dry run."""
     low, high = images.rates
     unit = "frames of a film apart" if images.stride else "frames a second"
-    return f"the network takes {rates[0] if rates else usual} ({unit}; trained on {low} to {high})"
+    return (
+        f"the network takes {rates[0] if rates else usual} ({unit}; it is used at {low} to {high})"
+    )
+
+
+def check_rates(rates: Sequence[int], levels: int) -> None:
+    """Raise ConfigError where more frame rates are given than there are levels to take them."""
+    if len(rates) > levels:
+        where = f"there are {levels} levels" if levels > 1 else "all runs take the first"
+        raise ConfigError(
+            f"conditioning.fs names {len(rates)} rates, {list(rates)}, and {where}; leave out the rest"
+        )
+
+
+def unusual_rates(images: Images | None, rates: Sequence[int]) -> Iterator[str]:
+    """A sentence where a network is to take a frame rate that it is not used at."""
+    if images is None:
+        return
+    low, high = images.rates
+    for rate in dict.fromkeys(rates):
+        if not low <= rate <= high:
+            yield (
+                f"conditioning.fs is {rate}, and the network is used at {low} to {high}; what it makes at "
+                "another may be bad"
+            )
+
+
+def check_room(images: Images, frames: int) -> None:
+    """Raise ConfigError where a run has no frame between the two that are given."""
+    if images.given == "ends" and frames < 3:
+        raise ConfigError(
+            f"frames is {frames}; the network makes what lies between the first frame and the last, so a run has "
+            f"at least 3 ({images.frames} is what it was trained on)"
+        )
 
 
 def unusual_run(images: Images | None, frames: int) -> Iterator[str]:
     """A sentence where runs are not as long as the network was trained on."""
-    if images and frames != images.frames:
+    if images and images.frames and frames != images.frames:
         yield (
             f"the network is trained on runs of {images.frames} frames, each with image tokens of its own; in runs "
             f"of {frames} every frame reads all of them, and what it makes may be bad"

@@ -20,6 +20,7 @@ import numpy as np
 
 from mindlong.plans import dual_scope, kv_policy
 from mindlong.plans.dual_scope import ZERO, Reads, Tuning
+from mindlong.plans.joint_reads import Joint
 from mindlong.utils.errors import ConfigError
 
 KINDS = ("norm", "conv", "attention")
@@ -56,6 +57,7 @@ class ClipLayout:
         tuning: how its scores are changed.
         exact: the style; else "video_infinity".
         context: frames that a clip takes from each side for its convolutions.
+        joint: how a network of one sequence of text and video reads.
     """
 
     clips: tuple[range, ...]
@@ -63,6 +65,7 @@ class ClipLayout:
     tuning: Tuning = field(default_factory=Tuning)
     exact: bool = True
     context: int = 1
+    joint: Joint = field(default_factory=Joint)
 
     def __post_init__(self) -> None:
         if self.reads.frames != self.frames:
@@ -128,6 +131,20 @@ class ClipLayout:
         index = np.array([place[k] for keys in frames for k in keys], np.int32)
         return ClipReading(index, len(blocks), len(mine) // len(blocks), frames)
 
+    def frame_reading(self, clip: int) -> ClipReading:
+        """How the clip's queries read its pool, each frame by itself, or all together where they
+        read the same and nothing is added to their scores.
+        """
+        mine = self.clips[clip]
+        rows = [tuple(sorted(self.reads.set_of(f))) for f in mine]
+        together = len(set(rows)) == 1 and self.tuning == Tuning()
+        blocks = rows[:1] if together else rows
+        place = {f: i for i, f in enumerate([*mine, *self.wanted("attention", clip)])}
+        width = max(map(len, blocks))
+        frames = tuple((*keys, *[keys[0]] * (width - len(keys))) for keys in blocks)
+        index = np.array([place[k] for keys in frames for k in keys], np.int32)
+        return ClipReading(index, len(blocks), len(mine) // len(blocks), frames)
+
     def bias(self, clip: int, reading: ClipReading, t: int) -> np.ndarray:
         """float32 (blocks, size, width): what is added to the scores at timestep `t`."""
         biases, mine = self.tuning.biases(t), self.clips[clip]
@@ -159,13 +176,18 @@ def _cheapest(rows: Sequence[frozenset[int]]) -> list[list[int]]:
 
 
 def exact_layout(
-    clips: Sequence[range], local: str, spread: str, tuning: Tuning | None = None
+    clips: Sequence[range],
+    local: str,
+    spread: str,
+    tuning: Tuning | None = None,
+    joint: Joint | None = None,
 ) -> ClipLayout:
     """Clips that together are one video, whatever their number: see
     `mindlong.plans.dual_scope.exact`.
     """
-    reads = dual_scope.exact(local, spread, clips[-1].stop)
-    return ClipLayout(tuple(clips), reads, tuning or Tuning())
+    reads, joint = dual_scope.exact(local, spread, clips[-1].stop), joint or Joint()
+    joint.read(clips[-1].stop)
+    return ClipLayout(tuple(clips), reads, tuning or Tuning(), joint=joint)
 
 
 def views_layout(clips: Sequence[range], views: Sequence[range]) -> ClipLayout:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mindlong.data.film_reader import FilmReading, read_film
+from mindlong.data.film_truth import FilmClip
 from mindlong.data.shapes import Clip
 from mindlong.data.shapes_reader import Reading, read
 from mindlong.utils.errors import ConfigError
@@ -103,11 +105,17 @@ class ShapeScore:
     smoothness: float
 
 
-def score_shapes(clip: Clip, made_FHWC: np.ndarray, every: int) -> ShapeScore:
-    """Read `made_FHWC` and compare it with the truth behind `clip`, at the frames made."""
-    reading, truth = read(made_FHWC), clip.truth.position_F2[: len(made_FHWC)]
+def score_shapes(clip: Clip | FilmClip, made_FHWC: np.ndarray, every: int) -> ShapeScore:
+    """Read `made_FHWC` and compare it with the truth behind `clip`, at the frames made; of a film
+    every object, each found by its colour, in the image.
+    """
+    film = isinstance(clip, FilmClip)
+    reading = read_film(made_FHWC) if film else read(made_FHWC)
+    paths = list(_paths(clip, reading, len(made_FHWC)))
     between = np.arange(len(made_FHWC)) % every > 0
-    far = np.linalg.norm(reading.position_F2 - truth, axis=1)[between]
+    far = np.concatenate(
+        [np.linalg.norm(path - truth, axis=1)[between & shown] for path, truth, shown in paths]
+    )
     seen = ~np.isnan(far)
     position = float(far[seen].mean()) if seen.any() else float("nan")
     agrees = reading.agrees(clip.caption)
@@ -116,12 +124,26 @@ def score_shapes(clip: Clip, made_FHWC: np.ndarray, every: int) -> ShapeScore:
         float(1 - seen.mean()),
         bool(reading.steady and reading.sure),
         bool(agrees["shape"] and agrees["colour"]),
-        _roughness(reading) - _bend(truth),
+        float(
+            np.mean([_bend(path[~np.isnan(path[:, 0])]) - _bend(truth) for path, truth, _ in paths])
+        ),
     )
 
 
-def _roughness(reading: Reading) -> float:
-    return _bend(reading.position_F2[~np.isnan(reading.position_F2[:, 0])])
+def _paths(
+    clip: Clip | FilmClip, reading: Reading | FilmReading, frames: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Of every object: where it was read (F, 2), NaN where it was not; where it is (F, 2); bool
+    (F,), where half of it can be seen at least.
+    """
+    if isinstance(clip, FilmClip) and isinstance(reading, FilmReading):
+        for truth in clip.truth.objects:
+            found = reading.of(truth.colour)
+            lost = np.full((frames, 2), np.nan)
+            path = lost if found is None else found.image_F2
+            yield path, truth.where.image_F2[:frames], truth.visible_F[:frames] >= 0.5
+    else:
+        yield reading.position_F2, clip.truth.position_F2[:frames], np.ones(frames, bool)
 
 
 def _bend(places_F2: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from math import sqrt
 
 import numpy as np
 
+from mindlong.data.film_reader import FilmReading
 from mindlong.data.shapes import COLOURS, SHAPES, parse_caption
 from mindlong.data.shapes_reader import FOUR, Reading, read
 from mindlong.scores.outline import background_change, overlap
@@ -45,7 +46,7 @@ class Scores:
     """
 
     rates: dict[str, Rate]
-    readings: tuple[Reading, ...]
+    readings: tuple[Reading, ...] | tuple[FilmReading, ...]
     verdicts: tuple[dict[str, bool], ...]
     overlaps: tuple[float, ...]
     backgrounds: tuple[float, ...]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.needed import needed
 
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
+    from mindlong.networks.network import Network
 
 
 def check_pixels(config: TrainConfig, task: str) -> None:
@@ -24,19 +26,21 @@ def check_pixels(config: TrainConfig, task: str) -> None:
         )
 
 
-def check_channels(spec: Any, latent_channels: int, task: str) -> None:
+def check_channels(spec: Any, latent_channels: int, task: str, entry: Network) -> None:
     """In latents: as many are read as the task puts together, and the latents are predicted."""
-    times = {"interpolation": 2 * latent_channels + 1, "images": 2 * latent_channels}
-    needed = times.get(task, latent_channels)
     predicted = getattr(spec, "out_channels", latent_channels)
     if predicted != latent_channels:
         raise ConfigError(
             f"model.out_channels is {predicted}; the autoencoder's latents have {latent_channels} channels, and as many are "
             "predicted"
         )
-    read = getattr(spec, "in_channels", needed)
-    if read != needed:
+    images = needed(entry.denoiser, "denoiser").images
+    imaged = latent_channels * (2 if images and images.beside else 1)
+    times = {"interpolation": 2 * latent_channels + 1, "images": imaged}
+    wanted = times.get(task, latent_channels)
+    read = getattr(spec, "in_channels", wanted)
+    if read != wanted:
         raise ConfigError(
             f"model.in_channels is {read}; the autoencoder's latents have {latent_channels} channels, so that "
-            f"task {task} needs {needed}"
+            f"task {task} needs {wanted}"
         )

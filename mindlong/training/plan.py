@@ -130,7 +130,7 @@ def notes_on_data(config: TrainConfig) -> list[str]:
     needs = needs_of(config)
     for problem in needs.problems():
         raise ConfigError(problem)
-    if config.data.kind == "shapes" and needs.clips:
+    if config.data.kind != "clips" and needs.clips:
         build_source(config.data, config.train.seed, needs)
     report = check_data(config.data, needs, config.train.seed)
     for problem in report.problems:
@@ -175,7 +175,7 @@ def _check_latents(config: TrainConfig, task: str) -> tuple[int, int, list[str]]
             f"the text encoder gives vectors of {text.width} numbers and model.context_dim is {width}; they "
             "must be equal"
         )
-    check_channels(spec, vae.spec.latent_channels, task)
+    check_channels(spec, vae.spec.latent_channels, task, entry)
     if task == "images":
         _check_images(config, vae, text)
     divisible(config.data.size, vae.spec.factor, entry.denoiser.side(spec), "data.size")
@@ -222,11 +222,11 @@ def _check_images(config: TrainConfig, vae: Part, text: Any) -> None:
     }
     for role, part in parts.items():
         _fits(part, f"latents.{role}")
-    needed = entry.denoiser.images.frames
-    if config.data.frames != needed:
+    frames = entry.denoiser.images.frames
+    if frames and config.data.frames != frames:
         raise ConfigError(
             f"data.frames is {config.data.frames}; the family {config.model.family} has image tokens for each of "
-            f"{needed} frames, so it is trained on so many"
+            f"{frames} frames, so it is trained on so many"
         )
     check_imaged(Part(entry, spec, {}), vae, Part(entry, text, {}), **parts, section="latents")
 

@@ -34,11 +34,14 @@ def toys(tmp_path_factory):
         name: latent_toys.folder(place / name, f"dynamicrafter_{name}")
         for name in ("512", "interp", "256")
     }
+    made["vc1"] = latent_toys.folder(place / "vc1", "videocrafter1_i2v")
     made["text"] = latent_toys.folder(place / "text", "videocrafter2")
     for number in range(4):
         row = np.arange(SIZE * SIZE * 3).reshape(SIZE, SIZE, 3) * (number + 1)
         Image.fromarray((row % 256).astype(np.uint8)).save(place / f"{number}.png")
         made[str(number)] = place / f"{number}.png"
+    Image.fromarray(np.zeros((SIZE, 3 * SIZE, 3), np.uint8)).save(place / "wide.png")
+    made["wide"] = place / "wide.png"
     frames = np.random.default_rng(0).integers(0, 256, (31, SIZE, SIZE, 3)).astype(np.uint8)
     made["film"] = write_frames(place / "film", frames, 8)
     return made
@@ -107,6 +110,18 @@ def test_an_image_becomes_a_video_and_guidance_drops_text_and_image_but_not_the_
     assert (grey == 127.5).all()
     assert with_image[0, 0, 8:].mean() != without[0, 0, 8:].mean()
     assert record["prompts"][0]["image"] == str(toys["1"])
+
+
+def test_videocrafter1_knows_an_image_by_tokens_that_all_frames_read(toys, tmp_path, oracle):
+    keys = ["pipeline=animate", f"weights={toys['vc1']}", f"image={toys['1']}", "prompt=a boat"]
+    assert run(tmp_path, *keys, "sample.guidance=12", "batch=1") == 0
+    (x, context, fps), (_, without, _) = oracle.asked[:2]
+    assert x.shape == (1, 4, 16, 8, 8) and fps == 8
+    assert context.shape == (1, 8 + 32, 24)  # all tokens for all frames
+    np.testing.assert_array_equal(oracle.tokens[0], read_image(toys["1"]))
+    assert (oracle.tokens[1] == 127.5).all() and (context[:, 8:] != without[:, 8:]).all()
+    folder, _ = result(tmp_path)
+    assert len(list((folder / "video").glob("*.png"))) == 16
 
 
 def test_three_way_guidance_asks_three_times(toys, tmp_path, oracle):
@@ -297,6 +312,67 @@ REFUSALS = {
         ["pipeline=extend", "weights=interp", "images=[1]", "frames=15"],
         "of what comes next none is given",
     ),
+    "no room between": (
+        ["pipeline=animate", "weights=interp", "image=1", "last=2", "frames=2"],
+        "a run has at least 3",
+    ),
+    "a loop of nothing": (
+        ["pipeline=animate", "weights=interp", "image=1", "loop=true", "frames=1"],
+        "a run has at least 3",
+    ),
+    "rates of no level": (
+        ["pipeline=animate", "weights=512", "image=1", "fs=[20,15]"],
+        "names 2 rates",
+    ),
+    "rates of no level below": (
+        ["pipeline=hierarchical", "weights=interp", "hierarchical.images=[1,2]", "fs=[5,6,7]"],
+        "there are 2 levels",
+    ),
+    "rates of no run": (
+        ["pipeline=extend", "weights=512", "images=[1]", "frames=15", "fs=[20,15]"],
+        "all runs take the first",
+    ),
+    "rates of no stage": (
+        ["pipeline=interpolate", "weights=interp", "images=[1,2]", "factor=15", "fs=[5,6]"],
+        "names 2 rates",
+    ),
+    "one key frame": (
+        ["pipeline=hierarchical", "weights=interp", "key_video=film", "key_every=40"],
+        "hierarchical.key_every can be at most 30",
+    ),
+    "a folder": (["pipeline=animate", "weights=512", "image=film"], "is a folder"),
+    "one image between": (
+        ["pipeline=interpolate", "weights=interp", "images=[1]", "factor=15"],
+        "at least 2 key frames",
+    ),
+    "images of different sizes": (
+        ["pipeline=interpolate", "weights=interp", "images=[1,wide]", "factor=15"],
+        "all need one size",
+    ),
+    "videocrafter1 and a key that it does not read": (
+        ["pipeline=animate", "weights=vc1", "image=1", "encode=sample"],
+        "animate.encode is not read",
+    ),
+    "videocrafter1 as text": (
+        ["pipeline=text_to_video", "weights=vc1", "prompt=a"],
+        "it serves pipeline=animate",
+    ),
+    "videocrafter1 with an end": (
+        ["pipeline=animate", "weights=vc1", "image=1", "last=2"],
+        "makes video from one image",
+    ),
+    "videocrafter1 onwards": (
+        ["pipeline=extend", "weights=vc1", "images=[1]", "frames=15"],
+        "does not begin with the image itself",
+    ),
+    "videocrafter1 in a hierarchy": (
+        ["pipeline=hierarchical", "weights=vc1", "lengths=[4,4]", "first=1"],
+        "its frames are not the image itself",
+    ),
+    "videocrafter1 between": (
+        ["pipeline=interpolate", "weights=vc1", "images=[1,2]", "factor=15"],
+        "makes video from one image",
+    ),
     "fs of text": (
         ["pipeline=hierarchical", "weights=text", "lengths=[4,4]", "fs=8"],
         "conditioning.fs is not read",
@@ -304,19 +380,74 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSALS)
-def test_what_cannot_be_is_said_in_one_sentence(toys, tmp_path, capsys, name):
-    keys, said = REFUSALS[name]
-    filled = []
+def filled(toys, keys):
+    """A command line with the places of toys in the place of their names."""
+    found = []
     for key in keys:
         head, _, tail = key.partition("=")
-        if head in ("weights", "image", "last", "first"):
+        if head in ("weights", "image", "last", "first", "key_video"):
             tail = str(toys.get(tail, tail))
         elif head in ("images", "hierarchical.images"):
             tail = "[" + ",".join(str(toys[n]) for n in tail.strip("[]").split(",")) + "]"
-        filled.append(f"{head}={tail}")
-    assert said in refused(capsys, tmp_path, *filled)
+        found.append(f"{head}={tail}")
+    return found
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_cannot_be_is_said_in_one_sentence(toys, tmp_path, capsys, name):
+    keys, said = REFUSALS[name]
+    assert said in refused(capsys, tmp_path, *filled(toys, keys))
     assert not list(tmp_path.iterdir())
+
+
+NOTES = {
+    "fs": (["pipeline=animate", "weights=512", "image=1", "fs=99"], "is used at 15 to 30"),
+    "fs of a level": (
+        ["pipeline=hierarchical", "weights=interp", "hierarchical.images=[1,2]", "fs=99"],
+        "is used at 5 to 30",
+    ),
+    "a wide image": (
+        ["pipeline=animate", "weights=interp", "image=1", "last=wide"],
+        "wide.png: 16x48 pixels become 16x16, and 67% of the image are cut off",
+    ),
+    "a wide key frame": (
+        ["pipeline=hierarchical", "weights=interp", "hierarchical.images=[1,wide]"],
+        "67% of the image are cut off",
+    ),
+    "wide frames": (
+        ["pipeline=interpolate", "weights=interp", "images=[wide,wide]", "factor=15"],
+        "67% of the image are cut off",
+    ),
+    "a wide start": (
+        ["pipeline=extend", "weights=512", "images=[wide]", "frames=15", "fs=2"],
+        "67% of the image are cut off",
+    ),
+    "a small image": (
+        ["pipeline=animate", "weights=512", "image=1", "size=[80,80]"],
+        "16x16 pixels become 80x80, 5 times as large",
+    ),
+    "a long prompt": (
+        ["pipeline=animate", "weights=512", "image=1", "prompt=many words in a row"],
+        "the text encoder takes 6",
+    ),
+    "a long prompt of a node": (
+        [
+            "pipeline=hierarchical",
+            "weights=interp",
+            "hierarchical.images=[1,2]",
+            "node_prompts={1/0: many words in a row}",
+        ],
+        "the text encoder takes 6",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_what_may_go_wrong_is_said_before_it_is_made(toys, tmp_path, capsys, name):
+    keys, said = NOTES[name]
+    size = [] if any(key.startswith("size=") for key in keys) else [f"size=[{SIZE},{SIZE}]"]
+    assert main([*filled(toys, keys), *size, f"output={tmp_path}", "--dry_run"]) == 0
+    assert said in capsys.readouterr().out
 
 
 def test_a_dry_run_says_rates_calls_and_slow_motion(toys, tmp_path, capsys):

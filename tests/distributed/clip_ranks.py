@@ -18,11 +18,13 @@ ms.set_device("CPU")
 ms.set_context(mode=ms.PYNATIVE_MODE, pynative_synchronize=True)
 COMM = launch.connect()
 
+import cogvideox_clip_toys as joint_toys  # noqa: E402
 import numpy as np  # noqa: E402
 from clip_toys import FRAMES, inputs, layout, tiny_unet  # noqa: E402
 
 from mindlong.diffusion.samplers import sampler  # noqa: E402
 from mindlong.diffusion.schedules import scaled_linear  # noqa: E402
+from mindlong.networks.cogvideox.sharded_cell import ShardedCogVideoX  # noqa: E402
 from mindlong.networks.unet.sharded_cell import ShardedUNet  # noqa: E402
 from mindlong.ops import device  # noqa: E402
 from mindlong.parallel.sync import Traffic  # noqa: E402
@@ -69,6 +71,19 @@ def equal(folder: Path) -> None:
             frames=frames,
             seconds=time.perf_counter() - clock,
         )
+
+
+def joint(folder: Path) -> None:
+    """A prediction of a network of one sequence of text and video, by every way to swap."""
+    network, clips = ShardedCogVideoX(joint_toys.tiny()), joint_toys.layout_of([2, 3, 2])
+    x, t, context = joint_toys.inputs()
+    for swaps in ("shared", "gather", "pairs"):
+        COMM.choose(swaps)
+        traffic = Traffic()
+        parallel = ClipParallel(network, clips, COMM, traffic=traffic)
+        mine = parallel.frames
+        out = parallel.predict(x[:, :, mine.start : mine.stop], t, context)
+        np.savez(folder / f"joint-{swaps}{COMM.rank}.npz", out=out, sent=traffic.bytes)
 
 
 def endless(folder: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 
+import cogvideox_clip_toys as joint_toys
 import numpy as np
 import pytest
 from clip_toys import eager, inputs, layout, run, tiny_unet  # noqa: F401
@@ -14,10 +15,13 @@ from jobs import launcher, listening, start, survivors
 
 from mindlong.diffusion.samplers import sampler
 from mindlong.diffusion.schedules import scaled_linear
+from mindlong.networks.cogvideox.sharded_cell import ShardedCogVideoX
+from mindlong.networks.cogvideox.traffic import sites as joint_sites
 from mindlong.networks.unet.sharded_cell import ShardedUNet
 from mindlong.networks.unet.traffic import sites
 from mindlong.parallel import halo
 from mindlong.parallel.volume import rank_bytes
+from mindlong.pipelines.clip_parallel.make import ClipParallel
 from mindlong.utils import rng
 
 RANKS = __file__.replace("test_clip_parallel", "clip_ranks")
@@ -27,7 +31,7 @@ LENGTHS, STEPS = [5, 3, 4], 2
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
-    process, mark = start([*launcher(folder), RANKS, "equal,messages", str(folder)], folder)
+    process, mark = start([*launcher(folder), RANKS, "equal,messages,joint", str(folder)], folder)
     code = process.wait(timeout=400)
     assert code == 0, (folder / "output.txt").read_text()
     return folder
@@ -79,6 +83,18 @@ def test_bytes_sent_are_those_of_the_plan(job):
         assert int(found["sent"]) == STEPS * rank_bytes(
             sites(spec, (4, 6)), layout(LENGTHS), held, rank
         )
+
+
+def test_text_and_video_in_one_sequence_over_two_processes(job, eager):  # noqa: F811
+    network, clips = ShardedCogVideoX(joint_toys.tiny()), joint_toys.layout_of([2, 3, 2])
+    x, t, context = joint_toys.inputs()
+    want = ClipParallel(network, clips).predict(x, t, context)
+    places, held = list(joint_sites(joint_toys.SPEC, joint_toys.SIZE)), halo.deal(3, 2)
+    for swaps in ("shared", "gather", "pairs"):
+        ranks = [np.load(job / f"joint-{swaps}{rank}.npz") for rank in range(2)]
+        assert np.array_equal(np.concatenate([r["out"] for r in ranks], 2), want), swaps
+        for rank, found in enumerate(ranks):
+            assert int(found["sent"]) == rank_bytes(places, clips, held, rank)
 
 
 def test_both_ways_to_swap_were_timed(job):

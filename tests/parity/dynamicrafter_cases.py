@@ -1,7 +1,8 @@
-"""What is compared with DynamiCrafter's own source: networks, inputs and weights, all from seeds
-and names.
+"""What is compared with DynamiCrafter's own source and with that of VideoCrafter1's image-to-video
+model: networks, inputs and weights, all from seeds and names.
 
-Read by tools/golden/dynamicrafter.py, which runs the original on them, and by the parity tests.
+Read by tools/golden/dynamicrafter.py and videocrafter1.py, which run the originals on them, and by
+the parity tests.
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ SIZES = {
 
 @dataclass(frozen=True)
 class ImageCase(unet_cases.Case):
-    """A UNet that reads an image's tokens, apart for each frame or, with `shared`, all of them."""
+    """A UNet that reads an image's tokens, apart for each frame or, with `shared`, all of them; in
+    all there are `tokens`, or 0 for as many as the frames need.
+    """
 
     shared: bool = False
+    tokens: int = 0
 
     def inputs(self) -> dict[str, np.ndarray]:
         """As of any UNet; `context` is the original's: (B, text and image tokens, D)."""
         made = super().inputs()
         batch, frames = self.shape[:2]
-        count = TEXT + EACH * frames + self.shared
+        count = TEXT + (self.tokens or EACH * frames + self.shared)
         shape = (batch, count, self.spec().context_dim)
         return made | {"context": rng.normal(shape, SEED, "context", self.name)}
 
@@ -91,24 +95,39 @@ CASES = {
     )
 }
 
+IMAGE_TO_VIDEO = ImageCase(
+    "videocrafter1_i2v",
+    "videocrafter1",
+    "videocrafter1_i2v",
+    "lvdm",
+    SIZES,
+    (2, 2, 4, 4),
+    True,
+    shared=True,
+    tokens=EACH,
+)
+
 RESAMPLER = ResamplerSpec(
     tokens=12, width=16, layers=2, heads=3, head_dim=4, hidden=64, reads=20, gives=24
 )
+FEW_QUERIES = ResamplerSpec(
+    tokens=5, width=16, layers=2, heads=3, head_dim=4, hidden=64, reads=20, gives=24
+)
 
 
-def resampler_weights() -> dict[str, np.ndarray]:
+def resampler_weights(spec: ResamplerSpec = RESAMPLER) -> dict[str, np.ndarray]:
     """A value for every key of the original's Resampler."""
     return {
         e.source: unet_cases.weight(f"resampler.{e.source}", e.source_shape)
-        for e in resampler_names(RESAMPLER)
+        for e in resampler_names(spec)
     }
 
 
-def resampler_inputs() -> tuple[np.ndarray, np.ndarray]:
+def resampler_inputs(spec: ResamplerSpec = RESAMPLER) -> tuple[np.ndarray, np.ndarray]:
     """Tokens of an image encoder, and what weighs the output for the gradients."""
     return (
-        rng.normal((2, 9, RESAMPLER.reads), SEED, "resampler x"),
-        rng.normal((2, RESAMPLER.tokens, RESAMPLER.gives), SEED, "resampler probe"),
+        rng.normal((2, 9, spec.reads), SEED, "resampler x"),
+        rng.normal((2, spec.tokens, spec.gives), SEED, "resampler probe"),
     )
 
 
@@ -143,8 +162,14 @@ RUNS = {
     "interp_eta1": Run("dynamicrafter_interp", 10, 1.0),
     "interp_50": Run("dynamicrafter_interp", 50, 0.0),
     "unguided": Run("dynamicrafter_512", 10, 1.0, guidance=1.0, rescale=0.0),
+    "unguided_50": Run("dynamicrafter_512", 50, 0.0, guidance=1.0, rescale=0.0),
     "three_passes": Run("dynamicrafter_1024", 10, 0.0, base=0.3, image_guidance=3.0),
     "gated": Run("dynamicrafter_256", 10, 1.0, "uniform", 0.0, 0.0),
+}
+IMAGE_TO_VIDEO_RUNS = {  # the published guidance is 12
+    "eta0": Run("videocrafter1_i2v", 10, 0.0, "uniform", rescale=0.0, guidance=12.0),
+    "eta1": Run("videocrafter1_i2v", 10, 1.0, "uniform", rescale=0.0, guidance=12.0),
+    "unguided_50": Run("videocrafter1_i2v", 50, 0.0, "uniform", rescale=0.0, guidance=1.0),
 }
 SHAPE = (2, 2, 3, 4, 4)
 CONDITIONS = {"text and image": (0.9, 0.4), "image": (0.7, -0.3), "nothing": (0.5, 0.1)}

@@ -26,6 +26,7 @@ from mindlong.pipelines.clip_parallel import video as clip_parallel_video
 from mindlong.training.trainer import Outcome, Trainer
 from mindlong.utils.errors import ConfigError
 
+SAME_AS = {"steps": "sample.steps"}  # two keys for one thing; the first is read at loading
 QUIET = ("dataclasses", "copy", "mindlong.config.dump", "mindlong.config.reads")
 
 
@@ -249,7 +250,8 @@ def _number(leaf: Leaf, now: Any) -> str:
 def verdict(schema: type, base: list[str], leaf: Leaf, words: str) -> str:
     """`accepted` or `refused` of a key set beside `base`; a refusal names it or its section."""
     short = leaf.key.rpartition(".")[2]
-    rest = [pair for pair in base if pair.partition("=")[0] not in (leaf.key, short)]
+    said = (leaf.key, short, SAME_AS.get(leaf.key))
+    rest = [pair for pair in base if pair.partition("=")[0] not in said]
     try:
         load(None, [*rest, f"{leaf.key}={words}"], schema)
     except ConfigError as refusal:

@@ -9,9 +9,10 @@ from typing import Any
 from mindlong.config.option import option
 from mindlong.plans import kv_policy
 from mindlong.plans.frame_prompts import check
+from mindlong.plans.joint_reads import PLACES
 from mindlong.utils.errors import ConfigError
 
-STRATEGIES = ("exact", "video_infinity", "views", "windows", "free_noise", "independent")
+STRATEGIES = ("exact", "video_infinity", "views", "windows", "free_noise", "queue", "independent")
 
 
 @dataclass
@@ -23,7 +24,8 @@ class ClipParallelOptions:
         "exact: any number of processes gives the video of one; video_infinity: as the original's "
         "released code; views: the motion modules of AnimateDiff read overlapping windows, on noise that "
         "repeats, and any number of processes gives the video of one; windows: overlapping windows of the "
-        "prediction, weighted; free_noise: the same on noise that repeats in a new order; independent: clips "
+        "prediction, weighted; free_noise: the same on noise that repeats in a new order; queue: blocks "
+        "of stride frames of which each is a step noisier than the one before, in windows of both; independent: clips "
         "that know nothing of each other",
         choices=STRATEGIES,
     )
@@ -47,6 +49,24 @@ class ClipParallelOptions:
     spread: str = option(
         "spread:16",
         "exact: the far frames that all frames read, a key/value policy; '': none",
+        when="strategy=exact",
+    )
+    text_reads: str = option(
+        "all",
+        "exact, for a network whose text and video are one sequence: the frames that text reads, a key/value "
+        "policy that is the same for all frames",
+        when="strategy=exact",
+    )
+    text_balance: bool = option(
+        True,
+        "exact, the same networks: text reads more frames than in training as if they were as many as there",
+        when="strategy=exact",
+    )
+    places: str = option(
+        "plain",
+        "exact, the same networks: places of frames beyond those of training: plain goes on, stretch draws all "
+        "together, fold goes forth and back",
+        choices=PLACES,
         when="strategy=exact",
     )
     padding: int = option(
@@ -88,15 +108,15 @@ class ClipParallelOptions:
     )
     window: int = option(
         0,
-        "views, windows, free_noise: frames of a window; 0: as trained",
+        "views, windows, free_noise, queue: frames of a window; 0: as trained",
         minimum=0,
-        when="strategy=views|windows|free_noise",
+        when="strategy=views|windows|free_noise|queue",
     )
     stride: int = option(
         4,
-        "views, windows, free_noise: frames from one window to the next",
+        "views, windows, free_noise, queue: frames from one window to the next",
         minimum=1,
-        when="strategy=views|windows|free_noise",
+        when="strategy=views|windows|free_noise|queue",
     )
     scenes: dict[str, str] = option(
         {},

@@ -165,8 +165,8 @@ class HierarchicalOptions:
             yield "hierarchical.video is given besides first or last; a video is continued from its own frames"
         if len(self.images) == 1:
             yield (
-                "hierarchical.images names one image; a storyboard has at least 2 (hierarchical.first is a "
-                "image that a video starts with)"
+                "hierarchical.images names one image; a storyboard has at least 2 (hierarchical.first is "
+                "an image that a video starts with)"
             )
         if self.images and self.lengths and self.lengths[0] != len(self.images):
             yield (

@@ -103,13 +103,18 @@ class JointAttention(nn.Cell):
         batch, length, _ = x_BTD.shape
         return x_BTD.reshape((batch, length, self.heads, -1)).transpose((0, 2, 1, 3))
 
+    def queries(self, x_BTD: Tensor) -> Tensor:
+        """(B, T, D) -> (B, N, T, D/N)."""
+        return self.norm_q(self._split(self.to_q(x_BTD)))
+
+    def keys(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, D) -> keys and values, each (B, N, T, D/N)."""
+        return self.norm_k(self._split(self.to_k(x_BTD))), self._split(self.to_v(x_BTD))
+
     def construct(self, x_BTD: Tensor) -> Tensor:
         """(B, S + P, D) -> the same shape."""
-        q, k = (
-            self.norm_q(self._split(self.to_q(x_BTD))),
-            self.norm_k(self._split(self.to_k(x_BTD))),
-        )
-        mixed = self.attend(q, k, self._split(self.to_v(x_BTD)))
+        k, v = self.keys(x_BTD)
+        mixed = self.attend(self.queries(x_BTD), k, v)
         return self.to_out(mixed.transpose((0, 2, 1, 3)).reshape(x_BTD.shape))
 
 
@@ -216,23 +221,24 @@ class CogVideoX(nn.Cell):
         emb = self.act(self.time_embedding(t_B))
         video, text = self.patch(x_BCFHW, context_BSD)
         grid = video.shape
-        video = (video + self._placed(grid, video.dtype)).reshape((grid[0], -1, grid[4]))
+        time = self.table(0, *grid[1:4])
+        video = self.placed(video, time).reshape((grid[0], -1, grid[4]))
         for block in self.blocks:
             video, text = block(video, text, emb)
         video = self.proj_out(self.norm_out(self.norm_final(video), emb))
-        return self._unpatched(video, grid).astype(ms.float32)
+        return self.unpatched(video, grid).astype(ms.float32)
 
-    def _placed(self, grid: tuple[int, ...], dtype: ms.Type) -> Tensor:
-        """(1, F, h/p, w/p, D), what is added to the tokens."""
-        _, frames, height, width, _ = grid
-        time = self.table(0, frames, height, width).reshape((1, frames, 1, 1, -1))
+    def placed(self, video: Tensor, time_FD: Tensor) -> Tensor:
+        """Tokens (B, F, h/p, w/p, D) and what places of frames add (F, D/4) -> with all places."""
+        _, frames, height, width, _ = video.shape
+        time = time_FD.reshape((1, frames, 1, 1, -1))
         column = self.table(1, frames, height, width).reshape((1, 1, 1, width, -1))
         row = self.table(2, frames, height, width).reshape((1, 1, height, 1, -1))
         whole = (1, frames, height, width, -1)
         spread = (time.broadcast_to(whole), column.broadcast_to(whole), row.broadcast_to(whole))
-        return ops.concat(spread, -1).astype(dtype)
+        return video + ops.concat(spread, -1).astype(video.dtype)
 
-    def _unpatched(self, x_BPD: Tensor, grid: tuple[int, ...]) -> Tensor:
+    def unpatched(self, x_BPD: Tensor, grid: tuple[int, ...]) -> Tensor:
         """Tokens of (channel, row, column) -> (B, C, F, h, w)."""
         (batch, frames, height, width, _), p = grid, self.side
         x = x_BPD.reshape((batch, frames, height, width, -1, p, p)).transpose((0, 4, 1, 2, 5, 3, 6))

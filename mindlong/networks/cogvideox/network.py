@@ -12,6 +12,7 @@ from mindlong.networks.cogvideox.cost import cost
 from mindlong.networks.cogvideox.files import FORMATS, section
 from mindlong.networks.cogvideox.keys import FAMILY, CogVideoXModel
 from mindlong.networks.cogvideox.lone import LONE
+from mindlong.networks.cogvideox.traffic import kept_bytes, sites
 from mindlong.networks.network import Denoiser, Facts, Hub, Network
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ NETWORKS = (
             tokens=lambda spec: spec.tokens,
             side=lambda spec: spec.patch,
             one_prompt=True,
+            sharded="mindlong.networks.cogvideox.sharded_cell:ShardedCogVideoX",
+            sites=sites,
+            kept=kept_bytes,
+            features=frozenset({"joint"}),
             null=MappingProxyType({"context": "negative", "hint": "same"}),
             usual=MappingProxyType({"vae": "cogvideox_vae", "text_encoder": "t5"}),
         ),

@@ -28,10 +28,16 @@ def parts(spec: CogVideoXSpec, frames: int, height: int, width: int) -> tuple[np
     Args:
         frames, height, width: of the latents, in patches for the last two.
     """
-    quarter, side = spec.width // 4, spec.width // 8 * 3
-    time = waves(quarter, np.arange(frames, dtype=np.float32) / np.float32(spec.temporal_scale))
+    side = spec.width // 8 * 3
+    time = of_frames(spec, np.arange(frames))
     column, row = _side(spec, side, width, 2), _side(spec, side, height, 1)
-    return time.astype(np.float32), column.astype(np.float32), row.astype(np.float32)
+    return time, column.astype(np.float32), row.astype(np.float32)
+
+
+def of_frames(spec: CogVideoXSpec, places_F: np.ndarray) -> np.ndarray:
+    """What frames at these places add, float32 (F, D/4)."""
+    scaled = np.asarray(places_F, np.float32) / np.float32(spec.temporal_scale)
+    return waves(spec.width // 4, scaled).astype(np.float32)
 
 
 def _side(spec: CogVideoXSpec, numbers: int, count: int, axis: int) -> np.ndarray:

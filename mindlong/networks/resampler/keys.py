@@ -18,7 +18,11 @@ class ResamplerModel:
     """The Resampler, which makes of an image what a network of videos reads behind the prompt."""
 
     family: str = option(FAMILY, "which network", choices=(FAMILY,))
-    tokens: int = option(256, "tokens that it gives: 16 for each of 16 frames", minimum=1)
+    tokens: int = option(
+        256,
+        "tokens that it gives: 16 for each of 16 frames (videocrafter1_i2v: 16 for all)",
+        minimum=1,
+    )
     width: int = option(1024, "channels of a query", minimum=1)
     layers: int = option(4, "layers of attention and feed-forward", minimum=1)
     heads: int = option(12, "attention heads", minimum=1)

@@ -1,5 +1,5 @@
 """The Resampler as a spec (IP-Adapter's, arXiv 2308.06721, as DynamiCrafter has it, with queries
-for each frame); DynamiCrafter's and VideoCrafter1's differ in the number of queries.
+for each frame); VideoCrafter1's has 16 queries, whose tokens all frames read.
 """
 
 from __future__ import annotations

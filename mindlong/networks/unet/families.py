@@ -5,7 +5,8 @@ Sources: AnimateDiff (arXiv 2307.04725), ModelScope text-to-video 1.7B and zeros
 modelscope; diffusers' UNet3DConditionModel), VideoCrafter2 (openaimodel3d.py of lvdm), Tune-A-Video
 (arXiv 2212.11565), make-a-stable-diffusion-video's pseudo-3D inpainting UNet, and Stable Diffusion
 1.x and 2.x themselves, which read each frame as an image; DynamiCrafter (arXiv 2310.12190;
-openaimodel3d.py of its lvdm), of which 512, interp and 1024 differ in what they were trained on.
+openaimodel3d.py of its lvdm), of which 512, interp and 1024 differ in what they were trained on;
+VideoCrafter1's image-to-video network (arXiv 2310.19512), which knows an image by its tokens alone.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ _TUNED = Transformer(
         Branch("attn_temp", "norm_temp", "time", "all", zero=True),
     ),
 )
-_IMAGED, _GATED = (
-    Transformer("spatial", (_SELF, Branch("attn2", "norm2", "text", image=image), _FF))
+_IMAGED = {
+    image: Transformer("spatial", (_SELF, Branch("attn2", "norm2", "text", image=image), _FF))
     for image in ("plain", "gated")
-)
+}
 _PSEUDO = Transformer(
     "spatial", (_SELF, _TEXT, Branch("attn_temporal", "norm_temporal", "time", "all"), _FF)
 )
@@ -108,6 +109,10 @@ class Family:
         """The spec at the published sizes, with the given fields changed."""
         return UNetSpec(**{**self.sizes, **self.fixed, **sizes})
 
+    def reads(self, latents: int) -> int:
+        """Channels of its input, where latents have so many."""
+        return latents * (2 if self.images and self.images.beside else 1)
+
     @property
     def moves(self) -> bool:
         """Whether it has motion modules, of one of several versions."""
@@ -130,20 +135,30 @@ _OURS = (
     "mid.0.tconv.convs.0.weight",
     "mid.0.spatial.block.attn2.to_k_ip.weight",
 )
+_MARKS = {  # layout, markers of the file and of ours
+    "plain": ("lvdm", "fps_embedding.0.weight", ""),
+    "gated": (
+        "lvdm_framestride",
+        "framestride_embed.0.weight",
+        f"middle_block.1.{_BLOCK}.attn2.alpha",
+        "mid.0.spatial.block.attn2.alpha",
+    ),
+}
+
+
+def _imaged(about: str, image: str = "plain", **facts: Any) -> Family:
+    """A UNet of VideoCrafter's kind that reads an image's tokens."""
+    layout, *theirs, ours = _MARKS[image]
+    stages = (Res(), TemporalConv(), _IMAGED[image], _TEMPORAL)
+    fixed = {"stages": stages, "entry": _TEMPORAL, "conditions": ("time", "fps")}
+    own = {layout: (*theirs, *_LVDM), "": _OURS + ((ours,) if ours else ())}
+    return Family(about, fixed, (layout,), own, **facts)
 
 
 def _dynamicrafter(about: str, **facts: Any) -> Family:
-    """A DynamiCrafter that predicts v: all have the same tensors."""
-    stages = (Res(), TemporalConv(), _IMAGED, _TEMPORAL)
-    return Family(
-        f"DynamiCrafter {about}",
-        {"stages": stages, "entry": _TEMPORAL, "conditions": ("time", "fps")},
-        ("lvdm",),
-        {"lvdm": ("fps_embedding.0.weight", *_LVDM), "": _OURS},
-        {"in_channels": 8},
-        zero_snr=True,
-        **facts,
-    )
+    """A DynamiCrafter that predicts v, and starts from pure noise: all have the same tensors."""
+    facts |= {"sizes": {"in_channels": 8}, "zero_snr": True, "flavour": "mindlong"}
+    return _imaged(f"DynamiCrafter {about}", **facts)
 
 
 FAMILIES: dict[str, Family] = {
@@ -206,26 +221,20 @@ FAMILIES: dict[str, Family] = {
         scale=0.3,
         images=Images("first", (5, 15), 10),
     ),
-    "dynamicrafter_256": Family(
+    "dynamicrafter_256": _imaged(
         "DynamiCrafter 256, video from an image, which weighs the image's tokens by a learnt number",
-        {
-            "stages": (Res(), TemporalConv(), _GATED, _TEMPORAL),
-            "entry": _TEMPORAL,
-            "conditions": ("time", "fps"),
-        },
-        ("lvdm_framestride",),
-        {
-            "lvdm_framestride": (
-                "framestride_embed.0.weight",
-                *_LVDM,
-                f"middle_block.1.{_BLOCK}.attn2.alpha",
-            ),
-            "": (*_OURS, "mid.0.spatial.block.attn2.alpha"),
-        },
-        {"in_channels": 8},
+        "gated",
+        sizes={"in_channels": 8},
         size=(16, 256, 256),
         flavour="modelscope",
         images=Images("first", (1, 6), 3, stride=True),
+    ),
+    "videocrafter1_i2v": _imaged(
+        "VideoCrafter1, video that shows what an image shows",
+        size=(16, 320, 512),
+        flavour="videocrafter",
+        scale=0.7,
+        images=Images("tokens", (4, 32), 8, frames=0),
     ),
     "tune_a_video": Family(
         "Tune-A-Video on Stable Diffusion",

@@ -15,7 +15,7 @@ from mindlong.networks.their_config import natural, refuse_others
 from mindlong.networks.unet import motion
 from mindlong.networks.unet.families import FAMILIES, Family
 from mindlong.networks.unet.list_names import listed
-from mindlong.networks.unet.measure import Places, infer
+from mindlong.networks.unet.measure import Places, fits, infer
 from mindlong.networks.unet.motion_names import tables
 from mindlong.networks.unet.names import names
 from mindlong.networks.unet.stage_spec import FRAMES, Transformer
@@ -77,6 +77,7 @@ def _format(family: Family, layout: str) -> Format:
             *family.own.get(layout, ()),
         ),
         infer=functools.partial(infer, family, places),
+        fits=functools.partial(fits, family, places),
         entries=functools.partial(names, layout=layout),
         config=functools.partial(_config, family),
         prefix=inside,

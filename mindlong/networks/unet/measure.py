@@ -88,16 +88,26 @@ def infer(family: Family, places: Places, shapes: Shapes, overrides: Mapping[str
     if family.moves:
         moved, remarks = fields_in(MotionPlaces(family, places.name), shapes, keys)
         found |= moved
-    if family.images and found["in_channels"] != 2 * found["out_channels"]:
+    if not fits(family, places, shapes):
+        latents, taken = found["out_channels"], family.reads(found["out_channels"])
+        what = "noisy latents" + ", and those of given images beside them" * (taken > latents)
         raise InputFileError(
             f"{places.conv_in} takes {found['in_channels']} channels, and {family.about} takes "
-            f"{2 * found['out_channels']}: noisy latents, and those of given images beside them"
+            f"{taken}: {what}"
         )
     try:
         spec = family.spec(**{**found, **overrides})
     except (TypeError, ZeroDivisionError) as error:
         raise ConfigError(f"the network cannot be built so: {error}") from None
     return Inferred(spec, (*_notes(found, overrides), *remarks))
+
+
+def fits(family: Family, places: Places, shapes: Shapes) -> bool:
+    """Whether a network has the channels of a family that reads images; true of all others."""
+    if not family.images or not {places.conv_in, places.conv_out} <= set(shapes):
+        return True  # what is missing is named by whoever reads the sizes
+    latents = size(shapes, places.conv_out, 0)
+    return size(shapes, places.conv_in, 1) == family.reads(latents)
 
 
 def _sizes(

@@ -26,7 +26,7 @@ from mindlong.pipelines.animate.plan import (
 )
 from mindlong.pipelines.clips import Clip, batches, first_noise
 from mindlong.pipelines.image_model import ImageModel, guided_model
-from mindlong.pipelines.image_parts import calls
+from mindlong.pipelines.image_parts import calls, check_room
 from mindlong.pipelines.made import Made, made_of
 from mindlong.pipelines.text_to_video.guided import TextToVideo
 from mindlong.utils import rng
@@ -46,7 +46,7 @@ class Given:
     Attributes:
         tokens_TD: of the first one.
         ends_CKhw: latents of the first one, and of the last one where the network knows it (K 1 or
-            2).
+            2); none where it knows the image by its tokens alone (K 0).
     """
 
     tokens_TD: np.ndarray
@@ -92,11 +92,8 @@ class Animate:
         given = [self.given[clip.number] for clip in clips]
         clean, known = np.zeros(shape, np.float32), np.zeros((shape[0], shape[2]), bool)
         for row, each in enumerate(given):
-            clean[row, :, 0] = each.ends_CKhw[:, 0]
-            known[row, 0] = True
-            if each.ends_CKhw.shape[1] > 1:
-                clean[row, :, -1] = each.ends_CKhw[:, 1]
-                known[row, -1] = True
+            for place, end in zip((0, -1), each.ends_CKhw.transpose(1, 0, 2, 3), strict=False):
+                clean[row, :, place], known[row, place] = end, True
         tokens = np.stack([each.tokens_TD for each in given])
 
         def conditioned(context: np.ndarray, image: bool) -> Model:
@@ -140,6 +137,10 @@ def _given(config: Any, model: LatentModel, size: tuple[int, int]) -> list[Given
     """What the network knows of each image. A loop's ends are the same latents, bit for bit."""
     own: AnimateOptions = config.animate
     images = read_given(own, size)
+    if not model.denoises.images.beside:
+        channels, _, *rest = model.latent_shape(1, *size)
+        none = np.zeros((channels, 0, *rest), np.float32)
+        return [Given(model.image_tokens(image), none) for image in images]
     latents = [_encoded(config, model, image, i) for i, image in enumerate(images)]
     last = latents.pop() if own.last else None
     found = []
@@ -169,6 +170,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     model = models.latent(config.weights, config.latent, config.lora, config.lora_strict)
     check_ends(config.animate, model.denoises.images)
     frames, height, width = size_of(config, parts.size)
+    check_room(model.denoises.images, frames)
     shape, clips = model.latent_shape(frames, height, width), clips_of(config, frames)
     way, count = animator(config, model, clips), written(config.animate, frames)
     for part in batches(clips, min(config.batch, len(clips))):

@@ -17,6 +17,7 @@ from mindlong.pipelines.checks import (
     far_size,
     fit,
     gib,
+    idle,
     network_rows,
     several,
     step_cost,
@@ -24,8 +25,17 @@ from mindlong.pipelines.checks import (
     worded,
 )
 from mindlong.pipelines.clips import Clip, shown_by
-from mindlong.pipelines.image_parts import calls, images_of, rates_row, unusual_run
+from mindlong.pipelines.image_parts import (
+    calls,
+    check_rates,
+    check_room,
+    images_of,
+    rates_row,
+    unusual_rates,
+    unusual_run,
+)
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.unlike_sizes import unlike_sizes
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
@@ -47,7 +57,10 @@ def plan(loaded: Loaded) -> Planned:
     fit(parts, images=True)
     images = images_of(parts)
     check_ends(own, images)
+    idle(loaded, _unread(images))
+    check_rates(config.conditioning.fs, 1)
     frames, *size = size_of(config, parts.size)
+    check_room(images, frames)
     height, width = divisible(size, parts.vae.spec.factor)
     read_given(own, (height, width))
     clips, times = clips_of(config, frames), calls(s, config.conditioning.image_guidance)
@@ -76,6 +89,8 @@ def plan(loaded: Loaded) -> Planned:
             *unled(own.negative, "animate.negative", [s.guidance]),
             *far_size(size, parts.size[1:]),
             *unusual_run(images, frames),
+            *unusual_rates(images, config.conditioning.fs),
+            *unlike_sizes(_paths(own), (height, width)),
         ),
         half * max(step.bytes, decode.bytes),
         "size or batch (latent.chunk for decoding)",
@@ -111,7 +126,7 @@ def check_ends(own: AnimateOptions, images: Images) -> None:
             "the network makes what lies between two given images, and only the first is given: give "
             "animate.last=FILE, or animate.loop=true, which ends where it begins"
         )
-    if images.given == "first" and between:
+    if images.given != "ends" and between:
         key = "last" if own.last else "loop"
         raise ConfigError(
             f"animate.{key} is given, and the network makes video from one image; it needs weights that make "
@@ -124,7 +139,11 @@ def read_given(own: AnimateOptions, size: tuple[int, int]) -> list[np.ndarray]:
     """The images, (height, width, 3) uint8: scaled until they cover `size`, their middle; the last
     one behind the others. Raises InputFileError.
     """
-    return [fitted(read_image(path), size) for path in (*own.given(), *filter(None, [own.last]))]
+    return [fitted(read_image(path), size) for path in _paths(own)]
+
+
+def _paths(own: AnimateOptions) -> list[str]:
+    return [*own.given(), *filter(None, [own.last])]
 
 
 def size_of(config: Any, usual: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -156,6 +175,11 @@ def clips_of(config: AnimateConfig, frames: int) -> list[Clip]:
 def _names(count_of: int) -> Iterator[str]:
     for number in range(count_of):
         yield f"video-{number:03d}" if count_of > 1 else "video"
+
+
+def _unread(images: Images) -> Iterator[tuple[str, str]]:
+    if not images.beside:
+        yield "animate.encode", "is not read: the network knows an image by its tokens alone"
 
 
 def _made(own: AnimateOptions, images: Images) -> str:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mindlong.checkpoints.lora.latent import lora_row
 from mindlong.checkpoints.lora.latent import parts_of as named_parts
+from mindlong.diffusion.block_queue import blocks_of
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.unet.views import Views
 from mindlong.parallel import halo, volume
@@ -23,8 +24,8 @@ from mindlong.pipelines.checks import (
     idle,
     no_rate,
     not_told,
-    one_to_one,
     step_cost,
+    unjoined,
     unled,
     worded,
 )
@@ -38,6 +39,7 @@ from mindlong.plans.clip_layout import (
 )
 from mindlong.plans.dual_scope import Phase, Tuning
 from mindlong.plans.frame_prompts import of_frames, shares_of, travels
+from mindlong.plans.joint_reads import Joint
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from mindlong.config.pipelines import ClipParallelConfig
 
 Mixed = Sequence[tuple[str, float]]  # the prompts of a frame and their weights
+JOINT_KEYS = tuple(f"clip_parallel.{key}" for key in ("text_reads", "text_balance", "places"))
 IN_LOCK_STEP = ("exact", "video_infinity", "views")
 
 
@@ -66,11 +69,40 @@ def clips_of(config: ClipParallelConfig, usual_frames: int) -> tuple[range, ...]
             )
         return halo.split_by(own.lengths)
     frames = config.frames or own.clips * usual_frames
+    return halo.split_frames(_checked(own, frames), own.clips)
+
+
+def latents_of(config: ClipParallelConfig, parts: LatentParts) -> tuple[range, ...]:
+    """The latents of each clip; `clip_parallel.lengths` counts latents, `frames` images.
+
+    Raises:
+        ConfigError: as `clips_of`, or a length that the autoencoder has not.
+    """
+    return latent_clips(config, parts.size[0], parts.vae.spec)
+
+
+def latent_clips(config: ClipParallelConfig, usual: int, vae: Any) -> tuple[range, ...]:
+    """The same of an autoencoder's spec, for a network of `usual` frames."""
+    own = config.clip_parallel
+    if one_each(vae):
+        return clips_of(config, usual)
+    if own.lengths:
+        return clips_of(replace(config, frames=0), usual)
+    frames = config.frames or own.clips * (usual - 1) + 1
+    return halo.split_frames(_checked(own, vae.latents_of(frames)), own.clips)
+
+
+def one_each(vae: Any) -> bool:
+    """Whether the autoencoder makes one latent of one image."""
+    return vae.frames_of(3) == 3
+
+
+def _checked(own: Any, frames: int) -> int:
     if own.strategy in ("video_infinity", "independent") and frames % own.clips:
         raise ConfigError(
             f"frames is {frames}; strategy {own.strategy} needs a multiple of the {own.clips} clips."
         )
-    return halo.split_frames(frames, own.clips)
+    return frames
 
 
 def views_of(config: ClipParallelConfig, usual_frames: int) -> Views | None:
@@ -114,7 +146,8 @@ def layout_of(
     phases = [Phase(int(p[0]), p[1], p[2]) if p else None for p in (own.early, own.late)]
     tuning = Tuning(*phases, own.attn_scale, own.token_scale)
     if own.strategy == "exact":
-        return exact_layout(clips, own.local, own.spread, tuning)
+        joint = Joint(own.text_reads, own.text_balance, own.places)
+        return exact_layout(clips, own.local, own.spread, tuning, joint)
     return video_infinity_layout(clips, own.padding, own.top_k, tuning, own.conv_padding)
 
 
@@ -183,22 +216,25 @@ def plan(loaded: Loaded) -> Planned:
     parts = parts_of(config)
     not_told(parts, "clip_parallel")
     fit(parts)
-    one_to_one(parts, "clip_parallel")
     idle(loaded, no_rate(parts, "clip_parallel.fps_condition"))
-    clips, factor, ranks = clips_of(config, parts.size[0]), parts.vae.spec.factor, world_size()
-    height, width = divisible(config.size or parts.size[1:], factor)
+    idle(loaded, unjoined(parts, *JOINT_KEYS))
+    clips, factor, ranks = latents_of(config, parts), parts.vae.spec.factor, world_size()
+    side = parts.network.network.denoiser.side(parts.network.spec)
+    height, width = divisible(config.size or parts.size[1:], factor, side)
     size, total = (height // factor, width // factor), clips[-1].stop
     (rows, passes), prompts = _calls(config), prompts_of(config, clips)
-    windowed = own.strategy in ("windows", "free_noise")
+    windowed = own.strategy in ("windows", "free_noise", "queue")
     at_once = own.window or parts.size[0] if windowed else max(map(len, clips))
     step = step_cost(parts, rows, at_once, (height, width))
     half = 1.0 if config.latent.dtype == "float32" else 0.5
     sent, waiting = _sent(config, parts.network, clips, ranks, size, rows, passes, half)
+    _one_prompt(parts, prompts)
+    alone(config, ranks)
     texts = [*prompts, *[own.negative] * (s.guidance != 1)]
     return Planned(
         {
             "weights": f"{parts.where} ({parts.network.family})",
-            "plan": f"{total} frames {height}x{width} by {own.strategy}: {_what(config, clips, at_once, parts.size[0])}, "
+            "plan": f"{_frames(parts, total)} {height}x{width} by {own.strategy}: {_what(config, clips, at_once, parts.size[0])}, "
             f"{count_steps(s, parts.noising)} steps of {sampler_of(s, parts.noising).name}, guidance {s.guidance:g}",
             "prompts": f"{len(set(prompts))} over {total} frames, mixed over {own.blend} where they change",
             "processes": f"{ranks}; {_held(config, clips, ranks)}",
@@ -217,6 +253,31 @@ def plan(loaded: Loaded) -> Planned:
     )
 
 
+def alone(config: ClipParallelConfig, ranks: int) -> None:
+    """Raise ConfigError where several processes are started for a queue."""
+    if config.clip_parallel.strategy == "queue" and ranks > 1:
+        raise ConfigError(
+            f"clip_parallel.strategy is queue, in which a block waits for the one behind; {ranks} processes were "
+            "started, of which one would work: take strategy exact or windows for several"
+        )
+
+
+def _frames(parts: LatentParts, latents: int) -> str:
+    vae = parts.vae.spec
+    if one_each(vae):
+        return f"{latents} frames"
+    return f"{vae.frames_of(latents)} frames ({latents} latents)"
+
+
+def _one_prompt(parts: LatentParts, prompts: Sequence[str]) -> None:
+    about = parts.network.network
+    if about.denoiser.one_prompt and len(set(prompts)) > 1:
+        raise ConfigError(
+            f"{len(set(prompts))} prompts are given; {about.about} reads one prompt a video, and none of "
+            "single frames"
+        )
+
+
 def _calls(config: ClipParallelConfig) -> tuple[int, int]:
     """(rows of a call for one video, calls of a step)."""
     if config.sample.guidance == 1:
@@ -230,6 +291,9 @@ def _what(
     own = config.clip_parallel
     if own.strategy in ("windows", "free_noise"):
         return f"{len(windows(clips[-1].stop, at_once, own.stride))} windows of {at_once} frames, {own.stride} apart"
+    if config.clip_parallel.strategy == "queue":
+        blocks, beside = blocks_of(clips[-1].stop, at_once, config.clip_parallel.stride)
+        return f"{len(blocks)} blocks of {len(blocks[0])}, {beside} beside them"
     views = views_of(config, usual_frames)
     if views:
         return f"{len(clips)} clips, read in windows of {views.window} frames, {views.stride} apart"
@@ -269,10 +333,11 @@ def _sent(
             f"clip_parallel.strategy is {config.clip_parallel.strategy}, which {part.network.about} has no form for; "
             "windows asks it for single windows"
         )
+    exact = config.clip_parallel.strategy != "video_infinity"
+    sites = list(denoiser.sites(part.spec, size, exact))
     usual = denoiser.size[0] if config.clip_parallel.strategy == "views" else 0
     layout, held = layout_of(config, clips, usual), halo.deal(len(clips), ranks)
     width, middle = (2 if half < 1 else 4), ranks // 2
-    sites = denoiser.sites(part.spec, size, layout.exact)
     table = volume.table(sites, layout, held, middle, rows, width)
     sent, received = (sum(row[i] for row in table) * passes for i in (3, 4))
     lines = {

@@ -22,7 +22,7 @@ import numpy as np
 
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.parallel import halo
-from mindlong.pipelines.clip_parallel.plan import IN_LOCK_STEP, parts_of
+from mindlong.pipelines.clip_parallel.plan import IN_LOCK_STEP, alone, parts_of
 from mindlong.pipelines.clip_parallel.step_folder import StepFolder
 from mindlong.pipelines.clip_parallel.video import LongVideo, video_of
 from mindlong.pipelines.load_model import from_parts
@@ -47,12 +47,13 @@ def run(session: Session) -> None:
         {
             "weights": parts.where,
             "parameters": parts.said_parameters(),
-            "plan": f"{video.shape[1]} frames in {len(video.clips)} clips by "
+            "plan": f"{video.images} frames in {len(video.clips)} clips by "
             f"{config.clip_parallel.strategy} over {session.comm.size} processes, "
             f"{steps} steps of {sampler_of(config.sample, video.model.noising).name}",
         }
     )
-    latents = video.sample(lambda frames: _Told(session, video, frames, steps))
+    alone(config, session.comm.size)
+    latents = video.sample(lambda frames: _Told(session, video, frames, video.rounds(steps)))
     files, seconds = _Files(session, video), round(time.monotonic() - results.clock, 2)
     files.decode(latents)
     if session.comm.rank == 0:
@@ -66,7 +67,7 @@ def _facts(session: Session, video: LongVideo, seconds: dict[str, float]) -> dic
     """The facts of the record."""
     return {
         "strategy": session.config.clip_parallel.strategy,
-        "frames": video.shape[1],
+        "frames": video.images,
         "clips": [len(c) for c in video.clips],
         "processes": session.comm.size,
         "prompts": sorted(set(video.prompts)),
@@ -87,27 +88,34 @@ class _Files:
 
     def decode(self, latents: np.ndarray) -> None:
         """This process's frames into a file of its own, as they are decoded; and the latents beside
-        it.
+        it. Where latents go on from one another, the first process decodes those of all.
         """
-        mine, path = self.video.mine(), self._raw(self.video.mine())
-        arrays.write_npy(path.with_suffix(".npy"), latents)
+        mine = self.video.mine()
+        arrays.write_npy(self._raw(mine).with_suffix(".npy"), latents)
+        if self.video.alone:
+            self._decoded(mine, latents, len(mine))
+        self.comm.all_gather_text("decoded")
+
+    def _decoded(self, latents: range, z: np.ndarray, images: int) -> None:
         with (
-            atomic.replacing(path) as aside,
+            atomic.replacing(self._raw(latents)) as aside,
             aside.open("wb") as out,
-            progress.bar(len(mine), "decoding", rank=self.comm.rank, unit="frame") as bar,
+            progress.bar(images, "decoding", rank=self.comm.rank, unit="frame") as bar,
         ):
-            for frame in self.video.model.decode(latents):
+            for frame in self.video.model.decode(z):
                 out.write(frame.tobytes())
                 bar.update(1)
-        self.comm.all_gather_text("decoded")
 
     def write(self, results: Results) -> None:
         """The video from all processes' files, frame by frame, and its contact sheet."""
-        kept = results.video(self.video.own.name, self._frames(), self.video.total)
-        results.sheet([kept], [self.video.title])
         parts = [arrays.read_npy(self._raw(part).with_suffix(".npy")) for part in self._parts()]
+        whole = np.concatenate(parts, 1)
+        if not self.video.alone:
+            self._decoded(range(self.video.total), whole, self.video.images)
+        kept = results.video(self.video.own.name, self._frames(), self.video.images)
+        results.sheet([kept], [self.video.title])
         kept_latents = self.session.folder / "latents" / f"{self.video.own.name}.npz"
-        arrays.write_npz(kept_latents, latents=np.concatenate(parts, 1))
+        arrays.write_npz(kept_latents, latents=whole)
 
     def _parts(self) -> list[range]:
         held = halo.deal(len(self.video.clips), self.comm.size)
@@ -116,12 +124,10 @@ class _Files:
 
     def _frames(self) -> Iterator[np.ndarray]:
         height, width = self.video.pixels
-        for part in self._parts():
+        for part in self._parts() if self.video.alone else [range(self.video.total)]:
             with self._raw(part).open("rb") as raw:
-                for _ in part:
-                    yield np.frombuffer(raw.read(height * width * 3), np.uint8).reshape(
-                        height, width, 3
-                    )
+                while data := raw.read(height * width * 3):
+                    yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
 def _is_work(name: str) -> bool:

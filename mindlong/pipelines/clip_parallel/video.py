@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindlong.diffusion.block_queue import Queue, blocks_of
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided, guided_batched
 from mindlong.diffusion.sample import sample
@@ -25,10 +26,11 @@ from mindlong.parallel.sync import Traffic
 from mindlong.pipelines.clip_parallel.make import ClipParallel, sharded
 from mindlong.pipelines.clip_parallel.plan import (
     IN_LOCK_STEP,
-    clips_of,
+    latent_clips,
     layout_of,
     mixed,
     mixture_of,
+    one_each,
     parts_of,
     prompts_of,
 )
@@ -47,7 +49,11 @@ Watch = Callable[[range], AbstractContextManager[Callback | None]]  # frames -> 
 
 
 class LongVideo:
-    """One long video under way in this process."""
+    """One long video under way in this process.
+
+    Attributes:
+        total: its latents. images: its frames. alone: each latent is decoded by itself.
+    """
 
     def __init__(
         self,
@@ -61,7 +67,9 @@ class LongVideo:
         self.clips, self.total, self.traffic = clips, clips[-1].stop, Traffic()
         self.prompts = prompts_of(config, clips)
         height, width = config.size or model.size[1:]
-        self.shape = model.latent_shape(self.total, height, width)
+        self.images = model.vae_spec.frames_of(self.total)
+        self.alone = one_each(model.vae_spec)
+        self.shape = model.latent_shape(self.images, height, width)
         self.pixels = height, width
         self.fps = (self.own.fps_condition or config.fps) if model.wants_fps else None
 
@@ -77,6 +85,8 @@ class LongVideo:
         encoded = {p: self.model.encode_text([p])[0] for p in {*self.prompts, self.own.negative}}
         self.model.release("text_encoder")
         context = mixed(mixture_of(self.config, self.prompts), encoded)[None]  # (1, F or 1, S, D)
+        if self.own.strategy == "queue":
+            return self._queued(context, watch)
         frames, asked = self._lock_step() if self.own.strategy in IN_LOCK_STEP else self._windows()
         context = context[:, frames.start : frames.stop] if context.shape[1] > 1 else context[:, 0]
         model = self._guided(
@@ -99,12 +109,40 @@ class LongVideo:
         mine = self.mine()
         return out[0][:, mine.start - frames.start : mine.stop - frames.start]
 
+    def _queued(self, context: np.ndarray, watch: Watch) -> np.ndarray:
+        """As `sample`, block by block; this process holds the whole video."""
+        whole = range(self.total)
+        blocks, beside = blocks_of(self.total, self.window, self.own.stride)
+
+        def model_of(frames: range) -> Model:
+            part = slice(frames.start, frames.stop)
+            mine = context[:, part] if context.shape[1] > 1 else context[:, 0]
+            null = np.array(self.model.null_text(self.own.negative, mine))
+            return self._guided(
+                lambda x, t, text: self.model.denoiser(text, self.fps)(x, t), mine, null
+            )
+
+        def noise(step: int, frames: range) -> np.ndarray:
+            return self._noise(np.array(frames), "sample-step", step)
+
+        queue = Queue(model_of, self.config.sample, self.model.noising, blocks, beside, noise)
+        with watch(whole) as callback:
+            out = queue.sample(self._noise(np.array(whole), "sample", 0), callback)
+        self.model.release("network")
+        return out[0]
+
     @property
     def window(self) -> int:
         """Frames of a window."""
         if self.own.strategy == "independent":
             return len(self.clips[0])
         return min(self.own.window or self.model.size[0], self.total)
+
+    def rounds(self, steps: int) -> int:
+        """How often latents change: steps, or rounds until a queue is empty."""
+        if self.own.strategy != "queue":
+            return steps
+        return steps + len(blocks_of(self.total, self.window, self.own.stride)[0]) - 1
 
     def mine(self) -> range:
         """The frames that this process decodes."""
@@ -128,7 +166,7 @@ class LongVideo:
         def asked(x: np.ndarray, t: np.ndarray, context: np.ndarray) -> np.ndarray:
             def one(part: np.ndarray, t_B: np.ndarray, frames: range) -> np.ndarray:
                 told = context if context.ndim == 3 else context[:, frames.start : frames.stop]
-                return self.model.predict(part, t_B, told, self.fps)
+                return self.model.denoiser(told, self.fps)(part, t_B)
 
             return Windows(one, self.total, self.window, stride, self.comm, flat=apart).predict(
                 x, t
@@ -161,7 +199,7 @@ class LongVideo:
 
 def video_of(model: LatentModel, config: Any, comm: Comm | None = None) -> LongVideo:
     """The video of a configuration. Raises ConfigError."""
-    return LongVideo(model, config, clips_of(config, model.size[0]), comm)
+    return LongVideo(model, config, latent_clips(config, model.size[0], model.vae_spec), comm)
 
 
 def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:
@@ -175,4 +213,4 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     model = models.of_parts(parts_of(config), config.latent, config.weights, *seen)
     video = video_of(model, config)
     latents = video.sample(lambda frames: nullcontext(callback))
-    yield Made(video.title, 0, model.decode(latents), video.total, config.fps, lambda: latents)
+    yield Made(video.title, 0, model.decode(latents), video.images, config.fps, lambda: latents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,17 @@ def plan(loaded: Loaded) -> Planned:
             *worded(parts, config, texts),
             *unled(o.negative, "edit.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
+            *_still(config, frames),
         ),
         step.bytes,
         "frames or size",
     )
+
+
+def _still(config: EditConfig, frames: int) -> Iterator[str]:
+    """A sentence where a video is edited as the one image that the weights are used for."""
+    if frames == 1 and not config.frames:
+        yield (
+            "one frame of the video is edited: these weights are an image model's, whose usual length that is; "
+            "frames=N edits more"
+        )

@@ -25,13 +25,14 @@ from mindlong.pipelines.checks import (
     unled,
     worded,
 )
-from mindlong.pipelines.image_parts import images_of, unusual_run
+from mindlong.pipelines.image_parts import check_rates, images_of, unusual_rates, unusual_run
 from mindlong.pipelines.interpolate.gaps import unread_by_images
 from mindlong.pipelines.interpolate.hinted import is_hinted, unhinted
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
 from mindlong.pipelines.interpolate.trained_rule import training_of
 from mindlong.pipelines.one_prompt import Shown, shown_of
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.unlike_sizes import unlike
 from mindlong.plans.chain import plan_extension
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
@@ -112,6 +113,11 @@ def check_hints(work: Work, hinted: bool) -> None:
 
 def check_first(images: Images | None, about: str) -> None:
     """Raise ConfigError where a network of images cannot go on from the last frame there is."""
+    if images and not images.beside:
+        raise ConfigError(
+            f"{about}: it does not begin with the image itself, so nothing goes on from a last frame; take a network "
+            "that makes video from one image, such as dynamicrafter_512"
+        )
     if images and images.given != "first":
         raise ConfigError(
             f"{about} makes what lies between two given frames, and of what comes next none is given; take a network "
@@ -157,6 +163,7 @@ def plan(loaded: Loaded) -> Planned:
     hinted = not images and is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
     check_hints(work, hinted)
     check_first(images, parts.network.network.about)
+    check_rates(config.conditioning.fs, 1)
     idle(loaded, unhinted("extend") if not hinted else ())
     idle(loaded, unread_by_images("extend") if images else unread())
     height, width = divisible(size_of(config, work.given), parts.vae.spec.factor)
@@ -182,6 +189,8 @@ def plan(loaded: Loaded) -> Planned:
             *unled(config.extend.negative, "extend.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
             *unusual_run(images, longest_run(work.plan)),
+            *unusual_rates(images, config.conditioning.fs),
+            *unlike("what is given", work.given.shape[1:3], (height, width)),
         ),
         step.bytes,
         "size or extend.run",

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.pipelines.checks import fit
-from mindlong.pipelines.image_parts import check_same_latents, images_of, taken
+from mindlong.pipelines.image_parts import (
+    check_same_latents,
+    images_of,
+    taken,
+    unusual_rates,
+)
 from mindlong.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,6 +65,11 @@ def check_images(work: Work, parts: LatentParts, key: LatentParts | None) -> Non
 
 def _check(job: Job, parts: LatentParts, given: str) -> None:
     known, about = job.known_mask, parts.network.network.about
+    if given == "tokens":
+        raise ConfigError(
+            f"{about}: its frames are not the image itself, so no frames can be made around given ones; take one "
+            "of dynamicrafter_512, dynamicrafter_1024 or dynamicrafter_interp (it serves pipeline=animate)"
+        )
     if given == "first" and (not known[0] or any(known[1:])):
         what = "knows frames behind its first" if known[0] else "knows no first frame"
         raise ConfigError(
@@ -72,6 +82,16 @@ def _check(job: Job, parts: LatentParts, given: str) -> None:
             f"frames by hierarchical.images, hierarchical.key_video or first and last, or networks that make them "
             f"by {KEY}"
         )
+
+
+def unusual_level_rates(
+    work: Work, config: HierarchicalConfig, parts: LatentParts, key: LatentParts | None
+) -> Iterator[str]:
+    """Sentences on rates given for levels whose networks are not used at them."""
+    rates, levels = config.conditioning.fs, len(work.lengths)
+    top = rates[:1] if key is not None else []
+    yield from unusual_rates(images_of(key) if key else None, top)
+    yield from unusual_rates(images_of(parts), rates[1:] if top and levels > 1 else rates)
 
 
 def level_rates(
@@ -90,6 +110,6 @@ def level_rates(
         row = f"  level {level}: {rate:g} frames a second, the network takes {rated}"
         if not images.within(rate):
             low, high = images.rates
-            row += f" (trained on {low} to {high}: what it makes moves as at that rate"
+            row += f" (used at {low} to {high}: what it makes moves as at that rate"
             row += f", so it is {rated / rate:.1f} times slow motion)" if not images.stride else ")"
         yield row

@@ -17,11 +17,13 @@ from mindlong.pipelines.hierarchical.controlled_model import ControlledModel, co
 from mindlong.pipelines.hierarchical.images import key_options
 from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
 from mindlong.pipelines.hierarchical.runs import Runs, of_level
+from mindlong.pipelines.interpolate.between_plan import reads_both_ends
 from mindlong.pipelines.interpolate.key_frames import read_image
 from mindlong.pipelines.jobs import run_plan
 from mindlong.pipelines.latents import LatentMemory, Latents
 from mindlong.pipelines.made import Made
 from mindlong.pipelines.results import wanted
+from mindlong.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from mindlong.diffusion.samplers.loop import Callback
@@ -156,6 +158,11 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     Raises:
         ConfigError, InputFileError, NotFiniteError.
     """
+    if reads_both_ends(config):
+        raise ConfigError(
+            "these weights read both ends of a run; a hierarchy is made with them by infer.py "
+            "pipeline=hierarchical, not by a call"
+        )
     work = work_of(config)
     by = networks_of(models, config)
     model = by[-1]

@@ -29,13 +29,15 @@ from mindlong.pipelines.hierarchical.images import (
     check_images,
     key_parts,
     level_rates,
+    unusual_level_rates,
     without_branch,
 )
-from mindlong.pipelines.image_parts import images_of, unusual_run
+from mindlong.pipelines.image_parts import check_rates, images_of, unusual_run
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, read_image
 from mindlong.pipelines.jobs import count_batches
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.prompts import Prompts
+from mindlong.pipelines.unlike_sizes import unlike_sizes
 from mindlong.plans.compared import plan_autoregressive, plan_independent
 from mindlong.plans.frame_prompts import parse, shares_of, title, travels
 from mindlong.plans.hierarchy import (
@@ -154,6 +156,11 @@ def lengths_of(config: HierarchicalConfig, keys: KeyFrames | None = None) -> tup
                 f"lengths begins with {o.lengths[0]}"
             )
         return tuple(o.lengths)
+    if keys and there < 2:
+        raise ConfigError(
+            f"{keys.where} has {keys.count} frames, of which every {o.key_every}th gives one key frame; at least 2 are "
+            f"needed, so hierarchical.key_every can be at most {keys.count - 1}"
+        )
     if there:
         lengths = [there, longest]
         while hierarchy_frames(lengths) < config.frames:
@@ -249,6 +256,7 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
     check_images(work, parts, key)
     imaged = [p for p in (key, parts) if p is not None and images_of(p)]
     idle(loaded, () if imaged else unread())
+    check_rates(config.conditioning.fs, len(work.lengths))
     size = divisible(config.size or parts.size[1:], parts.vae.spec.factor)
     guidances = list(o.level_guidance) or [config.sample.guidance]
     batch = min(config.batch, len(work.plan.jobs))
@@ -273,6 +281,8 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
             *unled(o.negative, "hierarchical.negative", guidances),
             *far_size(size, parts.size[1:]),
             *unusual_run(images, longest_run(work.plan)),
+            *unusual_level_rates(work, config, parts, key),
+            *unlike_sizes(filter(None, (*o.images, o.first, o.last)), size),
         ),
         step.bytes,
         "size, batch or hierarchical.lengths",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.write import write_video
 from mindlong.pipelines.claimed import claimed
 from mindlong.pipelines.clips import stem
+from mindlong.pipelines.hierarchical import in_images
 from mindlong.pipelines.hierarchical.images import without_branch
 from mindlong.pipelines.hierarchical.make import (
     decoded,
@@ -28,6 +30,8 @@ from mindlong.pipelines.hierarchical.make import (
     samples_of,
 )
 from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
+from mindlong.pipelines.interpolate import between
+from mindlong.pipelines.interpolate.between_plan import reads_both_ends
 from mindlong.pipelines.jobs import level_batches, of_interest
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
@@ -58,6 +62,9 @@ def run(session: Session) -> None:
 
 def _run(session: Session) -> None:
     config, comm = session.config, session.comm
+    if reads_both_ends(config):
+        _in_images(session)
+        return
     work, by = work_of(config), networks_of(Models(), config)
     model = by[-1]
     session.open_with(_opening(config, model), work.plan.describe())
@@ -75,6 +82,22 @@ def _run(session: Session) -> None:
         video.close()
     if comm.rank == 0:
         results.finish(_facts(config, work, prompts) | {"timings": {"runs_s": timings}})
+
+
+def _in_images(session: Session) -> None:
+    """By a network whose levels meet in images."""
+    config, work = in_images.work(session.config)
+    inside = replace(session, loaded=replace(session.loaded, values=config))
+    results, prompts = Results(session, work.rate), []
+    belongs = session.identity(UNRELATED)
+    for name, prompt, frames in between.videos(inside, work, belongs, session.comm):
+        prompts.append(prompt)
+        if session.comm.rank == 0:
+            kept = results.video(name, frames, work.frames)
+            results.sheet([kept], [prompt or name], name)
+    if session.comm.rank == 0:
+        lengths = [work.chain.keys, *(factor + 1 for factor in work.chain.factors)]
+        results.finish({"prompts": prompts, "lengths": lengths, "frames": work.frames})
 
 
 def _made(

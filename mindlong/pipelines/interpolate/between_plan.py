@@ -4,7 +4,8 @@ MindSpore.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from mindlong.checkpoints.files import open_named
@@ -33,25 +34,29 @@ def reads_both_ends(config: Any) -> bool:
     return denoiser.space == "latent" and HINT in denoiser.takes(part.spec)
 
 
-def plan(loaded: Loaded, work: Work, rows: dict[str, str], notes: tuple[str, ...]) -> Planned:
-    """The rows of a dry run. Raises ConfigError, InputFileError as the run would."""
+def plan(
+    loaded: Loaded, work: Work, rows: dict[str, str], notes: tuple[str, ...], key: str = ""
+) -> Planned:
+    """The rows of a dry run; `key` is what gave the lengths of runs, where no factors did. Raises
+    ConfigError, InputFileError as the run would.
+    """
     config = loaded.values
     parts = find_latent_parts(config.weights, config.latent)
     fit(parts)
     idle(loaded, (*_idle(parts), *unread()))
-    size, latents = _size(config, work, parts), _latents(config, work, parts)
+    size, lengths = _size(config, work, parts), _lengths(config, work, parts, key)
+    length = max(lengths)
+    latents = parts.vae.spec.latents_of(length)
     spec, vae = parts.network.spec, parts.vae
     step = step_cost(parts, 1, latents, size)
-    length = config.interpolate.stages()[0] + 1
     decode = vae.network.codec.decode_cost(vae.spec, Load(1, length, *size))
     half = 1.0 if config.latent.dtype == "float32" else 0.5
-    gaps = work.source.count - 1
     rows = rows | {
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
         "network": f"{parts.network.family}, reads both ends of a run ({spec.in_channels} channels)",
         "prompts": several(config.wanted_prompts(), config.count),
-        "plan": f"{gaps} runs of {length} frames {size[0]}x{size[1]}, from image to image",
+        "plan": _runs(work, size),
         "a step": f"{count(step.flops)}FLOP",
         "peak memory": f"denoising {gib(step.bytes * half)}, decoding {gib(decode.bytes * half)} (estimates)",
     }
@@ -79,28 +84,44 @@ def _idle(parts: LatentParts) -> Iterator[tuple[str, str]]:
 
 
 def _size(config: Any, work: Work, parts: LatentParts) -> tuple[int, int]:
-    if work.source is None:
+    if work.latents is not None:
         raise ConfigError(
             "the network reads both ends of a run, which are images: give interpolate.images or "
-            "interpolate.video"
+            "interpolate.video in the place of interpolate.key_latents, or none, and key frames are made too"
         )
     side = parts.network.network.denoiser.side(parts.network.spec)
-    return divisible(config.size or work.source.size, parts.vae.spec.factor, side)
+    usual = work.source.size if work.source else parts.size[1:]
+    return divisible(config.size or usual, parts.vae.spec.factor, side)
 
 
-def _latents(config: Any, work: Work, parts: LatentParts) -> int:
-    """How many latents a run has. Raises ConfigError for more than one stage, and where the factor
-    gives a length that the autoencoder does not take.
+def _runs(work: Work, size: tuple[int, int]) -> str:
+    """What is made, level by level."""
+    pixels, lines = f"{size[0]}x{size[1]}", []
+    if work.source is None:
+        lines = [f"1 run of {work.chain.keys} frames {pixels}, from the prompt"]
+    for level, factor in enumerate(work.chain.factors):
+        runs = -(-(work.frames - 1) // prod(work.chain.factors[level:]))
+        lines.append(f"{runs} runs of {factor + 1} frames {pixels}, from image to image")
+    return "\n".join(lines)
+
+
+def _lengths(config: Any, work: Work, parts: LatentParts, key: str) -> list[int]:
+    """Frames of the runs of each level, and of that which makes key frames. Raises ConfigError for
+    a length that the autoencoder does not take; `key` gives lengths, "" where factors do.
     """
-    stages = config.interpolate.stages()
-    if len(stages) > 1:
-        raise ConfigError(
-            f"interpolate.factors is {list(stages)}; the network makes a whole run between two images, so "
-            "give one factor, for example interpolate.factor=48"
-        )
+    own, check = config.interpolate, parts.vae.spec.latents_of
+    word = "factor" if own.factor else "factors"
+    for factor in work.chain.factors:
+        said = f"interpolate.{word} has {factor}, a run with both ends one frame more"
+        _checked(check, factor + 1, f"{key} has {factor + 1}" if key else said)
+    if work.source is None:
+        said = f"interpolate.keys is {own.keys}, and nothing else gives key frames"
+        _checked(check, own.keys, f"{key} begins with {own.keys}" if key else said)
+    return [factor + 1 for factor in work.chain.factors] + [own.keys] * (work.source is None)
+
+
+def _checked(check: Callable[[int], int], frames: int, said: str) -> None:
     try:
-        return parts.vae.spec.latents_of(stages[0] + 1)
+        check(frames)
     except ConfigError as error:
-        raise ConfigError(
-            f"interpolate.factor is {stages[0]}, a run with both ends one frame more: {error}"
-        ) from None
+        raise ConfigError(f"{said}: {error}") from None

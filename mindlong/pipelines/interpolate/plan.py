@@ -27,7 +27,7 @@ from mindlong.pipelines.checks import (
     unled,
     worded,
 )
-from mindlong.pipelines.image_parts import images_of, rates_row
+from mindlong.pipelines.image_parts import check_rates, images_of, rates_row, unusual_rates
 from mindlong.pipelines.interpolate import between_plan
 from mindlong.pipelines.interpolate.gaps import (
     check_stages,
@@ -39,6 +39,7 @@ from mindlong.pipelines.interpolate.hinted import HINTED_MAKER, is_hinted, unhin
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
 from mindlong.pipelines.one_prompt import shown_of
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.unlike_sizes import unlike
 from mindlong.plans.chain import Chain, place, plan_chain
 from mindlong.utils import arrays
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -177,6 +178,9 @@ def _by_networks(
     said = [note for each in stages for note in worded(each, config, texts)]
     said += unled(o.negative, "interpolate.negative", [config.sample.guidance])
     said += far_size(size, parts.size[1:])
+    said += unusual_rates(images_of(parts), config.conditioning.fs)
+    if work.source:
+        said += unlike(work.source.where, work.source.size, size)
     return Planned(
         rows, (*notes, *dict.fromkeys(said)), step.bytes, "size, batch or interpolate.window"
     )
@@ -191,6 +195,7 @@ def _told(loaded: Loaded, work: Work, stages: Sequence[LatentParts]) -> str:
     o, parts = loaded.values.interpolate, stages[-1]
     if any(images_of(p) for p in stages):
         check_stages(stages, o)
+        check_rates(loaded.values.conditioning.fs, len(o.stages()))
         idle(loaded, unread_by_images("interpolate"))
         rates = rates_row(*_rates(loaded.values, work, parts))
         return f"makes {images_of(parts).frames} frames between two; {rates}"

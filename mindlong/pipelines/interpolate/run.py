@@ -30,7 +30,6 @@ from mindlong.pipelines.models import Models
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results, wanted
 from mindlong.utils import progress
-from mindlong.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from mindlong.pipelines.session import Session
@@ -59,11 +58,7 @@ def _videos(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
     if config.interpolate.method != "diffusion":
         return iter([_filled(session, work)])
     if config.weights and reads_both_ends(config):
-        if comm.size > 1:
-            raise ConfigError(
-                f"a network that reads both ends of a run works in one process; {comm.size} were started"
-            )
-        return between.videos(session, work.source, work.frames, session.identity(UNRELATED))
+        return between.videos(session, work, session.identity(UNRELATED), comm)
     return _chains(session, work, comm)
 
 

@@ -208,6 +208,8 @@ class DistilTask(LatentTask):
         """Where not all tensors learn, a checkpoint also gets those that do, as previews show
         them: what is to be put over the teacher's.
         """
+        if self.config.train.lora.wanted:
+            return {}  # the LoRA is what learns; its file goes over any base
         part = f"{self.network.part}."
         said = {n.removeprefix(TARGET): a for n, a in arrays_of(self.target).items()}
         said = {n.removeprefix(part): a for n, a in said.items()}

@@ -75,7 +75,8 @@ class ImageTask(LatentTask):
         )
         projector = part.network.cell(part.spec)
         load_into(projector, {name: lazy.read() for name, lazy in part.arrays.items()})
-        return ImageConditioned(super().build(), projector)
+        images = self.images
+        return ImageConditioned(super().build(), projector, not images.frames, images.beside)
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
         """Latents, noise, timesteps, given latents, token ids, an image's tokens (and frames per
@@ -104,7 +105,7 @@ class ImageTask(LatentTask):
 
     def beside(self, x0_BCFhw: np.ndarray, places: Sequence[int]) -> np.ndarray:
         """The given latents: those of one frame on all, or of both ends and zeros between."""
-        if self.images.given == "first":
+        if self.images.given != "ends":
             chosen = np.stack([x[:, [place]] for x, place in zip(x0_BCFhw, places, strict=True)])
             return np.ascontiguousarray(np.broadcast_to(chosen, x0_BCFhw.shape))
         found = np.zeros_like(x0_BCFhw)
@@ -130,10 +131,12 @@ class ImageTask(LatentTask):
 
     def describe(self) -> list[str]:
         """Lines for the opening of a run."""
-        what = (
-            "any frame of a clip is given" if self.images.given == "first" else "its ends are given"
-        )
-        return [*super().describe(), f"conditioned on images: {what}"]
+        what = {
+            "first": "any frame of a clip is given",
+            "ends": "its ends are given",
+            "tokens": "any frame of a clip is given by its tokens",
+        }
+        return [*super().describe(), f"conditioned on images: {what[self.images.given]}"]
 
     def _model(
         self, beside: np.ndarray, captions: Sequence[str], image: Sequence[np.ndarray]

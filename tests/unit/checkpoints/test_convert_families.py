@@ -53,6 +53,7 @@ PUBLISHED = {  # tensors and numbers of the published networks
     "stable_diffusion": (686, 859_520_964),
     **{f"dynamicrafter_{name}": (1516, 1_438_854_980) for name in ("512", "interp", "1024")},
     "dynamicrafter_256": (1532, 1_438_854_996),
+    "videocrafter1_i2v": (1516, 1_438_843_460),
 }
 
 

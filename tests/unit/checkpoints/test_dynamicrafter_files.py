@@ -181,7 +181,36 @@ def test_tooncrafter_is_named_and_refused(whole, tmp_path, capsys):
     write_torch(tmp_path / "model.ckpt", {"state_dict": state})
     said = ["--family", "dynamicrafter_interp", *SIZES]
     assert converted(tmp_path / "model.ckpt", tmp_path / "ours", *said) != 0
-    assert "ToonCrafter" in capsys.readouterr().err
+    refused = capsys.readouterr().err
+    assert "ToonCrafter" in refused and "latent.vae" in refused
+    part = read_part(open_weights(tmp_path / "model.ckpt"), "network", "dynamicrafter_interp")
+    assert len(part.arrays) == len(toys.parts_of("dynamicrafter_interp")["unet"][2])
+    assert converted(tmp_path / "model.ckpt", tmp_path / "unet", *said[:2], "--part", "unet") == 0
+
+
+def test_videocrafter1_is_known_by_its_channels_and_goes_both_ways(whole, tmp_path, capsys):
+    place, ours, back = tmp_path / "model.ckpt", tmp_path / "ours", tmp_path / "back.ckpt"
+    state = original("videocrafter1_i2v")
+    write_torch(place, {"state_dict": state})
+    assert converted(place, ours, *SIZES) == 0, capsys.readouterr().err
+    section = yaml.safe_load((ours / "unet.yaml").read_text())
+    assert section["family"] == "videocrafter1_i2v" and "in_channels" not in section
+    assert converted(ours, back) == 0, capsys.readouterr().err
+    returned, kept = open_weights(back), ("model.", "first_stage_model.", "image_proj_model.")
+    assert {n for n in state if n.startswith(kept)} <= {n[11:] for n in returned.names()}
+    for name in returned:
+        np.testing.assert_array_equal(returned.read(name), state[name[11:]], err_msg=name)
+    capsys.readouterr()
+    assert inspect([str(place)]) == 0
+    out = capsys.readouterr().out
+    assert "videocrafter1_i2v unet" in out and "whose tensors are the same" not in out
+    for file, word, channels in (
+        (place, "dynamicrafter_512", "takes 4 channels, and DynamiCrafter 512"),
+        (whole[0], "videocrafter1_i2v", "takes 8 channels, and VideoCrafter1"),
+    ):
+        assert converted(file, tmp_path / "no", "--family", word, *SIZES) != 0
+        said = capsys.readouterr().err
+        assert channels in said and "Traceback" not in said
 
 
 def test_a_videocrafter2_file_is_not_taken_for_one(tmp_path):

@@ -163,6 +163,7 @@ def test_every_shipped_inference_file_loads(path):
         "interpolate": ["interpolate.video=clip.mp4"],
         "tune_a_video_edit": ["prompt=a panda surfing"],
         "animate_dynamicrafter": ["image=a.png"],
+        "animate_videocrafter1": ["image=a.png"],
     }
     assert load(path, needed.get(path.stem, []), InferConfig).values.pipeline
 

@@ -148,7 +148,7 @@ def test_a_truth_has_its_words(word, truth):
         ([T2V, "hierarchical.lengths=[16]"], "belongs to pipeline=hierarchical; this is"),
         (["pipeline=pixel", "negative=ugly"], "pixel models have no negative prompt"),
         (["train.steps=3"], "train.steps belongs to train.py"),
-        (["steps=3"], "Did you mean 'sample.steps'?"),
+        (["stepz=3"], "Did you mean 'steps'?"),
         (["prompt"], "keys are written key=value"),
         (["configs/infer/quickstart.yaml"], "--config configs/infer/quickstart.yaml"),
         (["output=${oc.env:HOME}"], "nothing else is looked up"),

@@ -17,6 +17,7 @@ from mindlong.networks.unet.injection import Gate, Injected
 from mindlong.ops.attention import TokenAttention
 from mindlong.pipelines.clips import Clip, first_noise
 from mindlong.pipelines.edit.make import Editor
+from mindlong.pipelines.edit.plan import plan as planned_edit
 from mindlong.pipelines.edit.plan import work_of
 from mindlong.pipelines.load_model import from_parts
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -186,6 +187,15 @@ def test_a_v_network_is_inverted_as_one_unless_compat_asks_for_the_originals_mis
     right, wrong = tool.invert(z, 4), Editor(tool.model, config.sample, config.edit).invert(z, 4)
     assert tool.model.noising.prediction == "v" and np.abs(right - wrong).max() > 0.1
     assert np.square(tool.again(right, 4) - z).mean() < np.square(tool.again(wrong, 4) - z).mean()
+
+
+def test_one_frame_of_a_video_is_not_edited_in_silence(where):
+    """The usual length of an image model is one frame."""
+    shipped = {"weights": "shipped:stable_diffusion_shapes", "latent.vae": "shipped:latent_shapes"}
+    alone = planned_edit(loaded(where, **shipped, size="[48,48]", frames=0)).notes
+    assert any("one frame of the video is edited" in note for note in alone)
+    more = planned_edit(loaded(where, **shipped, size="[48,48]")).notes
+    assert not any("one frame" in note for note in more)
 
 
 def test_the_plan_says_what_would_be_done(where):

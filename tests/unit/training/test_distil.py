@@ -120,6 +120,7 @@ def loaded_options(**more):
         ),
         ({"diffusion__cond_drop": "0.1"}, "diffusion.cond_drop is not read by task distil"),
         ({"distil__loss": "l2", "distil__huber_c": "0.1"}, "distil.huber_c"),
+        ({"train__lora__rank": "2", "train__start": "a"}, "LCM-LoRAs are: distil.target=student"),
     ],
 )
 def test_what_does_not_go_together_is_a_sentence(teacher, more, words):
@@ -133,11 +134,12 @@ def test_a_teacher_needs_the_text_encoder_that_it_reads(teacher):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["ema", "student", "told"])
+@pytest.mark.parametrize("kind", ["ema", "student", "told", "lora"])
 def test_a_stopped_distillation_goes_on_to_the_same_bits(teacher, tmp_path, kind):
     """Compiled, as trainings run."""
     ms.set_context(mode=ms.GRAPH_MODE)
-    more = {"distil__target": "student"} if kind == "student" else {}
+    more = {"distil__target": "student"} if kind in ("student", "lora") else {}
+    more |= {"train__lora__rank": "2", "train__start": str(teacher)} if kind == "lora" else {}
     more |= {"model__guidance_dim": "32"} if kind == "told" else {}
     if kind == "ema":
         more["train__freeze"] = "['unet.*.res.conv1.*']"
@@ -154,6 +156,11 @@ def test_a_stopped_distillation_goes_on_to_the_same_bits(teacher, tmp_path, kind
     parts = run(tmp_path / "parts", 2)
     assert set(whole) == set(parts) >= {"network", "ema", "optimizer"}
     assert all(same_bits(whole[name], parts[name]) for name in whole)
+    if kind == "lora":
+        assert {"pytorch_lora_weights", "lora_kohya"} <= set(whole) and "tuned" not in whole
+        ups = [a for n, a in whole["pytorch_lora_weights"].items() if "lora_B" in n]
+        assert ups and all(a.any() for a in ups)
+        return
     before = find_latent_parts(str(teacher), LatentModelOptions()).network.arrays
     moved = {
         n for n, a in before.items() if not np.array_equal(a.read(), whole["ema"][f"unet.{n}"])

@@ -75,6 +75,30 @@ def test_an_image_network_is_given_any_frame_and_drops_caption_image_or_both(fol
     assert kinds == {(True, False), (False, True), (True, True)}
 
 
+@pytest.mark.slow
+def test_videocrafter1_is_given_tokens_alone_and_reads_runs_of_any_length(folder, tmp_path):
+    given = [k for k in keys(folder, tmp_path, "512") if not k.startswith("model.family")]
+    given += ["model.family=videocrafter1_i2v", "data.frames=3", "diffusion.prediction=eps"]
+    given += ["diffusion.zero_terminal_snr=false"]
+    loaded = load(None, [k for k in given if k != "data.frames=16"], TrainConfig)
+    assert plan_of(loaded)
+    config = loaded.values
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    task = ImageTask(config, build_source(config.data, config.train.seed))
+    x0, noise, t, beside, ids, image, fps = task.inputs(0, range(2))
+    assert x0.shape == (2, 4, 3, 8, 8)
+    for parameter in task.network.trainable_params():  # no branch is silent
+        if not parameter.asnumpy().any():
+            parameter.set_data(ms.Tensor(np.full(parameter.shape, 0.1, np.float32)))
+    tensors = [ms.Tensor(a) for a in (x0, t, beside, ids, image, fps)]
+    other = [*tensors[:2], ms.Tensor(beside + 1), *tensors[3:]]
+    out = task.network(*tensors).asnumpy()
+    assert out.shape == x0.shape
+    np.testing.assert_array_equal(out, task.network(*other).asnumpy())
+    moved = task.network(*tensors[:4], ms.Tensor(image + 1), tensors[5]).asnumpy()
+    assert (moved != out).any()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -1,0 +1,124 @@
+"""Films are counted by what their captions say, interpolated ones by where their objects are."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mindlong.cli import evaluate_interpolation, evaluate_shapes, train_tokenizer
+from mindlong.config.data_options import DataOptions
+from mindlong.data.build import build_source
+from mindlong.data.check import check
+from mindlong.data.film import FilmWorld
+from mindlong.data.film_captions import parse_film
+from mindlong.data.needs import Needs
+from mindlong.media.write import write_frames
+from mindlong.scores.film import score_films
+from mindlong.scores.interpolation import score_shapes
+from mindlong.utils.errors import ConfigError
+
+WORLD = FilmWorld(frames=8, seed=51)
+CAPTIONS = [
+    "a red circle moving right, the camera pans down",
+    "a blue star in front of a green cross moving up",
+]
+CLIPS = [WORLD.clip_of(caption, i) for i, caption in enumerate(CAPTIONS)]
+
+
+@pytest.fixture(scope="module")
+def scores():
+    return score_films([c.frames_FHWC for c in CLIPS], CAPTIONS)
+
+
+def test_the_truth_scores_full_and_order_counts_where_it_is_said(scores):
+    assert all(rate.share == 1 for rate in scores.rates.values())
+    assert [scores.rates[n].total for n in ("shape", "order", "camera", "all")] == [2, 1, 2, 2]
+    assert min(scores.overlaps) > 0.8 and max(scores.backgrounds) < 5
+    assert "order" in scores.table() and "1/1" in scores.table()
+
+
+def test_captions_of_other_films_are_not_shown():
+    swapped = score_films([c.frames_FHWC for c in CLIPS], CAPTIONS[::-1])
+    assert {n: r.hits for n, r in swapped.rates.items() if n != "steady"} == dict.fromkeys(
+        ("shape", "colour", "shape and colour", "direction", "camera", "order", "all"), 0
+    )
+    with pytest.raises(ConfigError, match="does not name"):
+        score_films([], ["a dog"])
+    with pytest.raises(ConfigError, match="0 samples and 1 captions"):
+        score_films([], CAPTIONS[:1])
+
+
+def test_the_command_knows_films_by_their_captions(tmp_path, capsys):
+    for i, clip in enumerate(CLIPS):
+        write_frames(tmp_path / f"{i}", clip.frames_FHWC, 8)
+    (tmp_path / "video.json").write_text(json.dumps(CAPTIONS))
+    assert evaluate_shapes.main([str(tmp_path), "--json", str(tmp_path / "out.json")]) == 0
+    assert "camera" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "out.json").read_text())["samples"]
+    assert [row["read"] for row in rows] == CAPTIONS and rows[0]["camera_confidence"] > 0.5
+
+
+def test_interpolated_films_are_measured_object_by_object():
+    clip = CLIPS[1]
+    found = score_shapes(clip, clip.frames_FHWC, 4)
+    assert found.position < 0.6 and found.steady and found.right and found.lost == 0
+    held = clip.frames_FHWC[[0, 0, 0, 0, 4, 4, 4, 4]]
+    assert score_shapes(clip, held, 4).position > 2 * found.position
+
+
+def test_the_interpolation_command_takes_the_world(tmp_path, capsys):
+    where = ["--world", "film", "--shapes", "1", "--frames", "5", "--size", "64", "64"]
+    assert evaluate_interpolation.main([*where, "--methods", "blend"]) == 0
+    assert "1 clips of the film world" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="--bounce"):
+        evaluate_interpolation.main([*where, "--bounce"])
+
+
+def test_a_vocabulary_of_films(tmp_path):
+    assert train_tokenizer.main(["--film", "--size", "600", "--dst", str(tmp_path / "words")]) == 0
+    words = json.loads((tmp_path / "words/vocab.json").read_text())
+    assert {"camera</w>", "front</w>", "zooms</w>"} <= set(words)
+    with pytest.raises(ConfigError, match="one of"):
+        train_tokenizer.main(["--film", "--shapes", "--dst", str(tmp_path / "other")])
+
+
+def test_every_key_of_the_film_world_reaches_it():
+    options = DataOptions(
+        kind="film",
+        frames=3,
+        size=[40, 48],
+        shapes=["star"],
+        colours=["red", "cyan"],
+        motions=["up"],
+        objects=1,
+        cameras=["zoom"],
+        textures=["dots"],
+        shadows=False,
+        speed=[0.01, 0.02],
+        world_seed=9,
+    )
+    world = FilmWorld(
+        (40, 48),
+        3,
+        ("star",),
+        ("red", "cyan"),
+        ("up",),
+        1,
+        ("zoom",),
+        ("dots",),
+        False,
+        9,
+        speed=(0.01, 0.02),
+    )
+    assert build_source(options, 0) == world
+    assert np.array_equal(build_source(options, 1).sample(4).frames_FHWC, world.clip(4).frames_FHWC)
+
+
+def test_a_caption_encoder_that_is_too_short_is_said_before():
+    options = DataOptions(kind="film", size=[64, 64], frames=2)
+    (problem,) = check(options, Needs(longest=12)).problems
+    assert "model.text.length" in problem and "takes 12" in problem
+    longest = FilmWorld().longest_caption(len)
+    assert parse_film(longest).text == longest
+    assert max(map(len, FilmWorld().captions())) <= len(longest)
+    assert check(options, Needs(longest=64)).problems == []
