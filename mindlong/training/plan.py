@@ -34,7 +34,7 @@ from mindlong.parallel.launch import world_size
 from mindlong.training.board import check_installed
 from mindlong.training.channels import check_channels, check_pixels
 from mindlong.training.inputs import PLACES
-from mindlong.training.patterns import check_patterns
+from mindlong.training.named import check_patterns
 from mindlong.utils import hub, system
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count

@@ -5,7 +5,7 @@ import pytest
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
-from mindlong.training.patterns import check_patterns, names_of
+from mindlong.training.named import check_patterns, names_of
 from mindlong.training.tasks import build_task
 from mindlong.utils.errors import ConfigError
 
