@@ -28,6 +28,14 @@ stop() {
   done
 }
 
+# msrun kills the other ranks when one ends with a code, and says 1 whatever it was: its ranks end with 0 where they
+# stopped as they were asked, and leave the code in a file
+if [ "$LAUNCHER" = msrun ]; then
+  MINDLONG_STOP_CODE=$(mktemp)
+  export MINDLONG_STOP_CODE
+  trap 'rm -f "$MINDLONG_STOP_CODE"' EXIT
+fi
+
 setsid "${COMMAND[@]}" & # a session of its own: Ctrl-C is for this script, which passes it on as a request
 CHILD=$!
 trap 'stop USR2 130' INT
@@ -38,6 +46,7 @@ while :; do
   wait "$CHILD" || STATUS=$?
   kill -0 "$CHILD" 2>/dev/null || break # a signal to this script ends wait early
 done
+if [ "$STATUS" = 0 ] && [ -s "${MINDLONG_STOP_CODE:-/dev/null}" ]; then STATUS=$(cat "$MINDLONG_STOP_CODE"); fi
 # what the ranks say of a request is their launcher's to pass on; the code is of the signal that came here
 case "$STATUS" in 128 | 13? | 14?) STATUS=${ASKED:-$STATUS} ;; esac
 exit "$STATUS"

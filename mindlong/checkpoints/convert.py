@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindlong.checkpoints.dtypes import FLOATS, whole_numbers
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.checkpoints.report import Report, compare
 from mindlong.config.section import spec_of
@@ -20,6 +21,7 @@ from mindlong.networks.names import Entry, our_array
 from mindlong.networks.network import Network, made
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.needed import needed
+from mindlong.utils.shown import shown
 
 if TYPE_CHECKING:
     from mindlong.checkpoints.weight_file import WeightFile
@@ -41,6 +43,7 @@ class Plan:
         beside: how many keys are stepped over (buffers, optimizer, other networks, the other copy
             of the weights).
         notes: remarks for the user.
+        whole: tensors of whole numbers in the place of weights, as "'name' (int8)".
     """
 
     match: Match
@@ -50,14 +53,19 @@ class Plan:
     arrays: dict[str, Lazy]
     beside: int = 0
     notes: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
     def check(self, what: str, advice: str = "") -> None:
-        """Raise InputFileError with the table where something does not fit, `advice` below it."""
+        """Raise InputFileError with the table where something does not fit, `advice` below it, or
+        where a weight is stored as whole numbers.
+        """
         if not self.report.fits:
             lines = [*self.report.lines(), *([advice] if advice else [])]
             raise InputFileError(
                 f"{what} is not a whole {self.match.format.title}: " + "\n".join(lines)
             )
+        if self.whole:
+            raise InputFileError(f"{what}: {whole_numbers(self.whole)}")
 
 
 def to_ours(
@@ -101,6 +109,11 @@ def to_ours(
         arrays,
         beside,
         (*notes, *axes, *_tie_notes(weights, entries)),
+        tuple(
+            f"{shown(name, most=200)!r} ({weights.dtype(name)})"
+            for name in report.mapped
+            if weights.dtype(name) not in FLOATS
+        ),
     )
 
 

@@ -61,6 +61,11 @@ FOREIGN = {  # formats of other files that are not read here: the code in safete
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 PIECE = 1 << 20  # numbers cast at once
 MAX_DIMS = 32
+WIDER = {
+    "float16": "use bfloat16 or float32",
+    "bfloat16": "use float32",
+    "float32": "no network here computes with such numbers: the file is damaged, or its training diverged",
+}
 CASTS = ("float32", "float16", "bfloat16")
 
 
@@ -83,6 +88,15 @@ def unread(found: Sequence[tuple[str, str]]) -> str:
     return (
         f"holds {words} tensors ({len(found)}: {names}{', ...' if len(found) > 3 else ''}), which are not read "
         "here; save them as float16, bfloat16 or float32 with the program that made the file"
+    )
+
+
+def whole_numbers(found: Sequence[str]) -> str:
+    """The end of a sentence on tensors, as "'name' (int8)", of whole numbers."""
+    more = f" and {len(found) - 3} more tensors" if len(found) > 3 else ""
+    return (
+        f"{', '.join(found[:3])}{more} hold whole numbers where weights are needed: quantised weights are not "
+        "read; save them as float16, bfloat16 or float32 with the program that made the file"
     )
 
 
@@ -134,11 +148,13 @@ def encode(array: np.ndarray, form: Format, name: str = "array") -> np.ndarray:
 
 
 def _cast(values: np.ndarray, form: Format, name: str) -> np.ndarray:
-    if form.name == "bfloat16":
-        return _to_bfloat16(np.ascontiguousarray(values, np.float32), name)
     with np.errstate(over="ignore"):
+        if form.name == "bfloat16":
+            narrow = np.ascontiguousarray(values, np.float32)
+            _check_range(values, np.isinf(narrow), FORMATS["float32"], name)
+            return _to_bfloat16(narrow, name)
         out = values.astype(form.raw)
-    if form.name == "float16" and values.dtype.name in ("float32", "float64"):
+    if form.name in ("float16", "float32") and values.dtype.name in ("float32", "float64"):
         _check_range(values, np.isinf(out), form, name)
     return out
 
@@ -164,8 +180,7 @@ def _check_range(values: np.ndarray, infinite: np.ndarray, form: Format, name: s
     if lost.any():
         worst = float(np.abs(values[lost]).max())
         raise UserError(
-            f"{name} holds values up to {worst:.4g}, beyond the range of {form.name}; "
-            f"{'use bfloat16 or float32' if form.name == 'float16' else 'use float32'}"
+            f"{name} holds values up to {worst:.4g}, beyond the range of {form.name}; {WIDER[form.name]}"
         )
 
 

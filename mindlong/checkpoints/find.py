@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mindlong.checkpoints import description
+from mindlong.checkpoints.dtypes import FLOATS, whole_numbers
 from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.finite import check_arrays
 from mindlong.checkpoints.parts import read_part
@@ -20,6 +21,7 @@ from mindlong.config.section import model_of
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.needed import needed
 from mindlong.utils.remember import remembered
+from mindlong.utils.shown import shown
 
 if TYPE_CHECKING:
     from mindlong.checkpoints.weight_file import WeightFile
@@ -64,7 +66,13 @@ def find_trained(weights: str, space: str = "") -> Trained:
         part = read_part(held, "network")
         rows = {f"{part.network.part}.{name}": lazy for name, lazy in part.arrays.items()}
         config = _described(part.network.section(part.spec), part.facts, held)
-    arrays = {name: np.asarray(lazy.read(), np.float32) for name, lazy in rows.items()}
+    whole = [
+        f"{shown(n, most=200)!r} ({a.dtype})" for n, a in rows.items() if a.dtype not in FLOATS
+    ]
+    if whole:
+        raise InputFileError(f"{held.path}: {whole_numbers(whole)}")
+    with np.errstate(over="ignore"):  # what float32 has not is found below
+        arrays = {name: np.asarray(lazy.read(), np.float32) for name, lazy in rows.items()}
     check_arrays(arrays, str(held.path))
     return Trained(arrays, config, held.path)
 

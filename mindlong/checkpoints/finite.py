@@ -27,8 +27,9 @@ class NotFinite(InputFileError):
 
 
 def counts(array: np.ndarray) -> tuple[int, int]:
-    """How many NaN and how many infinite numbers an array holds; uint16 are the bits of bfloat16,
-    as weight files store it. Whole numbers hold none.
+    """How many NaN and how many infinite numbers an array holds, those of float64 counted that
+    float32 has not; uint16 are the bits of bfloat16, as weight files store it. Whole numbers hold
+    none.
     """
     if array.dtype.kind not in "fc" and array.dtype.name not in _HALVES:
         return 0, 0
@@ -43,6 +44,8 @@ def counts(array: np.ndarray) -> tuple[int, int]:
 
 
 def _bad(piece: np.ndarray) -> np.ndarray:
+    if piece.dtype.name == "float64":  # networks compute in float32 at most
+        return ~(np.abs(piece) <= np.finfo(np.float32).max)
     if piece.dtype.name not in _HALVES:
         return ~np.isfinite(piece)
     exponent, _ = _HALVES[piece.dtype.name]

@@ -14,6 +14,7 @@ from mindlong.checkpoints.locate import locate
 from mindlong.utils.errors import InputFileError
 
 Known = dict[str, dict[str, Any]]  # key, or key[number] -> path, bytes, modified, sha256
+LATER = ("latents.motion", "model.text.", "pixel.")  # in keys that runs before 0.2 have not
 
 
 def weights(path: str, key: str) -> dict[str, Any]:
@@ -44,8 +45,11 @@ def files(path: str | Path, key: str) -> dict[str, Any]:
 
 
 def changed(saved: Known, now: Known) -> list[str]:
-    """The keys whose content is not what it was; keys that only one side has count too."""
-    keys = [*saved, *(key for key in now if key not in saved)]
+    """The keys whose content is not what it was; keys that only one side has count too, but for
+    those that runs of older versions did not remember.
+    """
+    later = [key for key in now if any(word in key for word in LATER)]
+    keys = [*saved, *(key for key in now if key not in saved and key not in later)]
     return [key for key in keys if _sha(saved, key) != _sha(now, key)]
 
 

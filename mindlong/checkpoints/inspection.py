@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindlong.checkpoints.convert import to_ours
+from mindlong.checkpoints.dtypes import whole_numbers
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.finite import counts, described
 from mindlong.checkpoints.inspection_pickles import asked
@@ -76,7 +77,9 @@ def _safe(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def _size(path: Path) -> str:
-    return f"{path.stat().st_size:,} bytes" if path.is_file() else "a folder"
+    if path.is_file():
+        return f"{path.stat().st_size:,} bytes"
+    return "a folder" if path.is_dir() else "no file"
 
 
 def _about(weights: WeightFile) -> Iterator[str]:
@@ -128,6 +131,8 @@ def _sizes(weights: WeightFile, match: Match) -> Iterator[str]:
     listed = {k: v for k, v in plan.format.network.section(plan.spec).items() if k != "family"}
     yield f"           {listed or 'the published sizes'}"
     yield from (f"           {line}" for line in (*plan.report.lines(4), *plan.notes))
+    if plan.whole:
+        yield f"           {whole_numbers(plan.whole)}"
 
 
 def _bad_numbers(weights: WeightFile, matches: Sequence[Match]) -> Iterator[str]:

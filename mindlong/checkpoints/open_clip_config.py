@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.text_file import read_text
 
 NAME = "open_clip_config.json"
 OPENAI = "input_resolution"  # a number that OpenAI's own files hold among the weights
@@ -55,7 +56,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
 def _table(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise InputFileError(f"{file} is not readable JSON ({error})") from None
     if not isinstance(content, dict):

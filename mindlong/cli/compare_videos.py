@@ -22,6 +22,7 @@ from mindlong.media.read import read_video
 from mindlong.scores import bench, intervals
 from mindlong.scores.frechet import frechet_distance
 from mindlong.utils import progress
+from mindlong.utils.arrays import Damaged, read_npy
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.shown import shown
@@ -111,13 +112,13 @@ def _preference(path: Path) -> tuple[bool, Path]:
 
 
 def _features(path: Path) -> np.ndarray:
+    if path.is_file() and path.stat().st_size > LARGEST:
+        raise InputFileError(f"{shown(path)} is larger than 1 GiB")
     try:
-        if path.stat().st_size > LARGEST:
-            raise InputFileError(f"{shown(path)} is larger than 1 GiB")
-        held = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputFileError(f"{shown(path)} cannot be read as a .npy file: {error}") from error
-    if not isinstance(held, np.ndarray) or held.ndim != 2 or held.dtype.kind not in "fiu":
+        held = read_npy(path)
+    except Damaged as error:
+        raise InputFileError(f"{shown(path)} cannot be read as a .npy file: {error}") from None
+    if held.ndim != 2 or held.dtype.kind not in "fiu":
         raise InputFileError(f"{shown(path)} holds no numbers of shape (videos, width)")
     return held
 

@@ -23,6 +23,7 @@ from mindlong.media.write import write_frames
 from mindlong.scores.edits import EditScore, score_edit, summary
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.text_file import read_text
 
 BEST_FIRST = ("", ".gif", ".mp4", ".webm")  # "" is a folder of frames
 
@@ -85,10 +86,7 @@ def write_clips(folder: Path, count: int, frames: int, size: int, seed: int) -> 
 def edits_of(folder: Path) -> Iterator[EditScore]:
     """The scores of a run of the edit pipeline."""
     try:
-        prompts = [
-            row["prompt"]
-            for row in json.loads((folder / "video.json").read_text(encoding="utf-8"))["prompts"]
-        ]
+        prompts = [row["prompt"] for row in json.loads(read_text(folder / "video.json"))["prompts"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputFileError(
             f"{folder} is no finished run of the edit pipeline: video.json cannot be read ({error})"

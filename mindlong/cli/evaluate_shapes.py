@@ -24,6 +24,7 @@ from mindlong.scores.shapes import Scores, score
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
 from mindlong.utils.progress import bar
+from mindlong.utils.text_file import read_text
 
 EXAMPLES = """examples:
   python tools/evaluate_shapes.py outputs/0001
@@ -99,7 +100,7 @@ def read_prompts(path: Path) -> list[str]:
     a list as "prompts".
     """
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = json.loads(read_text(path))
     except OSError as error:
         raise InputFileError(
             f"{path} cannot be read: {error.strerror}; give the prompts with --prompts"

@@ -21,6 +21,7 @@ from mindlong.pipelines.inputs import inputs_of
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import opening_lines
+from mindlong.utils.system import check_folder
 
 EXAMPLES = """  python infer.py --config configs/infer/quickstart.yaml
   python infer.py weights=runs/mine prompts='[a red circle moving left]' sample.guidance=2 seed=7
@@ -61,6 +62,7 @@ def start(loaded: Loaded, dry_run: bool = False) -> int:
     background = getattr(loaded.values.own, "alpha_background", "")
     with shown_on(parse_colour(background)) if background else nullcontext():
         planned = planned_of(loaded)
+        check_folder(loaded.values.output, "output")
         if dry_run and launch.world()[0] == 0:
             print("\n".join([loaded.text, *_lines(loaded, planned)]), flush=True)
         _check_memory(loaded, planned)

@@ -40,6 +40,7 @@ from mindlong.networks.lone import Lone
 from mindlong.networks.network import ROLES, Network
 from mindlong.utils.atomic import replacing
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.shown import shown
 
 
 def _networks() -> str:
@@ -90,8 +91,12 @@ def read_inputs(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, AttributeError) as error:
-        raise InputFileError(f"--inputs: {path} is not an .npz of plain arrays ({error})") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged archive ends in whatever its readers raise
+        raise InputFileError(
+            f"--inputs: {path} is not an .npz of plain arrays ({shown(str(error), most=120)})"
+        ) from None
 
 
 def write_outputs(path: str | Path, arrays: dict[str, np.ndarray]) -> None:

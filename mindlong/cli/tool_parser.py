@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 from typing import NoReturn
 
@@ -15,6 +16,14 @@ COLUMNS = 110  # of a line of help at most, whatever the terminal's
 def _formatter(prog: str) -> argparse.HelpFormatter:
     width = min(shutil.get_terminal_size().columns - 2, COLUMNS)
     return argparse.RawDescriptionHelpFormatter(prog, width=width)
+
+
+def _finite(text: str) -> float:
+    """A number of the command line."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no finite number")
+    return number
 
 
 class ToolParser(argparse.ArgumentParser):
@@ -37,6 +46,7 @@ class ToolParser(argparse.ArgumentParser):
             epilog=examples,
             formatter_class=_formatter,
         )
+        self.register("type", float, _finite)
 
     def format_help(self) -> str:
         """The text of --help."""

@@ -16,6 +16,7 @@ from mindlong.data.shapes_draw import SHAPES
 from mindlong.networks.clip.tokenizer_training import learn
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, InputFileError
+from mindlong.utils.text_file import read_text
 
 EXAMPLES = """examples:
   python tools/train_tokenizer.py --shapes --dst tokenizer
@@ -74,7 +75,7 @@ def _captions(args: argparse.Namespace) -> list[str]:
             ),
         ).captions()
     try:
-        return Path(args.src).read_text(encoding="utf-8").splitlines()
+        return read_text(args.src).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"--src {args.src}: not readable as text ({error})") from None
 

@@ -2,7 +2,8 @@
 
 A condition is terms parted by blanks, all of which must hold:
 
-    kind=clips         the key beside it has one of the values, "schedule=cosine|linear"
+    kind=clips         the key beside it has one of the values, "schedule=cosine|linear";
+                       a list: holds one of them
     guidance!=1        it has none of them
     video              it is set: not empty, not 0, not false
     !video             it is not set
@@ -53,7 +54,7 @@ def _unmet(term: str, section: str, values: Mapping[str, Any]) -> str:
     keys = [_whole(name, section, values) for name in words.split("|")]
     if sign:
         key, allowed = keys[0], wanted.split("|")
-        if (_word(values[key]) in allowed) == (sign == "="):
+        if _holds(values[key], allowed) == (sign == "="):
             return ""
         meant = f"; it belongs to {key}={' or '.join(filter(None, allowed))}" if sign == "=" else ""
         return f"is not read where {key} is {_word(values[key])}{meant}"
@@ -75,9 +76,16 @@ def _whole(name: str, section: str, known: Mapping[str, Any]) -> str:
     raise KeyError(f"the condition of a key in {section!r} names {name!r}, which is no key")
 
 
+def _holds(value: Any, allowed: list[str]) -> bool:
+    listed = value if isinstance(value, list) else [value]
+    return any(_word(each) in allowed for each in listed)
+
+
 def _word(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_word, value))}]"
     return str(value)

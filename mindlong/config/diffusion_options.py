@@ -86,6 +86,8 @@ class DiffusionOptions:
                 yield f"diffusion.{name} is {getattr(self, name):g}; a share is at most 1"
         if self.beta_end > 1 or self.beta_start > 1:
             yield f"diffusion.beta_start is {self.beta_start:g} and beta_end {self.beta_end:g}; betas are at most 1"
+        if not (self.beta_start and self.beta_end):
+            yield f"diffusion.beta_start is {self.beta_start:g} and beta_end {self.beta_end:g}; betas are above 0"
         if self.terminal_mean and not self.zero_terminal_snr:
             yield "diffusion.terminal_mean needs diffusion.zero_terminal_snr=true: only pure noise tells nothing of the clip"
         if self.zero_terminal_snr and self.prediction == "eps":

@@ -15,6 +15,7 @@ WEIGHTS = (
     "interpolate.key_weights",
     "interpolate.stage_weights",
     "edit.tuned",
+    "pixel.text_encoder",
 )
 FILES = (
     "latent.tokenizer",
@@ -36,5 +37,6 @@ FILES = (
     "extend.video",
     "extend.images",
     "edit.video",
+    "pixel.interpolate",
 )
 LORAS = "lora"  # names files with their strengths, which are no places

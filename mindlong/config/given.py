@@ -59,11 +59,10 @@ class Given:
         """Where the keys were set that a sentence names: the command line, if one of them stands
         there, else the line of the first.
         """
-        found = [
-            self.settings[word].place
-            for word in re.findall(r"[\w.]+\w", sentence)
-            if word in self.settings
-        ]
+        words = re.findall(r"[\w.]+\w", sentence)
+        if sentence.startswith("model: "):  # of the network's sizes, by their own names
+            words = [f"model.{word}" for word in words] + words
+        found = [self.settings[word].place for word in words if word in self.settings]
         by_hand = [place for place in found if place in BY_HAND]
         return next(iter([*by_hand, *found]), self.where)
 

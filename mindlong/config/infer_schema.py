@@ -27,6 +27,8 @@ from mindlong.plans.prompt_syntax import SYNTAXES
 MOST_FRAMES = 10_000_000
 MOST_VIDEOS = 100_000
 
+LARGEST = 16384  # pixels a side of a file written, as H.264 has them
+
 
 @dataclass
 class InferConfig:
@@ -86,7 +88,7 @@ class InferConfig:
     size: list[int] = option(
         [], "height and width in pixels; empty: as trained", minimum=2, maximum=MOST_VIDEOS
     )
-    fps: int = option(8, "frames per second of the files written", minimum=1)
+    fps: int = option(8, "frames per second of the files written", minimum=1, maximum=1000)
     formats: list[str] = option(
         ["mp4", "gif", "png"],
         "files to write: mp4 (H.264), gif, png (contact sheet), webm, webp (an animation), frames (a folder of images)",
@@ -96,12 +98,16 @@ class InferConfig:
         0.0,
         "largest GIF in megabytes: colours, then size, then frame rate are reduced until it fits; 0: no limit",
         minimum=0,
+        when="formats=gif",
     )
     output: str = option(
         "outputs", "folder for the results; a new numbered folder is made in it for every run"
     )
     scale: int = option(
-        1, "enlarge the written frames by this whole number, for looking at small videos", minimum=1
+        1,
+        "enlarge the written frames by this whole number, for looking at small videos",
+        minimum=1,
+        maximum=256,
     )
     preview_every: int = option(
         0,
@@ -227,6 +233,10 @@ class InferConfig:
         """Sentences on fields that do not fit together."""
         if self.size and len(self.size) != 2:
             yield f"size is {self.size}; it must be [height, width]"
+        if self.size and max(self.size) * self.scale > LARGEST:
+            yield f"size is {self.size} and scale {self.scale}; files have at most {LARGEST} pixels a side"
+        if not self.output:
+            yield "output is empty; it is the folder of the results, output=. for the current one"
         if not self.formats:
             yield (
                 "formats is empty, so no video would be written; give some of mp4, gif, webm, webp, frames "

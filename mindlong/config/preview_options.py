@@ -18,5 +18,5 @@ class PreviewOptions:
         text=True,
     )
     seed: int = option(1000, "noise of the previews; the same at every step")
-    fps: int = option(8, "frames per second of the preview GIF", minimum=1)
+    fps: int = option(8, "frames per second of the preview GIF", minimum=1, maximum=1000)
     sample: SampleOptions = section(SampleOptions)

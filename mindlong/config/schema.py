@@ -148,6 +148,8 @@ class TrainConfig:
         if self.model is None:
             yield "model is missing; give the path of a file in configs/model"
             return
+        if not self.run_dir:
+            yield "run_dir is empty; it is the folder of the run"
         yield from self.model.problems()
         yield from self.train.problems()
         if self.train.lora.rank:

@@ -14,6 +14,7 @@ import yaml
 
 from mindlong.config.flow import Plain
 from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.utils.text_file import read_text
 
 KINDS = ("str", "int", "float", "bool", "null", "timestamp", "merge", "value", "map", "seq")
 PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in KINDS}  # what words look like; no objects
@@ -84,7 +85,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     `read_tree`.
     """
     read_tree(path)
-    return yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
+    return yaml.safe_load(_text(Path(path)))
 
 
 def _text(path: Path) -> str:
@@ -95,7 +96,7 @@ def _text(path: Path) -> str:
         hint = did_you_mean(path.name, near) if near else ""
         raise ConfigError(f"no configuration file at {path}.{hint}")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path, "utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not readable YAML: it is no text in UTF-8") from None
     except OSError as error:

@@ -20,6 +20,7 @@ import numpy as np
 from mindlong.data.chop_names import caption_name, names, outputs, refuse_existing, stem_of
 from mindlong.data.transforms import covering_size, resize
 from mindlong.media.colours import Colour
+from mindlong.media.limits import LIMITS
 from mindlong.media.read import VideoReader, open_reader
 from mindlong.media.timing import FASTEST, SLOWEST
 from mindlong.media.write import FrameFolder, VideoFile, open_writer, safe_name
@@ -57,6 +58,10 @@ class ChopOptions:
             raise ConfigError(
                 f"length {self.length}, stride {self.stride}, least {self.least}, fps {self.fps:g} or "
                 f"side {self.side} is too small; length is at least 1, the others 0"
+            )
+        if self.side > LIMITS.side:
+            raise ConfigError(
+                f"side is {self.side}; at most {LIMITS.side} pixels can be read again"
             )
         if self.stride and self.length > MOST_OPEN * self.stride:
             raise ConfigError(

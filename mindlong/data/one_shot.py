@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from mindlong.media.images import read_image
 from mindlong.media.read import open_reader, probe
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import get_logger
+
+if TYPE_CHECKING:
+    from mindlong.config.schema import TrainConfig
 
 ODD = 0.02  # relative difference of two aspect ratios that nobody needs to be told of
 
@@ -159,3 +163,18 @@ class OneShot:
             f"{', '.join(v.name for v in self.videos)}: {len(self)} clips of {frames} frames of {height}x{width}, stride "
             f"{self.stride}; {self.clips[0].caption!r}"
         )
+
+
+def one_shot_of(config: TrainConfig) -> OneShot:
+    """The clips of a tuning, from its configuration. Raises as `OneShot`."""
+    options, data = config.tune, config.data
+    height, width = data.size
+    return OneShot(
+        options.pairs(),
+        data.frames,
+        (height, width),
+        start=options.start,
+        stride=data.stride,
+        windows=options.windows,
+        fit=options.fit,
+    )

@@ -12,6 +12,7 @@ import numpy as np
 
 from mindlong.diffusion.samplers import DdimFlavour, Sampler, readers, sampler
 from mindlong.diffusion.samplers.flavours import flavour_of as named_flavour
+from mindlong.diffusion.samplers.loop import check_says_x0
 from mindlong.diffusion.thresholding import Clip, dynamic_threshold
 from mindlong.utils.errors import ConfigError, did_you_mean
 from mindlong.utils.log import once
@@ -104,7 +105,10 @@ def rule_of(options: Sampling, noising: Noising) -> Rule:
     """The timesteps and levels that `sample` will visit."""
     chosen = sampler_of(options, noising)
     _clip(options, noising, chosen)
-    return chosen.rule(noising.schedule, **_arguments(options, noising, chosen))
+    rule = chosen.rule(noising.schedule, **_arguments(options, noising, chosen))
+    for t, level in zip(rule.times, rule.levels, strict=False):
+        check_says_x0(noising.prediction, t, level)
+    return rule
 
 
 def count_steps(options: Sampling, noising: Noising) -> int:

@@ -30,6 +30,7 @@ from mindlong.diffusion.schedules import (
 )
 from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
 from mindlong.utils.log import once
+from mindlong.utils.text_file import read_text
 
 PREDICTIONS = {
     "epsilon": "eps",
@@ -114,7 +115,7 @@ def read_file(place: str | Path) -> Noising:
     path = Path(place)
     path = path / "scheduler_config.json" if path.is_dir() else path
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputFileError(f"{path} is not a readable scheduler_config.json ({error})") from None
     if not isinstance(content, dict):

@@ -56,9 +56,9 @@ class Schedule:
             raise ConfigError(
                 f"A schedule needs a list of at least one beta; this one has shape {betas.shape}."
             )
-        if not (betas.min() >= 0 and betas.max() <= 1):  # false for NaN too
+        if not (betas.min() > 0 and betas.max() <= 1):  # false for NaN too
             raise ConfigError(
-                f"A schedule's betas lie between 0 and 1; these go from {betas.min():g} to {betas.max():g}."
+                f"A schedule's betas lie above 0, at most at 1; these go from {betas.min():g} to {betas.max():g}."
             )
         if self.signal_scale is not None and len(self.signal_scale) < len(betas):
             raise ConfigError(

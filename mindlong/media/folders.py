@@ -18,6 +18,7 @@ from mindlong.media.reader import VideoReader
 from mindlong.media.timing import FASTEST, SLOWEST, USUAL_RATE, Steady, believed
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+from mindlong.utils.text_file import read_text
 
 RATE_FILE = "frames.json"
 
@@ -70,7 +71,7 @@ def _stated_rate(file: Path) -> float:
     if not file.is_file():
         return USUAL_RATE
     try:
-        fps = float(json.loads(file.read_text(encoding="utf-8"))["fps"])
+        fps = float(json.loads(read_text(file))["fps"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputFileError(
             f'{shown(file)} is not a description of frames; it needs {{"fps": number}}'

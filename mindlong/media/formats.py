@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+from mindlong.utils.text_file import KINDS
 
 CONTAINER_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mj2", ".f4v", ".flv", ".mkv", ".webm"),
@@ -58,13 +59,7 @@ _FOREIGN = (  # first bytes of other files
     (b"II*\0", "holds TIFF, a still image; frames lie in a folder"),
     (b"MM\0*", "holds TIFF, a still image; frames lie in a folder"),
 )
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+_KINDS = {stat.S_IFDIR: "a folder", **KINDS}
 
 
 def is_video(path: Path) -> bool:

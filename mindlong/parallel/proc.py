@@ -10,6 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
+# signals that ask a training to save and stop
+REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
 
 def die_with_parent() -> None:
     """Ranks outlive an mpirun that was itself killed with SIGKILL, unless the kernel is asked to

@@ -69,11 +69,9 @@ def serve(parent: int) -> NoReturn:
     proc.die_with_parent()
     if os.getppid() != parent:  # it ended before the kernel was asked
         sys.exit(1)
-    for number in (
-        signal.SIGINT,
-        signal.SIGUSR1,
-        signal.SIGTERM,
-    ):  # requests to stop are for the ranks
+    for (
+        number
+    ) in proc.REQUESTS:  # to stop: they are for the ranks, which need it for their last step
         signal.signal(number, signal.SIG_IGN)
     from mindspore.communication import init
 

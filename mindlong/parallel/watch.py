@@ -31,7 +31,6 @@ MACHINE_GONE = f"error: the connection to {{}} has ended, {GO_ON}\n"
 DAEMONS = ("orted", "prted")  # what mpirun starts on other machines
 VIEWER, LOOKS = "tail", 20
 WELL, BADLY = b"0", b"1"
-REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 _leaving: int | None = None  # this rank tells its watcher here that it is about to sign off
 
@@ -74,7 +73,7 @@ def watch_job(scheduler: int | None, lifeline: Lifeline | None) -> None:
         os.close(told)
         return
     os.close(_leaving)
-    for number in REQUESTS:
+    for number in proc.REQUESTS:
         signal.signal(number, signal.SIG_IGN)
     line, viewers, held_since = lifeline or Lifeline(), Viewers(launcher), [time.monotonic()]
     while os.getppid() == rank and not _is_told(told):

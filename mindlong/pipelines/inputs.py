@@ -117,12 +117,14 @@ def _of_training(key: str, weights: str) -> Known:
     found: Known = {
         f"{key} (its configuration)": {"path": weights, "sha256": inputs.digest(ruling)}
     }
-    for name in TRAINED_WITH:
-        path = getattr(config.latents, name)
+    text = getattr(config.model, "text", None)
+    named = {f"latents.{name}": getattr(config.latents, name) for name in TRAINED_WITH}
+    named |= {f"model.text.{name}": getattr(text, name, "") for name in ("weights", "tokenizer")}
+    for name, path in named.items():
         if path:
-            read = inputs.files if name == "tokenizer" else inputs.weights
+            read = inputs.files if name.endswith("tokenizer") else inputs.weights
             with contextlib.suppress(InputFileError):  # gone, and perhaps not needed
-                found[f"{key} (its latents.{name})"] = read(path, f"latents.{name}")
+                found[f"{key} (its {name})"] = read(path, name)
     return found
 
 

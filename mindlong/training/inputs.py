@@ -18,10 +18,18 @@ if TYPE_CHECKING:
 WEIGHTS = (
     *(f"latents.{key}" for key in ("vae", "text_weights", "unet_weights")),
     *(f"latents.{key}" for key in ("image_encoder", "projector")),
+    "latents.motion",
     "infinet.branch",
     "distil.teacher",
+    "model.text.weights",
 )
-FILES = ("latents.text_encoder", "latents.tokenizer", "tune.video", "tune.videos")
+FILES = (
+    "latents.text_encoder",
+    "latents.tokenizer",
+    "model.text.tokenizer",
+    "tune.video",
+    "tune.videos",
+)
 PLACES = (*WEIGHTS, *FILES, "data.folder", "infinet.index")  # keys that are compared by content
 
 
@@ -49,8 +57,9 @@ def _placed(identity: Callable[[str], dict[str, Any]], path: str) -> dict[str, A
 
 
 def _named(config: TrainConfig, key: str) -> Iterator[tuple[str, str]]:
-    section, name = key.split(".")
-    value = getattr(getattr(config, section), name)
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part, None)
     if isinstance(value, list):
         yield from ((f"{key}[{number}]", path) for number, path in enumerate(value))
     elif value:

@@ -14,7 +14,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.ops import operations as primitives
 
-from mindlong.training.task import matches
+from mindlong.training.patterns import matches
 
 if TYPE_CHECKING:
     from mindlong.config.train_options import TrainOptions

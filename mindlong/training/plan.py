@@ -24,13 +24,18 @@ from mindlong.config.compare import check_same_run
 from mindlong.config.cost import training_cost
 from mindlong.config.section import load_model
 from mindlong.config.tasks import DRAWN_FROM_DATA, TASKS, task_of
+from mindlong.data.build import build_source
 from mindlong.data.check import check as check_data
 from mindlong.data.needs import needs_of
+from mindlong.data.one_shot import one_shot_of
 from mindlong.networks import table
 from mindlong.networks.network import Network, made
 from mindlong.parallel.launch import world_size
 from mindlong.training.board import check_installed
-from mindlong.utils import hub
+from mindlong.training.channels import check_channels, check_pixels
+from mindlong.training.inputs import PLACES
+from mindlong.training.named import check_patterns
+from mindlong.utils import hub, system
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 from mindlong.utils.needed import needed
@@ -41,18 +46,6 @@ if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
 LATENT = ("latent", "images", "infinet", "interpolation", "tune", "distil")
-FILES = (  # keys that name files: the same ones may lie at another place
-    "data.folder",
-    *(f"latents.{key}" for key in ("vae", "text_encoder", "text_weights", "unet_weights")),
-    "latents.image_encoder",
-    "latents.projector",
-    "latents.tokenizer",
-    "infinet.index",
-    "infinet.branch",
-    "distil.teacher",
-    "tune.video",
-    "tune.videos",
-)
 USUAL_FACTOR = 8  # pixels of a latent along an edge
 LOWER = "train.batch_size (train.accumulate keeps its effect), data.size or data.frames"
 
@@ -77,8 +70,9 @@ def plan_of(loaded: Loaded) -> Plan:
     factor, latents, notes = (USUAL_FACTOR, 0, [])
     if task in LATENT:
         factor, latents, notes = _check_latents(config, task)
-    _check_pixels(config, task)
+    check_pixels(config, task)
     text_source(config.model)  # its weights are there, and fit
+    check_patterns(config)
     _check_folder(loaded)
     if options.tensorboard:
         check_installed()
@@ -136,9 +130,13 @@ def notes_on_data(config: TrainConfig) -> list[str]:
     needs = needs_of(config)
     for problem in needs.problems():
         raise ConfigError(problem)
+    if config.data.kind != "clips" and needs.clips:
+        build_source(config.data, config.train.seed, needs)
     report = check_data(config.data, needs, config.train.seed)
     for problem in report.problems:
         raise InputFileError(problem)
+    if config.tune.wanted:  # its videos have the frames
+        one_shot_of(config)
     return report.notes
 
 
@@ -151,28 +149,15 @@ def _previews(config: TrainConfig, task: str) -> str:
     return f"{prompts} every {every} steps" if prompts else "none: preview.prompts is empty"
 
 
-def _check_pixels(config: TrainConfig, task: str) -> None:
-    """Videos have three colours, and what is predicted of them too."""
-    model = config.model
-    if task in ("pixel", "autoencoder") and model.channels != 3:
-        raise ConfigError(
-            f"model.channels is {model.channels}; videos have 3 channels: red, green and blue"
-        )
-    if task == "pixel" and model.out_dim not in (None, model.channels):
-        raise ConfigError(
-            f"model.out_dim is {model.out_dim}; in training it must be {model.channels} as model.channels, or "
-            "empty"
-        )
-
-
 def _check_folder(loaded: Loaded) -> None:
     """The run's folder holds nothing or this very training; files that it names are compared by
     the run, by content.
     """
     run_dir = Path(loaded.values.run_dir)
+    system.check_folder(run_dir, "run_dir")
     saved = run_dir / "config.yaml"
     if saved.is_file() and saved_steps.latest(run_dir) is not None:
-        check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir), FILES)
+        check_same_run(saved.read_text(encoding="utf-8"), loaded.text, str(run_dir), PLACES)
 
 
 def _check_latents(config: TrainConfig, task: str) -> tuple[int, int, list[str]]:
@@ -190,7 +175,7 @@ def _check_latents(config: TrainConfig, task: str) -> tuple[int, int, list[str]]
             f"the text encoder gives vectors of {text.width} numbers and model.context_dim is {width}; they "
             "must be equal"
         )
-    _check_channels(spec, vae.spec.latent_channels, task, entry)
+    check_channels(spec, vae.spec.latent_channels, task, entry)
     if task == "images":
         _check_images(config, vae, text)
     divisible(config.data.size, vae.spec.factor, entry.denoiser.side(spec), "data.size")
@@ -214,19 +199,6 @@ def _text(config: TrainConfig) -> tuple[Network, Any]:
         return part.network, part.spec
     section = load_model(latents.text_encoder)
     return table.get(section.family, "text_encoder"), section.spec()
-
-
-def _check_channels(spec: Any, latent_channels: int, task: str, entry: Network) -> None:
-    images = needed(entry.denoiser, "denoiser").images
-    imaged = latent_channels * (2 if images and images.beside else 1)
-    times = {"interpolation": 2 * latent_channels + 1, "images": imaged}
-    wanted = times.get(task, latent_channels)
-    read = getattr(spec, "in_channels", wanted)
-    if read != wanted:
-        raise ConfigError(
-            f"model.in_channels is {read}; the autoencoder's latents have {latent_channels} channels, so that "
-            f"task {task} needs {wanted}"
-        )
 
 
 def _check_teacher(config: TrainConfig, entry: Network) -> None:

@@ -174,6 +174,6 @@ def changes(place: RunDir, config_text: str, inputs: Known, checkpoint: Path | N
     before = place.inputs()
     known = before if before is not None else {}
     content = {key: change(key, known, inputs) for key in changed(known, inputs)} if known else {}
-    apart = tuple(key.split("[")[0] for key in inputs) if known else ()
+    apart = tuple(key.split("[")[0] for key in {*known, *changed(known, inputs)}) if known else ()
     lines = check_same_run(saved, config_text, str(place.folder), apart, content)
     return lines + [f"{key}: the same content, at another place" for key in moved(known, inputs)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mindspore
@@ -20,7 +22,7 @@ from mindlong.training.inputs import inputs_of
 from mindlong.training.run_dir import LOG, RunDir
 from mindlong.training.tasks import build_task
 from mindlong.training.trainer import Trainer
-from mindlong.utils import log_output
+from mindlong.utils import log_output, system
 from mindlong.utils.errors import UserError
 from mindlong.utils.lines import opening_lines
 
@@ -64,7 +66,24 @@ def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
             trainer = Trainer(task, options, place.folder, comm, loaded.text, inputs, place=place)
             logger.info("\n".join(trainer.describe()))
             outcome = trainer.run()
-    return 128 + outcome.signal if outcome.signal else 0
+    return exit_code(outcome.signal)
+
+
+def exit_code(signal: int) -> int:
+    """Of a training that a signal stopped as asked; 0: none did.
+
+    Where `MINDLONG_STOP_CODE` names a file the code is left there, and this one is 0:
+    scripts/run_train_distributed.sh asks for it with msrun, which kills what is left of a job when
+    one of its processes ends with a code.
+    """
+    if not signal:
+        return 0
+    code, place = 128 + signal, os.environ.get("MINDLONG_STOP_CODE")
+    if not place:
+        return code
+    with system.explained(place, "MINDLONG_STOP_CODE"):
+        Path(place).write_text(str(code), encoding="utf-8")
+    return 0
 
 
 def _inputs(config: TrainConfig, comm: Comm) -> Known:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from mindspore import Parameter, nn
 
-from mindlong.utils.errors import ConfigError, did_you_mean, nearest
+from mindlong.training.patterns import learns, nothing_left, refuse_idle
 
 if TYPE_CHECKING:
     from mindlong.config.train_options import TrainOptions
@@ -78,35 +77,15 @@ def select(network: nn.Cell, options: TrainOptions) -> Selection:
         ConfigError: a pattern that matches nothing, or nothing left to train.
     """
     parameters = list(network.get_parameters())
-    names = [p.name for p in parameters]
-    for key in ("train_only", "freeze", "no_decay"):
-        _refuse_idle(f"train.{key}", getattr(options, key), names)
+    refuse_idle(options, [p.name for p in parameters])
     for p in parameters:
-        chosen = not options.train_only or matches(p.name, options.train_only)
-        p.requires_grad = p.requires_grad and chosen and not matches(p.name, options.freeze)
+        p.requires_grad = p.requires_grad and learns(p.name, options)
     selection = Selection(
         [p for p in parameters if p.requires_grad], [p for p in parameters if not p.requires_grad]
     )
     if not selection.trainable:
-        raise ConfigError(
-            f"train.train_only={options.train_only} and train.freeze={options.freeze} leave none of the "
-            f"{len(parameters)} parameters to train"
-        )
+        raise nothing_left(options, len(parameters))
     return selection
-
-
-def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether one of the shell patterns names `name`."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _refuse_idle(key: str, patterns: Sequence[str], names: list[str]) -> None:
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            groups = sorted({name.split(".")[0] + ".*" for name in names})
-            known = names + groups if nearest(pattern, names + groups) else groups
-            hint = did_you_mean(pattern, known)
-            raise ConfigError(f"{key}: the pattern {pattern!r} matches no parameter.{hint}")
 
 
 def _count(parameters: Sequence[Parameter]) -> int:

@@ -4,10 +4,12 @@ error.
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -29,11 +31,7 @@ def read_npy(path: Path) -> np.ndarray:
     size = _size(path)
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            reader = {(1, 0): np.lib.format.read_array_header_1_0}
-            shape, _, dtype = reader.get(version, np.lib.format.read_array_header_2_0)(file)
-            if dtype.hasobject or file.tell() + dtype.itemsize * int(np.prod(shape)) != size:
-                raise ValueError("its header does not go with its size")
+            _check_header(file, size)
         return np.load(path, allow_pickle=False)
     except Exception as error:
         raise _fault(path, error) from None
@@ -52,11 +50,43 @@ def read_npz(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> 
             large = [i.filename for i in held.infolist() if i.file_size > 1100 * (size + 1024)]
             if large:  # nothing that was compressed grows so much
                 raise ValueError(f"{large[0]} would unpack to far more than the file holds")
+            for info in held.infolist():
+                if info.filename.removesuffix(".npy") in (*names, *optional):
+                    with held.open(info) as member:
+                        _check_header(member, info.file_size)
         with np.load(path, allow_pickle=False) as held:
             wanted = [*names, *(n for n in optional if n in held)]
             return {name: held[name] for name in wanted}
     except Exception as error:
         raise _fault(path, error) from None
+
+
+def read_given(path: str | Path, name: str, key: str) -> np.ndarray:
+    """An array of an .npz that the user named under `key`; floats of it are finite in float32.
+
+    Raises:
+        InputFileError: no file, damaged, no .npz, without that array, or not finite.
+        SystemFault: the system refuses to read it.
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise InputFileError(f"{key}: no file at {shown(path)}")
+    try:
+        found = read_npz(place, [], [name]).get(name)
+    except Damaged as error:
+        reason = str(error).removeprefix(f"{place} is ")
+        raise InputFileError(
+            f"{key}: {shown(path)} is not an .npz of plain arrays: {reason}"
+        ) from None
+    if found is None:
+        raise InputFileError(f"{key}: {shown(path)} has no array {name}")
+    if found.dtype.kind == "f":
+        bad = int((~(np.abs(found) <= np.finfo(np.float32).max)).sum())
+        if bad:
+            raise InputFileError(
+                f"{key}: not finite: {bad:,} of {found.size:,} numbers of {name} in {shown(path)}"
+            )
+    return found
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
@@ -71,6 +101,15 @@ def write_npy(path: Path, array: np.ndarray) -> None:
         np.save(aside, array)
 
 
+def _check_header(file: IO[bytes], size: int) -> None:
+    """Raise ValueError where an .npy file of so many bytes is not what its header says."""
+    version = np.lib.format.read_magic(file)
+    reader = {(1, 0): np.lib.format.read_array_header_1_0}
+    shape, _, dtype = reader.get(version, np.lib.format.read_array_header_2_0)(file)
+    if dtype.hasobject or file.tell() + dtype.itemsize * prod(shape) != size:
+        raise ValueError("its header does not go with its size")
+
+
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
@@ -81,7 +120,8 @@ def _size(path: Path) -> int:
 
 
 def _fault(path: Path, error: Exception) -> Exception:
-    if isinstance(error, OSError) and error.errno is not None:
+    sought = errno.EINVAL  # a place before the file's beginning, of a damaged archive
+    if isinstance(error, OSError) and error.errno not in (None, sought):
         return system.fault(error, path)
     if isinstance(error, MemoryError):
         return error

@@ -8,6 +8,7 @@ import os
 import pwd
 import resource
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,27 @@ def of_stranger(error: BaseException) -> str | None:
     if isinstance(error, RuntimeError) and "can't start new thread" in text:
         return _processes(None, "")
     return None
+
+
+def check_folder(path: str | Path, key: str) -> None:
+    """Raise the SystemFault that writing into a folder would meet, as far as that is known without
+    making anything; `key` is what the user wrote it under.
+    """
+    place = Path(path).absolute()
+    with explained(place, key):
+        _refuse_folder(place)
+
+
+def _refuse_folder(place: Path) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(place)  # a name that is too long
+    there = next(p for p in (place, *place.parents) if os.path.lexists(p))
+    if not stat.S_ISDIR(os.stat(there).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def free_mib(path: Path) -> float:

@@ -26,7 +26,7 @@ from mindlong.networks.unet.blocks import Res, Transformer
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet.families import family
 from mindlong.networks.unet.rows import JointNorm, Parts, PseudoConv, fold, unfold
-from mindlong.training.task import matches
+from mindlong.training.patterns import matches
 
 MODE = "pynative"  # what is compiled: gradients, and the networks of four levels
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -19,6 +19,7 @@ from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.lora import keys
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
+from mindlong.utils.text_file import read_text
 
 if TYPE_CHECKING:
     from mindlong.checkpoints.lazy import Lazy
@@ -201,7 +202,7 @@ def _adapters(held: WeightFile) -> dict[str, dict[str, Any]]:
     if isinstance(text, str):
         tree, what = _json(text, f"{held.path}: its metadata"), str(held.path)
     elif held.path.name == "adapter_model.safetensors" and beside.is_file():
-        inner = _json(beside.read_text(encoding="utf-8"), str(beside))
+        inner = _json(read_text(beside), str(beside))
         tree, what = {f"unet.{key}": value for key, value in inner.items()}, str(beside)
     else:
         return {}

@@ -144,6 +144,7 @@ class InterpolateOptions(SceneOptions):
         0.0,
         "frames per second of the result; 0: video: the factor times its own, else fps",
         minimum=0,
+        maximum=1000,
     )
     uneven: str = option(
         "refuse",

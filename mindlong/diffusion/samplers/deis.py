@@ -105,7 +105,7 @@ def from_file(keys: Keys) -> dict[str, Any]:
     return {
         "spacing": keys.spacing("linspace"),
         "offset": keys.offset(),
-        "order": keys.whole("solver_order", 2),
+        "order": keys.order(ORDERS),
         "spread": spread,
         "rounding": "nearest" if spread.name == "karras" else "down",
         "lower_at_end": keys.flag("lower_order_final", True),

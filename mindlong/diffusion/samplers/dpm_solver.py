@@ -111,7 +111,7 @@ def from_file(keys: Keys) -> dict[str, Any]:
     return {
         "spacing": keys.spacing("linspace"),
         "offset": keys.offset(),
-        "order": keys.whole("solver_order", 2),
+        "order": keys.order(3),
         "form": SOLVERS[keys.word("solver_type", "midpoint", SOLVERS)],
         "spread": spread,
         "rounding": "nearest" if even and not curved else "down",

@@ -117,6 +117,13 @@ class Keys:
             self.refuse(f"{key} is {value:g}; it must be a whole number from 0 to {maximum}")
         return int(value)
 
+    def order(self, most: int) -> int:
+        """solver_order, from 1 to `most`."""
+        order = self.whole("solver_order", 2)
+        if not 1 <= order <= most:
+            self.refuse(f"solver_order is {order}; it must be 1 to {most}")
+        return order
+
     def wholes(self, key: str) -> tuple[int, ...]:
         """A list of whole numbers; none where there is no list."""
         value = self.get(key, [])

@@ -88,6 +88,15 @@ class Held:
         return x
 
 
+def check_says_x0(prediction: str, t: float, level: Level) -> None:
+    """Raise ConfigError where nothing but noise is left and the network predicts just that."""
+    if prediction == "eps" and level.alpha == 0:
+        raise ConfigError(
+            f"Timestep {t:g} holds no signal, so a predicted eps says nothing about x0; sample with "
+            "sample.spacing=leading, which visits none such, or train with v or x0."
+        )
+
+
 @dataclass(frozen=True)
 class Denoiser:
     """A model together with what its output means."""
@@ -112,10 +121,7 @@ class Denoiser:
             ConfigError: eps at a level without signal, or a prediction of another shape.
             NotFiniteError: the prediction is not finite.
         """
-        if self.prediction == "eps" and level.alpha == 0:
-            raise ConfigError(
-                f"Timestep {t} holds no signal, so a predicted eps says nothing about x0; train with v or x0."
-            )
+        check_says_x0(self.prediction, t, level)
         out = np.asarray(self.model(x, _batch_times(t, len(x))), np.float32)
         if out.shape != x.shape:
             raise ConfigError(

@@ -71,6 +71,7 @@ def times_of(spacing: str, timesteps: int, steps: int, offset: int = 0) -> list[
     """
     spread = spacing_of(spacing)
     check_steps(timesteps, steps)
+    _check_offset(timesteps, steps, offset)
     return _whole(spread(timesteps, steps), offset, timesteps)
 
 
@@ -87,6 +88,7 @@ def with_end_dropped(
     """
     spread, top = spacing_of(spacing), timesteps if below is None else below
     check_steps(timesteps, steps)
+    _check_offset(timesteps, steps, offset if spacing == "leading" else 0)
     if spacing in ("linspace", "leading"):
         times = spread(top, steps + 1)[:-1] + (offset if spacing == "leading" else 0)
     elif spacing == "trailing":
@@ -101,6 +103,16 @@ def check_steps(timesteps: int, steps: int) -> None:
     if not 1 <= steps <= timesteps:
         raise ConfigError(
             f"steps is {steps}; a schedule of {timesteps} timesteps can be sampled in 1 to {timesteps} steps."
+        )
+
+
+def _check_offset(timesteps: int, steps: int, offset: int) -> None:
+    """ConfigError where an offset moves more than one timestep to the last or beyond."""
+    distance = timesteps // steps
+    if offset > max(distance, 1):
+        raise ConfigError(
+            f"steps_offset is {offset}; with {steps} steps of {timesteps} timesteps they lie {distance} apart, and it "
+            "moves several of them beyond the last"
         )
 
 

@@ -88,7 +88,7 @@ def from_file(keys: Keys) -> dict[str, Any]:
     return {
         "spacing": keys.spacing("linspace"),
         "offset": keys.offset(),
-        "order": keys.whole("solver_order", 2),
+        "order": keys.order(ORDERS),
         "form": READ_AS[keys.word("solver_type", "bh2", READ_AS)],
         "of_x0": keys.flag("predict_x0", True),
         "spread": spread,

@@ -29,7 +29,7 @@ class BertModel:
         64, "tokens of a prompt of a latent network, start and end included", minimum=3
     )
     activation: str = option("gelu", "gelu: exact; gelu_new: with tanh", choices=ACTIVATIONS)
-    eps: float = option(1e-12, "of every LayerNorm")
+    eps: float = option(1e-12, "of every LayerNorm", minimum=0)
     pad_id: int = option(0, "the token that fills a prompt up to length", minimum=0)
 
     def spec(self) -> BertSpec:

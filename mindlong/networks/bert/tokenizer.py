@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.text_file import read_text
 
 if TYPE_CHECKING:
     from mindlong.networks.bert.spec import BertSpec
@@ -104,7 +105,7 @@ def for_spec(path: str | Path, spec: BertSpec) -> BertTokenizer:
 
 def _lines(file: Path) -> tuple[dict[str, int], Rules]:
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
+        lines = read_text(file).split("\n")
     except UnicodeDecodeError as error:
         raise InputFileError(f"{file}: not a vocabulary in UTF-8 ({error}).") from None
     tokens = {line.rstrip("\r"): number for number, line in enumerate(lines) if line.strip()}
@@ -140,7 +141,7 @@ def _whole(tokens: dict[str, Any]) -> bool:
 
 def _table(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
     except (ValueError, RecursionError) as error:
         raise InputFileError(f"{file}: not a JSON file ({error}).") from None
     if not isinstance(content, dict):

@@ -33,7 +33,7 @@ class ClipTextModel:
     activation: str = option(
         "quick_gelu", "quick_gelu: OpenAI's weights; gelu: OpenCLIP's", choices=ACTIVATIONS
     )
-    eps: float = option(1e-5, "of every LayerNorm")
+    eps: float = option(1e-5, "of every LayerNorm", minimum=0)
     pad_id: int = option(
         49407, "the token that fills a prompt up to length; it differs by family", minimum=0
     )
@@ -67,7 +67,7 @@ class ClipVisionModel:
     activation: str = option(
         "quick_gelu", "quick_gelu: OpenAI's weights; gelu: OpenCLIP's", choices=ACTIVATIONS
     )
-    eps: float = option(1e-5, "of every LayerNorm")
+    eps: float = option(1e-5, "of every LayerNorm", minimum=0)
     mean: list[float] = option(list(MEAN), "of images in [0, 1]: red, green, blue")
     deviation: list[float] = option(list(DEVIATION), "of images in [0, 1]: red, green, blue")
 

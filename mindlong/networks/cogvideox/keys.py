@@ -40,7 +40,7 @@ class CogVideoXModel:
     )
     spatial_scale: float = option(1.875, "places of rows and columns are divided by it")
     temporal_scale: float = option(1.0, "places of frames are divided by it")
-    eps: float = option(1e-5, "of the LayerNorms, but those of queries and keys")
+    eps: float = option(1e-5, "of the LayerNorms, but those of queries and keys", minimum=0)
     float32: list[str] = option(
         [],
         "layers that stay in float32 in half precision, by their names or patterns "

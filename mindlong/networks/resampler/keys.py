@@ -30,7 +30,7 @@ class ResamplerModel:
     hidden: int = option(4096, "channels inside a feed-forward", minimum=1)
     reads: int = option(1280, "width of the image encoder's tokens", minimum=1)
     gives: int = option(1024, "width of its tokens, as of a prompt's vectors", minimum=1)
-    eps: float = option(1e-5, "of every LayerNorm")
+    eps: float = option(1e-5, "of every LayerNorm", minimum=0)
 
     def spec(self) -> ResamplerSpec:
         """The network's frozen spec."""

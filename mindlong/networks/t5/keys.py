@@ -26,7 +26,7 @@ class T5Model:
     hidden: int = option(10240, "channels inside the gated feed-forward", minimum=1)
     buckets: int = option(32, "buckets of distances between tokens; a multiple of 4", minimum=4)
     distance: int = option(128, "from which on all distances are alike", minimum=2)
-    eps: float = option(1e-6, "of every norm")
+    eps: float = option(1e-6, "of every norm", minimum=0)
     length: int = option(226, "tokens of a prompt, the end included", minimum=2)
     pad_id: int = option(0, "the token that fills a prompt up to length", minimum=0)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from mindlong.networks.t5.spiece import read_pieces
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.text_file import read_text
 
 if TYPE_CHECKING:
     from mindlong.networks.t5.spec import T5Spec
@@ -115,7 +116,7 @@ def _of_json(file: Path) -> Any:
     from tokenizers import Tokenizer
 
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file))
     except (OSError, ValueError, RecursionError) as error:
         raise InputFileError(f"{file}: not a JSON file ({error}).") from None
     model = content.get("model") if isinstance(content, dict) else None

@@ -45,7 +45,7 @@ class UNetModel:
         None, "tokens of a prompt, behind which an image's stand (dynamicrafter)", minimum=1
     )
     groups: int | None = option(None, "groups of every GroupNorm", minimum=1)
-    eps: float | None = option(None, "of the GroupNorms of residual blocks")
+    eps: float | None = option(None, "of the GroupNorms of residual blocks", minimum=0)
     linear_projection: bool | None = option(
         None, "files store the transformers' projections as linear layers"
     )

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from mindlong.networks.caption.spec import parameter_count
+from mindlong.networks.caption.spec import parameter_count, shapes
 from mindlong.networks.choices import Families
+from mindlong.networks.keys import problems_of_spec
 from mindlong.networks.network import Network
 from mindlong.networks.unet3d.spec import OWN, TextSpec, Unet3DSpec
 from mindlong.utils.option import option
@@ -157,6 +158,13 @@ class VdmModel:
         t = self.text
         return {"text": parameter_count(t.width, t.layers, t.length, self.cond_dim or 0)}
 
+    def names_beside(self) -> list[str]:
+        """Names of the tensors of what is trained beside the network."""
+        if self.text.encoder != "caption":
+            return []
+        t = self.text
+        return [f"text.{name}" for name in shapes(t.width, t.layers, t.length, self.cond_dim or 0)]
+
     def training_problems(self, config: Any) -> Iterator[str]:
         """Sentences on what a training configuration with this model gets wrong."""
         step, size = 2 ** (len(self.dim_mults) - 1), config.data.size
@@ -187,3 +195,4 @@ class VdmModel:
             yield f"model.classes is {list(self.classes)}; every class needs a name of its own"
         if self.text.width % self.text.heads:
             yield f"model.text.width is {self.text.width}; it must be a multiple of model.text.heads ({self.text.heads})"
+        yield from problems_of_spec(self)

@@ -27,7 +27,7 @@ class AutoencoderModel:
         2, "residual blocks of an encoder level; a decoder level has one more", minimum=1
     )
     groups: int = option(32, "groups of every GroupNorm", minimum=1)
-    eps: float = option(1e-6, "of every GroupNorm")
+    eps: float = option(1e-6, "of every GroupNorm", minimum=0)
     scaling: float = option(
         0.18215, "latents are multiplied by it on the way to a UNet, to have a deviation near 1"
     )

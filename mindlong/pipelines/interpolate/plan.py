@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +41,7 @@ from mindlong.pipelines.one_prompt import shown_of
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.unlike_sizes import unlike
 from mindlong.plans.chain import Chain, place, plan_chain
+from mindlong.utils import arrays
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
@@ -105,15 +105,10 @@ def read_key_latents(path: str) -> np.ndarray:
     """(C, K, h, w) float32 from an npz with `latents`, as other pipelines leave them. Raises
     InputFileError.
     """
-    if not Path(path).is_file():
-        raise InputFileError(f"interpolate.key_latents: {path} does not exist")
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            latents = np.asarray(held["latents"], np.float32)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise InputFileError(
-            f"interpolate.key_latents: {path} is no npz with the array latents ({error})"
-        ) from None
+    found = arrays.read_given(path, "latents", "interpolate.key_latents")
+    if found.dtype.kind not in "fiu":
+        raise InputFileError(f"interpolate.key_latents: latents of {path} are {found.dtype}")
+    latents = found.astype(np.float32)
     latents = latents[0] if latents.ndim == 5 and len(latents) == 1 else latents
     if latents.ndim != 4 or latents.shape[1] < 2:
         raise InputFileError(

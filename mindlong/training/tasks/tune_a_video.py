@@ -17,13 +17,13 @@ from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.folders import SCHEDULER
 from mindlong.checkpoints.load import arrays_of
 from mindlong.checkpoints.start import base_of
-from mindlong.data.one_shot import OneShot
+from mindlong.data.one_shot import one_shot_of
 from mindlong.diffusion.inversion import invert_ddim
 from mindlong.diffusion.noising import Noising, of_options
 from mindlong.diffusion.sample import flavour_of
 from mindlong.diffusion.samplers import FLAVOURS
 from mindlong.diffusion.scheduler_config import read_file
-from mindlong.training.task import matches
+from mindlong.training.patterns import check_trainable, matches
 from mindlong.training.tasks.latent import LatentTask
 from mindlong.training.tasks.latent_networks import build_network
 from mindlong.utils import rng
@@ -48,18 +48,10 @@ class TuneTask(LatentTask):
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        self.options, data = config.tune, config.data
+        self.options = config.tune
         own = replace(of_options(config.diffusion), flavour=FLAVOURS["diffusers"])
         self._process = check_noising(config, own)  # before large files are read
-        clips = OneShot(
-            self.options.pairs(),
-            data.frames,
-            tuple(data.size),
-            start=self.options.start,
-            stride=data.stride,
-            windows=self.options.windows,
-            fit=self.options.fit,
-        )
+        clips = one_shot_of(config)
         super().__init__(replace(config, latents=replace(config.latents, clips=len(clips))), clips)
         for prompt in {clip.caption for clip in clips.clips}:
             warn_overlong(self.tokenizer, prompt)
@@ -152,12 +144,7 @@ def choose(network: nn.Cell, options: TuneOptions) -> None:
     """Set `requires_grad` of exactly the parameters that learn. Raises ConfigError for a pattern
     that matches none.
     """
-    names = [p.name for p in network.get_parameters()]
-    for pattern in options.trainable:
-        if not any(matches(name, [pattern]) for name in names):
-            raise ConfigError(
-                f"tune.trainable: the pattern {pattern!r} matches no parameter, such as {names[-1]}"
-            )
+    check_trainable(options.trainable, [p.name for p in network.get_parameters()])
     for p in network.get_parameters():
         p.requires_grad = options.chooses(p.name)
 

@@ -8,12 +8,14 @@ import pytest
 
 from mindlong.checkpoints import store
 from mindlong.checkpoints.files import open_weights, write_safetensors, write_torch
+from mindlong.checkpoints.find import find_trained
 from mindlong.checkpoints.finite import NotFinite, check_arrays, counts
 from mindlong.checkpoints.lazy import Lazy
 from mindlong.cli.convert import command as convert
 from mindlong.cli.inspect import command as inspect
 from mindlong.networks.unet3d.names import names
 from mindlong.networks.unet3d.spec import Unet3DSpec
+from mindlong.utils.errors import InputFileError, UserError
 
 SPEC = Unet3DSpec(dim=8, dim_mults=(1,))
 BAD = "final_conv.1.weight"
@@ -157,3 +159,32 @@ def test_a_copy_of_the_shipped_model_with_a_nan_is_refused_before_anything_is_ma
         error = capsys.readouterr().err
         assert first in error and "not finite" in error
     assert not list(Path(tmp_path / "out").rglob("*.mp4"))
+
+
+def test_numbers_of_float64_that_float32_has_not_are_infinite(tmp_path, capsys):
+    assert counts(np.array([1e39, -1e300, np.nan, 3e38])) == (1, 2)
+    write_torch(tmp_path / "a.pt", weights(1e300, "float64"))
+    arguments = ["--src", str(tmp_path / "a.pt"), "--dst", str(tmp_path / "b.safetensors")]
+    assert convert(arguments) == 3
+    error = capsys.readouterr().err
+    assert "not finite" in error and BAD in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pt"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_cast_of_what_the_format_has_not_is_refused(tmp_path, dtype):
+    with pytest.raises(UserError, match=r"w holds values up to 1e\+300, beyond the range"):
+        write_safetensors(tmp_path / "w.safetensors", {"w": np.array([1e300])}, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "bool"])
+def test_whole_numbers_in_the_place_of_weights_are_refused(tmp_path, capsys, dtype):
+    held = weights(0.5)
+    write_torch(tmp_path / "a.pt", {**held, BAD: held[BAD].astype(dtype)})
+    arguments = ["--src", tmp_path / "a.pt", "--dst", tmp_path / "b.safetensors"]
+    assert convert([str(word) for word in arguments]) == 3
+    assert f"'{BAD}' ({dtype}) hold whole numbers" in capsys.readouterr().err
+    assert inspect([str(tmp_path / "a.pt")]) == 0
+    assert f"({dtype}) hold whole numbers" in capsys.readouterr().out
+    with pytest.raises(InputFileError, match="whole numbers where weights are needed"):
+        find_trained(str(tmp_path / "a.pt"))

@@ -126,7 +126,16 @@ UNGUIDED = ("edit report", "interpolate by flow", "hierarchical by level")  # no
 LATENTS = ["latents.vae=BASE", "latents.tokenizer=BASE/tokenizer", "latents.clips=2"]
 MODELSCOPE = ["model.family=modelscope", "model.entry_heads=2"]
 TRAIN = {
-    "pixel": ["model=configs/model/vdm_tiny.yaml", "data.frames=2", "data.size=[16,16]", *PREVIEW],
+    "pixel": [
+        "model=configs/model/vdm_tiny.yaml",
+        "data.frames=2",
+        "data.size=[16,16]",
+        "diffusion.prediction=v",
+        "diffusion.zero_terminal_snr=true",
+        "diffusion.terminal_mean=0.5",
+        "diffusion.terminal_clips=4",
+        *PREVIEW,
+    ],
     "pixel clips": [
         "model=configs/model/vdm_tiny.yaml",
         "data.frames=2",

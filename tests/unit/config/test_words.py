@@ -313,3 +313,26 @@ def test_flow_parts_keep_what_is_inside():
 )
 def test_a_name_of_a_hub_is_answered_with_the_way_to_its_folder(place, said):
     assert said in advice(place) and bool(said) == bool(advice(place))
+
+
+def test_a_key_of_one_format_needs_that_format_among_those_written():
+    said = ["pipeline=pixel", "gif_max_mb=3"]
+    with pytest.raises(
+        UnreadKey, match=r"where formats is \[mp4, png\]; it belongs to formats=gif"
+    ):
+        load(None, [*said, "formats=[mp4,png]"], InferConfig)
+    assert load(None, [*said, "formats=[mp4,gif]"], InferConfig).values.gif_max_mb == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["size=[512,512]", "scale=64"], "size is .*512, 512.* and scale 64; files have at most"),
+        (["scale=1000"], "scale is 1000; it must be at most 256"),
+        (["fps=100000"], "fps is 100000; it must be at most 1000"),
+        (["output="], "the command line: output is empty"),
+    ],
+)
+def test_files_that_no_format_holds_are_refused_before_they_are_made(words, said):
+    with pytest.raises(ConfigError, match=said):
+        load(None, ["pipeline=pixel", *words], InferConfig)

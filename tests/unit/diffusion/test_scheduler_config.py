@@ -162,14 +162,15 @@ def test_values_that_change_nothing_are_passed_over(caplog):
         ({"prediction_type": "velocity"}, "prediction_type is 'velocity'"),
         ({"beta_start": float("nan")}, "beta_start is nan; it must be a number"),
         ({"beta_end": float("inf")}, "beta_end is inf; it must be finite"),
-        ({"beta_end": 1.5}, "betas lie between 0 and 1"),
+        ({"beta_end": 1.5}, "betas lie above 0, at most at 1"),
+        ({"beta_start": 0.0, "beta_end": 0.0}, "betas lie above 0, at most at 1"),
         ({"beta_start": -0.1}, "it must be at least 0"),
         ({"beta_start": True}, "beta_start is True; it must be a number"),
         ({"num_train_timesteps": 10**12}, "num_train_timesteps is 1e\\+12"),
         ({"num_train_timesteps": 0}, "at least 1 timestep"),
         ({"trained_betas": "many"}, "trained_betas is no list of numbers"),
         ({"trained_betas": [[0.1], [0.2]]}, "trained_betas is no list"),
-        ({"trained_betas": [0.1, float("nan")]}, "betas lie between"),
+        ({"trained_betas": [0.1, float("nan")]}, "betas lie above 0"),
         ({"trained_betas": [0.1] * 9, "num_train_timesteps": 1000}, "9 numbers"),
         ({"clip_sample": "yes"}, "clip_sample is 'yes'; it must be true or false"),
         (
@@ -189,6 +190,13 @@ def test_what_a_file_says_of_the_noising_process_is_refused_by_name(table, words
     ("kind", "table", "words"),
     [
         ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver"}, "the form with"),
+        (
+            "DPMSolverMultistepScheduler",
+            {"solver_order": 7},
+            "solver_order is 7; it must be 1 to 3",
+        ),
+        ("DEISMultistepScheduler", {"solver_order": 0}, "solver_order is 0; it must be 1 to 3"),
+        ("UniPCMultistepScheduler", {"solver_order": 9}, "solver_order is 9; it must be 1 to 6"),
         ("UniPCMultistepScheduler", {"solver_p": {}}, "solver_p names another predictor"),
         ("UniPCMultistepScheduler", {"solver_type": "bh3"}, "solver_type is 'bh3'"),
         ("UniPCMultistepScheduler", {"disable_corrector": "all"}, "a list of whole numbers"),
@@ -245,3 +253,18 @@ def test_the_published_levels_of_cogvideox():
 def test_trailing_has_as_many_entries_as_asked(steps):
     times = rule_of(Plain("ddim", steps=steps, spacing="trailing"), noising()).times
     assert len(times) == steps and times[-1] >= 0
+
+
+def test_a_plan_finds_a_timestep_at_which_eps_says_nothing():
+    found = noising(rescale_betas_zero_snr=True, timestep_spacing="trailing")
+    with pytest.raises(ConfigError, match="Timestep 999 holds no signal.*sample.spacing=leading"):
+        count_steps(Plain("", steps=4), found)
+    assert count_steps(Plain("", steps=4, spacing="leading"), found) == 4
+
+
+@pytest.mark.parametrize("kind", ["DDIMScheduler", "DPMSolverMultistepScheduler"])
+def test_an_offset_beyond_the_distance_of_the_timesteps_is_refused(kind):
+    found = noising(kind, steps_offset=300, timestep_spacing="leading")
+    with pytest.raises(ConfigError, match="steps_offset is 300; with 4 steps .* 250 apart"):
+        count_steps(Plain("", steps=4), found)
+    assert count_steps(Plain("", steps=3), found) == 3

@@ -72,7 +72,8 @@ def test_frames_can_have_prompts_of_their_own(model):
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.slow
 def test_every_sampler_can_be_named(model, name):
-    latents = made(model, [clip(0, "a cat")], sampler=name)
+    steps = 4 if name == "pndm" else 3  # as few as its Runge-Kutta steps take
+    latents = made(model, [clip(0, "a cat")], sampler=name, steps=steps)
     assert latents.shape == (1, *SHAPE) and np.isfinite(latents).all()
 
 
