@@ -241,7 +241,7 @@ def another(leaf: Leaf, now: Any) -> str | None:
 
 def _number(leaf: Leaf, now: Any) -> str:
     low, high = leaf.said("minimum"), leaf.said("maximum")
-    whole = [*(int(leaf.default or 0) + i for i in (1, 2)), 3, 4, 2]
+    whole = [*(int(leaf.default or 0) + i for i in (1, 2)), 3, 4, 2, 1]
     tries = [0.5, 0.25, 0.75, 2.0] if leaf.hint is float else whole
     fit = [v for v in tries if (low is None or v >= low) and (high is None or v <= high)]
     return str(next(v for v in fit if v not in (now, leaf.default)))
