@@ -106,7 +106,13 @@ def image_parts(
 
 
 def _projector(held: WeightFile, start: str) -> Part:
-    """A run has the weights of its projector, and the sizes where that one came from."""
+    """A run has the weights of its projector, and the sizes where that one came from; a packaged
+    one has both.
+    """
+    try:
+        return read_part(held, "projector")
+    except (InputFileError, ConfigError):
+        pass
     given = read_part(open_named(start, "latents.projector"), "projector")
     prefix = f"{given.network.part}."
     own = {n.removeprefix(prefix): held.lazy(n) for n in held if n.startswith(prefix)}
