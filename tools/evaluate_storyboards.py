@@ -6,7 +6,8 @@
 A storyboard is the first and the last frame of a film of 226 frames in which an object crosses the
 image, of worlds that no network was trained on; with `--pictures 16` every 15th frame. Settings of
 the call follow as key=value. OUT gets videos.json, a line for each video in films.csv, sheet.png
-(truth above, made below) and the videos themselves.
+(truth above, made below) and the videos themselves. `--draw` writes the four pictures of
+configs/infer/quickstart_storyboard.yaml to OUT, and stops.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mindlong  # noqa: E402
+from mindlong.data.shapes import COLOURS as TONES  # noqa: E402
 from mindlong.data.shapes import MOTIONS, Clip, ShapesWorld  # noqa: E402
+from mindlong.data.shapes_draw import coverage, paint  # noqa: E402
 from mindlong.scores.long_score import path_of, score  # noqa: E402
 from mindlong.scores.seam_score import seams  # noqa: E402
 
@@ -73,6 +76,15 @@ def sheet(path: Path, films: list[np.ndarray], made: list[np.ndarray]) -> None:
     Image.fromarray(np.concatenate(rows, 0)).save(path)
 
 
+def draw(folder: Path) -> None:
+    """A blue triangle at the left, the top, the right and the bottom of the image."""
+    places = np.array([[12.0, 26.0], [24.0, 14.0], [36.0, 26.0], [24.0, 39.0]])
+    ground = np.full((48, 48, 3), 42, np.float32)
+    covered = coverage("triangle", places, np.full(4, 8.5), (48, 48))
+    for number, frame in enumerate(paint(ground, covered, np.array(TONES["blue"])), 1):
+        Image.fromarray(np.rint(frame).astype(np.uint8)).save(folder / f"{number}.png")
+
+
 def main() -> None:
     """Make and measure."""
     parser = argparse.ArgumentParser(
@@ -82,9 +94,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--videos", type=int, default=16)
     parser.add_argument("--pictures", type=int, default=2, choices=(2, 16))
+    parser.add_argument("--draw", action="store_true", help="only the quickstart's pictures")
     parser.add_argument("settings", nargs="*", metavar="key=value")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    if args.draw:
+        return draw(args.out)
     model = mindlong.load(args.weights, quiet=True)
     usual = {"size": [48, 48], "sample__steps": 10, "sample__guidance": 1, "batch": 5, "fps": 24}
     every = (FRAMES - 1) // (args.pictures - 1)

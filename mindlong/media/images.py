@@ -45,6 +45,7 @@ FORMATS = tuple(  # none that runs other programs, as that for PostScript does
     )
 )
 TURNED = 274  # EXIF: orientation
+SHIPPED = "shipped:"  # shipped:NAME/FILE is an image beside the weights that come with the package
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # sizes are checked here
 warnings.filterwarnings("ignore", module=r"PIL\..*")  # on damage, which is said in a sentence
@@ -77,10 +78,19 @@ def read_still(
     given = held.find(path)
     if given is not None:
         return Still(given.frames[0])
+    path = placed(path)
     check_head(path, limits)
     with decoding(path, "an image"), Image.open(path, formats=FORMATS) as image:
         check_side(path, (image.height, image.width), limits)
         return _still(image, colours.background() if background is None else background)
+
+
+def placed(path: Path) -> Path:
+    """The file that a path names; `shipped:NAME/FILE` is one of the package."""
+    said = str(path)
+    if not said.startswith(SHIPPED):
+        return path
+    return Path(__file__).parents[1] / "weights" / said.removeprefix(SHIPPED)
 
 
 def image_size(path: Path, limits: Limits = LIMITS) -> tuple[int, int]:
