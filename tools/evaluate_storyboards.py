@@ -86,7 +86,7 @@ def draw(folder: Path) -> None:
 
 
 def main() -> None:
-    """Make and measure."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -99,7 +99,13 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     if args.draw:
-        return draw(args.out)
+        draw(args.out)
+    else:
+        evaluate(args)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Make and measure."""
     model = mindlong.load(args.weights, quiet=True)
     usual = {"size": [48, 48], "sample__steps": 10, "sample__guidance": 1, "batch": 5, "fps": 24}
     every = (FRAMES - 1) // (args.pictures - 1)
