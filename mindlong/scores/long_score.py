@@ -53,7 +53,7 @@ def score(
     readings = _readings(frames_FHWC, shapes, colours)
     agreeing = sum(r.sure and (r.shape, r.colour) == wanted for r in readings)
     path = _path(readings)
-    join, worst = _joins(frames_FHWC, joins)
+    join, worst = joins_of(frames_FHWC, joins)
     bends = np.diff(path, 2, axis=0)
     bends = bends[np.isfinite(bends).all(1)]
     seen = path[np.isfinite(path).all(1)]
@@ -95,7 +95,10 @@ def _path(readings: Sequence[Reading]) -> np.ndarray:
     return np.concatenate([r.position_F2[: WINDOW - 1] for r in readings])
 
 
-def _joins(frames_FHWC: np.ndarray, joins: Sequence[int]) -> tuple[float, float]:
+def joins_of(frames_FHWC: np.ndarray, joins: Sequence[int]) -> tuple[float, float]:
+    """(mean, worst) change of a pixel into and out of the frames `joins`, over the median change;
+    zeros where there are none.
+    """
     change = changes(frames_FHWC)
     usual = max(float(np.median(change)), 1e-6)
     inside = [j for j in joins if 0 < j < len(frames_FHWC) - 1]
