@@ -12,6 +12,7 @@ from mindlong.checkpoints.digests import file_sha256
 from mindlong.checkpoints.identity import identity
 from mindlong.checkpoints.locate import locate
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.placed import placed
 
 Known = dict[str, dict[str, Any]]  # key, or key[number] -> path, bytes, modified, sha256
 LATER = ("latents.motion", "model.text.", "pixel.")  # in keys that runs before 0.2 have not
@@ -30,7 +31,7 @@ def files(path: str | Path, key: str) -> dict[str, Any]:
     Raises:
         InputFileError: there is none, or it cannot be read.
     """
-    place = Path(path)
+    place = placed(path)
     if not place.exists():
         raise InputFileError(f"{key}: no file at {path}; it does not exist")
     if place.is_file():

@@ -31,6 +31,7 @@ from mindlong.media.formats import IMAGE_SUFFIXES, head_of, webp_size
 from mindlong.media.limits import LIMITS, Limits, check_side
 from mindlong.utils.errors import InputFileError, UserError
 from mindlong.utils.log import once
+from mindlong.utils.placed import placed
 from mindlong.utils.shown import shown
 
 FORMATS = tuple(  # none that runs other programs, as that for PostScript does
@@ -45,7 +46,6 @@ FORMATS = tuple(  # none that runs other programs, as that for PostScript does
     )
 )
 TURNED = 274  # EXIF: orientation
-SHIPPED = "shipped:"  # shipped:NAME/FILE is an image beside the weights that come with the package
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # sizes are checked here
 warnings.filterwarnings("ignore", module=r"PIL\..*")  # on damage, which is said in a sentence
@@ -83,14 +83,6 @@ def read_still(
     with decoding(path, "an image"), Image.open(path, formats=FORMATS) as image:
         check_side(path, (image.height, image.width), limits)
         return _still(image, colours.background() if background is None else background)
-
-
-def placed(path: Path) -> Path:
-    """The file that a path names; `shipped:NAME/FILE` is one of the package."""
-    said = str(path)
-    if not said.startswith(SHIPPED):
-        return path
-    return Path(__file__).parents[1] / "weights" / said.removeprefix(SHIPPED)
 
 
 def image_size(path: Path, limits: Limits = LIMITS) -> tuple[int, int]:
