@@ -51,10 +51,12 @@ class Clips:
     Attributes:
         batch: clips of a batch.
         first_seed: of the worlds; 0 for trainings, 1000 and more for what is never trained on.
+        side: of the frames, pixels.
     """
 
     batch: int
     first_seed: int = 0
+    side: int = SIZE
 
     def __call__(self, number: int) -> list[Clip]:
         """The clips; the caption of some does not name the direction."""
@@ -76,9 +78,9 @@ class Clips:
 
     def _clip(self, number: int, place: int) -> Clip:
         _, pixels, short = self._drawn(number, place)
-        speed = pixels / SIZE
+        speed = pixels / SIZE  # of 48 pixels; in other sizes the same share
         world = Glide(
-            size=(SIZE, SIZE),
+            size=(self.side, self.side),
             frames=FRAMES,
             motions=tuple(MOTIONS),
             speed=(speed, speed),

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 WIDTH, HEADS, HIDDEN = 32, 4, 128  # of the encoders and the resampler
 TOKENS, EACH, FRAMES = 77, 16, 16  # the original has all three written in
-VOCABULARY, SIDE, PATCH = 582, 48, 8
+VOCABULARY, PATCH = 582, 8
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
@@ -154,13 +154,15 @@ class TextEncoder(nn.Module):
 
 
 class Visual(nn.Module):
-    """Images (N, 3, 48, 48) to the tokens (N, 37, D) that DynamiCrafter takes of an image."""
+    """Images (N, 3, side, side) to the tokens (N, 1 + (side / 8)^2, D) that DynamiCrafter takes of
+    an image.
+    """
 
-    def __init__(self):
+    def __init__(self, side: int):
         super().__init__()
         self.conv1 = nn.Conv2d(3, WIDTH, PATCH, PATCH, bias=False)
         self.class_embedding = nn.Parameter(torch.randn(WIDTH) * WIDTH**-0.5)
-        places = (SIDE // PATCH) ** 2 + 1
+        places = (side // PATCH) ** 2 + 1
         self.positional_embedding = nn.Parameter(torch.randn(places, WIDTH) * WIDTH**-0.5)
         self.ln_pre, self.ln_post = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.transformer = Transformer(1)
@@ -180,23 +182,43 @@ class Visual(nn.Module):
 class Embedder(nn.Module):
     """What lies under `embedder.model.` of a file."""
 
-    def __init__(self):
+    def __init__(self, side: int):
         super().__init__()
-        self.visual = Visual()
+        self.visual = Visual(side)
         self.text_projection = nn.Parameter(torch.randn(WIDTH, 8) * WIDTH**-0.5)
 
 
-def networks(first_stage: Path) -> dict[str, nn.Module]:
-    """Prefix of a published file -> network; the autoencoder is read from a file in its names."""
+class Diffusers(nn.Module):
+    """The base's autoencoder as train_autoencoder.py writes it, which makes latents too."""
+
+    def __init__(self):
+        super().__init__()
+        from tools.gpu.train_autoencoder import autoencoder
+
+        self.vae = autoencoder()
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        """Images in [-1, 1] to the means of their latents."""
+        return self.vae.encode(x_NCHW).latent_dist.mode()
+
+
+def networks(first_stage: Path, side: int) -> dict[str, nn.Module]:
+    """Prefix of a published file -> network; the autoencoder is read from a file in its names, or
+    in diffusers'.
+    """
     from safetensors.torch import load_file
 
     made = {
         "model.diffusion_model": unet(),
         "cond_stage_model.model": TextEncoder(),
         "image_proj_model": resampler(),
-        "embedder.model": Embedder(),
-        "first_stage_model": FirstStage(),
+        "embedder.model": Embedder(side),
     }
     state = {k.removeprefix("first_stage_model."): v for k, v in load_file(first_stage).items()}
+    if "encoder.mid_block.resnets.0.conv1.weight" in state:
+        made["first_stage_model"] = Diffusers()
+        state = {f"vae.{name}": value for name, value in state.items()}
+    else:
+        made["first_stage_model"] = FirstStage()
     made["first_stage_model"].load_state_dict(state)
     return made

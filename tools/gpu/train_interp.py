@@ -16,18 +16,20 @@ import argparse
 from contextlib import nullcontext
 from pathlib import Path
 
+import diffusers.models.autoencoders.autoencoder_kl  # noqa: F401  before there is an xformers
 import interp_networks
 import numpy as np
 import torch
 from clips import batches, pixels
 from clock import Average, Clock, optimizer, save
-from interp_clips import SIZE, Clips
+from interp_clips import Clips
 from torch.nn import functional as F
 
 from mindlong.networks.clip.tokenizer import load_tokenizer
+from tools.gpu.train_autoencoder import Images
 
 ROOT = Path(__file__).resolve().parents[2]
-SCALING, DROP, CLIP, RATE = 1.085, 0.15, 1.0, 0.0015
+DROP, CLIP, RATE = 0.15, 1.0, 0.0015
 BASE, STEPS = 0.7, 1000  # the dynamic rescale, timesteps
 TRAINED = ("model.diffusion_model", "cond_stage_model.model", "image_proj_model")
 HALF, SAVED = 0.7, (0.6, 0.8)  # shares of the time: in bfloat16; when the weights are written
@@ -50,7 +52,10 @@ def schedule(device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 class Pool:
     """The last clips that were drawn, as latents on the device; each is used several times."""
 
-    def __init__(self, nets: dict, clips: Clips, workers: int, device: str, size: int):
+    def __init__(
+        self, nets: dict, clips: Clips, workers: int, device: str, size: int, scaling: float
+    ):
+        self.scaling = scaling
         self.nets, self.clips, self.device, self.size = nets, clips, device, size
         self.source, self.number, self.filled, self.at = batches(clips, workers), 0, 0, 0
         self.tokenizer = load_tokenizer(ROOT / "mindlong/weights/latent_shapes/tokenizer", 77, 0)
@@ -64,7 +69,7 @@ class Pool:
         video = pixels(frames, self.device)
         batch, _, count = video.shape[:3]
         images = video.transpose(1, 2).flatten(0, 1)
-        latents = SCALING * self.nets["first_stage_model"](images)
+        latents = self.scaling * self.nets["first_stage_model"](images)
         latents = latents.unflatten(0, (batch, count)).transpose(1, 2)
         tokens = self.nets["embedder.model"].visual(video[:, :, 0])
         ids = torch.from_numpy(np.stack([self.ids(c) for c in captions]).astype(np.int64))
@@ -101,9 +106,9 @@ def beside(x0: torch.Tensor) -> torch.Tensor:
 class Loss:
     """The training's loss of a batch, as the original has it: v of the scaled clean latents."""
 
-    def __init__(self, nets: dict, empty: torch.Tensor, device: str):
+    def __init__(self, nets: dict, empty: torch.Tensor, device: str, side: int):
         self.nets, self.tables = nets, schedule(device)
-        grey = torch.zeros((1, 3, SIZE, SIZE), device=device)
+        grey = torch.zeros((1, 3, side, side), device=device)
         with torch.no_grad():
             self.grey, self.empty = nets["embedder.model"].visual(grey), empty
 
@@ -134,6 +139,13 @@ class Loss:
         return F.mse_loss(found.float(), signal * n - noise * clean)
 
 
+@torch.no_grad()
+def scaling_of(first_stage: torch.nn.Module, side: int, device: str) -> float:
+    """1 over the standard deviation of the latents of 256 images."""
+    images = pixels(next(batches(Images(side, 256, 1), 0))[0], device)[:, :, 0]
+    return 1 / float(first_stage(images).std())
+
+
 def written(nets: dict, average: Average, folder: Path) -> None:
     """model.safetensors with the averages, in the names of the published files."""
     state = {}
@@ -146,11 +158,13 @@ def written(nets: dict, average: Average, folder: Path) -> None:
 
 
 @torch.no_grad()
-def held_out(nets: dict, average: Average, loss: Loss, device: str, batch: int) -> list[str]:
+def held_out(
+    nets: dict, average: Average, loss: Loss, device: str, batch: int, args: argparse.Namespace
+) -> list[str]:
     """The averaged weights' loss at ten timesteps on clips that were never trained on."""
     for prefix in TRAINED:
         nets[prefix].load_state_dict(average.state(prefix))
-    pool = Pool(nets, Clips(batch, HELD_OUT), 0, device, batch)
+    pool = Pool(nets, Clips(batch, HELD_OUT, args.side), 0, device, batch, args.scaling)
     pool.take()
     torch.manual_seed(1)
     rows = ["timestep,loss"]
@@ -166,16 +180,20 @@ def train(args: argparse.Namespace) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.manual_seed(0)
     interp_networks.use(args.original)
-    nets = interp_networks.networks(args.first_stage)
+    nets = interp_networks.networks(args.first_stage, args.side)
     for prefix, network in nets.items():
         network.to(device).requires_grad_(prefix in TRAINED)
     learnt = {prefix: nets[prefix] for prefix in TRAINED}
     parameters = [p for network in learnt.values() for p in network.parameters()]
     print(sum(p.numel() for p in parameters), "parameters", flush=True)
     average, steps = Average(learnt), optimizer(parameters, RATE, device)
-    pool = Pool(nets, Clips(args.batch), args.workers, device, args.batch * args.pool)
+    scaling = args.scaling or scaling_of(nets["first_stage_model"], args.side, device)
+    args.scaling = scaling
+    clips = Clips(args.batch, side=args.side)
+    pool = Pool(nets, clips, args.workers, device, args.batch * args.pool, scaling)
     empty = torch.from_numpy(pool.ids("").astype(np.int64)).to(device)
-    loss, clock = Loss(nets, empty, device), Clock(args.seconds - RESERVE, RATE, args.out)
+    loss = Loss(nets, empty, device, args.side)
+    clock = Clock(args.seconds - RESERVE, RATE, args.out)
     saved = list(SAVED)
     while clock.begin(steps):
         if clock.step % args.every == 0:
@@ -193,7 +211,8 @@ def train(args: argparse.Namespace) -> None:
             saved.pop(0)
             written(nets, average, args.out)
     written(nets, average, args.out)
-    rows = held_out(nets, average, loss, device, min(4 * args.batch, 256))
+    rows = held_out(nets, average, loss, device, min(4 * args.batch, 256), args)
+    print(f"scaling {scaling:.4f}", flush=True)
     (args.out / "held_out.csv").write_text("\n".join(rows) + "\n")
     print("done:", clock.step, "steps", *rows[1:], flush=True)
 
@@ -206,6 +225,10 @@ def main() -> None:
     parser.add_argument("--original", type=Path, default=Path(".gpu/interp/original"))
     parser.add_argument(
         "--first_stage", type=Path, default=Path(".gpu/interp/first_stage.safetensors")
+    )
+    parser.add_argument("--side", type=int, default=48, help="of the frames, pixels")
+    parser.add_argument(
+        "--scaling", type=float, default=1.085, help="of the latents; 0: as they are found"
     )
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--batch", type=int, default=64)
