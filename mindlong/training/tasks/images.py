@@ -79,8 +79,8 @@ class ImageTask(LatentTask):
         return ImageConditioned(super().build(), projector, not images.frames, images.beside)
 
     def inputs(self, step: int, samples: Sequence[int]) -> tuple[np.ndarray, ...]:
-        """Latents, noise, timesteps, given latents, token ids, an image's tokens (and frames per
-        second) of `samples`.
+        """Latents, noise, timesteps, given latents, token ids, which images (and frames per second)
+        of `samples`; `finish` puts the images' tokens in their place.
 
         A third of the share `diffusion.cond_drop` of the samples loses its caption, a third its
         image, a third both; the latents beside stay, as they do in guidance.
@@ -94,14 +94,22 @@ class ImageTask(LatentTask):
             for lot, row in zip(lots, rows, strict=True)
         ]
         places = [self._place(i, x0.shape[2]) for i in samples]
-        image = np.stack(
+        image = np.array(
             [
-                self._tokens(row, -1 if share / 3 <= lot < share else place)
+                (row, -1 if share / 3 <= lot < share else place)
                 for lot, row, place in zip(lots, rows, places, strict=True)
             ]
         )
         beside = self.beside(x0, places)
         return x0, noise, t, beside, self.tokenizer(captions), image, *fps
+
+    def finish(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """The same with the tokens (B, N, D) of the images: encoders run in the steps' thread,
+        since graphs of two threads get in each other's way.
+        """
+        *before, image, last = arrays if self._fps(1) else (*arrays, None)
+        tokens = np.stack([self._tokens(int(row), int(place)) for row, place in image])
+        return (*before, tokens) if last is None else (*before, tokens, last)
 
     def beside(self, x0_BCFhw: np.ndarray, places: Sequence[int]) -> np.ndarray:
         """The given latents: those of one frame on all, or of both ends and zeros between."""
