@@ -43,6 +43,13 @@ class HierarchicalOptions:
         choices=("each_step", "final"),
         when="order!=independent",
     )
+    tone: str = option(
+        "free",
+        "known: the mean of each latent channel of what is made is drawn to a line through the known frames' "
+        "means, against steps of brightness where runs join; for scenes whose light does not jump",
+        choices=("free", "known"),
+        when="order!=independent",
+    )
     level_guidance: list[float] = option(
         [],
         "guidance of each level, for example [3, 1]; the last counts for all below it, and "

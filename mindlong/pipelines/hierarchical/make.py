@@ -117,6 +117,7 @@ def levels(
         config.fps,
         o.negative,
         o.pin,
+        o.tone,
         o.level_strength,
         config.seed,
         number,

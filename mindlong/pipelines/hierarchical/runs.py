@@ -71,6 +71,7 @@ class Runs:
         number: of the video among those of one seed.
         null: (negative prompt, states of prompts) -> what the unconditional call reads in their
             place, or one for each level likewise; None: the states of the negative prompt.
+        tone: "free", or "known": see `toned`.
         image_guidance: the scale towards the image apart from that towards the text; 0: both are
             one (see `mindlong.pipelines.image_model.guided_model`).
     """
@@ -83,6 +84,7 @@ class Runs:
     fps: float = 8.0
     negative: str = ""
     pin: str = "each_step"
+    tone: str = "free"
     strength: Sequence[float] = ()
     seed: int = 0
     number: int = 0
@@ -117,6 +119,8 @@ class Runs:
             rows=[Row(job.name, job.frames) for job in batch.jobs],
             pure_noise=held is None and whole,
         )
+        if self.tone == "known":
+            made = toned(made, clean, known)
         out = np.where(known[:, None, :, None, None], clean, made)
         return out.transpose(0, 2, 1, 3, 4).astype(np.float32)
 
@@ -174,6 +178,21 @@ class Runs:
         return rng.normal(
             shape, self.seed, f"hierarchical-{stream[0]}", *stream[1:], self.number, level, frame
         )
+
+
+def toned(made_BCFHW: np.ndarray, clean_BCFHW: np.ndarray, known_BF: np.ndarray) -> np.ndarray:
+    """The frames made, each latent channel's mean drawn to a line through the means of the known
+    frames (level before the first and behind the last); of runs that know none, as they were.
+    """
+    out, numbers = made_BCFHW.copy(), np.arange(known_BF.shape[1])
+    for row, places in enumerate(map(np.flatnonzero, known_BF)):
+        if not len(places):
+            continue
+        for channel, held in enumerate(clean_BCFHW[row, :, places].mean(axis=(2, 3)).T):
+            line = np.interp(numbers, places, held)
+            frames = out[row, channel]
+            frames += (line - frames.mean(axis=(1, 2)))[:, None, None]
+    return out
 
 
 def of_level(given: Any, level: int) -> Any:
