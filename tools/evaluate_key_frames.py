@@ -3,7 +3,7 @@
     python tools/evaluate_key_frames.py bikes.mp4 vtest.avi --out eval/films --ways flow twin
 
 flow and blend (a mix of both key frames) need no network and work at `--size`; twin is
-`hierarchical.key_video` by shipped:storyboard_shapes, at 48x48. A table goes to OUT/films.md.
+`hierarchical.key_video` by shipped:storyboard_shapes, at 64x64. A table goes to OUT/films.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mindlong.media.write import write_frames  # noqa: E402
 from mindlong.scores.long_score import joins_of  # noqa: E402
 from mindlong.scores.seam_score import seams  # noqa: E402
 
-EVERY, TWIN = 15, (48, 48)
+EVERY, TWIN = 15, (64, 64)
 HEAD = (
     "| film | way | joins | worst | contrast | flicker | PSNR, dB |\n|---|---|---|---|---|---|---|"
 )

@@ -33,10 +33,10 @@ from mindlong.data.shapes_draw import coverage, paint  # noqa: E402
 from mindlong.scores.long_score import path_of, score  # noqa: E402
 from mindlong.scores.seam_score import seams  # noqa: E402
 
-FRAMES, SEED, JOIN = 226, 20261127, 15
+FRAMES, SEED, JOIN, SIDE = 226, 20261127, 15, 64
 SHAPES, COLOURS = ("circle", "square", "triangle"), ("red", "green", "blue", "yellow")
 WORLD = ShapesWorld(
-    (48, 48), FRAMES, motions=tuple(MOTIONS), seed=SEED, speed=(0.0015, 0.0028)
+    (SIDE, SIDE), FRAMES, motions=tuple(MOTIONS), seed=SEED, speed=(0.0015, 0.0028)
 )  # at most one crossing
 COLUMNS = ("join", "worst", "contrast", "flicker", "psnr", "off", "bend", "constant")
 
@@ -78,9 +78,9 @@ def sheet(path: Path, films: list[np.ndarray], made: list[np.ndarray]) -> None:
 
 def draw(folder: Path) -> None:
     """A blue triangle at the left, the top, the right and the bottom of the image."""
-    places = np.array([[12.0, 26.0], [24.0, 14.0], [36.0, 26.0], [24.0, 39.0]])
-    ground = np.full((48, 48, 3), 42, np.float32)
-    covered = coverage("triangle", places, np.full(4, 8.5), (48, 48))
+    places = np.array([[16.0, 35.0], [32.0, 19.0], [48.0, 35.0], [32.0, 52.0]])
+    ground = np.full((SIDE, SIDE, 3), 42, np.float32)
+    covered = coverage("triangle", places, np.full(4, 11.0), (SIDE, SIDE))
     for number, frame in enumerate(paint(ground, covered, np.array(TONES["blue"])), 1):
         Image.fromarray(np.rint(frame).astype(np.uint8)).save(folder / f"{number}.png")
 
@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--videos", type=int, default=16)
     parser.add_argument("--pictures", type=int, default=2, choices=(2, 16))
+    parser.add_argument("--first", type=int, default=0, help="number of the first film")
     parser.add_argument("--draw", action="store_true", help="only the quickstart's pictures")
     parser.add_argument("settings", nargs="*", metavar="key=value")
     args = parser.parse_args()
@@ -107,10 +108,10 @@ def main() -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Make and measure."""
     model = mindlong.load(args.weights, quiet=True)
-    usual = {"size": [48, 48], "sample__steps": 10, "sample__guidance": 1, "batch": 5, "fps": 24}
+    usual = {"sample__steps": 10, "sample__guidance": 1, "batch": 5, "fps": 24}
     every = (FRAMES - 1) // (args.pictures - 1)
     rows, films, made = [], [], []
-    for number in range(args.videos):
+    for number in range(args.first, args.first + args.videos):
         clip = WORLD.clip(number)
         pictures = list(clip.frames_FHWC[::every])
         keys = usual | {"hierarchical__images": pictures, "frames": FRAMES, "seed": number}
@@ -120,7 +121,7 @@ def evaluate(args: argparse.Namespace) -> None:
         films.append(clip.frames_FHWC)
         made.append(video.frames)
         print(clip.caption, {k: round(float(rows[-1][k]), 3) for k in COLUMNS}, flush=True)
-    truth = summary([measured(film, WORLD.clip(i)) for i, film in enumerate(films)])
+    truth = summary([measured(film, WORLD.clip(args.first + i)) for i, film in enumerate(films)])
     with (args.out / "films.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

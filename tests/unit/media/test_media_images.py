@@ -344,6 +344,6 @@ def test_what_a_folder_states_is_kept(tmp_path):
 
 def test_an_image_of_the_package_has_a_name_that_is_good_anywhere():
     frame = read_image("shipped:storyboard_shapes/1.png")
-    assert frame.shape == (48, 48, 3) and frame[26, 12].tolist() == [52, 104, 240]
+    assert frame.shape == (64, 64, 3) and frame[35, 16].tolist() == [52, 104, 240]
     with pytest.raises(InputFileError, match=r"storyboard_shapes/9\.png"):
         read_image("shipped:storyboard_shapes/9.png")
