@@ -43,13 +43,6 @@ class HierarchicalOptions:
         choices=("each_step", "final"),
         when="order!=independent",
     )
-    tone: str = option(
-        "free",
-        "known: the mean of each latent channel of what is made is drawn to a line through the known frames' "
-        "means, against steps of brightness where runs join; for scenes whose light does not jump",
-        choices=("free", "known"),
-        when="order!=independent",
-    )
     level_guidance: list[float] = option(
         [],
         "guidance of each level, for example [3, 1]; the last counts for all below it, and "
@@ -65,6 +58,14 @@ class HierarchicalOptions:
         "that know frames begin from a blend of these, noised to that share of the timesteps; "
         "likewise",
         minimum=0.01,
+        when="order!=independent",
+    )
+    level_seams: list[str] = option(
+        [],
+        "against steps where runs join, of each level likewise. tone: the means of the latents' channels lie on "
+        "a line through those of the known frames, for light that does not jump; fade: what known frames have "
+        "and their neighbours lack is faded out over the run, for levels that hardly move; empty: free everywhere",
+        choices=("free", "tone", "fade"),
         when="order!=independent",
     )
     level_prompts: dict[str, str] = option(

@@ -117,7 +117,7 @@ def levels(
         config.fps,
         o.negative,
         o.pin,
-        o.tone,
+        o.level_seams or ("free",),
         o.level_strength,
         config.seed,
         number,

@@ -22,6 +22,7 @@ from mindlong.diffusion.finite import Row
 from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Held
 from mindlong.networks.unet.control_spec import ControlSpec, condition
+from mindlong.pipelines.hierarchical.seams import SEAMS
 from mindlong.pipelines.image_model import guided_model
 from mindlong.pipelines.wording import states_of_rows
 from mindlong.utils import rng
@@ -71,7 +72,7 @@ class Runs:
         number: of the video among those of one seed.
         null: (negative prompt, states of prompts) -> what the unconditional call reads in their
             place, or one for each level likewise; None: the states of the negative prompt.
-        tone: "free", or "known": see `toned`.
+        seams: what is done against them, of SEAMS, on each level likewise.
         image_guidance: the scale towards the image apart from that towards the text; 0: both are
             one (see `mindlong.pipelines.image_model.guided_model`).
     """
@@ -84,7 +85,7 @@ class Runs:
     fps: float = 8.0
     negative: str = ""
     pin: str = "each_step"
-    tone: str = "free"
+    seams: Sequence[str] = ("free",)
     strength: Sequence[float] = ()
     seed: int = 0
     number: int = 0
@@ -119,8 +120,7 @@ class Runs:
             rows=[Row(job.name, job.frames) for job in batch.jobs],
             pure_noise=held is None and whole,
         )
-        if self.tone == "known":
-            made = toned(made, clean, known)
+        made = SEAMS[of_level(self.seams, batch.level)](made, clean, known)
         out = np.where(known[:, None, :, None, None], clean, made)
         return out.transpose(0, 2, 1, 3, 4).astype(np.float32)
 
@@ -178,21 +178,6 @@ class Runs:
         return rng.normal(
             shape, self.seed, f"hierarchical-{stream[0]}", *stream[1:], self.number, level, frame
         )
-
-
-def toned(made_BCFHW: np.ndarray, clean_BCFHW: np.ndarray, known_BF: np.ndarray) -> np.ndarray:
-    """The frames made, each latent channel's mean drawn to a line through the means of the known
-    frames (level before the first and behind the last); of runs that know none, as they were.
-    """
-    out, numbers = made_BCFHW.copy(), np.arange(known_BF.shape[1])
-    for row, places in enumerate(map(np.flatnonzero, known_BF)):
-        if not len(places):
-            continue
-        for channel, held in enumerate(clean_BCFHW[row, :, places].mean(axis=(2, 3)).T):
-            line = np.interp(numbers, places, held)
-            frames = out[row, channel]
-            frames += (line - frames.mean(axis=(1, 2)))[:, None, None]
-    return out
 
 
 def of_level(given: Any, level: int) -> Any:
