@@ -42,7 +42,7 @@ def made(truth: np.ndarray, way: str, where: Path, more: list[str]) -> np.ndarra
     if way == "twin":
         held = write_frames(where / "film", truth, 24)
         keys = ["pipeline=hierarchical", "weights=shipped:storyboard_shapes", f"key_video={held}"]
-        keys += ["sample.steps=10", "batch=5", "level_videos=false"]
+        keys += ["level_steps=[1,8]", "level_seams=[free,fade]", "batch=5", "level_videos=false"]
     else:
         held = write_frames(where / "film", truth[::EVERY], 24)
         keys = ["pipeline=interpolate", f"method={way}", f"video={held}", f"factor={EVERY}"]

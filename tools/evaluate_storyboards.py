@@ -1,7 +1,8 @@
 """Storyboards of the shapes world made into long videos, and measured against the true films.
 
     python tools/evaluate_storyboards.py --out eval/storyboards
-    python tools/evaluate_storyboards.py --out eval/final hierarchical.pin=final sample.steps=20
+    python tools/evaluate_storyboards.py --out eval/fade level_steps=[1,16,4] \
+      level_strength=[1,1,0.15] level_seams=[free,free,fade]
 
 A storyboard is the first and the last frame of a film of 226 frames in which an object crosses the
 image, of worlds that no network was trained on; with `--pictures 16` every 15th frame. Settings of
@@ -108,7 +109,9 @@ def main() -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Make and measure."""
     model = mindlong.load(args.weights, quiet=True)
-    usual = {"sample__steps": 10, "sample__guidance": 1, "batch": 5, "fps": 24}
+    usual = {"sample__guidance": 1, "batch": 5, "fps": 24}
+    if not any("steps=" in pair for pair in args.settings):
+        usual |= {"sample__steps": 10}
     every = (FRAMES - 1) // (args.pictures - 1)
     rows, films, made = [], [], []
     for number in range(args.first, args.first + args.videos):

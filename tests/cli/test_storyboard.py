@@ -44,7 +44,8 @@ def film():
     clip = ShapesWorld((64, 64), 226, seed=41_000, speed=(0.0024, 0.0028)).clip(0)
     model = mindlong.load("shipped:storyboard_shapes", quiet=True)
     keys = {"hierarchical__images": list(clip.frames_FHWC[[0, -1]]), "frames": 226}
-    keys |= {"sample__steps": 10, "batch": 5, "fps": 24}
+    keys |= {"hierarchical__level_steps": [1, 16, 4], "batch": 5, "fps": 24}
+    keys |= {"level_strength": [1, 1, 0.15], "level_seams": ["free", "free", "fade"]}
     return clip, model.long(clip.caption, **keys).frames
 
 
@@ -68,7 +69,7 @@ def test_the_object_goes_the_way_of_the_true_film(film):
 
 @pytest.mark.slow
 def test_a_killed_quickstart_goes_on_to_the_same_bits(tmp_path):
-    line = [sys.executable, str(ROOT / "infer.py"), "--config", CONFIG, "sample.steps=2"]
+    line = [sys.executable, str(ROOT / "infer.py"), "--config", CONFIG, "level_steps=[2]"]
     line += ["formats=[frames]", "scale=1", "batch=2"]
 
     def start(out):
@@ -94,7 +95,7 @@ def test_a_killed_quickstart_goes_on_to_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_make_the_bits_of_one(tmp_path):
-    line = ["bash", str(ROOT / "scripts/run_infer_distributed.sh"), CONFIG, "sample.steps=1"]
+    line = ["bash", str(ROOT / "scripts/run_infer_distributed.sh"), CONFIG, "level_steps=[1]"]
     line += ["formats=[frames]", "scale=1", "batch=3"]
     venv = str(Path(sys.executable).parents[1])
     for processes in ("1", "2"):
