@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def check_same_latents(key: LatentParts, parts: LatentParts, name: str) -> None:
     """Raise ConfigError where latents of one autoencoder are not those of the other."""
     ours, theirs = parts.vae.spec, key.vae.spec
     for field in ("factor", "latent_channels", "scaling"):
-        if getattr(ours, field) != getattr(theirs, field):
+        if not math.isclose(getattr(ours, field), getattr(theirs, field), rel_tol=1e-5):
             raise ConfigError(
                 f"the autoencoder of {name} has {field} {getattr(theirs, field)} and that of weights "
                 f"{getattr(ours, field)}; latents go from one to the other, so they must be of one kind"
