@@ -13,6 +13,7 @@ from mindlong.data.transforms import fitted
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.read import read_image
 from mindlong.networks.cost import Load
+from mindlong.parallel.memory import of_type
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -67,7 +68,7 @@ def plan(loaded: Loaded) -> Planned:
     batch, chunk = min(config.batch, len(clips)), min(config.latent.chunk, frames)
     step = step_cost(parts, batch, parts.vae.spec.latents_of(frames), size)
     decode = parts.vae.network.codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
-    half = 1.0 if config.latent.dtype == "float32" else 0.5
+    half = of_type(config.latent.dtype, config.env.device_target)
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * (times > 1)
     return Planned(
         {

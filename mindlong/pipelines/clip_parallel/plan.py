@@ -17,6 +17,7 @@ from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.unet.views import Views
 from mindlong.parallel import halo, volume
 from mindlong.parallel.launch import world_size
+from mindlong.parallel.memory import of_type
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -227,6 +228,7 @@ def plan(loaded: Loaded) -> Planned:
     at_once = own.window or parts.size[0] if windowed else max(map(len, clips))
     step = step_cost(parts, rows, at_once, (height, width))
     half = 1.0 if config.latent.dtype == "float32" else 0.5
+    share = of_type(config.latent.dtype, config.env.device_target)
     sent, waiting = _sent(config, parts.network, clips, ranks, size, rows, passes, half)
     _one_prompt(parts, prompts)
     alone(config, ranks)
@@ -241,14 +243,14 @@ def plan(loaded: Loaded) -> Planned:
             **sent,
             "a step of a clip": f"{count(passes * step.flops)}FLOP",
             **lora_row(parts),
-            "peak memory": f"{gib(step.bytes * half)} on a device, whatever the length (estimate)",
+            "peak memory": f"{gib(step.bytes * share)} on a device, whatever the length (estimate)",
         },
         (
             *worded(parts, config, texts),
             *unled(own.negative, "clip_parallel.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
         ),
-        step.bytes * half + waiting,
+        step.bytes * share + waiting,
         "size, the frames of a clip (more clip_parallel.clips) or of a window",
     )
 

@@ -13,6 +13,7 @@ from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.infer_options.conditioning import unread
 from mindlong.networks.cost import Load
+from mindlong.parallel.memory import of_type
 from mindlong.pipelines.checks import far_size, fit, gib, idle, several, step_cost, unled, worded
 from mindlong.pipelines.planned import Planned
 from mindlong.utils.errors import ConfigError
@@ -50,7 +51,7 @@ def plan(
     spec, vae = parts.network.spec, parts.vae
     step = step_cost(parts, 1, latents, size)
     decode = vae.network.codec.decode_cost(vae.spec, Load(1, length, *size))
-    half = 1.0 if config.latent.dtype == "float32" else 0.5
+    half = of_type(config.latent.dtype, config.env.device_target)
     rows = rows | {
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),

@@ -15,6 +15,7 @@ from mindlong.checkpoints.lora.latent import parts_of as named_parts
 from mindlong.data.one_shot import read_clip, read_frame
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.cost import Cost, Load
+from mindlong.parallel.memory import of_type
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -56,7 +57,7 @@ def plan(loaded: Loaded) -> Planned:
     batch, guided = min(config.batch, len(clips)), s.guidance != 1 and not is_told(parts)
     step, calls = _step(config, parts, batch, guided, (latents, height, width))
     decode, at_a_time = _decoding(config, parts, (frames, height, width))
-    half = 1.0 if config.latent.dtype == "float32" else 0.5
+    half = of_type(config.latent.dtype, config.env.device_target)
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * guided
     return Planned(
         {

@@ -80,3 +80,20 @@ def test_the_memory_of_an_npu_is_not_compared(monkeypatch, tmp_path):
     memory.check(30 * GIB, "frames", "auto")
     with pytest.raises(ConfigError):
         memory.check(30 * GIB, "frames", "CPU")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "target", "npu", "factor"),
+    [
+        ("float32", "auto", True, 1.0),
+        ("float16", "auto", True, 0.5),
+        ("bfloat16", "Ascend", True, 0.5),
+        ("float16", "CPU", True, 1.0),
+        ("float16", "auto", False, 1.0),
+    ],
+)
+def test_half_precision_saves_memory_on_an_npu_alone(
+    monkeypatch, tmp_path, dtype, target, npu, factor
+):
+    monkeypatch.setattr(memory, "NPU", (str(tmp_path) if npu else str(tmp_path / "none"),))
+    assert memory.of_type(dtype, target) == factor
