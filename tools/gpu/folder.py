@@ -2,8 +2,8 @@
 
     python tools/gpu/folder.py --base runs/base --autoencoder runs/autoencoder \\
         --tokenizer mindlong/weights/latent_shapes/tokenizer --out runs/base_folder
-    python tools/convert_checkpoint.py --src runs/base_folder --dst my_base --dtype float16 \\
-        --family modelscope
+    python tools/convert_checkpoint.py --src runs/base_folder --dst runs/base_ours \\
+        --dtype float16 --family modelscope
 """
 
 from __future__ import annotations
