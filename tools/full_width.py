@@ -35,9 +35,12 @@ from mindlong.checkpoints.torch_writer import write_torch  # noqa: E402
 from mindlong.networks import table  # noqa: E402
 from mindlong.networks.clip import text_names as clip_names
 from mindlong.networks.clip import text_spec as clip_text
+from mindlong.networks.clip import vision_spec
 from mindlong.networks.cogvideox.spec import CogVideoXSpec  # noqa: E402
 from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec  # noqa: E402
 from mindlong.networks.names import Entry  # noqa: E402
+from mindlong.networks.resampler import names as resampler_names
+from mindlong.networks.resampler.spec import ResamplerSpec
 from mindlong.networks.t5.spec import T5Spec  # noqa: E402
 from mindlong.networks.unet import names as unet_names
 from mindlong.networks.unet.families import FAMILIES, family  # noqa: E402
@@ -66,6 +69,16 @@ SCHEDULER = {
     "timestep_spacing": "trailing",
 }
 LEFT = 1.0  # GiB of the machine that stay free
+VIT_H_IMAGES = vision_spec.ClipVisionSpec(
+    patch=14,
+    width=1280,
+    layers=32,
+    heads=16,
+    hidden=5120,
+    projection=1024,
+    text_width=1024,
+    activation="gelu",
+)
 
 
 def random_arrays(entries: Iterable[Entry], theirs: bool, prefix: str = "") -> dict[str, Lazy]:
@@ -102,6 +115,9 @@ def weights(args: argparse.Namespace) -> None:
         "vae": ("autoencoder_kl", first_stage, vae_names.names(first_stage)),
         "text_encoder": ("clip_text", encoder, clip_names.names(encoder)),
     }
+    if family(args.family).images:
+        parts["image_encoder"] = ("clip_vision", VIT_H_IMAGES, vision_spec.names(VIT_H_IMAGES))
+        parts["projector"] = ("resampler", ResamplerSpec(), resampler_names.names(ResamplerSpec()))
     for part, (name, sizes, entries) in parts.items():
         write_safetensors(where / f"{part}.safetensors", random_arrays(entries, False, f"{part}."))
         (where / f"{part}.yaml").write_text(yaml.safe_dump(table.get(name).section(sizes)))
