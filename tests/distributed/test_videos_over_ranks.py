@@ -30,7 +30,7 @@ COMMON = {
     "prompts": ["@prompts.csv", "a cat"],
 }
 CASES = {
-    "pixel": {"batch": 2, "size": [16, 16], "frames": 2},
+    "pixel": {"weights": "shipped:vdm_shapes", "batch": 2, "size": [16, 16], "frames": 2},
     "text_to_video": {"weights": "modelscope", "frames": 2, "batch": 2},
     "edit": {"weights": "pictures", "frames": 3, "edit": {"video": "clip", "invert_steps": 2}},
     "extend": {
