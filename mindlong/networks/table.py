@@ -191,6 +191,16 @@ class Match:
         return f"{side}{self.format.title}{use}{alike} (it has {self.prefix}{self.markers[0]})"
 
 
+def of_images(*given: str) -> list[str]:
+    """The families that are conditioned on images in one of the ways `given` (`Images.given`)."""
+    return [
+        network.family
+        for network in networks("network")
+        if network.denoiser and network.denoiser.images
+        if network.denoiser.images.given in given
+    ]
+
+
 def find(
     names: Iterable[str],
     family: str | None = None,

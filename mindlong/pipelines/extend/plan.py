@@ -11,6 +11,7 @@ from mindlong.checkpoints.lora.latent import lora_row, parts_of
 from mindlong.config.infer_options.conditioning import unread
 from mindlong.data.flow import check_alike
 from mindlong.diffusion.sample import count_steps, sampler_of
+from mindlong.networks import table
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -116,7 +117,7 @@ def check_first(images: Images | None, about: str) -> None:
     if images and not images.beside:
         raise ConfigError(
             f"{about}: it does not begin with the image itself, so nothing goes on from a last frame; take a network "
-            "that makes video from one image, such as dynamicrafter_512"
+            f"that makes video from one image: {', '.join(table.of_images('first'))}"
         )
     if images and images.given != "first":
         raise ConfigError(

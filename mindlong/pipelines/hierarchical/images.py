@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.config.infer_options.latent import LatentModelOptions
+from mindlong.networks import table
 from mindlong.pipelines.checks import fit
 from mindlong.pipelines.image_parts import (
     check_same_latents,
@@ -68,7 +69,7 @@ def _check(job: Job, parts: LatentParts, given: str) -> None:
     if given == "tokens":
         raise ConfigError(
             f"{about}: its frames are not the image itself, so no frames can be made around given ones; take one "
-            "of dynamicrafter_512, dynamicrafter_1024 or dynamicrafter_interp (it serves pipeline=animate)"
+            f"of {', '.join(table.of_images('first', 'ends'))} (it serves pipeline=animate)"
         )
     if given == "first" and (not known[0] or any(known[1:])):
         what = "knows frames behind its first" if known[0] else "knows no first frame"
