@@ -63,7 +63,7 @@ def idle(loaded: Loaded, reasons: Iterable[tuple[str, str]]) -> None:
     """
     for key, reason in reasons:
         setting, value = loaded.given.get(key), value_at(loaded.values, key)
-        if setting is None:
+        if setting is None or value == value_at(type(loaded.values)(), key):
             continue
         if value is True or value not in (0, 1.0, "", [], False):
             raise UnreadKey(f"{setting.place}: {key} {reason}. Leave it out")
