@@ -79,7 +79,7 @@ def trainings_of(place: Place) -> list[Training]:
 
 
 def _below(folder: Path, depth: int) -> list[Path]:
-    if (folder / metrics.FILE).is_file() and (folder / CONFIG).is_file():
+    if metrics.is_ours(folder / metrics.FILE) and (folder / CONFIG).is_file():
         return [folder]
     if not depth:
         return []

@@ -145,6 +145,14 @@ def read(path: Path) -> list[dict[str, str]]:
     return [row for row in rows if all(row.get(c) is not None for c in COLUMNS)]
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file has the columns of a training's metrics; losses of other programs have not."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return set(COLUMNS) <= set(file.readline(4096).strip().split(","))
+
+
 def memory_mb() -> float:
     """The most memory this process has held so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -155,6 +155,7 @@ class Browser:
 
     def clear(self, name: str) -> None:
         """Take back what was uploaded in a field."""
+        self.driver.execute_script("document.activeElement.blur()")  # which closes an open list
         for button in self.all(f"#{name}_file button[aria-label='Clear']"):
             if button.is_displayed():
                 button.click()

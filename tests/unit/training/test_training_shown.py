@@ -133,3 +133,10 @@ def test_the_package_is_not_imported_unless_it_is_asked_for():
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False"
+
+
+def test_losses_of_another_program_are_not_a_trainings_metrics(tmp_path):
+    ours, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    ours.write_text(",".join(metrics.COLUMNS) + "\n")
+    other.write_text("step,seconds,loss,lr\n50,8.2,0.87,0.0005\n")
+    assert metrics.is_ours(ours) and not metrics.is_ours(other) and not metrics.is_ours(tmp_path)
