@@ -146,6 +146,9 @@ class Browser:
             field.send_keys(Keys.ENTER)
             field.send_keys(Keys.ESCAPE)
         field.send_keys(Keys.TAB)
+        self.driver.execute_script(
+            "document.activeElement.blur()"
+        )  # no list stays open over others
 
     def give(self, name: str, *paths: Path) -> str:
         """Upload files; returns what is said of them."""
@@ -155,7 +158,6 @@ class Browser:
 
     def clear(self, name: str) -> None:
         """Take back what was uploaded in a field."""
-        self.driver.execute_script("document.activeElement.blur()")  # which closes an open list
         for button in self.all(f"#{name}_file button[aria-label='Clear']"):
             if button.is_displayed():
                 button.click()
