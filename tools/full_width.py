@@ -46,6 +46,7 @@ from mindlong.networks.unet import names as unet_names
 from mindlong.networks.unet.families import FAMILIES, family  # noqa: E402
 from mindlong.networks.vae import names as vae_names
 from mindlong.networks.vae import spec as vae
+from tools.schedulers import COGVIDEOX  # noqa: E402
 
 CONVERT = """
 import sys
@@ -54,20 +55,6 @@ code = command(sys.argv[1:])
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 sys.exit(code)
 """
-SCHEDULER = {
-    "_class_name": "CogVideoXDDIMScheduler",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "clip_sample": False,
-    "num_train_timesteps": 1000,
-    "prediction_type": "v_prediction",
-    "rescale_betas_zero_snr": True,
-    "set_alpha_to_one": True,
-    "snr_shift_scale": 3.0,
-    "steps_offset": 0,
-    "timestep_spacing": "trailing",
-}
 LEFT = 1.0  # GiB of the machine that stay free
 VIT_H_IMAGES = vision_spec.ClipVisionSpec(
     patch=14,
@@ -151,7 +138,7 @@ def cogvideox(args: argparse.Namespace) -> None:
         (where / folder).mkdir(exist_ok=True)
     pieces = Path(__file__).parents[1] / "tests/golden/cogvideox_spiece.model.xz"
     (where / "tokenizer/spiece.model").write_bytes(lzma.decompress(pieces.read_bytes()))
-    (where / "scheduler/scheduler_config.json").write_text(json.dumps(SCHEDULER))
+    (where / "scheduler/scheduler_config.json").write_text(json.dumps(COGVIDEOX))
     (where / "model_index.json").write_text(json.dumps({"_class_name": "CogVideoXPipeline"}))
 
 

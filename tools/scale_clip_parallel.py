@@ -16,6 +16,7 @@ import argparse
 import copy
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -24,6 +25,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -46,67 +49,98 @@ def rank(frames: int, side: int, calls: int, folder: Path) -> None:
     """What each process runs."""
     from mindlong.parallel import launch
 
-    number, size = launch.join()
+    number, _ = launch.join()
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[number]})
-    import resource
-
-    import numpy as np
-
-    from mindlong.networks.init import initialise
-    from mindlong.networks.unet.cell import UNet
-    from mindlong.networks.unet.families import family
-    from mindlong.networks.unet.sharded_cell import ShardedUNet
-    from mindlong.networks.unet.traffic import sites
     from mindlong.ops import device
-    from mindlong.ops.launch import launches
-    from mindlong.parallel import halo, volume
-    from mindlong.parallel.sync import Traffic
-    from mindlong.pipelines.clip_parallel.make import ClipParallel
-    from mindlong.plans.clip_layout import exact_layout
-    from mindlong.utils import rng
 
     device.setup("CPU", threads=1)
-    comm, spec = launch.connect(), family("videocrafter2").spec(**WIDTHS)
-    network = ShardedUNet(initialise(UNet(spec), 0))
+    comm = launch.connect()
+    made = _Made(frames, side, comm)
+    timed, compiled = _compiled(made)
+    counted = _together(made, timed, calls)
+    _alone(made, timed, calls, folder / "alone")
+    counted |= {"planned": made.planned(), "peak_mb": _peak()}
+    (folder / f"rank{number}.json").write_text(json.dumps({**timed.found, **compiled, **counted}))
 
-    def layout(clips):
-        return exact_layout(halo.split_by([frames] * clips), "window:9", "spread:8")
 
-    traffic, held = Traffic(), Recorder(comm)
-    video = ClipParallel(network, layout(size), held, traffic=traffic)
-    x, t = rng.normal((1, 4, frames, side, side), number, "x"), np.array([500], np.int32)
-    context, fps = rng.normal((1, 8, 48), 0, "c"), np.array([8], np.float32)
-    clock, cpu, before = time.perf_counter(), time.process_time(), _peak(resource)
-    want = video.predict(x, t, context, fps)
-    compiled = {
+class _Made:
+    """The network of a process, cut into a clip for each, and what it is called on."""
+
+    def __init__(self, frames: int, side: int, comm: Any) -> None:
+        from mindlong.networks.init import initialise
+        from mindlong.networks.unet.cell import UNet
+        from mindlong.networks.unet.families import family
+        from mindlong.networks.unet.sharded_cell import ShardedUNet
+        from mindlong.parallel.sync import Traffic
+        from mindlong.pipelines.clip_parallel.make import ClipParallel
+        from mindlong.utils import rng
+
+        self.frames, self.side, self.comm = frames, side, comm
+        self.spec = family("videocrafter2").spec(**WIDTHS)
+        self.traffic, self.held = Traffic(), Recorder(comm)
+        network = ShardedUNet(initialise(UNet(self.spec), 0))
+        self.video = ClipParallel(network, self.layout(), self.held, traffic=self.traffic)
+        x, t = rng.normal((1, 4, frames, side, side), comm.rank, "x"), np.array([500], np.int32)
+        self.inputs = x, t, rng.normal((1, 8, 48), 0, "c"), np.array([8], np.float32)
+
+    def layout(self) -> Any:
+        """A clip for each process."""
+        from mindlong.parallel import halo
+        from mindlong.plans.clip_layout import exact_layout
+
+        return exact_layout(halo.split_by([self.frames] * self.comm.size), "window:9", "spread:8")
+
+    def planned(self) -> Any:
+        """Bytes that this process should send in a call."""
+        from mindlong.networks.unet.traffic import sites
+        from mindlong.parallel import volume
+
+        places, held = sites(self.spec, (self.side, self.side)), self.video.meeting.held
+        return volume.rank_bytes(places, self.layout(), held, self.comm.rank)
+
+
+def _compiled(made: _Made) -> tuple[_Calls, dict[str, float]]:
+    """The first call, which compiles: (calls to be held against its bits, what it took)."""
+    from mindlong.ops.launch import launches
+
+    clock, cpu, before = time.perf_counter(), time.process_time(), _peak()
+    want = made.video.predict(*made.inputs)
+    took = {
         "compile_cpu": time.process_time() - cpu,
         "compile_seconds": time.perf_counter() - clock,
-        "compile_mb": _peak(resource) - before,
+        "compile_mb": _peak() - before,
         "graphs": launches.looked_up,
     }
-    held.full = True
-    timed = _Calls(video, traffic, held, (x, t, context, fps), want)
-    sent, started, parcels = traffic.bytes, launches.graphs, traffic.parcels
+    made.held.full = True
+    return _Calls(made.video, made.traffic, made.held, made.inputs, want), took
+
+
+def _together(made: _Made, timed: _Calls, calls: int) -> dict[str, Any]:
+    """All processes at once, passing frames and replaying them in turn; counts of one call."""
+    from mindlong.ops.launch import launches
+
+    traffic, graphs = made.traffic, launches.graphs
+    sent, parcels = traffic.bytes, traffic.parcels
     for _ in range(calls):
         for key in ("together", "replayed"):
-            comm.all_gather_text("ready")
+            made.comm.all_gather_text("ready")
             timed.call(key)
-    counted = {
-        "launches": (launches.graphs - started) // (2 * calls),
+    return {
+        "launches": (launches.graphs - graphs) // (2 * calls),
         "parcels": (traffic.parcels - parcels) // (2 * calls),
         "sent": (traffic.bytes - sent) // (2 * calls),
     }
-    comm.all_gather_text("the first goes on alone")
-    done = folder / "alone"
-    if number == 0:
+
+
+def _alone(made: _Made, timed: _Calls, calls: int, done: Path) -> None:
+    """The first process while the others wait."""
+    made.comm.all_gather_text("the first goes on alone")
+    if made.comm.rank == 0:
         for _ in range(calls):
             timed.call("alone")
         done.touch()
     while not done.exists():
         time.sleep(0.05)
-    planned = volume.rank_bytes(sites(spec, (side, side)), layout(size), video.meeting.held, number)
-    counted |= {"planned": planned, "peak_mb": _peak(resource)}
-    (folder / f"rank{number}.json").write_text(json.dumps({**timed.found, **compiled, **counted}))
 
 
 class _Calls:
@@ -159,7 +193,7 @@ class Recorder:
         return arrival
 
 
-def _peak(resource: Any) -> float:
+def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

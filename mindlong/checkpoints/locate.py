@@ -23,6 +23,13 @@ def shipped_names() -> list[str]:
     return sorted({p.parent.name for p in SHIPPED.glob("*/*.safetensors")})
 
 
+def shipped_networks() -> list[str]:
+    """Those of them that make videos or images; the others are a branch or an autoencoder alone."""
+    apart = (BRANCH, "vae.safetensors")
+    found = (p for p in SHIPPED.glob("*/*.safetensors") if p.name not in apart)
+    return sorted({p.parent.name for p in found})
+
+
 def locate(weights: str, key: str = "weights") -> Path:
     """The file, the checkpoint folder or the pipeline's folder that `weights` means.
 
@@ -53,7 +60,7 @@ def find_branch(weights: str, branch: str) -> Path | None:
 def _located(path: Path, key: str) -> Path:
     if not os.path.exists(path):
         raise InputFileError(
-            f"{key}: nothing at {shown(path, most=300)}{_advice(shown(path, most=300))}"
+            f"{key}: nothing at {shown(path, most=300)}{_advice(shown(path, most=300), key)}"
         )
     whole = path.is_dir() and (is_ours(path) or any(parts_in(path)) or _one_network(path))
     if whole or not path.is_dir():
@@ -75,14 +82,15 @@ def _one_network(folder: Path) -> bool:
     )
 
 
-def _advice(weights: str) -> str:
+def _advice(weights: str, key: str) -> str:
     if weights in shipped_names():
         return f". Did you mean shipped:{weights}?"
-    return hub.advice(weights) or f"; give a run folder, a weights file, or one of {_offers()}"
+    return hub.advice(weights) or f"; give a run folder, a weights file, or one of {_offers(key)}"
 
 
-def _offers() -> str:
-    return ", ".join(f"shipped:{name}" for name in shipped_names())
+def _offers(key: str) -> str:
+    names = shipped_networks() if key == "weights" else shipped_names()
+    return ", ".join(f"shipped:{name}" for name in names)
 
 
 def _shipped(weights: str, key: str) -> Path:
@@ -90,6 +98,6 @@ def _shipped(weights: str, key: str) -> Path:
     if name not in shipped_names():
         close = nearest(name, shipped_names())
         meant = f" Did you mean {close[0]!r}?" if close else ""
-        raise InputFileError(f"{key}: no shipped model {name!r}; there is {_offers()}.{meant}")
+        raise InputFileError(f"{key}: no shipped model {name!r}; there is {_offers(key)}.{meant}")
     file = SHIPPED / name / "model.safetensors"
     return file if file.is_file() else file.parent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,11 @@ def build_source(options: DataOptions, seed: int, needs: Needs = ANY) -> Source:
     return build_folder(options, seed, needs)
 
 
+def _pair(speed: Sequence[float]) -> tuple[float, float]:
+    slowest, fastest = speed
+    return slowest, fastest
+
+
 def _shapes_world(options: DataOptions) -> ShapesWorld:
     height, width = options.size
     world = ShapesWorld(
@@ -45,10 +50,7 @@ def _shapes_world(options: DataOptions) -> ShapesWorld:
         options.grow,
         options.world_seed,
     )
-    if not options.speed:
-        return world
-    slowest, fastest = options.speed
-    return replace(world, speed=(slowest, fastest))
+    return replace(world, speed=_pair(options.speed)) if options.speed else world
 
 
 def film_world(options: DataOptions) -> FilmWorld:
@@ -66,10 +68,7 @@ def film_world(options: DataOptions) -> FilmWorld:
         options.shadows,
         options.world_seed,
     )
-    if not options.speed:
-        return world
-    slowest, fastest = options.speed
-    return replace(world, speed=(slowest, fastest))
+    return replace(world, speed=_pair(options.speed)) if options.speed else world
 
 
 WORLDS: dict[str, Callable[[DataOptions], Source]] = {

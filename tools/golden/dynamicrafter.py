@@ -22,6 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[1] / "tests" /
 
 import dynamicrafter_cases as cases  # noqa: E402
 import unet as unet_golden  # noqa: E402
+from lvdm_unet import USUAL, norms_of  # noqa: E402
 
 
 def stand_ins() -> None:
@@ -46,37 +47,21 @@ def unet(case: cases.ImageCase) -> torch.nn.Module:
     """The original's network, with norms of 4 groups."""
     from lvdm.modules.networks.openaimodel3d import UNetModel
 
-    init = torch.nn.GroupNorm.__init__
-
-    def smaller(self, num_groups, num_channels, **more):
-        init(self, case.spec().groups, num_channels, **more)
-
-    torch.nn.GroupNorm.__init__ = smaller
     gated = case.family == "dynamicrafter_256"
-    net = UNetModel(
-        in_channels=8,
-        model_channels=8,
-        out_channels=4,
-        num_res_blocks=1,
-        attention_resolutions=[1],
-        channel_mult=[1, 2],
-        num_head_channels=4,
-        transformer_depth=1,
-        context_dim=24,
-        use_linear=True,
-        use_checkpoint=False,
-        temporal_conv=True,
-        temporal_attention=True,
-        temporal_selfatt_only=True,
-        use_relative_position=False,
-        use_causal_attention=False,
-        temporal_length=16,
-        addition_attention=True,
-        image_cross_attention=True,
-        image_cross_attention_scale_learnable=gated,
-        fs_condition=True,
-    )
-    torch.nn.GroupNorm.__init__ = init
+    with norms_of(case.spec().groups):
+        net = UNetModel(
+            in_channels=8,
+            model_channels=8,
+            num_res_blocks=1,
+            attention_resolutions=[1],
+            channel_mult=[1, 2],
+            num_head_channels=4,
+            context_dim=24,
+            image_cross_attention=True,
+            image_cross_attention_scale_learnable=gated,
+            fs_condition=True,
+            **USUAL,
+        )
     if gated:  # the published file calls it so
         net.framestride_embed = net.fps_embedding
         del net.fps_embedding

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "gpu")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import interp_networks as networks  # noqa: E402
+from tools.gpu import interp_networks as networks  # noqa: E402
 
 PARTS = {
     "model.diffusion_model.": networks.unet,

@@ -25,6 +25,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[1] / "tests" /
 import dynamicrafter_cases as cases  # noqa: E402
 import unet as unet_golden  # noqa: E402
 from dynamicrafter import stand_ins  # noqa: E402
+from lvdm_unet import USUAL, norms_of  # noqa: E402
 
 FULL = {"model_channels": 320, "num_res_blocks": 2, "attention_resolutions": [4, 2, 1]}
 FULL |= {"channel_mult": [1, 2, 4, 4], "num_head_channels": 64, "context_dim": 1024}
@@ -38,31 +39,8 @@ def unet(sizes: dict, groups: int) -> torch.nn.Module:
     """
     from lvdm.modules.networks.openaimodel3d import UNetModel
 
-    init = torch.nn.GroupNorm.__init__
-
-    def smaller(self, num_groups, num_channels, **more):
-        init(self, groups, num_channels, **more)
-
-    torch.nn.GroupNorm.__init__ = smaller
-    net = UNetModel(
-        in_channels=4,
-        out_channels=4,
-        transformer_depth=1,
-        use_linear=True,
-        use_checkpoint=False,
-        temporal_conv=True,
-        temporal_attention=True,
-        temporal_selfatt_only=True,
-        use_relative_position=False,
-        use_causal_attention=False,
-        use_image_attention=True,
-        temporal_length=16,
-        addition_attention=True,
-        fps_cond=True,
-        **sizes,
-    )
-    torch.nn.GroupNorm.__init__ = init
-    return net
+    with norms_of(groups):
+        return UNetModel(in_channels=4, use_image_attention=True, fps_cond=True, **USUAL, **sizes)
 
 
 def resampler(spec) -> torch.nn.Module:

@@ -18,20 +18,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from tools.gpu.embedded import embedded_unet
 from tools.gpu.train_autoencoder import autoencoder
+from tools.schedulers import ZERO_SNR
 
-SCHEDULER = {
-    "_class_name": "DDIMScheduler",
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "prediction_type": "v_prediction",
-    "rescale_betas_zero_snr": True,
-    "clip_sample": False,
-    "set_alpha_to_one": True,
-    "steps_offset": 0,
-    "timestep_spacing": "trailing",
-}
 TEXT = CLIPTextConfig(
     vocab_size=582,
     hidden_size=64,
@@ -72,7 +60,7 @@ def main() -> None:
     text.save_pretrained(chosen.out / "text_encoder")
     shutil.copytree(chosen.tokenizer, chosen.out / "tokenizer", dirs_exist_ok=True)
     (chosen.out / "scheduler").mkdir(exist_ok=True)
-    (chosen.out / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER, indent=2))
+    (chosen.out / "scheduler" / "scheduler_config.json").write_text(json.dumps(ZERO_SNR, indent=2))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tools.golden.lvdm_unet import USUAL, norms_of
+
 WIDTH, HEADS, HIDDEN = 32, 4, 128  # of the encoders and the resampler
 TOKENS, EACH, FRAMES = 77, 16, 16  # the original has all three written in
 VOCABULARY, PATCH = 582, 8
+GROUPS = 8  # of all norms
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
@@ -30,20 +33,14 @@ class Half(float):
 
 
 def use(original: Path) -> None:
-    """Import from a checkout of Doubiiu/DynamiCrafter, with norms of 8 groups, and attention by
-    PyTorch's own kernel where the original asks xformers for it.
+    """Import from a checkout of Doubiiu/DynamiCrafter, with attention by PyTorch's own kernel where
+    the original asks xformers for it.
     """
     sys.path.insert(0, str(original))
     package, ops = types.ModuleType("xformers"), types.ModuleType("xformers.ops")
     package.ops = ops
     ops.memory_efficient_attention = _attention
     sys.modules |= {"xformers": package, "xformers.ops": ops}
-    init = nn.GroupNorm.__init__
-
-    def smaller(self, num_groups, num_channels, *rest, **more):
-        init(self, min(num_groups, 8), num_channels, *rest, **more)
-
-    nn.GroupNorm.__init__ = smaller
 
 
 def _attention(q, k, v, attn_bias=None, op=None):
@@ -55,29 +52,20 @@ def unet() -> nn.Module:
     """The original's network: 32 and 48 channels, one block a level, attention at the upper one."""
     from lvdm.modules.networks.openaimodel3d import UNetModel
 
-    return UNetModel(
-        in_channels=8,
-        model_channels=32,
-        out_channels=4,
-        num_res_blocks=1,
-        attention_resolutions=[1],
-        channel_mult=[1, Half(1.5)],
-        num_head_channels=16,
-        transformer_depth=1,
-        context_dim=WIDTH,
-        use_linear=True,
-        use_checkpoint=False,
-        temporal_conv=True,
-        temporal_attention=True,
-        temporal_selfatt_only=True,
-        use_relative_position=False,
-        use_causal_attention=False,
-        temporal_length=FRAMES,
-        addition_attention=True,
-        image_cross_attention=True,
-        default_fs=8,
-        fs_condition=True,
-    )
+    with norms_of(GROUPS):
+        return UNetModel(
+            in_channels=8,
+            model_channels=32,
+            num_res_blocks=1,
+            attention_resolutions=[1],
+            channel_mult=[1, Half(1.5)],
+            num_head_channels=16,
+            context_dim=WIDTH,
+            image_cross_attention=True,
+            default_fs=8,
+            fs_condition=True,
+            **USUAL,
+        )
 
 
 def resampler() -> nn.Module:
@@ -96,7 +84,8 @@ class FirstStage(nn.Module):
 
         sizes = {"ch": 16, "out_ch": 3, "ch_mult": (1, 2, 4), "num_res_blocks": 1}
         sizes |= {"attn_resolutions": [], "in_channels": 3, "resolution": 48, "z_channels": 4}
-        self.encoder, self.decoder = Encoder(**sizes), Decoder(**sizes)
+        with norms_of(GROUPS):
+            self.encoder, self.decoder = Encoder(**sizes), Decoder(**sizes)
         self.quant_conv, self.post_quant_conv = nn.Conv2d(8, 8, 1), nn.Conv2d(4, 4, 1)
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:

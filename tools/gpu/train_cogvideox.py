@@ -21,8 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clips import batches, pixels
-from clock import Average, Clock, optimizer, save
 from diffusers import AutoencoderKL, CogVideoXTransformer3DModel
 from safetensors.numpy import load_file
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -38,6 +36,9 @@ from mindlong.networks.names import by_source, source_array
 from mindlong.networks.vae import names as vae_names
 from mindlong.networks.vae import network as vae_network
 from mindlong.networks.vae.spec import VaeSpec
+from tools.gpu.clips import batches, pixels
+from tools.gpu.clock import Average, Clock, optimizer, save
+from tools.schedulers import COGVIDEOX
 
 SHIPPED = Path(__file__).parents[2] / "mindlong/weights/latent_shapes"
 WORLD = ShapesWorld((48, 48), 16)
@@ -57,20 +58,6 @@ VAE = VaeSpec(block_channels=(16, 32, 64), layers=1, groups=8, scaling=1.085)
 TEXT = ClipTextSpec(
     vocabulary=582, width=64, layers=2, heads=4, hidden=128, length=16, activation="gelu", pad_id=0
 )
-SCHEDULER = {
-    "_class_name": "CogVideoXDDIMScheduler",
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "clip_sample": False,
-    "num_train_timesteps": 1000,
-    "prediction_type": "v_prediction",
-    "rescale_betas_zero_snr": True,
-    "set_alpha_to_one": True,
-    "snr_shift_scale": 3.0,
-    "steps_offset": 0,
-    "timestep_spacing": "trailing",
-}
 DROPPED = 0.1  # captions: diffusion.cond_drop
 SHIFT = 3.0  # of the timesteps: diffusion.shift
 TERMINAL = 0.3  # of the samples, at the last timestep: diffusion.terminal_mean
@@ -190,7 +177,7 @@ class Training:
     def __init__(self, latents: Latents, device: str):
         self.latents, self.device = latents, device
         self.transformer, self.text = transformer().to(device), text_encoder().to(device)
-        process = zero_terminal_snr(snr_shifted(scaled_linear(), SCHEDULER["snr_shift_scale"]))
+        process = zero_terminal_snr(snr_shifted(scaled_linear(), COGVIDEOX["snr_shift_scale"]))
         alphas = torch.from_numpy(process.alphas_cumprod).float().to(device)
         self.alpha, self.sigma = alphas.sqrt(), (1 - alphas).sqrt()
         tokenizer = load_tokenizer(SHIPPED / "tokenizer", TEXT.length, TEXT.pad_id)
@@ -252,7 +239,7 @@ def write(average: Average, vae: AutoencoderKL, folder: Path, dtype: torch.dtype
     """The averages as a folder of diffusers."""
     parts = {"transformer": hub_config(SPEC), "vae": vae_network.hub_config(VAE)}
     parts["text_encoder"] = json.loads(text_encoder().config.to_json_string())
-    for part, table in (*parts.items(), ("scheduler", SCHEDULER)):
+    for part, table in (*parts.items(), ("scheduler", COGVIDEOX)):
         (folder / part).mkdir(parents=True, exist_ok=True)
         name = "scheduler_config.json" if part == "scheduler" else "config.json"
         (folder / part / name).write_text(json.dumps(table, indent=2))

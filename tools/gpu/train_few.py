@@ -18,17 +18,17 @@ from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np  # noqa: E402
-import shapes_nets  # noqa: E402
 import torch  # noqa: E402
-from clock import Average, Clock, optimizer, save  # noqa: E402
-from low_rank import adapt, file_of  # noqa: E402
-from phases import Phases  # noqa: E402
 
 from mindlong.data.shapes import ShapesWorld  # noqa: E402
 from mindlong.data.shapes_reader import read  # noqa: E402
+from tools.gpu import shapes_nets  # noqa: E402
+from tools.gpu.clock import Average, Clock, optimizer, save  # noqa: E402
+from tools.gpu.low_rank import adapt, file_of  # noqa: E402
+from tools.gpu.phases import Phases  # noqa: E402
 
 SHAPE = (4, 16, 12, 12)  # C, F, h, w
 FROZEN = (".conv1.weight", ".conv1.bias", ".conv2.weight", ".conv2.bias")  # of residual blocks

@@ -17,15 +17,15 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import diffusers.models.autoencoders.autoencoder_kl  # noqa: F401  before there is an xformers
-import interp_networks
 import numpy as np
 import torch
-from clips import batches, pixels
-from clock import Average, Clock, optimizer, save
-from interp_clips import Clips
 from torch.nn import functional as F
 
 from mindlong.networks.clip.tokenizer import load_tokenizer
+from tools.gpu import interp_networks
+from tools.gpu.clips import batches, pixels
+from tools.gpu.clock import Average, Clock, optimizer, save
+from tools.gpu.interp_clips import Clips
 from tools.gpu.train_autoencoder import Images
 
 ROOT = Path(__file__).resolve().parents[2]

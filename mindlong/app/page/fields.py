@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindlong.app.form import IMAGE, IMAGES, LAST, STRENGTH, VIDEO
 from mindlong.app.trainings import trainings_of
-from mindlong.checkpoints.locate import shipped_names
+from mindlong.checkpoints.locate import shipped_networks
 from mindlong.config.leaves import leaves
 from mindlong.config.pipelines import PIPELINES
 
@@ -72,7 +72,7 @@ def takes(pipeline: str, what: str) -> bool:
 
 def weights_named(place: Place) -> list[str]:
     """What can be chosen as weights: shipped ones, and what lies in the folders given."""
-    found = [f"shipped:{name}" for name in shipped_names()]
+    found = [f"shipped:{name}" for name in shipped_networks()]
     found += [str(training.folder) for training in trainings_of(place)]
     for folder in place.weights:
         inner = sorted(p for p in folder.iterdir() if p.is_dir() or p.suffix in FILES)
