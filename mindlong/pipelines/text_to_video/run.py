@@ -59,7 +59,8 @@ def run(session: Session) -> None:
 
 class _Maker:
     """What makes the latents of clips; where there is room for all their texts these are encoded
-    first, and the text encoder leaves the memory.
+    first, and the text encoder leaves the memory. So does the network behind the last clip, before
+    that one is decoded.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class _Maker:
     ) -> None:
         self.again = Again(pipeline_of(config, model), config.free_init)
         self.steps, self.pure_noise = self.again.total, pure_noise
+        self.model, self.left = model, len(clips)
         texts = {text: None for clip in clips for text in clip.prompts}
         texts[config.text_to_video.negative] = None
         if len(texts) <= HELD_TEXTS:
@@ -77,4 +79,8 @@ class _Maker:
         self, clips: Sequence[Clip], x_T: np.ndarray, callback: Callback | None = None
     ) -> np.ndarray:
         """Clean latents (B, C, F, h, w) of `clips` from `x_T` of that shape."""
-        return self.again.latents(clips, x_T, callback, pure_noise=self.pure_noise)
+        made = self.again.latents(clips, x_T, callback, pure_noise=self.pure_noise)
+        self.left -= len(clips)
+        if self.left <= 0:
+            self.model.release("network")
+        return made
