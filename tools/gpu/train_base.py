@@ -188,8 +188,9 @@ class Training:
 
     def noted(self, number: int, loss: torch.Tensor) -> None:
         """Wait for the step and keep its time under its length."""
-        length, now = self.films.rates(number)[0], (float(loss), time.monotonic())[1]
-        self.times.setdefault(length, []).append(now - self.last)
+        float(loss)  # which waits for the device
+        now = time.monotonic()
+        self.times.setdefault(self.films.rates(number)[0], []).append(now - self.last)
         self.last = now
 
     def write(self, folder: Path) -> None:
