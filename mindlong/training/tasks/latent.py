@@ -15,6 +15,7 @@ from mindspore import Tensor, nn
 
 from mindlong.checkpoints.join import module_of
 from mindlong.checkpoints.part_places import read_text_encoder
+from mindlong.config.data_options import DataOptions
 from mindlong.data.clip_identity import clips_identity
 from mindlong.data.latent_cache import LatentCache
 from mindlong.data.source import Source, to_frames
@@ -270,7 +271,14 @@ class LatentTask:
         return LatentCache(folder, self.source, options.clips, moments, key, [older])
 
 
+# what every folder of latents says; keys that came later are said where they differ
+FIRST = {
+    *("kind", "folder", "frames", "size", "stride", "short", "crop", "flip", "max_bad"),
+    *("shapes", "colours", "motions", "background", "bounce", "grow", "world_seed"),
+}
+
+
 def _said(data: dict[str, Any]) -> dict[str, Any]:
     """The section without later keys at their usual values: latents from before these stay good."""
-    late = {"speed": [], "alpha_background": "white"}
-    return {key: value for key, value in data.items() if late.get(key, ...) != value}
+    usual = asdict(DataOptions())
+    return {key: value for key, value in data.items() if key in FIRST or value != usual[key]}

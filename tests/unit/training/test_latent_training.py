@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from mindlong.checkpoints.files import write_safetensors
 from mindlong.checkpoints.part_places import read_text_encoder
 from mindlong.config.compare import _leaves, _usual, check_same_run
+from mindlong.config.data_options import DataOptions
 from mindlong.config.load import load
 from mindlong.config.renamed import _taken
 from mindlong.config.schema import TrainConfig
@@ -22,6 +24,7 @@ from mindlong.networks.clip.tokenizer import load_tokenizer
 from mindlong.networks.clip.tokenizer_training import learn
 from mindlong.training.task import select
 from mindlong.training.tasks import build_task
+from mindlong.training.tasks.latent import _said
 from mindlong.training.trainer import Trainer
 from mindlong.utils.errors import ConfigError
 
@@ -231,6 +234,33 @@ def test_a_cache_knows_the_keys_of_earlier_versions(tmp_path):
         tmp_path, world, 2, lambda x: pytest.fail("made again"), "content", ["a path"]
     )
     assert len(kept.captions) == 2
+
+
+FIRST_KEY = {  # as the first version wrote it
+    "background": "plain",
+    "bounce": False,
+    "colours": ["red", "green", "blue", "yellow"],
+    "crop": "center",
+    "flip": False,
+    "folder": "",
+    "frames": 16,
+    "grow": False,
+    "kind": "shapes",
+    "max_bad": 10,
+    "motions": ["left", "right", "up", "down"],
+    "shapes": ["circle", "square", "triangle"],
+    "short": "repeat_last",
+    "size": [64, 64],
+    "stride": 1,
+    "world_seed": 0,
+}
+
+
+def test_keys_that_came_later_leave_kept_latents_good():
+    data = DataOptions(frames=16, size=[64, 64])
+    assert _said(asdict(data)) == FIRST_KEY
+    data.speed = [0.01, 0.02]
+    assert _said(asdict(data)) == {**FIRST_KEY, "speed": [0.01, 0.02]}
 
 
 @pytest.mark.parametrize("name", ["moments.npy", "captions.json", "moments.tmp.npy"])
