@@ -19,6 +19,7 @@ from mindlong.data.shapes import COLOURS, MOTIONS, SHAPES
 from mindlong.data.shapes_reader import FOUR, Reading
 from mindlong.media.read import is_video, read_video
 from mindlong.media.write import write_contact_sheet
+from mindlong.scores.card import write_card
 from mindlong.scores.film import score_films
 from mindlong.scores.shapes import Scores, score
 from mindlong.utils.atomic import write_text
@@ -34,6 +35,7 @@ The film world is measured where a caption names two objects or a camera that mo
 FOLDER holds one file a sample (MP4, GIF, WebM, AVI, or a folder of PNG frames, the least lossy one counts), in the
 order of the prompts. The prompts are a JSON list of captions, or the video.json that infer.py writes.
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
+ROWS = 8  # of the sheet of a card
 BEST_FIRST = ("", ".gif", ".avi", ".mp4", ".webm")  # "" is a folder of frames
 
 
@@ -64,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--failures", type=Path, metavar="PNG", help="write a contact sheet of what is not right"
     )
+    made.add_argument(
+        "--card", type=Path, metavar="README", help="write the table into a model's card"
+    )
+    made.add_argument(
+        "--sheet", type=Path, metavar="PNG", help=f"write the first {ROWS} captions' samples"
+    )
     return made
 
 
@@ -86,6 +94,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_text(args.json, json.dumps(record(scores, prompts, files), indent=1) + "\n")
     if args.failures:
         _write_failures(args.failures, scores, samples, prompts)
+    if args.sheet:
+        _write_sheet(args.sheet, samples, prompts)
+    if args.card:
+        write_card(args.card, scores)
     return 0
 
 
@@ -200,6 +212,12 @@ def _write_failures(
         return
     heads = [f"{prompts[i]} | read: {_said(scores, i)}" for i in wrong]
     write_contact_sheet(path, [samples[i] for i in wrong], heads)
+
+
+def _write_sheet(path: Path, samples: list[np.ndarray], prompts: Sequence[str]) -> None:
+    """Of every caption its first sample, the first `ROWS` captions."""
+    chosen = [i for i, text in enumerate(prompts) if text not in prompts[:i]][:ROWS]
+    write_contact_sheet(path, [samples[i] for i in chosen], [prompts[i] for i in chosen])
 
 
 def _said(scores: Scores, i: int) -> str:

@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mindlong.cli.evaluate_shapes import command
 from mindlong.data.shapes import COLOURS, ShapesWorld
 from mindlong.data.shapes_draw import paint
 from mindlong.media.write import write_frames, write_video
+from mindlong.scores.card import BEGIN, END
 from mindlong.scores.shapes import Rate, score
 from mindlong.utils.errors import ConfigError
 
@@ -150,3 +152,24 @@ def test_missing_prompts_and_folders(tmp_path, capsys):
     assert command([str(tmp_path)]) == 3 and "--prompts" in capsys.readouterr().err
     (tmp_path / "video.json").write_text(json.dumps(CAPTIONS))
     assert command([str(tmp_path / "nothing"), "--prompts", str(tmp_path / "video.json")]) == 3
+
+
+def test_a_card_gets_its_table_and_nothing_else_of_it_changes(folder, tmp_path, capsys):
+    card, sheet = tmp_path / "README.md", tmp_path / "sheet.png"
+    card.write_text(f"# mine\n\n{BEGIN}\nold\n{END}\n\nwords\n")
+    assert command([str(folder), "--card", str(card), "--sheet", str(sheet)]) == 0
+    written = card.read_text()
+    assert written.startswith(f"# mine\n\n{BEGIN}\n| | |") and written.endswith(f"{END}\n\nwords\n")
+    assert "old" not in written and "| direction as asked | 4/4 |" in written
+    assert Image.open(sheet).height > 0
+    assert command([str(folder), "--card", str(card)]) == 0 and card.read_text() == written
+
+
+@pytest.mark.parametrize(
+    "text", ["", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}"]
+)
+def test_a_card_without_a_place_for_the_table_is_left_alone(folder, tmp_path, capsys, text):
+    card = tmp_path / "README.md"
+    card.write_text(text)
+    assert command([str(folder), "--card", str(card)]) == 3
+    assert "has no place for the table" in capsys.readouterr().err and card.read_text() == text

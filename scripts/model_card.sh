@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Measures a shipped model again and writes its card's table and picture: 64 captions by the reader of the shapes world.
+# usage: scripts/model_card.sh NAME [KEY=VALUE ...]     NAME: latent_shapes, vdm_shapes, cogvideox_shapes, base_shapes, ...
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# -ge 1 ] || { sed -n '2,3p' "$0" >&2; exit 2; }
+name=$1
+config=configs/infer/${name}_evaluation.yaml card=mindlong/weights/$name/README.md
+for file in "$config" "$card"; do
+    [ -f "$file" ] || { echo "error: $file is not there; models that are measured so: $(cd configs/infer && ls *_shapes*_evaluation.yaml | sed 's/_evaluation.yaml//' | xargs)" >&2; exit 2; }
+done
+python=${PYTHON:-python}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+$python infer.py --config "$config" output="$folder" "${@:2}"
+$python tools/evaluate_shapes.py "$folder/0001" --shapes circle square triangle --colours red green blue yellow \
+    --card "$card" --sheet "docs/images/$name.png"
+echo "written: $card, docs/images/$name.png"
