@@ -50,6 +50,11 @@ class LatentOptions:
     clips: int = option(
         2048, "clips whose latents are kept; samples are drawn from them again and again", minimum=1
     )
+    posterior: str = option(
+        "sample",
+        "latents of a step: drawn from what the autoencoder says of a clip, or its mean (no noise of the autoencoder is learnt)",
+        choices=("sample", "mean"),
+    )
     chunk: int = option(16, "frames encoded at a time", minimum=1)
     fps: int = option(8, "frame rate that the network is conditioned on, where it is", minimum=1)
 

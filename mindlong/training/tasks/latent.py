@@ -104,10 +104,7 @@ class LatentTask:
             self.config.train.seed,
             [self.cache.row(i, self.config.train.seed) for i in samples],
         )
-        posterior = rng.normal_rows(list(samples), self.cache.shape, seed, "posterior")
-        x0 = np.stack(
-            [self.cache.latent(row, noise) for row, noise in zip(rows, posterior, strict=True)]
-        )
+        x0 = self._drawn(samples, rows)
         noise = rng.normal_rows(list(samples), x0.shape[1:], seed, "noise")
         x0, at_end = self._averaged(x0, samples, rows)
         count, shift = self.schedule.timesteps, self.config.diffusion.shift
@@ -130,6 +127,17 @@ class LatentTask:
             t,
             self.conditions(captions),
             *self._fps(len(samples)),
+        )
+
+    def _drawn(self, samples: Sequence[int], rows: Sequence[int]) -> np.ndarray:
+        """The clips' latents (B, L, F, h, w), not yet scaled: drawn, or the means."""
+        shape, seed = self.cache.shape, self.config.train.seed
+        if self.config.latents.posterior == "mean":
+            noise = np.zeros((len(rows), *shape), np.float32)
+        else:
+            noise = rng.normal_rows(list(samples), shape, seed, "posterior")
+        return np.stack(
+            [self.cache.latent(row, drawn) for row, drawn in zip(rows, noise, strict=True)]
         )
 
     def _averaged(

@@ -136,6 +136,21 @@ def test_the_inputs_of_a_step_depend_on_the_samples_alone(first_stage, tmp_path)
     assert together[0].shape == (3, 4, 2, 8, 8) and together[3].dtype == np.int32
 
 
+def test_the_latents_of_a_step_may_be_the_means(first_stage, tmp_path):
+    means = task_of(
+        config(UNET, latents(first_stage, tmp_path / "run"), {"latents.posterior": "mean"})
+    )
+    drawn = task_of(config(UNET, latents(first_stage, tmp_path / "run")))
+    rows = [means.cache.row(i, 0) for i in range(3)]
+    held = np.asarray(means.cache.moments, np.float32)[rows, :4] * np.float32(means.scaling)
+    assert np.array_equal(means.inputs(0, range(3))[0], held)
+    x0, *rest = drawn.inputs(0, range(3))
+    assert not np.array_equal(x0, held)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(means.inputs(0, range(3))[1:], rest, strict=True)
+    )
+
+
 def test_a_given_text_tower_stays_as_it_is_and_a_given_unet_is_the_start(first_stage, tmp_path):
     fresh = task_of(config(UNET, latents(first_stage, tmp_path)))
     arrays = {p.name: p.asnumpy() + 1 for p in fresh.network.get_parameters()}
