@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     args = parser(__doc__).parse_intermixed_args(argv)
     _check_destination(args)
+    if convert_lora.extracts(args):
+        _check_free(args, outwards=True)
+        return convert_lora.extract_one(args)
     weights = open_weights(args.src, args.inert)
     if args.motion:
         weights = without_scheduler(weights)

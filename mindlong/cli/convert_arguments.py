@@ -36,6 +36,9 @@ EXAMPLES = f"""examples:
   python tools/convert_checkpoint.py --src style.safetensors --dst renamed.safetensors --layout diffusers
       a LoRA file in the names of diffusers, or of kohya
 
+  python tools/convert_checkpoint.py --src tuned/ --base sd15/ --extract_lora 16 --dst tuned_lora.safetensors
+      what a whole tuning changed, as a LoRA
+
 key=value pairs rule over the sizes read off the file, for example long_skip=before_attn or head_dim=40.
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 a file that is damaged, unsafe, of another kind or does not fit"""
 
@@ -62,6 +65,13 @@ def parser(about: str) -> argparse.ArgumentParser:
         metavar="FILE[:STRENGTH]",
         help="a LoRA file to merge into the weights (docs/lora.md); again for several",
     )
+    made.add_argument(
+        "--extract_lora",
+        type=int,
+        metavar="RANK",
+        help="write the nearest LoRA of this rank to what --src has changed of --base",
+    )
+    made.add_argument("--base", metavar="PATH", help="the weights that --src was tuned from")
     for group in (_from_the_file, _to_the_original, _let_pass):
         group(made.add_argument)
     return made

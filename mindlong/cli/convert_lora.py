@@ -11,6 +11,7 @@ from mindlong.checkpoints import description
 from mindlong.checkpoints.convert import Plan
 from mindlong.checkpoints.files import write_safetensors
 from mindlong.checkpoints.lora import keys
+from mindlong.checkpoints.lora.extract import extract, parts_at
 from mindlong.checkpoints.lora.latent import ROLES
 from mindlong.checkpoints.lora.merge import Merged, merge
 from mindlong.checkpoints.lora.read import is_lora, read_lora
@@ -22,14 +23,68 @@ from mindlong.config.lora_words import every
 from mindlong.config.section import spec_of
 from mindlong.networks.table import Match
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.lines import count
 from mindlong.utils.shown import shown
 
 FLAG = "--lora"
+FLAGS = {"changes": "key=value"}
 
 
 def is_one(weights: WeightFile) -> bool:
     """Whether what is to be converted is a LoRA file."""
     return is_lora(weights.names()) or keys.is_list(weights)
+
+
+def extracts(args: argparse.Namespace) -> bool:
+    """Whether a LoRA is to be extracted. Raises ConfigError for arguments that do not go with
+    it.
+    """
+    if args.extract_lora is None and args.base is None:
+        return False
+    if args.extract_lora is None or args.base is None:
+        raise ConfigError("--extract_lora RANK and --base PATH are given together, or neither")
+    if args.extract_lora < 1:
+        raise ConfigError(f"--extract_lora is {args.extract_lora}; a rank is at least 1")
+    for flag in ("lora", "motion", "part", "which", "form", "model", "changes"):
+        if getattr(args, flag):
+            raise ConfigError(f"--extract_lora does not read {FLAGS.get(flag, '--' + flag)}")
+    if args.layout not in (None, *NAMINGS):
+        raise ConfigError(
+            f"--layout is {args.layout!r}; a LoRA has the names of {', '.join(NAMINGS)}"
+        )
+    _check_suffix(args)
+    return True
+
+
+def extract_one(args: argparse.Namespace) -> int:
+    """Write the LoRA between two sets of weights; returns the exit code.
+
+    Raises:
+        InputFileError: a file that is not read, networks of other sizes, or none that differ.
+    """
+    family = args.family or ""
+    tuned, base = parts_at(args.src, "--src", family), parts_at(args.base, "--base", family)
+    made = extract(tuned, base, args.extract_lora)
+    ranks = sorted({each.rank for each in made.found})
+    numbers = sum(each.down.size + each.up.size for each in made.found)
+    print(
+        f"lora       {len(made.found)} layers of rank {ranks[0]} to {ranks[-1]}, {count(numbers)} numbers: "
+        f"{100 * made.kept / made.whole:.1f} % of the difference (of its squared norm)"
+    )
+    if made.left:
+        print(
+            f"note       {len(made.left)} tensors differ that no LoRA can hold (biases, norms), "
+            f"first {shown(made.left[0])}"
+        )
+    arrays, about = in_naming(args.layout or NAMINGS[0], made.found)
+    if args.dry_run:
+        print("dry run: every tensor was read, nothing was written")
+        return 0
+    write_safetensors(args.dst, arrays, about, args.dtype)
+    print(
+        f"wrote {shown(args.dst)}: {len(arrays)} tensors in the names of {args.layout or NAMINGS[0]}"
+    )
+    return 0
 
 
 def rename(args: argparse.Namespace) -> int:
@@ -44,8 +99,7 @@ def rename(args: argparse.Namespace) -> int:
             f"{args.src} is a LoRA file; --layout {' or --layout '.join(NAMINGS)} says in which names it is to "
             "be written (weights are merged with it by --lora)"
         )
-    if Path(args.dst).suffix != ".safetensors":
-        raise ConfigError(f"--dst is {args.dst}; a LoRA file is written as .safetensors")
+    _check_suffix(args)
     if args.lora:
         raise ConfigError(
             f"{FLAG} is given; {args.src} is a LoRA file itself, nothing is merged into one"
@@ -59,6 +113,11 @@ def rename(args: argparse.Namespace) -> int:
     write_safetensors(args.dst, arrays, about, args.dtype)
     print(f"wrote {shown(args.dst)}: {len(arrays)} tensors in the names of {args.layout}")
     return 0
+
+
+def _check_suffix(args: argparse.Namespace) -> None:
+    if Path(args.dst).suffix != ".safetensors":
+        raise ConfigError(f"--dst is {args.dst}; a LoRA file is written as .safetensors")
 
 
 def merged_ours(
