@@ -22,6 +22,7 @@ from mindlong.checkpoints.changed import FILE, tuned_file
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.folders import files_in
 from mindlong.checkpoints.locate import locate
+from mindlong.checkpoints.part_places import read_projector, read_text_encoder
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.section import load_model
 from mindlong.networks import table
@@ -74,8 +75,7 @@ def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = 
             head + yaml.safe_dump(sections[part], sort_keys=False, default_flow_style=None),
         )
     _beside(config, out)
-    for name in RECORDS:
-        shutil.copyfile(run / name, out / name)
+    _records(run, out)
     return written
 
 
@@ -91,9 +91,15 @@ def package_changed(trained: Trained, run: Path, out: Path, dtype: str) -> list[
     written = out / f"{FILE}.safetensors"
     write_safetensors(written, {name: held.lazy(name) for name in held}, {}, dtype)
     _scheduler(trained.config, out)
-    for name in RECORDS:
-        shutil.copyfile(run / name, out / name)
+    _records(run, out)
     return [written]
+
+
+def _records(run: Path, out: Path) -> None:
+    """What the run says of itself; a curve that was never drawn, or was removed, is not missed."""
+    for name in RECORDS:
+        if (run / name).is_file():
+            shutil.copyfile(run / name, out / name)
 
 
 def _under(arrays: Mapping[str, np.ndarray], part: str) -> dict[str, np.ndarray]:
@@ -122,7 +128,11 @@ def _imaged(
     for role in ("image_encoder", "projector"):
         named = getattr(config.latents, role)
         if named:
-            part = read_part(open_weights(locate(named)), role)
+            part = (
+                read_projector(named)
+                if role == "projector"
+                else read_part(open_weights(locate(named)), role)
+            )
             own = _under(arrays, part.network.part)
             held = own or {name: lazy.read() for name, lazy in part.arrays.items()}
             found[part.network.part] = (part.network, part.spec, held)
@@ -131,7 +141,7 @@ def _imaged(
 
 def _text(config: TrainConfig) -> tuple[Network, Any]:
     if config.latents.text_weights:
-        part = read_part(open_weights(locate(config.latents.text_weights)), "text_encoder")
+        part = read_text_encoder(config.latents.text_weights)
         return part.network, part.spec
     section = load_model(config.latents.text_encoder)
     return table.get(section.family), section.spec()

@@ -57,13 +57,13 @@ def fitted_text(text: Part, network: Network, spec: Any) -> Part:
     return replace(text, spec=replace(text.spec, length=tokens))
 
 
-def read_text_encoder(named: str) -> Part:
-    """The text encoder of whatever `weights=` can name.
+def read_text_encoder(named: str, key: str = "weights") -> Part:
+    """The text encoder of whatever `weights=` can name; `key` is what the user wrote it under.
 
     Raises:
         InputFileError: it has none, or a damaged one. ConfigError: nothing says its sizes.
     """
-    where = locate(named)
+    where = locate(named, key)
     return _trained_with(open_weights(where), latent_training(where))
 
 
@@ -105,6 +105,17 @@ def image_parts(
     return found
 
 
+def read_projector(named: str, key: str = "latents.projector") -> Part:
+    """The projector of a file, a folder or a run, which the user named under `key`. Raises as
+    `read_text_encoder`.
+    """
+    where = locate(named, key)
+    held, run = open_weights(where), latent_training(where)
+    if run is None or not run.latents.projector:
+        return read_part(held, "projector")
+    return _projector(held, run.latents.projector)
+
+
 def _projector(held: WeightFile, start: str) -> Part:
     """A run has the weights of its projector, and the sizes where that one came from; a packaged
     one has both.
@@ -113,7 +124,7 @@ def _projector(held: WeightFile, start: str) -> Part:
         return read_part(held, "projector")
     except (InputFileError, ConfigError):
         pass
-    given = read_part(open_named(start, "latents.projector"), "projector")
+    given = read_projector(start)
     prefix = f"{given.network.part}."
     own = {n.removeprefix(prefix): held.lazy(n) for n in held if n.startswith(prefix)}
     return replace(given, arrays=own or given.arrays)

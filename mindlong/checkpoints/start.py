@@ -12,6 +12,7 @@ import numpy as np
 from mindlong.checkpoints import saved_steps
 from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.inflate import inflate
+from mindlong.checkpoints.part_places import read_text_encoder
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.recognise import recognise
 from mindlong.networks import table
@@ -70,7 +71,7 @@ def text_of(config: TrainConfig) -> Part | None:
     held = open_named(config.train.start, KEY)
     if not any(m.network.role == "text_encoder" for m in table.find(held.names(), extras=True)):
         return None
-    return read_part(held, "text_encoder")
+    return read_text_encoder(config.train.start, KEY)
 
 
 def check_start(config: TrainConfig) -> dict[str, str]:

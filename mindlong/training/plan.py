@@ -15,7 +15,7 @@ from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.imaged_parts import check_imaged
 from mindlong.checkpoints.locate import find_branch, locate
 from mindlong.checkpoints.lora.targets import check_base
-from mindlong.checkpoints.part_places import read_text_encoder
+from mindlong.checkpoints.part_places import read_projector, read_text_encoder
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.report import compare
 from mindlong.checkpoints.start import check_inflated, check_start
@@ -217,7 +217,9 @@ def _check_images(config: TrainConfig, vae: Part, text: Any) -> None:
                 f"latents.{role} is empty; the family {config.model.family} reads an image's tokens"
             )
     parts = {
-        role: read_part(open_weights(locate(place, f"latents.{role}")), role)
+        role: read_projector(place)
+        if role == "projector"
+        else read_part(open_weights(locate(place, f"latents.{role}")), role)
         for role, place in named.items()
     }
     for role, part in parts.items():

@@ -17,6 +17,7 @@ from mindspore import Tensor
 
 from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.part_places import read_projector
 from mindlong.checkpoints.parts import read_part
 from mindlong.data.source import Source, to_frames
 from mindlong.networks import table
@@ -70,9 +71,7 @@ class ImageTask(LatentTask):
 
     def build(self) -> ImageConditioned:
         """The network that is trained; the projector starts from latents.projector."""
-        part = read_part(
-            open_named(self.config.latents.projector, "latents.projector"), "projector"
-        )
+        part = read_projector(self.config.latents.projector)
         projector = part.network.cell(part.spec)
         load_into(projector, {name: lazy.read() for name, lazy in part.arrays.items()})
         images = self.images

@@ -16,6 +16,7 @@ from mindspore import dtype as mstype
 from mindlong.checkpoints.branch import read_branch, start_from
 from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.locate import locate
+from mindlong.checkpoints.part_places import read_text_encoder
 from mindlong.checkpoints.parts import read_part
 from mindlong.checkpoints.start import base_of, text_of
 from mindlong.data.build import build_source
@@ -83,7 +84,7 @@ class InfinetTask(LatentTask):
         """
         options, config = self.config.latents, self.config
         text = (
-            read_part(open_named(options.text_weights, "latents.text_weights"), "text_encoder")
+            read_text_encoder(options.text_weights, "latents.text_weights")
             if options.text_weights
             else None
         )

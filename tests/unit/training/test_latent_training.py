@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from mindlong.checkpoints.files import write_safetensors
+from mindlong.checkpoints.files import open_weights, write_safetensors
+from mindlong.checkpoints.find import find_trained
 from mindlong.checkpoints.part_places import read_text_encoder
+from mindlong.cli import package_weights
 from mindlong.config.compare import _leaves, _usual, check_same_run
 from mindlong.config.data_options import DataOptions
 from mindlong.config.load import load
@@ -202,6 +204,35 @@ def test_a_given_text_tower_stays_as_it_is_and_a_given_unet_is_the_start(first_s
         np.array_equal(lazy.read(), 2 * arrays[f"text_encoder.{name}"])
         for name, lazy in part.arrays.items()
     )
+
+
+def test_a_run_that_began_with_the_text_encoder_of_a_run_of_such_a_run_is_packaged(
+    first_stage, tmp_path
+):
+    for name, before in (("a", ""), ("b", "a"), ("c", "b")):
+        given = {
+            "latents.text_encoder": "",
+            "latents.text_weights": str(tmp_path / before),
+            "latents.train_text": "true",
+        }
+        own = {"train.steps": "1", "train.preview_every": "0"}
+        loaded = config(UNET, latents(first_stage, tmp_path / name), given if before else {}, own)
+        run = tmp_path / name
+        Trainer(task_of(loaded), loaded.values.train, run, config_text=loaded.text).run()
+    assert (
+        package_weights.command(
+            [str(tmp_path / "c"), str(tmp_path / "shared"), "--dtype", "float32"]
+        )
+        == 0
+    )
+    shared = open_weights(tmp_path / "shared")
+    newest = open_weights(find_trained(str(tmp_path / "c")).where)
+    text = [name for name in newest if name.startswith("text_encoder.")]
+    assert text and all(np.array_equal(shared.read(n), newest.read(n)) for n in text)
+    assert read_text_encoder(str(tmp_path / "shared")).spec.width == 8
+    again = config(UNET, latents(first_stage, tmp_path / "d"), {"train.start": str(tmp_path / "c")})
+    held = {p.name: p.asnumpy() for p in task_of(again).network.get_parameters()}
+    assert all(np.array_equal(held[name], newest.read(name)) for name in text)
 
 
 def test_a_cache_goes_on_where_it_stopped_grows_and_refuses_foreign_latents(tmp_path):
