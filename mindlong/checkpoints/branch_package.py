@@ -4,7 +4,6 @@ and loss plot.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import numpy as np
 from mindlong.checkpoints.branch import write_branch
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.locate import BRANCH, locate
-from mindlong.checkpoints.package import RECORDS
+from mindlong.checkpoints.package import copy_records
 from mindlong.checkpoints.parts import read_part
 from mindlong.utils.errors import InputFileError
 
@@ -49,7 +48,5 @@ def package_branch(trained: Trained, run: Path, out: Path, dtype: str) -> list[P
         {name: np.asarray(lazy.read(), np.float32) for name, lazy in base.arrays.items()},
         dtype,
     )
-    for name in RECORDS:
-        if (run / name).exists():
-            shutil.copyfile(run / name, out / name)
+    copy_records(run, out)
     return [out / BRANCH]

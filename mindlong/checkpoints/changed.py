@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mindlong.checkpoints.weight_file import WeightFile
 
 FILE, BASE, PREFIX = "tuned", "base", "unet."
+LORA = "pytorch_lora_weights.safetensors"  # as diffusers calls it
 ENTRIES = 16  # of every tensor in a fingerprint
 
 
@@ -44,16 +45,20 @@ def fingerprint(arrays: Mapping[str, np.ndarray | Lazy], names: Iterable[str]) -
 
 
 def base_of(folder: Path) -> str:
-    """What the tensors of `folder` were tuned from, where it holds those alone: the weights that
-    the training beside them names; "" for any other folder.
+    """What the tensors or the LoRA of `folder` were tuned from, where it holds those alone: the
+    weights that the training beside them names; "" for any other folder.
     """
-    alone = {path.name for path in folder.glob("*.safetensors")} == {f"{FILE}.safetensors"}
-    if not folder.is_dir() or not alone or not (folder / "config.yaml").is_file():
+    held = [path.name for path in folder.glob("*.safetensors")]
+    if (
+        not folder.is_dir()
+        or held not in ([f"{FILE}.safetensors"], [LORA])
+        or not (folder / "config.yaml").is_file()
+    ):
         return ""
-    held = read_yaml(folder / "config.yaml")
+    config = read_yaml(folder / "config.yaml")
     named = (
-        (held.get("distil") or {}).get("teacher"),
-        (held.get("latents") or {}).get("unet_weights"),
+        (config.get("distil") or {}).get("teacher"),
+        (config.get("latents") or {}).get("unet_weights"),
     )
     return next((name for name in named if isinstance(name, str) and name), "")
 
@@ -68,6 +73,19 @@ def tuned_file(path: Path) -> Path:
             f"{path} holds no {FILE}.safetensors, the tensors that a tuning changes"
         )
     return file
+
+
+def over(part: Part, folder: Path) -> Part:
+    """The UNet `part` with what a folder of `base_of` holds put over it, tensors or a LoRA. Raises
+    as `tuned_over` and `merge`.
+    """
+    lora = folder / LORA
+    if not lora.is_file():
+        return tuned_over(part, folder)
+    from mindlong.checkpoints.lora.merge import merge  # few folders are so: the others start sooner
+    from mindlong.config.lora_words import every
+
+    return merge({"network": part}, every([str(lora)]), key="weights").parts["network"]
 
 
 def tuned_over(part: Part, path: Path) -> Part:

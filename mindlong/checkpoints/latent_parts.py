@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindlong.checkpoints.changed import base_of, tuned_over
+from mindlong.checkpoints.changed import base_of, over
 from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.finite import Watch
 from mindlong.checkpoints.folders import SCHEDULER
@@ -181,8 +181,8 @@ def _beside(folder: Path, options: LatentModelOptions) -> LatentModelOptions:
 
 
 def _over(parts: LatentParts, folder: Path) -> LatentParts:
-    """`parts` with the tuned tensors of a folder put over the network's."""
-    return replace(parts, where=folder, network=tuned_over(parts.network, folder))
+    """`parts` with what a folder changes of the network put over it."""
+    return replace(parts, where=folder, network=over(parts.network, folder))
 
 
 def _network(held: WeightFile, module: WeightFile | None, options: LatentModelOptions) -> Part:

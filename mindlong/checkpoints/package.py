@@ -75,7 +75,7 @@ def package(trained: Trained, run: Path, out: Path, dtype: str, own_vae: bool = 
             head + yaml.safe_dump(sections[part], sort_keys=False, default_flow_style=None),
         )
     _beside(config, out)
-    _records(run, out)
+    copy_records(run, out)
     return written
 
 
@@ -91,11 +91,11 @@ def package_changed(trained: Trained, run: Path, out: Path, dtype: str) -> list[
     written = out / f"{FILE}.safetensors"
     write_safetensors(written, {name: held.lazy(name) for name in held}, {}, dtype)
     _scheduler(trained.config, out)
-    _records(run, out)
+    copy_records(run, out)
     return [written]
 
 
-def _records(run: Path, out: Path) -> None:
+def copy_records(run: Path, out: Path) -> None:
     """What the run says of itself; a curve that was never drawn, or was removed, is not missed."""
     for name in RECORDS:
         if (run / name).is_file():

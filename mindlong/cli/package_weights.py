@@ -14,7 +14,6 @@ for one that is shipped already.
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from pathlib import Path
 from mindlong.checkpoints.branch_package import package_branch
 from mindlong.checkpoints.files import write_safetensors
 from mindlong.checkpoints.find import Trained, find_trained
-from mindlong.checkpoints.package import RECORDS, package, package_changed
+from mindlong.checkpoints.package import copy_records, package, package_changed
 from mindlong.cli.common import ToolParser, guarded
 from mindlong.networks import table
 
@@ -82,6 +81,5 @@ def _one_network(trained: Trained, run: Path, out: Path, dtype: str) -> list[Pat
     write_safetensors(
         out / "model.safetensors", trained.arrays, {"from": trained.where.name}, dtype
     )
-    for name in RECORDS:
-        shutil.copyfile(run / name, out / name)
+    copy_records(run, out)
     return [out / "model.safetensors"]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindlong.checkpoints.changed import base_of, tuned_over
+from mindlong.checkpoints.changed import base_of, over
 from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.locate import locate
-from mindlong.checkpoints.lora.latent import ROLES
+from mindlong.checkpoints.lora.keys import NETWORK, TEXT
 from mindlong.checkpoints.lora.write import DIFFUSERS, Matrices
 from mindlong.checkpoints.parts import Part, read_part
 from mindlong.checkpoints.recognise import recognise
@@ -44,11 +44,13 @@ def parts_at(named: str, key: str, family: str = "") -> dict[str, Part]:
     base = base_of(where)
     if base:
         below = parts_at(base, key, family)
-        return {**below, "network": tuned_over(below["network"], where)}
+        return {**below, "network": over(below["network"], where)}
     held = open_named(named, key)
     roles = {match.network.role for match in recognise(held, None, family or None)}
-    named_so = {"network": family or None}
-    return {role: read_part(held, role, named_so.get(role)) for role in ROLES if role in roles}
+    named_so = {NETWORK: family or None}
+    return {
+        role: read_part(held, role, named_so.get(role)) for role in (NETWORK, TEXT) if role in roles
+    }
 
 
 def extract(tuned: Mapping[str, Part], base: Mapping[str, Part], rank: int) -> Extracted:

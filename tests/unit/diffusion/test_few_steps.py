@@ -5,6 +5,7 @@ a network that is told its guidance.
 import json
 
 import latent_toys
+import lora_files
 import numpy as np
 import pytest
 import yaml
@@ -12,10 +13,12 @@ import yaml
 from mindlong.checkpoints import changed
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.latent_parts import find_latent_parts
+from mindlong.checkpoints.lora.merge import merge
 from mindlong.cli.infer import plan
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
+from mindlong.config.lora_words import every
 from mindlong.config.sample import SampleOptions
 from mindlong.config.schema import TrainConfig
 from mindlong.diffusion.noising import Noising
@@ -148,6 +151,24 @@ def test_a_folder_of_changed_tensors_is_put_over_the_weights_that_it_names(teach
     assert sampler_of(Plain(""), parts.noising).name == "lcm"
     assert rule_of(Plain("", 2), parts.noising).times == [49, 24]
     assert sampler_of(Plain(""), below.noising).name == "ddim"
+
+
+def test_a_folder_with_a_lora_alone_is_put_over_the_weights_that_it_names(teacher, tmp_path):
+    few = tuned_folder(teacher, tmp_path / "few")
+    (few / "tuned.safetensors").unlink()
+    below = find_latent_parts(str(teacher), LatentModelOptions())
+    base = {"network": below.network, "text_encoder": below.text_encoder}
+    lora = few / "pytorch_lora_weights.safetensors"
+    lora_files.write(lora, {n: a for n, a in lora_files.kohya(base).items() if "_te_" not in n})
+    parts = find_latent_parts(str(few), LatentModelOptions())
+    merged = merge(base, every([str(lora)])).parts["network"].arrays
+    assert parts.where == few and sampler_of(Plain(""), parts.noising).name == "lcm"
+    moved = [
+        n for n, lazy in merged.items() if (lazy.read() != base["network"].arrays[n].read()).any()
+    ]
+    assert moved
+    for name, lazy in merged.items():
+        np.testing.assert_array_equal(parts.network.arrays[name].read(), lazy.read())
 
 
 def test_changed_tensors_over_other_weights_are_refused(teacher, tmp_path):
