@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -12,12 +12,14 @@ from mindlong.checkpoints.load import load_into
 from mindlong.utils.log import get_logger
 
 
-def begin_with(network: nn.Cell, arrays: Mapping[str, np.ndarray], optional: str = "") -> None:
+def begin_with(
+    network: nn.Cell, arrays: Mapping[str, np.ndarray], optional: Sequence[str] = ()
+) -> None:
     """Fill a network before its first step.
 
     Args:
         arrays: its parameters by name.
-        optional: a pattern of parameters that may stay as they are initialised; the log says how
+        optional: patterns of parameters that may stay as they are initialised; the log says how
             many do.
 
     Raises:
@@ -26,7 +28,7 @@ def begin_with(network: nn.Cell, arrays: Mapping[str, np.ndarray], optional: str
     fresh = [
         p.name
         for p in network.get_parameters()
-        if p.name not in arrays and optional and fnmatchcase(p.name, optional)
+        if p.name not in arrays and any(fnmatchcase(p.name, each) for each in optional)
     ]
     load_into(network, arrays, allow=tuple(fresh), what="the weights of train.start")
     if fresh:

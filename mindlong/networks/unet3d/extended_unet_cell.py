@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from mindlong.networks.layers import SinusoidalPosEmb
 from mindlong.networks.unet3d.cell import Attentions, Middle, Stage, Unet3D
 from mindlong.networks.unet3d.extended_cell import (
     ExtendedLinear,
@@ -20,6 +21,7 @@ from mindlong.networks.unet3d.extended_cell import (
 )
 from mindlong.networks.unet3d.positions import focus_bias
 from mindlong.ops.embedding import Embedding
+from mindlong.ops.linear import Linear
 from mindlong.ops.precision import joined
 
 if TYPE_CHECKING:
@@ -69,6 +71,10 @@ class ExtendedUnet3D(Unet3D):
         self.classes, self.remembers = spec.classes, spec.text_memory > 0
         if self.classes:
             self.class_embedding = Embedding(spec.classes + 1, spec.time_dim)
+        self.numbered = spec.frame_numbers
+        if self.numbered:
+            self.sinusoid = SinusoidalPosEmb(spec.first)
+            self.frame_embedding = Linear(spec.first, spec.first)
         if self.remembers:
             self.text_memory = TextMemory(spec.cond_dim, spec.text_memory)
 
@@ -110,6 +116,17 @@ class ExtendedUnet3D(Unet3D):
             emb = ops.concat((emb, cond_BD.astype(emb.dtype)), -1)
         return self.act(emb)
 
+    def _numbered(self, x_RCHW: Tensor, frames: int) -> Tensor:
+        """With each frame's number added to its channels, where the network is told it."""
+        if not self.numbered:
+            return x_RCHW
+        rows, channels, height, width = x_RCHW.shape
+        number_FC = self.frame_embedding(self.sinusoid(ops.arange(frames)))
+        x = x_RCHW.reshape((rows // frames, frames, channels, height, width))
+        return (x + number_FC.reshape((1, frames, channels, 1, 1)).astype(x.dtype)).reshape(
+            x_RCHW.shape
+        )
+
     def _extended(
         self,
         x: Tensor,
@@ -121,7 +138,7 @@ class ExtendedUnet3D(Unet3D):
         cos, sin = self.rotary(frames)
         free = self.time_bias(frames)
         bias = free if focus is None else focus_bias(free, focus)
-        before = self.init_conv(x)
+        before = self._numbered(self.init_conv(x), frames)
         first = bias if self.focus_everywhere else free
         x = self.init_temporal(before, cos, sin, first, memory, focus)
         long_skip, skips = before if self.skip_early else x, ()

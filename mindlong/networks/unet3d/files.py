@@ -24,6 +24,7 @@ _KEYS = (
     "init_dim",
     "init_kernel_size",
     "use_sparse_linear_attn",
+    "frame_numbers",
 )  # as in a configuration's model section
 FORMS = ("trainer", "diffusion", "network")
 _GROUPNORM = (
@@ -82,6 +83,7 @@ def _fields(shapes: Shapes) -> dict[str, Any]:
         "shift_space": "mid_spatial_attn.fn.fn.fn.fn.to_qkv.weight" in shapes,
         "text_memory": _rows(shapes, "text_memory.to_tokens.weight") // (cond_dim or 1),
         "classes": max(_rows(shapes, "class_emb.weight") - 1, 0),
+        "frame_numbers": "frame_emb.weight" in shapes,
         "block_norm": "group" if "downs.0.0.block1.norm.weight" in shapes else "rms",
     }
 

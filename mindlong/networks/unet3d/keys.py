@@ -117,6 +117,10 @@ class VdmModel:
         "the column to the left (space), or both",
         choices=("", *SHIFTS.values()),
     )
+    frame_numbers: bool = option(
+        False,
+        "the network is told each frame's number; the original's is told only how far frames are apart",
+    )
     classes: list[str] = option(
         [],
         "classes that a video is of one of: the one whose name stands in its caption, whole words",
@@ -149,6 +153,7 @@ class VdmModel:
             shift_time="time" in self.token_shift,
             shift_space="space" in self.token_shift,
             classes=len(self.classes),
+            frame_numbers=self.frame_numbers,
         )
 
     def beside(self) -> dict[str, int]:

@@ -137,6 +137,8 @@ def _more(spec: Unet3DSpec) -> list[Entry]:
     if spec.classes:
         shape = (spec.classes + 1, spec.time_dim)
         entries.append(same("class_embedding.weight", "class_emb.weight", *shape))
+    if spec.frame_numbers:
+        entries += pair("frame_embedding", "frame_emb", spec.first, spec.first)
     if spec.text_memory:
         width, tokens = needed(spec.cond_dim, "cond_dim"), "text_memory.to_tokens"
         entries += pair(tokens, tokens, spec.text_memory * width, width) + pair(

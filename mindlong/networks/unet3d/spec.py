@@ -61,6 +61,7 @@ class Unet3DSpec:
             before; a quarter each of those over pixels from the row above and the column to the
             left.
         classes: classes that a video can be of; 0: no class condition.
+        frame_numbers: what the first convolution makes of a frame is told the frame's number.
         long_skip: where the skip to the last block is taken, "after_attn" as since 0.6.0,
             "before_attn" as before.
         float32: layers that stay in float32 in half precision, with all below them.
@@ -86,6 +87,7 @@ class Unet3DSpec:
     shift_time: bool = False
     shift_space: bool = False
     classes: int = 0
+    frame_numbers: bool = False
     float32: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -95,7 +97,8 @@ class Unet3DSpec:
     @property
     def extended(self) -> bool:
         """Whether the network has anything that the original has not."""
-        return bool(self.text_memory or self.shift_time or self.shift_space or self.classes)
+        shifted = self.shift_time or self.shift_space
+        return bool(self.text_memory or shifted or self.classes or self.frame_numbers)
 
     @property
     def first(self) -> int:
@@ -166,6 +169,8 @@ def _problems(spec: Unet3DSpec) -> Iterator[str]:
             f"block_norm is 'group', so every level needs a multiple of {NORM_GROUPS} channels; dim is {spec.dim} "
             f"and dim_mults {list(spec.dim_mults)}"
         )
+    if spec.frame_numbers and (spec.first % 2 or spec.first < 4):
+        yield f"frame_numbers needs an even number of at least 4 channels behind the first convolution, not {spec.first}"
     if spec.text_memory < 0 or spec.classes < 0:
         yield f"text_memory is {spec.text_memory} and classes {spec.classes}; neither can be negative"
     if spec.text_memory and not spec.cond_dim:

@@ -25,6 +25,9 @@ from mindlong.utils import rng
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
+# what weights without it can start a network with: a caption encoder, the layer of frame numbers
+FRESH = ("text.*", "unet.frame_embedding.*")
+
 
 class PixelTask:
     """What the trainer needs to know: the network, its loss, the inputs of a step, and how to draw
@@ -45,7 +48,7 @@ class PixelTask:
         initialise(self.network, config.train.seed)
         self.network.embed = embedder(config.model)
         if start_of(config):
-            begin_with(self.network, pixel_arrays(config), optional="text.*")
+            begin_with(self.network, pixel_arrays(config), FRESH)
         learning = self.network
         if config.diffusion.focus_present:
             learning = made(entry.denoiser.focused)(self.network)

@@ -2,6 +2,8 @@
 against a plain numpy form, and off by default.
 """
 
+import json
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -9,7 +11,10 @@ from mindspore import Tensor, ops
 
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.cli.convert import command as convert
+from mindlong.config.load import load
+from mindlong.config.schema import TrainConfig
 from mindlong.config.section import spec_of
+from mindlong.data.build import build_source
 from mindlong.networks import table
 from mindlong.networks.init import initialise
 from mindlong.networks.unet3d.built_cell import build
@@ -25,9 +30,11 @@ from mindlong.networks.unet3d.extended_cell import (
     shift_in_time,
 )
 from mindlong.networks.unet3d.extended_unet_cell import ExtendedUnet3D, GuidedUnet3D
+from mindlong.networks.unet3d.files import section
 from mindlong.networks.unet3d.keys import VdmModel
 from mindlong.networks.unet3d.names import names
 from mindlong.networks.unet3d.spec import TextSpec, Unet3DSpec
+from mindlong.training.tasks import build_task
 from mindlong.utils import rng
 
 TINY = {"dim": 8, "dim_mults": (1, 2), "attn_heads": 2, "attn_dim_head": 8}
@@ -40,6 +47,7 @@ FIELDS = [
     {"classes": 3},
     {**MEMORY, "shift_time": True, "shift_space": True, "classes": 3},
     {"shift_space": True, "use_sparse_linear_attn": False},
+    {"frame_numbers": True},
 ]
 B, F, H, W = 2, 3, 4, 4
 
@@ -239,8 +247,8 @@ def test_every_parameter_has_a_finite_gradient_and_most_a_use(fields):
     gradients = ms.value_and_grad(loss, None, trained)()[1]
     found = {p.name: g.asnumpy() for p, g in zip(trained, gradients, strict=True)}
     assert all(np.isfinite(g).all() for g in found.values())
-    new = [n for n in found if "memory" in n or "class_embedding" in n]
-    assert bool(new) == bool(spec.classes or spec.text_memory)
+    new = [n for n in found if "memory" in n or "class_" in n or "frame_embedding" in n]
+    assert bool(new) == bool(spec.classes or spec.text_memory or spec.frame_numbers)
     assert all(np.abs(found[n]).max() > 0 for n in new)
 
 
@@ -250,6 +258,46 @@ def test_each_field_changes_what_is_computed(fields):
     with_, without = Unet3DSpec(**TINY, **fields), Unet3DSpec(**TINY, **usual)
     a, b = (filled(build(spec))(*inputs(spec)).asnumpy() for spec in (with_, without))
     assert np.abs(a - b).max() > 1e-3 * np.abs(b).max()
+
+
+def test_a_frames_number_is_added_behind_the_first_convolution():
+    """Sines and cosines of 0, 1, 2 at the timestep's frequencies, through one linear layer."""
+    cell = filled(build(Unet3DSpec(**TINY, frame_numbers=True)))
+    x = draw("features", B * F, 8, H, W)
+    angles = np.arange(F)[:, None] * 10000.0 ** (-np.arange(4) / 3)
+    places = np.concatenate([np.sin(angles), np.cos(angles)], 1)
+    layer = cell.frame_embedding
+    number = places @ layer.weight.asnumpy().T + layer.bias.asnumpy()
+    want = x + np.tile(number, (B, 1))[:, :, None, None]
+    np.testing.assert_allclose(cell._numbered(Tensor(x), F).asnumpy(), want, atol=1e-5)
+
+
+def test_a_network_that_is_told_them_starts_from_one_that_is_not(tmp_path):
+    keys = {
+        "model.family": "vdm",
+        "model.dim": 8,
+        "model.dim_mults": [1, 2],
+        "data.size": [16, 16],
+        "data.frames": 3,
+    }
+    words = [f"{key}={value}" for key, value in keys.items()]
+    plain = load(None, words, TrainConfig)
+    before = build_task(plain.values, build_source(plain.values.data, 0)).network
+    held = {p.name: p.asnumpy() for p in before.get_parameters()}
+    write_safetensors(
+        tmp_path / "plain.safetensors",
+        held,
+        {"mindlong_model": json.dumps(section(plain.values.model.spec()))},
+    )
+    start = [f"train.start={tmp_path / 'plain.safetensors'}", "model.frame_numbers=true"]
+    told = load(None, [*words, *start], TrainConfig)
+    network = build_task(told.values, build_source(told.values.data, 0)).network
+    found = {p.name: p.asnumpy() for p in network.get_parameters()}
+    assert found.keys() - held.keys() == {
+        "unet.frame_embedding.weight",
+        "unet.frame_embedding.bias",
+    }
+    assert all(np.array_equal(found[name], held[name]) for name in held)
 
 
 def test_a_class_moves_its_own_video_only():
@@ -337,6 +385,7 @@ def test_conditions_are_text_then_class_and_dropped_together():
         ({"token_shift": "space"}, {"shift_space": True}),
         ({"token_shift": "time_space"}, {"shift_time": True, "shift_space": True}),
         ({"classes": ["a", "b"]}, {"classes": 2}),
+        ({"frame_numbers": True}, {"frame_numbers": True}),
         ({"cond_dim": 6, "text": {"encoder": "embedding", "memory": 4}}, {"text_memory": 4}),
     ],
 )
