@@ -8,7 +8,8 @@ seen without one.
 The graph is the one MindSpore hands to its backends, with plain operators and attention in its
 plain form (--attention changes that), so it is the same for a CPU and an NPU. Each operator is
 counted as one kernel that reads its inputs and writes its outputs once; reshapes and other views
-are free. Transposes, casts, slices and copies move bytes and compute nothing.
+are free. Transposes, casts, slices and copies move bytes and compute nothing; --by line and --by
+scope say which of our lines, or which of the network's cells, they come from.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from graph.chips import type_lines  # noqa: E402
 from graph.ir import HOSTILE, Operator, operators  # noqa: E402
+from graph.origin import WAYS, by_origin  # noqa: E402
 
 from mindlong.utils.errors import ConfigError  # noqa: E402
 
@@ -79,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=8,
         help="how many of the costliest operators to list (%(default)s)",
+    )
+    made.add_argument(
+        "--by",
+        choices=WAYS,
+        help="list what moves bytes and computes nothing by the line of ours that made it, or by "
+        "the cell of the network; of what a gradient moves MindSpore often names the line alone",
     )
     made.add_argument("--json", metavar="FILE", help="the counts as JSON too")
     return made
@@ -149,6 +157,9 @@ def main(argv: list[str] | None = None) -> int:
     if not found:
         raise ConfigError("MindSpore wrote no graph; it could not be compiled")
     print("\n".join([*lines(found, args.top), "", *type_lines(found)]))
+    if args.by:
+        hostile = [op for op in found if op.kind in HOSTILE]
+        print("\n".join(["", *by_origin(hostile, args.by)]))
     if args.json:
         Path(args.json).write_text(json.dumps(table(found), indent=1) + "\n")
     return 0
