@@ -48,6 +48,23 @@ class Linear(Product):
             y = y + self.lora(x)
         return y.reshape((*shape[:-1], self.cout))
 
+    def parts(self, x: Tensor, count: int) -> tuple[Tensor, ...]:
+        """The answer in `count` equal parts of its last axis. Where the weight is smaller than the
+        answer the weight is what is split, so that no part is copied out of the whole.
+        """
+        shape, width = x.shape, self.cout // count
+        rows = x.reshape((-1, self.cin))
+        if self.native or self.adapted or rows.shape[0] < self.cin:
+            return ops.split(self.construct(x), width, -1)
+        rows, weight = self.operands(rows)
+        found, biases = (), (None,) * count
+        if self.has_bias:
+            biases = ops.split(self.bias, width, 0)
+        for part, bias in zip(ops.split(weight, width, 0), biases):  # noqa: B905  graph mode knows no strict
+            y = self.finished(x, self.product(rows, part), bias)
+            found += (y.reshape((*shape[:-1], width)),)
+        return found
+
     def _native(self, x: Tensor) -> Tensor:
         rows, weight = self.operands(x)
         if self.has_bias:

@@ -134,7 +134,10 @@ class FeedForward(nn.Cell):
 
     def construct(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(.., D) -> (.., D)."""
-        return self.proj_out(self.act(self.proj_in(x)))
+        if self.act.native:
+            return self.proj_out(self.act(self.proj_in(x)))
+        value, gate = self.proj_in.parts(x, 2)
+        return self.proj_out(self.act.gated(value, gate))
 
 
 def _branch(spec: UNetSpec, branch: Branch, width: int, heads: int) -> nn.Cell:
