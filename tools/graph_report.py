@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from graph.chips import type_lines  # noqa: E402
 from graph.ir import HOSTILE, Operator, operators  # noqa: E402
 from graph.origin import WAYS, by_origin  # noqa: E402
+from graph.roofline import CHIPS, roofline_lines  # noqa: E402
 
 from mindlong.utils.errors import ConfigError  # noqa: E402
 
@@ -88,6 +89,17 @@ def _parser() -> argparse.ArgumentParser:
         help="list what moves bytes and computes nothing by the line of ours that made it, or by "
         "the cell of the network; of what a gradient moves MindSpore often names the line alone",
     )
+    made.add_argument(
+        "--roofline",
+        choices=tuple(CHIPS),
+        help="the least time that a chip needs for the operators, and the parts of the network "
+        "that cost most of it; by vendor figures, with --dtype float16",
+    )
+    made.add_argument(
+        "--bare",
+        action="store_true",
+        help="weights share one block of zeros: for networks whose weights do not fit in memory",
+    )
     made.add_argument("--json", metavar="FILE", help="the counts as JSON too")
     return made
 
@@ -102,16 +114,25 @@ def dump(args: argparse.Namespace, folder: str) -> str:
         MS_DEV_DUMP_IR_PASSES="validate",
         GLOG_v="3",
     )
-    from graph.nets import build
+    from graph.nets import build, share_weights
 
     from mindlong.ops import attention, device
 
     device.setup("CPU", "graph", native="off")
     device.build_for(args.chip)
     attention.use(args.attention)
-    cell, tensors = build(
-        args.config, args.overrides, args.work, tuple(args.shape), args.batch, args.dtype
-    )
+    halves = args.work == "forward" and args.dtype == "float16"  # a training's are float32
+    block = share_weights("float16" if halves else "float32")
+    with block if args.bare else contextlib.nullcontext():
+        cell, tensors = build(
+            args.config,
+            args.overrides,
+            args.work,
+            tuple(args.shape),
+            args.batch,
+            args.dtype,
+            filled=not args.bare,
+        )
     with contextlib.suppress(RuntimeError, TypeError):  # a CPU lacks kernels; the graph is written
         cell.compile(*tensors)
     return "\n".join(p.read_text() for p in sorted(Path(folder).glob("**/*_validate_*.ir")))
@@ -160,6 +181,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.by:
         hostile = [op for op in found if op.kind in HOSTILE]
         print("\n".join(["", *by_origin(hostile, args.by)]))
+    if args.roofline:
+        print("\n".join(["", *roofline_lines(found, args.roofline)]))
     if args.json:
         Path(args.json).write_text(json.dumps(table(found), indent=1) + "\n")
     return 0

@@ -81,6 +81,29 @@ class Conv2d(_Convolution):
         return y + self.lora(x) if self.adapted else y
 
 
+class ConvInParts(Conv2d):
+    """A 1 x 1 convolution without bias whose answer is read in `count` equal parts.
+
+    In the plain form `parts` splits the weight and not the answer, so that no part is copied out of
+    the whole.
+    """
+
+    def __init__(self, cin: int, cout: int, count: int) -> None:
+        super().__init__(cin, cout, 1, bias=False)
+        self.width = cout // count
+        self.part = ops.Conv2D(self.width, 1, pad_mode="pad")
+
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(R, cin, H, W) -> `count` of (R, cout / count, H, W)."""
+        if self.native or self.adapted:
+            return ops.split(self.construct(x), self.width, 1)
+        rows, weight = self.operands(x)
+        found = ()
+        for part in ops.split(weight, self.width, 0):
+            found += (self.finished(x, self.part(rows, part)),)
+        return found
+
+
 class ConvTranspose2d(_Convolution):
     """(R, cin, H, W) -> (R, cout, (H-1)*stride - 2*padding + kernel, ...). `weight` (cin, cout, kh,
     kw), `bias` (cout,).

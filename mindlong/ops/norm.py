@@ -101,9 +101,7 @@ class GroupNorm(Typed):
             return self.answer(x_RCHW, y)
         return self.answer(x_RCHW, self._plain(self.single(x_RCHW), frames, None, None))
 
-    def _plain(
-        self, x: Tensor, frames: int, scale: Tensor | None, shift: Tensor | None
-    ) -> Tensor:
+    def _plain(self, x: Tensor, frames: int, scale: Tensor | None, shift: Tensor | None) -> Tensor:
         """The plain form, with one mean and variance for every `frames` rows."""
         rows = x.shape[0]
         if frames == 1:
@@ -138,10 +136,8 @@ class LayerNorm(Typed):
             return self.kernel(x, self.weight, self.bias, self.constant)[0]
         x32, weight, bias = self.single(x), self.single(self.weight), self.single(self.bias)
         if self.native:
-            y = self.kernel(x32, weight, bias, self.constant)[0]
-        else:
-            y = self.alone(x32)[0] * weight + bias
-        return self.answer(x, y)
+            return self.answer(x, self.kernel(x32, weight, bias, self.constant)[0])
+        return self.answer(x, self.alone(x32)[0] * weight + bias)
 
 
 class ChannelLayerNorm(Typed):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WAYS = ("line", "scope")
 _SCOPE = re.compile(r"# Fullname with scope: \(([^)]*)\)")
 _LINE = re.compile(r"# In file \S*/mindlong/([\w/]+\.py):(\d+), ")  # a call; a span is a function
+_HELPERS = ("ops/precision.py",)  # called from everywhere: who calls says more
 _OUTER = ("Gradients", "Default", "loss", "network")  # what stands round every network
 
 
@@ -25,7 +26,8 @@ class Origin:
 
     Attributes:
         scope: the path of cells, "entry/norm/Transpose-op0" without the numbers of layers; "".
-        line: the innermost line of the package, "ops/norm.py:103"; "" for what is not ours.
+        line: the innermost line of the package, "ops/norm.py:103", but for what is called from
+            everywhere; "" for what is not ours.
         backward: it is part of the gradient.
     """
 
@@ -38,7 +40,8 @@ def origin(notes: Sequence[str]) -> Origin:
     """The origin, from the comments behind a node."""
     scope = next((m.group(1) for m in map(_SCOPE.search, notes) if m), "")
     lines = [m.groups() for m in map(_LINE.search, notes) if m]
-    line = ":".join(lines[-1]) if lines else ""
+    telling = [line for line in lines if line[0] not in _HELPERS] or lines
+    line = ":".join(telling[-1]) if telling else ""
     return Origin(_cells(scope), line, scope.startswith("Gradients/"))
 
 
