@@ -7,7 +7,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from mindlong.ops.device import use_native
+from mindlong.ops.device import chip, use_native
 from mindlong.ops.precision import Product
 from mindlong.ops.weights import Draw, fill_uniform, zeros
 
@@ -237,10 +237,25 @@ class UpsampleNearest(nn.Cell):
     interpolate(mode="nearest").
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_cpu = chip() == "cpu"
+
+    def doubled(self, x_RCHW: Tensor) -> Tensor:
+        """(R, C, H, W) -> (R, C, 2H, 2W). On an NPU the four copies are written at once; a CPU is
+        faster by two concats.
+        """
+        if self.on_cpu:
+            return upsample_nearest2x(x_RCHW)
+        rows, channels, height, width = x_RCHW.shape
+        x = x_RCHW.reshape((rows, channels, height, 1, width, 1))
+        x = x.broadcast_to((rows, channels, height, 2, width, 2))
+        return x.reshape((rows, channels, 2 * height, 2 * width))
+
     def construct(self, x_RCHW: Tensor, size: tuple[int, int]) -> Tensor:
         height, width = x_RCHW.shape[2:]
         if size[0] == 2 * height and size[1] == 2 * width:
-            return upsample_nearest2x(x_RCHW)
+            return self.doubled(x_RCHW)
         rows = Tensor([i * height // size[0] for i in range(size[0])], ms.int32)
         columns = Tensor([i * width // size[1] for i in range(size[1])], ms.int32)
         return ops.gather(ops.gather(x_RCHW, rows, 2), columns, 3)

@@ -1,0 +1,174 @@
+"""The plain forms that move less: the same numbers and gradients as what they stand for."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn, ops
+from weighted import Weighted
+
+from mindlong.networks.unet.attention import FeedForward
+from mindlong.networks.unet.blocks import TemporalConvs
+from mindlong.ops import device
+from mindlong.ops.conv import ConvInParts, UpsampleNearest
+from mindlong.ops.linear import Linear
+from mindlong.ops.norm import GroupNorm, LayerNorm
+from mindlong.ops.normalise import Normalised
+from mindlong.ops.precision import set_types
+from mindlong.utils.rng import normal
+
+
+@pytest.fixture(autouse=True)
+def _plain_operators():
+    device.setup("CPU", "graph", native="off")
+    yield
+    device.build_for("cpu")
+    device.configure("auto")
+
+
+def drawn(cell):
+    """The cell with weights that are no first values."""
+    for i, p in enumerate(cell.get_parameters()):
+        p.set_data(Tensor(normal(p.shape, 1, "weights", i) * 0.3 + (1.0 if p.ndim == 1 else 0.0)))
+    return cell
+
+
+def measured(call, x):
+    """The output, and the gradient of sum(probe * output) for x."""
+    probe = Tensor(normal(tuple(call(Tensor(x)).shape), 2, "probe"))
+    (_, y), gradient = ms.value_and_grad(Weighted(call), 1, None, has_aux=True)(probe, Tensor(x))
+    return y.asnumpy(), gradient.asnumpy(), probe.asnumpy()
+
+
+class First(nn.Cell):
+    """What a `Normalised` makes of x."""
+
+    def __init__(self, axes):
+        super().__init__()
+        self.cell = Normalised(axes, 1e-5)
+
+    def construct(self, x):
+        return self.cell(x)[0]
+
+
+def float64_norm(x, axes):
+    centred = x - x.mean(axes, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(axes, keepdims=True) + 1e-5)
+
+
+@pytest.mark.parametrize("axes", [(1,), (-1,), (1, 3)])
+def test_a_norm_has_the_gradient_of_its_definition(axes):
+    x = normal((2, 3, 2, 4), 0, "x")
+    y, gradient, probe = measured(First(axes), x)
+    np.testing.assert_allclose(y, float64_norm(x.astype(np.float64), axes), atol=2e-6)
+    expected, step = np.zeros(x.shape), 1e-5
+    for at in np.ndindex(*x.shape):
+        moved = [x.astype(np.float64) for _ in range(2)]
+        moved[0][at] += step
+        moved[1][at] -= step
+        high, low = ((probe * float64_norm(part, axes)).sum() for part in moved)
+        expected[at] = (high - low) / (2 * step)
+    np.testing.assert_allclose(gradient, expected, atol=5e-6)
+
+
+class Joint(nn.Cell):
+    """A GroupNorm over the frames of a video, where they lie or turned first."""
+
+    def __init__(self, norm, frames, turned):
+        super().__init__()
+        self.norm, self.frames, self.turned = norm, frames, turned
+
+    def construct(self, x):
+        if not self.turned:
+            return self.norm.joint(x, self.frames)
+        rows, channels, height, width = x.shape
+        shape = (rows // self.frames, self.frames, channels, height, width)
+        y = self.norm(x.reshape(shape).transpose((0, 2, 1, 3, 4)))
+        return y.transpose((0, 2, 1, 3, 4)).reshape(x.shape)
+
+
+def test_statistics_over_frames_are_taken_where_they_lie():
+    norm, x = drawn(GroupNorm(2, 6, act=True)), normal((6, 6, 2, 3), 0, "x")
+    found, expected = (measured(Joint(norm, 3, turned), x)[:2] for turned in (False, True))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=3e-6)
+
+
+class Parts(nn.Cell):
+    """The parts of a layer's answer, one behind the other."""
+
+    def __init__(self, layer, count=None):
+        super().__init__()
+        self.layer, self.count = layer, count
+
+    def construct(self, x):
+        if self.count is None:
+            return ops.concat(self.layer.parts(x), 1)
+        return ops.concat(self.layer.parts(x, self.count), -1)
+
+
+LAYERS = {
+    "linear, rows enough to split the weight": (lambda: Linear(6, 8), (2, 5, 6), 2),
+    "linear, too few rows": (lambda: Linear(6, 8), (2, 2, 6), 2),
+    "linear, no bias": (lambda: Linear(6, 9, bias=False), (7, 6), 3),
+    "convolution": (lambda: ConvInParts(4, 12, 3), (2, 4, 3, 2), None),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_parts_of_an_answer_are_those_of_the_whole(name):
+    make, shape, count = LAYERS[name]
+    layer, x = drawn(make()), normal(shape, 0, "x")
+    assert not layer.native
+    found, expected = (measured(call, x)[:2] for call in (Parts(layer, count), layer))
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_gated_feed_forward_splits_its_weight(dtype):
+    cell, x = drawn(FeedForward(8)), Tensor(normal((3, 9, 8), 0, "x"))
+    set_types(cell, dtype)
+    whole = cell.proj_out(cell.act(cell.proj_in(x))).asnumpy()
+    found = cell(x)
+    assert found.dtype == cell.proj_out(x.tile((1, 1, 4))).dtype
+    rounding = {"float32": 1e-6, "float16": 4e-3, "bfloat16": 3e-2}[dtype]
+    np.testing.assert_allclose(found.asnumpy(), whole, atol=rounding * np.abs(whole).max())
+
+
+class Step(nn.Cell):
+    """`TemporalConvs` turned once, or norm by norm and convolution by convolution."""
+
+    def __init__(self, cell, frames, each):
+        super().__init__()
+        self.cell, self.frames, self.each = cell, frames, each
+
+    def construct(self, x):
+        if not self.each:
+            return self.cell(x, x, x, self.frames)
+        h = x
+        for norm, conv in zip(self.cell.norms, self.cell.convs):  # noqa: B905
+            h = conv.folded(norm.joint(h, self.frames), self.frames)
+        return x + h
+
+
+def test_four_temporal_convolutions_turn_the_video_once():
+    cell, x = drawn(TemporalConvs(4, 2, 1e-5, False)), normal((6, 4, 3, 2), 0, "x")
+    found, expected = (measured(Step(cell, 3, each), x)[:2] for each in (False, True))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(6, 4), (5, 7)])
+def test_a_larger_image_is_that_of_a_cpu(size):
+    x = Tensor(normal((2, 3, 3, 2), 0, "x"))
+    expected = UpsampleNearest()(x, size).asnumpy()
+    device.build_for("910b")
+    assert np.array_equal(UpsampleNearest()(x, size).asnumpy(), expected)
+
+
+def test_a_layer_norm_equals_float64():
+    cell, x = LayerNorm(7), normal((2, 3, 4, 7), 0, "x")
+    np.testing.assert_allclose(
+        cell(Tensor(x)).asnumpy(), float64_norm(x.astype(np.float64), (-1,)), atol=2e-6
+    )
