@@ -96,6 +96,14 @@ def _parser() -> argparse.ArgumentParser:
         "that cost most of it; by vendor figures, with --dtype float16",
     )
     made.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="a shell pattern of the parameters of a model file's network that learn; all do "
+        "without one; may be given again",
+    )
+    made.add_argument(
         "--bare",
         action="store_true",
         help="weights share one block of zeros: for networks whose weights do not fit in memory",
@@ -132,6 +140,7 @@ def dump(args: argparse.Namespace, folder: str) -> str:
             args.batch,
             args.dtype,
             filled=not args.bare,
+            only=args.only,
         )
     with contextlib.suppress(RuntimeError, TypeError):  # a CPU lacks kernels; the graph is written
         cell.compile(*tensors)

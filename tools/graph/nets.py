@@ -5,7 +5,7 @@ gradients, from a configuration.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mindspore as ms
@@ -21,6 +21,7 @@ from mindlong.data.build import open_source
 from mindlong.networks.init import initialise
 from mindlong.ops import weights
 from mindlong.ops.precision import store_as
+from mindlong.training.patterns import matches
 from mindlong.training.prepare import prepare
 from mindlong.training.step import Gradients
 from mindlong.training.tasks import build_task
@@ -70,6 +71,7 @@ def build(
     batch: int,
     dtype: str,
     filled: bool = True,
+    only: Sequence[str] = (),
 ) -> tuple[nn.Cell, list[Tensor]]:
     """The cell and the tensors to compile it with.
 
@@ -79,13 +81,14 @@ def build(
         shape: frames, height, width of a model file's input; a training configuration has its own.
         dtype: that operators compute in.
         filled: a model file's weights get their first values.
+        only: shell patterns of the parameters of a model file that learn; (): all.
     Raises:
         ConfigError: neither of the two.
     """
     tree = read_yaml(Path(path))
     if "model" in tree:
         return _from_training(path, overrides, work, batch, dtype)
-    return _from_model(load_model(path, overrides), work, shape, batch, dtype, filled)
+    return _from_model(load_model(path, overrides), work, shape, batch, dtype, filled, only)
 
 
 def _from_training(
@@ -102,7 +105,13 @@ def _from_training(
 
 
 def _from_model(
-    model, work: str, shape: tuple[int, int, int], batch: int, dtype: str, filled: bool
+    model,
+    work: str,
+    shape: tuple[int, int, int],
+    batch: int,
+    dtype: str,
+    filled: bool,
+    only: Sequence[str],
 ) -> tuple[nn.Cell, list[Tensor]]:
     spec = model.spec()
     frames, height, width = shape
@@ -129,6 +138,8 @@ def _from_model(
         )
     if filled:
         initialise(network, 0)
+    if only:
+        _learn(network, only)
     x, t = (
         np.zeros((batch, channels, frames, height, width), np.float32),
         np.full(batch, 500, np.int32),
@@ -144,6 +155,18 @@ def _from_model(
     return _cell(network, SquaredError(network), options, work), _given(
         work, [Tensor(target), *inputs]
     )
+
+
+def _learn(network: nn.Cell, only: Sequence[str]) -> None:
+    """Have no other parameters learn than those that the patterns name."""
+    parameters = list(network.get_parameters())
+    for pattern in only:
+        if not any(matches(p.name, (pattern,)) for p in parameters):
+            raise ConfigError(
+                f"--only: the pattern {pattern!r} names no parameter, such as {parameters[-1].name}"
+            )
+    for parameter in parameters:
+        parameter.requires_grad = matches(parameter.name, only)
 
 
 def _precision(dtype: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 WAYS = ("line", "scope")
 _SCOPE = re.compile(r"# Fullname with scope: \(([^)]*)\)")
-_LINE = re.compile(r"# In file \S*/mindlong/([\w/]+\.py):(\d+), ")  # a call; a span is a function
+_LINE = re.compile(r"# In file \S*/mindlong/([\w/]+\.py):(\d+)[~,]")  # "line," or "first~last,"
 _HELPERS = ("ops/precision.py",)  # called from everywhere: who calls says more
 _OUTER = ("Gradients", "Default", "loss", "network")  # what stands round every network
 

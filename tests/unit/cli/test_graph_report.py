@@ -34,6 +34,7 @@ subgraph @a() {
       : (<Tensor[Float32], (2, 48)>, <Tuple[Int64*2], TupleShape(NoShape, NoShape)>) -> (<Tensor[Float32], (48, 2)>)
       # Fullname with scope: (Gradients/Default/network-UNet/Grad_Transpose/Transpose-op3)
       # In file /a/b/mindlong/ops/norm.py:103, 12~75/        y = y.transpose((1, 0))/
+      # In file /a/b/mindlong/ops/precision.py:51~58, 4~31/    def answer(self, x, y):/
   %4(CNode_5) = PrimFunc_Cast(%3, Tensor(shape=[2, 1], dtype=Int64, value=
 [[42],
  [42]])) cnode_attrs: {}
@@ -174,3 +175,14 @@ def test_a_model_without_a_graph_is_refused(tmp_path):
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and "clip_text" in done.stderr
+
+
+def test_a_pattern_of_no_parameter_is_refused():
+    command = [
+        sys.executable,
+        str(ROOT / "tools" / "graph_report.py"),
+        str(ROOT / "configs" / "model" / "vdm_tiny.yaml"),
+        *("--only", "unet.*"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "--only: the pattern 'unet.*'" in done.stderr
