@@ -87,9 +87,15 @@ class GroupNorm(Typed):
             y = self.kernel(self.single(x), weight, bias, self.constant)[0]
         return self.answer(x, y)
 
-    def joint(self, x_RCHW: Tensor, frames: int) -> Tensor:
-        """The norm with one mean and variance for the `frames` rows of a video; no FiLM. (R, C, H,
-        W) -> the same shape.
+    def joint(
+        self,
+        x_RCHW: Tensor,
+        frames: int,
+        scale: Tensor | None = None,
+        shift: Tensor | None = None,
+    ) -> Tensor:
+        """The norm with one mean and variance for the `frames` rows of a video: (R, C, H, W) -> the
+        same shape. FiLM, (B, C), in the plain form alone.
         """
         if self.native and self.whole:
             constant = _eps_and_frames(self.eps, frames)
@@ -99,7 +105,9 @@ class GroupNorm(Typed):
             weight, bias = self.single(self.weight), self.single(self.bias)
             y = self.kernel(self.single(x_RCHW), weight, bias, constant)[0]
             return self.answer(x_RCHW, y)
-        return self.answer(x_RCHW, self._plain(self.single(x_RCHW), frames, None, None))
+        if self.film:
+            scale, shift = self.single(scale), self.single(shift)
+        return self.answer(x_RCHW, self._plain(self.single(x_RCHW), frames, scale, shift))
 
     def _plain(self, x: Tensor, frames: int, scale: Tensor | None, shift: Tensor | None) -> Tensor:
         """The plain form, with one mean and variance for every `frames` rows."""

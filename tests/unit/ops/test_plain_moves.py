@@ -1,13 +1,19 @@
 """The plain forms that move less: the same numbers and gradients as what they stand for."""
 
+from pathlib import Path
+
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 from weighted import Weighted
 
+from mindlong.config.section import load_model
+from mindlong.networks.init import initialise
 from mindlong.networks.unet.attention import FeedForward
 from mindlong.networks.unet.blocks import TemporalConvs
+from mindlong.networks.unet.cell import UNet
+from mindlong.networks.unet3d.cell import ClipGroupNorm, Unet3D
 from mindlong.ops import device
 from mindlong.ops.conv import ConvInParts, UpsampleNearest
 from mindlong.ops.linear import Linear
@@ -93,6 +99,15 @@ def test_statistics_over_frames_are_taken_where_they_lie():
         np.testing.assert_allclose(a, b, atol=3e-6)
 
 
+def test_a_norm_over_frames_with_film_is_that_of_whole_videos():
+    norm, x = drawn(ClipGroupNorm(16, film=True)), Tensor(normal((6, 16, 2, 3), 0, "x"))
+    scale, shift = (Tensor(normal((2, 16), 0, name)) for name in ("scale", "shift"))
+    turned = x.reshape((2, 3, 16, 2, 3)).transpose((0, 2, 1, 3, 4))
+    expected = norm(turned, scale, shift).transpose((0, 2, 1, 3, 4)).reshape(x.shape)
+    found = norm.of_rows(x, 2, scale, shift)
+    np.testing.assert_allclose(found.asnumpy(), expected.asnumpy(), atol=3e-6)
+
+
 class Parts(nn.Cell):
     """The parts of a layer's answer, one behind the other."""
 
@@ -172,3 +187,31 @@ def test_a_layer_norm_equals_float64():
     np.testing.assert_allclose(
         cell(Tensor(x)).asnumpy(), float64_norm(x.astype(np.float64), (-1,)), atol=2e-6
     )
+
+
+SHIPPED = Path(__file__).parents[3] / "configs" / "model"
+INPUTS = {
+    "vdm_tiny": (Unet3D, [(1, 3, 3, 8, 8), (1, 16)]),
+    "modelscope_tiny": (UNet, [(1, 4, 3, 8, 8), (1, 5, 32)]),
+    "tune_a_video_sd15_tiny": (UNet, [(1, 4, 3, 8, 8), (1, 5, 32)]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_network_of_plain_operators_is_that_of_native_ones(name):
+    kind, (shape, condition) = INPUTS[name]
+    spec = load_model(str(SHIPPED / f"{name}.yaml"), []).spec()
+    x, t = Tensor(normal(shape, 0, "x")), Tensor([500], ms.int32)
+    more, found = Tensor(normal(condition, 0, "more")), []
+    for native in ("off", "on"):
+        device.configure(native)
+        network = initialise(kind(spec), 3).set_train(True)
+        call, weights = Weighted(network), network.trainable_params()
+        probe = Tensor(normal(shape, 2, "probe"))
+        step = ms.value_and_grad(call, 1, ms.ParameterTuple(weights), has_aux=True)
+        (_, y), (dx, dw) = step(probe, x, t, more)
+        found.append([y.asnumpy(), dx.asnumpy(), *[g.asnumpy() for g in dw]])
+    for plain, native in zip(*found, strict=True):
+        limit = 2e-4 * max(np.abs(native).max(), 1e-3)
+        np.testing.assert_allclose(plain, native, rtol=0, atol=limit)
