@@ -65,6 +65,27 @@ class Linear(Product):
             found += (y.reshape((*shape[:-1], width)),)
         return found
 
+    def to_heads(self, x: Tensor, heads: int, more: int) -> Tensor:
+        """The answer with `more` zeros behind each of `heads` parts: (.., cin) -> (.., cout + heads
+        * more). It is the weight that is padded; for a layer without bias.
+        """
+        rows, weight = self.operands(x.reshape((-1, self.cin)))
+        width = self.cout // heads
+        zeros_NMC = ops.zeros((heads, more, self.cin), weight.dtype)
+        weight = ops.concat((weight.reshape((heads, width, self.cin)), zeros_NMC), 1)
+        y = self.finished(x, self.product(rows, weight.reshape((-1, self.cin))))
+        return y.reshape((*x.shape[:-1], heads * (width + more)))
+
+    def from_heads(self, x: Tensor, heads: int, more: int) -> Tensor:
+        """The answer to an input with `more` zeros behind each of `heads` parts: (.., cin + heads *
+        more) -> (.., cout).
+        """
+        rows, weight = self.operands(x.reshape((-1, self.cin + heads * more)))
+        zeros_CNM = ops.zeros((self.cout, heads, more), weight.dtype)
+        weight = ops.concat((weight.reshape((self.cout, heads, self.cin // heads)), zeros_CNM), 2)
+        y = self.finished(x, self.product(rows, weight.reshape((self.cout, -1))))
+        return y.reshape((*x.shape[:-1], self.cout))
+
     def _native(self, x: Tensor) -> Tensor:
         rows, weight = self.operands(x)
         if self.has_bias:

@@ -10,7 +10,7 @@ from weighted import Weighted
 
 from mindlong.config.section import load_model
 from mindlong.networks.init import initialise
-from mindlong.networks.unet.attention import FeedForward
+from mindlong.networks.unet.attention import FeedForward, PolicyAttention, TextAttention
 from mindlong.networks.unet.blocks import TemporalConvs
 from mindlong.networks.unet.cell import UNet
 from mindlong.networks.unet3d.cell import ClipGroupNorm, Unet3D
@@ -149,6 +149,25 @@ def test_a_gated_feed_forward_splits_its_weight(dtype):
     assert found.dtype == cell.proj_out(x.tile((1, 1, 4))).dtype
     rounding = {"float32": 1e-6, "float16": 4e-3, "bfloat16": 3e-2}[dtype]
     np.testing.assert_allclose(found.asnumpy(), whole, atol=rounding * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("kind", ["text", "space"])
+def test_narrow_heads_are_padded_by_the_weights_on_an_npu(kind):
+    """Two heads of 6 become 16 wide in half precision, on a chip with attentions of such widths."""
+    x, words = (Tensor(normal(shape, 0, "x")) for shape in ((1, 2, 5, 12), (1, 3, 8)))
+    found = []
+    for chip in ("cpu", "910a"):
+        device.build_for(chip)
+        if kind == "text":
+            cell = drawn(TextAttention(12, 8, 2, False, False))
+        else:
+            cell = drawn(PolicyAttention(12, 2, "space", "first,prev", False, False))
+        set_types(cell, "float16")
+        assert cell.missing == (0 if chip == "cpu" else 10)
+        q = cell.projected(x.astype(ms.float16), words if kind == "text" else x)[0]
+        assert q.shape[3] == (12 if chip == "cpu" else 32)
+        found.append(cell(x.astype(ms.float16), words).astype(ms.float32).asnumpy())
+    np.testing.assert_allclose(found[1], found[0], atol=4e-3 * np.abs(found[0]).max())
 
 
 class Step(nn.Cell):
