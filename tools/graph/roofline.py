@@ -63,7 +63,8 @@ def flops(op: Operator) -> float:
         return _convolution(op)
     if op.kind == "attention":
         (*outer, queries, width), keys = op.reads[0], op.reads[1][-2]
-        return 4.0 * math.prod(outer) * queries * keys * width
+        products = 5 if op.name.endswith("Grad") else 2  # a gradient makes the scores again
+        return 2.0 * products * math.prod(outer) * queries * keys * width
     return 0.0
 
 

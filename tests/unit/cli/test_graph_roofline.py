@@ -39,6 +39,10 @@ COUNTED = {
         ("FlashAttentionScore", "attention", ((2, 4, 9, 16), (2, 4, 5, 16), (2, 4, 5, 16)), ()),
         4 * 2 * 4 * 9 * 5 * 16,
     ),
+    "its gradient": (
+        ("FlashAttentionScoreGrad", "attention", ((2, 4, 9, 16), (2, 4, 5, 16)), ()),
+        10 * 2 * 4 * 9 * 5 * 16,
+    ),
     "on the vector unit": (("Mul", "elementwise", ((6, 8), (6, 8)), ((6, 8),)), 0),
 }
 
