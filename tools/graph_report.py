@@ -8,7 +8,8 @@ seen without one.
 The graph is the one MindSpore hands to its backends, with plain operators and attention in its
 plain form (--attention changes that), so it is the same for a CPU and an NPU. Each operator is
 counted as one kernel that reads its inputs and writes its outputs once; reshapes and other views
-are free. Transposes, casts, slices and copies move bytes and compute nothing.
+are free. Transposes, casts, slices and copies move bytes and compute nothing; --by line and --by
+scope say which of our lines, or which of the network's cells, they come from.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from graph.chips import type_lines  # noqa: E402
 from graph.ir import HOSTILE, Operator, operators  # noqa: E402
+from graph.origin import WAYS, by_origin  # noqa: E402
+from graph.roofline import CHIPS, roofline_lines  # noqa: E402
 
 from mindlong.utils.errors import ConfigError  # noqa: E402
 
@@ -80,6 +83,31 @@ def _parser() -> argparse.ArgumentParser:
         default=8,
         help="how many of the costliest operators to list (%(default)s)",
     )
+    made.add_argument(
+        "--by",
+        choices=WAYS,
+        help="list what moves bytes and computes nothing by the line of ours that made it, or by "
+        "the cell of the network; of what a gradient moves MindSpore often names the line alone",
+    )
+    made.add_argument(
+        "--roofline",
+        choices=tuple(CHIPS),
+        help="the least time that a chip needs for the operators, and the parts of the network "
+        "that cost most of it; by vendor figures, with --dtype float16",
+    )
+    made.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="a shell pattern of the parameters of a model file's network that learn; all do "
+        "without one; may be given again",
+    )
+    made.add_argument(
+        "--bare",
+        action="store_true",
+        help="weights share one block of zeros: for networks whose weights do not fit in memory",
+    )
     made.add_argument("--json", metavar="FILE", help="the counts as JSON too")
     return made
 
@@ -94,16 +122,26 @@ def dump(args: argparse.Namespace, folder: str) -> str:
         MS_DEV_DUMP_IR_PASSES="validate",
         GLOG_v="3",
     )
-    from graph.nets import build
+    from graph.nets import build, share_weights
 
     from mindlong.ops import attention, device
 
     device.setup("CPU", "graph", native="off")
     device.build_for(args.chip)
     attention.use(args.attention)
-    cell, tensors = build(
-        args.config, args.overrides, args.work, tuple(args.shape), args.batch, args.dtype
-    )
+    halves = args.work == "forward" and args.dtype == "float16"  # a training's are float32
+    block = share_weights("float16" if halves else "float32")
+    with block if args.bare else contextlib.nullcontext():
+        cell, tensors = build(
+            args.config,
+            args.overrides,
+            args.work,
+            tuple(args.shape),
+            args.batch,
+            args.dtype,
+            filled=not args.bare,
+            only=args.only,
+        )
     with contextlib.suppress(RuntimeError, TypeError):  # a CPU lacks kernels; the graph is written
         cell.compile(*tensors)
     return "\n".join(p.read_text() for p in sorted(Path(folder).glob("**/*_validate_*.ir")))
@@ -149,6 +187,11 @@ def main(argv: list[str] | None = None) -> int:
     if not found:
         raise ConfigError("MindSpore wrote no graph; it could not be compiled")
     print("\n".join([*lines(found, args.top), "", *type_lines(found)]))
+    if args.by:
+        hostile = [op for op in found if op.kind in HOSTILE]
+        print("\n".join(["", *by_origin(hostile, args.by)]))
+    if args.roofline:
+        print("\n".join(["", *roofline_lines(found, args.roofline)]))
     if args.json:
         Path(args.json).write_text(json.dumps(table(found), indent=1) + "\n")
     return 0

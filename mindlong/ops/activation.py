@@ -69,4 +69,18 @@ class GEGLU(_Pointwise):
 
     def plain(self, x: Tensor) -> Tensor:
         value, gate = ops.chunk(x, 2, -1)
+        return self._times(value, gate)
+
+    def gated(self, value: Tensor, gate: Tensor) -> Tensor:
+        """The same of the two halves by themselves, in the plain form."""
+        if self.whole:
+            return self._times(value, gate)
+        dtype = self.result_type(value)
+        if self.widens:
+            typed = self._times(wide(value, dtype), wide(gate, dtype))
+        else:
+            typed = self._times(value.astype(dtype), gate.astype(dtype))
+        return self.answer(value, typed)
+
+    def _times(self, value: Tensor, gate: Tensor) -> Tensor:
         return value * ops.gelu(gate, approximate="none")

@@ -20,7 +20,13 @@ from mindlong.ops.norm import ChannelLayerNorm, ChannelRMSNorm, GroupNorm, Layer
 from mindlong.ops.precision import LARGEST_HALF, Typed
 
 NORMS = (GroupNorm, LayerNorm, ChannelLayerNorm, ChannelRMSNorm)  # they compute in float32
-ENTRIES = ("construct", "folded", "joint")  # the methods by which cells are called
+ENTRIES = (
+    "construct",
+    "folded",
+    "joint",
+    "parts",
+    "gated",
+)  # the methods by which cells are called
 ROWS = 1024  # queries whose scores are held at once
 
 

@@ -48,6 +48,44 @@ class Linear(Product):
             y = y + self.lora(x)
         return y.reshape((*shape[:-1], self.cout))
 
+    def parts(self, x: Tensor, count: int) -> tuple[Tensor, ...]:
+        """The answer in `count` equal parts of its last axis. Where the weight is smaller than the
+        answer the weight is what is split, so that no part is copied out of the whole.
+        """
+        shape, width = x.shape, self.cout // count
+        rows = x.reshape((-1, self.cin))
+        if self.native or self.adapted or rows.shape[0] < self.cin:
+            return ops.split(self.construct(x), width, -1)
+        rows, weight = self.operands(rows)
+        found, biases = (), (None,) * count
+        if self.has_bias:
+            biases = ops.split(self.bias, width, 0)
+        for part, bias in zip(ops.split(weight, width, 0), biases):  # noqa: B905  graph mode knows no strict
+            y = self.finished(x, self.product(rows, part), bias)
+            found += (y.reshape((*shape[:-1], width)),)
+        return found
+
+    def to_heads(self, x: Tensor, heads: int, more: int) -> Tensor:
+        """The answer with `more` zeros behind each of `heads` parts: (.., cin) -> (.., cout + heads
+        * more). It is the weight that is padded; for a layer without bias.
+        """
+        rows, weight = self.operands(x.reshape((-1, self.cin)))
+        width = self.cout // heads
+        zeros_NMC = ops.zeros((heads, more, self.cin), weight.dtype)
+        weight = ops.concat((weight.reshape((heads, width, self.cin)), zeros_NMC), 1)
+        y = self.finished(x, self.product(rows, weight.reshape((-1, self.cin))))
+        return y.reshape((*x.shape[:-1], heads * (width + more)))
+
+    def from_heads(self, x: Tensor, heads: int, more: int) -> Tensor:
+        """The answer to an input with `more` zeros behind each of `heads` parts: (.., cin + heads *
+        more) -> (.., cout).
+        """
+        rows, weight = self.operands(x.reshape((-1, self.cin + heads * more)))
+        zeros_CNM = ops.zeros((self.cout, heads, more), weight.dtype)
+        weight = ops.concat((weight.reshape((self.cout, heads, self.cin // heads)), zeros_CNM), 2)
+        y = self.finished(x, self.product(rows, weight.reshape((self.cout, -1))))
+        return y.reshape((*x.shape[:-1], self.cout))
+
     def _native(self, x: Tensor) -> Tensor:
         rows, weight = self.operands(x)
         if self.has_bias:

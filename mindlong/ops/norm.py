@@ -12,6 +12,7 @@ import mindspore as ms
 from mindspore import Tensor, ops
 
 from mindlong.ops.device import use_native
+from mindlong.ops.normalise import Normalised
 from mindlong.ops.precision import Typed
 from mindlong.ops.weights import ones, zeros
 
@@ -66,6 +67,8 @@ class GroupNorm(Typed):
                 functions.group_norm(groups, act, film),
                 functions.constant([eps]),
             )
+        else:
+            self.alone, self.together = Normalised((1,), eps), Normalised((1, 3), eps)
 
     def construct(
         self, x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None
@@ -75,7 +78,7 @@ class GroupNorm(Typed):
         if self.film:
             scale, shift = self.single(scale), self.single(shift)
         if not self.native:
-            return self.answer(x, self._plain(self.single(x), scale, shift))
+            return self.answer(x, self._plain(self.single(x), 1, scale, shift))
         weight, bias = self.single(self.weight), self.single(self.bias)
         if self.film:
             scale, shift = _rows(scale, x.shape[0]), _rows(shift, x.shape[0])
@@ -84,9 +87,15 @@ class GroupNorm(Typed):
             y = self.kernel(self.single(x), weight, bias, self.constant)[0]
         return self.answer(x, y)
 
-    def joint(self, x_RCHW: Tensor, frames: int) -> Tensor:
-        """The norm with one mean and variance for the `frames` rows of a video; no FiLM. (R, C, H,
-        W) -> the same shape.
+    def joint(
+        self,
+        x_RCHW: Tensor,
+        frames: int,
+        scale: Tensor | None = None,
+        shift: Tensor | None = None,
+    ) -> Tensor:
+        """The norm with one mean and variance for the `frames` rows of a video: (R, C, H, W) -> the
+        same shape. FiLM, (B, C), in the plain form alone.
         """
         if self.native and self.whole:
             constant = _eps_and_frames(self.eps, frames)
@@ -96,18 +105,17 @@ class GroupNorm(Typed):
             weight, bias = self.single(self.weight), self.single(self.bias)
             y = self.kernel(self.single(x_RCHW), weight, bias, constant)[0]
             return self.answer(x_RCHW, y)
-        rows, channels, height, width = x_RCHW.shape
-        x = x_RCHW.reshape((rows // frames, frames, channels, height * width)).transpose(
-            (0, 2, 1, 3)
-        )
-        y = self._plain(self.single(x), None, None).transpose((0, 2, 1, 3))
-        return self.answer(x_RCHW, y.reshape(x_RCHW.shape))
+        if self.film:
+            scale, shift = self.single(scale), self.single(shift)
+        return self.answer(x_RCHW, self._plain(self.single(x_RCHW), frames, scale, shift))
 
-    def _plain(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+    def _plain(self, x: Tensor, frames: int, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        """The plain form, with one mean and variance for every `frames` rows."""
         rows = x.shape[0]
-        grouped = x.reshape((rows * self.groups, -1))
-        centred = grouped - grouped.mean(1, True)
-        y = centred * ops.rsqrt(ops.square(centred).mean(1, True) + self.eps)
+        if frames == 1:
+            y = self.alone(x.reshape((rows * self.groups, -1)))[0]
+        else:
+            y = self.together(x.reshape((rows // frames, frames, self.groups, -1)))[0]
         weight, bias = self.single(self.weight), self.single(self.bias)
         y = y.reshape((rows, self.channels, -1)) * weight.reshape((1, -1, 1))
         y = y + bias.reshape((1, -1, 1))
@@ -128,18 +136,16 @@ class LayerNorm(Typed):
             from mindlong.ops.native import functions
 
             self.kernel, self.constant = functions.layer_norm(), functions.constant([eps])
+        else:
+            self.alone = Normalised((-1,), eps)
 
     def construct(self, x: Tensor) -> Tensor:
         if self.native and self.whole:
             return self.kernel(x, self.weight, self.bias, self.constant)[0]
         x32, weight, bias = self.single(x), self.single(self.weight), self.single(self.bias)
         if self.native:
-            y = self.kernel(x32, weight, bias, self.constant)[0]
-        else:
-            centred = x32 - x32.mean(-1, True)
-            y = centred * ops.rsqrt(ops.square(centred).mean(-1, True) + self.eps)
-            y = y * weight + bias
-        return self.answer(x, y)
+            return self.answer(x, self.kernel(x32, weight, bias, self.constant)[0])
+        return self.answer(x, self.alone(x32)[0] * weight + bias)
 
 
 class ChannelLayerNorm(Typed):
@@ -154,6 +160,8 @@ class ChannelLayerNorm(Typed):
             from mindlong.ops.native import functions
 
             self.kernel, self.constant = functions.channel_norm(), functions.constant([eps])
+        else:
+            self.alone = Normalised((1,), eps)
 
     def construct(self, x: Tensor) -> Tensor:
         if self.native and self.whole:
@@ -162,9 +170,7 @@ class ChannelLayerNorm(Typed):
         if self.native:
             y = self.kernel(x32, gamma, self.constant)[0]
         else:
-            centred = x32 - x32.mean(1, True)
-            y = centred * ops.rsqrt(ops.square(centred).mean(1, True) + self.eps)
-            y = y * gamma.reshape((1, -1) + (1,) * (x.ndim - 2))
+            y = self.alone(x32)[0] * gamma.reshape((1, -1) + (1,) * (x.ndim - 2))
         return self.answer(x, y)
 
 

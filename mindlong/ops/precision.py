@@ -188,13 +188,18 @@ class Product(Typed):
             return self.bias
         return wide(self.bias, self.result_type(x))
 
-    def finished(self, x: Tensor, y: Tensor) -> Tensor:
-        """The answer to the input `x` from the product `y` (rows, cout, ..): with the bias, in its
-        type.
+    def finished(self, x: Tensor, y: Tensor, part: Tensor | None = None) -> Tensor:
+        """The answer to the input `x` from the product `y` (rows, cout, ..): with the bias, or
+        `part` of it, in its type.
         """
         if self.halves_only and self.kept:
             y = y.astype(ms.float32) * (1.0 / self.SHRINK)
         if self.has_bias:
-            bias = self.offset(x) if self.widens or self.whole else self.bias.astype(y.dtype)
-            y = ops.bias_add(y, bias)
+            y = ops.bias_add(y, self._typed_bias(x, y, self.bias if part is None else part))
         return self.answer(x, y)
+
+    def _typed_bias(self, x: Tensor, y: Tensor, bias: Tensor) -> Tensor:
+        """`bias` as it is added to the product `y` for the input `x`."""
+        if self.whole:
+            return bias
+        return wide(bias, self.result_type(x)) if self.widens else bias.astype(y.dtype)

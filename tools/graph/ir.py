@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from graph.origin import Origin, origin
 
 _NODE = re.compile(r"^\s+%\d+\([^)]*\) = (?:PrimFunc_|PrimitivePy\.)?(\w+)\(")
 _TYPES = re.compile(r"^\s+: \((.*)\) -> \((.*)\)\s*$")
@@ -89,7 +92,8 @@ HOSTILE = ("transpose", "cast", "strided slice", "copy")  # what moves bytes and
 @dataclass(frozen=True)
 class Operator:
     """A node that is a kernel: its name, kind, the bytes it reads and writes, and the shape of its
-    largest tensor. `dtype` is that of its first tensor, "" where it reads none.
+    largest tensor. `dtype` is that of its first tensor, "" where it reads none; `reads` and
+    `writes` are the shapes of its tensors, `origin` says which of our lines made it.
     """
 
     name: str
@@ -97,23 +101,33 @@ class Operator:
     moved: int
     shape: tuple[int, ...]
     dtype: str = ""
+    reads: tuple[tuple[int, ...], ...] = ()
+    writes: tuple[tuple[int, ...], ...] = ()
+    origin: Origin = Origin()
 
 
 def operators(text: str) -> list[Operator]:
     """The kernels of a graph, in order."""
-    found, name = [], None
+    found = (_operator(name, types, notes) for name, types, notes in _nodes(text))
+    return [op for op in found if op.name not in FREE]
+
+
+def _nodes(text: str) -> Iterator[tuple[str, tuple[str, str], list[str]]]:
+    """Each node's name, the types that it reads and writes, and the comments behind it."""
+    name, types, notes = None, None, []
     for line in text.splitlines():
         node = _NODE.match(line)
-        if node:
-            name = node.group(1)
-            continue
-        types = _TYPES.match(line) if name else None
-        if types:
-            if name not in FREE:
-                tensors = _tensors(types.group(1)) + _tensors(types.group(2))
-                found.append(_operator(name, tensors, _first_type(types.group(1))))
-            name = None
-    return found
+        if node or line.startswith("}"):  # a constant of many rows begins lines too
+            if name and types:
+                yield name, types, notes
+            name, types, notes = (node.group(1) if node else None), None, []
+        elif name and types is None:
+            found = _TYPES.match(line)
+            types = found.groups() if found else None
+        elif name:
+            notes.append(line)
+    if name and types:
+        yield name, types, notes
 
 
 def kind_of(name: str) -> str:
@@ -121,9 +135,19 @@ def kind_of(name: str) -> str:
     return next((kind for kind, starts in KINDS.items() if name.startswith(starts)), "elementwise")
 
 
-def _operator(name: str, tensors: list[tuple[int, tuple[int, ...]]], dtype: str) -> Operator:
-    largest = max(tensors, key=lambda t: t[0], default=(0, ()))
-    return Operator(name, kind_of(name), sum(size for size, _ in tensors), largest[1], dtype)
+def _operator(name: str, types: tuple[str, str], notes: list[str]) -> Operator:
+    reads, writes = (_tensors(text) for text in types)
+    largest = max(reads + writes, key=lambda t: t[0], default=(0, ()))
+    return Operator(
+        name,
+        kind_of(name),
+        sum(size for size, _ in reads + writes),
+        largest[1],
+        _first_type(types[0]),
+        tuple(shape for _, shape in reads),
+        tuple(shape for _, shape in writes),
+        origin(notes),
+    )
 
 
 def _first_type(inputs: str) -> str:

@@ -16,6 +16,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from mindlong.networks.unet.motion import sines
 from mindlong.networks.unet.rows import start_at_zero
+from mindlong.ops import device
 from mindlong.ops.activation import GEGLU
 from mindlong.ops.attention import FrameAttention, TokenAttention
 from mindlong.ops.linear import Linear
@@ -31,16 +32,45 @@ class Projections(nn.Cell):
     back with bias.
 
     `attend` is the attention itself; with `upcast` it stays in float32 whatever the network's type.
+    The fused attentions of NPUs take heads of multiples of 16: in half precision the projections
+    make them as wide, with zeros out of padded weights, so that nothing else is copied to pad it.
     """
 
     def __init__(self, width: int, read: int, attend: nn.Cell, zero: bool, upcast: bool) -> None:
         super().__init__()
         attend.upcast = upcast
-        self.attend = attend
+        self.attend, self.heads = attend, attend.heads
+        self.missing = 0 if device.chip() == "cpu" else -(width // attend.heads) % 16
         self.to_q, self.to_k, self.to_v = (
             Linear(cin, width, bias=False) for cin in (width, read, read)
         )
         self.to_out = start_at_zero(Linear(width, width)) if zero else Linear(width, width)
+
+    def projected(self, x_BFSD: Tensor, read: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of `x_BFSD`, keys and values of `read`: (.., D), or (.., N * a wider head)."""
+        more = self._more(x_BFSD)
+        if more == 0:
+            return self.to_q(x_BFSD), self.to_k(read), self.to_v(read)
+        return (
+            self.to_q.to_heads(x_BFSD, self.heads, more),
+            self.to_k.to_heads(read, self.heads, more),
+            self.to_v.to_heads(read, self.heads, more),
+        )
+
+    def back(self, mixed: Tensor) -> Tensor:
+        """The projection of what the attention answers to these."""
+        more = mixed.shape[-1] - self.to_out.cin
+        if more == 0:
+            return self.to_out(mixed)
+        return self.to_out.from_heads(mixed, self.heads, more // self.heads)
+
+    def _more(self, x: Tensor) -> int:
+        """Zeros to put behind each head, for the input `x`."""
+        if self.missing == 0 or self.to_q.result_type(x) == ms.float32:
+            return 0
+        if self.to_q.adapted or self.to_k.adapted or self.to_v.adapted or self.to_out.adapted:
+            return 0
+        return self.missing
 
 
 class TextAttention(Projections):
@@ -51,14 +81,11 @@ class TextAttention(Projections):
 
     def construct(self, x_BFSD: Tensor, context: Tensor) -> Tensor:
         """(B, F, S, D) and (B, T, K) or (B, F, T, K) -> (B, F, S, D)."""
+        q, k, v = self.projected(x_BFSD, context)
         rows = x_BFSD.shape[0] if context.ndim == 3 else x_BFSD.shape[0] * x_BFSD.shape[1]
-        shape = (rows, -1, x_BFSD.shape[3])
-        q, k, v = (
-            self.to_q(x_BFSD).reshape(shape),
-            self.to_k(context).reshape(shape),
-            self.to_v(context).reshape(shape),
-        )
-        return self.to_out(self.attend(q, k, v).reshape(x_BFSD.shape))
+        shape = (rows, -1, q.shape[3])
+        mixed = self.attend(q.reshape(shape), k.reshape(shape), v.reshape(shape))
+        return self.back(mixed.reshape(q.shape))
 
 
 class ImageAttention(TextAttention):
@@ -118,7 +145,7 @@ class PolicyAttention(Projections):
 
     def construct(self, x_BFSD: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, F, S, D) -> (B, F, S, D)."""
-        return self.to_out(self.attend(self.to_q(x_BFSD), self.to_k(x_BFSD), self.to_v(x_BFSD)))
+        return self.back(self.attend(*self.projected(x_BFSD, x_BFSD)))
 
 
 class FeedForward(nn.Cell):
@@ -134,7 +161,10 @@ class FeedForward(nn.Cell):
 
     def construct(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(.., D) -> (.., D)."""
-        return self.proj_out(self.act(self.proj_in(x)))
+        if self.act.native:
+            return self.proj_out(self.act(self.proj_in(x)))
+        value, gate = self.proj_in.parts(x, 2)
+        return self.proj_out(self.act.gated(value, gate))
 
 
 def _branch(spec: UNetSpec, branch: Branch, width: int, heads: int) -> nn.Cell:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn, ops
 
 from mindlong.networks.unet.rows import IMAGES, Parts
-from mindlong.ops.conv import UpsampleNearest, upsample_nearest2x
+from mindlong.ops.conv import UpsampleNearest
 from mindlong.ops.linear import Linear
 
 
@@ -80,7 +80,7 @@ class Upsample(nn.Cell):
     ) -> Tensor:
         """(R, C, H, W) -> (R, C, 2H, 2W) or (R, C, *size)."""
         return self.conv(
-            upsample_nearest2x(x_RCHW) if size is None else self.to_size(x_RCHW, size), frames
+            self.to_size.doubled(x_RCHW) if size is None else self.to_size(x_RCHW, size), frames
         )
 
 

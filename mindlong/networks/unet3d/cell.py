@@ -47,6 +47,8 @@ class ClipGroupNorm(GroupNorm):
     ) -> Tensor:
         """(R, C, H, W) -> the same shape."""
         rows, channels, height, width = x_RCHW.shape
+        if not self.native:
+            return self.joint(x_RCHW, rows // batch, scale_BC, shift_BC)
         x_BCFHW = x_RCHW.reshape((batch, rows // batch, channels, height, width)).transpose(
             (0, 2, 1, 3, 4)
         )

@@ -15,7 +15,7 @@ from mindlong.networks.unet3d.attention import (
     TemporalAttention,
 )
 from mindlong.networks.unet3d.spec import SPATIAL_HEAD_DIM, Unet3DSpec
-from mindlong.ops.attention.temporal import turned_by
+from mindlong.ops.attention.temporal import Turn
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
 
@@ -94,10 +94,13 @@ class ExtendedTemporal(TemporalAttention):
     def __init__(self, spec: Unet3DSpec, width: int) -> None:
         heads, head_dim = spec.attn_heads, spec.attn_dim_head
         super().__init__(width, heads, head_dim, spec.rotary_dim)
-        self.heads, self.head_dim, self.rotary_dim = heads, head_dim, spec.rotary_dim
+        self.heads, self.head_dim = heads, head_dim
         self.shifts, self.remembers = spec.shift_time, spec.text_memory > 0
         if self.remembers:
-            self.memory = Reading(spec.cond_dim, heads, head_dim)
+            self.memory, self.turn = (
+                Reading(spec.cond_dim, heads, head_dim),
+                Turn(head_dim, spec.rotary_dim),
+            )
 
     def construct(
         self,
@@ -112,36 +115,40 @@ class ExtendedTemporal(TemporalAttention):
         frames, h = cos_FE.shape[0], self.norm(x_RCHW)
         if self.shifts:
             h = shift_in_time(h, frames, focus)
-        qkv = self.to_qkv(h)
         if not self.remembers:
-            return x_RCHW + self.to_out(self.core(qkv, cos_FE, sin_FE, bias_BNFF))
-        mixed = self._with_memory(qkv, cos_FE, sin_FE, bias_BNFF, memory)
+            return x_RCHW + self.to_out(self.mixed(h, cos_FE, sin_FE, bias_BNFF))
+        mixed = self._with_memory(self.to_qkv.parts(h), cos_FE, sin_FE, bias_BNFF, memory)
         return x_RCHW + self.to_out(mixed.astype(x_RCHW.dtype))
 
     def _with_memory(
-        self, qkv: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, memory_BMK: Tensor
+        self,
+        qkv: tuple[Tensor, ...],
+        cos: Tensor,
+        sin: Tensor,
+        bias: Tensor,
+        memory_BMK: Tensor,
     ) -> Tensor:
         """Scores against frames have rotary places and the bias; those against memory have none."""
-        rows, _, height, width = qkv.shape
+        rows, _, height, width = qkv[0].shape
         frames, pixels = cos.shape[0], height * width
         batch, inner = rows // frames, self.heads * self.head_dim
         split = (batch, frames, self.heads, self.head_dim, pixels)
-        q, k, v = (part.reshape(split) for part in ops.split(qkv.astype(mstype.float32), inner, 1))
-        q, tokens = q * self.head_dim**-0.5, (0, 2, 4, 1, 3)  # (B, N, P, F, D)
-        angles = (1, frames, 1, self.rotary_dim // 2, 1, 1)
-        cos, sin = cos.reshape(angles), sin.reshape(angles)
-        turned_q, turned_k = (turned_by(part, cos, sin, self.rotary_dim) for part in (q, k))
-        own = ops.BatchMatMul(transpose_b=True)(
-            turned_q.transpose(tokens), turned_k.transpose(tokens)
-        ) + bias.astype(mstype.float32).expand_dims(2)
+        q, k, v = (
+            part.astype(mstype.float32).reshape(split).transpose((0, 2, 4, 1, 3))  # (B, N, P, F, D)
+            for part in qkv
+        )
+        scale = self.head_dim**-0.5
+        turned = self.turn(q, cos, sin, scale)
+        own = ops.BatchMatMul(transpose_b=True)(turned, self.turn(k, cos, sin))
+        own = own + bias.astype(mstype.float32).expand_dims(2)
         k_mem, v_mem = self.memory(memory_BMK, batch)
         flat = (batch, self.heads, pixels * frames, self.head_dim)
-        asked = ops.BatchMatMul(transpose_b=True)(q.transpose(tokens).reshape(flat), k_mem)
+        asked = ops.BatchMatMul(transpose_b=True)(q.reshape(flat) * scale, k_mem)
         count = k_mem.shape[2]
         asked = asked.reshape((batch, self.heads, pixels, frames, count))
         weights = ops.softmax(ops.concat((own, asked), -1), -1)
         of_frames, of_memory = ops.split(weights, (frames, count), -1)
-        out = ops.BatchMatMul()(of_frames, v.transpose(tokens))
+        out = ops.BatchMatMul()(of_frames, v)
         recalled = of_memory.reshape((batch, self.heads, pixels * frames, count))
         out = out + ops.BatchMatMul()(recalled, v_mem).reshape(out.shape)
         return out.transpose((0, 3, 1, 4, 2)).reshape((rows, inner, height, width))
@@ -160,16 +167,17 @@ class OverPixels:
     def construct(self, x_RCHW: Tensor, memory: Tensor | None = None) -> Tensor:
         """As the attention that is extended; memory (B, M, K)."""
         h = self.norm(x_RCHW)
-        qkv = self.to_qkv(shift_in_space(h) if self.shifts else h)
+        h = shift_in_space(h) if self.shifts else h
         if not self.remembers:
-            return x_RCHW + self.to_out(self.core(qkv))
-        return x_RCHW + self.to_out(self._with_memory(qkv, memory).astype(x_RCHW.dtype))
+            return x_RCHW + self.to_out(self.mixed(h))
+        mixed = self._with_memory(self.to_qkv.parts(h), memory)
+        return x_RCHW + self.to_out(mixed.astype(x_RCHW.dtype))
 
 
 class ExtendedSpatial(OverPixels, SpatialAttention):
     """Full attention over pixels with memory tokens, a shift in space, or both."""
 
-    def _with_memory(self, qkv: Tensor, memory_BMK: Tensor) -> Tensor:
+    def _with_memory(self, qkv: tuple[Tensor, ...], memory_BMK: Tensor) -> Tensor:
         q, k, v, shape = parts_of(qkv, self.heads)
         k_mem, v_mem = self.memory(memory_BMK, shape[0])
         k, v = ops.concat((k, k_mem), 2), ops.concat((v, v_mem), 2)
@@ -181,7 +189,7 @@ class ExtendedSpatial(OverPixels, SpatialAttention):
 class ExtendedLinear(OverPixels, LinearAttention):
     """Attention of linear cost over pixels with memory tokens, a shift in space, or both."""
 
-    def _with_memory(self, qkv: Tensor, memory_BMK: Tensor) -> Tensor:
+    def _with_memory(self, qkv: tuple[Tensor, ...], memory_BMK: Tensor) -> Tensor:
         q, k, v, shape = parts_of(qkv, self.heads)
         k_mem, v_mem = self.memory(memory_BMK, shape[0])
         k, v = ops.softmax(ops.concat((k, k_mem), 2), 2), ops.concat((v, v_mem), 2)
@@ -190,13 +198,9 @@ class ExtendedLinear(OverPixels, LinearAttention):
         return out.transpose((0, 1, 3, 2)).reshape(shape)
 
 
-def parts_of(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
-    """(R, 3*N*D, H, W) -> q, k, v in float32, each (R, N, P, D), and the shape (R, N*D, H, W)."""
-    rows, channels, height, width = qkv.shape
-    inner = channels // 3
+def parts_of(qkv: tuple[Tensor, ...], heads: int) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
+    """Three of (R, N*D, H, W) -> q, k, v in float32, each (R, N, P, D), and the shape of one."""
+    rows, inner, height, width = qkv[0].shape
     split = (rows, heads, inner // heads, height * width)
-    q, k, v = (
-        part.reshape(split).transpose((0, 1, 3, 2))
-        for part in ops.split(qkv.astype(mstype.float32), inner, 1)
-    )
+    q, k, v = (part.astype(mstype.float32).reshape(split).transpose((0, 1, 3, 2)) for part in qkv)
     return q, k, v, (rows, inner, height, width)

@@ -191,59 +191,66 @@ class FrameAttention(TokenAttention):
         """`attend` with queries in whole blocks of frames."""
         (batch, whole, pixels, width), frames = q_BFPC.shape, k_BFPC.shape[1]
         blocks, read, has_bias = reading.sizes(self.policy, self.in_time, frames)
-        rows = (
-            (batch * blocks * pixels, whole // blocks)
-            if self.in_time
-            else (batch * blocks, whole // blocks * pixels)
-        )
-        shape = (rows[0], self.heads, rows[1], width // self.heads)
-        keys = read if self.in_time else read * pixels
+        rows, heads = self._ways(batch * pixels if self.in_time else batch, blocks, has_bias)
+        unit = 1 if self.in_time else pixels
+        shape = (rows, heads, whole // blocks * unit, width // self.heads)
         kind = "bias" if has_bias else "none"
+        keys = read * unit
         backend = _chosen(q_BFPC.dtype, shape, keys, kind, self.training, self.native)
         if backend == "native":
             index, gathers = reading.index(self.policy, self.in_time, frames)
             bias = reading.bias(self.policy, self.in_time, frames, pixels)
             return self.kernel.frames(q_BFPC, k_BFPC, v_BFPC, self.in_time, index, gathers, bias)
-        return self._in_rows(backend, q_BFPC, k_BFPC, v_BFPC, blocks)
-
-    def _in_rows(
-        self, backend: str, q_BFPC: Tensor, k_BFPC: Tensor, v_BFPC: Tensor, blocks: int
-    ) -> Tensor:
-        """With the tokens of a row brought together in memory."""
-        frames, pixels = k_BFPC.shape[1:3]
-        index = reading.gathered(self.policy, self.in_time, frames)
+        q, to = self._heads_first(q_BFPC).reshape(shape), (rows, heads, keys, shape[3])
+        k, v = self._keys(k_BFPC, blocks * read, to), self._keys(v_BFPC, blocks * read, to)
         bias = reading.bias(self.policy, self.in_time, frames, pixels)
-        if index is not None:
-            k_BFPC, v_BFPC = ops.gather(k_BFPC, index, 1), ops.gather(v_BFPC, index, 1)
-        q, k, v = self._rows(q_BFPC, blocks), self._rows(k_BFPC, blocks), self._rows(v_BFPC, blocks)
-        if bias is not None:  # one for each block, so blocks stand beside the heads
-            bias = bias.broadcast_to((blocks, self.heads, bias.shape[2], bias.shape[3]))
-            bias = bias.reshape((1, blocks * self.heads, bias.shape[2], bias.shape[3]))
-            q, k, v = self._beside(q, blocks), self._beside(k, blocks), self._beside(v, blocks)
-        return self._tokens(self._by(backend, q, k, v, bias), q_BFPC.shape, blocks)
+        if bias is not None:
+            bias = bias.reshape((1, heads, bias.shape[2], keys))
+        return self._tokens(self._by(backend, q, k, v, bias), q_BFPC.shape)
 
-    def _beside(self, x: Tensor, blocks: int) -> Tensor:
-        return x.reshape((-1, blocks * self.heads, x.shape[2], x.shape[3]))
+    def _ways(self, rows: int, blocks: int, has_bias: bool) -> tuple[int, int]:
+        """Rows and heads of the attention for `rows` sequences. Where blocks of frames read other
+        keys or have a bias of their own, they stand in the place of the heads, and these are rows.
+        """
+        return (rows * self.heads, blocks) if blocks > 1 or has_bias else (rows, self.heads)
 
-    def _rows(self, x_BFPC: Tensor, blocks: int) -> Tensor:
-        """(B, F, P, C) -> (rows, N, length, D)."""
+    def _keys(self, x_BFPC: Tensor, count: int, shape: tuple[int, ...]) -> Tensor:
+        """The `count` frames that the blocks read, in `shape`. What makes them more comes behind
+        the transpose, what makes them fewer before it.
+        """
+        batch, frames, pixels, width = x_BFPC.shape
+        if not self.in_time and count > frames:
+            x = self._heads_first(x_BFPC).reshape((batch * self.heads, frames, -1))
+            return self._read(x).reshape(shape)
+        x = self._read(x_BFPC.reshape((batch, frames, -1)))
+        return self._heads_first(x.reshape((batch, count, pixels, width))).reshape(shape)
+
+    def _read(self, x_LFK: Tensor) -> Tensor:
+        """The frames that the policy names, of each of L: (L, F, K) -> (L, blocks * read, K). Rows
+        are gathered along the first axis, whose gradient needs no transpose.
+        """
+        lead, frames, width = x_LFK.shape
+        index = reading.gathered(self.policy, self.in_time, frames, lead)
+        if index is None:
+            return x_LFK
+        return ops.gather(x_LFK.reshape((lead * frames, width)), index, 0).reshape(
+            (lead, -1, width)
+        )
+
+    def _heads_first(self, x_BFPC: Tensor) -> Tensor:
+        """(B, F, P, C) -> (B, N, F*P, D), in time (B, P, N, F, D)."""
         batch, frames, pixels, width = x_BFPC.shape
         if self.in_time:
-            x = x_BFPC.reshape(
-                (batch, blocks, frames // blocks, pixels, self.heads, width // self.heads)
-            )
-            return x.transpose((0, 3, 1, 4, 2, 5)).reshape(
-                (batch * pixels * blocks, self.heads, frames // blocks, -1)
-            )
-        return self._split(x_BFPC.reshape((batch * blocks, frames // blocks * pixels, width)))
+            x = x_BFPC.reshape((batch, frames, pixels, self.heads, width // self.heads))
+            return x.transpose((0, 2, 3, 1, 4))
+        return self._split(x_BFPC.reshape((batch, frames * pixels, width)))
 
-    def _tokens(self, x: Tensor, shape_BFPC: tuple[int, ...], blocks: int) -> Tensor:
-        """The way back from `_rows`."""
+    def _tokens(self, x: Tensor, shape_BFPC: tuple[int, ...]) -> Tensor:
+        """The way back from `_heads_first`."""
         batch, frames, pixels, width = shape_BFPC
+        head = width // self.heads
         if self.in_time:
-            x = x.reshape(
-                (batch, pixels, blocks, self.heads, frames // blocks, width // self.heads)
-            )
-            return x.transpose((0, 2, 4, 1, 3, 5)).reshape(shape_BFPC)
-        x = x.reshape((batch * blocks, self.heads, frames // blocks * pixels, width // self.heads))
-        return x.transpose((0, 2, 1, 3)).reshape(shape_BFPC)
+            x = x.reshape((batch, pixels, self.heads, frames, head)).transpose((0, 3, 1, 2, 4))
+        else:
+            x = x.reshape((batch, self.heads, frames * pixels, head)).transpose((0, 2, 1, 3))
+        return x.reshape(shape_BFPC)

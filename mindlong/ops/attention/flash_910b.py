@@ -216,4 +216,6 @@ def attend_910b(
         input_layout="BNSD",
         sparse_mode=mode,
     )
-    return out[..., : q_BNSD.shape[3]].reshape(q_BNSD.shape)
+    if width > q_BNSD.shape[3]:  # a slice of everything is a copy too
+        out = out[..., : q_BNSD.shape[3]]
+    return out.reshape(q_BNSD.shape)

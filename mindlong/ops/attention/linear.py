@@ -38,12 +38,16 @@ class LinearCore(Typed):
     def construct(self, qkv: Tensor) -> Tensor:
         if self.native and self.whole:
             return self.kernel(qkv, self.constant)
-        given, qkv = qkv, self.single(qkv)
         if self.native:
-            return self.answer(given, self.kernel(qkv, self.constant))
-        rows, _, height, width = qkv.shape
-        shape = (rows, self.heads, self.head_dim, height * width)
+            return self.answer(qkv, self.kernel(self.single(qkv), self.constant))
         q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)
+        return self.apart(q, k, v)
+
+    def apart(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The same of three tensors (R, N*D, H, W), in the plain form."""
+        given, q, k, v = q, self.single(q), self.single(k), self.single(v)
+        rows, _, height, width = q.shape
+        shape = (rows, self.heads, self.head_dim, height * width)
         q, k = ops.softmax(q.reshape(shape), 2), ops.softmax(k.reshape(shape), -1)
         context = self.context(k, v.reshape(shape)) * self.scale
         out = self.read(context, q).reshape((rows, self.heads * self.head_dim, height, width))

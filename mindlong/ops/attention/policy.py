@@ -48,12 +48,14 @@ def index(policy: str, in_time: bool, frames: int) -> tuple[tuple[tuple[int, ...
 
 
 @ops.constexpr
-def gathered(policy: str, in_time: bool, frames: int) -> Tensor | None:
-    """int32 (blocks * keys,): the frames read, block after block; None where that is each frame
-    once, in order.
+def gathered(policy: str, in_time: bool, frames: int, lead: int) -> Tensor | None:
+    """int32 (lead * blocks * keys,): the frames read, block after block, of each of `lead` videos
+    that lie one behind the other; None where that is each frame once, in order.
     """
     rows = _reading(policy, in_time, frames).index.reshape(-1)
-    return None if np.array_equal(rows, np.arange(frames)) else Tensor(rows)
+    if np.array_equal(rows, np.arange(frames)):
+        return None
+    return Tensor((rows + np.arange(lead)[:, None] * frames).reshape(-1).astype(np.int32))
 
 
 @ops.constexpr

@@ -20,10 +20,14 @@ class SpatialCore(Typed):
         self.scores, self.mix = ops.BatchMatMul(transpose_a=True), ops.BatchMatMul(transpose_b=True)
 
     def construct(self, qkv: Tensor) -> Tensor:
-        given, qkv = qkv, self.single(qkv)
-        rows, _, height, width = qkv.shape
-        shape = (rows, self.heads, self.head_dim, height * width)
         q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)
+        return self.apart(q, k, v)
+
+    def apart(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The same of three tensors (R, N*D, H, W)."""
+        given, q, k, v = q, self.single(q), self.single(k), self.single(v)
+        rows, _, height, width = q.shape
+        shape = (rows, self.heads, self.head_dim, height * width)
         weights = ops.softmax(self.scores(q.reshape(shape) * self.scale, k.reshape(shape)), -1)
         out = self.mix(v.reshape(shape), weights)
         return self.answer(given, out.reshape((rows, self.heads * self.head_dim, height, width)))

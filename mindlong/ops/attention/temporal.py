@@ -9,29 +9,49 @@ from __future__ import annotations
 
 import math
 
-from mindspore import Tensor, ops
+import numpy as np
+from mindspore import Tensor, nn, ops
 
 from mindlong.ops.device import use_native
 from mindlong.ops.precision import Typed
 
 
-def turned_by(x_BFNDP: Tensor, cos: Tensor, sin: Tensor, rotary: int) -> Tensor:
-    """Turn the pairs (0, 1), (2, 3), ... of the first `rotary` features by their frame's angle; cos
-    and sin (1, F, 1, E, 1, 1).
+class Turn(nn.Cell):
+    """Turns the pairs (0, 1), (2, 3), ... of the first `rotary` of D features by angles: x cos +
+    J x sin, where J takes (a, b) to (-b, a). J is a product, because to take pairs apart and join
+    them again copies everything twice.
     """
-    head = x_BFNDP.shape[3]
-    if rotary < head:
-        turned, rest = ops.split(x_BFNDP, (rotary, head - rotary), 3)
-        return ops.concat((_turn_pairs(turned, cos, sin), rest), 3)
-    return _turn_pairs(x_BFNDP, cos, sin)
+
+    def __init__(self, head_dim: int, rotary: int) -> None:
+        super().__init__()
+        self.head_dim, self.rotary = head_dim, rotary
+        self.quarter, self.product = Tensor(_quarter_turns(head_dim, rotary)), ops.MatMul()
+
+    def construct(self, x: Tensor, cos_FE: Tensor, sin_FE: Tensor, scale: float = 1.0) -> Tensor:
+        """(.., F, D), and cosines and sines (F, rotary / 2), all float32 -> (.., F, D), times
+        `scale`.
+        """
+        across = self.product(x.reshape((-1, self.head_dim)), self.quarter).reshape(x.shape)
+        cos, sin = self._wide(cos_FE, 1.0) * scale, self._wide(sin_FE, 0.0) * scale
+        return x * cos + across * sin
+
+    def _wide(self, angle_FE: Tensor, rest: float) -> Tensor:
+        """(F, E) -> (F, D): for each feature that of its pair, and `rest` for what stays."""
+        frames, pairs = angle_FE.shape
+        wide = angle_FE.reshape((frames, pairs, 1)).broadcast_to((frames, pairs, 2))
+        wide = wide.reshape((frames, self.rotary))
+        if self.rotary == self.head_dim:
+            return wide
+        more = ops.full((frames, self.head_dim - self.rotary), rest, dtype=wide.dtype)
+        return ops.concat((wide, more), 1)
 
 
-def _turn_pairs(x_BFNDP: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    batch, frames, heads, dim, pixels = x_BFNDP.shape
-    pairs = x_BFNDP.reshape((batch, frames, heads, dim // 2, 2, pixels))
-    first, second = ops.split(pairs, 1, 4)
-    both = ops.concat((first * cos - second * sin, first * sin + second * cos), 4)
-    return both.reshape(x_BFNDP.shape)
+def _quarter_turns(head_dim: int, rotary: int) -> np.ndarray:
+    """float32 (D, D): what a row of features is multiplied by to turn each pair by a quarter."""
+    found = np.zeros((head_dim, head_dim), np.float32)
+    even = np.arange(0, rotary, 2)
+    found[even + 1, even], found[even, even + 1] = -1, 1
+    return found
 
 
 class TemporalCore(Typed):
@@ -49,7 +69,7 @@ class TemporalCore(Typed):
 
     def __init__(self, heads: int, head_dim: int, rotary_dim: int) -> None:
         super().__init__()
-        self.heads, self.head_dim, self.rotary_dim = heads, head_dim, rotary_dim
+        self.heads, self.head_dim = heads, head_dim
         self.scale = 1.0 / math.sqrt(head_dim)
         self.scores, self.mix = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
         self.native = use_native()
@@ -57,26 +77,34 @@ class TemporalCore(Typed):
             from mindlong.ops.native import functions
 
             self.kernel, self.constant = functions.temporal(heads), functions.constant([self.scale])
+        else:
+            self.turn = Turn(head_dim, rotary_dim)
 
     def construct(self, qkv: Tensor, cos_FE: Tensor, sin_FE: Tensor, bias_BNFF: Tensor) -> Tensor:
         if self.native and self.whole:
             return self.kernel(qkv, cos_FE, sin_FE, bias_BNFF, self.constant)
-        given, qkv = qkv, self.single(qkv)
-        cos_FE, sin_FE = self.single(cos_FE), self.single(sin_FE)
-        bias_BNFF = self.single(bias_BNFF)
         if self.native:
-            y = self.kernel(qkv, cos_FE, sin_FE, bias_BNFF, self.constant)
-            return self.answer(given, y)
-        rows, _, height, width = qkv.shape
-        frames = cos_FE.shape[0]
-        split = (rows // frames, frames, self.heads, self.head_dim, height * width)
-        angles = (1, frames, 1, self.rotary_dim // 2, 1, 1)
-        cos, sin = cos_FE.reshape(angles), sin_FE.reshape(angles)
+            angles = self.single(cos_FE), self.single(sin_FE)
+            y = self.kernel(self.single(qkv), *angles, self.single(bias_BNFF), self.constant)
+            return self.answer(qkv, y)
         q, k, v = ops.split(qkv, self.heads * self.head_dim, 1)
-        q = turned_by(q.reshape(split) * self.scale, cos, sin, self.rotary_dim)
-        k = turned_by(k.reshape(split), cos, sin, self.rotary_dim)
-        tokens = (0, 2, 4, 1, 3)
-        scores = self.scores(q.transpose(tokens), k.transpose(tokens)) + bias_BNFF.expand_dims(2)
-        out = self.mix(ops.softmax(scores, -1), v.reshape(split).transpose(tokens))
-        out = out.transpose((0, 3, 1, 4, 2))
-        return self.answer(given, out.reshape((rows, self.heads * self.head_dim, height, width)))
+        return self.apart(q, k, v, cos_FE, sin_FE, bias_BNFF)
+
+    def apart(
+        self, q: Tensor, k: Tensor, v: Tensor, cos_FE: Tensor, sin_FE: Tensor, bias_BNFF: Tensor
+    ) -> Tensor:
+        """The same of three tensors (R, N*D, H, W), in the plain form."""
+        frames, (rows, inner, height, width) = cos_FE.shape[0], q.shape
+        cos, sin = self.single(cos_FE), self.single(sin_FE)
+        turned_q = self.turn(self._tokens(q, frames), cos, sin, self.scale)
+        turned_k = self.turn(self._tokens(k, frames), cos, sin)
+        scores = self.scores(turned_q, turned_k) + self.single(bias_BNFF).expand_dims(2)
+        out = self.mix(ops.softmax(scores, -1), self._tokens(v, frames))
+        out = out.transpose((0, 3, 1, 4, 2)).reshape((rows, inner, height, width))
+        return self.answer(q, out)
+
+    def _tokens(self, x_RCHW: Tensor, frames: int) -> Tensor:
+        """(R, N*D, H, W) -> float32 (B, N, P, F, D)."""
+        rows, _, height, width = x_RCHW.shape
+        split = (rows // frames, frames, self.heads, self.head_dim, height * width)
+        return self.single(x_RCHW).reshape(split).transpose((0, 2, 4, 1, 3))
