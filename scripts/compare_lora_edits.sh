@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -ge 1 ] || { sed -n '2,3p' "$0" >&2; exit 2; }
-folder=$1 clips=${2:-8} rank=${3:-2} rate=${4:-0.005}
+folder=$1 clips=${2:-8} rank=${3:-2} rate=${4:-0.001}
 python=${PYTHON:-python}
 $python tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
 
