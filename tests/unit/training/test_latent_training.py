@@ -206,6 +206,7 @@ def test_a_given_text_tower_stays_as_it_is_and_a_given_unet_is_the_start(first_s
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_began_with_the_text_encoder_of_a_run_of_such_a_run_is_packaged(
     first_stage, tmp_path
 ):

@@ -54,6 +54,7 @@ def test_updates_in_host_memory_have_the_bits_of_compiled_ones(optimizer):
     assert same(compiled, host)
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_either_way(tmp_path):
     """Three steps and three by another way; averages, clipping, accumulation and previews."""
     usual = {"clip_norm": 0.5, "accumulate": 2, "save_every": 3, "preview_every": 3}
