@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures a shipped model again and writes its card's table and picture: 64 captions by the reader of the shapes world.
-# usage: scripts/model_card.sh NAME [KEY=VALUE ...]     NAME: latent_shapes, vdm_shapes, cogvideox_shapes, base_shapes, ...
+# usage: scripts/model_card.sh NAME [KEY=VALUE ...]     NAME: a model whose card has the marks of mindlong/scores/card.py: base_shapes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -ge 1 ] || { sed -n '2,3p' "$0" >&2; exit 2; }
@@ -9,6 +9,8 @@ config=configs/infer/${name}_evaluation.yaml card=mindlong/weights/$name/README.
 for file in "$config" "$card"; do
     [ -f "$file" ] || { echo "error: $file is not there; models that are measured so: $(cd configs/infer && ls *_shapes*_evaluation.yaml | sed 's/_evaluation.yaml//' | xargs)" >&2; exit 2; }
 done
+mark='<!-- measured: written by scripts/model_card.sh -->'
+grep -qF -- "$mark" "$card" || { echo "error: $card has no place for the table; it needs the line '$mark', and '<!-- end of measured -->' behind it" >&2; exit 2; }
 python=${PYTHON:-python}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

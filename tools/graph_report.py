@@ -21,6 +21,7 @@ import os
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,6 +33,8 @@ from graph.origin import WAYS, by_origin  # noqa: E402
 from graph.roofline import CHIPS, roofline_lines  # noqa: E402
 
 from mindlong.utils.errors import ConfigError  # noqa: E402
+
+Add = Callable[..., object]  # ArgumentParser.add_argument
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,8 +53,15 @@ def _parser() -> argparse.ArgumentParser:
         default="train",
         help="forward, or loss and gradients (%(default)s)",
     )
-    made.add_argument("--batch", type=int, default=1, help="samples (%(default)s)")
-    made.add_argument(
+    for group in (_of_the_graph, _of_the_report):
+        group(made.add_argument)
+    return made
+
+
+def _of_the_graph(add: Add) -> None:
+    """What is compiled, at which sizes, for which chip."""
+    add("--batch", type=int, default=1, help="samples (%(default)s)")
+    add(
         "--shape",
         type=int,
         nargs=3,
@@ -59,43 +69,25 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("F", "H", "W"),
         help="of a model file's input",
     )
-    made.add_argument(
+    add(
         "--dtype",
         choices=("float32", "float16", "bfloat16"),
         default="float32",
         help="of the network's operators (%(default)s)",
     )
-    made.add_argument(
+    add(
         "--chip",
         choices=("910a", "910b"),
         default="910b",
         help="whose graph it is: a 910A scales layers that are kept in float32 (%(default)s)",
     )
-    made.add_argument(
+    add(
         "--attention",
         default="math",
         metavar="BACKEND",
         help="backend of the attentions (%(default)s)",
     )
-    made.add_argument(
-        "--top",
-        type=int,
-        default=8,
-        help="how many of the costliest operators to list (%(default)s)",
-    )
-    made.add_argument(
-        "--by",
-        choices=WAYS,
-        help="list what moves bytes and computes nothing by the line of ours that made it, or by "
-        "the cell of the network; of what a gradient moves MindSpore often names the line alone",
-    )
-    made.add_argument(
-        "--roofline",
-        choices=tuple(CHIPS),
-        help="the least time that a chip needs for the operators, and the parts of the network "
-        "that cost most of it; by vendor figures, with --dtype float16",
-    )
-    made.add_argument(
+    add(
         "--only",
         action="append",
         default=[],
@@ -103,13 +95,34 @@ def _parser() -> argparse.ArgumentParser:
         help="a shell pattern of the parameters of a model file's network that learn; all do "
         "without one; may be given again",
     )
-    made.add_argument(
+    add(
         "--bare",
         action="store_true",
         help="weights share one block of zeros: for networks whose weights do not fit in memory",
     )
-    made.add_argument("--json", metavar="FILE", help="the counts as JSON too")
-    return made
+
+
+def _of_the_report(add: Add) -> None:
+    """What is said of it."""
+    add(
+        "--top",
+        type=int,
+        default=8,
+        help="how many of the costliest operators to list (%(default)s)",
+    )
+    add(
+        "--by",
+        choices=WAYS,
+        help="list what moves bytes and computes nothing by the line of ours that made it, or by "
+        "the cell of the network; of what a gradient moves MindSpore often names the line alone",
+    )
+    add(
+        "--roofline",
+        choices=tuple(CHIPS),
+        help="the least time that a chip needs for the operators, and the parts of the network "
+        "that cost most of it; by vendor figures, with --dtype float16",
+    )
+    add("--json", metavar="FILE", help="the counts as JSON too")
 
 
 def dump(args: argparse.Namespace, folder: str) -> str:

@@ -27,7 +27,10 @@ from mindlong.utils.lines import count
 from mindlong.utils.shown import shown
 
 FLAG = "--lora"
-FLAGS = {"changes": "key=value"}
+OF_WEIGHTS = (  # what says how weights are read, which a LoRA's file does not need
+    *("motion", "part", "which", "form", "model", "changes"),
+    *("allow_partial", "allow_nonfinite", "inert"),
+)
 
 
 def is_one(weights: WeightFile) -> bool:
@@ -45,9 +48,7 @@ def extracts(args: argparse.Namespace) -> bool:
         raise ConfigError("--extract_lora RANK and --base PATH are given together, or neither")
     if args.extract_lora < 1:
         raise ConfigError(f"--extract_lora is {args.extract_lora}; a rank is at least 1")
-    for flag in ("lora", "motion", "part", "which", "form", "model", "changes"):
-        if getattr(args, flag):
-            raise ConfigError(f"--extract_lora does not read {FLAGS.get(flag, '--' + flag)}")
+    _refuse(args, ("lora", *OF_WEIGHTS), "--extract_lora does not read")
     if args.layout not in (None, *NAMINGS):
         raise ConfigError(
             f"--layout is {args.layout!r}; a LoRA has the names of {', '.join(NAMINGS)}"
@@ -64,6 +65,8 @@ def extract_one(args: argparse.Namespace) -> int:
     """
     family = args.family or ""
     tuned, base = parts_at(args.src, "--src", family), parts_at(args.base, "--base", family)
+    for role in tuned.keys() ^ base.keys():
+        print(f"note       only one of --src and --base has a {role}: it is not compared")
     made = extract(tuned, base, args.extract_lora)
     ranks = sorted({each.rank for each in made.found})
     numbers = sum(each.down.size + each.up.size for each in made.found)
@@ -100,6 +103,9 @@ def rename(args: argparse.Namespace) -> int:
             "be written (weights are merged with it by --lora)"
         )
     _check_suffix(args)
+    _refuse(
+        args, OF_WEIGHTS, f"{args.src} is a LoRA file, and writing it in other names does not read"
+    )
     if args.lora:
         raise ConfigError(
             f"{FLAG} is given; {args.src} is a LoRA file itself, nothing is merged into one"
@@ -113,6 +119,14 @@ def rename(args: argparse.Namespace) -> int:
     write_safetensors(args.dst, arrays, about, args.dtype)
     print(f"wrote {shown(args.dst)}: {len(arrays)} tensors in the names of {args.layout}")
     return 0
+
+
+def _refuse(args: argparse.Namespace, flags: Sequence[str], sentence: str) -> None:
+    """Raise ConfigError with the first of `flags` that is given."""
+    for flag in flags:
+        if getattr(args, flag):
+            said = "key=value" if flag == "changes" else f"--{flag}"
+            raise ConfigError(f"{sentence} {said}")
 
 
 def _check_suffix(args: argparse.Namespace) -> None:

@@ -65,7 +65,7 @@ def extract(tuned: Mapping[str, Part], base: Mapping[str, Part], rank: int) -> E
     found: list[Matrices] = []
     left: list[str] = []
     kept = whole = 0.0
-    for role in tuned.keys() & base.keys():
+    for role in (role for role in tuned if role in base):
         _check(tuned[role], base[role])
         held = {f"{layer.ours}{WEIGHT}": layer for layer in _layers(tuned[role])}
         for name, change in _changes(tuned[role], base[role]):

@@ -127,3 +127,13 @@ def test_an_inspection_says_what_a_file_is(lora, tmp_path, capsys):
     other = files.write(tmp_path / "x.safetensors", {"lora_unet_x.hada_w1_a": np.ones((2, 2))})
     inspect.main([str(other)])
     assert "LoHa" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", [["--which", "ema"], ["--part", "unet"], ["--allow_partial", "x"], ["head_dim=8"]]
+)
+def test_what_a_renaming_does_not_read_is_refused(lora, tmp_path, capsys, words):
+    dst = tmp_path / "renamed.safetensors"
+    given = ["--src", str(lora), "--dst", str(dst), "--layout", "kohya", *words]
+    assert convert.command(given) == 2 and not dst.exists()
+    assert "does not read" in capsys.readouterr().err

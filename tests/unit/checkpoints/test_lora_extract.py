@@ -9,6 +9,7 @@ import lora_files as files
 import numpy as np
 import pytest
 
+from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.lazy import as_lazy
 from mindlong.checkpoints.lora.extract import extract, nearest, parts_at
 from mindlong.checkpoints.lora.merge import merge
@@ -62,6 +63,20 @@ def test_a_smaller_rank_holds_less_and_says_how_much(base, tuned):
     assert not two.left and {each.rank for each in one.found} == {1}
 
 
+def test_a_network_that_one_of_them_lacks_is_named(where, tuned, tmp_path, capsys):
+    words = (
+        "--base",
+        where / "unet.safetensors",
+        "--extract_lora",
+        4,
+        "--dst",
+        tmp_path / "x.safetensors",
+    )
+    assert run("--src", tuned, *words) == 0
+    assert "only one of --src and --base has a text_encoder" in capsys.readouterr().out
+    assert not any("text" in name for name in open_weights(tmp_path / "x.safetensors"))
+
+
 def test_the_nearest_matrices_are_those_of_the_largest_singular_values():
     change = np.random.default_rng(0).standard_normal((6, 4, 3, 3)).astype(np.float32)
     down, up = nearest(change, 2)
@@ -97,6 +112,7 @@ def test_what_is_no_number_is_refused(base):
         (["--base", "BASE", "--extract_lora", "0"], 2, "a rank is at least 1"),
         (["--base", "BASE", "--extract_lora", "4", "--lora", "x"], 2, "does not read --lora"),
         (["--base", "BASE", "--extract_lora", "4", "head_dim=8"], 2, "does not read key=value"),
+        (["--base", "BASE", "--extract_lora", "4", "--inert", "x.*"], 2, "does not read --inert"),
         (["--base", "BASE", "--extract_lora", "4", "--layout", "ldm"], 2, "diffusers, kohya"),
         (["--base", "BASE", "--extract_lora", "4", "--dst", "x.pt"], 2, "as .safetensors"),
         (["--base", "BASE", "--extract_lora", "4"], 3, "there is nothing to extract"),
