@@ -1,6 +1,8 @@
-// Convolution and transposed convolution: by minimal filtering where that fits, else by oneDNN.
+// Convolution and transposed convolution: by minimal filtering or as a product where that fits,
+// else by oneDNN.
 #pragma once
 #include "onednn.h"
+#include "point_conv.h"
 #include "winograd_conv.h"
 
 // fwd: x w [b] cfg(int64: strides, pads before, pads after) -> y
@@ -17,6 +19,11 @@ NK nk_conv(SIG) {
     const int64_t O = sh[1][0];
     winograd_forward(kind, {x[0], x[2], x[3], x[1], O}, plain_plane(P[0], x[1], x[2], x[3]),
                      plain_plane(P[c + 1], O, x[2], x[3]), F(P[1]), bias ? F(P[2]) : nullptr);
+    return OK;
+  }
+  if (point_fits(nd[0], sh[0], sh[1], cfg)) {
+    point_forward(point_shape(nd[0], sh[0], sh[1]), F(P[0]), F(P[1]), bias ? F(P[2]) : nullptr,
+                  F(P[c + 1]));
     return OK;
   }
   std::lock_guard<std::mutex> l(dn::g_m);
@@ -46,12 +53,17 @@ NK nk_conv_bwd(SIG) {
   }
   std::lock_guard<std::mutex> l(dn::g_m);
   REQUIRE(dn::load(), LIB);
-  auto* a = dn::plan(1, nd[0], sh[0], sh[1], sh[2], false, cfg, cfg + n, cfg + 2 * n);
+  if (point_fits(nd[0], sh[0], sh[1], cfg)) {
+    point_inputs(point_shape(nd[0], sh[0], sh[1]), F(P[1]), F(P[2]), F(P[4]));
+  } else {
+    auto* a = dn::plan(1, nd[0], sh[0], sh[1], sh[2], false, cfg, cfg + n, cfg + 2 * n);
+    REQUIRE(a, LIB);
+    void* da[3] = {P[2], P[1], P[4]};
+    if (int e = dn::exec(a, da))
+      return e;
+  }
   auto* b = dn::plan(2, nd[0], sh[0], sh[1], sh[2], bias, cfg, cfg + n, cfg + 2 * n);
-  REQUIRE(a && b, LIB);
-  void* da[3] = {P[2], P[1], P[4]};
-  if (int e = dn::exec(a, da))
-    return e;
+  REQUIRE(b, LIB);
   void* db[4] = {P[0], P[2], P[5], bias ? P[6] : nullptr};
   return dn::exec(b, db);
 }
