@@ -94,20 +94,21 @@ class GroupNorm(Typed):
         scale: Tensor | None = None,
         shift: Tensor | None = None,
     ) -> Tensor:
-        """The norm with one mean and variance for the `frames` rows of a video: (R, C, H, W) -> the
-        same shape. FiLM, (B, C), in the plain form alone.
+        """The norm with one mean and variance for the `frames` rows of a video, and FiLM (B, C):
+        (R, C, H, W) -> the same shape.
         """
-        if self.native and self.whole:
+        if self.native and self.whole and not self.film:
             constant = _eps_and_frames(self.eps, frames)
             return self.kernel(x_RCHW, self.weight, self.bias, constant)[0]
-        if self.native:
-            constant = _eps_and_frames(self.eps, frames)
-            weight, bias = self.single(self.weight), self.single(self.bias)
-            y = self.kernel(self.single(x_RCHW), weight, bias, constant)[0]
-            return self.answer(x_RCHW, y)
         if self.film:
             scale, shift = self.single(scale), self.single(shift)
-        return self.answer(x_RCHW, self._plain(self.single(x_RCHW), frames, scale, shift))
+        if not self.native:
+            return self.answer(x_RCHW, self._plain(self.single(x_RCHW), frames, scale, shift))
+        constant = _eps_and_frames(self.eps, frames)
+        x, weight, bias = self.single(x_RCHW), self.single(self.weight), self.single(self.bias)
+        if self.film:
+            return self.answer(x_RCHW, self.kernel(x, weight, bias, scale, shift, constant)[0])
+        return self.answer(x_RCHW, self.kernel(x, weight, bias, constant)[0])
 
     def _plain(self, x: Tensor, frames: int, scale: Tensor | None, shift: Tensor | None) -> Tensor:
         """The plain form, with one mean and variance for every `frames` rows."""

@@ -16,6 +16,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from mindlong.ops.exact import sum_of_squares
+from mindlong.ops.own_graph import OwnGraph
 from mindlong.training.gradient_shards import NormOfShares, Scatter
 from mindlong.training.offload import HostAdam
 from mindlong.training.optim import Adam, Rates, learning_rate
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mindlong.config.train_options import TrainOptions
 
 
-class Gradients(nn.Cell):
+class Gradients(OwnGraph):
     """construct(weight, *arrays) -> loss, gradients of `weight * loss`; both float32."""
 
     def __init__(self, loss: nn.Cell, parameters: Sequence[Parameter]) -> None:
@@ -57,7 +58,7 @@ class Add(nn.Cell):
         return self.each(ops.add, both[:half], both[half:])
 
 
-class Apply(nn.Cell):
+class Apply(OwnGraph):
     """construct(loss, stop, numbers..., *gradients) -> (loss, stop), gradient norm; changes the
     weights.
 
@@ -136,7 +137,7 @@ class ApplyShare(Apply):
         return self.update(totals, norm, step_size, eps, shrink, scale, gradients)
 
 
-class Fused(nn.Cell):
+class Fused(OwnGraph):
     """`Gradients` and `Apply` as one graph: construct(weight, stop, step_size, eps, shrink, scale,
     *arrays).
     """

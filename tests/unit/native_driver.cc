@@ -97,6 +97,20 @@ static void pointwise() {
   RUN(nk_geglu, .all({{515, 62}, {515, 31}}));
   RUN(nk_geglu_bwd, .all({{515, 62}, {515, 31}, {515, 62}}));
 }
+static void layouts() {
+  const std::vector<int64_t> x{2, 37, 19, 1}, t{2, 19, 37, 1}, r{3, 5, 18, 7}, b{2, 9, 70},
+      d{2, 70};
+  RUN(nk_exchange, .all({x, t}));
+  RUN(nk_exchange, .all({r, {3, 18, 5, 7}}));
+  RUN(nk_add_channels, .all({r, {3, 5}, r}));
+  RUN(nk_add_channels_bwd, .all({r, {3, 5}}));
+  RUN(nk_modulate, .all({b, d, d, b}));
+  RUN(nk_modulate_bwd, .all({b, d, b, b, d, d}));
+  RUN(nk_gated, .all({b, b, d, b}));
+  RUN(nk_gated_bwd, .all({b, d, b, b, d}));
+  RUN(nk_rms_last, .all({b, {70}}).scalar({1e-6f}).all({b, {2, 9}}));
+  RUN(nk_rms_last_bwd, .all({b, {70}, {2, 9}, b, b, {70}}));
+}
 static void group_norms() {
   const std::vector<int64_t> x{3, 6, 35}, folded{6, 6, 35}, film{2, 4, 9};
   RUN(nk_gn_silu, .all({x, {6}, {6}}).scalar({1e-5f}).all({x, {3, 2}, {3, 2}}));
@@ -109,6 +123,11 @@ static void group_norms() {
   RUN(nk_gn_film_silu_bwd, .all({film, {4}, {4}, {2, 4}, {2, 4}})
                                .scalar({1e-5f})
                                .all({{2, 2}, {2, 2}, film, film, {4}, {4}, {2, 4}, {2, 4}}));
+  RUN(nk_gn_film,
+      .all({folded, {6}, {6}, {2, 6}, {2, 6}}).scalar({1e-5f, 3}).all({folded, {6, 2}, {6, 2}}));
+  RUN(nk_gn_film_bwd, .all({folded, {6}, {6}, {2, 6}, {2, 6}})
+                          .scalar({1e-5f, 3})
+                          .all({{6, 2}, {6, 2}, folded, folded, {6}, {6}, {2, 6}, {2, 6}}));
 }
 static void norms() {
   const std::vector<int64_t> rows{5000, 7}, x{2, 33, 279}, y{2, 9, 279}, s{2, 279};
@@ -124,6 +143,12 @@ static void convolutions() {
     const std::vector<int64_t> x{2, 16, 5, W}, y{2, 32, 5, W}, w{32, 16, 3, 3}, r{10, 16, 1, W};
     RUN(nk_conv, .all({x, w, {32}}).i64({1, 1, 1, 1, 1, 1}).f(y));
     RUN(nk_conv_bwd, .all({x, w, y}).i64({1, 1, 1, 1, 1, 1}).all({x, w, {32}}));
+    RUN(nk_conv, .all({{2, 16, 4, 4 * W}, {21, 16, 1, 1}, {21}})
+                     .i64({1, 1, 0, 0, 0, 0})
+                     .f({2, 21, 4, 4 * W}));
+    RUN(nk_conv_bwd, .all({{2, 16, 4, 4 * W}, {21, 16, 1, 1}, {2, 21, 4, 4 * W}})
+                         .i64({1, 1, 0, 0, 0, 0})
+                         .all({{2, 16, 4, 4 * W}, {21, 16, 1, 1}, {21}}));
     RUN(nk_frames_conv, .all({r, {16, 16, 3}, {16}}).i64({5}).f(r));
     RUN(nk_frames_conv_bwd, .all({r, {16, 16, 3}, r}).i64({5}).all({r, {16, 16, 3}, {16}}));
   }
@@ -175,6 +200,7 @@ static void attention_of_frames() {
 }
 static void everything() {
   pointwise();
+  layouts();
   group_norms();
   norms();
   convolutions();

@@ -16,6 +16,7 @@ from mindspore import dtype as mstype
 from mindlong.ops.activation import GELU, TanhGELU
 from mindlong.ops.attention import Attention
 from mindlong.ops.embedding import Embedding
+from mindlong.ops.layout import Exchange
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
 from mindlong.utils.errors import ConfigError
@@ -35,10 +36,11 @@ class SelfAttention(nn.Cell):
         super().__init__()
         self.to_q, self.to_k, self.to_v, self.to_out = (Linear(width, width) for _ in range(4))
         self.heads, self.attend = heads, Attention(heads, (width // heads) ** -0.5)
+        self.exchange = Exchange()
 
     def _split(self, x_BSD: Tensor) -> Tensor:
         batch, length, _ = x_BSD.shape
-        return x_BSD.reshape((batch, length, self.heads, -1)).transpose((0, 2, 1, 3))
+        return self.exchange(x_BSD.reshape((batch, length, self.heads, -1)))
 
     def construct(self, x_BSD: Tensor, mask_B1SS: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D); the mask is added to the scores."""
@@ -48,7 +50,7 @@ class SelfAttention(nn.Cell):
             self._split(self.to_v(x_BSD)),
         )
         mixed = self.attend(q, k, v, mask_B1SS)
-        return self.to_out(mixed.transpose((0, 2, 1, 3)).reshape(x_BSD.shape))
+        return self.to_out(self.exchange(mixed).reshape(x_BSD.shape))
 
 
 class Layer(nn.Cell):

@@ -15,8 +15,10 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindlong.ops.activation import GELU
 from mindlong.ops.attention import Attention
 from mindlong.ops.embedding import Embedding
+from mindlong.ops.layout import Exchange
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
+from mindlong.ops.own_graph import OwnGraph
 
 if TYPE_CHECKING:
     from mindlong.networks.clip.text_spec import ClipTextSpec
@@ -37,12 +39,13 @@ class CausalAttention(nn.Cell):
         super().__init__()
         self.to_q, self.to_k, self.to_v, self.to_out = (Linear(width, width) for _ in range(4))
         self.heads, self.attend = heads, Attention(heads, (width // heads) ** -0.5)
+        self.exchange = Exchange()
         # a finite number, safe in fp16 too: its exponential is zero
         self.mask = Tensor(np.triu(np.full((length, length), -6e4, np.float32), 1)[None, None])
 
     def _split(self, x_BSD: Tensor) -> Tensor:
         batch, length, _ = x_BSD.shape
-        return x_BSD.reshape((batch, length, self.heads, -1)).transpose((0, 2, 1, 3))
+        return self.exchange(x_BSD.reshape((batch, length, self.heads, -1)))
 
     def construct(self, x_BSD: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
@@ -52,7 +55,7 @@ class CausalAttention(nn.Cell):
             self._split(self.to_v(x_BSD)),
         )
         mixed = self.attend(q, k, v, self.mask)
-        return self.to_out(mixed.transpose((0, 2, 1, 3)).reshape(x_BSD.shape))
+        return self.to_out(self.exchange(mixed).reshape(x_BSD.shape))
 
 
 class Layer(nn.Cell):
@@ -71,7 +74,7 @@ class Layer(nn.Cell):
         return x + self.fc2(self.act(self.fc1(self.norm2(x))))
 
 
-class TextEncoder(nn.Cell):
+class TextEncoder(OwnGraph):
     """Token ids to hidden states after the last used layer and the final norm.
 
     That is `last_hidden_state` of a CLIPTextModel, and OpenCLIP's penultimate state for `skip_last`

@@ -18,6 +18,7 @@ from mindlong.networks.clip.vision_spec import DEVIATION, MEAN, ClipVisionSpec
 from mindlong.ops.conv import Conv2d
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
+from mindlong.ops.own_graph import OwnGraph
 
 
 class PatchAttention(CausalAttention):
@@ -33,7 +34,7 @@ class PatchAttention(CausalAttention):
             self._split(self.to_k(x_BSD)),
             self._split(self.to_v(x_BSD)),
         )
-        return self.to_out(self.attend(q, k, v).transpose((0, 2, 1, 3)).reshape(x_BSD.shape))
+        return self.to_out(self.exchange(self.attend(q, k, v)).reshape(x_BSD.shape))
 
 
 class PatchLayer(Layer):
@@ -44,7 +45,7 @@ class PatchLayer(Layer):
         self.attn = PatchAttention(spec.width, spec.heads)
 
 
-class ImageEncoder(nn.Cell):
+class ImageEncoder(OwnGraph):
     """Prepared images to embeddings that are not yet of length one."""
 
     def __init__(self, spec: ClipVisionSpec) -> None:

@@ -18,8 +18,10 @@ from mindlong.networks.cogvideox import places
 from mindlong.ops.activation import SiLU, TanhGELU
 from mindlong.ops.attention import Attention
 from mindlong.ops.conv import Conv2d
+from mindlong.ops.layout import Exchange, Gated, Modulate
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import LayerNorm
+from mindlong.ops.own_graph import OwnGraph
 from mindlong.ops.precision import set_types
 
 if TYPE_CHECKING:
@@ -52,14 +54,16 @@ class Patch(nn.Cell):
     def __init__(self, spec: CogVideoXSpec) -> None:
         super().__init__()
         self.proj = Conv2d(spec.in_channels, spec.width, spec.patch, spec.patch)
-        self.text = Linear(spec.context_dim, spec.width)
+        self.text, self.exchange = Linear(spec.context_dim, spec.width), Exchange()
 
     def construct(self, x_BCFHW: Tensor, context_BSD: Tensor) -> tuple[Tensor, Tensor]:
         """-> video (B, F, h/p, w/p, D), text (B, S, D)."""
         batch, channels, frames, height, width = x_BCFHW.shape
         rows = x_BCFHW.transpose((0, 2, 1, 3, 4)).reshape((-1, channels, height, width))
-        tokens = self.proj(rows).transpose((0, 2, 3, 1))
-        video = tokens.reshape((batch, frames, *tokens.shape[1:]))
+        patches = self.proj(rows)
+        across = patches.shape
+        tokens = self.exchange(patches.reshape((across[0], across[1], -1, 1)))
+        video = tokens.reshape((batch, frames, across[2], across[3], across[1]))
         return video, self.text(context_BSD)
 
 
@@ -71,17 +75,17 @@ class Modulated(nn.Cell):
     def __init__(self, spec: CogVideoXSpec) -> None:
         super().__init__()
         self.linear = Linear(spec.time_dim, 6 * spec.width)
-        self.norm = LayerNorm(spec.width, spec.eps)
+        self.norm, self.modulate = LayerNorm(spec.width, spec.eps), Modulate()
 
     def construct(
         self, video_BPD: Tensor, text_BSD: Tensor, emb_BE: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """-> video, text, and their gates (B, 1, D); `emb` is behind its SiLU."""
+        """-> video, text, and their gates (B, D); `emb` is behind its SiLU."""
         shift, scale, gate, text_shift, text_scale, text_gate = ops.chunk(
-            self.linear(emb_BE).expand_dims(1), 6, -1
+            self.linear(emb_BE), 6, -1
         )
-        video = self.norm(video_BPD) * (1.0 + scale) + shift
-        text = self.norm(text_BSD) * (1.0 + text_scale) + text_shift
+        video = self.modulate(self.norm(video_BPD), scale, shift)
+        text = self.modulate(self.norm(text_BSD), text_scale, text_shift)
         return video, text, gate, text_gate
 
 
@@ -97,11 +101,11 @@ class JointAttention(nn.Cell):
         self.to_q, self.to_k, self.to_v, self.to_out = (Linear(width, width) for _ in range(4))
         self.norm_q = LayerNorm(spec.head_dim, QK_EPS)
         self.norm_k = LayerNorm(spec.head_dim, QK_EPS)
-        self.attend = Attention(spec.heads, spec.head_dim**-0.5)
+        self.attend, self.exchange = Attention(spec.heads, spec.head_dim**-0.5), Exchange()
 
     def _split(self, x_BTD: Tensor) -> Tensor:
         batch, length, _ = x_BTD.shape
-        return x_BTD.reshape((batch, length, self.heads, -1)).transpose((0, 2, 1, 3))
+        return self.exchange(x_BTD.reshape((batch, length, self.heads, -1)))
 
     def queries(self, x_BTD: Tensor) -> Tensor:
         """(B, T, D) -> (B, N, T, D/N)."""
@@ -115,7 +119,7 @@ class JointAttention(nn.Cell):
         """(B, S + P, D) -> the same shape."""
         k, v = self.keys(x_BTD)
         mixed = self.attend(self.queries(x_BTD), k, v)
-        return self.to_out(mixed.transpose((0, 2, 1, 3)).reshape(x_BTD.shape))
+        return self.to_out(self.exchange(mixed).reshape(x_BTD.shape))
 
 
 class FeedForward(nn.Cell):
@@ -137,6 +141,7 @@ class Block(nn.Cell):
         super().__init__()
         self.norm1, self.attn = Modulated(spec), JointAttention(spec)
         self.norm2, self.ff = Modulated(spec), FeedForward(spec.width, spec.hidden)
+        self.gated = Gated()
 
     def construct(
         self, video_BPD: Tensor, text_BSD: Tensor, emb_BE: Tensor
@@ -145,11 +150,12 @@ class Block(nn.Cell):
         length = text_BSD.shape[1]
         video, text, gate, text_gate = self.norm1(video_BPD, text_BSD, emb_BE)
         mixed = self.attn(ops.concat((text, video), 1))
-        video_BPD = video_BPD + gate * mixed[:, length:]
-        text_BSD = text_BSD + text_gate * mixed[:, :length]
+        video_BPD = self.gated(video_BPD, mixed[:, length:], gate)
+        text_BSD = self.gated(text_BSD, mixed[:, :length], text_gate)
         video, text, gate, text_gate = self.norm2(video_BPD, text_BSD, emb_BE)
         mixed = self.ff(ops.concat((text, video), 1))
-        return video_BPD + gate * mixed[:, length:], text_BSD + text_gate * mixed[:, :length]
+        video_BPD = self.gated(video_BPD, mixed[:, length:], gate)
+        return video_BPD, self.gated(text_BSD, mixed[:, :length], text_gate)
 
 
 class LastNorm(nn.Cell):
@@ -158,12 +164,12 @@ class LastNorm(nn.Cell):
     def __init__(self, spec: CogVideoXSpec) -> None:
         super().__init__()
         self.linear = Linear(spec.time_dim, 2 * spec.width)
-        self.norm = LayerNorm(spec.width, spec.eps)
+        self.norm, self.modulate = LayerNorm(spec.width, spec.eps), Modulate()
 
     def construct(self, x_BPD: Tensor, emb_BE: Tensor) -> Tensor:
         """(B, P, D) -> the same shape."""
-        shift, scale = ops.chunk(self.linear(emb_BE).expand_dims(1), 2, -1)
-        return self.norm(x_BPD) * (1.0 + scale) + shift
+        shift, scale = ops.chunk(self.linear(emb_BE), 2, -1)
+        return self.modulate(self.norm(x_BPD), scale, shift)
 
 
 def _input_check(spec: CogVideoXSpec):
@@ -186,7 +192,7 @@ def _places(spec: CogVideoXSpec):
     return table
 
 
-class CogVideoX(nn.Cell):
+class CogVideoX(OwnGraph):
     """The network: construct(x, t, context[, hint]).
 
     Args:

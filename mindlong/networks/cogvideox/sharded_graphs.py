@@ -106,6 +106,7 @@ class Close(nn.Cell):
     def __init__(self, block: Block) -> None:
         super().__init__(auto_prefix=False)
         self.attn, self.norm, self.ff = block.attn, block.norm2, block.ff
+        self.gated = block.gated
 
     def construct(
         self,
@@ -134,11 +135,11 @@ class Close(nn.Cell):
         k = self.pool(k, text_k, index, pixels, blocks)
         v = self.pool(v, text_v, index, pixels, blocks)
         mixed = _joined(self.attn.attend(q, k, v, bias), batch)
-        flat = video.reshape((batch, -1, width)) + gate * self.attn.to_out(mixed)
-        text = text + text_gate * self.attn.to_out(read_BSD.astype(text.dtype))
+        flat = self.gated(video.reshape((batch, -1, width)), self.attn.to_out(mixed), gate)
+        text = self.gated(text, self.attn.to_out(read_BSD.astype(text.dtype)), text_gate)
         a, b, gate, text_gate = self.norm(flat, text, emb)
-        out = flat + gate * self.ff(a)
-        return out.reshape(video.shape), text + text_gate * self.ff(b)
+        out = self.gated(flat, self.ff(a), gate)
+        return out.reshape(video.shape), self.gated(text, self.ff(b), text_gate)
 
     def pool(
         self, x_BNTD: Tensor, text_BNSD: Tensor, index: Tensor, pixels: int, blocks: int

@@ -22,6 +22,7 @@ from mindlong.networks.unet.resnet import Downsample, Upsample
 from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import Conv2d, UpsampleNearest
 from mindlong.ops.norm import GroupNorm
+from mindlong.ops.own_graph import OwnGraph
 
 if TYPE_CHECKING:
     from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
@@ -228,7 +229,7 @@ class Half(nn.Cell):
         return x, made
 
 
-class VideoVae(nn.Cell):
+class VideoVae(OwnGraph):
     """The whole autoencoder; it is run by its halves (`streams_cell`).
 
     Latents here are the network's own; the pipelines multiply them by `spec.scaling`.
@@ -259,7 +260,7 @@ def build(spec: VideoVaeSpec, dtype: str = "float32") -> VideoVae:
     return VideoVae(spec)
 
 
-class Alone(nn.Cell):
+class Alone(OwnGraph):
     """A half of the autoencoder on one chunk at the start of a video."""
 
     def __init__(self, half: Half) -> None:

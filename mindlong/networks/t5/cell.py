@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mindlong.networks.t5.names import layer as layer_names
 from mindlong.networks.t5.spec import T5Spec, buckets_of
 from mindlong.ops.activation import TanhGELU
+from mindlong.ops.device import use_native
 from mindlong.ops.embedding import Embedding
+from mindlong.ops.layout import Exchange
 from mindlong.ops.linear import Linear
+from mindlong.ops.own_graph import OwnGraph
 from mindlong.ops.weights import ones
 
 
@@ -25,9 +29,16 @@ class RMSNorm(nn.Cell):
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.weight, self.eps = ones(width), eps
+        self.native = use_native()
+        if self.native:
+            from mindlong.ops.native import functions
+
+            self.kernel, self.constant = functions.rms_last(), functions.constant([eps])
 
     def construct(self, x: Tensor) -> Tensor:
         """(.., D) -> the same shape."""
+        if self.native and x.dtype == ms.float32 and self.weight.dtype == ms.float32:
+            return self.kernel(x, self.weight, self.constant)[0]
         mean = ops.square(x).mean(-1, True)
         return x * ops.rsqrt(mean + self.eps) * self.weight
 
@@ -44,10 +55,11 @@ class SelfAttention(nn.Cell):
         self.to_q, self.to_k, self.to_v = (Linear(spec.width, inner, bias=False) for _ in range(3))
         self.to_out = Linear(inner, spec.width, bias=False)
         self.scores, self.mix = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
+        self.exchange = Exchange()
 
     def _split(self, x_BSD: Tensor) -> Tensor:
         batch, length, _ = x_BSD.shape
-        return x_BSD.reshape((batch, length, self.heads, -1)).transpose((0, 2, 1, 3))
+        return self.exchange(x_BSD.reshape((batch, length, self.heads, -1)))
 
     def construct(self, x_BSD: Tensor, bias_1NSS: Tensor) -> Tensor:
         """(B, S, D) -> (B, S, D)."""
@@ -55,7 +67,7 @@ class SelfAttention(nn.Cell):
         q, k = self._split(self.to_q(x_BSD)), self._split(self.to_k(x_BSD))
         weights = ops.softmax(self.scores(q, k) + bias_1NSS, -1)
         mixed = self.mix(weights, self._split(self.to_v(x_BSD)))
-        return self.to_out(mixed.transpose((0, 2, 1, 3)).reshape((batch, length, -1)))
+        return self.to_out(self.exchange(mixed).reshape((batch, length, -1)))
 
 
 class Layer(nn.Cell):
@@ -84,7 +96,7 @@ def _buckets(spec: T5Spec):
     return table
 
 
-class T5Encoder(nn.Cell):
+class T5Encoder(OwnGraph):
     """Token ids to hidden states behind the last layer and the final norm."""
 
     def __init__(self, spec: T5Spec) -> None:

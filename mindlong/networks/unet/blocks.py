@@ -28,6 +28,7 @@ from mindlong.networks.unet.rows import (
 from mindlong.networks.unet.viewed import block_of
 from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import TemporalConv
+from mindlong.ops.layout import Exchange
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import GroupNorm
 from mindlong.ops.precision import joined
@@ -149,21 +150,20 @@ class Transformer(nn.Cell):
         inner = heads * head_dim
         self.norm = (JointNorm if stage.joint else Norm)(spec.groups, width, stage.eps)
         self.proj_in, self.proj_out = Linear(width, inner), Linear(inner, width)
-        self.block = block_of(spec, stage, inner, heads)
+        self.block, self.exchange = block_of(spec, stage, inner, heads), Exchange()
         if "proj_out" in spec.zero:
             start_at_zero(self.proj_out)
 
     def construct(self, x_RCHW: Tensor, emb_RE: Tensor, context: Tensor, frames: int) -> Tensor:
         """(R, C, H, W) -> (R, C, H, W)."""
         rows, channels, height, width = x_RCHW.shape
-        tokens = (
-            self.norm(x_RCHW, frames).reshape((rows, channels, height * width)).transpose((0, 2, 1))
-        )
-        tokens = self.proj_in(tokens.reshape((rows // frames, frames, height * width, channels)))
+        pixels = height * width
+        tokens = self.exchange(self.norm(x_RCHW, frames).reshape((rows, channels, pixels, 1)))
+        tokens = self.proj_in(tokens.reshape((rows // frames, frames, pixels, channels)))
         tokens = self.proj_out(self.block(tokens, context))
-        return x_RCHW + tokens.reshape((rows, height * width, channels)).transpose(
-            (0, 2, 1)
-        ).reshape(x_RCHW.shape)
+        return x_RCHW + self.exchange(tokens.reshape((rows, pixels, channels, 1))).reshape(
+            x_RCHW.shape
+        )
 
 
 def _stage(spec: UNetSpec, stage: unet.Stage, cin: int, cout: int, level: Level) -> nn.Cell:

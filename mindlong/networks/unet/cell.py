@@ -25,6 +25,7 @@ from mindlong.networks.unet.blocks import (
 )
 from mindlong.networks.unet.rows import fold, start_at_zero, unfold
 from mindlong.ops.activation import SiLU
+from mindlong.ops.own_graph import OwnGraph
 from mindlong.ops.precision import set_types
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _places(start: int, frames: int) -> Tensor:
     return Tensor(np.arange(start, start + frames, dtype=np.float32))
 
 
-class UNet(nn.Cell):
+class UNet(OwnGraph):
     """The network. Fill it with `mindlong.networks.init.initialise` or from a file.
 
     Args:

@@ -12,6 +12,7 @@ from mindspore import Tensor, nn, ops
 
 from mindlong.networks.unet.rows import IMAGES, Parts
 from mindlong.ops.conv import UpsampleNearest
+from mindlong.ops.layout import AddChannels
 from mindlong.ops.linear import Linear
 
 
@@ -34,7 +35,7 @@ class ResBlock(nn.Cell):
         self.norm1 = parts.norm(groups, cin, eps, act=True)
         self.conv1 = parts.conv(cin, cout, 3, padding=1)
         if self.timed:
-            self.time_proj = Linear(emb, cout)
+            self.time_proj, self.add = Linear(emb, cout), AddChannels()
         self.norm2 = parts.norm(groups, cout, eps, act=True)
         self.conv2 = parts.conv(cout, cout, 3, padding=1)
         if self.widens:
@@ -44,7 +45,7 @@ class ResBlock(nn.Cell):
         """(R, cin, H, W) -> (R, cout, H, W); `emb_RE` has been through SiLU already."""
         h = self.conv1(self.norm1(x_RCHW, frames), frames)
         if self.timed:
-            h = h + self.time_proj(emb_RE).reshape((h.shape[0], -1, 1, 1))
+            h = self.add(h, self.time_proj(emb_RE))
         h = self.conv2(self.norm2(h, frames), frames)
         return h + (self.skip(x_RCHW, frames) if self.widens else x_RCHW)
 

@@ -206,6 +206,7 @@ class Opening(nn.Cell):
         super().__init__(auto_prefix=False)
         self.norm: GroupNorm = stage.norm
         self.proj_in, self.block, self.steps, self.last = stage.proj_in, stage.block, steps, norm
+        self.exchange = stage.exchange
 
     def construct(
         self, x_RCHW: Tensor, moments: Tensor, context: Tensor, frames: int
@@ -214,7 +215,7 @@ class Opening(nn.Cell):
         y = _normalised(by_video(x_RCHW, frames), moments, self.norm.weight, self.norm.bias).astype(
             x_RCHW.dtype
         )
-        y = y.reshape((rows, channels, height * width)).transpose((0, 2, 1))
+        y = self.exchange(y.reshape((rows, channels, height * width, 1)))
         tokens = self.proj_in(y.reshape((rows // frames, frames, height * width, channels)))
         tokens = local(self.block, self.steps, tokens, context)
         return tokens, getattr(self.block, self.last)(tokens)
@@ -264,6 +265,7 @@ class Closing(nn.Cell):
     ) -> None:
         super().__init__(auto_prefix=False)
         self.block, self.pool, self.steps, self.proj_out = stage.block, pool, steps, stage.proj_out
+        self.exchange = stage.exchange
 
     def construct(
         self,
@@ -280,5 +282,5 @@ class Closing(nn.Cell):
             self.block, self.steps, tokens + self.pool(y, others, index, bias, factor), context
         )
         rows, channels, height, width = x_RCHW.shape
-        out = self.proj_out(tokens).reshape((rows, height * width, channels)).transpose((0, 2, 1))
-        return x_RCHW + out.reshape(x_RCHW.shape)
+        out = self.proj_out(tokens).reshape((rows, height * width, channels, 1))
+        return x_RCHW + self.exchange(out).reshape(x_RCHW.shape)

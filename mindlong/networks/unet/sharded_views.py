@@ -87,13 +87,12 @@ def _taken(shares_FW: np.ndarray, seen_BWSD: Tensor) -> Tensor:
 class _Opening(nn.Cell):
     def __init__(self, cell: Transformer) -> None:
         super().__init__(auto_prefix=False)
-        self.norm, self.proj_in = cell.norm, cell.proj_in
+        self.norm, self.proj_in, self.exchange = cell.norm, cell.proj_in, cell.exchange
 
     def construct(self, x_RCHW: Tensor, frames: int) -> Tensor:
         rows, channels, height, width = x_RCHW.shape
-        y = self.norm(x_RCHW, frames).reshape((rows, channels, height * width))
-        y = y.transpose((0, 2, 1)).reshape((rows // frames, frames, height * width, channels))
-        return self.proj_in(y)
+        y = self.exchange(self.norm(x_RCHW, frames).reshape((rows, channels, height * width, 1)))
+        return self.proj_in(y.reshape((rows // frames, frames, height * width, channels)))
 
 
 class _Steps(nn.Cell):
@@ -109,9 +108,10 @@ class _Closing(nn.Cell):
     def __init__(self, cell: Transformer, block: ViewedBlock) -> None:
         super().__init__(auto_prefix=False)
         self.block, self.steps, self.proj_out = block, block.behind, cell.proj_out
+        self.exchange = cell.exchange
 
     def construct(self, tokens_BFSD: Tensor, x_RCHW: Tensor, context: Tensor) -> Tensor:
         rows, channels, height, width = x_RCHW.shape
         out = self.proj_out(self.block.run(self.steps, tokens_BFSD, context))
-        out = out.reshape((rows, height * width, channels)).transpose((0, 2, 1))
+        out = self.exchange(out.reshape((rows, height * width, channels, 1)))
         return x_RCHW + out.reshape(x_RCHW.shape)

@@ -31,6 +31,7 @@ from mindlong.ops.activation import SiLU
 from mindlong.ops.conv import Conv2d, ConvTranspose2d
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import ChannelRMSNorm, GroupNorm
+from mindlong.ops.own_graph import OwnGraph
 from mindlong.ops.precision import joined
 
 
@@ -46,14 +47,7 @@ class ClipGroupNorm(GroupNorm):
         self, x_RCHW: Tensor, batch: int, scale_BC: Tensor | None, shift_BC: Tensor | None
     ) -> Tensor:
         """(R, C, H, W) -> the same shape."""
-        rows, channels, height, width = x_RCHW.shape
-        if not self.native:
-            return self.joint(x_RCHW, rows // batch, scale_BC, shift_BC)
-        x_BCFHW = x_RCHW.reshape((batch, rows // batch, channels, height, width)).transpose(
-            (0, 2, 1, 3, 4)
-        )
-        y_BCFHW = self.construct(x_BCFHW, scale_BC, shift_BC)
-        return y_BCFHW.transpose((0, 2, 1, 3, 4)).reshape(x_RCHW.shape)
+        return self.joint(x_RCHW, x_RCHW.shape[0] // batch, scale_BC, shift_BC)
 
 
 class ResBlock(nn.Cell):
@@ -203,7 +197,7 @@ def _checker(spec: Unet3DSpec):
     return check
 
 
-class Unet3D(nn.Cell):
+class Unet3D(OwnGraph):
     """The network. Build it from a spec, fill it with `mindlong.networks.init.initialise` or from a
     file.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mindspore as ms
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
 from mindlong.networks.layers import SinusoidalPosEmb
 from mindlong.networks.unet3d.cell import Attentions, Middle, Stage, Unet3D
@@ -22,6 +22,7 @@ from mindlong.networks.unet3d.extended_cell import (
 from mindlong.networks.unet3d.positions import focus_bias
 from mindlong.ops.embedding import Embedding
 from mindlong.ops.linear import Linear
+from mindlong.ops.own_graph import OwnGraph
 from mindlong.ops.precision import joined
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class ExtendedUnet3D(Unet3D):
         return self.final(joined(x, long_skip, 1), emb_BE)
 
 
-class GuidedUnet3D(nn.Cell):
+class GuidedUnet3D(OwnGraph):
     """Classifier-free guidance (arXiv 2207.12598): null + (conditional - null) * scale, two passes
     of one network.
 

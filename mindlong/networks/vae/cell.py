@@ -17,8 +17,10 @@ from mindspore import dtype as mstype
 from mindlong.networks.unet.resnet import Downsample, ResBlock, Upsample
 from mindlong.ops.attention import TokenAttention
 from mindlong.ops.conv import Conv2d
+from mindlong.ops.layout import Exchange
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import GroupNorm
+from mindlong.ops.own_graph import OwnGraph
 
 if TYPE_CHECKING:
     from mindlong.networks.vae.spec import VaeSpec
@@ -35,14 +37,15 @@ class PixelAttention(nn.Cell):
         self.to_q, self.to_k, self.to_v, self.to_out = (
             Linear(channels, channels) for _ in range(4)
         )
-        self.attend = TokenAttention(1, channels**-0.5)
+        self.attend, self.exchange = TokenAttention(1, channels**-0.5), Exchange()
 
     def construct(self, x_NCHW: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
         count, channels, height, width = x_NCHW.shape
-        tokens = self.norm(x_NCHW).reshape((count, channels, -1)).transpose((0, 2, 1))
+        tokens = self.exchange(self.norm(x_NCHW).reshape((count, channels, -1, 1)))
+        tokens = tokens.reshape((count, -1, channels))
         mixed = self.to_out(self.attend(self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)))
-        return x_NCHW + mixed.transpose((0, 2, 1)).reshape((count, channels, height, width))
+        return x_NCHW + self.exchange(mixed.expand_dims(3)).reshape(x_NCHW.shape)
 
 
 class Middle(nn.Cell):
@@ -160,7 +163,7 @@ class AutoencoderKL(nn.Cell):
         return self.decode(draw(mean, logvar, noise_NLhw)), mean, logvar
 
 
-class Encode(nn.Cell):
+class Encode(OwnGraph):
     """The encoding half as a cell of its own; it shares the autoencoder's parameters and leaves
     their names alone.
     """
@@ -176,7 +179,7 @@ class Encode(nn.Cell):
         return ops.concat(self.vae.moments(x_NCHW), 1)
 
 
-class Decode(nn.Cell):
+class Decode(OwnGraph):
     """The decoding half as a cell of its own."""
 
     def __init__(self, vae: AutoencoderKL) -> None:

@@ -70,10 +70,70 @@ def geglu():
 
 
 @functools.lru_cache(None)
-def group_norm(groups, act=False, film=False):
-    """(x (R,C,..), weight, bias[, scale (R,C), shift (R,C)], (eps[, frames])) -> (y, mean, rstd).
+def exchange():
+    """x (N, A, B, I) -> (N, B, A, I)."""
+    backward = _custom("nk_exchange", lambda d: [d[0], d[2], d[1], d[3]], 1)
 
-    With `frames`, that many rows share their statistics.
+    def bprop(x, out, dout):
+        return (backward(dout),)
+
+    return _custom("nk_exchange", lambda x: [x[0], x[2], x[1], x[3]], 1, bprop)
+
+
+@functools.lru_cache(None)
+def add_channels():
+    """(x (R,C,..), a (R,C)) -> x with a[r, c] added to all of x[r, c]."""
+    backward = _custom("nk_add_channels_bwd", lambda d: d[:2], 1)
+
+    def bprop(x, a, out, dout):
+        return dout, backward(dout)
+
+    return _custom("nk_add_channels", lambda x, a: x, 1, bprop)
+
+
+@functools.lru_cache(None)
+def modulate():
+    """(x (B,L,D), scale (B,D), shift (B,D)) -> x (1 + scale) + shift."""
+    backward = _custom("nk_modulate_bwd", lambda x, s, d: (x, s, s), 3)
+
+    def bprop(x, scale, shift, out, dout):
+        return backward(x, scale, dout)
+
+    return _custom("nk_modulate", lambda x, s, m: x, 1, bprop)
+
+
+@functools.lru_cache(None)
+def gated():
+    """(x (B,L,D), y (B,L,D), gate (B,D)) -> x + gate y."""
+    backward = _custom("nk_gated_bwd", lambda y, g, d: (y, g), 2)
+
+    def bprop(x, y, gate, out, dout):
+        dy, dgate = backward(y, gate, dout)
+        return dout, dy, dgate
+
+    return _custom("nk_gated", lambda x, y, g: x, 1, bprop)
+
+
+@functools.lru_cache(None)
+def rms_last():
+    """(x (..,D), weight (D), eps (1)) -> (x over the root of its mean square, times weight; the
+    inverse root).
+    """
+    backward = _custom("nk_rms_last_bwd", lambda x, g, r, d: (x, g), 2)
+
+    def bprop(x, gamma, eps, out, dout):
+        dx, dg = backward(x, gamma, out[1], dout[0])
+        return dx, dg, ops.zeros_like(eps)
+
+    return _custom("nk_rms_last", lambda x, g, e: (x, x[:-1]), 2, bprop)
+
+
+@functools.lru_cache(None)
+def group_norm(groups, act=False, film=False):
+    """(x (R,C,..), weight, bias[, scale (B,C), shift (B,C)], (eps[, frames])) -> (y, mean, rstd).
+
+    With `frames`, that many rows share their statistics, their scale and their shift, B = R /
+    frames; else B = R.
     """
     name = "nk_gn" + "_film" * film + "_silu" * act
     if film:

@@ -2,11 +2,11 @@
 #pragma once
 #include "common.h"
 
-// x (R, C, ..) gamma (C) beta (C) [scale (R, C) shift (R, C)] eps (eps[, frames])
+// x (R, C, ..) gamma (C) beta (C) [scale (B, C) shift (B, C)] eps (eps[, frames])
 //   -> y mean (R, G) rstd (R, G)
 //
-// With `frames` the statistics are those of that many rows together, B = R / frames, and the first
-// B rows of mean and rstd hold them.
+// With `frames` the statistics are those of that many rows together, B = R / frames, else B = R,
+// and the first B rows of mean and rstd hold them.
 static int gn_fwd(bool silu, int np, void** P, int* nd, int64_t** sh, const char** dt) {
   REQUIRE(np == 7 || np == 9, BAD_ARITY);
   REQUIRE(all_f32(0, np, dt), BAD_DTYPE);
@@ -27,7 +27,8 @@ static int gn_fwd(bool silu, int np, void** P, int* nd, int64_t** sh, const char
   int64_t S = numel(nd[0] - 2, sh[0] + 2);
   int64_t G = sh[o + 2][1];
   int64_t K = C / G;
-  REQUIRE(K * G == C && Fr > 0 && B * Fr == sh[0][0] && !(film && Fr > 1), BAD_SHAPE);
+  REQUIRE(K * G == C && Fr > 0 && B * Fr == sh[0][0], BAD_SHAPE);
+  REQUIRE(!film || (sh[3][0] == B && sh[4][0] == B), BAD_SHAPE);
   std::fill(mo + B * G, mo + B * Fr * G, 0.f);
   std::fill(ro + B * G, ro + B * Fr * G, 0.f);
   tasks(int(B * G), [=](int t) {

@@ -8,6 +8,7 @@
 #include "dense.h"
 #include "flash_backward.h"
 #include "group_norm.h"
+#include "layout.h"
 #include "linear_attention.h"
 #include "norms.h"
 #include "rms_norm.h"

@@ -1,6 +1,7 @@
 // RMS norm over channels with FiLM and SiLU:
 // y = act(x / |x| * sqrt(C) * gamma * (1 + scale) + shift).
 #pragma once
+#include "layout.h"
 #include "norms.h"
 
 // A row r of x belongs to video r / (R / B): frames are folded behind the batch.
@@ -171,3 +172,75 @@ NK nk_rms(SIG) { return rms_fwd(false, np, P, nd, sh, dt); }
 NK nk_rms_silu(SIG) { return rms_fwd(true, np, P, nd, sh, dt); }
 NK nk_rms_bwd(SIG) { return rms_bwd(false, np, P, nd, sh, dt); }
 NK nk_rms_silu_bwd(SIG) { return rms_bwd(true, np, P, nd, sh, dt); }
+
+// Over the last axis, with eps beneath the root.
+NK nk_rms_last(SIG) {  // x (.., D), gamma (D), eps -> y, rroot (N)
+  REQUIRE(np == 5, BAD_ARITY);
+  REQUIRE(all_f32(0, np, dt), BAD_DTYPE);
+  const int64_t D = sh[0][nd[0] - 1];
+  REQUIRE(sh[1][0] == D, BAD_SHAPE);
+  const float* x = F(P[0]);
+  const float* ga = F(P[1]);
+  const float eps = F(P[2])[0];
+  float* y = F(P[3]);
+  float* rroot = F(P[4]);
+  ranges(numel(nd[4], sh[4]), 8 * D, [=](int, int64_t a, int64_t b) {
+    for (int64_t r = a; r < b; ++r) {
+      const float* p = x + r * D;
+      double sum = 0;
+      for (int64_t i0 = 0; i0 < D; i0 += 512) {
+        float u = 0;
+#pragma omp simd reduction(+ : u)
+        for (int64_t i = i0; i < std::min(D, i0 + 512); ++i)
+          u += p[i] * p[i];
+        sum += u;
+      }
+      const float s = float(1.0 / std::sqrt(sum / double(D) + eps));
+      rroot[r] = s;
+#pragma omp simd
+      for (int64_t i = 0; i < D; ++i)
+        y[r * D + i] = p[i] * s * ga[i];
+    }
+  });
+  return OK;
+}
+NK nk_rms_last_bwd(SIG) {  // x gamma rroot dy -> dx dgamma
+  REQUIRE(np == 6, BAD_ARITY);
+  REQUIRE(all_f32(0, np, dt), BAD_DTYPE);
+  const int64_t D = sh[0][nd[0] - 1];
+  const int64_t N = numel(nd[2], sh[2]);
+  const float* x = F(P[0]);
+  const float* ga = F(P[1]);
+  const float* rroot = F(P[2]);
+  const float* dy = F(P[3]);
+  float* dx = F(P[4]);
+  float* dga = F(P[5]);
+  ranges(N, 12 * D, [=](int, int64_t a, int64_t b) {
+    for (int64_t r = a; r < b; ++r) {
+      const float* p = x + r * D;
+      const float* d = dy + r * D;
+      const float s = rroot[r];
+      double sum = 0;
+      for (int64_t i0 = 0; i0 < D; i0 += 512) {
+        float u = 0;
+#pragma omp simd reduction(+ : u)
+        for (int64_t i = i0; i < std::min(D, i0 + 512); ++i)
+          u += d[i] * ga[i] * p[i];
+        sum += u;
+      }
+      const float along = float(sum / double(D)) * s * s;
+#pragma omp simd
+      for (int64_t i = 0; i < D; ++i)
+        dx[r * D + i] = s * (d[i] * ga[i] - p[i] * along);
+    }
+  });
+  channel_strips(1, D, [=](int64_t, int64_t c, int64_t n) {
+    double g[64] = {0};
+    for (int64_t r = 0; r < N; ++r)
+      for (int64_t i = 0; i < n; ++i)
+        g[i] += double(dy[r * D + c + i]) * x[r * D + c + i] * rroot[r];
+    for (int64_t i = 0; i < n; ++i)
+      dga[c + i] = float(g[i]);
+  });
+  return OK;
+}

@@ -8,11 +8,13 @@ import pytest
 from mindspore import Tensor, nn
 from weighted import Weighted
 
+from mindlong.networks.t5.cell import RMSNorm
 from mindlong.ops import device
 from mindlong.ops.activation import GEGLU, GELU, SiLU
 from mindlong.ops.attention.linear import LinearCore
 from mindlong.ops.attention.temporal import TemporalCore
 from mindlong.ops.conv import Conv2d, ConvTranspose2d, TemporalConv
+from mindlong.ops.layout import AddChannels, Exchange, Gated, Modulate
 from mindlong.ops.linear import Linear
 from mindlong.ops.norm import ChannelLayerNorm, ChannelRMSNorm, GroupNorm, LayerNorm
 from mindlong.utils.rng import normal
@@ -59,6 +61,17 @@ class Folded(nn.Cell):
         return self.cell.joint(x, self.frames) if self.norm else self.cell.folded(x, self.frames)
 
 
+class JointFilm(nn.Cell):
+    """A norm over the frames of a video, with its scale and shift."""
+
+    def __init__(self, frames):
+        super().__init__()
+        self.cell, self.frames = GroupNorm(4, 8, act=True, film=True), frames
+
+    def construct(self, x, scale, shift):
+        return self.cell.joint(x, self.frames, scale, shift)
+
+
 F, N, D = 5, 2, 6
 ANGLES = [
     np.cos(np.arange(F * 2)).reshape(F, 2).astype(np.float32),
@@ -74,6 +87,13 @@ CASES = {
         lambda: GroupNorm(4, 8, act=True, film=True),
         arrays((6, 8, 5, 7), (2, 8), (2, 8)),
     ),
+    "group norm, film, over frames": (lambda: JointFilm(3), arrays((6, 8, 5, 7), (2, 8), (2, 8))),
+    "axes exchanged, one number": (Exchange, arrays((2, 37, 19, 1))),
+    "axes exchanged, runs": (Exchange, arrays((3, 5, 18, 7))),
+    "added to channels": (AddChannels, arrays((3, 7, 5, 11), (3, 7))),
+    "modulated": (Modulate, arrays((2, 9, 70), (2, 70), (2, 70))),
+    "gated": (Gated, arrays((2, 9, 70), (2, 9, 70), (2, 70))),
+    "rms norm over the last axis": (lambda: RMSNorm(70, 1e-6), arrays((3, 11, 70))),
     "layer norm": (lambda: LayerNorm(7), arrays((5, 3, 7))),
     "channel layer norm": (lambda: ChannelLayerNorm(33), arrays((2, 33, 9, 31))),
     "rms norm": (lambda: ChannelRMSNorm(5), arrays((2, 5, 7, 3))),
@@ -95,6 +115,11 @@ CASES = {
     "conv 3x3": (lambda: Conv2d(3, 5, 3, padding=1), arrays((2, 3, 9, 11))),
     "conv 4x4, stride 2": (lambda: Conv2d(6, 8, 4, stride=2, padding=1), arrays((1, 6, 10, 14))),
     "conv 1x1, no bias": (lambda: Conv2d(17, 33, 1, bias=False), arrays((3, 17, 5, 7))),
+    "conv 1x1, as products": (lambda: Conv2d(48, 21, 1), arrays((3, 48, 8, 14))),
+    "conv 1x1, as products, no bias": (
+        lambda: Conv2d(160, 70, 1, bias=False),
+        arrays((2, 160, 4, 12)),
+    ),
     "conv 7x7": (lambda: Conv2d(3, 4, 7, padding=3), arrays((2, 3, 8, 8))),
     "transposed conv": (
         lambda: ConvTranspose2d(6, 5, 4, stride=2, padding=1),
