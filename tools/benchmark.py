@@ -6,6 +6,7 @@ in turn, with equal threads.
   python tools/benchmark.py unet3d --peer mindspore   against MindSpore's own operators
   python tools/benchmark.py operators --only GEGLU    the rows of a group whose name holds the word
   python tools/benchmark.py --work start              whole commands, from start to end
+  python tools/benchmark.py --work growth             a call of a network by frames and side
   python tools/benchmark.py --all --json rows.json --markdown docs/benchmarks.md
 
 Every side runs in a process of its own, so that idle threads of one do not disturb the other and
@@ -32,13 +33,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import start  # noqa: E402
+from bench import growth, start  # noqa: E402
 from bench.works import WORKS, Work  # noqa: E402
 
 PEERS = {"pytorch": "pytorch", "compile": "compile", "mindspore": "plain"}  # word -> side
 TORCH = ("pytorch", "compile")
 HAND = "## Where the time goes"
 GROUPS = sorted({w.group for w in WORKS})
+WHOLE = {"start": start, "growth": growth}  # works without a peer
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 PACKAGES = ("mindspore", "torch", "diffusers", "video-diffusion-pytorch", "numpy")
 
@@ -213,11 +215,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--work",
-        choices=("steps", "start"),
+        choices=("steps", *WHOLE),
         default="steps",
-        help="steps of networks and operators, or start: commands as a person waits for them",
+        help="steps of networks and operators; start: commands as a person waits for them; growth: "
+        "one call of a network for more frames and larger images",
     )
     made.add_argument("--side", nargs=2, help=argparse.SUPPRESS)
+    made.add_argument("--size", nargs=2, type=int, help=argparse.SUPPRESS)
     _turns(made.add_argument)
     _results(made.add_argument)
     return made
@@ -265,9 +269,12 @@ def main() -> int:
     if args.side:
         serve(args.side[0], WORKS[int(args.side[1])], args.threads, args.clock)
         return 0
-    if args.work == "start":
-        rows = start.measure(args.only, args.pairs, args.warmup, args.threads)
-        write(rows, args, start.table)
+    if args.size:
+        growth.serve(*args.size, args.pairs, args.warmup, args.threads)
+        return 0
+    if args.work in WHOLE:
+        work = WHOLE[args.work]
+        write(work.measure(args.only, args.pairs, args.warmup, args.threads), args, work.table)
         return 0
     unknown = sorted(set(args.groups) - set(GROUPS))
     if unknown or not (args.groups or args.all):
