@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RUNTIME_BYTES = 420e6  # an idle MindSpore process on the CPU
-COMPILER_BYTES = 150e6  # what compiling a graph takes beside it
 
-# A training step, fitted to peaks of tiny networks on a CPU (docs/tune_a_video.md): each tensor's
-# share of the compiled forward and backward
-TENSOR_BYTES = 1.5e6
-# One forward, fitted to eleven peaks of small networks on a CPU (docs/benchmarks.md): each tensor's
-# share of the compiled graph
-FORWARD_TENSOR_BYTES = 0.6e6
+# Fitted to peaks on a CPU (docs/benchmarks.md). A training step: the graph, and each tensor's share
+# of the compiled forward and backward
+GRAPH_BYTES, TENSOR_BYTES = 150e6, 1.2e6
+# One forward: while its graph is compiled, and each tensor's share of it then; most of that is given
+# back before the graph runs (mindlong/ops/own_graph.py), each tensor's share then
+COMPILER_BYTES, COMPILED_TENSOR_BYTES, FORWARD_TENSOR_BYTES = 80e6, 0.66e6, 0.42e6
 
 
 def forward_bytes(tensors: int, parameters: int, numbers: float, each: float) -> float:
@@ -22,15 +21,16 @@ def forward_bytes(tensors: int, parameters: int, numbers: float, each: float) ->
         numbers: that its layers give out. each: bytes that one of them takes on average; most are
             let go before the peak.
     """
-    graph = COMPILER_BYTES + FORWARD_TENSOR_BYTES * tensors
-    return RUNTIME_BYTES + graph + 4.0 * parameters + each * numbers
+    compiling = COMPILER_BYTES + COMPILED_TENSOR_BYTES * tensors
+    running = FORWARD_TENSOR_BYTES * tensors + each * numbers
+    return RUNTIME_BYTES + 4.0 * parameters + max(compiling, running)
 
 
 def train_bytes(tensors: int, parameters: int, numbers: float, each: float) -> float:
     """Peak memory of a training step: weights, gradients, moments and averages too; arguments as
     for `forward_bytes`.
     """
-    graph = COMPILER_BYTES + TENSOR_BYTES * tensors
+    graph = GRAPH_BYTES + TENSOR_BYTES * tensors
     return RUNTIME_BYTES + graph + 5 * 4.0 * parameters + each * numbers
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 RECOMPUTED = 0.3  # what recomputation leaves of the numbers kept for a backward pass
 # bytes of a number that a block gives out, in one forward and in training
-EACH, TRAIN_EACH = 6.9, 10.0
-ENDS = 130.0  # bytes of a number of a token, for what comes before and after the blocks
+EACH, TRAIN_EACH = 0.1, 5.5
+ENDS = 110.0  # bytes of a number of a token: of the block at work, and of what lies outside of them
 
 
 def cost(spec: CogVideoXSpec, load: Load) -> Cost:
@@ -41,7 +41,7 @@ def cost(spec: CogVideoXSpec, load: Load) -> Cost:
     return Cost(
         parameters,
         load.videos * flops,
-        forward_bytes(len(entries), parameters, made, EACH) + ends,
+        forward_bytes(len(entries), parameters, EACH * made + ends, 1.0),
         train_bytes(len(entries), parameters, made * share, TRAIN_EACH) + ends,
     )
 

@@ -20,7 +20,7 @@ from mindlong.networks.unet3d.names import names
 if TYPE_CHECKING:
     from mindlong.networks.unet3d.spec import Unet3DSpec
 
-FORWARD_MADE_BYTES, MADE_BYTES = 1.0, 4.1  # of each number that a layer gives out
+FORWARD_MADE_BYTES, MADE_BYTES = 1.0, 4.0  # of each number that a layer gives out
 
 
 @dataclass(frozen=True)

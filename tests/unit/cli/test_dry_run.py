@@ -52,7 +52,7 @@ REFUSED = [
     (infer, [*LATENT, "start=no.npz"], 3, "text_to_video.start: no file at no.npz"),
     (infer, [*LATENT, "weights=latent_shapes"], 3, "Did you mean shipped:latent_shapes?"),
     (infer, [*LONG, "scenes={0-99: a, 100-300: b}"], 2, "the range 100-300; the video has frames"),
-    (infer, [*LATENT, "frames=100000"], 2, "TiB of memory are needed"),
+    (infer, [*LATENT, "frames=1000000"], 2, "TiB of memory are needed"),
     (infer, ["pipeline=interpolate", "video=/nope.mp4"], 3, "/nope.mp4"),
     (infer, ["pipeline=edit", "prompt=a", "video=/nope.mp4"], 3, "/nope.mp4"),
     (train, [*TINY, "data.folder=/nope"], 3, "data.folder /nope does not exist"),
