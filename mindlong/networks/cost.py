@@ -9,8 +9,8 @@ RUNTIME_BYTES = 420e6  # an idle MindSpore process on the CPU
 # Fitted to peaks on a CPU (docs/benchmarks.md). A training step: the graph, and each tensor's share
 # of the compiled forward and backward
 GRAPH_BYTES, TENSOR_BYTES = 150e6, 1.2e6
-# One forward: while its graph is compiled, and each tensor's share of it then; most of that is given
-# back before the graph runs (mindlong/ops/own_graph.py), each tensor's share then
+# One forward: while its graph is compiled, with each tensor's share of it; most of that is given
+# back before the graph runs (mindlong/ops/own_graph.py), which leaves each tensor a smaller one
 COMPILER_BYTES, COMPILED_TENSOR_BYTES, FORWARD_TENSOR_BYTES = 80e6, 0.66e6, 0.42e6
 
 

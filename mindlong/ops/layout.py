@@ -1,7 +1,9 @@
-"""Axes exchanged in memory, and numbers added to channels: where MindSpore's own CPU kernels keep a
-table of indices as long as the result for every place in the graph (measured, MindSpore 2.10: 8 to
-16 bytes an element of a transposition, 16 of a sum whose sides have different shapes), which made
-half of the memory of a network's forward pass.
+"""Axes exchanged in memory, and channels moved and scaled by numbers.
+
+MindSpore's own CPU kernels keep a table of indices as long as the result for every place in a graph
+(MindSpore 2.10: 8 to 16 bytes an element of a transposition, 16 of a sum or product whose sides
+have different shapes), which was half of the memory of a network's forward pass. On a CPU these
+compute in float32 and answer in the type of what they are given.
 """
 
 from __future__ import annotations
@@ -10,6 +12,15 @@ import mindspore as ms
 from mindspore import Tensor, nn
 
 from mindlong.ops.device import use_native
+
+
+def _single(x: Tensor) -> Tensor:
+    return x if x.dtype == ms.float32 else x.astype(ms.float32)
+
+
+def _wider(y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The float32 result `y` in the wider type of `a` and `b`, as MindSpore's own sums are."""
+    return y if a.dtype == ms.float32 or b.dtype == ms.float32 else y.astype(a.dtype)
 
 
 class Exchange(nn.Cell):
@@ -24,9 +35,9 @@ class Exchange(nn.Cell):
             self.kernel = functions.exchange()
 
     def construct(self, x_NABI: Tensor) -> Tensor:
-        if self.native and x_NABI.dtype == ms.float32:
-            return self.kernel(x_NABI)
-        return x_NABI.transpose((0, 2, 1, 3))
+        if not self.native:
+            return x_NABI.transpose((0, 2, 1, 3))
+        return _wider(self.kernel(_single(x_NABI)), x_NABI, x_NABI)
 
 
 class AddChannels(nn.Cell):
@@ -43,9 +54,9 @@ class AddChannels(nn.Cell):
             self.kernel = functions.add_channels()
 
     def construct(self, x_RCHW: Tensor, a_RC: Tensor) -> Tensor:
-        if self.native and x_RCHW.dtype == ms.float32 and a_RC.dtype == ms.float32:
-            return self.kernel(x_RCHW, a_RC)
-        return x_RCHW + a_RC.reshape((x_RCHW.shape[0], -1, 1, 1))
+        if not self.native:
+            return x_RCHW + a_RC.reshape((x_RCHW.shape[0], -1, 1, 1))
+        return _wider(self.kernel(_single(x_RCHW), _single(a_RC)), x_RCHW, a_RC)
 
 
 class Modulate(nn.Cell):
@@ -62,9 +73,10 @@ class Modulate(nn.Cell):
             self.kernel = functions.modulate()
 
     def construct(self, x_BLD: Tensor, scale_BD: Tensor, shift_BD: Tensor) -> Tensor:
-        if self.native and x_BLD.dtype == ms.float32 and scale_BD.dtype == ms.float32:
-            return self.kernel(x_BLD, scale_BD, shift_BD)
-        return x_BLD * (1.0 + scale_BD.expand_dims(1)) + shift_BD.expand_dims(1)
+        if not self.native:
+            return x_BLD * (1.0 + scale_BD.expand_dims(1)) + shift_BD.expand_dims(1)
+        y = self.kernel(_single(x_BLD), _single(scale_BD), _single(shift_BD))
+        return _wider(y, x_BLD, scale_BD)
 
 
 class Gated(nn.Cell):
@@ -81,7 +93,7 @@ class Gated(nn.Cell):
             self.kernel = functions.gated()
 
     def construct(self, x_BLD: Tensor, y_BLD: Tensor, gate_BD: Tensor) -> Tensor:
-        single = x_BLD.dtype == ms.float32 and y_BLD.dtype == ms.float32
-        if self.native and single and gate_BD.dtype == ms.float32:
-            return self.kernel(x_BLD, y_BLD, gate_BD)
-        return x_BLD + gate_BD.expand_dims(1) * y_BLD
+        if not self.native:
+            return x_BLD + gate_BD.expand_dims(1) * y_BLD
+        out = self.kernel(_single(x_BLD), _single(y_BLD), _single(gate_BD))
+        return _wider(out, x_BLD, y_BLD)

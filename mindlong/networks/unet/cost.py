@@ -1,8 +1,8 @@
 """What a latent UNet costs, read off its spec: operations and memory, before anything is allocated.
 
 Operations are those of matrix products and convolutions, counted from the tensors' shapes and the
-place where each is used; memory is a model: that of a training step was fitted to tiny networks on
-a CPU (docs/tune_a_video.md), that of one forward to small ones (docs/benchmarks.md).
+place where each is used; memory is a model, fitted to peaks of small and middle-width networks on a
+CPU (docs/benchmarks.md); the share that recomputation leaves to tiny ones (docs/tune_a_video.md).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ allocated.
 
 The count of operations is exact for the matrix products and convolutions and leaves out what is
 proportional to one pass over the activations. The memory is a model, fitted to peaks of the shipped
-network on a CPU (docs/benchmarks.md): parameters and their companions, the compiled graph, a
-quarter of all activations in one forward, and all of them in training.
+network and its like on a CPU (docs/benchmarks.md): parameters and their companions, the compiled
+graph, a quarter of all activations in one forward, and all of them in training.
 """
 
 from __future__ import annotations

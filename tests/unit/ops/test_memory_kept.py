@@ -2,6 +2,7 @@
 
 import ctypes
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
@@ -107,3 +108,16 @@ def test_a_part_of_a_graph_gives_nothing_back(monkeypatch):
 def test_a_library_without_malloc_trim_is_no_error(monkeypatch):
     monkeypatch.setattr(own_graph, "_trim", lambda: None)
     own_graph.give_back()
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("first", ["float16", "float32"])
+def test_types_are_those_of_plain_operators(name, first):
+    made, inputs = CASES[name]
+    given = [x[:2].astype(ms.float16) * 0.5 for x in inputs()]
+    given[0] = given[0].astype(getattr(ms, first))
+    found = made()(*given)
+    device.configure("off")
+    plain = made()(*given)
+    assert found.dtype == plain.dtype
+    np.testing.assert_array_equal(found.asnumpy(), plain.asnumpy())
