@@ -12,7 +12,9 @@ from mindlong.networks.cogvideox_vae.spec import IMAGES, LATENTS, VideoVaeSpec, 
 from mindlong.networks.cost import FORWARD_TENSOR_BYTES, RUNTIME_BYTES, Cost, Load
 
 BYTES = 4  # of a number
-WIDE = 5.0  # images of features held at once at the widest place, beside the frames side by side
+# images of features held at once at the widest place, beside the frames side by side: the least
+# that agrees with a decoding at full size that was ended at 23.2 GiB (docs/cogvideox.md)
+WIDE = 17.0
 
 
 def cost(spec: VideoVaeSpec, load: Load) -> Cost:

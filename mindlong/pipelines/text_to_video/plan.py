@@ -69,7 +69,7 @@ def plan(loaded: Loaded) -> Planned:
             "a step": f"{count(calls * step.flops)}FLOP",
             **lora_row(parts),
             "peak memory": f"denoising {gib(step.bytes * half)}, decoding {at_a_time} "
-            f"{gib(decode.bytes * half)}{_text_memory(parts)} (estimates)",
+            f"{gib((decode.bytes + 4.0 * step.parameters) * half)}{_text_memory(parts)} (estimates)",
         },
         (
             *worded(parts, config, texts),
@@ -77,7 +77,7 @@ def plan(loaded: Loaded) -> Planned:
             *far_size((height, width), parts.size[1:]),
             *in_few_steps(parts, s),
         ),
-        max(half * step.bytes, half * decode.bytes, _text_bytes(parts)),
+        max(half * step.bytes, half * (decode.bytes + 4.0 * step.parameters), _text_bytes(parts)),
         f"frames, size or batch{'' if parts.vae.network.codec.chunks else ' (latent.chunk for decoding)'}",
     )
 
