@@ -123,7 +123,7 @@ def test_everything_at_once_is_counted_in_one_note(tmp_path):
 
 @pytest.mark.skipif(
     Colour.RED.__reduce_ex__(2)[0] is getattr,
-    reason="this Python (3.11 before 3.11.4) pickles enumerations by getattr, which is refused",
+    reason="this Python (some 3.11) pickles enumerations by getattr, which is refused",
 )
 def test_all_unknown_names_stand_in_one_sentence_with_the_way_out(tmp_path):
     value = [Colour.RED, Settings(a=1), pickle.PickleError("x"), uuid.SafeUUID.safe]
