@@ -20,6 +20,8 @@ import numpy as np
 from mindlong.cli.common import ToolParser
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
+from mindlong.media.sheet import write_contact_sheet
+from mindlong.scores.intervals import of_mean
 from mindlong.scores.long_metrics import coherence
 from mindlong.utils import look
 from mindlong.utils.arrays import write_npz
@@ -39,7 +41,8 @@ NEAR = ["strategy=exact", "local=window:15", "spread=''"]
 JOINT = {  # for a network whose text and video are one sequence
     f"near, {places}": [*NEAR, f"places={places}"] for places in ("plain", "stretch", "fold")
 }
-FIGURES = ("right", "constant", "steady", "seam", "step")
+FIGURES = ("right", "constant", "steady", "seam", "step", "background")
+COLUMNS = 16  # frames of a video on the sheet
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="videos, table.md, table.json, plot.png",
+        help="videos, table.md, table.json, plot.png, sheet.png",
     )
     made.add_argument(
         "overrides",
@@ -82,13 +85,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make the videos that are not there yet, read them, write table and plot."""
+    """Make the videos that are not there yet, read them, write table, plot and sheet."""
     args = parser().parse_intermixed_args(argv)
     rows = list(_measured(args))
     write_text(args.out / "table.json", json.dumps(rows, indent=1) + "\n")
     text = table(rows)
     write_text(args.out / "table.md", text)
     plot(rows, args.out / "plot.png")
+    sheet(args)
     print(text)
     return 0
 
@@ -103,7 +107,7 @@ def _measured(args: argparse.Namespace) -> Iterator[dict]:
     maker = None
     with bar(len(jobs), "videos", unit="video") as progress:
         for way, clips, number in jobs:
-            place = args.out / f"{way.replace(' ', '_')}-{clips}-{number:02d}"
+            place = _place(args.out, way, clips, number)
             if not (place / "frames.npz").exists():
                 maker = maker or _Maker(args.weights)
                 maker.make(
@@ -132,6 +136,20 @@ def _measured(args: argparse.Namespace) -> Iterator[dict]:
             progress.update()
 
 
+def _place(out: Path, way: str, clips: int, number: int) -> Path:
+    return out / f"{way.replace(' ', '_')}-{clips}-{number:02d}"
+
+
+def sheet(args: argparse.Namespace) -> None:
+    """The first prompt's video in every way, of the first length, as sheet.png."""
+    rows = []
+    for way in args.ways:
+        with np.load(_place(args.out, way, args.clips[0], 0) / "frames.npz") as held:
+            rows.append(held["frames"])
+    heads = [f"{way}: {args.prompts[0]}" for way in args.ways]
+    write_contact_sheet(args.out / "sheet.png", rows, heads, columns=COLUMNS)
+
+
 class _Maker:
     """The networks, kept from video to video."""
 
@@ -158,19 +176,24 @@ class _Maker:
 
 
 def table(rows: Sequence[dict]) -> str:
-    """Markdown: means over prompts, a line for each way and length."""
+    """Markdown: means over prompts, a line for each way and length; shares in percent with their
+    95 % intervals over videos.
+    """
     lines = [
-        "| way | clips | videos | shape and colour right | constant over clips | steady | seam ratio | step ratio |",
-        "|---|---|---|---|---|---|---|---|",
+        "| way | clips | videos | shape and colour right | constant over clips | steady | seam ratio | step ratio | background |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for clips, way in dict.fromkeys((r["clips"], r["way"]) for r in rows):
         part = [r for r in rows if (r["clips"], r["way"]) == (clips, way)]
-        numbers = [_mean([r[name] for r in part]) for name in FIGURES]
-        shares = " | ".join(f"{100 * n:.0f} %" for n in numbers[:3])
-        lines.append(
-            f"| {way} | {clips} | {len(part)} | {shares} | {numbers[3]:.2f} | {numbers[4]:.2f} |"
-        )
+        shares = " | ".join(_share([r[name] for r in part]) for name in FIGURES[:3])
+        others = " | ".join(f"{_mean([r[name] for r in part]):.2f}" for name in FIGURES[3:])
+        lines.append(f"| {way} | {clips} | {len(part)} | {shares} | {others} |")
     return "\n".join(lines) + "\n"
+
+
+def _share(values: Sequence[float]) -> str:
+    found = of_mean(values)
+    return f"{100 * found.mean:.0f} % ({100 * found.low:.0f} to {100 * found.high:.0f})"
 
 
 def _mean(values: Sequence[float]) -> float:

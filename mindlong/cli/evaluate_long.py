@@ -17,6 +17,7 @@ from mindlong.cli.common import ToolParser, guarded
 from mindlong.cli.evaluate_shapes import read_prompts, sample_files
 from mindlong.data.shapes import SHAPES
 from mindlong.media.read import read_video
+from mindlong.media.sheet import sampled, write_contact_sheet
 from mindlong.scores.long_plot import plot
 from mindlong.scores.long_score import LongScore, score, table
 from mindlong.utils.atomic import write_text
@@ -31,7 +32,7 @@ EXAMPLES = """examples:
 
 FOLDER is what infer.py wrote: videos in the order of the prompts in its video.json. --joins is the
 number of frames from one join to the next: 15 for runs of 16 frames that share their ends. With
-several folders a table has a line for each.
+several folders a table has a line for each; --sheet then shows the first video of each.
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 FIGURES = {
     "constant": "one object as asked throughout",
@@ -40,7 +41,9 @@ FIGURES = {
     "worst": "worst join",
     "bend": "bend of the path, px",
     "moved": "way, px",
+    "background": "change of the background a frame, of 255",
 }
+ROWS, COLUMNS = 8, 12  # of a sheet
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,11 +81,17 @@ def parser() -> argparse.ArgumentParser:
         metavar="PNG",
         help="draw the first video of each folder: changes, and the object's way",
     )
+    made.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="PNG",
+        help=f"draw a contact sheet: the first {ROWS} videos of the folder, or the first of each",
+    )
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the videos, print a line each and the summary."""
+    """Read the videos, print a line each and the summary; write what is asked for."""
     args = parser().parse_args(argv)
     names = args.names or [str(folder) for folder in args.folders]
     joins = args.joins * len(args.folders) if len(args.joins) == 1 else args.joins
@@ -93,10 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     look = (tuple(args.shapes), tuple(args.colours))
     record: dict[str, dict[str, Any]] = {}
     first: list[tuple[str, np.ndarray]] = []
+    rows: list[tuple[str, np.ndarray]] = []
     for folder, name, every in zip(args.folders, names, joins, strict=True):
-        scores, frames = _measured(folder, args.prompts, every, look)
+        scores, frames, shown = _measured(folder, args.prompts, every, look)
         record[name] = {"summary": table(scores), "videos": [asdict(s) for s in scores]}
         first.append((name, frames))
+        alone = len(args.folders) == 1
+        rows += shown if alone else [(f"{name}: {shown[0][0]}", shown[0][1])]
     summaries = {name: entry["summary"] for name, entry in record.items()}
     print(
         markdown(summaries)
@@ -109,16 +121,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if args.plot:
         plot(args.plot, first, *look)
+    if args.sheet:
+        write_contact_sheet(args.sheet, [r[1] for r in rows], [r[0] for r in rows], columns=COLUMNS)
     return 0
 
 
 def _measured(
     folder: Path, listed: Path | None, every: int, look: tuple[tuple[str, ...], ...]
-) -> tuple[list[LongScore], np.ndarray]:
-    """The scores of a folder's videos, a line printed for each, and the frames of the first."""
+) -> tuple[list[LongScore], np.ndarray, list[tuple[str, np.ndarray]]]:
+    """The scores of a folder's videos, a line printed for each; the frames of the first; of the
+    first `ROWS` the caption and the frames that a sheet shows.
+    """
     prompts = read_prompts(listed or folder / "video.json")
     scores: list[LongScore] = []
     first: np.ndarray | None = None
+    shown: list[tuple[str, np.ndarray]] = []
     with bar(len(prompts), f"reading {folder}", unit="video") as progress:
         for file, prompt in zip(sample_files(folder, len(prompts)), prompts, strict=True):
             frames, _ = read_video(file)
@@ -126,23 +143,28 @@ def _measured(
                 score(frames, prompt, range(every, len(frames), every) if every else (), *look)
             )
             first = frames if first is None else first
+            if len(shown) < ROWS:
+                shown.append((prompt, frames[sampled(len(frames), COLUMNS)]))
             progress.update(1)
     for prompt, found in zip(prompts, scores, strict=True):
         print(
             f"{prompt}: {found.agreeing} of {found.windows} windows agree, joins {found.join:.2f} (worst {found.worst:.2f}), "
-            f"bend {found.bend:.3f}, moved {found.moved:.1f}"
+            f"bend {found.bend:.3f}, moved {found.moved:.1f}, background {found.background:.2f}"
         )
-    return scores, needed(first, "a prompt")
+    return scores, needed(first, "a prompt"), shown
 
 
 def markdown(summaries: Mapping[str, Mapping[str, float]]) -> str:
-    """A table with a line for each way."""
+    """A table with a line for each way; the 95 % interval of the first rate in brackets."""
     lines = [
         f"| way | videos | {' | '.join(FIGURES.values())} |",
         "|" + "---|" * (len(FIGURES) + 2),
     ]
     for name, summary in summaries.items():
         shares = [f"{100 * summary[key]:.0f} %" for key in list(FIGURES)[:2]]
+        shares[0] += (
+            f" ({100 * summary['constant_low']:.0f} to {100 * summary['constant_high']:.0f})"
+        )
         others = [f"{summary[key]:.3g}" for key in list(FIGURES)[2:]]
         lines.append(f"| {name} | {summary['videos']} | {' | '.join([*shares, *others])} |")
     return "\n".join(lines)

@@ -11,6 +11,7 @@ import numpy as np
 
 from mindlong.data.shapes import COLOURS, SHAPES, parse_caption
 from mindlong.data.shapes_reader import FOUR, Reading, read
+from mindlong.scores.outline import background_change
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Coherence:
             cannot be seen.
         step: where the object is from frame to frame, at the joints: pixels over the pixels
             elsewhere; NaN if it is not seen.
+        background: change of a background pixel from frame to frame, of 255 (scores.outline).
     """
 
     right: float
@@ -33,6 +35,7 @@ class Coherence:
     steady: float
     seam: float
     step: float
+    background: float
 
 
 def coherence(
@@ -60,6 +63,7 @@ def coherence(
         steady=float(np.mean([r.sure and r.steady for r in readings])),
         seam=seam_ratio(frames_FHWC, joints),
         step=_ratio(np.linalg.norm(np.diff(positions, axis=0), axis=1), joints),
+        background=background_change(frames_FHWC),
     )
 
 

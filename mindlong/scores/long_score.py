@@ -13,6 +13,8 @@ import numpy as np
 
 from mindlong.data.shapes import parse_caption
 from mindlong.data.shapes_reader import Reading, read
+from mindlong.scores.outline import background_change
+from mindlong.scores.shapes import Rate
 
 WINDOW = 16  # frames read together, as long as a clip
 
@@ -30,6 +32,7 @@ class LongScore:
         worst: the same of the worst join.
         bend: root mean square of the path's second differences, pixels a frame and frame.
         moved: way from the first to the last place, pixels.
+        background: change of a background pixel from frame to frame, of 255 (scores.outline).
     """
 
     windows: int
@@ -39,6 +42,7 @@ class LongScore:
     worst: float
     bend: float
     moved: float
+    background: float
 
 
 def score(
@@ -65,6 +69,7 @@ def score(
         worst,
         float(np.sqrt((bends**2).sum(1).mean())) if len(bends) else float("inf"),
         float(np.linalg.norm(seen[-1] - seen[0])) if len(seen) else 0.0,
+        background_change(frames_FHWC),
     )
 
 
@@ -109,15 +114,18 @@ def joins_of(frames_FHWC: np.ndarray, joins: Sequence[int]) -> tuple[float, floa
 
 
 def table(scores: Sequence[LongScore]) -> dict[str, float]:
-    """The rates and medians of several videos."""
+    """The rates, that of constant videos with its 95 % interval, and medians of several videos."""
     rows = [asdict(s) for s in scores]
+    constant = Rate(sum(row["constant"] for row in rows), len(rows))
     middle = {
         name: float(np.median([row[name] for row in rows]))
-        for name in ("join", "worst", "bend", "moved")
+        for name in ("join", "worst", "bend", "moved", "background")
     }
     return {
         "videos": len(rows),
-        "constant": float(np.mean([row["constant"] for row in rows])),
+        "constant": constant.share,
+        "constant_low": constant.interval[0],
+        "constant_high": constant.interval[1],
         "agreeing": sum(r["agreeing"] for r in rows) / max(sum(r["windows"] for r in rows), 1),
         **middle,
     }

@@ -16,6 +16,7 @@ def test_one_object_throughout_has_no_seams():
     made = moving(3)
     found = coherence(made.frames_FHWC, made.caption, [range(0, 16), range(16, 32)])
     assert found.right == found.constant == 1 and found.seam < 1.5 and found.step < 1.5
+    assert found.background < 1
 
 
 def test_another_object_in_every_clip_is_seen():
@@ -49,6 +50,7 @@ def test_table_and_plot_are_means_over_prompts(tmp_path):
         "steady": 1.0,
         "seam": 1.2,
         "step": float("nan"),
+        "background": 0.25,
         "prompt": "p",
     }
     rows = [
@@ -57,6 +59,10 @@ def test_table_and_plot_are_means_over_prompts(tmp_path):
         {"way": "windows", "clips": 8, **row},
     ]
     text = compare_long.table(rows)
-    assert "| exact | 4 | 2 | 100 % | 75 % | 100 % | 1.20 | nan |" in text and text.count("\n") == 4
+    assert (
+        "| exact | 4 | 2 | 100 % (100 to 100) | 75 % (50 to 100) | 100 % (100 to 100) | 1.20 | nan | 0.25 |"
+        in text
+        and text.count("\n") == 4
+    )
     compare_long.plot(rows, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000

@@ -90,13 +90,17 @@ def test_several_folders_become_a_table_and_a_plot(tmp_path, capsys):
                 "base",
                 "--plot",
                 str(tmp_path / "p.png"),
+                "--sheet",
+                str(tmp_path / "s.png"),
             ]
         )
         == 0
     )
     said = capsys.readouterr().out
-    assert "| ours | 1 | 100 % | 100 % |" in said and "| base | 1 | 100 % | 100 % | 0 | 0 |" in said
+    all_of_one = "1 | 100 % (21 to 100) | 100 %"
+    assert f"| ours | {all_of_one} |" in said and f"| base | {all_of_one} | 0 | 0 |" in said
     assert read_image(tmp_path / "p.png").shape[1] > 500
+    assert read_image(tmp_path / "s.png").shape[0] > 2 * 48  # a row for each folder
     with pytest.raises(ConfigError, match="one each is needed"):
         main([*folders, "--joins", "1", "2", "3"])
 
@@ -107,4 +111,14 @@ def test_the_table_is_rates_and_medians():
         scored(clip.frames_FHWC, clip.caption),
         scored(clip.frames_FHWC, "a blue circle moving right"),
     )
-    assert table([good, bad])["constant"] == 0.5 and table([good, bad])["agreeing"] == 0.5
+    found = table([good, bad])
+    assert found["constant"] == 0.5 and found["agreeing"] == 0.5
+    assert found["constant_low"] < 0.1 and found["constant_high"] > 0.9
+
+
+def test_a_background_that_flickers_is_seen():
+    clip = WORLD.clip_of("a red circle moving right", 1)
+    still = scored(clip.frames_FHWC, clip.caption).background
+    other = np.arange(len(clip.frames_FHWC))[:, None, None, None] % 2
+    flickering = np.clip(clip.frames_FHWC.astype(int) + 4 * other, 0, 255).astype(np.uint8)
+    assert scored(flickering, clip.caption).background > still + 3
