@@ -12,12 +12,9 @@ from mindlong.checkpoints.lora.latent import parts_of as named_parts
 from mindlong.data.transforms import fitted
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.media.read import read_image
-from mindlong.networks.cost import Load
-from mindlong.parallel.memory import of_type
 from mindlong.pipelines.checks import (
     far_size,
     fit,
-    gib,
     idle,
     network_rows,
     several,
@@ -36,6 +33,7 @@ from mindlong.pipelines.image_parts import (
     unusual_run,
 )
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.room import room_of
 from mindlong.pipelines.unlike_sizes import unlike_sizes
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
@@ -65,10 +63,9 @@ def plan(loaded: Loaded) -> Planned:
     height, width = divisible(size, parts.vae.spec.factor)
     read_given(own, (height, width))
     clips, times = clips_of(config, frames), calls(s, config.conditioning.image_guidance)
-    batch, chunk = min(config.batch, len(clips)), min(config.latent.chunk, frames)
+    batch = min(config.batch, len(clips))
     step = step_cost(parts, batch, parts.vae.spec.latents_of(frames), size)
-    decode = parts.vae.network.codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
-    half = of_type(config.latent.dtype, config.env.device_target)
+    room = room_of(config, parts, step, frames, (height, width))
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * (times > 1)
     return Planned(
         {
@@ -82,8 +79,7 @@ def plan(loaded: Loaded) -> Planned:
             "frame rate": rates_row(images, config.conditioning.fs, images.rate),
             "a step": f"{count(times * step.flops)}FLOP",
             **lora_row(parts),
-            "peak memory": f"denoising {gib(step.bytes * half)}, decoding {chunk} frames at a time "
-            f"{gib(decode.bytes * half)} (estimates)",
+            "peak memory": room.row(),
         },
         (
             *worded(parts, config, texts),
@@ -93,7 +89,7 @@ def plan(loaded: Loaded) -> Planned:
             *unusual_rates(images, config.conditioning.fs),
             *unlike_sizes(_paths(own), (height, width)),
         ),
-        half * max(step.bytes, decode.bytes),
+        room.peak,
         "size or batch (latent.chunk for decoding)",
     )
 

@@ -17,7 +17,6 @@ from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.unet.views import Views
 from mindlong.parallel import halo, volume
 from mindlong.parallel.launch import world_size
-from mindlong.parallel.memory import of_type
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -32,6 +31,7 @@ from mindlong.pipelines.checks import (
 )
 from mindlong.pipelines.clip_parallel.windows import windows
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.room import room_of
 from mindlong.plans.clip_layout import (
     ClipLayout,
     exact_layout,
@@ -228,7 +228,7 @@ def plan(loaded: Loaded) -> Planned:
     at_once = own.window or parts.size[0] if windowed else max(map(len, clips))
     step = step_cost(parts, rows, at_once, (height, width))
     half = 1.0 if config.latent.dtype == "float32" else 0.5
-    share = of_type(config.latent.dtype, config.env.device_target)
+    room = room_of(config, parts, step, parts.vae.spec.frames_of(total), (height, width))
     sent, waiting = _sent(config, parts.network, clips, ranks, size, rows, passes, half)
     _one_prompt(parts, prompts)
     alone(config, ranks)
@@ -243,14 +243,14 @@ def plan(loaded: Loaded) -> Planned:
             **sent,
             "a step of a clip": f"{count(passes * step.flops)}FLOP",
             **lora_row(parts),
-            "peak memory": f"{gib(step.bytes * share)} on a device, whatever the length (estimate)",
+            "peak memory": room.row(" on a device, whatever the length"),
         },
         (
             *worded(parts, config, texts),
             *unled(own.negative, "clip_parallel.negative", [s.guidance]),
             *far_size((height, width), parts.size[1:]),
         ),
-        step.bytes * share + waiting,
+        max(room.denoising + waiting, room.decoding),
         "size, the frames of a clip (more clip_parallel.clips) or of a window",
     )
 

@@ -20,7 +20,6 @@ from mindlong.networks.table import has_feature
 from mindlong.pipelines.checks import (
     far_size,
     fit,
-    gib,
     network_rows,
     not_told,
     one_to_one,
@@ -31,6 +30,7 @@ from mindlong.pipelines.checks import (
 )
 from mindlong.pipelines.clips import Clip, digits, shown_by
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.room import room_of
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
@@ -120,6 +120,7 @@ def plan(loaded: Loaded) -> Planned:
         3 if o.inject else 1 if s.guidance == 1 else 2
     )  # the source runs along for its attention maps
     step = step_cost(parts, videos, frames, (height, width))
+    room = room_of(config, parts, step, frames, (height, width))
     inversion = f"inverted in {o.invert_steps} steps" + f", each refined {o.refine} times" * bool(
         o.refine
     )
@@ -143,7 +144,7 @@ def plan(loaded: Loaded) -> Planned:
             * bool(o.report),
             "a step": f"{count(step.flops)}FLOP",
             **lora_row(parts),
-            "peak memory": f"{gib(step.bytes)} (estimate)",
+            "peak memory": room.row(),
         },
         (
             *worded(parts, config, texts),
@@ -151,7 +152,7 @@ def plan(loaded: Loaded) -> Planned:
             *far_size((height, width), parts.size[1:]),
             *_still(config, frames),
         ),
-        step.bytes,
+        room.peak,
         "frames or size",
     )
 

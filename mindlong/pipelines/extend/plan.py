@@ -15,7 +15,6 @@ from mindlong.networks import table
 from mindlong.pipelines.checks import (
     far_size,
     fit,
-    gib,
     idle,
     idle_where_told,
     is_told,
@@ -33,6 +32,7 @@ from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, rea
 from mindlong.pipelines.interpolate.trained_rule import training_of
 from mindlong.pipelines.one_prompt import Shown, shown_of
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.room import room_of
 from mindlong.pipelines.unlike_sizes import unlike
 from mindlong.plans.chain import plan_extension
 from mindlong.utils.errors import ConfigError
@@ -173,6 +173,7 @@ def plan(loaded: Loaded) -> Planned:
     idle(loaded, idle_where_told(parts, "extend.negative"))
     rows = 1 if s.guidance == 1 or is_told(parts) else 2
     step = step_cost(parts, rows, longest_run(work.plan), (height, width))
+    room = room_of(config, parts, step, work.plan.frames, (height, width))
     return Planned(
         {
             "weights": f"{parts.where} ({parts.network.family})",
@@ -183,7 +184,7 @@ def plan(loaded: Loaded) -> Planned:
             f"guidance {s.guidance:g}",
             "a step": f"{count(step.flops)}FLOP",
             **lora_row(parts),
-            "peak memory": f"{gib(step.bytes)} (estimate)",
+            "peak memory": room.row(),
         },
         (
             *worded(parts, config, _texts(config)),
@@ -193,6 +194,6 @@ def plan(loaded: Loaded) -> Planned:
             *unusual_rates(images, config.conditioning.fs),
             *unlike("what is given", work.given.shape[1:3], (height, width)),
         ),
-        step.bytes,
+        room.peak,
         "size or extend.run",
     )

@@ -16,7 +16,6 @@ from mindlong.config.infer_options.conditioning import unread
 from mindlong.pipelines.checks import (
     far_size,
     fit,
-    gib,
     idle,
     longest_run,
     not_told,
@@ -37,6 +36,7 @@ from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_video, rea
 from mindlong.pipelines.jobs import count_batches
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.prompts import Prompts
+from mindlong.pipelines.room import room_of
 from mindlong.pipelines.unlike_sizes import unlike_sizes
 from mindlong.plans.compared import plan_autoregressive, plan_independent
 from mindlong.plans.frame_prompts import parse, shares_of, title, travels
@@ -261,6 +261,7 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
     guidances = list(o.level_guidance) or [config.sample.guidance]
     batch = min(config.batch, len(work.plan.jobs))
     step = step_cost(parts, batch, longest_run(work.plan), size)
+    room = room_of(config, parts, step, work.plan.frames, size)
     numbers = parts.vae.spec.latent_channels * prod(size) // parts.vae.spec.factor**2
     texts = [config.hierarchical.negative] * (set(guidances) != {1})
     texts += [*config.wanted_prompts(), *o.scenes.values(), *_closer(o)]
@@ -273,7 +274,7 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
             **({"frame rates": "\n".join(level_rates(work, config, parts, key))} if imaged else {}),
             "a step": f"{count(step.flops)}FLOP for {batch} runs, twice where guided",
             **lora_row(parts),
-            "peak memory": f"{gib(step.bytes)} (estimate)",
+            "peak memory": room.row(),
             "on disk": f"{count(4 * numbers * work.plan.frames)}B of latents",
         },
         (
@@ -284,7 +285,7 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
             *unusual_level_rates(work, config, parts, key),
             *unlike_sizes(filter(None, (*o.images, o.first, o.last)), size),
         ),
-        step.bytes,
+        room.peak,
         "size, batch or hierarchical.lengths",
     )
 

@@ -12,10 +12,9 @@ from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.infer_options.conditioning import unread
-from mindlong.networks.cost import Load
-from mindlong.parallel.memory import of_type
-from mindlong.pipelines.checks import far_size, fit, gib, idle, several, step_cost, unled, worded
+from mindlong.pipelines.checks import far_size, fit, idle, several, step_cost, unled, worded
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.room import room_of
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
@@ -47,11 +46,9 @@ def plan(
     idle(loaded, (*_idle(parts), *unread()))
     size, lengths = _size(config, work, parts), _lengths(config, work, parts, key)
     length = max(lengths)
-    latents = parts.vae.spec.latents_of(length)
-    spec, vae = parts.network.spec, parts.vae
-    step = step_cost(parts, 1, latents, size)
-    decode = vae.network.codec.decode_cost(vae.spec, Load(1, length, *size))
-    half = of_type(config.latent.dtype, config.env.device_target)
+    spec = parts.network.spec
+    step = step_cost(parts, 1, parts.vae.spec.latents_of(length), size)
+    room = room_of(config, parts, step, length, size)
     rows = rows | {
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
@@ -59,7 +56,7 @@ def plan(
         "prompts": several(config.wanted_prompts(), config.count),
         "plan": _runs(work, size),
         "a step": f"{count(step.flops)}FLOP",
-        "peak memory": f"denoising {gib(step.bytes * half)}, decoding {gib(decode.bytes * half)} (estimates)",
+        "peak memory": room.row(),
     }
     negative = config.interpolate.negative
     if config.interpolate.scenes:
@@ -72,8 +69,7 @@ def plan(
         *unled(negative, "interpolate.negative", [config.sample.guidance]),
         *far_size(size, parts.size[1:]),
     )
-    peak = half * max(step.bytes, decode.bytes)
-    return Planned(rows, (*notes, *said), peak, "size or interpolate.factor")
+    return Planned(rows, (*notes, *said), room.peak, "size or interpolate.factor")
 
 
 def _idle(parts: LatentParts) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,6 @@ from mindlong.config.infer_options.conditioning import unread
 from mindlong.pipelines.checks import (
     far_size,
     fit,
-    gib,
     idle,
     idle_where_told,
     is_told,
@@ -39,6 +38,7 @@ from mindlong.pipelines.interpolate.hinted import HINTED_MAKER, is_hinted, unhin
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
 from mindlong.pipelines.one_prompt import shown_of
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.room import room_of
 from mindlong.pipelines.unlike_sizes import unlike
 from mindlong.plans.chain import Chain, place, plan_chain
 from mindlong.utils import arrays
@@ -163,6 +163,7 @@ def _by_networks(
     run = images_of(parts).frames if imaged else _longest(chained, work)
     rows_of = config.batch if imaged else guided * config.batch
     step = step_cost(parts, rows_of, run, size)
+    room = room_of(config, parts, step, work.frames, size)
     rows = rows | {
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
@@ -171,7 +172,7 @@ def _by_networks(
         "plan": "\n".join(chained.describe()),
         "a step": f"{count(step.flops)}FLOP",
         **lora_row(parts),
-        "peak memory": f"{gib(step.bytes)} (estimate)",
+        "peak memory": room.row(),
     }
     shown_of(o.scenes, "", work.frames, "interpolate.scenes")
     texts = [*o.scenes.values(), *config.wanted_prompts() * (not o.scenes), o.negative]
@@ -182,7 +183,7 @@ def _by_networks(
     if work.source:
         said += unlike(work.source.where, work.source.size, size)
     return Planned(
-        rows, (*notes, *dict.fromkeys(said)), step.bytes, "size, batch or interpolate.window"
+        rows, (*notes, *dict.fromkeys(said)), room.peak, "size, batch or interpolate.window"
     )
 
 

@@ -15,7 +15,6 @@ from mindlong.checkpoints.lora.latent import parts_of as named_parts
 from mindlong.data.one_shot import read_clip, read_frame
 from mindlong.diffusion.sample import count_steps, sampler_of
 from mindlong.networks.cost import Cost, Load
-from mindlong.parallel.memory import of_type
 from mindlong.pipelines.checks import (
     far_size,
     fit,
@@ -33,6 +32,7 @@ from mindlong.pipelines.checks import (
 )
 from mindlong.pipelines.clips import Clip, shown_by, stem
 from mindlong.pipelines.planned import Planned
+from mindlong.pipelines.room import room_of
 from mindlong.pipelines.starts import read_start
 from mindlong.plans.frame_prompts import Shares, title
 from mindlong.utils.errors import ConfigError
@@ -56,8 +56,7 @@ def plan(loaded: Loaded) -> Planned:
     clips = _checked_clips(config, parts, (frames, height, width))
     batch, guided = min(config.batch, len(clips)), s.guidance != 1 and not is_told(parts)
     step, calls = _step(config, parts, batch, guided, (latents, height, width))
-    decode, at_a_time = _decoding(config, parts, (frames, height, width))
-    half = of_type(config.latent.dtype, config.env.device_target)
+    room = room_of(config, parts, step, frames, (height, width))
     texts = [prompt for clip in clips for prompt in clip.prompts] + [own.negative] * guided
     return Planned(
         {
@@ -68,8 +67,7 @@ def plan(loaded: Loaded) -> Planned:
             f"{_ways(config, latents)}",
             "a step": f"{count(calls * step.flops)}FLOP",
             **lora_row(parts),
-            "peak memory": f"denoising {gib(step.bytes * half)}, decoding {at_a_time} "
-            f"{gib((decode.bytes + 4.0 * step.parameters) * half)}{_text_memory(parts)} (estimates)",
+            "peak memory": room.row(beside=_text_memory(parts)),
         },
         (
             *worded(parts, config, texts),
@@ -77,7 +75,7 @@ def plan(loaded: Loaded) -> Planned:
             *far_size((height, width), parts.size[1:]),
             *in_few_steps(parts, s),
         ),
-        max(half * step.bytes, half * (decode.bytes + 4.0 * step.parameters), _text_bytes(parts)),
+        max(room.peak, _text_bytes(parts)),
         f"frames, size or batch{'' if parts.vae.network.codec.chunks else ' (latent.chunk for decoding)'}",
     )
 
@@ -131,16 +129,6 @@ def _step(
     rows = batch * (2 if guided and not passes else 1)
     step = step_cost(parts, rows, min(latents, contexts.length) if contexts else latents, pixels)
     return step, (1 + passes) * (len(contexts.windows(latents, 1)) if contexts else 1)
-
-
-def _decoding(
-    config: TextToVideoConfig, parts: LatentParts, size: tuple[int, int, int]
-) -> tuple[Cost, str]:
-    """What decoding costs at a time, and of what."""
-    (frames, height, width), codec = size, parts.vae.network.codec
-    chunk = frames if codec.chunks else min(config.latent.chunk, frames)
-    decode = codec.decode_cost(parts.vae.spec, Load(1, chunk, height, width))
-    return decode, "in the model's own chunks" if codec.chunks else f"{chunk} frames at a time"
 
 
 def _text_bytes(parts: LatentParts) -> float:
