@@ -51,6 +51,9 @@ class Given:
     of_files: dict[str, Setting] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.groups = sections(self.keys)
+
     def place(self, key: str) -> str:
         """Where a key was set; the file where it was not."""
         return self.settings[key].place if key in self.settings else self.where
@@ -87,12 +90,12 @@ class Given:
         seen: set[str] = set()
         for pair in pairs:
             group = pair.value if isinstance(pair, Keyword) else None
-            if pair.key in sections(self.keys) and isinstance(group, Mapping):
+            if pair.key in self.groups and isinstance(group, Mapping):
                 self.add_pairs(
                     Keyword(f"{pair.key}.{k}", str(v), v, pair.place) for k, v in group.items()
                 )
                 continue
-            if pair.key in sections(self.keys) and pair.words.strip()[:1] == "{":
+            if pair.key in self.groups and pair.words.strip()[:1] == "{":
                 inner = from_words(pair.words, dict[str, str], False)
                 self.add_pairs(Pair(f"{pair.key}.{key}", words) for key, words in inner.items())
                 continue
@@ -124,7 +127,7 @@ class Given:
             above = above.rpartition(".")[0]
         if above and _is_mapping(self.keys[above]):
             return above
-        if key in sections(self.keys):
+        if key in self.groups:
             raise ConfigError(f"{place}: {key} is a group of keys; write {key}.NAME=value")
         raise ConfigError(f"{place}: {self.unknown(key)}")
 
@@ -154,12 +157,11 @@ class Given:
     def _flat(
         self, node: Mapping[str, Any], prefix: str, tree: Tree, cut: int
     ) -> Iterable[tuple[str, Any]]:
-        groups = sections(self.keys)
         for name, value in node.items():
             key = f"{prefix}{name}"
             if key in self.keys:
                 yield key, value
-            elif key not in groups:
+            elif key not in self.groups:
                 inner = next(iter(value), "") if isinstance(value, Mapping) else ""
                 raise ConfigError(
                     f"{tree.place(key[cut:])}: {self.unknown(f'{key}.{inner}' if inner else key)}"

@@ -54,13 +54,18 @@ def leaves(schema: type, prefix: str = "") -> Mapping[str, Leaf]:
 @functools.lru_cache(maxsize=64)
 def _leaves(schema: type, prefix: str) -> Mapping[str, Leaf]:
     found: dict[str, Leaf] = {}
-    hints = typing.get_type_hints(schema)
+    hints = _hints(schema)
     for f in dataclasses.fields(schema):
         if dataclasses.is_dataclass(hints[f.name]):
             found |= leaves(hints[f.name], f"{prefix}{f.name}.")
         else:
             found[prefix + f.name] = Leaf(prefix + f.name, hints[f.name], f)
     return found
+
+
+@functools.lru_cache(maxsize=256)  # reading them takes longer than filling them
+def _hints(schema: type) -> Mapping[str, Any]:
+    return typing.get_type_hints(schema)
 
 
 def sections(keys: typing.Iterable[str]) -> set[str]:
@@ -82,7 +87,7 @@ def value_at(values: Any, key: str) -> Any:
 
 def built(schema: type, given: Mapping[str, Any], prefix: str = "") -> Any:
     """A dataclass from typed values by dotted key; what is not given has its default."""
-    made, hints = {}, typing.get_type_hints(schema)
+    made, hints = {}, _hints(schema)
     for f in dataclasses.fields(schema):
         key = prefix + f.name
         if key in given:

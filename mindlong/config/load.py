@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -39,16 +40,20 @@ class Loaded:
     """A configuration ready for use.
 
     Attributes:
-        values: typed. text: the resolved YAML to save beside the output. path: the file.
+        values: typed. path: the file.
         given: the keys that were set, with where.
         notes: sentences for the user.
     """
 
     values: Any
-    text: str
     path: Path | None
     given: Mapping[str, Setting] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def text(self) -> str:
+        """The resolved YAML to save beside the output."""
+        return to_yaml(self.values)
 
 
 def load(
@@ -153,7 +158,7 @@ def _finish(given: Given, schema: type, base: Path | None, saved: bool) -> Loade
             given.notes.append(note)
     check(values, given.blame, given.place)
     given.notes += check_read(values, given, _of_file(given, schema), saved)
-    return Loaded(values, to_yaml(values), base, given.settings, tuple(given.notes))
+    return Loaded(values, base, given.settings, tuple(given.notes))
 
 
 def _of_file(given: Given, schema: type) -> Any:

@@ -8,6 +8,7 @@ and a section may name further ones that its settings leave idle (`idle`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,11 +46,7 @@ class Reader:
 
     def covers(self, key: str) -> bool:
         """Whether the key is among those declared."""
-        fitting = [word for word in self.reads if under(key, word.strip("-!"))]
-        deciding = max(
-            fitting, key=lambda word: (len(word.strip("-!")), word[0] == "-"), default="-"
-        )
-        return deciding[0] != "-"
+        return _covered(self.reads, key)
 
     def always(self, key: str) -> bool:
         """Whether the key is read whatever its own condition says."""
@@ -63,6 +60,13 @@ class Reader:
         kind = found[0].rpartition(" ")[0]
         listed = ", ".join(name.removeprefix(f"{kind} ") for name in found)
         return f"it belongs to {kind} {listed}"
+
+
+@functools.cache  # keys times readers, both of which the schemas list
+def _covered(reads: tuple[str, ...], key: str) -> bool:
+    fitting = [word for word in reads if under(key, word.strip("-!"))]
+    deciding = max(fitting, key=lambda word: (len(word.strip("-!")), word[0] == "-"), default="-")
+    return deciding[0] != "-"
 
 
 def under(key: str, word: str) -> bool:

@@ -26,9 +26,7 @@ WAYS = {
 def test_a_decoding_that_is_larger_than_a_step_is_what_a_run_needs(name):
     weights, *more = WAYS[name]
     pairs = [f"pipeline={name}", f"weights=shipped:{weights}", f"size={list(LARGE)}", *more]
-    loaded = load(
-        None, [*pairs, "prompt=a red circle moving right", "latent.chunk=9"], InferConfig
-    )
+    loaded = load(None, [*pairs, "prompt=a red circle moving right", "latent.chunk=9"], InferConfig)
     parts = find_latent_parts(loaded.values.weights, loaded.values.latent)
     decoding = parts.vae.network.codec.decode_cost(parts.vae.spec, Load(1, 9, *LARGE)).bytes
     planned = function(pipeline(name).plan)(loaded)
