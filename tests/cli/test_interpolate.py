@@ -65,6 +65,7 @@ def test_one_command_raises_the_frame_rate(tmp_path, video):
     assert (record["frames"], record["fps"], probe(folder / "video.mp4").frames) == (25, 12, 25)
 
 
+@pytest.mark.slow
 def test_networks_fill_a_video_in_windows_and_keep_its_latents(tmp_path, toy, video):
     """A network that reads no hints, its given frames pinned; the same command again makes nothing
     new.

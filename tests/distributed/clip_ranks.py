@@ -59,18 +59,16 @@ def sampled(
     return out, traffic.bytes, [mine.start, mine.stop]
 
 
-def equal(folder: Path) -> None:
-    """A sampling run by both ways to swap."""
-    for swaps in ("shared", "gather", "pairs"):
-        clock = time.perf_counter()
-        out, sent, frames = sampled(COMM, swaps)
-        np.savez(
-            folder / f"{swaps}{COMM.rank}.npz",
-            out=out,
-            sent=sent,
-            frames=frames,
-            seconds=time.perf_counter() - clock,
-        )
+def shared(folder: Path, swaps: str = "shared") -> None:
+    """A sampling run by one way to swap."""
+    out, sent, frames = sampled(COMM, swaps)
+    np.savez(folder / f"{swaps}{COMM.rank}.npz", out=out, sent=sent, frames=frames)
+
+
+def others(folder: Path) -> None:
+    """The same by the other ways."""
+    for swaps in ("gather", "pairs"):
+        shared(folder, swaps)
 
 
 def joint(folder: Path) -> None:

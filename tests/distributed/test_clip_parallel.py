@@ -2,6 +2,7 @@
 sent is what was planned.
 """
 
+import functools
 import json
 import os
 import signal
@@ -25,18 +26,29 @@ from mindlong.pipelines.clip_parallel.make import ClipParallel
 from mindlong.utils import rng
 
 RANKS = __file__.replace("test_clip_parallel", "clip_ranks")
-LENGTHS, STEPS = [5, 3, 4], 2
+LENGTHS, STEPS = (5, 3, 4), 2
+
+
+def ended(cases, folder):
+    """The folder of a job of two processes that went through `cases`."""
+    process, _ = start([*launcher(folder), RANKS, cases, str(folder)], folder)
+    assert process.wait(timeout=400) == 0, (folder / "output.txt").read_text()
+    return folder
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clips")
-    process, mark = start([*launcher(folder), RANKS, "equal,messages,joint", str(folder)], folder)
-    code = process.wait(timeout=400)
-    assert code == 0, (folder / "output.txt").read_text()
-    return folder
+    """By the way to swap that is taken on one machine."""
+    return ended("shared", tmp_path_factory.mktemp("clips"))
 
 
+@pytest.fixture(scope="module")
+def other_job(tmp_path_factory):
+    """By the ways between machines, and by all of them what is timed and what is one sequence."""
+    return ended("others,messages,joint", tmp_path_factory.mktemp("others"))
+
+
+@functools.cache
 def simulated(ranks, lengths=LENGTHS):
     """The same sampling run with simulated ranks."""
     network, clips = ShardedUNet(tiny_unet()), layout(lengths)
@@ -63,42 +75,61 @@ def read(job, swaps):
     return [np.load(job / f"{swaps}{rank}.npz") for rank in range(2)]
 
 
-def test_two_processes_give_simulated_ranks_bits_by_either_way_to_swap(job, want):
-    for swaps in ("shared", "gather", "pairs"):
-        ranks = read(job, swaps)
-        assert [list(r["frames"]) for r in ranks] == [[0, 8], [8, 12]]
-        assert np.array_equal(np.concatenate([r["out"] for r in ranks], 2), want), swaps
+def same(ranks, want):
+    assert [list(r["frames"]) for r in ranks] == [[0, 8], [8, 12]]
+    assert np.array_equal(np.concatenate([r["out"] for r in ranks], 2), want)
+
+
+def test_two_processes_give_simulated_ranks_bits(job, want):
+    same(read(job, "shared"), want)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("swaps", ["gather", "pairs"])
+def test_so_they_do_by_every_way_to_swap(other_job, want, swaps):
+    same(read(other_job, swaps), want)
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("lengths", [[12], pytest.param([2] * 6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lengths", [(12,), pytest.param((2,) * 6, marks=pytest.mark.slow)])
 def test_a_whole_run_is_that_of_one_clip(want, lengths):
     out = simulated(len(lengths), lengths)
     assert np.abs(out - want).max() <= 1e-5 * want.std()
 
 
 def test_bytes_sent_are_those_of_the_plan(job):
+    sent_as_planned(read(job, "shared"))
+
+
+@pytest.mark.slow
+def test_they_are_by_a_gathering_too(other_job):
+    sent_as_planned(read(other_job, "gather"))
+
+
+def sent_as_planned(ranks):
     spec, held = tiny_unet().spec, halo.deal(3, 2)
-    for rank, found in enumerate(read(job, "gather")):
+    for rank, found in enumerate(ranks):
         assert int(found["sent"]) == STEPS * rank_bytes(
             sites(spec, (4, 6)), layout(LENGTHS), held, rank
         )
 
 
-def test_text_and_video_in_one_sequence_over_two_processes(job, eager):  # noqa: F811
+@pytest.mark.slow
+def test_text_and_video_in_one_sequence_over_two_processes(other_job, eager):  # noqa: F811
     network, clips = ShardedCogVideoX(joint_toys.tiny()), joint_toys.layout_of([2, 3, 2])
     x, t, context = joint_toys.inputs()
     want = ClipParallel(network, clips).predict(x, t, context)
     places, held = list(joint_sites(joint_toys.SPEC, joint_toys.SIZE)), halo.deal(3, 2)
     for swaps in ("shared", "gather", "pairs"):
-        ranks = [np.load(job / f"joint-{swaps}{rank}.npz") for rank in range(2)]
+        ranks = [np.load(other_job / f"joint-{swaps}{rank}.npz") for rank in range(2)]
         assert np.array_equal(np.concatenate([r["out"] for r in ranks], 2), want), swaps
         for rank, found in enumerate(ranks):
             assert int(found["sent"]) == rank_bytes(places, clips, held, rank)
 
 
-def test_both_ways_to_swap_were_timed(job):
-    found = json.loads((job / "messages0.json").read_text())
+@pytest.mark.slow
+def test_all_ways_to_swap_were_timed(other_job):
+    found = json.loads((other_job / "messages0.json").read_text())
     assert len(found) == 6 and all(seconds > 0 for seconds in found.values())
 
 

@@ -210,6 +210,7 @@ def test_texts_are_gathered_by_rank(job):
     assert read(job, "gathered") == [["rank 0 says ü", "rank 1 says ü" * 2]] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [1])
 def test_a_killed_rank_ends_the_job_and_leaves_nothing(tmp_path, victim):
     process, mark = start([*launcher(tmp_path), str(RANKS), "endless", str(tmp_path)], tmp_path)

@@ -225,6 +225,7 @@ def sampled_network():
     return measure.network(case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", cases.SAMPLINGS, ids=lambda s: s.name)
 def test_ten_guided_steps_on_a_tape_of_noise(sampling, sampled_network):
     ms.set_context(mode=ms.GRAPH_MODE)  # many steps

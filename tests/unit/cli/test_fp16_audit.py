@@ -94,7 +94,10 @@ def scaled(part, factors):
     return Part(part.network, part.spec, arrays)
 
 
-@pytest.mark.parametrize("name", SECTIONS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n == "video" else ()) for n in SECTIONS],
+)
 def test_random_weights_have_nothing_to_keep(name):
     part, _ = random_part(name)
     found = audited(part, 2)
@@ -136,6 +139,7 @@ def test_planted_overflows_are_found_and_mended(name):
     assert found.before > found.after and found.after <= fp16_audit.ALLOWED, found
 
 
+@pytest.mark.slow
 def test_the_feed_forwards_product_is_found():
     part, _ = random_part("unet")
     layer = "down.0.spatial.block.ff"
@@ -157,6 +161,7 @@ def large_scores(part, layer, norm):
     return Part(part.network, part.spec, arrays)
 
 
+@pytest.mark.slow
 def test_attention_scores_beyond_halves_are_found():
     """Stable Diffusion 2.1's fault: queries and keys are halves, their products are not."""
     part, _ = random_part("unet")
@@ -168,6 +173,7 @@ def test_attention_scores_beyond_halves_are_found():
     assert found.after <= fp16_audit.ALLOWED < found.before
 
 
+@pytest.mark.slow
 def test_a_sum_beyond_halves_is_found():
     part, _ = random_part("unet")
     arrays = dict(part.arrays)

@@ -108,6 +108,7 @@ def moved_for_nothing(kinds):
     return sum(moved.get(kind, 0) for kind in HOSTILE) / sum(moved.values())
 
 
+@pytest.mark.slow
 def test_the_report_of_a_configuration(tmp_path):
     command = [
         sys.executable,

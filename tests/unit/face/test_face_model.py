@@ -103,6 +103,7 @@ def test_several_prompts_are_a_list_and_each_is_the_commands(model, places, tmp_
     assert isinstance(model(["a"], **keys), list)
 
 
+@pytest.mark.slow
 def test_a_call_in_pixels(places, tmp_path):
     keys = {"frames": 2, "size": [8, 8], "sample__steps": 2, "seed": 3}
     model = mindlong.load("shipped:vdm_shapes", quiet=True, **EAGER)

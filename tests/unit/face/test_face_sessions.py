@@ -66,6 +66,7 @@ def twice(model, call, compilations):
     return first
 
 
+@pytest.mark.slow
 def test_a_second_call_compiles_nothing(weights, compilations):
     model = mindlong.load(weights["video"], quiet=True)
     call = lambda m, prompt="a", seed=1: m(prompt, frames=2, seed=seed, **SIZE)  # noqa: E731

@@ -93,6 +93,7 @@ def test_blocks_of_the_readme_run(block):
     exec(compile(block, "README", "exec"), {})
 
 
+@pytest.mark.slow
 def test_the_training_block_writes_what_the_original_does(clips):
     exec(compile(TRAINING.replace("AMP", "False"), "README", "exec"), {})
     assert sorted(p.name for p in (clips / "results").iterdir()) == ["1.gif", "model-1.pt"]

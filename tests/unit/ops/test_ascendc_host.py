@@ -167,6 +167,7 @@ def test_verify_compares_the_operator_of_a_910b(capsys, on_910b):
     assert out.count("ok ") == 5 and "width 160" in out and "with backward" in out
 
 
+@pytest.mark.slow
 def test_verify_notices_a_width_at_which_the_operator_gives_noise(capsys, on_910b, monkeypatch):
     few = ("width 40", "width 160", "window on wide heads")
     monkeypatch.setattr(verify, "CASES_910B", [c for c in verify.CASES_910B if c.name in few])

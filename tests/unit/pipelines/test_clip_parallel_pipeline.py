@@ -142,6 +142,7 @@ def test_every_strategy_makes_a_video_of_its_own_in_several_steps(
     assert np.abs(latents - whole[1]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_two_passes_are_one_batch_of_two(weights, tmp_path):
     pairs = ["strategy=independent", "clips=2", "frames=4", "sample.steps=1"]
     pairs += ["sample.guidance=3", "negative=b"]

@@ -148,6 +148,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_stopped(where, tmp_path, monkeypatch):
     args = asked(
         where, tmp_path / "out", "prompts=[a cat, a dog, a fox]", "batch=1", "formats=[gif,png]"

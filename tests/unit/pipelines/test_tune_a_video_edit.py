@@ -87,12 +87,14 @@ def test_a_video_goes_in_and_a_video_for_each_prompt_comes_out(where):
         assert np.abs(held["edit-000"] - held["edit-001"]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_the_number_of_frames_is_free(where, editor):
     assert work_of(loaded(where, frames=5).values).frames_FHWC.shape == (5, 8, 8, 3)
     z = np.random.default_rng(1).standard_normal((4, 5, 4, 4)).astype(np.float32)
     assert editor[0].invert(z, 1).shape == z.shape
 
 
+@pytest.mark.slow
 def test_more_steps_and_refinement_bring_the_way_back_closer(editor):
     tool, frames = editor
     z = tool.model.encode(frames)

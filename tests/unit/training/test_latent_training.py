@@ -373,7 +373,7 @@ def test_a_run_goes_on_when_the_program_has_learnt_a_new_key():
         check_same_run(before, config(VAE, {"diffusion.beta_start": "0.5"}).text, "runs/x")
 
 
-@pytest.mark.parametrize("model", [UNET | PARTS, VAE])
+@pytest.mark.parametrize("model", [pytest.param(UNET | PARTS, marks=pytest.mark.slow), VAE])
 def test_a_run_goes_on_when_any_one_key_is_newer_than_it(model):
     """Of the sections, and of the model's family; tuples too."""
     whole = yaml.safe_load(config(model).text)

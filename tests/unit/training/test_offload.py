@@ -47,7 +47,7 @@ def same(one, two):
     return one.keys() == two.keys() and all(np.array_equal(one[k], two[k]) for k in one)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adam", marks=pytest.mark.slow), "adamw"])
 def test_updates_in_host_memory_have_the_bits_of_compiled_ones(optimizer):
     options = toy_options(optimizer=optimizer, weight_decay=0.1, no_decay=["*bias"], lr=1e-3)
     compiled, host = (updates(options, on_host) for on_host in (False, True))
@@ -71,6 +71,7 @@ def test_a_training_goes_on_from_either_way(tmp_path):
         assert same(found, ends["none",]), way
 
 
+@pytest.mark.slow
 def test_halves_that_overflow_skip_an_update_in_host_memory_too(tmp_path):
     ends = []
     for offload in ("none", "all"):

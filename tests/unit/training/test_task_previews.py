@@ -43,6 +43,7 @@ COMMON = {
     "diffusion.beta_end": 0.2,
     "diffusion.prediction": "v",
 }
+SLOW = ("infinet", "interpolation")  # their networks take longest to compile
 KINDS = {
     "latent": {"model": {"family": "modelscope", **UNET}},
     "infinet": {"model": {"family": "modelscope", **UNET}, "infinet.lengths": [3, 3]},
@@ -154,7 +155,10 @@ def previewed(task, monkeypatch, folder, closed, **sample):
     return np.concatenate([array.ravel() for array in made])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.slow if k in SLOW else ()) for k in KINDS],
+)
 def test_every_key_of_preview_sample_acts_in_every_training(
     kind, base, video, tmp_path, monkeypatch
 ):
