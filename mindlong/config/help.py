@@ -5,6 +5,7 @@ reads, one key or section, or everything.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import textwrap
 import typing
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,14 +25,17 @@ EVERYTHING = "all"
 Row = tuple[str, str, str, str]
 
 
-def keys_of(schema: type, prefix: str = "") -> Iterator[Row]:
+def keys_of(schema: type, prefix: str = "") -> tuple[Row, ...]:
     """(key, type, default, help) of every leaf of a schema, sections in order."""
-    hints = typing.get_type_hints(schema)
-    for f in dataclasses.fields(schema):
-        if dataclasses.is_dataclass(hints[f.name]):
-            yield from keys_of(hints[f.name], f"{prefix}{f.name}.")
-        else:
-            yield prefix + f.name, _type_name(hints[f.name]), _default(f), _help(f)
+    return _keys_of(schema, prefix)
+
+
+@functools.lru_cache(maxsize=256)
+def _keys_of(schema: type, prefix: str) -> tuple[Row, ...]:
+    return tuple(
+        (leaf.key, _type_name(leaf.hint), _default(leaf.field), _help(leaf.field))
+        for leaf in leaves(schema, prefix).values()
+    )
 
 
 def overview(schema: Schema) -> str:

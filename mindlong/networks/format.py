@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,12 +141,30 @@ class Format:
         return f"{self.family} {self.part}{layout}: {self.network.about}"
 
 
+class Names(frozenset[str]):
+    """The names of a file, found by how they end: it is asked for the markers of every network."""
+
+    @cached_property
+    def by_end(self) -> Mapping[str, list[str]]:
+        """The names by their last two parts."""
+        found: dict[str, list[str]] = {}
+        for name in self:
+            found.setdefault(_end(name), []).append(name)
+        return found
+
+
+def _end(name: str) -> str:
+    return ".".join(name.rsplit(".", 2)[-2:])
+
+
 def prefixes(names: Iterable[str], markers: Sequence[str]) -> list[str]:
     """What stands before the markers: every prefix under which all of them are there."""
-    names = names if isinstance(names, set) else set(names)
-    first = (
-        [name[: -len(markers[0])] for name in names if name.endswith(markers[0])] if markers else []
-    )
+    if not markers:
+        return []
+    names = names if isinstance(names, Names) else Names(names)
+    marker = markers[0]
+    last = names.by_end.get(_end(marker), ()) if "." in marker else names
+    first = [name[: -len(marker)] for name in last if name.endswith(marker)]
     return sorted(
         p
         for p in first

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mindlong.networks.format import Format, prefixes
+from mindlong.networks.format import Format, Names, prefixes
 from mindlong.networks.network import ROLES, Network
 from mindlong.utils.errors import ConfigError, did_you_mean
 
@@ -217,7 +217,7 @@ def find(
     Raises:
         ConfigError: an unknown family or part.
     """
-    names = set(names)
+    names = Names(names)
     matches: list[Match] = []
     for network in _chosen(family, part):
         usual = network.formats[0]
