@@ -16,6 +16,7 @@ import numpy as np
 
 from mindlong.data.shapes_draw import coverage
 
+AROUND = np.ones((5, 5), np.uint8)  # pixels beside a thing that are not background either
 BLURS = (0.0, 0.6, 1.0, 1.5)  # Gaussian, pixels
 STANDS_OUT = 0.16  # least distance of a thing's colour from the background's, grey taken out, of 1
 
@@ -75,8 +76,8 @@ def _background(frames_FHWC: np.ndarray, thing_FHW: np.ndarray) -> tuple[np.ndar
     """(background (H, W, C), its brightness offset in every frame (F, C)); hidden pixels are filled
     from their neighbours.
     """
-    near = cv2.dilate(thing_FHW.transpose(1, 2, 0).astype(np.uint8), np.ones((5, 5), np.uint8))
-    free = 1.0 - near.reshape(*thing_FHW.shape[1:], -1).transpose(2, 0, 1).astype(np.float32)
+    near = np.stack([cv2.dilate(m.astype(np.uint8), AROUND) for m in thing_FHW])
+    free = 1.0 - near.astype(np.float32)
     if free.mean() < 0.2:
         free = np.ones_like(free)
     level = _masked_mean(frames_FHWC, free)

@@ -11,6 +11,7 @@ from mindlong.data.shapes_draw import coverage
 from mindlong.data.shapes_fit import coverage_map, find
 from mindlong.data.shapes_reader import Reading
 
+STRETCH = 512  # frames looked at together: memory is theirs, whatever the length
 AROUND = np.ones((7, 7), np.uint8)  # pixels about the object that are not background
 
 
@@ -44,9 +45,14 @@ def background_change(frames_FHWC: np.ndarray) -> float:
     frames = np.asarray(frames_FHWC)
     if len(frames) < 2:
         return 0.0
+    starts = range(0, len(frames) - 1, STRETCH)
+    return float(np.median(np.concatenate([_changes(frames[s : s + STRETCH + 1]) for s in starts])))
+
+
+def _changes(frames: np.ndarray) -> np.ndarray:
+    """(F - 1,): mean change of a background pixel from frame to frame."""
     mask = find(frames.astype(np.float32) / 255).mask_FHW.astype(np.uint8)
     free = np.stack([cv2.dilate(m, AROUND) for m in mask]) == 0
     both = free[1:] & free[:-1]
     change = np.abs(np.diff(frames.astype(np.float32), axis=0)).mean(-1)
-    each = (change * both).sum((1, 2)) / np.maximum(both.sum((1, 2)), 1)
-    return float(np.median(each))
+    return (change * both).sum((1, 2)) / np.maximum(both.sum((1, 2)), 1)

@@ -40,3 +40,13 @@ def test_nothing_seen_and_one_frame_have_values():
     grey = np.full((4, 32, 32, 3), 60, np.uint8)
     assert overlap(grey, read(grey, SHAPES, COLOURS)) == 0.0
     assert background_change(grey[:1]) == 0.0
+
+
+def test_a_film_of_many_frames_is_read_and_measured():
+    frames = 530  # more than OpenCV takes as channels of one image
+    film = ShapesWorld(size=(24, 24), frames=frames, seed=77, bounce=True).clip(1)
+    reading = read(film.frames_FHWC, SHAPES, COLOURS)
+    assert (reading.shape, reading.colour) == (film.truth.shape, film.truth.colour)
+    flickering = film.frames_FHWC.astype(np.int64)
+    flickering[::2] += 3
+    assert background_change(flickering.clip(0, 255).astype(np.uint8)) == pytest.approx(3, abs=0.1)
