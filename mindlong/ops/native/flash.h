@@ -1,7 +1,7 @@
 // Attention in blocks of queries and keys with a running softmax (arXiv 2205.14135): memory grows
 // with the length only. Scores are kept as exponents of two: the factor log2(e) is on the queries.
 #pragma once
-#include "flash_layout.h"
+#include "flash_near.h"
 
 // Queries and keys of a block: the scores and the keys stay in the second cache.
 static const int64_t BQ = 48;
@@ -122,7 +122,44 @@ static void flash_block(const Flash& a, const Row& r, FlashRow& w, int64_t s0, i
     lse[at / a.D] = w.sum[i] == 0.f ? __builtin_inff() : w.top[i] + std::log2(w.sum[i]);
   });
 }
+// The blocks [b0, b1) of a row's queries.
+static void flash_row(const Flash& a, const Row& r, float* scratch, int64_t b0, int64_t b1,
+                      float* out, float* lse) {
+  FlashRow w(a, scratch);
+  int64_t low = a.first_key(b0 * BQ) / BK * BK;
+  int64_t high = a.last_key(std::min(a.S, b1 * BQ) - 1);
+  pack_panels(a, a.to, r, a.k, low, high, w.keys + low * a.D);
+  pack_rows(a, a.to, r, a.v, low, high, 1.f, w.values + low * a.Dp);
+  for (int64_t b = b0; b < b1; ++b)
+    flash_block(a, r, w, b * BQ, std::min(BQ, a.S - b * BQ), out, lse);
+}
+static int flash_near(const Flash& a, const Near& near, float* out, float* lse) {
+  int64_t tiles = near.tiles(a);
+  int64_t sums = near.size(a.from) / a.D;
+  int64_t room = 2 * (near.size(a.from) + near.size(a.to)) + sums;
+  int64_t pieces = std::min(tiles, int64_t(pool().threads()) * 8);
+  tasks(int(pieces), [&](int piece) {
+    float* scratch = tl_flash.get(FlashRow::size(a) + size_t(room));
+    for (int64_t u = tiles * piece / pieces; u < tiles * (piece + 1) / pieces; ++u) {
+      Tile tile(a, near, u);
+      float* at = scratch + FlashRow::size(a);
+      const float* q = tile.bring(a.from, a.q, at);
+      const float* k = tile.bring(a.to, a.k, at);
+      const float* v = tile.bring(a.to, a.v, at);
+      float* o = tile.room(a.from, at);
+      Flash b = tile.flash(q, k, v);
+      for (int64_t i = 0; i < b.rows(); ++i)
+        flash_row(b, b.row(i), scratch, 0, (a.S + BQ - 1) / BQ, o, at);
+      tile.take(a.from, o, out);
+      tile.take_sums(at, lse);
+    }
+  });
+  return OK;
+}
 static int flash_forward(const Flash& a, float* out, float* lse) {
+  Near near(a, 2);
+  if (near.pixels)
+    return flash_near(a, near, out, lse);
   int64_t rows = a.rows();
   int64_t steps = (a.S + BQ - 1) / BQ;
   int64_t want = int64_t(pool().threads()) * 8;
@@ -132,16 +169,9 @@ static int flash_forward(const Flash& a, float* out, float* lse) {
   tasks(int(pieces), [&](int piece) {
     float* scratch = tl_flash.get(FlashRow::size(a));
     for (int64_t u = rows * parts * piece / pieces; u < rows * parts * (piece + 1) / pieces; ++u) {
-      Row r = a.row(u / parts);
-      FlashRow w(a, scratch);
-      int64_t b0 = steps * (u % parts) / parts;
-      int64_t b1 = steps * (u % parts + 1) / parts;
-      int64_t low = a.first_key(b0 * BQ) / BK * BK;
-      int64_t high = a.last_key(std::min(a.S, b1 * BQ) - 1);
-      pack_panels(a, a.to, r, a.k, low, high, w.keys + low * a.D);
-      pack_rows(a, a.to, r, a.v, low, high, 1.f, w.values + low * a.Dp);
-      for (int64_t b = b0; b < b1; ++b)
-        flash_block(a, r, w, b * BQ, std::min(BQ, a.S - b * BQ), out, lse);
+      int64_t part = u % parts;
+      flash_row(a, a.row(u / parts), scratch, steps * part / parts, steps * (part + 1) / parts, out,
+                lse);
     }
   });
   return OK;

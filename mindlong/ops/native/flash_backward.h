@@ -135,12 +135,59 @@ static void grad_collect(const Flash& a, const FlashGrad& x) {
     spread(a, a.from, a.row(i), 0, a.S, sum, a.scale, false, x.dq);
   });
 }
+// Rows whose keys are the same frames, one after the other: unit i of a.rows() / `shared`.
+static void grad_unit(const Flash& a, const FlashGrad& x, int64_t i, int64_t shared, int64_t b0,
+                      int64_t b1, float* partial, GradRow& w) {
+  int64_t inner = a.groups * a.heads;
+  for (int64_t block = 0; block < shared; ++block) {
+    int64_t row = shared == 1 ? i : (i / inner * a.blocks + block) * inner + i % inner;
+    grad_row(a, x, a.row(row), b0, b1, partial, w);
+  }
+}
+static int64_t shared_rows(const Flash& a) { return a.to.index ? a.blocks : 1; }
+static int grad_near(const Flash& a, const Near& near, const FlashGrad& x) {
+  int64_t tiles = near.tiles(a);
+  int64_t shared = shared_rows(a);
+  int64_t sums = near.size(a.from) / a.D;
+  size_t room = GradRow::size(a) + size_t(4 * (near.size(a.from) + near.size(a.to)) + sums);
+  int64_t pieces = std::min(tiles, int64_t(pool().threads()) * 8);
+  tasks(int(pieces), [&](int piece) {
+    float* scratch = tl_flash.get(room);
+    GradRow w(a, scratch);
+    for (int64_t u = tiles * piece / pieces; u < tiles * (piece + 1) / pieces; ++u) {
+      Tile tile(a, near, u);
+      float* at = scratch + GradRow::size(a);
+      const float* q = tile.bring(a.from, a.q, at);
+      const float* k = tile.bring(a.to, a.k, at);
+      const float* v = tile.bring(a.to, a.v, at);
+      FlashGrad y = x;
+      y.out = tile.bring(a.from, x.out, at);
+      y.grad = tile.bring(a.from, x.grad, at);
+      y.dq = tile.room(a.from, at);
+      y.dk = tile.room(a.to, at);
+      y.dv = tile.room(a.to, at);
+      y.lse = at;
+      tile.bring_sums(x.lse, at);
+      std::fill(y.dk, at, 0.f);  // frames that nothing reads get zeros
+      Flash b = tile.flash(q, k, v);
+      for (int64_t i = 0; i < b.rows() / shared; ++i)
+        grad_unit(b, y, i, shared, 0, (a.T + GK - 1) / GK, nullptr, w);
+      tile.take(a.from, y.dq, x.dq);
+      tile.take(a.to, y.dk, x.dk);
+      tile.take(a.to, y.dv, x.dv);
+    }
+  });
+  return OK;
+}
 static int flash_backward(const Flash& a, FlashGrad x) {
   int64_t steps = (a.T + GK - 1) / GK;
   int64_t rows = a.rows();
-  int64_t shared = a.to.index ? a.blocks : 1;
+  int64_t shared = shared_rows(a);
   int64_t units = rows / shared;
   x.splits = shared > 1 || units >= 16 ? 1 : std::min((16 + units - 1) / units, steps);
+  Near near(a, 4);
+  if (near.pixels && x.splits == 1)
+    return grad_near(a, near, x);
   Scratch partial;
   if (x.splits > 1)
     x.partial = partial.get(size_t(rows * x.splits * a.S * a.Dp));
@@ -158,13 +205,8 @@ static int flash_backward(const Flash& a, FlashGrad x) {
     for (int64_t u = total * piece / pieces; u < total * (piece + 1) / pieces; ++u) {
       int64_t i = u / x.splits;
       int64_t part = u % x.splits;
-      for (int64_t block = 0; block < shared;
-           ++block) {  // blocks that read the same frames, one after the other
-        int64_t inner = a.groups * a.heads;
-        int64_t row = shared == 1 ? i : (i / inner * a.blocks + block) * inner + i % inner;
-        float* mine = x.partial ? x.partial + (i * x.splits + part) * a.S * a.Dp : nullptr;
-        grad_row(a, x, a.row(row), steps * part / x.splits, steps * (part + 1) / x.splits, mine, w);
-      }
+      float* mine = x.partial ? x.partial + (i * x.splits + part) * a.S * a.Dp : nullptr;
+      grad_unit(a, x, i, shared, steps * part / x.splits, steps * (part + 1) / x.splits, mine, w);
     }
   });
   if (x.splits > 1)

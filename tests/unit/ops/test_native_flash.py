@@ -136,6 +136,69 @@ def test_any_number_of_threads_gives_the_same_bits(libraries):
             assert all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+def by_pixel(lib, tensors, heads, window, moved, index=None):
+    """Output, sums and gradients of tensors (B, F, P, C) over frames; `moved`: pixel by pixel, on
+    tensors (B*P, F, C), as an attention of single frames sees them.
+    """
+    q, k, v, g = tensors
+    videos, frames, pixels, channels = q.shape
+    if moved:
+        q, k, v, g = (
+            np.ascontiguousarray(a.transpose(0, 2, 1, 3)).reshape(-1, a.shape[1], channels)
+            for a in (q, k, v, g)
+        )
+    scale = np.array([(channels // heads) ** -0.5], np.float32)
+    read = np.zeros((1, 1), np.int32) if index is None else index
+    if index is None and not moved:
+        read = np.arange(k.shape[1], dtype=np.int32)[None]
+    cfg = np.array([1 if moved else 3, heads, index is not None, *window], np.int64)
+    out, sums = np.empty_like(q), np.empty((*q.shape[:-1], heads), np.float32)
+    grads = [np.full_like(a, 7) for a in (q, k, v)]
+    assert call(lib, "nk_flash", q, k, v, read, scale, cfg, out, sums) == 0
+    assert call(lib, "nk_flash_bwd", q, k, v, read, scale, cfg, out, sums, g, *grads) == 0
+    found = [out, sums, *grads]
+    if moved:
+        found = [a.reshape(videos, pixels, a.shape[1], -1).transpose(0, 2, 1, 3) for a in found]
+    return found
+
+
+# the last is more than is brought near: its tokens are read where they lie
+@pytest.mark.parametrize("pixels", [(2, 16, 37, 3, 24), (1, 5, 40, 2, 17), (1, 300, 8, 2, 300)])
+@pytest.mark.parametrize("window", [(0, 0, 0), (2, 1, 1)])
+def test_pixels_over_frames_have_the_bits_of_each_pixel_alone(libraries, pixels, window):
+    videos, frames, places, heads, width = pixels
+    tensors = arrays(*[(videos, frames, places, heads * width)] * 4)
+    expected = by_pixel(libraries[0], tensors, heads, window, True)
+    for lib in libraries[:3]:
+        found = by_pixel(lib, tensors, heads, window, False)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_frames_that_several_read_get_the_sum_of_their_gradients(libraries):
+    tensors = arrays(*[(2, 6, 19, 48)] * 4)
+    first_and_last = np.array([[0, max(0, f - 1)] for f in range(6)], np.int32)
+    found = by_pixel(libraries[0], tensors, 2, (0, 0, 0), False, first_and_last)
+    read = [a[:, first_and_last].reshape(2, 12, 19, 48) for a in tensors[1:3]]
+    alone = [
+        by_pixel(
+            libraries[0],
+            [tensors[0][:, [f]], *(a[:, 2 * f : 2 * f + 2] for a in read), tensors[3][:, [f]]],
+            2,
+            (0, 0, 0),
+            True,
+        )
+        for f in range(6)
+    ]
+    assert np.array_equal(found[0], np.concatenate([a[0] for a in alone], 1))
+    for which in (3, 4):
+        expected = np.zeros_like(tensors[0])
+        for f, one in enumerate(alone):
+            for j, g in enumerate(first_and_last[f]):
+                expected[:, g] += one[which][:, j]
+        close([found[which]], [expected], 1e-6)
+        assert not found[which][:, 5].any()  # nothing reads the last frame
+
+
 def test_huge_scores_stay_finite_and_nan_is_not_hidden(libraries):
     q, k, v, g = case(1, 1, 40, 60, 16)
     for a in run(libraries[0], (q * 1e4, k * 1e4, v, g)):
