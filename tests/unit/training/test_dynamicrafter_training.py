@@ -85,7 +85,7 @@ def test_videocrafter1_is_given_tokens_alone_and_reads_runs_of_any_length(folder
     config = loaded.values
     ms.set_context(mode=ms.PYNATIVE_MODE)
     task = ImageTask(config, build_source(config.data, config.train.seed))
-    x0, noise, t, beside, ids, image, fps = task.inputs(0, range(2))
+    x0, noise, t, beside, ids, image, fps = task.finish(task.inputs(0, range(2)))
     assert x0.shape == (2, 4, 3, 8, 8)
     for parameter in task.network.trainable_params():  # no branch is silent
         if not parameter.asnumpy().any():
