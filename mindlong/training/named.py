@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mindlong.checkpoints.part_places import read_text_encoder
+from mindlong.checkpoints.part_places import read_projector, read_text_encoder
 from mindlong.config.section import load_model
 from mindlong.config.tasks import task_of
 from mindlong.networks import table
@@ -16,7 +16,7 @@ from mindlong.training.patterns import KEYS, check_trainable, learns, nothing_le
 if TYPE_CHECKING:
     from mindlong.config.schema import TrainConfig
 
-TEXT = "text_encoder"
+TEXT, PROJECTOR = "text_encoder", "projector"
 
 
 def check_patterns(config: TrainConfig) -> None:
@@ -48,7 +48,15 @@ def names_of(config: TrainConfig) -> tuple[list[str], list[str]]:
     if task == "pixel":
         beside = getattr(config.model, "names_beside", None)
         return (names + beside(), []) if beside else (names, sorted(config.model.beside()))
+    if task == "images":
+        names += _names_of_projector(config)
     return names + _names_of_text(config), []
+
+
+def _names_of_projector(config: TrainConfig) -> list[str]:
+    part = read_projector(config.latents.projector)
+    entries = part.network.formats[0].entries(part.spec)
+    return [f"{PROJECTOR}.{entry.ours}" for entry in entries]
 
 
 def _names_of_text(config: TrainConfig) -> list[str]:

@@ -16,6 +16,7 @@ from mindlong.cli.train import command
 from mindlong.config.load import load
 from mindlong.config.schema import TrainConfig
 from mindlong.data.build import build_source
+from mindlong.training.named import names_of
 from mindlong.training.plan import plan_of
 from mindlong.training.tasks.images import ImageTask
 from mindlong.utils.errors import ConfigError
@@ -125,6 +126,12 @@ def test_no_encoder_runs_in_the_thread_that_prepares_batches(folder, tmp_path, m
     monkeypatch.setattr(task, "_tokens", ran)
     monkeypatch.setattr(task, "decoded", ran)
     assert task.inputs(0, range(3))[5].tolist()[0][1] in (0, -1)
+
+
+def test_patterns_of_a_plan_know_every_parameter_that_learns(folder, tmp_path):
+    task = task_of(folder, tmp_path, "interp")
+    learning = {p.name for p in task.network.get_parameters()}
+    assert set(names_of(task.config)[0]) == learning
 
 
 @pytest.mark.slow
