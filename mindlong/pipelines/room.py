@@ -41,14 +41,24 @@ class Room:
         )
 
 
-def room_of(config: Any, parts: LatentParts, step: Cost, frames: int, size: Sequence[int]) -> Room:
+def room_of(
+    config: Any,
+    parts: LatentParts,
+    step: Cost,
+    frames: int,
+    size: Sequence[int],
+    others: Sequence[LatentParts] = (),
+) -> Room:
     """What a run needs whose calls cost `step` and that decodes videos of `frames` images.
 
     Args:
         size: height and width of an image.
+        others: further models of the run, whose weights stay in memory too.
     """
     codec, share = parts.vae.network.codec, of_type(config.latent.dtype, config.env.device_target)
     chunk = frames if codec.chunks else min(config.latent.chunk, frames)
     decode = codec.decode_cost(parts.vae.spec, Load(1, chunk, size[0], size[1]))
     said = "in the model's own chunks" if codec.chunks else f"{chunk} frames at a time"
-    return Room(share * step.bytes, share * (decode.bytes + 4.0 * step.parameters), said)
+    stays = 4.0 * sum(sum(other.parameters().values()) for other in others)
+    decoding = decode.bytes + 4.0 * step.parameters + stays
+    return Room(share * (step.bytes + stays), share * decoding, said)

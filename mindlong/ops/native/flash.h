@@ -134,25 +134,16 @@ static void flash_row(const Flash& a, const Row& r, float* scratch, int64_t b0, 
     flash_block(a, r, w, b * BQ, std::min(BQ, a.S - b * BQ), out, lse);
 }
 static int flash_near(const Flash& a, const Near& near, float* out, float* lse) {
-  int64_t tiles = near.tiles(a);
   int64_t sums = near.size(a.from) / a.D;
   int64_t room = 2 * (near.size(a.from) + near.size(a.to)) + sums;
-  int64_t pieces = std::min(tiles, int64_t(pool().threads()) * 8);
-  tasks(int(pieces), [&](int piece) {
-    float* scratch = tl_flash.get(FlashRow::size(a) + size_t(room));
-    for (int64_t u = tiles * piece / pieces; u < tiles * (piece + 1) / pieces; ++u) {
-      Tile tile(a, near, u);
-      float* at = scratch + FlashRow::size(a);
-      const float* q = tile.bring(a.from, a.q, at);
-      const float* k = tile.bring(a.to, a.k, at);
-      const float* v = tile.bring(a.to, a.v, at);
-      float* o = tile.room(a.from, at);
-      Flash b = tile.flash(q, k, v);
-      for (int64_t i = 0; i < b.rows(); ++i)
-        flash_row(b, b.row(i), scratch, 0, (a.S + BQ - 1) / BQ, o, at);
-      tile.take(a.from, o, out);
-      tile.take_sums(at, lse);
-    }
+  each_tile(a, near, FlashRow::size(a) + size_t(room), [&](const Tile& tile, float* scratch) {
+    float* at = scratch + FlashRow::size(a);
+    Flash b = tile.flash(at);
+    float* o = tile.room(a.from, at);
+    for (int64_t i = 0; i < b.rows(); ++i)
+      flash_row(b, b.row(i), scratch, 0, (a.S + BQ - 1) / BQ, o, at);
+    tile.take(a.from, o, out);
+    tile.take_sums(at, lse);
   });
   return OK;
 }

@@ -146,36 +146,27 @@ static void grad_unit(const Flash& a, const FlashGrad& x, int64_t i, int64_t sha
 }
 static int64_t shared_rows(const Flash& a) { return a.to.index ? a.blocks : 1; }
 static int grad_near(const Flash& a, const Near& near, const FlashGrad& x) {
-  int64_t tiles = near.tiles(a);
   int64_t shared = shared_rows(a);
   int64_t sums = near.size(a.from) / a.D;
   size_t room = GradRow::size(a) + size_t(4 * (near.size(a.from) + near.size(a.to)) + sums);
-  int64_t pieces = std::min(tiles, int64_t(pool().threads()) * 8);
-  tasks(int(pieces), [&](int piece) {
-    float* scratch = tl_flash.get(room);
+  each_tile(a, near, room, [&](const Tile& tile, float* scratch) {
     GradRow w(a, scratch);
-    for (int64_t u = tiles * piece / pieces; u < tiles * (piece + 1) / pieces; ++u) {
-      Tile tile(a, near, u);
-      float* at = scratch + GradRow::size(a);
-      const float* q = tile.bring(a.from, a.q, at);
-      const float* k = tile.bring(a.to, a.k, at);
-      const float* v = tile.bring(a.to, a.v, at);
-      FlashGrad y = x;
-      y.out = tile.bring(a.from, x.out, at);
-      y.grad = tile.bring(a.from, x.grad, at);
-      y.dq = tile.room(a.from, at);
-      y.dk = tile.room(a.to, at);
-      y.dv = tile.room(a.to, at);
-      y.lse = at;
-      tile.bring_sums(x.lse, at);
-      std::fill(y.dk, at, 0.f);  // frames that nothing reads get zeros
-      Flash b = tile.flash(q, k, v);
-      for (int64_t i = 0; i < b.rows() / shared; ++i)
-        grad_unit(b, y, i, shared, 0, (a.T + GK - 1) / GK, nullptr, w);
-      tile.take(a.from, y.dq, x.dq);
-      tile.take(a.to, y.dk, x.dk);
-      tile.take(a.to, y.dv, x.dv);
-    }
+    float* at = scratch + GradRow::size(a);
+    Flash b = tile.flash(at);
+    FlashGrad y = x;
+    y.out = tile.bring(a.from, x.out, at);
+    y.grad = tile.bring(a.from, x.grad, at);
+    y.dq = tile.room(a.from, at);
+    y.dk = tile.room(a.to, at);
+    y.dv = tile.room(a.to, at);
+    y.lse = at;
+    tile.bring_sums(x.lse, at);
+    std::fill(y.dk, at, 0.f);  // frames that nothing reads get zeros
+    for (int64_t i = 0; i < b.rows() / shared; ++i)
+      grad_unit(b, y, i, shared, 0, (a.T + GK - 1) / GK, nullptr, w);
+    tile.take(a.from, y.dq, x.dq);
+    tile.take(a.to, y.dk, x.dk);
+    tile.take(a.to, y.dv, x.dv);
   });
   return OK;
 }

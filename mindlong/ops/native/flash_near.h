@@ -40,11 +40,12 @@ struct Tile {
     p = i % each * near.pixels;
     n = std::min(near.pixels, a.groups - p);
   }
-  Flash flash(const float* q, const float* k, const float* v) const {
+  // The attention on its part, with queries, keys and values brought to `at`, which moves on.
+  Flash flash(float*& at) const {
     Flash b = a;
-    b.q = q;
-    b.k = k;
-    b.v = v;
+    b.q = bring(a.from, a.q, at);
+    b.k = bring(a.to, a.k, at);
+    b.v = bring(a.to, a.v, at);
     b.videos = 1;
     b.groups = n;
     b.from.video = b.to.video = 0;
@@ -85,3 +86,14 @@ struct Tile {
       f((video * a.from.video + i * a.from.frame + p * C) / a.D, i * near.frame / a.D);
   }
 };
+// f(tile, work space of `room` numbers) for every tile, dealt to the threads.
+template <class Fn>
+static void each_tile(const Flash& a, const Near& near, size_t room, const Fn& f) {
+  int64_t tiles = near.tiles(a);
+  int64_t pieces = std::min(tiles, int64_t(pool().threads()) * 8);
+  tasks(int(pieces), [&](int piece) {
+    float* scratch = tl_flash.get(room);
+    for (int64_t u = tiles * piece / pieces; u < tiles * (piece + 1) / pieces; ++u)
+      f(Tile(a, near, u), scratch);
+  });
+}

@@ -261,7 +261,7 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
     guidances = list(o.level_guidance) or [config.sample.guidance]
     batch = min(config.batch, len(work.plan.jobs))
     step = step_cost(parts, batch, longest_run(work.plan), size)
-    room = room_of(config, parts, step, work.plan.frames, size)
+    room = room_of(config, parts, step, work.plan.frames, size, [key] if key else ())
     numbers = parts.vae.spec.latent_channels * prod(size) // parts.vae.spec.factor**2
     texts = [config.hierarchical.negative] * (set(guidances) != {1})
     texts += [*config.wanted_prompts(), *o.scenes.values(), *_closer(o)]

@@ -33,3 +33,15 @@ def test_a_decoding_that_is_larger_than_a_step_is_what_a_run_needs(name):
     denoiser = next(n for part, n in parts.parameters().items() if part in ("unet", "transformer"))
     assert planned.memory >= decoding + 4 * denoiser
     assert "decoding" in planned.rows["peak memory"]
+
+
+def test_the_network_of_the_key_frames_stays_too():
+    base = ["pipeline=hierarchical", "weights=shipped:storyboard_shapes", "frames=226"]
+    needed = [
+        function(pipeline("hierarchical").plan)(load(None, [*base, *more], InferConfig)).memory
+        for more in (
+            ["key_weights=shipped:base_shapes", "prompt=a red circle moving right"],
+            ["images=[shipped:storyboard_shapes/1.png,shipped:storyboard_shapes/2.png]"],
+        )
+    ]
+    assert needed[0] - needed[1] > 4 * 3_400_000  # base_shapes' UNet
