@@ -163,7 +163,8 @@ def _by_networks(
     run = images_of(parts).frames if imaged else _longest(chained, work)
     rows_of = config.batch if imaged else guided * config.batch
     step = step_cost(parts, rows_of, run, size)
-    room = room_of(config, parts, step, work.frames, size, [*stages[:-1], *filter(None, [made])])
+    others = [p for p in (*stages, made) if p is not None and p.where != parts.where]
+    room = room_of(config, parts, step, work.frames, size, others)
     rows = rows | {
         "weights": f"{parts.where}",
         "parameters": ", ".join(f"{name} {count(n)}" for name, n in parts.parameters().items()),
