@@ -8,20 +8,12 @@ folder=$1 clips=${2:-8} rank=${3:-2} rate=${4:-0.001}
 python=${PYTHON:-python}
 $python tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
 
-targets() { # four prompts of another shape and another colour than the caption "a COLOUR SHAPE moving ..."
-    local motion="${1#* moving }" words=($1) colour shape n=0 found=()
-    for colour in red green blue yellow; do
-        for shape in circle square triangle; do
-            [ "$colour" != "${words[1]}" ] && [ "$shape" != "${words[2]}" ] && found+=("a $colour $shape moving $motion")
-        done
-    done
-    for n in 0 2 4 1; do printf '%s, ' "${found[$n]}"; done
-}
+source scripts/_edit_prompts.sh
 
 for ((i = 0; i < clips; i++)); do
     clip=$(printf '%s/clips/clip-%03d' "$folder" "$i")
     caption=$(cat "$clip.txt")
-    prompts="[$(targets "$caption" | sed 's/, $//')]"
+    prompts=$(edit_prompts "$caption")
     tune=(train.py --config configs/train/tune_a_video_shapes.yaml tune.video="$clip" tune.prompt="$caption" train.preview_every=0)
     edit=(infer.py --config configs/infer/tune_a_video_shapes.yaml frames=16 edit.video="$clip" edit.invert_prompt="$caption" prompts="$prompts")
     $python "${tune[@]}" run_dir="$folder/full-$i"

@@ -1,8 +1,8 @@
 """Measure edits of shapes world clips: shape and colour changed as the prompt says, motion kept.
 
 Each FOLDER is a run of the edit pipeline: its video.json names the prompts, source.* and edit-NNN.*
-are read (folders of frames or GIF before lossy files). With --write_clips, clips to tune on are
-written instead.
+are read (folders of frames or GIF before lossy files). --against compares them, edit by edit, with
+runs of the same sources and prompts. With --write_clips, clips to tune on are written instead.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_reader import read
 from mindlong.media.read import read_video
-from mindlong.media.write import write_frames
+from mindlong.media.write import write_contact_sheet, write_frames
+from mindlong.scores.edit_pairs import comparison
 from mindlong.scores.edits import EditScore, score_edit, summary
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.text_file import read_text
 
+SOURCES, EDITS = 2, 3  # of a sheet
 BEST_FIRST = ("", ".gif", ".mp4", ".webm")  # "" is a folder of frames
 
 
@@ -33,6 +35,27 @@ def parser() -> argparse.ArgumentParser:
     made = ToolParser("evaluate_edits", __doc__)
     made.add_argument(
         "folders", nargs="*", type=Path, metavar="FOLDER", help="runs of the edit pipeline"
+    )
+    made.add_argument(
+        "--against",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FOLDER",
+        help="runs of another way with the same prompts, in the same order",
+    )
+    made.add_argument(
+        "--names",
+        nargs=2,
+        default=["this", "against"],
+        metavar="NAME",
+        help="what the two ways are called on the sheet",
+    )
+    made.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="PNG",
+        help=f"draw the first {SOURCES} sources with {EDITS} edits each, of both ways with --against",
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the numbers of every edit")
     made.add_argument(
@@ -60,13 +83,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             "no FOLDER is given; name runs of the edit pipeline, or --write_clips FOLDER"
         )
-    scores = [score for folder in args.folders for score in edits_of(folder)]
+    runs = [list(edits_of(folder)) for folder in args.folders]
+    scores = [score for run in runs for score in run]
     for score in scores:
-        word = "changed" if score.changed else "-"
+        changed, steady = "changed" if score.changed else "-", "steady" if score.steady else "-"
         print(
-            f"{word:<8} correlation {score.correlation:6.3f}  distance {score.distance:5.1f}  {score.prompt}"
+            f"{changed:<8} {steady:<7} correlation {score.correlation:6.3f}  distance {score.distance:5.1f}  {score.prompt}"
         )
     print(summary(scores))
+    if args.against:
+        print(comparison(runs, [list(edits_of(folder)) for folder in args.against]))
+    if args.sheet:
+        write_sheet(args.sheet, args.folders, args.against, args.names)
     if args.json:
         write_text(args.json, json.dumps([asdict(s) for s in scores], indent=1))
     return 0
@@ -85,15 +113,35 @@ def write_clips(folder: Path, count: int, frames: int, size: int, seed: int) -> 
 
 def edits_of(folder: Path) -> Iterator[EditScore]:
     """The scores of a run of the edit pipeline."""
+    prompts = _prompts(folder)
+    source = read(_video(folder, "source"))
+    for i, prompt in enumerate(prompts):
+        yield score_edit(source, _video(folder, f"edit-{i:03d}"), prompt)
+
+
+def write_sheet(
+    path: Path, folders: Sequence[Path], against: Sequence[Path], names: Sequence[str]
+) -> None:
+    """Of each of the first runs the source and its first edits, those of `against` below them."""
+    rows, heads = [], []
+    for number, folder in enumerate(folders[:SOURCES]):
+        rows.append(_video(folder, "source"))
+        heads.append("source")
+        sides = [folder, *against[number : number + 1]]
+        for i, prompt in enumerate(_prompts(folder)[:EDITS]):
+            for name, side in zip(names, sides, strict=False):
+                rows.append(_video(side, f"edit-{i:03d}"))
+                heads.append(f"{name}: {prompt}" if against else prompt)
+    write_contact_sheet(path, rows, heads)
+
+
+def _prompts(folder: Path) -> list[str]:
     try:
-        prompts = [row["prompt"] for row in json.loads(read_text(folder / "video.json"))["prompts"]]
+        return [row["prompt"] for row in json.loads(read_text(folder / "video.json"))["prompts"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputFileError(
             f"{folder} is no finished run of the edit pipeline: video.json cannot be read ({error})"
         ) from None
-    source = read(_video(folder, "source"))
-    for i, prompt in enumerate(prompts):
-        yield score_edit(source, _video(folder, f"edit-{i:03d}"), prompt)
 
 
 def _video(folder: Path, stem: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindlong.data.shapes_reader import Reading, read
+from mindlong.scores.outline import background_change
 from mindlong.scores.shapes import Rate
 from mindlong.utils.errors import ConfigError
 
@@ -25,17 +26,33 @@ class EditScore:
         correlation: of the object's path with the source's, over both axes together; NaN where it
             is not seen.
         distance: mean distance of the two paths in pixels.
+        steady: one and the same object in all frames.
+        background: mean change of a background pixel from frame to frame, of 255.
     """
 
     prompt: str
     changed: bool
     correlation: float
     distance: float
+    steady: bool
+    background: float
 
     @property
     def kept(self) -> bool:
         """The motion is the source's."""
         return self.correlation >= KEPT
+
+    @property
+    def verdicts(self) -> dict[str, bool]:
+        """What was right, by name."""
+        both = self.changed and self.kept
+        return {
+            "changed": self.changed,
+            "motion kept": self.kept,
+            "both": both,
+            "steady": self.steady,
+            "all": both and self.steady,
+        }
 
 
 def score_edit(source: Reading, edited_FHWC: np.ndarray, prompt: str) -> EditScore:
@@ -52,6 +69,8 @@ def score_edit(source: Reading, edited_FHWC: np.ndarray, prompt: str) -> EditSco
         prompt,
         right["shape"] and right["colour"],
         *path_likeness(source.position_F2, found.position_F2),
+        found.steady,
+        background_change(edited_FHWC),
     )
 
 
@@ -72,26 +91,23 @@ def path_likeness(a_F2: np.ndarray, b_F2: np.ndarray) -> tuple[float, float]:
 
 
 def summary(scores: Sequence[EditScore]) -> str:
-    """A table: changed, motion kept, both, each of how many, and the mean correlation."""
+    """A table: each verdict of how many, the mean correlation, the median background."""
     if not scores:
         raise ConfigError("there are no edits to measure")
-    rows = {
-        "changed": [s.changed for s in scores],
-        "motion kept": [s.kept for s in scores],
-        "both": [s.changed and s.kept for s in scores],
-    }
     lines = []
-    for name, hits in rows.items():
-        rate = Rate(sum(hits), len(hits))
+    for name in scores[0].verdicts:
+        rate = Rate(sum(s.verdicts[name] for s in scores), len(scores))
         low, high = (100 * bound for bound in rate.interval)
         lines.append(
             f"{name:<12} {rate.hits:>3}/{rate.total:<3} {100 * rate.share:5.1f} %   95 %: {low:.1f} to {high:.1f} %"
         )
     known = [s.correlation for s in scores if not np.isnan(s.correlation)]
     mean = f"{np.mean(known):.3f}" if known else "none"
+    still = np.median([s.background for s in scores])
     return "\n".join(
         [
             *lines,
             f"correlation of the paths: mean {mean} over {len(known)} in which the object is seen",
+            f"change of the background a frame, of 255: median {still:.2f}",
         ]
     )

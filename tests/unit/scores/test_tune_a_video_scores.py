@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,7 +11,8 @@ from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_reader import read
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
-from mindlong.scores.edits import path_likeness, score_edit, summary
+from mindlong.scores.edit_pairs import comparison, sign_test
+from mindlong.scores.edits import EditScore, path_likeness, score_edit, summary
 from mindlong.utils.errors import ConfigError, InputFileError
 
 WORLD = ShapesWorld((48, 48), 12)
@@ -65,3 +67,43 @@ def test_what_is_no_run_is_said(tmp_path):
         main([])
     with pytest.raises(ConfigError, match="no edits to measure"):
         summary([])
+
+
+def test_two_ways_are_compared_edit_by_edit():
+    def run(*kept):
+        return [
+            EditScore(f"prompt {i}", True, 1.0 if k else 0.2, 1.0 if k else 9.0, k, 0.5)
+            for i, k in enumerate(kept)
+        ]
+
+    text = comparison([run(True, True), run(True, False)], [run(False, True), run(False, False)])
+    assert "motion kept     3/4     1/4          2         0   0.5" in text
+    assert "changed         4/4     4/4          0         0   1" in text
+    assert "distance: this less that -4.0000 [-4.0000, -4.0000]" in text
+    with pytest.raises(
+        ConfigError, match=r"not edited under the same prompts: 1 and 1 runs, of \[2\] and \[1\]"
+    ):
+        comparison([run(True, True)], [run(True)])
+    with pytest.raises(ConfigError, match="no edits to compare"):
+        comparison([], [])
+
+
+def test_the_sign_test_is_mcnemars():
+    assert sign_test(0, 0) == 1 and sign_test(3, 3) == 1
+    assert sign_test(8, 0) == sign_test(0, 8) == pytest.approx(2 / 2**8)
+    assert sign_test(1, 9) == pytest.approx(2 * 11 / 2**10)
+
+
+def test_the_tool_compares_runs_with_runs(tmp_path, capsys):
+    for name, caption in (("a", "a blue square moving up"), ("b", "a red circle moving up")):
+        run = tmp_path / name
+        write_frames(run / "source", WORLD.clip_of("a red circle moving up", 3).frames_FHWC)
+        write_frames(run / "edit-000", WORLD.clip_of(caption, 3).frames_FHWC)
+        (run / "video.json").write_text(
+            json.dumps({"prompts": [{"prompt": "a blue square moving up"}]})
+        )
+    sheet = tmp_path / "sheet.png"
+    asked = [str(tmp_path / "a"), "--against", str(tmp_path / "b"), "--sheet", str(sheet)]
+    assert main(asked) == 0
+    assert cv2.imread(str(sheet)).shape[0] > 3 * 48, "a row for the source and each way"
+    assert "changed         1/1     0/1          1         0   1" in capsys.readouterr().out
