@@ -67,6 +67,7 @@ COMMANDS = (  # of mindlong.cli
     "compare_long",
     "compare_videos",
     "doctor",
+    "evaluate_autoencoder",
     "evaluate_edits",
     "evaluate_interpolation",
     "evaluate_long",

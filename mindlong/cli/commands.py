@@ -22,6 +22,7 @@ SCRIPTS = {  # module -> the file of a checkout that starts it
     "compare_long": "tools/compare_long.py",
     "compare_videos": "tools/compare_videos.py",
     "doctor": "tools/doctor.py",
+    "evaluate_autoencoder": "tools/evaluate_autoencoder.py",
     "evaluate_edits": "tools/evaluate_edits.py",
     "evaluate_interpolation": "tools/evaluate_interpolation.py",
     "evaluate_long": "tools/evaluate_long.py",

@@ -62,7 +62,7 @@ class LatentTask:
         self.takes = table.get(config.model.family).denoiser.takes(self.spec)
         self.network = self.build()
         self.tokenizer = build_tokenizer(config)
-        self.streams, self.vae_spec, vae_key = build_autoencoder(config)
+        self.streams, self.vae_spec, vae_key = build_autoencoder(config.latents)
         self.cache = self._cache(vae_key)
         self.texts = self._texts()
         self.scaling = config.latents.scaling or self.vae_spec.scaling

@@ -27,6 +27,7 @@ from mindlong.utils.log import get_logger
 
 if TYPE_CHECKING:
     from mindlong.checkpoints.parts import Part
+    from mindlong.config.latent_options import LatentOptions
     from mindlong.config.schema import TrainConfig
     from mindlong.networks.network import Network
     from mindlong.networks.streams import Streams
@@ -123,11 +124,11 @@ def build_tokenizer(config: TrainConfig) -> Any:
     return made(encoder.text.tokenizer)(options.tokenizer, spec)
 
 
-def build_autoencoder(config: TrainConfig) -> tuple[Streams, Any, str]:
-    """The autoencoder of the `latents` section: its halves, its spec, a fingerprint of its
+def build_autoencoder(options: LatentOptions) -> tuple[Streams, Any, str]:
+    """The autoencoder of a `latents` section: its halves, its spec, a fingerprint of its
     weights.
     """
-    part = read_part(open_named(config.latents.vae, "latents.vae"), "vae")
+    part = read_part(open_named(options.vae, "latents.vae"), "vae")
     arrays = {name: np.asarray(lazy.read(), np.float32) for name, lazy in part.arrays.items()}
     vae = part.network.cell(part.spec)
     load_into(vae, arrays)
@@ -136,5 +137,5 @@ def build_autoencoder(config: TrainConfig) -> tuple[Streams, Any, str]:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].tobytes())
-    streams = made(part.network.codec.streams)(vae, "float32", config.latents.chunk)
+    streams = made(part.network.codec.streams)(vae, "float32", options.chunk)
     return streams, part.spec, digest.hexdigest()

@@ -1,0 +1,67 @@
+"""How much of a picture an autoencoder gives back, and how wide its latents spread. Axes: N
+images, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mindlong.data.source import to_frames, to_network
+from mindlong.networks.streams import Streams, decode_frames, encode_frames
+from mindlong.scores.interpolation import ssim
+from mindlong.utils.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Of all images together.
+
+    Attributes:
+        psnr: decibels of the mean squared error over all images, uint8 against uint8.
+        ssim: of the luminance, mean of the images.
+        deviation: standard deviation of the latents' means, not scaled; 1 over it is what
+            `latents.scaling` should be.
+    """
+
+    images: int
+    psnr: float
+    ssim: float
+    deviation: float
+
+
+def fidelity(streams: Streams, batches: Iterable[np.ndarray]) -> tuple[Fidelity, np.ndarray]:
+    """The figures, and the first batch next to what became of it, uint8 (2, n, H, W, 3).
+
+    Args:
+        batches: uint8 (n, H, W, 3); the mean of the posterior is taken, nothing is drawn. Raises
+            ConfigError where there are none.
+    """
+    errors: list[float] = []
+    alike: list[float] = []
+    latents: list[np.ndarray] = []
+    first = None
+    for pictures in batches:
+        z_NLhw = encode_frames(streams, to_network(pictures[:, None])[:, :, 0], 1.0)
+        again = _decoded(streams, z_NLhw)
+        errors += [_error(a, b) for a, b in zip(pictures, again, strict=True)]
+        alike += [ssim(a, b) for a, b in zip(pictures, again, strict=True)]
+        latents.append(z_NLhw.reshape(-1))
+        first = np.stack([pictures, again]) if first is None else first
+    if first is None:
+        raise ConfigError("there are no images to measure an autoencoder by")
+    mean = float(np.mean(errors))
+    decibels = float(10 * np.log10(255.0**2 / mean)) if mean else float("inf")
+    spread = float(np.concatenate(latents).std())
+    return Fidelity(len(errors), decibels, float(np.mean(alike)), spread), first
+
+
+def _decoded(streams: Streams, z_NLhw: np.ndarray) -> np.ndarray:
+    images = np.concatenate(list(decode_frames(streams, z_NLhw, 1.0)))
+    return to_frames(images[:, :, None])[:, 0]
+
+
+def _error(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.square(a.astype(np.float64) - b).mean())

@@ -1,0 +1,63 @@
+"""What an autoencoder gives back, measured by the shipped one of the shapes world."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from mindlong.cli.evaluate_autoencoder import command, main
+from mindlong.config.latent_options import LatentOptions
+from mindlong.data.shapes import ShapesWorld
+from mindlong.media.write import write_frames
+from mindlong.scores.autoencoder import fidelity
+from mindlong.training.tasks.latent_networks import build_autoencoder
+from mindlong.utils.errors import ConfigError
+
+SHIPPED = "shipped:base_shapes"
+
+
+def test_the_shipped_autoencoder_gives_its_own_world_back_and_noise_not():
+    streams, _, _ = build_autoencoder(LatentOptions(vae=SHIPPED))
+    clip = ShapesWorld((64, 64), 4).sample(10**9).frames_FHWC
+    found, first = fidelity(streams, [clip[:2], clip[2:]])
+    assert found.images == 4 and first.shape == (2, 2, 64, 64, 3)
+    assert found.psnr > 38 and found.ssim > 0.98 and 0.5 < found.deviation < 2.5
+    error = np.square(first[1].astype(float) - first[0]).mean()
+    alone, _ = fidelity(streams, [clip[:2]])
+    assert alone.psnr == pytest.approx(10 * np.log10(255**2 / error))
+    noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    assert fidelity(streams, [noise])[0].psnr < 20
+    with pytest.raises(ConfigError, match="no images to measure"):
+        fidelity(streams, [])
+
+
+def test_the_tool_measures_videos_and_a_world(tmp_path, capsys):
+    write_frames(tmp_path / "clip", ShapesWorld((96, 128), 5).sample(3).frames_FHWC)
+    out, sheet = tmp_path / "out.json", tmp_path / "sheet.png"
+    asked = [SHIPPED, str(tmp_path / "clip"), "--every", "2", "--world", "shapes", "--count", "3"]
+    assert main([*asked, "--threads", "1", "--json", str(out), "--sheet", str(sheet)]) == 0
+    found = json.loads(out.read_text())
+    assert {name: row["images"] for name, row in found.items()} == {"clip": 3, "shapes world": 3}
+    assert found["shapes world"]["psnr"] > 38
+    assert cv2.imread(str(sheet)).shape[0] > 4 * 64, "two rows for each"
+    assert "deviation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "nothing to measure"),
+        (
+            ["--world", "shapes", "--size", "30", "64"],
+            2,
+            r"\[30, 64\]; both must be multiples of 4",
+        ),
+        (["--world", "shapes", "--count", "0"], 2, "count is 0; it must be at least 1"),
+        (["nowhere.mp4"], 3, "nowhere.mp4"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(words, code, said, capsys):
+    assert command([SHIPPED, *words]) == code
+    assert re.search(said, capsys.readouterr().err)
