@@ -51,6 +51,13 @@ class TextToVideoOptions:
         "npz with x_T (videos, channels, frames, height, width): noise to start from, such as the "
         "latents/*.npz of a run",
     )
+    shared_low: float = option(
+        0.0,
+        "the frequencies in space of the first noise that all frames have in common, up to this share of the highest; "
+        "0: none. Backgrounds flicker less with 0.125 to 0.25; 1 is the same noise in every frame",
+        minimum=0,
+        maximum=1,
+    )
     video: str = option(
         "",
         "a video to start from (a file or a folder of frames): the result keeps its layout as far as "
@@ -76,10 +83,8 @@ class TextToVideoOptions:
     def idle(self, config: Any) -> Iterator[tuple[str, str]]:
         """(key, reason) of what these settings leave unread."""
         if self.start:
-            yield (
-                "free_noise.noise",
-                "is not read where text_to_video.start says what noise there is",
-            )
+            for key in ("free_noise.noise", "text_to_video.shared_low"):
+                yield key, "is not read where text_to_video.start says what noise there is"
 
     def problems(self, config: Any) -> Iterator[str]:
         """Sentences on fields that do not fit together."""

@@ -20,6 +20,7 @@ from mindlong.diffusion.finite import Row
 from mindlong.diffusion.guidance import Model, guided, guided_batched
 from mindlong.diffusion.sample import sample
 from mindlong.diffusion.samplers.loop import Callback
+from mindlong.diffusion.shared_noise import share_low
 from mindlong.parallel import halo
 from mindlong.parallel.comm import Comm, SerialComm
 from mindlong.parallel.sync import Traffic
@@ -99,7 +100,7 @@ class LongVideo:
             out = sample(
                 self.config.sample,
                 model,
-                self._noise(source[frames.start : frames.stop], "sample", 0),
+                self._first_noise(source[frames.start : frames.stop]),
                 self.model.noising,
                 noise=lambda step: self._noise(np.array(frames), "sample-step", step),
                 callback=callback,
@@ -127,7 +128,7 @@ class LongVideo:
 
         queue = Queue(model_of, self.config.sample, self.model.noising, blocks, beside, noise)
         with watch(whole) as callback:
-            out = queue.sample(self._noise(np.array(whole), "sample", 0), callback)
+            out = queue.sample(self._first_noise(np.array(whole)), callback)
         self.model.release("network")
         return out[0]
 
@@ -187,6 +188,11 @@ class LongVideo:
             )
         both = np.concatenate([null, context])
         return guided_batched(lambda x, t: asked(x, t, both), s.guidance, s.rescale)
+
+    def _first_noise(self, frames: np.ndarray) -> np.ndarray:
+        """What `frames` start from, (1, C, len(frames), h, w)."""
+        noise = self._noise(frames, "sample", 0)[0]
+        return share_low(noise, self.own.shared_low, self.config.seed)[None]
 
     def _noise(self, frames: np.ndarray, stream: str, step: int) -> np.ndarray:
         """(1, C, len(frames), h, w)."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mindlong.diffusion.sample import rule_of
+from mindlong.diffusion.shared_noise import share_low
 from mindlong.pipelines.clip_parallel.windows import shuffled
 from mindlong.pipelines.clips import Clip, Repeats, batches, first_noise
 from mindlong.pipelines.made import Made, made_of
@@ -75,6 +76,7 @@ class Request:
         size: clips denoised together.
         start: a file with the noise to start from; "": noise of the clips' seed.
         repeats: which frames of a clip have the noise of others; None: none.
+        shared_low: see `mindlong.diffusion.shared_noise.share_low`.
         given: what all clips start from in the place of noise: of that noise, the start; None:
             nothing.
     """
@@ -85,6 +87,7 @@ class Request:
     size: int
     start: str = ""
     repeats: Repeats | None = None
+    shared_low: float = 0.0
     given: Callable[[np.ndarray], np.ndarray] | None = None
 
     @cached_property
@@ -93,6 +96,8 @@ class Request:
         if self.start:
             return read_start(self.start, len(self.clips), self.shape)
         noise = first_noise(self.clips, self.shape, self.repeats)
+        for row, clip in zip(noise, self.clips, strict=True):
+            row[:] = share_low(row, self.shared_low, clip.seed, clip.number)
         return noise if self.given is None else self.given(noise)
 
     def batches(self) -> Iterator[list[Clip]]:
@@ -111,8 +116,8 @@ def request_of(config: Any, model: LatentModel) -> Request:
     size = min(config.batch, len(clips))
     frames = model.vae_spec.frames_of(shape[1])
     repeats = repeats_of(config.free_noise, config.contexts.contexts())
-    start, given = config.text_to_video.start, _given(config, model, (frames, height, width))
-    return Request(clips, frames, shape, size, start, repeats, given)
+    own, given = config.text_to_video, _given(config, model, (frames, height, width))
+    return Request(clips, frames, shape, size, own.start, repeats, own.shared_low, given)
 
 
 def _given(

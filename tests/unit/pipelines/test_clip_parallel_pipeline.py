@@ -72,6 +72,15 @@ def test_clips_cannot_be_seen_in_the_video(weights, tmp_path, whole, clips):
     assert not (made / ".work").exists()
 
 
+def test_frames_share_the_low_frequencies_of_their_noise_whatever_the_clips(weights, tmp_path):
+    asked = ("sample.steps=1", "shared_low=0.01", "formats=[gif]")
+    one = run(weights, tmp_path, "clips=1", *asked)[1]
+    two = run(weights, tmp_path, "clips=2", *asked)[1]
+    plain = run(weights, tmp_path, "clips=1", *asked[::2])[1]
+    assert np.abs(one - two).max() <= 1e-5 * one.std()
+    assert np.abs(one - plain).max() > 0.01
+
+
 @pytest.mark.parametrize("sampler", ["dpm_solver_sde", "ddim"])
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_after_the_last_saved_step(weights, tmp_path, monkeypatch, sampler):

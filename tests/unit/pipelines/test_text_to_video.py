@@ -144,6 +144,18 @@ def test_a_run_leaves_videos_latents_previews_and_a_record(where, tmp_path):
     )
 
 
+def test_frames_share_the_low_frequencies_of_their_noise(where, tmp_path):
+    out = tmp_path / "out"
+    args = asked(where, out, "prompts=[a cat, a dog]", "formats=[gif]")
+    assert command([*args, "text_to_video.shared_low=0.01"]) == 0
+    means = [
+        np.load(out / f"0001/latents/video-{i:03d}.npz")["x_T"].mean((-1, -2)) for i in range(2)
+    ]
+    for of_frames in means:
+        np.testing.assert_allclose(of_frames, of_frames[:, :1].repeat(4, 1), atol=1e-6)
+    assert np.abs(means[0] - means[1]).max() > 0.01, "each video has its own"
+
+
 class Killed(BaseException):
     pass
 
@@ -224,6 +236,16 @@ def test_the_dry_run_says_what_it_would_cost(where, tmp_path):
         (["prompt=a", "sample.steps=51"], 2, "steps is 51"),
         (["prompt=a", "weights=nowhere"], 3, "weights: nothing at nowhere"),
         (["prompt=a", "text_to_video.start=no.npz"], 3, "text_to_video.start: no file at no.npz"),
+        (
+            ["prompt=a", "text_to_video.shared_low=2"],
+            2,
+            "text_to_video.shared_low is 2.0; it must be at most 1",
+        ),
+        (
+            ["prompt=a", "text_to_video.start=x.npz", "text_to_video.shared_low=0.2"],
+            2,
+            "text_to_video.shared_low is not read where text_to_video.start says what noise there is",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(where, tmp_path, capsys, more, code, words):
