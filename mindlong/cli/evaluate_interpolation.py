@@ -21,6 +21,7 @@ from mindlong.data.film_truth import FilmClip
 from mindlong.data.flow import METHODS, fill_between
 from mindlong.data.shapes import Clip, ShapesWorld
 from mindlong.media.read import open_reader, probe
+from mindlong.media.write import write_contact_sheet
 from mindlong.scores import interpolation as scores
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError
@@ -33,6 +34,7 @@ EXAMPLES = """examples:
 
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 NETWORK = "network"
+DRAWN, COLUMNS = 2, 9  # clips of a sheet, frames of each
 MakeAll = Callable[
     [Iterable[np.ndarray], str, int], Iterator[np.ndarray]
 ]  # (kept frames, caption, number of the clip) -> all frames
@@ -56,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
         "--max_frames", type=int, default=0, metavar="N", help="only the first N frames of a video"
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    made.add_argument(
+        "--sheet",
+        type=Path,
+        metavar="PNG",
+        help=f"draw the first {DRAWN} clips of the world: the truth, and what every method made",
+    )
     _shapes_arguments(made.add_argument)
     network = made.add_argument_group("with a network")
     _network_arguments(network.add_argument)
@@ -78,6 +86,8 @@ def _shapes_arguments(add: Callable[..., object]) -> None:
         choices=("shapes", "film"),
         help="shapes: which world (shapes)",
     )
+    add("--outlines", nargs="+", metavar="NAME", help="shapes: which ones (all of the world's)")
+    add("--colours", nargs="+", metavar="NAME", help="shapes: in which colours (the world's)")
     add("--frames", type=int, default=17, metavar="N", help="shapes: frames of a clip (17)")
     add(
         "--size",
@@ -156,6 +166,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.every < 2:
         raise ConfigError(f"every is {args.every}; it must be at least 2, else nothing is left out")
+    if args.sheet and not args.shapes:
+        raise ConfigError("--sheet draws clips of a world; give --shapes N")
     if not args.videos and not args.shapes:
         raise ConfigError("nothing to measure: name videos, or give --shapes N")
     methods = dict(_methods(args))
@@ -251,35 +263,57 @@ def _shapes(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, 
     print(
         f"{'method':<18} {'PSNR dB':>8} {'SSIM':>7} {'position px':>12} {'lost':>6} {'steady':>7} {'right':>6} {'roughness':>10}"
     )
-    found = {
-        "truth": _one(args, clips, lambda kept, caption, number: iter(clips[number].frames_FHWC))
-    }
-    _row("truth", found["truth"])
-    for name, fill in methods.items():
-        found[name] = _one(args, clips, fill)
+
+    def truth(kept: Iterable[np.ndarray], caption: str, number: int) -> Iterator[np.ndarray]:
+        return iter(clips[number].frames_FHWC)
+
+    found: dict[str, dict[str, float]] = {}
+    drawn: dict[str, list[np.ndarray]] = {}
+    for name, fill in {"truth": truth, **methods}.items():
+        found[name], drawn[name] = _one(args, clips, fill)
         _row(name, found[name])
+    if args.sheet:
+        _write_sheet(args.sheet, clips, drawn)
     return found
 
 
+def _write_sheet(
+    path: Path, clips: list[Clip | FilmClip], drawn: dict[str, list[np.ndarray]]
+) -> None:
+    rows, heads = [], []
+    for number, clip in enumerate(clips[:DRAWN]):
+        for name, videos in drawn.items():
+            rows.append(videos[number])
+            heads.append(clip.caption if name == "truth" else name)
+    write_contact_sheet(path, rows, heads, columns=COLUMNS)
+
+
 def _world(args: argparse.Namespace, frames: int) -> ShapesWorld | FilmWorld:
+    asked = {"shapes": args.outlines, "colours": args.colours}
+    named = {key: tuple(names) for key, names in asked.items() if names}
     size, speed = tuple(args.size), tuple(args.speed)
     if args.world == "film":
         if args.bounce:
             raise ConfigError("--bounce belongs to the shapes world; nothing turns back in a film")
-        return FilmWorld(size, frames, speed=speed)
-    return ShapesWorld(size, frames, bounce=args.bounce, speed=speed)
+        return FilmWorld(size, frames, speed=speed, **named)
+    return ShapesWorld(size, frames, bounce=args.bounce, speed=speed, **named)
 
 
-def _one(args: argparse.Namespace, clips: list[Clip | FilmClip], fill: MakeAll) -> dict[str, float]:
-    pixels, readings = [], []
+def _one(
+    args: argparse.Namespace, clips: list[Clip | FilmClip], fill: MakeAll
+) -> tuple[dict[str, float], list[np.ndarray]]:
+    """Means over the clips, and the first videos."""
+    pixels, readings, first = [], [], []
     with bar(len(clips), "clips", unit="clip") as progress:
         for number, clip in enumerate(clips):
             made = np.stack(list(fill(clip.frames_FHWC[:: args.every], clip.caption, number)))
             pixels.append(scores.score(clip.frames_FHWC, made, args.every))
             readings.append(scores.score_shapes(clip, made, args.every))
+            if number < DRAWN:
+                first.append(made)
             progress.update(1)
     means = {name: float(np.mean([getattr(s, name) for s in pixels])) for name in ("psnr", "ssim")}
-    return means | scores.mean_shapes(readings)
+    return means | scores.mean_shapes(readings), first
 
 
 def _row(name: str, means: dict[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -66,12 +67,26 @@ def test_interpolated_films_are_measured_object_by_object():
     assert score_shapes(clip, held, 4).position > 2 * found.position
 
 
-def test_the_interpolation_command_takes_the_world(tmp_path, capsys):
+def test_the_interpolation_command_takes_the_world(tmp_path, capsys, monkeypatch):
     where = ["--world", "film", "--shapes", "1", "--frames", "5", "--size", "64", "64"]
-    assert evaluate_interpolation.main([*where, "--methods", "blend"]) == 0
+    sheet = tmp_path / "sheet.png"
+    assert evaluate_interpolation.main([*where, "--methods", "blend", "--sheet", str(sheet)]) == 0
+    assert cv2.imread(str(sheet)).shape[0] > 2 * 64, "the truth and one method"
     assert "1 clips of the film world" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="--bounce"):
         evaluate_interpolation.main([*where, "--bounce"])
+    drawn = []
+    monkeypatch.setattr(
+        evaluate_interpolation, "_one", lambda args, clips, fill: drawn.extend(clips) or ({}, [])
+    )
+    monkeypatch.setattr(evaluate_interpolation, "_row", lambda name, means: None)
+    some = ["--shapes", "6", "--outlines", "circle", "--colours", "red", "blue"]
+    assert evaluate_interpolation.main([*where, *some, "--methods"]) == 0
+    assert len(drawn) == 6 and not any(
+        word in clip.caption for clip in drawn for word in ("square", "star", "green", "cyan")
+    )
+    with pytest.raises(ConfigError, match="'hexagon', unknown to the film world"):
+        evaluate_interpolation.main([*where, "--outlines", "hexagon"])
 
 
 def test_a_vocabulary_of_films(tmp_path):
