@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures a shipped model again and writes its card's table and picture: 64 captions by the reader of the shapes world.
-# usage: scripts/model_card.sh NAME [KEY=VALUE ...]     NAME: base_shapes, vdm_shapes: models whose cards have the marks of mindlong/scores/card.py
+# usage: scripts/model_card.sh NAME [KEY=VALUE ...]     NAME: base_shapes, cogvideox_shapes, latent_shapes, stable_diffusion_shapes, vdm_shapes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -ge 1 ] || { sed -n '2,3p' "$0" >&2; exit 2; }

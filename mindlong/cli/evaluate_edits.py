@@ -26,7 +26,7 @@ from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.text_file import read_text
 
-SOURCES, EDITS = 2, 3  # of a sheet
+SOURCES, EDITS, TILE = 2, 3, 96  # of a sheet; pixels of a frame there
 BEST_FIRST = ("", ".gif", ".mp4", ".webm")  # "" is a folder of frames
 
 
@@ -132,7 +132,13 @@ def write_sheet(
             for name, side in zip(names, sides, strict=False):
                 rows.append(_video(side, f"edit-{i:03d}"))
                 heads.append(f"{name}: {prompt}" if against else prompt)
-    write_contact_sheet(path, rows, heads)
+    write_contact_sheet(path, [_small(row) for row in rows], heads)
+
+
+def _small(frames_FHWC: np.ndarray) -> np.ndarray:
+    """Without the enlargement that `scale` made, or nearly."""
+    step = max(1, frames_FHWC.shape[2] // TILE)
+    return frames_FHWC[:, ::step, ::step]
 
 
 def _prompts(folder: Path) -> list[str]:

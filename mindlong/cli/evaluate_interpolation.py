@@ -20,6 +20,7 @@ from mindlong.data.film import FilmWorld
 from mindlong.data.film_truth import FilmClip
 from mindlong.data.flow import METHODS, fill_between
 from mindlong.data.shapes import Clip, ShapesWorld
+from mindlong.data.transforms import fitted
 from mindlong.media.read import open_reader, probe
 from mindlong.media.write import write_contact_sheet
 from mindlong.scores import interpolation as scores
@@ -56,6 +57,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--max_frames", type=int, default=0, metavar="N", help="only the first N frames of a video"
+    )
+    made.add_argument(
+        "--fit",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="make a video's frames smaller until they cover these pixels, and cut their edges off",
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     made.add_argument(
@@ -241,15 +249,22 @@ def _videos(
         count = scores.usable(min(count, args.max_frames or count), args.every)
         for name, fill in methods.items():
             with open_reader(path) as truth, open_reader(path) as again:
-                kept = scores.kept(itertools.islice(again, count), args.every)
+                kept = scores.kept(_frames(again, count, args.fit), args.every)
                 made = fill(kept, "", 0)
-                score = scores.score(itertools.islice(truth, count), made, args.every)
+                score = scores.score(_frames(truth, count, args.fit), made, args.every)
             found.setdefault(path.name, {})[name] = asdict(score)
             print(
                 f"{path.name:<28} {name:<18} {score.psnr:8.2f} {score.ssim:7.4f} {score.frames:7d}",
                 flush=True,
             )
     return found
+
+
+def _frames(
+    frames: Iterable[np.ndarray], count: int, size: Sequence[int] | None
+) -> Iterator[np.ndarray]:
+    for frame in itertools.islice(frames, count):
+        yield fitted(frame, (size[0], size[1])) if size else frame
 
 
 def _shapes(args: argparse.Namespace, methods: dict[str, MakeAll]) -> dict[str, dict[str, float]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mindlong.data.shapes_reader import Reading
 from mindlong.scores.shapes import Scores
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import InputFileError
@@ -15,6 +16,7 @@ from mindlong.utils.text_file import read_text
 
 BEGIN = "<!-- measured: written by scripts/model_card.sh -->"
 END = "<!-- end of measured -->"
+IN_IMAGES = ("shape and colour",)  # of these rates single images can say something
 SAID = {
     "shape and colour": "shape and colour as asked",
     "direction": "direction as asked",
@@ -24,10 +26,13 @@ SAID = {
 
 
 def card_table(scores: Scores) -> str:
-    """The rates with 95 % intervals and the two medians with quartiles, as a Markdown table."""
+    """The rates with 95 % intervals and the two medians with quartiles, as a Markdown table; of
+    single images what they can show.
+    """
+    images = all(isinstance(r, Reading) and len(r.position_F2) == 1 for r in scores.readings)
     rows = ["| | | 95 % interval |", "|---|---|---|"]
     for name, said in SAID.items():
-        if name not in scores.rates:
+        if name not in scores.rates or (images and name not in IN_IMAGES):
             continue
         rate = scores.rates[name]
         low, high = (100 * bound for bound in rate.interval)
@@ -35,7 +40,7 @@ def card_table(scores: Scores) -> str:
     for said, values in (
         ("outline against the ideal one (intersection over union), median", scores.overlaps),
         ("change of the background a frame, of 255, median", scores.backgrounds),
-    ):
+    )[: 1 if images else 2]:
         low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
         rows.append(f"| {said} | {middle:.3f} | quartiles {low:.3f} to {high:.3f} |")
     return "\n".join(rows)

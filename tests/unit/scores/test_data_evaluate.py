@@ -10,7 +10,7 @@ from mindlong.cli.evaluate_shapes import command
 from mindlong.data.shapes import COLOURS, ShapesWorld
 from mindlong.data.shapes_draw import paint
 from mindlong.media.write import write_frames, write_video
-from mindlong.scores.card import BEGIN, END
+from mindlong.scores.card import BEGIN, END, card_table
 from mindlong.scores.shapes import Rate, score
 from mindlong.utils.errors import ConfigError
 
@@ -163,6 +163,15 @@ def test_a_card_gets_its_table_and_nothing_else_of_it_changes(folder, tmp_path, 
     assert "old" not in written and "| direction as asked | 4/4 |" in written
     assert Image.open(sheet).height > 0
     assert command([str(folder), "--card", str(card)]) == 0 and card.read_text() == written
+
+
+def test_the_card_of_an_image_model_says_what_images_show():
+    images = [clip.frames_FHWC[:1] for clip in CLIPS]
+    written = card_table(score(images, CAPTIONS))
+    assert "| shape and colour as asked | 12/12 |" in written and "outline" in written
+    assert not any(
+        word in written for word in ("direction", "steady", "background", "all of these")
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,17 @@ def test_the_interpolation_command_takes_the_world(tmp_path, capsys, monkeypatch
         evaluate_interpolation.main([*where, "--outlines", "hexagon"])
 
 
+def test_the_interpolation_command_fits_videos_to_a_size(tmp_path, capsys):
+    write_frames(tmp_path / "clip", CLIPS[0].frames_FHWC[:5, :, :51])
+    wide, fitted = tmp_path / "wide.json", tmp_path / "fitted.json"
+    asked = [str(tmp_path / "clip"), "--methods", "blend"]
+    assert evaluate_interpolation.main([*asked, "--json", str(wide)]) == 0
+    assert evaluate_interpolation.main([*asked, "--fit", "32", "32", "--json", str(fitted)]) == 0
+    scores = [json.loads(f.read_text())["videos"]["clip"]["blend"] for f in (wide, fitted)]
+    assert scores[0]["frames"] == scores[1]["frames"] == 3
+    assert scores[1]["ssim"] > scores[0]["ssim"] + 0.03, "fine texture is gone"
+
+
 def test_a_vocabulary_of_films(tmp_path):
     assert train_tokenizer.main(["--film", "--size", "600", "--dst", str(tmp_path / "words")]) == 0
     words = json.loads((tmp_path / "words/vocab.json").read_text())
