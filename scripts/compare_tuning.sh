@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # What tuning on one clip brings (docs/tune_a_video.md): 8 clips of the shapes world, each tuned for 200 steps and edited under four
-# prompts, tuned and not tuned, from frames under fresh noise of three strengths and from inverted noise. Tables and a sheet in
-# FOLDER; what is there is not made again. usage: scripts/compare_tuning.sh FOLDER [CLIPS]
+# prompts, tuned and not tuned, from frames under fresh noise of three strengths and from inverted noise; each clip has noise of its
+# own. Tables and sheets in FOLDER; what is there is not made again. usage: scripts/compare_tuning.sh FOLDER [CLIPS] [STEPS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -ge 1 ] || { sed -n '2,4p' "$0" >&2; exit 2; }
-folder=$1 clips=${2:-8}
+folder=$1 clips=${2:-8} steps=${3:-200}
 python=${PYTHON:-python}
 source scripts/_edit_prompts.sh
 ways=(fresh-0.6 fresh-0.7 fresh-0.8 inverted)
-[ -d "$folder/clips" ] || $python tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
+[ -e "$folder/clips/$(printf 'clip-%03d.txt' $((clips - 1)))" ] || $python tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
 
 edit() { # CLIP TUNED|UNTUNED WAY
     local clip caption output="$folder/$2-$3/$1" how=()
@@ -19,7 +19,7 @@ edit() { # CLIP TUNED|UNTUNED WAY
     case $3 in inverted) how=(edit.invert_prompt="$caption") ;; *) how=(edit.invert=false edit.strength="${3#fresh-}") ;; esac
     case $2 in tuned) how+=(weights="$folder/run-$1") ;; *) how+=(weights=shipped:stable_diffusion_shapes latent.vae=shipped:latent_shapes) ;; esac
     $python infer.py --config configs/infer/tune_a_video_shapes.yaml frames=16 edit.video="$clip" prompts="$(edit_prompts "$caption")" \
-        'formats=[frames,png]' output="$output" "${how[@]}"
+        'formats=[frames,png]' seed="$1" output="$output" "${how[@]}"
     touch "$output.made"
 }
 
@@ -33,7 +33,7 @@ results() { # WHO-WAY: the newest results of each clip
 for ((i = 0; i < clips; i++)); do
     clip=$(printf '%s/clips/clip-%03d' "$folder" "$i")
     $python train.py --config configs/train/tune_a_video_shapes.yaml tune.video="$clip" tune.prompt="$(cat "$clip.txt")" \
-        train.preview_every=0 run_dir="$folder/run-$i"
+        train.preview_every=0 train.steps="$steps" run_dir="$folder/run-$i"
     for way in "${ways[@]}"; do
         edit "$i" tuned "$way"
         edit "$i" untuned "$way"

@@ -44,7 +44,11 @@ def parser() -> argparse.ArgumentParser:
     add: Callable[..., object] = made.add_argument
     add("weights", metavar="WHERE", help="a run, a folder of networks, a file, or shipped:NAME")
     add("videos", nargs="*", type=Path, metavar="VIDEO", help="files, or folders of frames")
-    add("--world", choices=("shapes", "film"), help="images of a synthetic world")
+    add(
+        "--world",
+        choices=("shapes", "film"),
+        help="images of a synthetic world, with the outlines and colours that a training draws",
+    )
     add("--count", type=int, default=256, metavar="N", help="images of the world (256)")
     add(
         "--size",
@@ -52,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         nargs=2,
         default=[64, 64],
         metavar=("H", "W"),
-        help="pixels; videos are made smaller until they cover it, and cut (64 64)",
+        help="pixels; videos are resized until they cover it, and cut (64 64)",
     )
     add("--every", type=int, default=1, metavar="N", help="only every N-th frame of a video")
     add("--max_frames", type=int, default=0, metavar="N", help="at most N frames of a video")
@@ -70,13 +74,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mindlong.training.tasks.latent_networks import build_autoencoder
 
     device.setup(threads=args.threads)
-    streams, spec, _ = build_autoencoder(LatentOptions(vae=args.weights, chunk=BATCH))
+    streams, spec, _ = build_autoencoder(LatentOptions(vae=args.weights, chunk=BATCH), "WHERE")
+    if spec.frames_of(3) != 3:
+        raise ConfigError(
+            f"the autoencoder at {args.weights} makes one latent of several frames; this measures those "
+            "that take images one by one"
+        )
     divisible(args.size, spec.factor)
     found: dict[str, Fidelity] = {}
     shown: dict[str, np.ndarray] = {}
     print(f"{'':<28} {'PSNR dB':>8} {'SSIM':>7} {'deviation':>10} {'images':>7}")
     for name, images in _sources(args):
-        found[name], first = fidelity(streams, batched(images))
+        found[name], first = fidelity(streams, batched(images), name)
         shown |= {name: first[0, :PICTURES], f"{name}, given back": first[1, :PICTURES]}
         f = found[name]
         print(
@@ -101,14 +110,20 @@ def batched(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 def _check(args: argparse.Namespace) -> None:
     if not args.videos and not args.world:
         raise ConfigError("nothing to measure: name videos, or give --world shapes or film")
-    for name, least in (("count", 1), ("every", 1), ("max_frames", 0)):
-        if getattr(args, name) < least:
-            raise ConfigError(f"{name} is {getattr(args, name)}; it must be at least {least}")
+    given = {name: getattr(args, name) for name in ("count", "every", "max_frames")}
+    given |= {"size": min(args.size)}
+    for name, value in given.items():
+        least = 0 if name == "max_frames" else 1
+        if value < least:
+            raise ConfigError(f"{name} is {value}; it must be at least {least}")
+    if len({str(path) for path in args.videos}) < len(args.videos):
+        raise ConfigError("a video is named twice")
 
 
 def _sources(args: argparse.Namespace) -> Iterator[tuple[str, Iterable[np.ndarray]]]:
+    names = [path.name for path in args.videos]
     for path in args.videos:
-        yield path.name, _frames(path, args)
+        yield path.name if names.count(path.name) == 1 else str(path), _frames(path, args)
     if args.world:
         options = DataOptions(kind=args.world, frames=1, size=args.size)
         world = build_source(options, 0)

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         nargs=2,
         default=["this", "against"],
         metavar="NAME",
-        help="what the two ways are called on the sheet",
+        help="what the two ways are called on the sheet and in the JSON",
     )
     made.add_argument(
         "--sheet",
@@ -91,13 +91,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{changed:<8} {steady:<7} correlation {score.correlation:6.3f}  distance {score.distance:5.1f}  {score.prompt}"
         )
     print(summary(scores))
-    if args.against:
-        print(comparison(runs, [list(edits_of(folder)) for folder in args.against]))
+    others = [list(edits_of(folder)) for folder in args.against]
+    if others:
+        _refuse_other_sources(args.folders, args.against)
+        print(comparison(runs, others))
     if args.sheet:
         write_sheet(args.sheet, args.folders, args.against, args.names)
     if args.json:
-        write_text(args.json, json.dumps([asdict(s) for s in scores], indent=1))
+        sides = {args.names[0]: scores, args.names[1]: [s for run in others for s in run]}
+        kept = {name: [_row(s) for s in side] for name, side in sides.items()}
+        write_text(args.json, json.dumps(kept if others else kept[args.names[0]], indent=1) + "\n")
     return 0
+
+
+def _row(score: EditScore) -> dict[str, object]:
+    """As JSON, which has no NaN."""
+    return {
+        k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(score).items()
+    }
+
+
+def _refuse_other_sources(folders: Sequence[Path], against: Sequence[Path]) -> None:
+    """Raises ConfigError where two runs that are to be compared edited other videos."""
+    for a, b in zip(folders, against, strict=False):
+        if not np.array_equal(_video(a, "source"), _video(b, "source")):
+            raise ConfigError(f"{a} and {b} edit different videos; name the runs in the same order")
 
 
 def write_clips(folder: Path, count: int, frames: int, size: int, seed: int) -> None:

@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         nargs=2,
         metavar=("H", "W"),
-        help="make a video's frames smaller until they cover these pixels, and cut their edges off",
+        help="resize a video's frames until they cover these pixels, and cut their edges off",
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     made.add_argument(
@@ -174,8 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.every < 2:
         raise ConfigError(f"every is {args.every}; it must be at least 2, else nothing is left out")
-    if args.sheet and not args.shapes:
-        raise ConfigError("--sheet draws clips of a world; give --shapes N")
+    _refuse_idle(args)
     if not args.videos and not args.shapes:
         raise ConfigError("nothing to measure: name videos, or give --shapes N")
     methods = dict(_methods(args))
@@ -187,6 +186,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         write_text(args.json, json.dumps(found, indent=1) + "\n")
     return 0
+
+
+def _refuse_idle(args: argparse.Namespace) -> None:
+    """Raises ConfigError where an option has nothing to work on."""
+    for name in ("sheet", "outlines", "colours"):
+        if getattr(args, name) and not args.shapes:
+            raise ConfigError(f"--{name} is of clips of a world; give --shapes N")
+    if args.fit and not args.videos:
+        raise ConfigError("--fit is of videos, and none is named; clips of a world have --size")
+    if args.fit and min(args.fit) < 1:
+        raise ConfigError(f"fit is {args.fit}; both must be at least 1")
 
 
 def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:

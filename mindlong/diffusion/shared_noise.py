@@ -12,6 +12,8 @@ import numpy as np
 
 from mindlong.utils import rng
 
+ROUNDING = 1e-9  # 3/20 and 0.3/2 are not the same float
+
 
 def share_low(noise_CFhw: np.ndarray, share: float, seed: int, number: int = 0) -> np.ndarray:
     """`noise_CFhw` with its frequencies up to `share` of the highest, in each direction, taken from
@@ -23,9 +25,13 @@ def share_low(noise_CFhw: np.ndarray, share: float, seed: int, number: int = 0) 
     channels, _, height, width = noise_CFhw.shape
     common_C1hw = rng.normal((channels, 1, height, width), seed, "shared", number)
     low_hw = _is_low(height, share)[:, None] & _is_low(width, share)
-    change = np.fft.ifft2(np.fft.fft2(common_C1hw - noise_CFhw) * low_hw).real
-    return (noise_CFhw + change).astype(np.float32)
+    made = np.empty_like(noise_CFhw, np.float32)
+    for frame in range(noise_CFhw.shape[1]):  # a spectrum takes several times a frame's memory
+        noise = noise_CFhw[:, frame]
+        change = np.fft.ifft2(np.fft.fft2(common_C1hw[:, 0] - noise) * low_hw).real
+        made[:, frame] = noise + change
+    return made
 
 
 def _is_low(length: int, share: float) -> np.ndarray:
-    return np.abs(np.fft.fftfreq(length)) <= share / 2
+    return np.abs(np.fft.fftfreq(length)) <= share / 2 + ROUNDING

@@ -14,13 +14,16 @@ from mindlong.networks.streams import Streams, decode_frames, encode_frames
 from mindlong.scores.interpolation import ssim
 from mindlong.utils.errors import ConfigError
 
+SAME = 100.0  # dB
+
 
 @dataclass(frozen=True)
 class Fidelity:
     """Of all images together.
 
     Attributes:
-        psnr: decibels of the mean squared error over all images, uint8 against uint8.
+        psnr: decibels of the mean squared error over all images, uint8 against uint8; 100 where
+            they are equal.
         ssim: of the luminance, mean of the images.
         deviation: standard deviation of the latents' means, not scaled; 1 over it is what
             `latents.scaling` should be.
@@ -32,12 +35,18 @@ class Fidelity:
     deviation: float
 
 
-def fidelity(streams: Streams, batches: Iterable[np.ndarray]) -> tuple[Fidelity, np.ndarray]:
+def fidelity(
+    streams: Streams, batches: Iterable[np.ndarray], name: str = "what is given"
+) -> tuple[Fidelity, np.ndarray]:
     """The figures, and the first batch next to what became of it, uint8 (2, n, H, W, 3).
 
     Args:
-        batches: uint8 (n, H, W, 3); the mean of the posterior is taken, nothing is drawn. Raises
-            ConfigError where there are none.
+        streams: of an autoencoder that makes a latent of each image.
+        batches: uint8 (n, H, W, 3); the mean of the posterior is taken, nothing is drawn.
+        name: of the images, for messages.
+
+    Raises:
+        ConfigError: there are no images.
     """
     errors: list[float] = []
     alike: list[float] = []
@@ -51,9 +60,9 @@ def fidelity(streams: Streams, batches: Iterable[np.ndarray]) -> tuple[Fidelity,
         latents.append(z_NLhw.reshape(-1))
         first = np.stack([pictures, again]) if first is None else first
     if first is None:
-        raise ConfigError("there are no images to measure an autoencoder by")
+        raise ConfigError(f"{name} has no images to measure an autoencoder by")
     mean = float(np.mean(errors))
-    decibels = float(10 * np.log10(255.0**2 / mean)) if mean else float("inf")
+    decibels = min(float(10 * np.log10(255.0**2 / mean)), SAME) if mean else SAME
     spread = float(np.concatenate(latents).std())
     return Fidelity(len(errors), decibels, float(np.mean(alike)), spread), first
 

@@ -25,7 +25,7 @@ class EditScore:
         changed: shape and colour are read, with confidence, as the prompt says.
         correlation: of the object's path with the source's, over both axes together; NaN where it
             is not seen.
-        distance: mean distance of the two paths in pixels.
+        distance: mean distance of the two paths in pixels of the videos as they are given.
         steady: one and the same object in all frames.
         background: mean change of a background pixel from frame to frame, of 255.
     """

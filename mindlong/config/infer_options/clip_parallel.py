@@ -144,6 +144,7 @@ class ClipParallelOptions:
         "0: none. Backgrounds flicker less with 0.125 to 0.25; 1 is the same noise in every frame",
         minimum=0,
         maximum=1,
+        when="strategy!=independent",
     )
     fps_condition: int = option(
         0,

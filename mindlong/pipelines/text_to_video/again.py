@@ -14,6 +14,7 @@ import numpy as np
 
 from mindlong.diffusion.free_init import low_pass, started_again, steps_of
 from mindlong.diffusion.sample import count_steps
+from mindlong.diffusion.shared_noise import share_low
 from mindlong.utils import rng
 
 if TYPE_CHECKING:
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
 class Again:
     """Text to video, as often as the section `free_init` says.
 
+    Args:
+        shared_low: as of the first noise, `mindlong.diffusion.shared_noise.share_low`.
+
     Attributes:
         total: denoising steps of a batch, over all samplings.
     """
 
-    def __init__(self, pipeline: Any, options: Any) -> None:
+    def __init__(self, pipeline: Any, options: Any, shared_low: float = 0.0) -> None:
         self.pipeline, self.options, self.sample = pipeline, options, pipeline.sample
+        self.shared_low = shared_low
         own = [self._sample(i) for i in range(options.iterations)]
         self.total = sum(count_steps(sample, pipeline.noising) for sample in own)
 
@@ -62,10 +67,9 @@ class Again:
         o = self.options
         frames, height, width = first.shape[-3:]
         kept = low_pass((frames, height, width), o.method, o.order, o.space, o.time)
-        fresh = np.stack(
-            [
-                rng.normal(first.shape[1:], clip.seed, "free-init", iteration, clip.number)
-                for clip in clips
-            ]
-        )
+        fresh = np.stack([self._fresh(clip, first.shape[1:], iteration) for clip in clips])
         return started_again(x0, first, fresh, self.pipeline.noising.schedule, kept)
+
+    def _fresh(self, clip: Clip, shape: tuple[int, ...], iteration: int) -> np.ndarray:
+        noise = rng.normal(shape, clip.seed, "free-init", iteration, clip.number)
+        return share_low(noise, self.shared_low, clip.seed, clip.number)

@@ -170,7 +170,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
     """
     model = model_of(models, config)
     request, pipeline = request_of(config, model), pipeline_of(config, model)
-    again = Again(pipeline, config.free_init)
+    again = Again(pipeline, config.free_init, config.text_to_video.shared_low)
     for part in request.batches():
         pure = request.given is None
         made = again.latents(part, request.starts(part), callback, pure_noise=pure)

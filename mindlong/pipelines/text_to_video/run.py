@@ -66,7 +66,9 @@ class _Maker:
     def __init__(
         self, config: Any, model: LatentModel, clips: Sequence[Clip], *, pure_noise: bool
     ) -> None:
-        self.again = Again(pipeline_of(config, model), config.free_init)
+        self.again = Again(
+            pipeline_of(config, model), config.free_init, config.text_to_video.shared_low
+        )
         self.steps, self.pure_noise = self.again.total, pure_noise
         self.model, self.left = model, len(clips)
         texts = {text: None for clip in clips for text in clip.prompts}

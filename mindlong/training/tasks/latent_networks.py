@@ -124,11 +124,11 @@ def build_tokenizer(config: TrainConfig) -> Any:
     return made(encoder.text.tokenizer)(options.tokenizer, spec)
 
 
-def build_autoencoder(options: LatentOptions) -> tuple[Streams, Any, str]:
-    """The autoencoder of a `latents` section: its halves, its spec, a fingerprint of its
-    weights.
+def build_autoencoder(options: LatentOptions, key: str = "latents.vae") -> tuple[Streams, Any, str]:
+    """The autoencoder of a `latents` section: its halves, its spec, a fingerprint of its weights.
+    `key` is what the user wrote its place under.
     """
-    part = read_part(open_named(options.vae, "latents.vae"), "vae")
+    part = read_part(open_named(options.vae, key), "vae")
     arrays = {name: np.asarray(lazy.read(), np.float32) for name, lazy in part.arrays.items()}
     vae = part.network.cell(part.spec)
     load_into(vae, arrays)

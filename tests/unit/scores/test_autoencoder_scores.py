@@ -11,6 +11,7 @@ from mindlong.cli.evaluate_autoencoder import command, main
 from mindlong.config.latent_options import LatentOptions
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.write import write_frames
+from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
 from mindlong.scores.autoencoder import fidelity
 from mindlong.training.tasks.latent_networks import build_autoencoder
 from mindlong.utils.errors import ConfigError
@@ -29,8 +30,17 @@ def test_the_shipped_autoencoder_gives_its_own_world_back_and_noise_not():
     assert alone.psnr == pytest.approx(10 * np.log10(255**2 / error))
     noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     assert fidelity(streams, [noise])[0].psnr < 20
-    with pytest.raises(ConfigError, match="no images to measure"):
+    with pytest.raises(ConfigError, match="what is given has no images to measure"):
         fidelity(streams, [])
+
+
+def test_an_autoencoder_that_takes_frames_together_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(
+        "mindlong.training.tasks.latent_networks.build_autoencoder",
+        lambda *a: (None, VideoVaeSpec(), ""),
+    )
+    assert command([SHIPPED, "--world", "shapes"]) == 2
+    assert "makes one latent of several frames" in capsys.readouterr().err
 
 
 def test_the_tool_measures_videos_and_a_world(tmp_path, capsys):
@@ -55,6 +65,8 @@ def test_the_tool_measures_videos_and_a_world(tmp_path, capsys):
             r"\[30, 64\]; both must be multiples of 4",
         ),
         (["--world", "shapes", "--count", "0"], 2, "count is 0; it must be at least 1"),
+        (["--world", "shapes", "--size", "0", "64"], 2, "size is 0; it must be at least 1"),
+        (["a.mp4", "a.mp4"], 2, "a video is named twice"),
         (["nowhere.mp4"], 3, "nowhere.mp4"),
     ],
 )

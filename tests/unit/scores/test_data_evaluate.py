@@ -1,6 +1,7 @@
 """The measure of generated clips: right where they are right, and wrong where they are wrong."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from mindlong.scores.card import BEGIN, END, card_table
 from mindlong.scores.shapes import Rate, score
 from mindlong.utils.errors import ConfigError
 
+CHECKOUT = Path(__file__).parents[3]
+CARDS = [p for p in CHECKOUT.glob("mindlong/weights/*/README.md") if BEGIN in p.read_text()]
 WORLD = ShapesWorld((24, 24), seed=77)
 CLIPS = [WORLD.clip(i) for i in range(12)]
 CAPTIONS = [c.caption for c in CLIPS]
@@ -163,6 +166,13 @@ def test_a_card_gets_its_table_and_nothing_else_of_it_changes(folder, tmp_path, 
     assert "old" not in written and "| direction as asked | 4/4 |" in written
     assert Image.open(sheet).height > 0
     assert command([str(folder), "--card", str(card)]) == 0 and card.read_text() == written
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda path: path.parent.name)
+def test_shipped_cards_have_their_table_and_their_picture(card):
+    table = card.read_text().split(BEGIN)[1].split(END)[0]
+    assert "| shape and colour as asked | " in table and table.count("\n| ") >= 3
+    assert (CHECKOUT / f"docs/images/{card.parent.name}.png").is_file()
 
 
 def test_the_card_of_an_image_model_says_what_images_show():

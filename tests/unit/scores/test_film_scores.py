@@ -97,6 +97,15 @@ def test_the_interpolation_command_fits_videos_to_a_size(tmp_path, capsys):
     assert evaluate_interpolation.main([*asked, "--fit", "32", "32", "--json", str(fitted)]) == 0
     scores = [json.loads(f.read_text())["videos"]["clip"]["blend"] for f in (wide, fitted)]
     assert scores[0]["frames"] == scores[1]["frames"] == 3
+    for words, said in (
+        (["--fit", "0", "32"], "both must be at least 1"),
+        (["--sheet", "x.png"], "--sheet is of clips of a world"),
+        (["--colours", "red"], "--colours is of clips of a world"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            evaluate_interpolation.main([*asked, *words])
+    with pytest.raises(ConfigError, match="--fit is of videos"):
+        evaluate_interpolation.main(["--shapes", "1", "--fit", "32", "32"])
     assert scores[1]["ssim"] > scores[0]["ssim"] + 0.03, "fine texture is gone"
 
 

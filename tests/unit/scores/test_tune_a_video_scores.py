@@ -11,7 +11,7 @@ from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_reader import read
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
-from mindlong.scores.edit_pairs import comparison, sign_test
+from mindlong.scores.edit_pairs import comparison, flip_test, sign_test
 from mindlong.scores.edits import EditScore, path_likeness, score_edit, summary
 from mindlong.utils.errors import ConfigError, InputFileError
 
@@ -77,8 +77,8 @@ def test_two_ways_are_compared_edit_by_edit():
         ]
 
     text = comparison([run(True, True), run(True, False)], [run(False, True), run(False, False)])
-    assert "motion kept     3/4     1/4          2         0   0.5" in text
-    assert "changed         4/4     4/4          0         0   1" in text
+    assert "motion kept     3/4     1/4          2         0   0.5      0.5" in text
+    assert "changed         4/4     4/4          0         0   1        1" in text
     assert "distance: this less that -4.0000 [-4.0000, -4.0000]" in text
     with pytest.raises(
         ConfigError, match=r"not edited under the same prompts: 1 and 1 runs, of \[2\] and \[1\]"
@@ -94,6 +94,16 @@ def test_the_sign_test_is_mcnemars():
     assert sign_test(1, 9) == pytest.approx(2 * 11 / 2**10)
 
 
+def test_the_flip_test_takes_sources_as_what_is_independent():
+    assert flip_test([0, 0]) == 1
+    assert flip_test([4] * 3) == pytest.approx(2 / 8) and flip_test([-4] * 3) == pytest.approx(
+        2 / 8
+    )
+    assert flip_test([3, -1]) == pytest.approx(1), "1 and 1 way are 2, 2 are 4"
+    assert flip_test([3, 1, 1]) == pytest.approx(2 / 8)
+    assert flip_test([1] * 20) < 1e-3
+
+
 def test_the_tool_compares_runs_with_runs(tmp_path, capsys):
     for name, caption in (("a", "a blue square moving up"), ("b", "a red circle moving up")):
         run = tmp_path / name
@@ -104,6 +114,15 @@ def test_the_tool_compares_runs_with_runs(tmp_path, capsys):
         )
     sheet = tmp_path / "sheet.png"
     asked = [str(tmp_path / "a"), "--against", str(tmp_path / "b"), "--sheet", str(sheet)]
-    assert main(asked) == 0
+    assert main([*asked, "--json", str(tmp_path / "both.json")]) == 0
+    held = json.loads((tmp_path / "both.json").read_text())
+    assert [held[name][0]["changed"] for name in ("this", "against")] == [True, False]
     assert cv2.imread(str(sheet)).shape[0] > 3 * 48, "a row for the source and each way"
-    assert "changed         1/1     0/1          1         0   1" in capsys.readouterr().out
+    assert (
+        "changed         1/1     0/1          1         0   1        1" in capsys.readouterr().out
+    )
+    write_frames(tmp_path / "c/source", WORLD.clip_of("a red circle moving up", 4).frames_FHWC)
+    write_frames(tmp_path / "c/edit-000", WORLD.clip_of("a red circle moving up", 4).frames_FHWC)
+    (tmp_path / "c/video.json").write_text((tmp_path / "a/video.json").read_text())
+    with pytest.raises(ConfigError, match="edit different videos"):
+        main([str(tmp_path / "a"), "--against", str(tmp_path / "c")])
