@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -315,7 +316,7 @@ def _write_sheet(
 
 def _world(args: argparse.Namespace, frames: int) -> ShapesWorld | FilmWorld:
     asked = {"shapes": args.outlines, "colours": args.colours}
-    named = {key: tuple(names) for key, names in asked.items() if names}
+    named: dict[str, Any] = {key: tuple(names) for key, names in asked.items() if names}
     size, speed = tuple(args.size), tuple(args.speed)
     if args.world == "film":
         if args.bounce:
