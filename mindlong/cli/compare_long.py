@@ -42,7 +42,7 @@ JOINT = {  # for a network whose text and video are one sequence
     f"near, {places}": [*NEAR, f"places={places}"] for places in ("plain", "stretch", "fold")
 }
 FIGURES = ("right", "constant", "steady", "seam", "step", "background")
-COLUMNS = 16  # frames of a video on the sheet
+ROWS, COLUMNS = 8, 16  # of the sheet: videos, where there is one way; frames of each
 
 
 def parser() -> argparse.ArgumentParser:
@@ -141,12 +141,17 @@ def _place(out: Path, way: str, clips: int, number: int) -> Path:
 
 
 def sheet(args: argparse.Namespace) -> None:
-    """The first prompt's video in every way, of the first length, as sheet.png."""
-    rows = []
-    for way in args.ways:
-        with np.load(_place(args.out, way, args.clips[0], 0) / "frames.npz") as held:
+    """As sheet.png, of the first length: the first prompt's video in every way, or the first
+    `ROWS` prompts' where there is one way.
+    """
+    shown = [(way, 0) for way in args.ways]
+    if len(args.ways) == 1:
+        shown = [(args.ways[0], number) for number in range(min(ROWS, len(args.prompts)))]
+    rows, heads = [], []
+    for way, number in shown:
+        with np.load(_place(args.out, way, args.clips[0], number) / "frames.npz") as held:
             rows.append(held["frames"])
-    heads = [f"{way}: {args.prompts[0]}" for way in args.ways]
+        heads.append(f"{way}: {args.prompts[number]}")
     write_contact_sheet(args.out / "sheet.png", rows, heads, columns=COLUMNS)
 
 

@@ -215,8 +215,12 @@ def _write_failures(
 
 
 def _write_sheet(path: Path, samples: list[np.ndarray], prompts: Sequence[str]) -> None:
-    """Of every caption its first sample, the first `ROWS` captions."""
+    """Of every caption its first sample, the first `ROWS` captions; single images side by side."""
     chosen = [i for i, text in enumerate(prompts) if text not in prompts[:i]][:ROWS]
+    if all(len(samples[i]) == 1 for i in chosen):
+        head = f"the first {len(chosen)} captions: {prompts[chosen[0]]}, ..."
+        write_contact_sheet(path, np.concatenate([samples[i] for i in chosen])[None], [head])
+        return
     write_contact_sheet(path, [samples[i] for i in chosen], [prompts[i] for i in chosen])
 
 
