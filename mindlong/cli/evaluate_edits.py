@@ -83,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             "no FOLDER is given; name runs of the edit pipeline, or --write_clips FOLDER"
         )
+    if args.names[0] == args.names[1]:
+        raise ConfigError(f"both ways are called {args.names[0]}; --names needs two names")
     runs = [list(edits_of(folder)) for folder in args.folders]
     scores = [score for run in runs for score in run]
     for score in scores:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config.infer_options.shared_low import shared_low
 from mindlong.config.option import option
 from mindlong.plans import kv_policy
 from mindlong.plans.frame_prompts import check
@@ -138,14 +139,7 @@ class ClipParallelOptions:
         "guidance asks the network twice a step: slower, about half the memory",
         when="sample.guidance!=1",
     )
-    shared_low: float = option(
-        0.0,
-        "the frequencies in space of the first noise that all frames have in common, up to this share of the highest; "
-        "0: none. Backgrounds flicker less with 0.125 to 0.25; 1 is the same noise in every frame",
-        minimum=0,
-        maximum=1,
-        when="strategy!=independent",
-    )
+    shared_low: float = shared_low("strategy!=independent")
     fps_condition: int = option(
         0,
         "frame rate that the network is conditioned on, where it is (VideoCrafter2); 0: as fps",

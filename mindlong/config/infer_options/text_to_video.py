@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mindlong.config.infer_options.shared_low import shared_low
 from mindlong.config.option import option
 from mindlong.diffusion.guidance import CURVES
 from mindlong.plans.frame_prompts import check
@@ -51,13 +52,7 @@ class TextToVideoOptions:
         "npz with x_T (videos, channels, frames, height, width): noise to start from, such as the "
         "latents/*.npz of a run",
     )
-    shared_low: float = option(
-        0.0,
-        "the frequencies in space of the first noise that all frames have in common, up to this share of the highest; "
-        "0: none. Backgrounds flicker less with 0.125 to 0.25; 1 is the same noise in every frame",
-        minimum=0,
-        maximum=1,
-    )
+    shared_low: float = shared_low()
     video: str = option(
         "",
         "a video to start from (a file or a folder of frames): the result keeps its layout as far as "

@@ -126,3 +126,5 @@ def test_the_tool_compares_runs_with_runs(tmp_path, capsys):
     (tmp_path / "c/video.json").write_text((tmp_path / "a/video.json").read_text())
     with pytest.raises(ConfigError, match="edit different videos"):
         main([str(tmp_path / "a"), "--against", str(tmp_path / "c")])
+    with pytest.raises(ConfigError, match="both ways are called one"):
+        main([str(tmp_path / "a"), "--against", str(tmp_path / "b"), "--names", "one", "one"])
