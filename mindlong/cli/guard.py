@@ -39,13 +39,14 @@ def guarded(main: Main, argv: Sequence[str] | None = None) -> int:
     interrupts.forget()
     with dumps_elsewhere():
         try:
-            return _flushed(main, argv)
+            code = _flushed(main, argv)
         except (Exception, KeyboardInterrupt) as error:
             watch.fail()
             interrupts.unhush()
             code, text = _explained(error)
             _say(as_started(text))
-            return code
+    watch.done(code)
+    return code
 
 
 def _flushed(main: Main, argv: Sequence[str] | None) -> int:

@@ -75,8 +75,11 @@ def connect() -> Comm:
     import mindspore
     from mindspore.communication import init
 
+    from mindlong.ops import signing_off
+
     init()
-    atexit.register(watch.leave)  # after MindSpore's own, so it runs before it
+    # after MindSpore's own, so it runs before it
+    atexit.register(watch.leave, signing_off.prepare())
     for folder in _met:  # all are here
         shutil.rmtree(folder, ignore_errors=True)
     mindspore.set_auto_parallel_context(

@@ -220,11 +220,11 @@ def _wait_listening(child: subprocess.Popen, port: int, timeout: float) -> bool:
 
 def _stop(child: subprocess.Popen, folders: Sequence[Path]) -> None:
     """The ranks have signed off by now and the scheduler ends by itself; one that does not is not
-    waited for long.
+    waited for long, nor where mpirun or a user asks to stop meanwhile.
     """
     try:
         child.wait(5)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
         child.kill()
         child.wait()
     for folder in folders:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from mindlong.parallel import proc
 from mindlong.parallel.lifeline import Lifeline
@@ -32,6 +33,7 @@ DAEMONS = ("orted", "prted")  # what mpirun starts on other machines
 VIEWER, LOOKS = "tail", 20
 WELL, BADLY = b"0", b"1"
 
+_code: int | None = None  # of the command, once it is through
 _leaving: int | None = None  # this rank tells its watcher here that it is about to sign off
 
 
@@ -131,11 +133,23 @@ class Viewers:
                     os.kill(pid, signal.SIGKILL)
 
 
-def leave() -> None:
+def done(code: int) -> None:
+    """The command of this process is through, with this exit code; nothing follows it."""
+    global _code
+    _code = code
+
+
+def leave(end_with: Callable[[int], None]) -> None:
     """This rank is about to sign off: from now on everybody else may end. Called at the end of the
     process; where an exception ended it that is not said to the other machines.
+
+    Args:
+        end_with: is told the exit code, where there is one.
     """
-    _tell(BADLY if getattr(sys, "last_value", None) is not None else WELL)
+    failed = getattr(sys, "last_value", None) is not None
+    _tell(BADLY if failed else WELL)
+    if _code is not None and not failed:
+        end_with(_code)
 
 
 def fail() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "unit"), str(Path(__file__).parents[2])]
 
-from mindlong.parallel import launch  # noqa: E402
+from mindlong.parallel import launch, watch  # noqa: E402
 
 launch.join()
 
@@ -220,3 +220,4 @@ if __name__ == "__main__":
     for case in sys.argv[1].split(","):
         ms.set_context(mode=ms.PYNATIVE_MODE if case in EAGER else ms.GRAPH_MODE)
         globals()[case](Path(sys.argv[2]))
+    watch.done(0)

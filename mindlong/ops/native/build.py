@@ -89,7 +89,8 @@ def _built(folder: Path, tool: str, source: Path, flags: tuple[str, ...]) -> Pat
     if path in _refused:  # a minute each time
         raise BuildError(_refused[path])
     if not path.exists():
-        log.get_logger().info("compiling the C++ operators (%s, about a minute) ...", how_often)
+        if source == SOURCE:  # others are small
+            log.get_logger().info("compiling the C++ operators (%s, about a minute) ...", how_often)
         _compile(tool, source, flags, path)
     return path
 
