@@ -100,6 +100,13 @@ class InferConfig:
         minimum=0,
         when="formats=gif",
     )
+    deflicker: int = option(
+        0,
+        "average every pixel over so many frames before and after it in which it shows the same; what moves "
+        "stays as it is; 0: as it was made",
+        minimum=0,
+        maximum=64,
+    )
     output: str = option(
         "outputs", "folder for the results; a new numbered folder is made in it for every run"
     )

@@ -126,6 +126,7 @@ ALWAYS = (
     "size",
     "formats",
     "gif_max_mb",
+    "deflicker",
     "output",
     "scale",
     "recipe",

@@ -32,6 +32,7 @@ from mindlong.face.inputs import lasting, named, own_prompt, prompt_keys, source
 from mindlong.face.steps import Follower, Step
 from mindlong.face.video import Video, coloured
 from mindlong.media.colours import parse_colour, shown_on
+from mindlong.media.deflicker import deflickered
 from mindlong.ops.device import chip
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.models import Models
@@ -318,7 +319,7 @@ class Model:
         make = function(pipeline_called(pipeline).make)
         for made in make(self._models, config, follower):
             yield Video(
-                coloured(np.stack(list(made.frames))),
+                coloured(np.stack(list(deflickered(made.frames, config.deflicker)))),
                 made.fps,
                 None if made.latents is None else np.asarray(made.latents(), np.float32),
                 made.title,

@@ -22,6 +22,17 @@ from mindlong.utils.log import get_logger
 from mindlong.utils.system import explained
 
 IDENTITY = "work.json"
+OF_NO_LATENT = (  # keys of a configuration's top that change no latent
+    "env",
+    "formats",
+    "gif_max_mb",
+    "deflicker",
+    "scale",
+    "batch",
+    "count",
+    "prompts",
+    "prompt",
+)
 
 
 class Journal:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindlong.media.deflicker import deflickered
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.pipelines.files import tapped, write_files
 from mindlong.utils import progress
@@ -66,8 +67,8 @@ class Results:
             with progress.bar(count, bar, unit="frame") as shown:
                 return self.video(name, counted(frames, shown), count)
         kept: list[np.ndarray] = []
-        rest = tapped(frames, count, kept)
         folder, config = self.session.folder, self.config
+        rest = tapped(deflickered(frames, config.deflicker), count, kept)
         comment = self.session.recipe(name)
         self.files += write_files(
             folder,

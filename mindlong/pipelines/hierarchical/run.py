@@ -33,6 +33,7 @@ from mindlong.pipelines.hierarchical.plan import Work, shown, work_of
 from mindlong.pipelines.interpolate import between
 from mindlong.pipelines.interpolate.between_plan import reads_both_ends
 from mindlong.pipelines.jobs import level_batches, of_interest
+from mindlong.pipelines.journal import OF_NO_LATENT
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.previews import Previews
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from mindlong.pipelines.session import Session
 
 UNRELATED = {  # keys that change no latent
-    "": ("env", "formats", "gif_max_mb", "scale", "batch", "count", "prompts", "prompt"),
+    "": OF_NO_LATENT,
     "hierarchical": ("level_videos", "part"),
 }
 

@@ -36,6 +36,7 @@ from mindlong.pipelines.interpolate.gaps import (
 )
 from mindlong.pipelines.interpolate.hinted import HINTED_MAKER, is_hinted, unhinted
 from mindlong.pipelines.interpolate.key_frames import KeyFrames, from_images, from_video
+from mindlong.pipelines.journal import OF_NO_LATENT
 from mindlong.pipelines.one_prompt import shown_of
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.room import room_of
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
     from mindlong.plans.hierarchy import LongPlan
 
 UNRELATED = {  # keys that change no latent
-    "": ("env", "formats", "gif_max_mb", "scale", "batch", "count", "prompts", "prompt"),
+    "": OF_NO_LATENT,
+    "interpolate": ("detail",),
 }
 
 
