@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from mindlong.cli.common import ToolParser, guarded
-from mindlong.config.infer_options.interpolate import HINTS, MASKS, PINS
+from mindlong.config.infer_options.interpolate import DETAILS, HINTS, MASKS, PINS
+from mindlong.data.agreement import with_flow
 from mindlong.data.film import FilmWorld
 from mindlong.data.film_truth import FilmClip
 from mindlong.data.flow import METHODS, fill_between
@@ -40,6 +41,8 @@ DRAWN, COLUMNS = 2, 9  # clips of a sheet, frames of each
 MakeAll = Callable[
     [Iterable[np.ndarray], str, int], Iterator[np.ndarray]
 ]  # (kept frames, caption, number of the clip) -> all frames
+
+Network = Callable[[np.ndarray, str, int], Iterator[np.ndarray]]  # the same of stacked frames
 
 
 def parser() -> argparse.ArgumentParser:
@@ -143,6 +146,13 @@ def _network_arguments(add: Callable[..., object]) -> None:
         choices=PINS,
         help="one after another (each_step)",
     )
+    add(
+        "--detail",
+        nargs="+",
+        default=["network"],
+        choices=DETAILS,
+        help="whose pixels are taken where network and flow agree; one after another (network)",
+    )
     add("--steps", type=int, default=25, metavar="N", help="denoising steps (25)")
     add("--guidance", type=float, default=1.0, metavar="X")
     add("--seed", type=int, default=0, metavar="N")
@@ -194,6 +204,8 @@ def _refuse_idle(args: argparse.Namespace) -> None:
     for name in ("sheet", "outlines", "colours"):
         if getattr(args, name) and not args.shapes:
             raise ConfigError(f"--{name} is of clips of a world; give --shapes N")
+    if args.detail != ["network"] and not args.weights:
+        raise ConfigError("--detail is of a network's frames, and there is none; give --weights")
     if args.fit and not args.videos:
         raise ConfigError("--fit is of videos, and none is named; clips of a world have --size")
     if args.fit and min(args.fit) < 1:
@@ -227,17 +239,26 @@ def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
                 reads=args.reads,
                 window=args.window,
             )
-            yield name, partial(_stacked, network)
+            for detail in args.detail:
+                if detail == "network":
+                    yield name, partial(_stacked, network)
+                else:
+                    yield f"{name} and flow", partial(_agreed, args.every, network)
 
 
 def _stacked(
-    network: Callable[[np.ndarray, str, int], Iterator[np.ndarray]],
-    kept: Iterable[np.ndarray],
-    caption: str,
-    number: int,
+    network: Network, kept: Iterable[np.ndarray], caption: str, number: int
 ) -> Iterator[np.ndarray]:
     """The frames between kept ones, by a network, which takes all of them at once."""
     return network(np.stack(list(kept)), caption, number)
+
+
+def _agreed(
+    every: int, network: Network, kept: Iterable[np.ndarray], caption: str, number: int
+) -> Iterator[np.ndarray]:
+    """The same, with flow's pixels where flow shows what the network shows."""
+    frames = list(kept)
+    return with_flow(network(np.stack(frames), caption, number), frames, every)
 
 
 def _filled(

@@ -10,7 +10,9 @@ from PIL import Image
 
 from mindlong.cli.evaluate_interpolation import command as evaluate
 from mindlong.cli.infer import command
-from mindlong.data.flow import blend, fill_between
+from mindlong.data.agreement import agreed
+from mindlong.data.flow import blend, fill_between, warp_flow
+from mindlong.media.deflicker import deflickered
 from mindlong.media.read import probe, read_video
 from mindlong.media.write import write_frames
 
@@ -65,6 +67,15 @@ def test_one_command_raises_the_frame_rate(tmp_path, video):
     assert (record["frames"], record["fps"], probe(folder / "video.mp4").frames) == (25, 12, 25)
 
 
+def test_what_is_written_flickers_less_where_that_is_asked_for(tmp_path, video):
+    arguments = ["--config", FLOW, f"video={video}", "factor=2", "method=blend", "deflicker=2"]
+    assert command([*arguments, "formats=[frames]", f"output={tmp_path / 'out'}"]) == 0
+    plain = fill_between(read_video(video)[0], 2, blend)
+    assert np.array_equal(
+        read_video(made(tmp_path)[0] / "video")[0], np.stack(list(deflickered(plain, 2)))
+    )
+
+
 @pytest.mark.slow
 def test_networks_fill_a_video_in_windows_and_keep_its_latents(tmp_path, toy, video):
     """A network that reads no hints, its given frames pinned; the same command again makes nothing
@@ -93,6 +104,28 @@ def test_networks_fill_a_video_in_windows_and_keep_its_latents(tmp_path, toy, vi
     assert [
         sum(name.startswith(stage) for name in names) for stage in ("keys", "stage1", "stage2")
     ] == [3, 4, 8]
+
+
+@pytest.mark.slow
+def test_detail_of_flow_keeps_the_given_frames_and_what_both_show(tmp_path, toy, video):
+    arguments = [
+        "pipeline=interpolate",
+        f"weights={toy}",
+        f"video={video}",
+        "factor=2",
+        "sample.steps=2",
+        "formats=[frames]",
+    ]
+    shown = {}
+    for detail in ("network", "flow"):
+        out = tmp_path / detail / "out"
+        assert command([*arguments, f"detail={detail}", f"output={out}"]) == 0
+        shown[detail] = read_video(made(tmp_path / detail)[0] / "video")[0]
+    given = read_video(video)[0]
+    flow = list(fill_between(given, 2, warp_flow))
+    assert np.array_equal(shown["flow"][::2], given)
+    assert np.array_equal(shown["flow"][1], agreed(shown["network"][1], flow[1]))
+    assert not np.array_equal(shown["network"][::2], given)
 
 
 @pytest.mark.slow
@@ -195,6 +228,8 @@ def image(path, size):
             "window is 3; one gap at factor 4 already takes 5 frames",
         ),
         (["video={video}", "frames=99"], 2, "give 33"),
+        (["video={video}", "detail=flow"], 2, "interpolate.detail is not read"),
+        (["method=diffusion", "weights=w", "detail=flow"], 2, "interpolate.detail is not read"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, video, change, code, words, capsys):
@@ -248,6 +283,9 @@ def test_the_evaluation_ranks_methods_and_measures_networks(tmp_path, toy, video
         str(toy),
         "--steps",
         "2",
+        "--detail",
+        "network",
+        "flow",
         "--json",
         str(tmp_path / "scores.json"),
         str(video),
@@ -259,10 +297,12 @@ def test_the_evaluation_ranks_methods_and_measures_networks(tmp_path, toy, video
         "repeat",
         "blend",
         "network",
+        "network and flow",
     }
     assert found["shapes"]["truth"]["psnr"] == 100 and found["shapes"]["truth"]["position"] < 0.5
     assert "network" in capsys.readouterr().out
     assert evaluate(["--every", "1", str(video)]) == 2 and evaluate([]) == 2
+    assert evaluate(["--detail", "flow", "--shapes", "1"]) == 2
 
 
 @pytest.mark.parametrize("given", ["inside", "before"])

@@ -40,12 +40,14 @@ NETWORKS = (  # keys that only networks read
             "hint_noise",
             "shared_noise",
             "chunk",
+            "detail",
             "negative",
             "scenes",
         )
     ),
 )
 METHODS = ("diffusion", "flow", "blend", "repeat")
+DETAILS = ("network", "flow")
 HINTS, MASKS, PINS = (
     ("previous", "nearest", "linear"),
     ("zero", "between"),
@@ -158,7 +160,14 @@ class InterpolateOptions(SceneOptions):
         minimum=1,
         when="video|images",
     )
-
+    detail: str = option(
+        "network",
+        "whose pixels are taken where the network and optical flow between the given frames show the "
+        "same: the network's, or flow's, which no autoencoder has softened; the given frames are "
+        "then as they were given",
+        choices=DETAILS,
+        when="video|images",
+    )
     negative: str = option(
         "",
         "what the video should not show; guidance leads away from it",

@@ -1,8 +1,8 @@
 // How a process ends that crashes after its work is done: with the exit code of the work.
+#include <unistd.h>
 #include <csignal>
 #include <cstring>
 #include <initializer_list>
-#include <unistd.h>
 
 static volatile sig_atomic_t g_code = 0;
 static const char kNote[] =

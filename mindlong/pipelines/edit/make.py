@@ -166,7 +166,7 @@ class Editor:
         """Invert in `steps` steps, make the video again in as many, and measure."""
         back = self.again(self.invert(z, steps, refine, callback), steps, callback)
         coded, made = (np.stack(list(self.model.decode(latents))) for latents in (z, back))
-        peak = float(np.abs(z).max())
+        peak = max(float(np.abs(z).max()), 1e-10)  # of latents that are all 0 there is none
         error = max(float(np.square(back - z).mean()), 1e-20)
         return Reconstruction(
             steps,

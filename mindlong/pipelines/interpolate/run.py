@@ -24,7 +24,7 @@ from mindlong.pipelines.interpolate.images import ImageStage
 from mindlong.pipelines.interpolate.make import Stage, decoded
 from mindlong.pipelines.interpolate.networks import Networks
 from mindlong.pipelines.interpolate.plan import UNRELATED, Work, work_of
-from mindlong.pipelines.interpolate.videos import chained, filled, model_of
+from mindlong.pipelines.interpolate.videos import chained, detailed, filled, model_of
 from mindlong.pipelines.latents_on_disk import LatentFolder
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.previews import Previews
@@ -58,8 +58,10 @@ def _videos(session: Session, work: Work, comm: Comm) -> Iterator[Video]:
     if config.interpolate.method != "diffusion":
         return iter([_filled(session, work)])
     if config.weights and reads_both_ends(config):
-        return between.videos(session, work, session.identity(UNRELATED), comm)
-    return _chains(session, work, comm)
+        made = between.videos(session, work, session.identity(UNRELATED), comm)
+    else:
+        made = _chains(session, work, comm)
+    return ((name, prompt, detailed(config, work, frames)) for name, prompt, frames in made)
 
 
 def _facts(config: Any, work: Work, prompts: list[dict[str, str]]) -> dict[str, Any]:

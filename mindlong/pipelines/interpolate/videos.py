@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindlong.data.agreement import with_flow
 from mindlong.data.flow import fill_between, method
 from mindlong.data.transforms import fitted
 from mindlong.pipelines.interpolate.between_plan import reads_both_ends
@@ -101,6 +102,14 @@ def filled(config: Any, work: Work) -> Iterator[np.ndarray]:
     return itertools.islice(made, work.frames)
 
 
+def detailed(config: Any, work: Work, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """A network's frames, with flow's pixels where that is asked for."""
+    o = config.interpolate
+    if o.detail == "network" or not work.source:
+        return frames
+    return with_flow(frames, _sized(work.source.all(), config.size), prod(o.stages()))
+
+
 def make(models: Models, config: Any, callback: Callback | None = None) -> Iterator[Made]:
     """The videos of a configuration, each when it is asked for.
 
@@ -126,7 +135,7 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
         yield Made(
             prompt,
             number,
-            decoded(model, latents),
+            detailed(config, work, decoded(model, latents)),
             work.frames,
             work.rate,
             lambda held=latents: held.frames(range(held.plan.frames)).transpose(1, 0, 2, 3),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mindlong.data.agreement import agreed, with_flow
 from mindlong.data.flow import METHODS, blend, dis_flow, fill_between, method, warp_flow
 from mindlong.data.shapes import ShapesWorld
 from mindlong.scores.interpolation import mean_shapes, psnr, score, score_shapes, ssim, usable
@@ -114,3 +115,28 @@ def test_the_reader_measures_positions_between_key_frames():
     assert mean_shapes([exact, late])["position"] == pytest.approx(
         (exact.position + late.position) / 2
     )
+
+
+def test_where_network_and_flow_agree_the_pixels_are_flows():
+    """On the left both show the same, up to what an autoencoder loses; on the right they do not."""
+    flow = np.full((32, 64, 3), 100, np.uint8)
+    network = flow + 4
+    network[:, 32:] = 220
+    mixed = agreed(network, flow).astype(int)
+    assert np.abs(mixed[:, :24] - 100).max() <= 1 and np.abs(mixed[:, 40:] - 220).max() <= 1
+    assert np.all(np.diff(mixed[16, :, 0]) >= 0)
+
+
+def test_given_frames_stay_as_they_are_and_no_frame_is_added():
+    clip = ShapesWorld((48, 48), 9).clip(3).frames_FHWC
+    soft = np.clip(clip.astype(int) + 6, 0, 255).astype(np.uint8)
+    got = np.stack(list(with_flow(iter(soft[:7]), iter(clip[::4]), 4)))
+    assert len(got) == 7
+    assert np.array_equal(got[::4], clip[:7:4])
+    assert psnr(clip[1:4], got[1:4]) > psnr(clip[1:4], soft[1:4])
+
+
+def test_agreement_with_flow_needs_two_given_frames():
+    clip = ShapesWorld((48, 48), 5).clip(3).frames_FHWC
+    with pytest.raises(InputFileError, match="at least 2 key frames"):
+        list(with_flow(iter(clip), iter(clip[:1]), 4))

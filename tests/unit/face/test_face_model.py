@@ -178,7 +178,14 @@ def test_extend_continues_frames_in_memory_as_the_command_does_a_folder(model, p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [{"sample__steps": 2}, {"method": "flow"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"sample__steps": 2},
+        {"method": "flow"},
+        {"sample__steps": 2, "detail": "flow", "deflicker": 1},
+    ],
+)
 def test_between_interpolates(model, places, tmp_path, more):
     keys = {"factor": 2, **more}
     given = mindlong.Video(places["frames"], 4, prompt="a")
