@@ -29,6 +29,7 @@ from mindlong.data.source import to_frames
 from mindlong.face.configured import AT_LOADING, configured, planned
 from mindlong.face.devices import device_keys, set_up
 from mindlong.face.inputs import lasting, named, own_prompt, prompt_keys, source_keys
+from mindlong.face.recipes import in_memory, with_recipes
 from mindlong.face.steps import Follower, Step
 from mindlong.face.video import Video, coloured
 from mindlong.media.colours import parse_colour, shown_on
@@ -312,6 +313,8 @@ class Model:
             set_up(self._base, self._number)
             follower = stack.enter_context(Follower(callback, self._frames, self.quiet))
             videos = list(self._videos(pipeline, loaded.values, follower))
+        if loaded.values.recipe and not any(map(in_memory, keys.values())):
+            videos = with_recipes(videos, loaded)
         listed = "prompts" in given and pipeline != "clip_parallel"
         return videos if listed or len(videos) > 1 else videos[0]
 

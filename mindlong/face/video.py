@@ -16,7 +16,7 @@ import numpy as np
 
 from mindlong.media.gif import GifWriter
 from mindlong.media.sheet import sampled, write_contact_sheet
-from mindlong.media.write import FrameFolder, open_writer
+from mindlong.media.write import FrameFolder, VideoFile, open_writer
 from mindlong.utils import arrays
 from mindlong.utils.errors import ConfigError, UserError
 
@@ -39,6 +39,8 @@ class Video:
             works in pixels, and for frames made without a network.
         prompt: what it shows.
         seed, number: its noise is the `number`-th of `seed`.
+        recipe: how it was made, as files keep it (docs/recipes.md); "" where frames in memory went
+            into it.
     """
 
     frames: np.ndarray
@@ -47,6 +49,7 @@ class Video:
     prompt: str = ""
     seed: int = 0
     number: int = 0
+    recipe: str = field(default="", repr=False)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -61,13 +64,16 @@ class Video:
             f"prompt={self.prompt!r}, seed={self.seed})"
         )
 
-    def save(self, path: str | Path, *, scale: int = 1, overwrite: bool = False) -> Path:
+    def save(
+        self, path: str | Path, *, scale: int = 1, overwrite: bool = False, recipe: bool = True
+    ) -> Path:
         """Write the video; the suffix says how: .mp4 (H.264), .gif, .webm, .webp, none (a folder of
         PNG files), .png (a contact sheet), .npz (the latents, as the commands leave them).
 
         Args:
             scale: enlarge the frames by this whole number.
             overwrite: what is there already is replaced.
+            recipe: keep in the file how the video was made, for `infer.py --from FILE`.
 
         Returns:
             The path.
@@ -76,19 +82,23 @@ class Video:
             UserError: something is there already, or it cannot be written. ConfigError: an unknown
                 suffix, or .npz of a video without latents.
         """
-        path = Path(path)
+        path, comment = Path(path), self.recipe if recipe else ""
         if path.suffix and path.exists() and not overwrite:
             raise UserError(f"{path} is there already; give overwrite=True to replace it")
         if path.suffix == ".npz":
             return self._save_latents(path)
         if path.suffix == ".png":
-            return write_contact_sheet(path, [self._large(self.frames, scale)], [self.prompt])
-        folder = not path.suffix
-        writer = FrameFolder(path, self.fps, overwrite) if folder else open_writer(path, self.fps)
-        with writer:
+            large = [self._large(self.frames, scale)]
+            return write_contact_sheet(path, large, [self.prompt], comment=comment)
+        with self._writer(path, overwrite, comment) as writer:
             for frame in self.frames:
                 writer.append(self._large(frame[None], scale)[0])
         return path
+
+    def _writer(self, path: Path, overwrite: bool, comment: str) -> VideoFile | FrameFolder:
+        if path.suffix:
+            return open_writer(path, self.fps, comment)
+        return FrameFolder(path, self.fps, overwrite, comment=comment)
 
     def _save_latents(self, path: Path) -> Path:
         if self.latents is None:

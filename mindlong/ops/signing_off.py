@@ -1,9 +1,10 @@
 """MindSpore 2.10 may crash while a process signs off from its scheduler.
 
 `ClusterContext::Finalize` closes a connection while the thread that serves it may still be reading
-from it (`Connection::ReceiveMessage` on a socket that is gone): 2 of 79 jobs of two processes on
-two busy cores, and 6 of 120 with what is here, which all ended well. mpirun calls such a job
-failed, whose work is done. Python cannot hear of a crash in time, so the few lines that can are C++.
+from it (`Connection::ReceiveMessage` on a socket that is gone). So it did in 2 of 79 jobs of two
+processes on two busy cores, and in 6 of 120 with what is here, which all ended well. mpirun calls
+such a job failed, whose work is done. Python cannot hear of a crash in time, so the few lines that
+can are C++.
 """
 
 from __future__ import annotations

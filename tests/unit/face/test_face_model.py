@@ -15,6 +15,7 @@ import pytest
 import mindlong
 from mindlong.cli.infer import main
 from mindlong.media.read import read_video
+from mindlong.media.recipe import read_comment
 from mindlong.media.write import write_frames
 from mindlong.ops import device
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
@@ -80,6 +81,27 @@ def test_a_plain_call_is_text_to_video(model, places, tmp_path, monkeypatch):
     last = steps[-1].preview()
     assert last.shape == (1, *video.frames.shape) and last.dtype == np.uint8
     assert np.abs(last[0].astype(int) - video.frames).max() < 10, "the last guess is near the video"
+
+
+@pytest.mark.slow
+def test_infer_makes_the_same_bits_of_a_saved_video(model, places, tmp_path):
+    video = model(["a cat", "a dog"], frames=2, **SIZE)[1]
+    path = video.save(tmp_path / "dog.gif")
+    again = ["--from", str(path), f"weights={places['video']}", f"output={tmp_path / 'out'}"]
+    eager = [f"{key.replace('__', '.')}={value}" for key, value in EAGER.items()]
+    assert main([*again, *eager, "formats=[frames]"]) == 0
+    assert np.array_equal(read_video(tmp_path / "out/0001/video-001")[0], video.frames)
+
+
+def test_a_saved_video_keeps_its_recipe(model, places, tmp_path):
+    """Without a path; what frames in memory went into has none."""
+    keys = {"factor": 2, "method": "flow"}
+    video = model.between(places["clip"], **keys)
+    assert "interpolate" in video.recipe and str(places["clip"].parent) not in video.recipe
+    for name in ("a.gif", "a.mp4", "a.png"):
+        assert read_comment(video.save(tmp_path / name)) == video.recipe
+    assert read_comment(video.save(tmp_path / "plain.gif", recipe=False)) == ""
+    assert model.between(video, **keys).recipe == ""
 
 
 @pytest.mark.slow
