@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measure the frames between frames of the shapes world (docs/interpolation.md) and draw their picture.
-#   bash scripts/interpolation.sh FOLDER [CLIPS]     tables as JSON and text into FOLDER; 64 clips
+#   bash scripts/interpolation.sh FOLDER [CLIPS]     tables as text and JSON, and sheets, into FOLDER; 64 clips, half an hour of one core
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FOLDER=${1:?"give a folder for the tables"}
@@ -18,3 +18,5 @@ measure() { # NAME EVERY STAGES...
 }
 measure from_5 16 4 4
 measure from_17 4 4
+cp "$FOLDER/from_5.png" docs/images/interpolation.png
+echo "written: $FOLDER, docs/images/interpolation.png"

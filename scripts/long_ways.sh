@@ -45,6 +45,8 @@ clips() {
         sample.steps=15 sample.guidance=1.5
     $python tools/compare_long.py --weights shipped:base_shapes --clips 4 8 --ways exact --prompts "${prompts[@]}" --out "$folder/clips_shared" \
         sample.steps=15 sample.guidance=1.5 clip_parallel.shared_low=0.125
+    $python tools/compare_long.py --weights shipped:base_shapes --clips 4 --ways FreeNoise-style windows --prompts "${prompts[@]}" --out "$folder/clips_beside" \
+        sample.steps=15 sample.guidance=1.5 clip_parallel.shared_low=0.125
 }
 
 mkdir -p "$folder"

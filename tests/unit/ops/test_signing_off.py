@@ -28,7 +28,10 @@ def ended(code, crash, **env):
 
 
 @pytest.mark.skipif(build.compiler() is None, reason="needs a C++ compiler")
-@pytest.mark.parametrize("code, crash", [(0, "in another thread"), (7, "aborts")])
+@pytest.mark.parametrize(
+    "code, crash",
+    [(0, "in another thread"), pytest.param(7, "aborts", marks=pytest.mark.slow)],
+)
 def test_a_crash_leaves_the_code_of_the_work_and_says_so(code, crash):
     got, said = ended(code, CRASH[crash])
     assert got == code and "MindSpore crashed while this process signed off" in said
