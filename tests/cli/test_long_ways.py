@@ -37,7 +37,7 @@ def asked(folder, *words):
 def test_every_command_is_understood(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     code, commands = asked(tmp_path, str(tmp_path / "out"))
-    assert code == 0 and len(commands) == 10
+    assert code == 0 and len(commands) == 11
     shared = []
     for program, *words in commands:
         if program == "infer.py":
@@ -45,14 +45,14 @@ def test_every_command_is_understood(tmp_path, monkeypatch, capsys):
             assert capsys.readouterr().out.count("\n- a ") == 16  # the prompts of its configuration
         elif program == "tools/compare_long.py":
             args = compare_long.parser().parse_intermixed_args(words)
-            assert len(args.prompts) == 16 and args.clips == [4, 8]
+            assert len(args.prompts) == 16 and args.clips in ([4, 8], [4])
             shared.append("clip_parallel.shared_low=0.125" in args.overrides)
             plan = [f"weights={args.weights}", "clips=4", "prompt=a", *args.overrides, "--dry_run"]
             assert infer(["pipeline=clip_parallel", *plan]) == 0, capsys.readouterr().err
         else:
             args = evaluate_long.parser().parse_args(words)
             assert all(folder.is_dir() for folder in args.folders)
-    assert shared == [False, True]
+    assert shared == [False, True, True]
 
 
 def test_what_is_there_is_not_made_again(tmp_path):
