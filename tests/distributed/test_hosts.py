@@ -166,7 +166,9 @@ def test_a_host_that_is_cut_off_ends_the_job_everywhere(place, name):
         codes = finish(jobs, place, 60)
         print(f"link down, {name}: {time.monotonic() - begun:.1f} s")
         assert all(codes), said(place)
-        assert "the connection to" in said(place) and "goes on from there" in said(place)
+        told = said(place)
+        ours = "the connection to" in told and "goes on from there" in told
+        assert ours or "lost communication with a remote daemon" in told  # mpirun noticed first
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
