@@ -13,18 +13,20 @@ from mindlong.pipelines.clips import stem
 from mindlong.pipelines.inputs import inputs_of
 from mindlong.pipelines.recipe import text_of
 from mindlong.utils.errors import InputFileError
+from mindlong.utils.log import once
 
 if TYPE_CHECKING:
     from mindlong.config.load import Loaded
 
 
 def with_recipes(videos: Sequence[Video], loaded: Loaded) -> list[Video]:
-    """The videos of one call, each with its recipe; without, where a file of it has gone since the
-    model was loaded.
+    """The videos of one call, each with its recipe. Where a file of it has gone since the model was
+    loaded there is none, and a line in the log.
     """
     try:
         inputs = inputs_of(loaded.values)
-    except InputFileError:
+    except InputFileError as error:
+        once(f"no recipe is kept: {error}")
         return list(videos)
     names = [stem(video.number, len(videos)) for video in videos]
     recipes = [text_of(loaded.text, inputs, name) for name in names]
