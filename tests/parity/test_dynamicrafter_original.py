@@ -26,7 +26,7 @@ from mindlong.diffusion.sample import Plain, rule_of, sample
 from mindlong.networks.clip.squash import squashed
 from mindlong.networks.unet.families import FAMILIES
 
-FORWARD, GRADIENT, NOISE, RUN, GUIDED = 1e-5, 3e-4, 1e-6, 5e-6, 5e-4
+FORWARD, GRADIENT, NOISE, RUN, GUIDED = 1e-5, 3e-4, 1e-6, 1e-6, 5e-4
 
 
 @pytest.fixture(autouse=True)

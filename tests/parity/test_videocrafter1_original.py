@@ -30,7 +30,7 @@ from mindlong.networks.unet import names as unet
 from mindlong.networks.unet.families import family
 
 CASE = cases.IMAGE_TO_VIDEO
-FORWARD, GRADIENT, NOISE, RUN = 1e-5, 3e-4, 1e-6, 5e-6
+FORWARD, GRADIENT, NOISE, RUN = 1e-5, 3e-4, 1e-6, 1e-6
 
 
 @pytest.fixture(autouse=True)
