@@ -1,5 +1,5 @@
 """Learn a small CLIP vocabulary (vocab.json, merges.txt) from captions, for a text encoder that is
-trained from nothing.
+trained from nothing or goes on from a trained one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from mindlong.checkpoints.grown_text import grown_text
 from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.film import FilmWorld
 from mindlong.data.shapes import MOTIONS, ShapesWorld
@@ -22,7 +23,9 @@ EXAMPLES = """examples:
   python tools/train_tokenizer.py --shapes --dst tokenizer
       the words of the shapes world; --film those of the film world
   python tools/train_tokenizer.py --src captions.txt --size 2000 --dst tokenizer
-      one caption a line"""
+      one caption a line
+  python tools/train_tokenizer.py --film --dst words --weights shipped:base_shapes --length 48
+      and that model's text encoder, grown to these tokens and to longer prompts: latents.text_weights=words"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,17 +43,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=1000,
         help="most tokens in the vocabulary, at least 514 (default 1000)",
     )
+    made.add_argument(
+        "--weights",
+        metavar="MODEL",
+        help="write its CLIP text encoder into --dst too, with the tokens of this vocabulary: those that its own "
+        "has too as they are, others from the mean of those that spell them",
+    )
+    made.add_argument(
+        "--length",
+        type=int,
+        metavar="N",
+        help="with --weights: tokens of a prompt (default: its own)",
+    )
     args = made.parse_args(argv)
+    if args.length is not None and not args.weights:
+        raise ConfigError("--length is of the text encoder of --weights; give that too")
     vocabulary, merges = learn(_captions(args), args.size)
     folder = Path(args.dst)
     if (folder / "vocab.json").exists():
         raise ConfigError(f"{folder / 'vocab.json'} exists; give another --dst")
+    text = grown_text(args.weights, vocabulary, args.length) if args.weights else None
     folder.mkdir(parents=True, exist_ok=True)
     atomic.write_text(
         folder / "merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges)
     )
     atomic.write_text(folder / "vocab.json", json.dumps(vocabulary, ensure_ascii=False, indent=0))
     print(f"wrote {len(vocabulary)} tokens and {len(merges)} merges to {folder}")
+    if text:
+        print(f"wrote a text encoder for them to {text.write(folder)}")
     return 0
 
 

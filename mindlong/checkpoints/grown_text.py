@@ -1,0 +1,72 @@
+"""The text encoder of a model, grown to another vocabulary: a folder to start training from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from mindlong.checkpoints import description
+from mindlong.checkpoints.files import open_named, write_safetensors
+from mindlong.checkpoints.parts import read_part
+from mindlong.networks.clip.grown import grown
+from mindlong.networks.clip.text_spec import ClipTextSpec
+from mindlong.networks.clip.tokenizer_files import NAMES, read_files
+from mindlong.utils import atomic
+from mindlong.utils.errors import InputFileError
+
+if TYPE_CHECKING:
+    from mindlong.networks.network import Network
+
+PART = "text_encoder"
+
+
+@dataclass(frozen=True)
+class GrownText:
+    """A text encoder that is not written yet."""
+
+    network: Network
+    spec: Any
+    arrays: dict[str, np.ndarray]
+
+    def write(self, folder: Path) -> Path:
+        """Write its weights and its model file into `folder`; returns the weights."""
+        section, file = self.network.section(self.spec), folder / f"{PART}.safetensors"
+        write_safetensors(
+            file,
+            {f"{PART}.{name}": array for name, array in self.arrays.items()},
+            description.metadata({PART: section}, {}),
+        )
+        head = f"# The {PART} in {file.name}: a file for latents.text_encoder=\n"
+        atomic.write_text(
+            folder / f"{PART}.yaml",
+            head + yaml.safe_dump(section, sort_keys=False, default_flow_style=None),
+        )
+        return file
+
+
+def grown_text(weights: str, vocabulary: Mapping[str, int], length: int | None) -> GrownText:
+    """The CLIP text encoder of whatever `weights=` can name, with the tokens of `vocabulary` and
+    prompts of `length` tokens (None: as many as its own have); `clip.grown` says how.
+
+    Raises:
+        InputFileError: it has no CLIP text encoder, or no tokenizer. ConfigError: it is longer.
+    """
+    held = open_named(weights, "--weights")
+    part = read_part(held, PART)
+    if not isinstance(part.spec, ClipTextSpec):
+        raise InputFileError(
+            f"{held.path} has a text encoder of the family {part.family}; one of clip_text is needed"
+        )
+    place = held.tokenizer(NAMES)
+    if place is None:
+        raise InputFileError(
+            f"{held.path} has no tokenizer beside its text encoder, which says what its tokens are"
+        )
+    arrays = {name: np.asarray(lazy.read()) for name, lazy in part.arrays.items()}
+    spec, made = grown(part.spec, arrays, read_files(place), vocabulary, length or part.spec.length)
+    return GrownText(part.network, spec, made)

@@ -1,0 +1,85 @@
+"""A text encoder grown to another vocabulary says of what it knew what it said before."""
+
+import json
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mindlong.checkpoints.files import open_named, open_weights, write_safetensors
+from mindlong.checkpoints.load import load_into
+from mindlong.checkpoints.part_places import read_text_encoder
+from mindlong.checkpoints.parts import read_part
+from mindlong.cli import train_tokenizer
+from mindlong.networks.clip.grown import PLACES, TOKENS
+from mindlong.networks.clip.text_cell import TextEncoder
+from mindlong.networks.clip.tokenizer import for_spec
+from mindlong.utils.errors import ConfigError, InputFileError
+
+MODE = "pynative"
+BASE, LENGTH = "shipped:base_shapes", 32
+KNOWN = ["a red circle moving right", "", "a yellow triangle moving down"]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grown") / "words"
+    asked = ["--film", "--weights", BASE, "--length", str(LENGTH), "--dst", str(folder)]
+    assert train_tokenizer.main(asked) == 0
+    return folder
+
+
+def states(part, place, prompts):
+    cell = TextEncoder(part.spec)
+    load_into(cell, {name: np.float32(lazy.read()) for name, lazy in part.arrays.items()})
+    tokenizer = for_spec(place, part.spec)
+    return tokenizer, cell(ms.Tensor(tokenizer(prompts))).asnumpy()
+
+
+def test_prompts_of_known_words_keep_their_states(words):
+    held = open_named(BASE)
+    before, was = states(read_part(held, "text_encoder"), held.path / "tokenizer", KNOWN)
+    after, found = states(read_text_encoder(str(words)), words, KNOWN)
+    assert after.length == LENGTH and found.shape == (3, LENGTH, 64)
+    assert (before(KNOWN) == before.pad_id).sum(1).tolist() == [
+        n - LENGTH + before.length for n in (after(KNOWN) == after.pad_id).sum(1)
+    ]
+    np.testing.assert_array_equal(found[:, : before.length], was)
+
+
+def test_a_new_token_starts_from_what_spelt_it(words):
+    old, new = read_part(open_named(BASE), "text_encoder"), read_text_encoder(str(words))
+    was, rows = (np.float32(p.arrays[TOKENS].read()) for p in (old, new))
+    known = json.loads((open_named(BASE).path / "tokenizer/vocab.json").read_text())
+    given = json.loads((words / "vocab.json").read_text())
+    assert rows.shape == (len(given), 64) and new.spec.vocabulary == len(given)
+    np.testing.assert_array_equal(rows[given["circle</w>"]], was[known["circle</w>"]])
+    assert "pan" not in known
+    np.testing.assert_allclose(
+        rows[given["am"]], was[[known["a"], known["m</w>"]]].mean(0), atol=2e-3
+    )
+    places = np.float32(new.arrays[PLACES].read())
+    assert (places[16:] == places[15]).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "said"),
+    [
+        (["--length", "32"], ConfigError, "--length is of the text encoder of --weights"),
+        (["--weights", BASE, "--length", "8"], ConfigError, "has 16 places already"),
+        (["--weights", "shipped:vdm_shapes"], InputFileError, "holds no"),
+        (["--weights", "nowhere"], InputFileError, "nowhere"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_writes_nothing(tmp_path, words, kind, said):
+    with pytest.raises(kind, match=said):
+        train_tokenizer.main(["--film", "--dst", str(tmp_path / "words"), *words])
+    assert not (tmp_path / "words").exists()
+
+
+def test_weights_without_a_tokenizer_are_refused(tmp_path):
+    held = open_weights(open_named(BASE).path / "text_encoder.safetensors")
+    alone = tmp_path / "alone.safetensors"
+    write_safetensors(alone, {name: held[name] for name in held}, held.metadata)
+    with pytest.raises(InputFileError, match="no tokenizer beside"):
+        train_tokenizer.main(["--film", "--weights", str(alone), "--dst", str(tmp_path / "words")])
