@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from mindlong.app.uploads import NAME
 from mindlong.checkpoints.locate import shipped_names
 from mindlong.config.file_keys import FILES, LORAS, WEIGHTS
 from mindlong.config.leaves import Leaf, leaves
 from mindlong.config.lora_words import every
 from mindlong.config.prompt_file import MARK
+from mindlong.utils import plain_yaml
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.shown import shown
 
@@ -50,7 +49,7 @@ def check(loaded: Loaded, place: Place, person: Person) -> None:
     `output` and `env` are not looked at: the page sets them.
     """
     keys = leaves(type(loaded.values))
-    for key, value in _flat(yaml.safe_load(loaded.text), keys):
+    for key, value in _flat(plain_yaml.read(loaded.text), keys):
         leaf = keys.get(key)
         if key in ("output",) or key.startswith(f"{MACHINE}."):
             continue

@@ -22,7 +22,7 @@ from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import Loaded, load
 from mindlong.config.yaml_file import Tree
 from mindlong.pipelines import recipe
-from mindlong.utils import atomic
+from mindlong.utils import atomic, plain_yaml
 from mindlong.utils.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Desk:
             InputFileError: the file keeps no recipe. ConfigError: files that may not be read.
         """
         found = recipe.read(file)
-        given = dict(_places(yaml.safe_load(config_text)))
+        given = dict(_places(plain_yaml.read(config_text)))
         keys = {"seed": seed, "preview_every": _previews(config_text), **given}
         words = {key: str(value) for key, value in keys.items()}
         tree = recipe.tree_of(found, words)
@@ -204,7 +204,7 @@ def title_of(config: Any) -> str:
 
 def _text(loaded: Loaded, output: Path) -> str:
     """The resolved configuration, with the page's place for what is made."""
-    tree = yaml.safe_load(loaded.text)
+    tree = plain_yaml.read(loaded.text)
     tree["output"] = str(output)
     return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
@@ -222,7 +222,7 @@ def _places(tree: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _previews(config_text: str) -> int:
-    return int(yaml.safe_load(config_text).get("preview_every", 0) or 0)
+    return int(plain_yaml.read(config_text).get("preview_every", 0) or 0)
 
 
 def _pairs(keys: Mapping[str, Any]) -> list[str]:

@@ -6,12 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-import yaml
-
 from mindlong.config.leaves import leaves
 from mindlong.config.renamed import KEYS
 from mindlong.config.schema import TrainConfig
 from mindlong.config.section import family_schema
+from mindlong.utils import plain_yaml
 from mindlong.utils.errors import ConfigError, did_you_mean
 
 # keys that change what is kept, shown or where it runs, not what is learnt; steps may be raised to
@@ -43,7 +42,7 @@ Difference = tuple[str, Any, Any]  # key, old value, new value
 
 def differences(old: str, new: str) -> list[Difference]:
     """(key, old value, new value) of every leaf in which two YAML texts differ."""
-    return _differences(dict(_leaves(yaml.safe_load(old))), dict(_leaves(yaml.safe_load(new))))
+    return _differences(dict(_leaves(plain_yaml.read(old))), dict(_leaves(plain_yaml.read(new))))
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Difference]:
@@ -87,7 +86,7 @@ def check_same_run(
             given one does not name, all of them listed; or `resume.allow` names no key.
     """
     usual = _usual(given)
-    before, after = _by_todays_names(saved), dict(_leaves(yaml.safe_load(given)))
+    before, after = _by_todays_names(saved), dict(_leaves(plain_yaml.read(given)))
     allow, foreign, lines = _allowed(given, before), [], []
     for key, was, now in _differences(before, after):
         newer = was == ABSENT and usual.get(key, ABSENT) == now  # a key that is newer than the run
@@ -120,13 +119,13 @@ def _another_run(folder: str, foreign: Sequence[tuple[str, str]]) -> str:
 
 def _by_todays_names(saved: str) -> dict[str, Any]:
     """The leaves of a configuration that an older program wrote, under the names of this one."""
-    return {KEYS.get(key, key): value for key, value in _leaves(yaml.safe_load(saved))}
+    return {KEYS.get(key, key): value for key, value in _leaves(plain_yaml.read(saved))}
 
 
 def _usual(text: str) -> dict[str, Any]:
     """What each key is where nothing is said, those of the model's family among them."""
     schemas: dict[str, type] = {"": TrainConfig}
-    family = (yaml.safe_load(text).get("model") or {}).get("family")
+    family = (plain_yaml.read(text).get("model") or {}).get("family")
     if family:
         schemas["model."] = family_schema(family, "")
     found = [pair for at, schema in schemas.items() for pair in leaves(schema, at).items()]
@@ -145,11 +144,11 @@ def matches(key: str, allow: Sequence[str]) -> bool:
 
 def allowed_by(text: str) -> list[str]:
     """The patterns of `resume.allow` in a configuration."""
-    return list((yaml.safe_load(text).get("resume") or {}).get("allow") or [])
+    return list((plain_yaml.read(text).get("resume") or {}).get("allow") or [])
 
 
 def _allowed(text: str, saved: Collection[str]) -> list[str]:
-    known = [*leaves(TrainConfig), *(key for key, _ in _leaves(yaml.safe_load(text))), *saved]
+    known = [*leaves(TrainConfig), *(key for key, _ in _leaves(plain_yaml.read(text))), *saved]
     for pattern in allowed_by(text):
         if not any(matches(key, [pattern]) for key in known):
             raise ConfigError(

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from mindlong.config.flow import Plain
+from mindlong.utils import plain_yaml
 from mindlong.utils.errors import ConfigError, did_you_mean
 from mindlong.utils.text_file import read_text
 
@@ -85,7 +86,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     `read_tree`.
     """
     read_tree(path)
-    return yaml.safe_load(_text(Path(path)))
+    return plain_yaml.read(_text(Path(path)))
 
 
 def _text(path: Path) -> str:

@@ -11,8 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from mindlong.checkpoints import inputs
 from mindlong.checkpoints.locate import find_branch, locate
 from mindlong.checkpoints.lora.read import locate as locate_lora
@@ -20,6 +18,7 @@ from mindlong.checkpoints.run_config import config_of
 from mindlong.config.file_keys import FILES, LORAS, WEIGHTS
 from mindlong.config.lora_words import every, without_paths
 from mindlong.config.prompt_file import MARK, file_of
+from mindlong.utils import plain_yaml
 from mindlong.utils.errors import ConfigError, InputFileError
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def _prompts(config: Any) -> Known:
 
 def without_places(text: str) -> dict[str, Any]:
     """A configuration's YAML as a tree, without the keys that only say where files are."""
-    tree = yaml.safe_load(text)
+    tree = plain_yaml.read(text)
     tree.pop("preview_every", None)  # what is seen meanwhile changes no result
     for key in (*WEIGHTS, *FILES, *PLACES):
         *sections, last = key.split(".")
