@@ -13,13 +13,17 @@ from mindlong.checkpoints.identity import identity
 from mindlong.checkpoints.locate import locate
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.placed import placed
+from mindlong.utils.remember import remembered
 
 Known = dict[str, dict[str, Any]]  # key, or key[number] -> path, bytes, modified, sha256
 LATER = ("latents.motion", "model.text.", "pixel.")  # in keys that runs before 0.2 have not
 
 
+@remembered
 def weights(path: str, key: str) -> dict[str, Any]:
-    """What whatever `weights=` can name is. Raises InputFileError, which names the key."""
+    """What whatever `weights=` can name is; of a model that a program has loaded, what it was then.
+    Raises InputFileError, which names the key.
+    """
     locate(path, key)
     return {"path": path, **identity(path)}
 

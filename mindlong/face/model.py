@@ -29,7 +29,7 @@ from mindlong.data.source import to_frames
 from mindlong.face.configured import AT_LOADING, configured, planned
 from mindlong.face.devices import device_keys, set_up
 from mindlong.face.inputs import lasting, named, own_prompt, prompt_keys, source_keys
-from mindlong.face.recipes import in_memory, with_recipes
+from mindlong.face.recipes import given_to, with_recipes
 from mindlong.face.steps import Follower, Step
 from mindlong.face.video import Video, coloured
 from mindlong.media.colours import parse_colour, shown_on
@@ -310,11 +310,12 @@ class Model:
             stack.enter_context(shown_on(parse_colour(background)))
             for note in planned(pipeline, loaded):
                 once(note, logging.WARNING)
+            inputs = given_to(loaded, keys)
             set_up(self._base, self._number)
             follower = stack.enter_context(Follower(callback, self._frames, self.quiet))
             videos = list(self._videos(pipeline, loaded.values, follower))
-        if loaded.values.recipe and not any(map(in_memory, keys.values())):
-            videos = with_recipes(videos, loaded)
+        if inputs is not None:
+            videos = with_recipes(videos, loaded, inputs)
         listed = "prompts" in given and pipeline != "clip_parallel"
         return videos if listed or len(videos) > 1 else videos[0]
 

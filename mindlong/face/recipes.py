@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +16,26 @@ from mindlong.utils.errors import InputFileError
 from mindlong.utils.log import once
 
 if TYPE_CHECKING:
+    from mindlong.checkpoints.inputs import Known
     from mindlong.config.load import Loaded
 
 
-def with_recipes(videos: Sequence[Video], loaded: Loaded) -> list[Video]:
-    """The videos of one call, each with its recipe. Where a file of it has gone since the model was
-    loaded there is none, and a line in the log.
+def given_to(loaded: Loaded, keys: Mapping[str, Any]) -> Known | None:
+    """The files that a call starts from, before it does; None where its videos keep no recipe:
+    where that is asked for, where frames in memory went in, where a file has gone since the model
+    was loaded, which a line in the log says.
     """
+    if not loaded.values.recipe or any(map(in_memory, keys.values())):
+        return None
     try:
-        inputs = inputs_of(loaded.values)
+        return inputs_of(loaded.values)
     except InputFileError as error:
         once(f"no recipe is kept: {error}")
-        return list(videos)
+        return None
+
+
+def with_recipes(videos: Sequence[Video], loaded: Loaded, inputs: Known) -> list[Video]:
+    """The videos of one call, each with its recipe."""
     names = [stem(video.number, len(videos)) for video in videos]
     recipes = [text_of(loaded.text, inputs, name) for name in names]
     return [replace(v, recipe=recipe) for v, recipe in zip(videos, recipes, strict=True)]

@@ -2,6 +2,7 @@
 disk.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -102,6 +103,23 @@ def test_a_saved_video_keeps_its_recipe(model, places, tmp_path):
         assert read_comment(video.save(tmp_path / name)) == video.recipe
     assert read_comment(video.save(tmp_path / "plain.gif", recipe=False)) == ""
     assert model.between(video, **keys).recipe == ""
+
+
+def test_a_recipe_names_the_weights_that_were_loaded(places, tmp_path):
+    """Not those that lie there when the call ends; of a video, what it is now."""
+    weights, clip = tmp_path / "weights", tmp_path / "clip"
+    shutil.copytree(places["video"], weights)
+    shutil.copytree(places["clip"], clip)
+    keys = {"factor": 2, "method": "flow"}
+    loaded = mindlong.load(weights, quiet=True, **EAGER)
+    first = loaded.between(clip, **keys).recipe
+    (weights / "unet.safetensors").write_bytes((weights / "vae.safetensors").read_bytes())
+    assert loaded.between(clip, **keys).recipe == first != ""
+    (clip / "000001.png").write_bytes((clip / "000002.png").read_bytes())
+    other = loaded.between(clip, **keys).recipe
+    kept, now = (json.loads(text)["files"] for text in (first, other))
+    assert kept.keys() == now.keys() and kept["weights"] == now["weights"]
+    assert kept["interpolate.video"]["sha256"] != now["interpolate.video"]["sha256"]
 
 
 @pytest.mark.slow
