@@ -49,6 +49,7 @@ class Form:
     width: int = 0
     fps: int = 0
     scale: int = 1
+    deflicker: int = 0
     steps: int = 0
     guidance: float = 0.0
     previews: int = 0
@@ -102,6 +103,7 @@ def _common(form: Form) -> dict[str, Any]:
         "frames": int(form.frames),
         "fps": int(form.fps),
         "scale": 0 if form.scale == 1 else int(form.scale),
+        "deflicker": int(form.deflicker),
         "sample.steps": int(form.steps),
         "sample.guidance": float(form.guidance),
         "preview_every": int(form.previews),

@@ -47,7 +47,7 @@ PICTURES = os.environ.get("MINDLONG_PAGE_PICTURES")  # a folder: the page's pict
 SEEN = "const i = document.querySelector('#pictures img'); return i && i.naturalWidth > 0"
 PASSWORD = "correct horse battery"
 SHAPES = {  # pipeline -> fields, other keys, an upload
-    "text_to_video": ({"steps": 4, "frames": 4}, "", ""),
+    "text_to_video": ({"steps": 4, "frames": 4, "deflicker": 2}, "", ""),
     "pixel": ({"steps": 2, "frames": 2}, "", ""),
     "hierarchical": ({"steps": 2, "frames": 0}, "lengths=[3, 3]", ""),
     "clip_parallel": ({"steps": 2, "frames": 4}, "", ""),

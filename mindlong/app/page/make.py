@@ -178,6 +178,7 @@ class MakeTab:
             with gr.Row():
                 self._number("count", "Videos per prompt", 1)
                 self._number("scale", "Enlarge", 4, "whole number, for small videos")
+                self._number("deflicker", "Deflicker", 0, "0: none; 2: five frames averaged")
                 self._number("previews", "Preview every", 5, "steps; 0: none")
             self._add(
                 "formats",

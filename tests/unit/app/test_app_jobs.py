@@ -228,6 +228,13 @@ def test_a_plan_is_the_dry_run_of_infer(place):
         desk(place).plan(Form("animate", prompts="a", weights="shipped:latent_shapes"))
 
 
+def test_every_number_of_the_form_reaches_its_key(place, stand_in):
+    form = Form("text_to_video", prompts="a", steps=4, deflicker=3, scale=2, count=5)
+    config = desk(place)._loaded(form).values
+    found = (config.sample.steps, config.deflicker, config.scale, config.count)
+    assert found == (4, 3, 2, 5)
+
+
 def test_the_time_is_that_of_the_last_run_by_the_work(place, stand_in):
     job = asked(place, steps=10)
     Queue(place).look()
