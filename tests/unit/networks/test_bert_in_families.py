@@ -24,6 +24,8 @@ from mindlong.networks.vae import names as vae_names
 from mindlong.pipelines.load_model import load_latent_model
 from mindlong.utils.errors import ConfigError, InputFileError
 
+MODE = "pynative"
+
 WORDS = [
     "[PAD]",
     "[UNK]",

@@ -12,6 +12,8 @@ from mindlong.networks.init import initialise
 from mindlong.training.prepare import prepare
 from mindlong.utils.errors import ConfigError
 
+MODE = "pynative"
+
 LENGTH = 12
 
 

@@ -148,7 +148,9 @@ def test_parts_of_an_answer_are_those_of_the_whole(name):
         np.testing.assert_allclose(a, b, atol=2e-6)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float16", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
 def test_a_gated_feed_forward_splits_its_weight(dtype):
     cell, x = drawn(FeedForward(8)), Tensor(normal((3, 9, 8), 0, "x"))
     set_types(cell, dtype)
@@ -159,7 +161,7 @@ def test_a_gated_feed_forward_splits_its_weight(dtype):
     np.testing.assert_allclose(found.asnumpy(), whole, atol=rounding * np.abs(whole).max())
 
 
-@pytest.mark.parametrize("kind", ["text", "space"])
+@pytest.mark.parametrize("kind", [pytest.param("text", marks=pytest.mark.slow), "space"])
 def test_narrow_heads_are_padded_by_the_weights_on_an_npu(kind):
     """Two heads of 6 become 16 wide in half precision, on a chip with attentions of such widths."""
     x, words = (Tensor(normal(shape, 0, "x")) for shape in ((1, 2, 5, 12), (1, 3, 8)))

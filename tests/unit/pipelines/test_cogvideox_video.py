@@ -16,6 +16,8 @@ from mindlong.networks.t5.cell import Layered
 from mindlong.pipelines.load_model import load_latent_model
 from mindlong.utils.errors import ConfigError
 
+MODE = "pynative"
+
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
@@ -31,8 +33,8 @@ def cache(tmp_path_factory, monkeypatch):
     return where
 
 
-@pytest.fixture(scope="module")
-def run(published, tmp_path_factory):
+@pytest.fixture(scope="module", params=["pynative", pytest.param("graph", marks=pytest.mark.slow)])
+def run(request, published, tmp_path_factory):
     before, out = ms.get_context("mode"), tmp_path_factory.mktemp("out")
     keys = {
         "pipeline": "text_to_video",
@@ -46,6 +48,7 @@ def run(published, tmp_path_factory):
         "text_to_video.guidance_curve": "wave",
         "formats": "[frames]",
         "output": out,
+        "env.mode": request.param,
     }
     assert infer([f"{key}={value}" for key, value in keys.items()]) == 0
     ms.set_context(mode=before)

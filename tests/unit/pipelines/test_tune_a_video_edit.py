@@ -22,6 +22,8 @@ from mindlong.pipelines.edit.plan import work_of
 from mindlong.pipelines.load_model import from_parts
 from mindlong.utils.errors import ConfigError, InputFileError
 
+MODE = "pynative"
+
 
 @pytest.fixture(scope="module")
 def where(tmp_path_factory):
@@ -45,6 +47,7 @@ def pairs(where, **more):
         "sample.guidance": 2,
         "edit.invert_steps": 2,
         "formats": "[gif,png]",
+        "env.mode": "pynative",
         "prompts": "['a cat', 'a dog']",
     }
     given |= {key.replace("__", "."): value for key, value in more.items()}
@@ -85,6 +88,18 @@ def test_a_video_goes_in_and_a_video_for_each_prompt_comes_out(where):
     with np.load(made / "latents/edit.npz") as held:
         assert held["edit-000"].shape == held["x_T"].shape == held["source"].shape == (4, 3, 4, 4)
         assert np.abs(held["edit-000"] - held["edit-001"]).max() > 1e-4
+
+
+@pytest.mark.slow
+def test_compiled_it_makes_the_same_edits(where, tmp_path):
+    found = []
+    for mode in ("graph", "pynative"):
+        out = tmp_path / mode
+        assert main(pairs(where, env__mode=mode, output=out, formats="[frames]")) == 0
+        found += [read_video(path)[0].astype(int) for path in sorted(out.glob("0001/edit-*"))]
+    assert len(found) == 4
+    for compiled, eager in zip(found[:2], found[2:], strict=True):
+        assert np.abs(compiled - eager).max() <= 1
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_inflated_and_back_is_bit_equal():
     assert back.keys() == source.keys() and all(np.array_equal(back[n], source[n]) for n in source)
 
 
-@pytest.mark.parametrize("channels", [4, 9])
+@pytest.mark.parametrize("channels", [pytest.param(4, marks=pytest.mark.slow), 9])
 def test_a_fresh_inflation_does_what_the_picture_s_network_does(channels):
     """On equal frames exactly; on different ones not, for norms run over frames together. Mask and
     hint count for nothing where the source had none."""
