@@ -23,6 +23,7 @@ from mindlong.config.load import load
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.scores.intervals import of_mean
 from mindlong.scores.long_metrics import coherence
+from mindlong.scores.worlds import WORLDS, world_of
 from mindlong.utils import look
 from mindlong.utils.arrays import write_npz
 from mindlong.utils.atomic import write_text
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments."""
     made = ToolParser("compare_long", __doc__)
     made.add_argument(
-        "--weights", default="shipped:latent_shapes", help="a latent pipeline of the shapes world"
+        "--weights", default="shipped:latent_shapes", help="a latent pipeline of a synthetic world"
     )
     made.add_argument(
         "--clips", type=int, nargs="+", default=[4, 8], help="lengths, in clips as long as trained"
@@ -58,7 +59,10 @@ def parser() -> argparse.ArgumentParser:
         "--prompts",
         nargs="+",
         default=["a red circle moving right"],
-        help="captions of the shapes world",
+        help="captions of a synthetic world",
+    )
+    made.add_argument(
+        "--world", choices=tuple(WORLDS), help="which world is shown (as the prompts say)"
     )
     made.add_argument(
         "--ways",
@@ -104,7 +108,7 @@ def _measured(args: argparse.Namespace) -> Iterator[dict]:
         for way in args.ways
         for number in range(len(args.prompts))
     ]
-    maker = None
+    maker, world = None, world_of(args.prompts, args.world)
     with bar(len(jobs), "videos", unit="video") as progress:
         for way, clips, number in jobs:
             place = _place(args.out, way, clips, number)
@@ -131,7 +135,7 @@ def _measured(args: argparse.Namespace) -> Iterator[dict]:
                 "way": way,
                 "clips": clips,
                 "prompt": args.prompts[number],
-                **asdict(coherence(frames, args.prompts[number], pieces)),
+                **asdict(coherence(frames, args.prompts[number], pieces, world=world)),
             }
             progress.update()
 

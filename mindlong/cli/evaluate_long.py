@@ -1,4 +1,4 @@
-"""Measure long videos of the shapes world: is it one object throughout, do joins show, is its path
+"""Measure long videos of a synthetic world: is it one object throughout, do joins show, is its path
 smooth?
 """
 
@@ -20,6 +20,7 @@ from mindlong.media.read import read_video
 from mindlong.media.sheet import sampled, write_contact_sheet
 from mindlong.scores.long_plot import plot
 from mindlong.scores.long_score import LongScore, score, table
+from mindlong.scores.worlds import WORLDS, World, world_of
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.needed import needed
@@ -31,7 +32,8 @@ EXAMPLES = """examples:
       --joins 15 0 16 --names ours base clips --plot plot.png
 
 FOLDER is what infer.py wrote: videos in the order of the prompts in its video.json. --joins is the
-number of frames from one join to the next: 15 for runs of 16 frames that share their ends. With
+number of frames from one join to the next: 15 for runs of 16 frames that share their ends. The film
+world is read where a caption names two objects or a camera that moves, or with --world film. With
 several folders a table has a line for each; --sheet then shows the first video of each.
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 FIGURES = {
@@ -74,6 +76,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--colours", nargs="+", default=["red", "green", "blue", "yellow"], metavar="NAME"
     )
+    made.add_argument(
+        "--world", choices=tuple(WORLDS), help="which world is shown (as the prompts say)"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write every video's numbers")
     made.add_argument(
         "--plot",
@@ -100,11 +105,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{len(args.folders)} folders, {len(joins)} joins and {len(names)} names; one each is needed"
         )
     look = (tuple(args.shapes), tuple(args.colours))
+    prompts = [read_prompts(args.prompts or folder / "video.json") for folder in args.folders]
+    world = world_of([prompt for listed in prompts for prompt in listed], args.world)
     record: dict[str, dict[str, Any]] = {}
     first: list[tuple[str, np.ndarray]] = []
     rows: list[tuple[str, np.ndarray]] = []
-    for folder, name, every in zip(args.folders, names, joins, strict=True):
-        scores, frames, shown = _measured(folder, args.prompts, every, look)
+    for folder, listed, name, every in zip(args.folders, prompts, names, joins, strict=True):
+        scores, frames, shown = _measured(folder, listed, every, look, world)
         record[name] = {"summary": table(scores), "videos": [asdict(s) for s in scores]}
         first.append((name, frames))
         alone = len(args.folders) == 1
@@ -120,28 +127,30 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.json, json.dumps(record if len(names) > 1 else record[names[0]], indent=1) + "\n"
         )
     if args.plot:
-        plot(args.plot, first, *look)
+        plot(args.plot, first, *look, world)
     if args.sheet:
         write_contact_sheet(args.sheet, [r[1] for r in rows], [r[0] for r in rows], columns=COLUMNS)
     return 0
 
 
 def _measured(
-    folder: Path, listed: Path | None, every: int, look: tuple[tuple[str, ...], ...]
+    folder: Path,
+    prompts: Sequence[str],
+    every: int,
+    look: tuple[tuple[str, ...], tuple[str, ...]],
+    world: World,
 ) -> tuple[list[LongScore], np.ndarray, list[tuple[str, np.ndarray]]]:
     """The scores of a folder's videos, a line printed for each; the frames of the first; of the
     first `ROWS` the caption and the frames that a sheet shows.
     """
-    prompts = read_prompts(listed or folder / "video.json")
     scores: list[LongScore] = []
     first: np.ndarray | None = None
     shown: list[tuple[str, np.ndarray]] = []
     with bar(len(prompts), f"reading {folder}", unit="video") as progress:
         for file, prompt in zip(sample_files(folder, len(prompts)), prompts, strict=True):
             frames, _ = read_video(file)
-            scores.append(
-                score(frames, prompt, range(every, len(frames), every) if every else (), *look)
-            )
+            joins = range(every, len(frames), every) if every else ()
+            scores.append(score(frames, prompt, joins, *look, world))
             first = frames if first is None else first
             if len(shown) < ROWS:
                 shown.append((prompt, frames[sampled(len(frames), COLUMNS)]))

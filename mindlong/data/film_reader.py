@@ -82,6 +82,11 @@ class FilmReading:
         return not self.problems and not any(o.problems for o in self.objects)
 
     @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """Shape and colour of every object, in the order of the words."""
+        return tuple(sorted((o.shape, o.colour) for o in self.objects))
+
+    @property
     def position_F2(self) -> np.ndarray:
         """The first object's, in the image."""
         empty = np.full((len(self.camera.zoom_F), 2), np.nan)

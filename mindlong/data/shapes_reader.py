@@ -48,6 +48,11 @@ class Reading:
         """Shape and colour are to be believed."""
         return self.confidence >= SURE
 
+    @property
+    def names(self) -> tuple[tuple[str | None, str | None], ...]:
+        """Shape and colour, of the one object that there is."""
+        return ((self.shape, self.colour),)
+
     def agrees(self, caption: str) -> dict[str, bool]:
         """For shape, colour, motion: read with confidence, and as `caption` says."""
         shape, colour, motion = parse_caption(caption)

@@ -1,17 +1,18 @@
-"""How well a long clip of the shapes world coheres: is it one object throughout, and can the joints
-between clips be seen?
+"""How well a long clip of a synthetic world coheres: is it one object throughout, and can joints be
+seen between clips?
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from mindlong.data.shapes import COLOURS, SHAPES, parse_caption
-from mindlong.data.shapes_reader import FOUR, Reading, read
-from mindlong.scores.outline import background_change
+from mindlong.data.shapes import COLOURS, SHAPES
+from mindlong.data.shapes_reader import FOUR
+from mindlong.scores.worlds import WORLDS, World
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,15 @@ class Coherence:
     """Of one video.
 
     Attributes:
-        right: share of pieces that show the shape and the colour of the caption.
-        constant: share of neighbouring pieces in which the same shape and colour are read, with
+        right: share of pieces that show the shape and the colour of the caption, of every object.
+        constant: share of neighbouring pieces in which the same shapes and colours are read, with
             confidence.
         steady: share of pieces with one and the same object in all their frames.
         seam: the change from frame to frame at the joints over the change elsewhere; 1: joints
             cannot be seen.
         step: where the object is from frame to frame, at the joints: pixels over the pixels
             elsewhere; NaN if it is not seen.
-        background: change of a background pixel from frame to frame, of 255 (scores.outline).
+        background: change of a background pixel from frame to frame, of 255 (scores.worlds).
     """
 
     right: float
@@ -45,30 +46,32 @@ def coherence(
     shapes: tuple[str, ...] = SHAPES,
     colours: tuple[str, ...] = tuple(COLOURS),
     motions: tuple[str, ...] = FOUR,
+    world: World = WORLDS["shapes"],
 ) -> Coherence:
     """Read each of `pieces` of a video (F, H, W, 3) uint8; joints are where one ends and the next
     begins.
     """
     readings = [
-        read(frames_FHWC[piece.start : piece.stop], shapes, colours, motions) for piece in pieces
+        world.read(frames_FHWC[piece.start : piece.stop], shapes, colours, motions)
+        for piece in pieces
     ]
-    wanted = parse_caption(caption)[:2]
+    wanted = world.said(caption)
     joints = [piece.start for piece in pieces[1:]]
     positions = np.concatenate([r.position_F2 for r in readings])
     return Coherence(
-        right=float(np.mean([r.sure and (r.shape, r.colour) == wanted for r in readings])),
+        right=float(np.mean([r.sure and r.names == wanted for r in readings])),
         constant=float(np.mean([_same(a, b) for a, b in zip(readings, readings[1:], strict=False)]))
         if joints
         else 1.0,
         steady=float(np.mean([r.sure and r.steady for r in readings])),
         seam=seam_ratio(frames_FHWC, joints),
         step=_ratio(np.linalg.norm(np.diff(positions, axis=0), axis=1), joints),
-        background=background_change(frames_FHWC),
+        background=world.background(frames_FHWC, readings),
     )
 
 
-def _same(a: Reading, b: Reading) -> bool:
-    return a.sure and b.sure and (a.shape, a.colour) == (b.shape, b.colour)
+def _same(a: Any, b: Any) -> bool:
+    return a.sure and b.sure and a.names == b.names
 
 
 def seam_ratio(frames_FHWC: np.ndarray, joints: Sequence[int]) -> float:

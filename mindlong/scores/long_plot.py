@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.scores.long_score import changes, path_of
+from mindlong.scores.worlds import WORLDS, World
 from mindlong.utils import look
 
 
@@ -16,6 +17,7 @@ def plot(
     videos: Sequence[tuple[str, np.ndarray]],
     shapes: tuple[str, ...],
     colours: tuple[str, ...],
+    world: World = WORLDS["shapes"],
 ) -> None:
     """Write a PNG: change from frame to frame, and the object's way from its first place; `videos`
     are (name, FHWC uint8).
@@ -26,7 +28,7 @@ def plot(
             above.semilogy(
                 np.arange(1, len(frames)), np.maximum(changes(frames), 1e-2), lw=0.9, label=name
             )
-            way = path_of(frames, shapes, colours)
+            way = path_of(frames, shapes, colours, world)
             seen = way[np.isfinite(way).all(1)]
             below.plot(np.linalg.norm(way - (seen[0] if len(seen) else 0), axis=1), lw=0.9)
         above.set(ylabel="change of a frame, of 255")

@@ -1,4 +1,4 @@
-"""How good a long video of the shapes world is: one object throughout, no jumps where segments
+"""How good a long video of a synthetic world is: one object throughout, no jumps where segments
 join, a smooth path.
 
 Axes: F frames, H W pixels, C channels.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from mindlong.data.shapes import parse_caption
-from mindlong.data.shapes_reader import Reading, read
-from mindlong.scores.outline import background_change
 from mindlong.scores.shapes import Rate
+from mindlong.scores.worlds import WORLDS, World
 
 WINDOW = 16  # frames read together, as long as a clip
 
@@ -25,14 +24,14 @@ class LongScore:
 
     Attributes:
         windows: how many stretches of WINDOW frames were read, each beginning where the last ended.
-        agreeing: of them, those that show shape and colour of the caption, surely.
+        agreeing: of them, those that show shapes and colours of the caption, surely.
         constant: all of them do.
         join: mean change of a pixel into and out of a join's frame, over the median change between
             frames; 0: no joins.
         worst: the same of the worst join.
         bend: root mean square of the path's second differences, pixels a frame and frame.
         moved: way from the first to the last place, pixels.
-        background: change of a background pixel from frame to frame, of 255 (scores.outline).
+        background: change of a background pixel from frame to frame, of 255 (scores.worlds).
     """
 
     windows: int
@@ -51,11 +50,12 @@ def score(
     joins: Sequence[int],
     shapes: tuple[str, ...],
     colours: tuple[str, ...],
+    world: World = WORLDS["shapes"],
 ) -> LongScore:
     """Measure a video. `joins` are the frames that two segments share or at which one begins."""
-    wanted = parse_caption(caption)[:2]
-    readings = _readings(frames_FHWC, shapes, colours)
-    agreeing = sum(r.sure and (r.shape, r.colour) == wanted for r in readings)
+    wanted = world.said(caption)
+    readings = _readings(frames_FHWC, shapes, colours, world)
+    agreeing = sum(r.sure and r.names == wanted for r in readings)
     path = _path(readings)
     join, worst = joins_of(frames_FHWC, joins)
     bends = np.diff(path, 2, axis=0)
@@ -69,15 +69,18 @@ def score(
         worst,
         float(np.sqrt((bends**2).sum(1).mean())) if len(bends) else float("inf"),
         float(np.linalg.norm(seen[-1] - seen[0])) if len(seen) else 0.0,
-        background_change(frames_FHWC),
+        world.background(frames_FHWC, readings),
     )
 
 
 def path_of(
-    frames_FHWC: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...]
+    frames_FHWC: np.ndarray,
+    shapes: tuple[str, ...],
+    colours: tuple[str, ...],
+    world: World = WORLDS["shapes"],
 ) -> np.ndarray:
-    """Where the object is, (about F, 2) pixels, NaN where none is seen."""
-    return _path(_readings(frames_FHWC, shapes, colours))
+    """Where the object is, of two the one in front, (about F, 2) pixels, NaN where none is seen."""
+    return _path(_readings(frames_FHWC, shapes, colours, world))
 
 
 def changes(frames_FHWC: np.ndarray) -> np.ndarray:
@@ -86,17 +89,17 @@ def changes(frames_FHWC: np.ndarray) -> np.ndarray:
 
 
 def _readings(
-    frames_FHWC: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...]
-) -> list[Reading]:
+    frames_FHWC: np.ndarray, shapes: tuple[str, ...], colours: tuple[str, ...], world: World
+) -> list[Any]:
     starts = range(0, max(len(frames_FHWC) - 1, 1), WINDOW - 1)
     return [
-        read(frames_FHWC[s : s + WINDOW], shapes, colours)
+        world.read(frames_FHWC[s : s + WINDOW], shapes, colours)
         for s in starts
         if len(frames_FHWC) - s > 1
     ]
 
 
-def _path(readings: Sequence[Reading]) -> np.ndarray:
+def _path(readings: Sequence[Any]) -> np.ndarray:
     return np.concatenate([r.position_F2[: WINDOW - 1] for r in readings])
 
 

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from mindlong.cli import compare_long
-from mindlong.data.shapes import ShapesWorld
+from mindlong.data.film import FILM_SHAPES, FilmWorld
+from mindlong.data.shapes import COLOURS, ShapesWorld
 from mindlong.scores.long_metrics import coherence, seam_ratio
+from mindlong.scores.long_score import score
+from mindlong.scores.worlds import WORLDS, world_of
 
 
 def moving(index, frames=32):
@@ -66,3 +69,32 @@ def test_table_and_plot_are_means_over_prompts(tmp_path):
     )
     compare_long.plot(rows, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+def film(index, frames=32):
+    return FilmWorld(frames=frames, objects=1 + index % 2).clip(index)
+
+
+@pytest.mark.parametrize("index", [4, 7])
+def test_a_film_is_one_throughout_and_two_films_are_not(index):
+    """With one object and with two, under a camera that may move."""
+    made, other = film(index), film(index + 2)
+    pieces, world = [range(0, 16), range(16, 32)], WORLDS["film"]
+    whole = coherence(made.frames_FHWC, made.caption, pieces, FILM_SHAPES, world=world)
+    assert whole.right == whole.constant == whole.steady == 1 and whole.background < 6
+    frames = np.concatenate([made.frames_FHWC[:16], other.frames_FHWC[:16]])
+    cut = coherence(frames, made.caption, pieces, FILM_SHAPES, world=world)
+    assert (cut.right, cut.constant) == (0.5, 0) and cut.seam > 1.5
+    found = [
+        score(f, made.caption, [16], FILM_SHAPES, tuple(COLOURS), world)
+        for f in (made.frames_FHWC, frames)
+    ]
+    assert found[0].constant and not found[1].constant and found[1].join > 1.5 * found[0].join
+
+
+def test_captions_say_which_world_is_shown():
+    plain = ["a red circle moving right"]
+    assert world_of(plain) is WORLDS["shapes"] and world_of(plain, "film") is WORLDS["film"]
+    assert world_of([*plain, "a blue star, the camera pans left"]) is WORLDS["film"]
+    said = WORLDS["film"].said("a red circle and a blue star moving up, the camera zooms in")
+    assert said == (("circle", "red"), ("star", "blue"))
