@@ -104,9 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(
             f"{len(args.folders)} folders, {len(joins)} joins and {len(names)} names; one each is needed"
         )
-    look = (tuple(args.shapes), tuple(args.colours))
     prompts = [read_prompts(args.prompts or folder / "video.json") for folder in args.folders]
     world = world_of([prompt for listed in prompts for prompt in listed], args.world)
+    look = (world.known(args.shapes), tuple(args.colours))
     record: dict[str, dict[str, Any]] = {}
     first: list[tuple[str, np.ndarray]] = []
     rows: list[tuple[str, np.ndarray]] = []

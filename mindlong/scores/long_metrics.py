@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.data.shapes import COLOURS, SHAPES
+from mindlong.data.shapes import COLOURS
 from mindlong.data.shapes_reader import FOUR
 from mindlong.scores.worlds import WORLDS, World
 
@@ -43,16 +43,17 @@ def coherence(
     frames_FHWC: np.ndarray,
     caption: str,
     pieces: Sequence[range],
-    shapes: tuple[str, ...] = SHAPES,
+    shapes: tuple[str, ...] = (),
     colours: tuple[str, ...] = tuple(COLOURS),
     motions: tuple[str, ...] = FOUR,
     world: World = WORLDS["shapes"],
 ) -> Coherence:
     """Read each of `pieces` of a video (F, H, W, 3) uint8; joints are where one ends and the next
-    begins.
+    begins. `shapes`: those to choose from, all of the world's where none are given.
     """
+    names = shapes or world.shapes
     readings = [
-        world.read(frames_FHWC[piece.start : piece.stop], shapes, colours, motions)
+        world.read(frames_FHWC[piece.start : piece.stop], names, colours, motions)
         for piece in pieces
     ]
     wanted = world.said(caption)

@@ -177,6 +177,7 @@ def test_injected_maps_change_an_edit_and_closed_gates_do_not(where):
         where, sample__steps=4, edit__invert_steps=4, edit__invert_prompt="'a cat'"
     ).values
     model = from_parts(work_of(plain).parts, plain.latent, 0)
+    path = Editor(model, plain.sample, plain.edit).path(z, 4, 3)  # before there are any gates
     made = {}
     for inject in ("{}", "{space: 0, text: 0}", "{space: 0.5}", "{space: 1, time: 1, text: 1}"):
         config = loaded(
@@ -187,7 +188,6 @@ def test_injected_maps_change_an_edit_and_closed_gates_do_not(where):
             edit__inject=inject,
         ).values
         edit = Editor(model, config.sample, config.edit)
-        path = made.setdefault("path", edit.path(z, 4, 3))
         clip = Clip("edit-000", ("a dog",), "a dog", 0, 0)
         made[inject] = edit.make(clip, path)
     assert (

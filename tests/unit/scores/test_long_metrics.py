@@ -9,6 +9,7 @@ from mindlong.data.shapes import COLOURS, ShapesWorld
 from mindlong.scores.long_metrics import coherence, seam_ratio
 from mindlong.scores.long_score import score
 from mindlong.scores.worlds import WORLDS, world_of
+from mindlong.utils.errors import ConfigError
 
 
 def moving(index, frames=32):
@@ -80,10 +81,10 @@ def test_a_film_is_one_throughout_and_two_films_are_not(index):
     """With one object and with two, under a camera that may move."""
     made, other = film(index), film(index + 2)
     pieces, world = [range(0, 16), range(16, 32)], WORLDS["film"]
-    whole = coherence(made.frames_FHWC, made.caption, pieces, FILM_SHAPES, world=world)
+    whole = coherence(made.frames_FHWC, made.caption, pieces, world=world)
     assert whole.right == whole.constant == whole.steady == 1 and whole.background < 6
     frames = np.concatenate([made.frames_FHWC[:16], other.frames_FHWC[:16]])
-    cut = coherence(frames, made.caption, pieces, FILM_SHAPES, world=world)
+    cut = coherence(frames, made.caption, pieces, world=world)
     assert (cut.right, cut.constant) == (0.5, 0) and cut.seam > 1.5
     found = [
         score(f, made.caption, [16], FILM_SHAPES, tuple(COLOURS), world)
@@ -98,3 +99,9 @@ def test_captions_say_which_world_is_shown():
     assert world_of([*plain, "a blue star, the camera pans left"]) is WORLDS["film"]
     said = WORLDS["film"].said("a red circle and a blue star moving up, the camera zooms in")
     assert said == (("circle", "red"), ("star", "blue"))
+
+
+def test_an_outline_that_a_world_has_not_is_refused():
+    assert WORLDS["shapes"].known(["diamond"]) == ("diamond",)
+    with pytest.raises(ConfigError, match="has no 'diamond'"):
+        WORLDS["film"].known(["circle", "diamond"])
