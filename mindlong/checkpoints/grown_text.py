@@ -12,7 +12,9 @@ import yaml
 
 from mindlong.checkpoints import description
 from mindlong.checkpoints.files import open_named, write_safetensors
-from mindlong.checkpoints.parts import read_part
+from mindlong.checkpoints.locate import locate
+from mindlong.checkpoints.part_places import read_text_encoder
+from mindlong.checkpoints.run_config import latent_training
 from mindlong.networks.clip.grown import grown
 from mindlong.networks.clip.text_spec import ClipTextSpec
 from mindlong.networks.clip.tokenizer_files import NAMES, read_files
@@ -56,17 +58,19 @@ def grown_text(weights: str, vocabulary: Mapping[str, int], length: int | None) 
     Raises:
         InputFileError: it has no CLIP text encoder, or no tokenizer. ConfigError: it is longer.
     """
-    held = open_named(weights, "--weights")
-    part = read_part(held, PART)
+    held, part = open_named(weights, "--weights"), read_text_encoder(weights, "--weights")
     if not isinstance(part.spec, ClipTextSpec):
         raise InputFileError(
             f"{held.path} has a text encoder of the family {part.family}; one of clip_text is needed"
         )
-    place = held.tokenizer(NAMES)
-    if place is None:
+    run = latent_training(locate(weights, "--weights"))
+    place = held.tokenizer(NAMES) or (run.latents.tokenizer if run else "")
+    if not place:
         raise InputFileError(
             f"{held.path} has no tokenizer beside its text encoder, which says what its tokens are"
         )
     arrays = {name: np.asarray(lazy.read()) for name, lazy in part.arrays.items()}
-    spec, made = grown(part.spec, arrays, read_files(place), vocabulary, length or part.spec.length)
+    spec, made = grown(
+        part.spec, arrays, read_files(Path(place)), vocabulary, length or part.spec.length
+    )
     return GrownText(part.network, spec, made)

@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f"{folder / 'vocab.json'} exists; give another --dst")
     text = grown_text(args.weights, vocabulary, args.length) if args.weights else None
     folder.mkdir(parents=True, exist_ok=True)
+    if text:  # before the vocabulary, which says that all is there
+        print(f"wrote a text encoder of {len(vocabulary)} tokens to {text.write(folder)}")
     atomic.write_text(
         folder / "merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges)
     )
     atomic.write_text(folder / "vocab.json", json.dumps(vocabulary, ensure_ascii=False, indent=0))
     print(f"wrote {len(vocabulary)} tokens and {len(merges)} merges to {folder}")
-    if text:
-        print(f"wrote a text encoder for them to {text.write(folder)}")
     return 0
 
 

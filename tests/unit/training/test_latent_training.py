@@ -11,7 +11,7 @@ import yaml
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.find import find_trained
 from mindlong.checkpoints.part_places import read_text_encoder
-from mindlong.cli import package_weights
+from mindlong.cli import package_weights, train_tokenizer
 from mindlong.config.compare import _leaves, _usual, check_same_run
 from mindlong.config.data_options import DataOptions
 from mindlong.config.load import load
@@ -128,6 +128,10 @@ def test_unet_and_text_tower_are_trained_together(first_stage, tmp_path):
     } <= moved
     assert {name.split(".")[0] for name in before} == {"unet", "text_encoder"}
     assert (tmp_path / "run/previews/step-00000003.gif").stat().st_size > 500
+    words = tmp_path / "words"
+    grow = ["--film", "--weights", str(tmp_path / "run"), "--length", "12", "--dst", str(words)]
+    assert train_tokenizer.main(grow) == 0
+    assert read_text_encoder(str(words)).spec.length == 12, "a run's tower grows too"
 
 
 def test_the_inputs_of_a_step_depend_on_the_samples_alone(first_stage, tmp_path):
