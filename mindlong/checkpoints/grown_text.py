@@ -61,7 +61,7 @@ def grown_text(weights: str, vocabulary: Mapping[str, int], length: int | None) 
     held, part = open_named(weights, "--weights"), read_text_encoder(weights, "--weights")
     if not isinstance(part.spec, ClipTextSpec):
         raise InputFileError(
-            f"{held.path} has a text encoder of the family {part.family}; one of clip_text is needed"
+            f"{held.path} has a text encoder of the family {part.family}; only that of CLIP can be grown"
         )
     run = latent_training(locate(weights, "--weights"))
     place = held.tokenizer(NAMES) or (run.latents.tokenizer if run else "")

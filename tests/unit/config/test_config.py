@@ -123,6 +123,7 @@ def test_every_shipped_training_file_passes_the_dry_run_or_says_which_file_it_ne
         "vdm_readme",
         "infinet_film",
         "film_interpolate",
+        "film_base",
         "tune_a_video",
         "animatediff",
         "base_shapes",

@@ -20,9 +20,15 @@ def test_every_shipped_file(path):
     assert repr(plain_yaml.read(text)) == repr(yaml.safe_load(text))
 
 
-@pytest.mark.parametrize("schema", [TrainConfig, InferConfig])
-def test_what_a_run_writes(schema):
-    text = load(None, ["prompt='ünï: #1 \\n …'"] if schema is InferConfig else [], schema).text
+@pytest.mark.parametrize(
+    ("schema", "file", "words"),
+    [
+        (TrainConfig, ROOT / "configs/train/vdm_shapes.yaml", []),
+        (InferConfig, None, ["prompt='ünï: #1 \\n …'"]),
+    ],
+)
+def test_what_a_run_writes(schema, file, words):
+    text = load(file, words, schema).text
     assert repr(plain_yaml.read(text)) == repr(yaml.safe_load(text))
 
 
