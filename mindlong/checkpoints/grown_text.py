@@ -70,7 +70,6 @@ def grown_text(weights: str, vocabulary: Mapping[str, int], length: int | None) 
             f"{held.path} has no tokenizer beside its text encoder, which says what its tokens are"
         )
     arrays = {name: np.asarray(lazy.read()) for name, lazy in part.arrays.items()}
-    spec, made = grown(
-        part.spec, arrays, read_files(Path(place)), vocabulary, length or part.spec.length
-    )
+    wanted = part.spec.length if length is None else length
+    spec, made = grown(part.spec, arrays, read_files(Path(place)), vocabulary, wanted)
     return GrownText(part.network, spec, made)

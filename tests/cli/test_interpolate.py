@@ -106,16 +106,15 @@ def test_networks_fill_a_video_in_windows_and_keep_its_latents(tmp_path, toy, vi
     ] == [3, 4, 8]
 
 
+def doubled(toy, video):
+    """The words of a run that puts a frame between any two."""
+    pairs = ("factor=2", "sample.steps=2", "formats=[frames]")
+    return ["pipeline=interpolate", f"weights={toy}", f"video={video}", *pairs]
+
+
 @pytest.mark.slow
 def test_detail_of_flow_keeps_the_given_frames_and_what_both_show(tmp_path, toy, video):
-    arguments = [
-        "pipeline=interpolate",
-        f"weights={toy}",
-        f"video={video}",
-        "factor=2",
-        "sample.steps=2",
-        "formats=[frames]",
-    ]
+    arguments = doubled(toy, video)
     shown = {}
     for detail in ("network", "flow"):
         out = tmp_path / detail / "out"
@@ -131,13 +130,8 @@ def test_detail_of_flow_keeps_the_given_frames_and_what_both_show(tmp_path, toy,
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(tmp_path, toy, video):
     arguments = [
-        "pipeline=interpolate",
-        f"weights={toy}",
-        f"video={video}",
-        "factor=2",
+        *doubled(toy, video),
         "window=5",
-        "sample.steps=2",
-        "formats=[frames]",
         f"output={tmp_path / 'out'}",
     ]
     assert command(arguments) == 0

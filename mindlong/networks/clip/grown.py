@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindlong.networks.clip.tokenizer import END, START, WORD_END, ClipTokenizer
+from mindlong.networks.clip.tokenizer import END, START, WORD_END, ClipTokenizer, byte_letters
 from mindlong.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,7 +66,19 @@ def _spelt(token: str, known: Mapping[str, int], old: ClipTokenizer) -> Iterator
     if token in special or token in known:
         yield special.get(token, known.get(token, 0))
         return
-    yield from old.tokens(token.removesuffix(WORD_END)) or [old.end_id]
+    letters = token.removesuffix(WORD_END)
+    try:
+        found = old.tokens(_bytes(letters).decode())
+    except UnicodeDecodeError:  # a part of a letter that takes several bytes
+        found = [known[letter] for letter in letters if letter in known]
+    yield from found or [old.end_id]
+
+
+def _bytes(letters: str) -> bytes:
+    """What a vocabulary's letters, one for each byte, stand for."""
+    plain = byte_letters()
+    others = [number for number in range(256) if chr(number) not in plain]
+    return bytes(ord(one) if ord(one) < 256 else others[ord(one) - 256] for one in letters)
 
 
 def _named(number: int, known: Mapping[str, int]) -> str:

@@ -11,9 +11,10 @@ from mindlong.checkpoints.load import load_into
 from mindlong.checkpoints.part_places import read_text_encoder
 from mindlong.checkpoints.parts import read_part
 from mindlong.cli import train_tokenizer
-from mindlong.networks.clip.grown import PLACES, TOKENS
+from mindlong.networks.clip.grown import PLACES, TOKENS, grown
 from mindlong.networks.clip.text_cell import TextEncoder
-from mindlong.networks.clip.tokenizer import for_spec
+from mindlong.networks.clip.tokenizer import END, START, ClipTokenizer, for_spec
+from mindlong.networks.clip.tokenizer_files import read_files
 from mindlong.utils.errors import ConfigError, InputFileError
 
 MODE = "pynative"
@@ -62,10 +63,33 @@ def test_a_new_token_starts_from_what_spelt_it(words):
     assert (places[16:] == places[15]).all()
 
 
+def test_words_beyond_ascii_are_spelt_by_their_letters():
+    """Also a token that ends within a letter's bytes."""
+    held = open_named(BASE)
+    part, files = read_part(held, "text_encoder"), read_files(held.path / "tokenizer")
+    given = {name: np.float32(lazy.read()) for name, lazy in part.arrays.items()}
+    letters = bytes_as_letters("grün ".encode())
+    words = [f"{letters[:-1]}</w>", letters[:3], f"{letters[-1]}x", START, END]
+    _, made = grown(part.spec, given, files, {w: i for i, w in enumerate(words)}, 16)
+    old, known = ClipTokenizer(files, 16), files.ids()
+    spelt = [old.tokens("grün"), [known[c] for c in letters[:3]], old.tokens(" x")]
+    for row, ids in zip(made[TOKENS], spelt, strict=False):
+        np.testing.assert_allclose(row, given[TOKENS][ids].mean(0), atol=1e-6)
+
+
+def bytes_as_letters(text):
+    """By GPT-2's own words: printable bytes are themselves, others follow from 256 on."""
+    kept = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1)]
+    kept += range(ord("®"), ord("ÿ") + 1)
+    others = [b for b in range(256) if b not in kept]
+    return "".join(chr(b) if b in kept else chr(256 + others.index(b)) for b in text)
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "said"),
     [
         (["--length", "32"], ConfigError, "--length is of the text encoder of --weights"),
+        (["--weights", BASE, "--length", "0"], ConfigError, "length is 0"),
         (["--weights", BASE, "--length", "8"], ConfigError, "has 16 places already"),
         (["--weights", "shipped:vdm_shapes"], InputFileError, "holds no"),
         (["--weights", "nowhere"], InputFileError, "nowhere"),
