@@ -97,6 +97,12 @@ class DataOptions:
         minimum=0,
         when="kind=shapes|film",
     )
+    tempo: list[float] = option(
+        [],
+        "film world: slowest and fastest tempo of a clip, shares of the usual one; all that moves has it, the camera too",
+        minimum=0,
+        when="kind=film",
+    )
     world_seed: int = option(
         0,
         "shapes and film world: which world",
@@ -123,8 +129,10 @@ class DataOptions:
 
     def problems(self, indexed: bool) -> Iterator[str]:
         """Sentences on fields that do not fit together; `indexed`: an index names the frames."""
-        if self.speed and (len(self.speed) != 2 or self.speed[0] > self.speed[1]):
-            yield f"data.speed is {list(self.speed)}; it must be [slowest, fastest], or empty"
+        for name in ("speed", "tempo"):
+            pair = getattr(self, name)
+            if pair and (len(pair) != 2 or pair[0] > pair[1]):
+                yield f"data.{name} is {list(pair)}; it must be [slowest, fastest], or empty"
         try:
             parse_colour(self.alpha_background, "data.alpha_background")
         except ConfigError as error:

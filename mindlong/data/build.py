@@ -32,8 +32,8 @@ def build_source(options: DataOptions, seed: int, needs: Needs = ANY) -> Source:
     return build_folder(options, seed, needs)
 
 
-def _pair(speed: Sequence[float]) -> tuple[float, float]:
-    slowest, fastest = speed
+def _pair(given: Sequence[float]) -> tuple[float, float]:
+    slowest, fastest = given
     return slowest, fastest
 
 
@@ -68,6 +68,7 @@ def film_world(options: DataOptions) -> FilmWorld:
         options.shadows,
         options.world_seed,
     )
+    world = replace(world, tempo=_pair(options.tempo)) if options.tempo else world
     return replace(world, speed=_pair(options.speed)) if options.speed else world
 
 

@@ -27,6 +27,7 @@ MIN_SIDE = 32
 HIDES = 0.2  # share of the second object that must be hidden, in some frame, for "in front of"
 LARGER = 0.6  # share of the clips where the nearer of two objects is surely the larger one
 SPIN = 0.09  # most that an object turns, radians a frame
+USUAL = (1.0, 1.0)  # tempo
 ATTEMPTS = 40  # at paths for a caption that is asked for
 CAPTIONS = 512  # that a vocabulary is learnt from
 CLEAR = 0.25  # least share of frames in which the objects of crossing paths do not touch
@@ -35,11 +36,13 @@ CLEAR = 0.25  # least share of frames in which the objects of crossing paths do 
 @dataclass(frozen=True)
 class FilmWorld:
     """The options of a world. `size` is (height, width), at least 32; `radius` and `speed` are
-    shares of the shorter side, `speed` a frame.
+    shares of the shorter side, `speed` a frame. Of each clip objects, their turning and the camera
+    are slowed down alike, to a share of `tempo`, drawn evenly in its logarithm: (1/15, 1) has what
+    lies between two neighbouring frames of a clip of the usual tempo, and all between.
 
-    Objects stay inside the image for the whole clip, and all that moves is slowed down alike where
-    that needs it. `objects` is the most in a clip, 1 or 2; two have different colours. Raises
-    ConfigError on unknown names and on sizes under 32 pixels.
+    Objects stay inside the image for the whole clip, and all that moves is slowed down further
+    where that needs it. `objects` is the most in a clip, 1 or 2; two have different colours. Raises
+    ConfigError on unknown names, on sizes under 32 pixels and on a tempo of 0 or less.
     """
 
     size: tuple[int, int] = (64, 64)
@@ -54,6 +57,7 @@ class FilmWorld:
     seed: int = 0
     radius: tuple[float, float] = (0.105, 0.15)
     speed: tuple[float, float] = (0.045, 0.08)
+    tempo: tuple[float, float] = USUAL
 
     def __post_init__(self):
         for name, valid in (
@@ -75,6 +79,11 @@ class FilmWorld:
             raise ConfigError(
                 f"data.frames is {self.frames} and data.objects {self.objects}; the film world "
                 "draws at least 1 frame, and 1 or 2 objects"
+            )
+        if not 0 < self.tempo[0] <= self.tempo[1]:
+            raise ConfigError(
+                f"data.tempo is {list(self.tempo)}; it must be [slowest, fastest], shares of the "
+                "usual tempo above 0"
             )
         if self.objects == 2 and len(set(self.colours)) < 2:
             raise ConfigError(
@@ -161,8 +170,9 @@ class FilmWorld:
         radius_N = min(self.size) * draw.uniform(*self.radius, len(said.objects))
         if said.occludes and draw.random() < LARGER:
             radius_N[::-1].sort()
-        paths = self._paths(draw, said, radius_N, insist)
-        wheres = self._places(draw, paths, radius_N)
+        pace = self._pace(draw)
+        paths = self._paths(draw, said, radius_N, pace, insist)
+        wheres = self._places(draw, paths, radius_N, pace)
         looks = [_look(draw, named, self.textures) for named in said.objects]
         light, throw = _sun(draw)
         patches = [
@@ -186,9 +196,15 @@ class FilmWorld:
         truth = FilmTruth(objects, caption, paths.camera, kind, shadows, self.size)
         return FilmClip(np.rint(seen).astype(np.uint8), caption.text, truth=truth)
 
-    def _places(self, draw: np.random.Generator, paths: Paths, radius_N: np.ndarray) -> list[Where]:
+    def _pace(self, draw: np.random.Generator) -> float:
+        """The share of the usual tempo at which all moves; nothing is drawn where it is usual."""
+        return 1.0 if self.tempo == USUAL else float(np.exp(draw.uniform(*np.log(self.tempo))))
+
+    def _places(
+        self, draw: np.random.Generator, paths: Paths, radius_N: np.ndarray, pace: float
+    ) -> list[Where]:
         """Of every object, each of which turns at a rate of its own."""
-        turns = draw.uniform(-1, 1, (len(radius_N), 2)) * np.array([np.pi, SPIN])
+        turns = draw.uniform(-1, 1, (len(radius_N), 2)) * np.array([np.pi, pace * SPIN])
         return [
             Where(
                 paths.camera.to_image(scene, self.size),
@@ -200,17 +216,22 @@ class FilmWorld:
         ]
 
     def _paths(
-        self, draw: np.random.Generator, said: FilmCaption, radius_N: np.ndarray, insist: bool
+        self,
+        draw: np.random.Generator,
+        said: FilmCaption,
+        radius_N: np.ndarray,
+        pace: float,
+        insist: bool,
     ) -> Paths:
         """Paths on which both objects can be seen for a part of the clip at least."""
         reach_N = radius_N * np.array([FURTHEST[named.shape] for named in said.objects])
-        zoom_F = zooming(draw, said.zoom, self.frames)
+        zoom_F = zooming(draw, said.zoom, self.frames, pace)
         motions = [named.motion for named in said.objects]
         meetings, apart = 6 * said.occludes, 0 if insist and said.occludes else 4
         tried = []
         for meet in (*(True,) * meetings, *(False,) * apart):
             asked = moves(draw, motions, reach_N, said.pan, self.frames, self.size, self.speed)
-            paths = place(draw, asked, meet, zoom_F)
+            paths = place(draw, asked.slowed(pace), meet, zoom_F)
             share = clear_share(paths, reach_N)
             tried.append((share, paths))
             if share >= (CLEAR if meet else 1):

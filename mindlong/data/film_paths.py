@@ -7,7 +7,7 @@ middle of the image, x to the right, y downwards; zoom is at most 1. Axes: F fra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,6 +68,10 @@ class Moves:
         """Velocities in the image, without zoom."""
         return self.velocity_N2 - self.pan_2
 
+    def slowed(self, pace: float) -> Moves:
+        """The same at `pace` times the speed."""
+        return replace(self, velocity_N2=pace * self.velocity_N2, pan_2=pace * self.pan_2)
+
     @property
     def half_N2(self) -> np.ndarray:
         """How far from the middle of the image, (x, y), an object's centre may be."""
@@ -79,9 +83,11 @@ def middle(size: tuple[int, int]) -> np.ndarray:
     return (np.array(size[::-1], np.float64) - 1) / 2
 
 
-def zooming(draw: np.random.Generator, zoom: str | None, frames: int) -> np.ndarray:
+def zooming(
+    draw: np.random.Generator, zoom: str | None, frames: int, pace: float = 1.0
+) -> np.ndarray:
     """The magnification at every frame: even in its logarithm, 1 at its largest."""
-    depth = np.log(draw.uniform(*ZOOM_RANGE))
+    depth = pace * np.log(draw.uniform(*ZOOM_RANGE))
     if zoom is None:
         return np.ones(frames)
     done = np.arange(frames) / max(frames - 1, 1)

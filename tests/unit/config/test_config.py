@@ -124,6 +124,7 @@ def test_every_shipped_training_file_passes_the_dry_run_or_says_which_file_it_ne
         "infinet_film",
         "film_interpolate",
         "film_base",
+        "film_storyboard",
         "tune_a_video",
         "animatediff",
         "base_shapes",

@@ -109,6 +109,34 @@ def test_masks_hold_the_colour_and_hide_one_another(clips):
             assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.98
 
 
+def test_at_a_tempo_objects_their_turning_and_the_camera_are_slowed_down_alike(clips):
+    slow = FilmWorld(seed=3, motions=tuple(MOTIONS), tempo=(0.1, 0.1))
+    most = np.zeros((2, 4))
+    slower = [slow.clip(i) for i in range(len(clips))]
+    for row, found in enumerate((clips, slower)):
+        for clip in found:
+            truth = clip.truth
+            ways = [
+                np.linalg.norm(t.where.scene_F2[-1] - t.where.scene_F2[0]) for t in truth.objects
+            ]
+            turns = [abs(t.where.angle_F[-1] - t.where.angle_F[0]) for t in truth.objects]
+            seen = truth.camera
+            pan = np.linalg.norm(seen.centre_F2[-1] - seen.centre_F2[0])
+            zoom = np.ptp(np.log(seen.zoom_F))
+            most[row] = np.maximum(most[row], [max(ways), max(turns), pan, zoom])
+    assert (most[1] > 0).all() and np.allclose(most[1][1:] / most[0][1:], 0.1, atol=0.03)
+    assert most[1, 0] < 0.2 * most[0, 0]  # what is slow need not be slowed down to stay inside
+
+
+def test_tempos_are_drawn_between_the_slowest_and_the_fastest():
+    world = FilmWorld(objects=1, cameras=("pan",), tempo=(1 / 15, 1))
+    pans = [np.linalg.norm(world.clip(i).truth.camera.centre_F2[1]) for i in range(60)]
+    assert 0.0013 <= min(pans) / 64 < 0.004 and 0.015 < max(pans) / 64 <= 0.045
+    for tempo in ((0, 1), (1, 0.5)):
+        with pytest.raises(ConfigError, match="data.tempo"):
+            FilmWorld(tempo=tempo)
+
+
 def test_the_flow_of_the_ground_carries_one_frame_to_the_next():
     """A ground alone, seen before and after: what the truth calls its flow finds every pixel."""
     import cv2
