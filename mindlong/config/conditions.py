@@ -14,6 +14,7 @@ A name is that of a key in the same section, or the whole dotted name of any key
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,7 @@ def names(when: str, section: str, known: Mapping[str, Any]) -> list[str]:
     return [_whole(name, section, known) for name in found]
 
 
+@functools.cache  # the schemas' own conditions
 def _parsed(term: str) -> tuple[str, str, str, str]:
     """A term's "!" or "", its names, its sign and its values, "" for what is not there."""
     found = TERM.fullmatch(term)

@@ -9,7 +9,7 @@ and a section may name further ones that its settings leave idle (`idle`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,13 +88,14 @@ def check_read(values: Any, given: Given, of_file: Any, saved: bool) -> list[str
     Raises:
         UnreadKey: naming the first such key, where it was set, and what it belongs to.
     """
-    reasons = dict(unread(values, given.keys))
-    found = [
+    asked = [
         key
         for key, setting in given.settings.items()
-        if key in reasons and setting.value != given.keys[key].default and setting.place != LOADED
+        if setting.value != given.keys[key].default and setting.place != LOADED
     ]
-    before = dict(unread(of_file, given.keys)) if of_file and found else reasons
+    reasons = dict(unread(values, given.keys, asked))
+    found = list(reasons)
+    before = dict(unread(of_file, given.keys, found)) if of_file and found else reasons
     said = [
         key for key in found if given.place(key) not in BY_HAND and (saved or key not in before)
     ]
@@ -107,12 +108,15 @@ def check_read(values: Any, given: Given, of_file: Any, saved: bool) -> list[str
     return [f"{given.place(key)}: {key} {reasons[key]}" for key in said]
 
 
-def unread(values: Any, keys: Mapping[str, Leaf]) -> Iterator[tuple[str, str]]:
-    """(key, reason in words) of every key that a configuration does not read."""
+def unread(
+    values: Any, keys: Mapping[str, Leaf], asked: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """(key, reason in words) of every key among those asked that a configuration does not read."""
     reader = values.reader()
     idle = dict(values.idle())
-    flat = {key: value_at(values, key) for key in keys}
-    for key, leaf in keys.items():
+    flat = _Values(values, keys)
+    for key in asked:
+        leaf = keys[key]
         if key.startswith("model."):
             reason = unmet(leaf.said("when") or "", leaf.section, flat)
         elif not reader.covers(key):
@@ -123,6 +127,25 @@ def unread(values: Any, keys: Mapping[str, Leaf]) -> Iterator[tuple[str, str]]:
                 reason = unmet(leaf.said("when") or "", leaf.section, flat)
         if reason:
             yield key, reason
+
+
+@dataclass(frozen=True)
+class _Values(Mapping[str, Any]):
+    """The values of a configuration by dotted key, looked up when they are asked for."""
+
+    values_of: Any
+    keys_of: Mapping[str, Leaf]
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self.keys_of:
+            raise KeyError(key)
+        return value_at(self.values_of, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys_of)
+
+    def __len__(self) -> int:
+        return len(self.keys_of)
 
 
 def _idle(key: str, idle: Mapping[str, str]) -> str:

@@ -23,7 +23,15 @@ INFER = (
     *("clip_parallel.lengths", "clip_parallel.early", "clip_parallel.late"),
 )
 TRAIN = (
-    *("run_dir", "model", "data.folder", "data.speed", "latents.cache", "infinet.shares"),
+    *(
+        "run_dir",
+        "model",
+        "data.folder",
+        "data.speed",
+        "data.tempo",
+        "latents.cache",
+        "infinet.shares",
+    ),
     *("tune.prompt", "tune.prompts", "train.start", "train.no_decay", "train.train_only"),
     *("train.freeze", "train.lora.targets", "preview.prompts", "resume.allow"),
 )
