@@ -19,6 +19,7 @@ import numpy as np
 
 from mindlong.ops.attention.visible import FAR, Visible
 
+ROUNDS, UNTIMED = 10, 2  # calls that are timed, and before them
 TOLERANCE = 3e-3  # of the largest number of an answer, or of 1
 
 
@@ -150,15 +151,15 @@ class OnDevice:
             words += f"; plain {self.clock(plain_cell, q, k, v):.2f} and {self.clock(step(plain_cell), q, k, v, do):.2f} ms"
         return [x.asnumpy() for x in out], words
 
-    def clock(self, function, *arrays, rounds: int = 10) -> float:
+    def clock(self, function, *arrays) -> float:
         """Milliseconds of a call, median."""
         times = []
-        for _ in range(rounds + 2):
+        for _ in range(ROUNDS + UNTIMED):
             start = time.perf_counter()
             function(*arrays)
             self.ms.runtime.synchronize()
             times.append(1e3 * (time.perf_counter() - start))
-        return float(np.median(times[2:]))
+        return float(np.median(times[UNTIMED:]))
 
 
 def _attend(chip: str):

@@ -126,9 +126,11 @@ def test_an_extension_takes_the_size_that_is_asked_for(capsys, tmp_path):
 
 LENGTHY = [
     ["pipeline=text_to_video", "prompt=a"],
-    ["pipeline=pixel"],
+    pytest.param(["pipeline=pixel"], marks=pytest.mark.slow),
     ["pipeline=hierarchical"],
-    ["pipeline=hierarchical", "lengths=[16]", "order=autoregressive"],
+    pytest.param(
+        ["pipeline=hierarchical", "lengths=[16]", "order=autoregressive"], marks=pytest.mark.slow
+    ),
     ["pipeline=clip_parallel", "prompt=a", "strategy=windows"],
 ]
 

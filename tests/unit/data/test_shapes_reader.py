@@ -72,7 +72,14 @@ def test_reads_every_shape_colour_and_direction_on_textures():
     assert share.min() >= 0.99 and worst < 0.3
 
 
-@pytest.mark.parametrize("spoil", [noisy, blurred, jpeg])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        noisy,
+        pytest.param(blurred, marks=pytest.mark.slow),
+        pytest.param(jpeg, marks=pytest.mark.slow),
+    ],
+)
 def test_reads_through_noise_blur_and_compression(spoil):
     share, worst = rates(ShapesWorld((24, 24), 8, SHAPES, tuple(COLOURS), seed=23), spoil)
     assert share.min() >= 0.97 and worst < 1.5

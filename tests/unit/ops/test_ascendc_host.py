@@ -158,6 +158,8 @@ def on_910b(monkeypatch):
     few = ("width 160", "text", "keys that count")
     monkeypatch.setattr(verify, "CASES_910B", [c for c in verify.CASES_910B if c.name in few])
     monkeypatch.setattr(verify, "LARGE", ())
+    monkeypatch.setattr(verify, "ROUNDS", 1)
+    monkeypatch.setattr(verify, "UNTIMED", 0)
 
 
 def test_verify_compares_the_operator_of_a_910b(capsys, on_910b):
