@@ -62,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"directions to choose from ({', '.join(FOUR)}; all eight if a prompt has a diagonal one)",
     )
+    made.add_argument(
+        "--unsure", action="store_true", help="believe the reader also where it is not sure"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="write rates and readings")
     made.add_argument(
         "--failures", type=Path, metavar="PNG", help="write a contact sheet of what is not right"
@@ -77,7 +80,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the samples, print the table."""
-    args = parser().parse_args(argv)
+    arguments = parser()
+    args = arguments.parse_args(argv)
+    if args.card and args.unsure:
+        arguments.error("a card counts what the reader is sure of: leave out --unsure or --card")
     prompts = read_prompts(args.prompts or args.folder / "video.json")
     files = sample_files(args.folder, len(prompts))
     film = args.world == "film" or (args.world is None and any(map(only_film, prompts)))
@@ -88,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _known(args.motions or list(MOTIONS if _diagonal(prompts) else FOUR), list(MOTIONS)),
     )
     samples: list[np.ndarray] = []
-    scores = (score_films if film else score)(_loaded(files, samples), prompts, *names)
+    measured = score_films if film else score
+    scores = measured(_loaded(files, samples), prompts, *names, unsure=args.unsure)
     print(scores.table())
     if args.json:
         write_text(args.json, json.dumps(record(scores, prompts, files), indent=1) + "\n")

@@ -77,6 +77,12 @@ class FilmReading:
         return self.confidence >= SURE and len(self.objects) <= MOST
 
     @property
+    def believed(self) -> FilmReading:
+        """The same, objects and camera taken for sure."""
+        objects = (replace(o, confidence=1.0, motion_confidence=1.0) for o in self.objects)
+        return replace(self, objects=tuple(objects), camera=replace(self.camera, confidence=1.0))
+
+    @property
     def steady(self) -> bool:
         """The same objects, and the same ground, in all frames."""
         return not self.problems and not any(o.problems for o in self.objects)

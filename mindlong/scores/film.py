@@ -23,13 +23,16 @@ def score_films(
     shapes: tuple[str, ...] = FILM_SHAPES,
     colours: tuple[str, ...] = tuple(COLOURS),
     motions: tuple[str, ...] = FOUR,
+    *,
+    unsure: bool = False,
 ) -> Scores:
     """Read every sample (F, H, W, 3) uint8 and compare it with its caption.
 
     Each rate counts samples in which it holds of every object named; "order" counts those whose
     caption says "in front of" only, and is left out where none does. The outline's overlap is that
-    of the worst object, the change of the ground that with the camera's motion taken out. Raises
-    ConfigError if a caption names no object, or numbers of samples and captions differ.
+    of the worst object, the change of the ground that with the camera's motion taken out. `unsure`:
+    readings count whether the reader is sure or not. Raises ConfigError if a caption names no
+    object, or numbers of samples and captions differ.
     """
     for caption in captions:
         if parse_film(caption) is None:
@@ -41,7 +44,8 @@ def score_films(
         raise ConfigError(
             f"{len(readings)} samples and {len(captions)} captions cannot be compared"
         )
-    verdicts = tuple(_verdict(r, c) for r, c in zip(readings, captions, strict=True))
+    taken = [r.believed if unsure else r for r in readings]
+    verdicts = tuple(_verdict(r, c) for r, c in zip(taken, captions, strict=True))
     names = dict.fromkeys(name for verdict in verdicts for name in verdict)
     counted = {name: [v[name] for v in verdicts if name in v] for name in names}
     return Scores(

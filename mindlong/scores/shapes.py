@@ -72,13 +72,15 @@ def score(
     shapes: tuple[str, ...] = SHAPES,
     colours: tuple[str, ...] = tuple(COLOURS),
     motions: tuple[str, ...] = FOUR,
+    *,
+    unsure: bool = False,
 ) -> Scores:
     """Read every sample (F, H, W, 3) uint8 and compare it with its caption.
 
-    A reading that is not sure counts as wrong. `steady` needs one and the same object, of any kind,
-    through all frames, recognised with confidence. The reader chooses among the names given; more
-    names make it harder. Raises ConfigError if a caption names no shape, colour or direction, or
-    numbers of samples and captions differ.
+    A reading that is not sure counts as wrong, unless `unsure` ones are believed too. `steady`
+    needs one and the same object, of any kind, through all frames, recognised with confidence. The
+    reader chooses among the names given; more names make it harder. Raises ConfigError if a caption
+    names no shape, colour or direction, or numbers of samples and captions differ.
     """
     for caption in captions:
         if None in parse_caption(caption):
@@ -91,7 +93,8 @@ def score(
         raise ConfigError(
             f"{len(readings)} samples and {len(captions)} captions cannot be compared"
         )
-    verdicts = tuple(_verdict(r, c) for r, c in zip(readings, captions, strict=True))
+    taken = [r.believed if unsure else r for r in readings]
+    verdicts = tuple(_verdict(r, c) for r, c in zip(taken, captions, strict=True))
     rates = {name: Rate(sum(v[name] for v in verdicts), len(verdicts)) for name in verdicts[0]}
     overlaps, backgrounds = tuple(row[1] for row in rows), tuple(row[2] for row in rows)
     return Scores(rates, readings, verdicts, overlaps, backgrounds)

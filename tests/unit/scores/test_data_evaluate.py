@@ -93,6 +93,9 @@ def test_a_blob_of_no_shape_is_no_steady_object():
             ).astype(np.uint8)
         )
     assert shares(blobs)["steady"] == 0
+    believed = score(blobs, CAPTIONS, unsure=True).rates
+    assert believed["colour"].share == believed["direction"].share == 1, "all but the outline"
+    assert believed["shape"].share < 1
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -123,6 +126,14 @@ def test_the_tool_measures_a_folder_as_infer_writes_it(folder, tmp_path, capsys)
         "video-000.mp4",
         "video-001",
     ]
+
+
+def test_no_card_is_made_of_what_the_reader_is_not_sure_of(folder, tmp_path, capsys):
+    assert command([str(folder), "--unsure"]) == 0
+    capsys.readouterr()
+    card = tmp_path / "README.md"
+    assert command([str(folder), "--unsure", "--card", str(card)]) == 2
+    assert "leave out --unsure or --card" in capsys.readouterr().err and not card.exists()
 
 
 def test_failures_are_shown(folder, tmp_path, capsys):

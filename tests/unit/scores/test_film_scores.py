@@ -49,6 +49,12 @@ def test_captions_of_other_films_are_not_shown():
         score_films([], CAPTIONS[:1])
 
 
+def test_a_reader_that_is_not_sure_of_an_outline_may_be_believed_all_the_same():
+    blurred = [np.stack([cv2.GaussianBlur(f, (0, 0), 3) for f in c.frames_FHWC]) for c in CLIPS]
+    sure, believed = (score_films(blurred, CAPTIONS, unsure=u).rates for u in (False, True))
+    assert sure["colour"].hits < believed["colour"].hits and believed["direction"].hits >= 1
+
+
 def test_the_command_knows_films_by_their_captions(tmp_path, capsys):
     for i, clip in enumerate(CLIPS):
         write_frames(tmp_path / f"{i}", clip.frames_FHWC, 8)
