@@ -59,7 +59,7 @@ def close(ours, want, tolerance=2e-5):
     np.testing.assert_allclose(ours, want, rtol=0, atol=tolerance * np.abs(want).max())
 
 
-@pytest.fixture(params=["gelu", "gelu_new"])
+@pytest.fixture(params=["gelu", pytest.param("gelu_new", marks=pytest.mark.slow)])
 def case(request):
     """The golden arrays, and our encoder with their weights."""
     arrays = golden(f"bert_{request.param}")

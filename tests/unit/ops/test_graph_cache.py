@@ -65,7 +65,15 @@ def test_a_graph_is_kept_and_the_next_cell_of_its_kind_has_it(cache, monkeypatch
     assert bits(made()) == first and entries(cache) == kept and not seen
 
 
-@pytest.mark.parametrize("other", [{"scale": 2.5}, {"shift": 0.5}, {"seed": 1}, {"more": (1, "a")}])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"scale": 2.5},
+        pytest.param({"shift": 0.5}, marks=pytest.mark.slow),
+        {"seed": 1},
+        pytest.param({"more": (1, "a")}, marks=pytest.mark.slow),
+    ],
+)
 def test_another_attribute_or_weight_is_another_graph(cache, other):
     one = bits(made())
     two = bits(made(**other))

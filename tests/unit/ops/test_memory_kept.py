@@ -49,6 +49,8 @@ CASES = {
     "modulate": (Modulate, lambda: (ones(*BIG), ones(16, 256), ones(16, 256))),
     "gated": (Gated, lambda: (ones(*BIG), ones(*BIG), ones(16, 256))),
 }
+SLOW = {"channels", "gated"}
+SOME = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES]
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +61,7 @@ def _graph_mode():
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="needs glibc's mallinfo2")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", SOME)
 def test_a_graph_keeps_no_table_of_indices(name):
     made, inputs = CASES[name]
     given = inputs()
@@ -110,7 +112,7 @@ def test_a_library_without_malloc_trim_is_no_error(monkeypatch):
     own_graph.give_back()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", SOME)
 @pytest.mark.parametrize("single", [None, 0, -1], ids=["halves", "first", "last"])
 def test_types_are_those_of_plain_operators(name, single):
     made, inputs = CASES[name]
