@@ -9,19 +9,8 @@ case "${2:-both}" in hierarchy | clips | both) ;; *) sed -n '2,4p' "$0" >&2; exi
 folder=$1 what=${2:-both}
 config=configs/infer/long_base_evaluation.yaml
 python=${PYTHON:-python}
-mapfile -t prompts < <(sed -n 's/^- //p' "$config")
-listed="[$(printf "'%s'," "${prompts[@]}")]"
-
-made() { # NAME KEY=VALUE ...: a folder of videos, if it is not there yet
-    local name=$1
-    [ -e "$folder/$name.made" ] && return
-    $python infer.py "${@:2}" output="$folder/$name"
-    touch "$folder/$name.made"
-}
-
-last() { # the newest results of NAME
-    find "$folder/$1" -mindepth 1 -maxdepth 1 -type d -name '[0-9]*' | sort | tail -n 1
-}
+. scripts/_made.sh
+mapfile -t prompts < <(prompts_of "$config")
 
 hierarchy() {
     local base=(weights=shipped:base_shapes key_weights= 'lengths=[16]' frames=226 'level_steps=[10]' 'level_guidance=[1.5]'
@@ -30,7 +19,7 @@ hierarchy() {
     made deep --config "$config" 'lengths=[16,16,16]' 'level_steps=[20,4,4]' 'level_guidance=[1.5,1,1]' \
         'level_strength=[1,0.15,0.15]' 'level_seams=[free,fade,fade]'
     made one pipeline=text_to_video weights=shipped:base_shapes frames=226 fps=24 seed=20261127 batch=1 'formats=[frames,png]' \
-        sample.steps=10 sample.guidance=1.5 prompts="$listed"
+        sample.steps=10 sample.guidance=1.5 prompts="$(listed "${prompts[@]}")"
     made joined --config "$config" "${base[@]}" order=independent
     made next --config "$config" "${base[@]}" order=autoregressive overlap=1
     $python tools/evaluate_long.py "$(last hierarchy)" --sheet "$folder/hierarchy.png" --json "$folder/hierarchy.json"
@@ -45,7 +34,7 @@ clips() {
         sample.steps=15 sample.guidance=1.5
     $python tools/compare_long.py --weights shipped:base_shapes --clips 4 8 --ways exact --prompts "${prompts[@]}" --out "$folder/clips_shared" \
         sample.steps=15 sample.guidance=1.5 clip_parallel.shared_low=0.125
-    $python tools/compare_long.py --weights shipped:base_shapes --clips 4 --ways FreeNoise-style windows --prompts "${prompts[@]}" --out "$folder/clips_beside" \
+    $python tools/compare_long.py --weights shipped:base_shapes --clips 4 8 --ways FreeNoise-style windows --prompts "${prompts[@]}" --out "$folder/clips_beside" \
         sample.steps=15 sample.guidance=1.5 clip_parallel.shared_low=0.125
 }
 

@@ -38,6 +38,7 @@ several folders a table has a line for each; --sheet then shows the first video 
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 FIGURES = {
     "constant": "one object as asked throughout",
+    "coloured": "its colour throughout",
     "agreeing": "windows of 16 frames right",
     "join": "change at joins / median",
     "worst": "worst join",
@@ -45,6 +46,7 @@ FIGURES = {
     "moved": "way, px",
     "background": "change of the background a frame, of 255",
 }
+COUNTED = ("constant", "coloured")  # rates of videos, with intervals
 ROWS, COLUMNS = 8, 12  # of a sheet
 
 
@@ -164,19 +166,22 @@ def _measured(
 
 
 def markdown(summaries: Mapping[str, Mapping[str, float]]) -> str:
-    """A table with a line for each way; the 95 % interval of the first rate in brackets."""
+    """A table with a line for each way; the 95 % intervals of the rates of videos in brackets."""
     lines = [
         f"| way | videos | {' | '.join(FIGURES.values())} |",
         "|" + "---|" * (len(FIGURES) + 2),
     ]
     for name, summary in summaries.items():
-        shares = [f"{100 * summary[key]:.0f} %" for key in list(FIGURES)[:2]]
-        shares[0] += (
-            f" ({100 * summary['constant_low']:.0f} to {100 * summary['constant_high']:.0f})"
-        )
-        others = [f"{summary[key]:.3g}" for key in list(FIGURES)[2:]]
-        lines.append(f"| {name} | {summary['videos']} | {' | '.join([*shares, *others])} |")
+        rates = [_rate(summary, key) for key in COUNTED]
+        windows = f"{100 * summary['agreeing']:.0f} %"
+        others = [f"{summary[key]:.3g}" for key in list(FIGURES)[len(COUNTED) + 1 :]]
+        lines.append(f"| {name} | {summary['videos']} | {' | '.join([*rates, windows, *others])} |")
     return "\n".join(lines)
+
+
+def _rate(summary: Mapping[str, float], key: str) -> str:
+    low, high = (100 * summary[f"{key}_{end}"] for end in ("low", "high"))
+    return f"{100 * summary[key]:.0f} % ({low:.0f} to {high:.0f})"
 
 
 def command(argv: Sequence[str] | None = None) -> int:

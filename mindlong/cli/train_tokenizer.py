@@ -28,8 +28,8 @@ EXAMPLES = """examples:
       and that model's text encoder, grown to these tokens and to longer prompts: latents.text_weights=words"""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command."""
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
     made = ToolParser("train_tokenizer", __doc__, EXAMPLES)
     made.add_argument("--src", metavar="FILE", help="text file, one caption a line")
     made.add_argument("--shapes", action="store_true", help="the captions of the shapes world")
@@ -55,7 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help="with --weights: tokens of a prompt (default: its own)",
     )
-    args = made.parse_args(argv)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    args = parser().parse_args(argv)
     if args.length is not None and not args.weights:
         raise ConfigError("--length is of the text encoder of --weights; give that too")
     vocabulary, merges = learn(_captions(args), args.size)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mindlong.scores.shapes import Rate
-from mindlong.scores.worlds import WORLDS, World
+from mindlong.scores.worlds import WORLDS, Names, World
 
 WINDOW = 16  # frames read together, as long as a clip
 
@@ -26,6 +26,8 @@ class LongScore:
         windows: how many stretches of WINDOW frames were read, each beginning where the last ended.
         agreeing: of them, those that show shapes and colours of the caption, surely.
         constant: all of them do.
+        coloured: all show as many objects as the caption and in its colours, whatever the outlines
+            and however sure the reader is.
         join: mean change of a pixel into and out of a join's frame, over the median change between
             frames; 0: no joins.
         worst: the same of the worst join.
@@ -37,6 +39,7 @@ class LongScore:
     windows: int
     agreeing: int
     constant: bool
+    coloured: bool
     join: float
     worst: float
     bend: float
@@ -65,12 +68,17 @@ def score(
         len(readings),
         agreeing,
         agreeing == len(readings),
+        all(_colours(r.names) == _colours(wanted) for r in readings),
         join,
         worst,
         float(np.sqrt((bends**2).sum(1).mean())) if len(bends) else float("inf"),
         float(np.linalg.norm(seen[-1] - seen[0])) if len(seen) else 0.0,
         world.background(frames_FHWC, readings),
     )
+
+
+def _colours(names: Names) -> list[str]:
+    return sorted(str(colour) for _, colour in names)
 
 
 def path_of(
@@ -119,7 +127,9 @@ def joins_of(frames_FHWC: np.ndarray, joins: Sequence[int]) -> tuple[float, floa
 def table(scores: Sequence[LongScore]) -> dict[str, float]:
     """The rates, that of constant videos with its 95 % interval, and medians of several videos."""
     rows = [asdict(s) for s in scores]
-    constant = Rate(sum(row["constant"] for row in rows), len(rows))
+    constant, coloured = (
+        Rate(sum(row[name] for row in rows), len(rows)) for name in ("constant", "coloured")
+    )
     middle = {
         name: float(np.median([row[name] for row in rows]))
         for name in ("join", "worst", "bend", "moved", "background")
@@ -129,6 +139,9 @@ def table(scores: Sequence[LongScore]) -> dict[str, float]:
         "constant": constant.share,
         "constant_low": constant.interval[0],
         "constant_high": constant.interval[1],
+        "coloured": coloured.share,
+        "coloured_low": coloured.interval[0],
+        "coloured_high": coloured.interval[1],
         "agreeing": sum(r["agreeing"] for r in rows) / max(sum(r["windows"] for r in rows), 1),
         **middle,
     }

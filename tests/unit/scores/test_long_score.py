@@ -39,6 +39,8 @@ def test_another_colour_in_the_middle_a_jump_and_a_shaking_are_seen():
     mixed = np.concatenate([red[:15], blue[15:30], red[30:]])
     found = scored(mixed, "a red circle moving right")
     assert not found.constant and found.agreeing < 3 and found.worst > 2
+    assert not found.coloured and scored(red, "a red square moving right").coloured
+    assert not scored(red, "a red square moving right").constant
     shaken = red.copy()
     shaken[::2] = np.roll(shaken[::2], 2, axis=1)
     assert (
@@ -97,7 +99,7 @@ def test_several_folders_become_a_table_and_a_plot(tmp_path, capsys):
         == 0
     )
     said = capsys.readouterr().out
-    all_of_one = "1 | 100 % (21 to 100) | 100 %"
+    all_of_one = "1 | 100 % (21 to 100) | 100 % (21 to 100) | 100 %"
     assert f"| ours | {all_of_one} |" in said and f"| base | {all_of_one} | 0 | 0 |" in said
     assert read_image(tmp_path / "p.png").shape[1] > 500
     assert read_image(tmp_path / "s.png").shape[0] > 2 * 48  # a row for each folder
@@ -114,6 +116,7 @@ def test_the_table_is_rates_and_medians():
     found = table([good, bad])
     assert found["constant"] == 0.5 and found["agreeing"] == 0.5
     assert found["constant_low"] < 0.1 and found["constant_high"] > 0.9
+    assert found["coloured"] == 0.5 and found["coloured_low"] == found["constant_low"]
 
 
 def test_a_background_that_flickers_is_seen():

@@ -1,0 +1,29 @@
+"""What a script asks of the programs: a recorder in the place of its Python."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RECORDER = """#!{python}
+import json, os, sys
+with open(os.environ["SAID"], "a") as said:
+    said.write(json.dumps(sys.argv[1:]) + "\\n")
+for word in sys.argv[1:]:
+    if word.startswith("output="):
+        os.makedirs(word[7:] + "/0001", exist_ok=True)
+"""
+
+
+def asked(script, folder, *words):
+    """The exit code of `scripts/SCRIPT`, and the commands that it gives."""
+    recorder, said = folder / "python", folder / "said"
+    recorder.write_text(RECORDER.format(python=sys.executable))
+    recorder.chmod(0o755)
+    said.write_text("")
+    environment = {**os.environ, "PYTHON": str(recorder), "SAID": str(said)}
+    command = ["bash", str(ROOT / "scripts" / script), *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, [json.loads(line) for line in said.read_text().splitlines()]
