@@ -172,7 +172,7 @@ def test_a_refusal_is_a_sentence_on_the_page(browser, given):
     time.sleep(1.0)
     browser.fill("weights", "shipped:latent_shapes")
     browser.fill("prompts", WORD)
-    assert "nothing to animate" in browser.start()  # no shipped model has images as a condition
+    assert "nothing to animate" in browser.start()  # these weights take no image
     described(browser, "extend", given)
     hostile = given["images"].with_name("hostile.png")
     hostile.write_bytes(b"<!DOCTYPE html><script>document.title='taken'</script>")
