@@ -18,6 +18,7 @@ from mindlong.config.lora_words import every
 from mindlong.config.prompt_file import MARK
 from mindlong.utils import plain_yaml
 from mindlong.utils.errors import ConfigError
+from mindlong.utils.placed import SHIPPED, placed, stays
 from mindlong.utils.shown import shown
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 NAMING = {*WEIGHTS, *FILES, "pixel.interpolate", "pixel.text_encoder"}  # keys that name files
 WRITING = ("output", "hierarchical.work")  # where runs write is the page's to say
 MACHINE = "env"  # the section of whoever started the page
-SHIPPED = "shipped:"
 _LIKE_A_PATH = re.compile(r"[/\\~\0]|^\.")
 
 
@@ -84,7 +84,7 @@ def _check_prompts(value: Any) -> None:
 def _check_word(key: str, word: str, place: Place, person: Person) -> None:
     if key == LORAS:
         word = str(every([word], LORAS)[0].path)
-    if not word or word.startswith(SHIPPED) and word.removeprefix(SHIPPED) in shipped_names():
+    if not word or _is_shipped(word):
         return
     if key not in NAMING and key != LORAS and not _LIKE_A_PATH.search(word):
         return
@@ -95,6 +95,13 @@ def _check_word(key: str, word: str, place: Place, person: Person) -> None:
         f"{key} is {shown(word, most=120)!r}, which this page may not read: it is no upload of yours, nothing "
         f"shipped, and in no folder named at the start with --weights or --trainings ({where})"
     )
+
+
+def _is_shipped(word: str) -> bool:
+    """Whether a word names weights that come with mindlong, or a file beside them."""
+    if not word.startswith(SHIPPED) or not stays(word):
+        return False
+    return word.removeprefix(SHIPPED) in shipped_names() or placed(word).is_file()
 
 
 def _flat(tree: Any, keys: dict[str, Leaf] | Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

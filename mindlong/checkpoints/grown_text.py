@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mindlong.networks.network import Network
 
 PART = "text_encoder"
+PARTS = (f"{PART}.safetensors", f"{PART}.yaml")  # what `GrownText.write` writes
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class GrownText:
 
     def write(self, folder: Path) -> Path:
         """Write its weights and its model file into `folder`; returns the weights."""
-        section, file = self.network.section(self.spec), folder / f"{PART}.safetensors"
+        section, (file, model) = self.network.section(self.spec), [folder / n for n in PARTS]
         write_safetensors(
             file,
             {f"{PART}.{name}": array for name, array in self.arrays.items()},
@@ -45,18 +46,20 @@ class GrownText:
         )
         head = f"# The {PART} in {file.name}: a file for latents.text_encoder=\n"
         atomic.write_text(
-            folder / f"{PART}.yaml",
+            model,
             head + yaml.safe_dump(section, sort_keys=False, default_flow_style=None),
         )
         return file
 
 
 def grown_text(weights: str, vocabulary: Mapping[str, int], length: int | None) -> GrownText:
-    """The CLIP text encoder of whatever `weights=` can name, with the tokens of `vocabulary` and
-    prompts of `length` tokens (None: as many as its own have); `clip.grown` says how.
+    """The CLIP text encoder of a model, a run or a folder that was written here, with the tokens of
+    `vocabulary` and prompts of `length` tokens (None: as many as its own have); `clip.grown` says
+    how.
 
     Raises:
-        InputFileError: it has no CLIP text encoder, or no tokenizer. ConfigError: it is longer.
+        InputFileError: it has no CLIP text encoder, no tokenizer, or one with more tokens than the
+            encoder knows. ConfigError: it is longer.
     """
     held, part = open_named(weights, "--weights"), read_text_encoder(weights, "--weights")
     if not isinstance(part.spec, ClipTextSpec):
@@ -64,12 +67,25 @@ def grown_text(weights: str, vocabulary: Mapping[str, int], length: int | None) 
             f"{held.path} has a text encoder of the family {part.family}; only that of CLIP can be grown"
         )
     run = latent_training(locate(weights, "--weights"))
-    place = held.tokenizer(NAMES) or (run.latents.tokenizer if run else "")
+    place = held.tokenizer(NAMES) or (run.latents.tokenizer if run else _beside(held.path))
     if not place:
         raise InputFileError(
             f"{held.path} has no tokenizer beside its text encoder, which says what its tokens are"
         )
+    files = read_files(Path(place))
+    most = max(files.ids().values(), default=0)
+    if most >= part.spec.vocabulary:
+        raise InputFileError(
+            f"{place} has tokens up to number {most}, but the text encoder in {held.path} knows "
+            f"{part.spec.vocabulary}; they do not belong together"
+        )
     arrays = {name: np.asarray(lazy.read()) for name, lazy in part.arrays.items()}
     wanted = part.spec.length if length is None else length
-    spec, made = grown(part.spec, arrays, read_files(Path(place)), vocabulary, wanted)
+    spec, made = grown(part.spec, arrays, files, vocabulary, wanted)
     return GrownText(part.network, spec, made)
+
+
+def _beside(path: Path) -> Path | None:
+    """The folder of the weights, where it holds a tokenizer's files as well."""
+    folder = path if path.is_dir() else path.parent
+    return folder if any((folder / name).is_file() for name in NAMES) else None

@@ -150,8 +150,11 @@ def _check_destination(args: argparse.Namespace) -> None:
             f"--dst is {dst}; it must be a folder, or end in .safetensors or in one of "
             f"{' '.join(export.TORCH_SUFFIXES)}"
         )
-    if dst.exists() and Path(args.src).exists() and dst.samefile(args.src):
-        raise ConfigError(f"--src and --dst are the same: {dst}")
+    for name, path in (("--src", args.src), ("--base", args.base)):
+        if path and dst.exists() and Path(path).exists() and dst.samefile(path):
+            raise ConfigError(f"{name} and --dst are the same: {dst}")
+    if args.base and dst.exists() and dst.resolve().is_relative_to(Path(args.base).resolve()):
+        raise ConfigError(f"--dst is {dst}, which is part of --base; give another place")
 
 
 def _check_free(args: argparse.Namespace, outwards: bool) -> None:

@@ -9,16 +9,19 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mindlong.checkpoints.grown_text import grown_text
+from mindlong.checkpoints.grown_text import PARTS, grown_text
+from mindlong.checkpoints.staged import staged
 from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.film import FilmWorld
 from mindlong.data.shapes import MOTIONS, ShapesWorld
 from mindlong.data.shapes_draw import SHAPES
+from mindlong.networks.clip.tokenizer_files import NAMES
 from mindlong.networks.clip.tokenizer_training import learn
 from mindlong.utils import atomic
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.text_file import read_text
 
+VOCABULARY, MERGES = "vocab.json", "merges.txt"
 EXAMPLES = """examples:
   python tools/train_tokenizer.py --shapes --dst tokenizer
       the words of the shapes world; --film those of the film world
@@ -65,17 +68,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError("--length is of the text encoder of --weights; give that too")
     vocabulary, merges = learn(_captions(args), args.size)
     folder = Path(args.dst)
-    if (folder / "vocab.json").exists():
-        raise ConfigError(f"{folder / 'vocab.json'} exists; give another --dst")
+    for name in (*NAMES, MERGES, *(PARTS if args.weights else ())):
+        if (folder / name).exists():
+            raise ConfigError(f"{folder / name} exists; give another --dst")
     text = grown_text(args.weights, vocabulary, args.length) if args.weights else None
-    folder.mkdir(parents=True, exist_ok=True)
-    if text:  # before the vocabulary, which says that all is there
-        print(f"wrote a text encoder of {len(vocabulary)} tokens to {text.write(folder)}")
-    atomic.write_text(
-        folder / "merges.txt", "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges)
-    )
-    atomic.write_text(folder / "vocab.json", json.dumps(vocabulary, ensure_ascii=False, indent=0))
-    print(f"wrote {len(vocabulary)} tokens and {len(merges)} merges to {folder}")
+    said = "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges)
+    with staged(folder) as aside:
+        made = aside / folder.name
+        made.mkdir()
+        if text:
+            text.write(made)
+        atomic.write_text(made / MERGES, said)
+        atomic.write_text(made / VOCABULARY, json.dumps(vocabulary, ensure_ascii=False, indent=0))
+    also = ", and a text encoder for them" if text else ""
+    print(f"wrote {len(vocabulary)} tokens and {len(merges)} merges to {folder}{also}")
     return 0
 
 

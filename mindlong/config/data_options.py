@@ -101,6 +101,7 @@ class DataOptions:
         [],
         "film world: slowest and fastest tempo of a clip, shares of the usual one; all that moves has it, the camera too",
         minimum=0,
+        maximum=1,
         when="kind=film",
     )
     world_seed: int = option(

@@ -42,7 +42,7 @@ class FilmWorld:
 
     Objects stay inside the image for the whole clip, and all that moves is slowed down further
     where that needs it. `objects` is the most in a clip, 1 or 2; two have different colours. Raises
-    ConfigError on unknown names, on sizes under 32 pixels and on a tempo of 0 or less.
+    ConfigError on unknown names, on sizes under 32 pixels and on a tempo outside of (0, 1].
     """
 
     size: tuple[int, int] = (64, 64)
@@ -80,10 +80,10 @@ class FilmWorld:
                 f"data.frames is {self.frames} and data.objects {self.objects}; the film world "
                 "draws at least 1 frame, and 1 or 2 objects"
             )
-        if not 0 < self.tempo[0] <= self.tempo[1]:
+        if not 0 < self.tempo[0] <= self.tempo[1] <= 1:
             raise ConfigError(
                 f"data.tempo is {list(self.tempo)}; it must be [slowest, fastest], shares of the "
-                "usual tempo above 0"
+                "usual tempo above 0 and at most 1"
             )
         if self.objects == 2 and len(set(self.colours)) < 2:
             raise ConfigError(

@@ -20,6 +20,7 @@ from mindlong.media.recipe import MOST, read_comment
 from mindlong.pipelines.inputs import without_places
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.log import once
+from mindlong.utils.placed import SHIPPED, stays
 from mindlong.utils.shown import shown
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 MARK = "mindlong"  # the key that tells a recipe of ours from other comments
 PRIVATE = ("env",)  # sections of the machine, not of the video
-SHIPPED = "shipped:"
 PROMPTS = ("prompt", "prompts")  # keys that may hold files of prompts
 
 
@@ -156,7 +156,7 @@ def _is_given(key: str, given: Mapping[str, str]) -> bool:
 
 def _found(name: str, folder: Path) -> str | None:
     if name.startswith(SHIPPED):
-        return name
+        return name if stays(name) else None  # a stranger wrote it
     safe = Path(name).name
     return next((str(p) for p in (Path(safe), folder / safe) if safe and p.exists()), None)
 

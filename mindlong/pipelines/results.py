@@ -52,23 +52,30 @@ class Results:
         self.clock = time.monotonic()
 
     def video(
-        self, name: str, frames: Iterable[np.ndarray], count: int, bar: str = ""
+        self,
+        name: str,
+        frames: Iterable[np.ndarray],
+        count: int,
+        bar: str = "",
+        as_given: bool = False,
     ) -> np.ndarray:
         """Stream `count` uint8 frames (H, W, 3) into one file for each format.
 
         Args:
             name: of the files, without suffix.
             bar: label of a progress bar over the frames; empty: none.
+            as_given: they are not this run's, and are written as they are.
 
         Returns:
             The frames (f, H, W, 3) that a contact sheet shows of them.
         """
         if bar:
             with progress.bar(count, bar, unit="frame") as shown:
-                return self.video(name, counted(frames, shown), count)
+                return self.video(name, counted(frames, shown), count, as_given=as_given)
         kept: list[np.ndarray] = []
         folder, config = self.session.folder, self.config
-        rest = tapped(deflickered(frames, config.deflicker), count, kept)
+        steady = frames if as_given else deflickered(frames, config.deflicker)
+        rest = tapped(steady, count, kept)
         comment = self.session.recipe(name)
         self.files += write_files(
             folder,

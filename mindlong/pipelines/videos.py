@@ -67,16 +67,18 @@ class Videos:
         frames: Iterable[np.ndarray],
         count: int,
         finished: Callable[[np.ndarray], None] = lambda shown: None,
+        as_given: bool = False,
         **kept: np.ndarray,
     ) -> None:
         """The files of a video of `count` uint8 frames (H, W, C), and the note that it is done.
 
         Args:
             finished: called with the frames (f, H, W, C) that a contact sheet shows, before that.
+            as_given: they are not this run's, and are written as they are.
             kept: arrays for the end of the run, as `read` gives them.
         """
         before = len(self.results.files)
-        shown = self.results.video(name, frames, count)
+        shown = self.results.video(name, frames, count, as_given=as_given)
         finished(shown)
         arrays.write_npz(self.beside(name), frames=shown, **kept)
         written = self.results.files[before:]

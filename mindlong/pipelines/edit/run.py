@@ -127,7 +127,7 @@ def _edits(
 
     def make(name: str) -> None:
         if name == "source":
-            videos.write(name, iter(work.frames_FHWC), len(work.frames_FHWC))
+            videos.write(name, iter(work.frames_FHWC), len(work.frames_FHWC), as_given=True)
             return
         clip = named[name]
         if config.edit.invert:

@@ -82,6 +82,8 @@ def test_words_arrive_as_they_were_typed(place):
         ({"weights": "someone/model"}, "may not read"),
         ({"weights": "shipped:../../../etc"}, "may not read"),
         ({"weights": "shipped:nothing"}, "may not read"),
+        ({"more": "image=shipped:../../../etc/hostname"}, "may not read"),
+        ({"more": "image=shipped:nothing/1.png"}, "may not read"),
         ({"weights": "{weights}/out"}, "may not read"),
         ({"weights": "{weights}/../secret"}, "may not read"),
         ({"weights": "a\0b"}, "NUL"),
@@ -117,6 +119,14 @@ def test_what_is_not_a_persons_to_ask_is_refused(place, tmp_path, fields, said):
         asked(place, **filled)
     assert "\n" not in str(refused.value)
     assert not jobs_of(place.person(ANNA).jobs)
+
+
+def test_pictures_that_come_with_mindlong_are_anybodys(place):
+    more = "images=[shipped:storyboard_shapes/1.png]"
+    plan = desk(place).plan(
+        Form("extend", prompts="a", weights="shipped:base_shapes", frames=16, more=more)
+    )
+    assert plan.rows
 
 
 def test_what_is_a_persons_to_ask_is_taken(place):

@@ -1,6 +1,7 @@
 """A text encoder grown to another vocabulary says of what it knew what it said before."""
 
 import json
+import shutil
 
 import mindspore as ms
 import numpy as np
@@ -99,6 +100,34 @@ def test_bad_input_is_a_sentence_and_writes_nothing(tmp_path, words, kind, said)
     with pytest.raises(kind, match=said):
         train_tokenizer.main(["--film", "--dst", str(tmp_path / "words"), *words])
     assert not (tmp_path / "words").exists()
+
+
+def test_nothing_that_is_there_is_written_over(tmp_path):
+    """A model's folder keeps its vocabulary in tokenizer/, and its text encoder beside the rest."""
+    for name in ("text_encoder.safetensors", "text_encoder.yaml", "merges.txt", "tokenizer.json"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(ConfigError, match=f"{name} exists"):
+            train_tokenizer.main(["--film", "--dst", str(folder), "--weights", BASE])
+        assert [p.name for p in folder.iterdir()] == [name]
+        assert (folder / name).read_text() == "mine"
+
+
+def test_a_grown_encoder_grows_again(words, tmp_path):
+    again = tmp_path / "again"
+    more = ["--film", "--dst", str(again), "--weights", str(words), "--length", "40"]
+    assert train_tokenizer.main(more) == 0
+    assert read_part(open_named(str(again)), "text_encoder").spec.length == 40
+
+
+def test_a_tokenizer_with_more_tokens_than_the_encoder_is_refused(words, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(words, folder)
+    held = json.loads((folder / "vocab.json").read_text())
+    (folder / "vocab.json").write_text(json.dumps({**held, "zz": len(held)}))
+    with pytest.raises(InputFileError, match="do not belong together"):
+        train_tokenizer.main(["--film", "--dst", str(tmp_path / "out"), "--weights", str(folder)])
 
 
 def test_weights_without_a_tokenizer_are_refused(tmp_path):

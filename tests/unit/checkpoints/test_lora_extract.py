@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import latent_toys
@@ -102,6 +103,17 @@ def test_what_is_no_number_is_refused(base):
     broken = as_lazy(np.full(part.arrays[name].shape, np.nan, np.float32))
     with pytest.raises(InputFileError, match="NaN or infinity"):
         extract({"network": replace(part, arrays={**part.arrays, name: broken})}, base, 4)
+
+
+def test_the_base_is_not_written_over(where, tuned, tmp_path, capsys):
+    folder = tmp_path / "base"
+    shutil.copytree(where, folder)
+    unet = folder / "unet.safetensors"
+    held = unet.read_bytes()
+    for base, said in ((unet, "--base and --dst are the same"), (folder, "is part of --base")):
+        words = ("--base", base, "--extract_lora", 2, "--dst", unet, "--overwrite")
+        assert run("--src", tuned, *words) == 2
+        assert said in capsys.readouterr().err and unet.read_bytes() == held
 
 
 @pytest.mark.parametrize(

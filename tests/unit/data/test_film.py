@@ -132,7 +132,7 @@ def test_tempos_are_drawn_between_the_slowest_and_the_fastest():
     world = FilmWorld(objects=1, cameras=("pan",), tempo=(1 / 15, 1))
     pans = [np.linalg.norm(world.clip(i).truth.camera.centre_F2[1]) for i in range(60)]
     assert 0.0013 <= min(pans) / 64 < 0.004 and 0.015 < max(pans) / 64 <= 0.045
-    for tempo in ((0, 1), (1, 0.5)):
+    for tempo in ((0, 1), (1, 0.5), (0.5, 50)):
         with pytest.raises(ConfigError, match="data.tempo"):
             FilmWorld(tempo=tempo)
 

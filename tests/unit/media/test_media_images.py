@@ -347,3 +347,6 @@ def test_an_image_of_the_package_has_a_name_that_is_good_anywhere():
     assert frame.shape == (64, 64, 3) and frame[35, 16].tolist() == [52, 104, 240]
     with pytest.raises(InputFileError, match=r"storyboard_shapes/9\.png"):
         read_image("shipped:storyboard_shapes/9.png")
+    for out in ("shipped:../../README.md", "shipped:/etc/hostname", "shipped:a/../../../b.png"):
+        with pytest.raises(InputFileError, match="is no file of the package"):
+            read_image(out)

@@ -132,6 +132,15 @@ def test_a_hostile_recipe_names_no_path_and_no_output(tmp_path):
     assert "output" not in recipe.tree_of(found, {"weights": "x"}).values
 
 
+def test_a_hostile_recipe_does_not_leave_the_package(tmp_path):
+    names = {"hierarchical.images[0]": "shipped:../../../secret.png", "weights": "shipped:/etc"}
+    files = {key: {"name": name, "sha256": "0"} for key, name in names.items()}
+    held = {"mindlong": __version__, "config": {"pipeline": "hierarchical"}, "files": files}
+    found = recipe.read(written(tmp_path / "v.mp4", json.dumps(held)))
+    with pytest.raises(InputFileError, match=r"secret\.png.*shipped:/etc"):
+        recipe.tree_of(found, {})
+
+
 def test_what_differs_is_said(tmp_path):
     found = kept(tmp_path)
     assert recipe.differences(found, INPUTS) == []

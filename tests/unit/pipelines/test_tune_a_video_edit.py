@@ -11,6 +11,7 @@ from mindlong.cli.infer import main, plan
 from mindlong.config.infer_schema import InferConfig
 from mindlong.config.load import load
 from mindlong.config.pipelines import function, pipeline
+from mindlong.media.deflicker import deflickered
 from mindlong.media.read import read_video
 from mindlong.media.write import write_frames
 from mindlong.networks.unet.injection import Gate, Injected
@@ -68,8 +69,17 @@ def editor(where):
     ), work.frames_FHWC
 
 
-def test_a_video_goes_in_and_a_video_for_each_prompt_comes_out(where):
-    assert main(pairs(where, edit__report="[2]", edit__refine=1, edit__negative="'a bird'")) == 0
+def test_a_video_goes_in_and_a_video_for_each_prompt_comes_out(where, monkeypatch):
+    smoothed = []
+
+    def noted(frames, reach):
+        smoothed.append(reach)
+        return deflickered(frames, reach)
+
+    monkeypatch.setattr("mindlong.pipelines.results.deflickered", noted)
+    more = {"edit__report": "[2]", "edit__refine": 1, "edit__negative": "'a bird'", "deflicker": 1}
+    assert main(pairs(where, **more)) == 0
+    assert smoothed == [1, 1], "the edits; the source is written as it was given"
     made = sorted((where / "out").glob("*"))[-1]
     names = {p.name for p in made.iterdir()}
     assert {
