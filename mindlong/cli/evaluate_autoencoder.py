@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,10 +19,11 @@ from mindlong.config.data_options import DataOptions
 from mindlong.config.latent_options import LatentOptions
 from mindlong.data.build import build_source
 from mindlong.data.transforms import fitted
+from mindlong.media.limits import LIMITS
 from mindlong.media.read import open_reader
 from mindlong.media.write import write_contact_sheet
+from mindlong.scores.asked import ANY, in_limits, names_of, write_json
 from mindlong.scores.autoencoder import Fidelity, fidelity
-from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.progress import bar
 from mindlong.utils.sizes import divisible
@@ -36,6 +36,13 @@ EXAMPLES = """examples:
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 BATCH, PICTURES = 16, 8  # images at a time; of a sheet
 HELD_OUT = 10**9  # images of a world that no training draws
+WITHIN = {
+    "count": (1, ANY),
+    "size": (1, LIMITS.side),
+    "every": (1, LIMITS.frames),  # no video holds more frames
+    "max_frames": (0, LIMITS.frames),
+    "threads": (0, ANY),
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,9 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.sheet:
         write_contact_sheet(args.sheet, list(shown.values()), list(shown))
     if args.json:
-        write_text(
-            args.json, json.dumps({name: asdict(f) for name, f in found.items()}, indent=1) + "\n"
-        )
+        write_json(args.json, {name: asdict(f) for name, f in found.items()})
     return 0
 
 
@@ -108,22 +113,16 @@ def batched(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _check(args: argparse.Namespace) -> None:
+    """Raises ConfigError where nothing is asked for, or a number is out of its limits."""
     if not args.videos and not args.world:
         raise ConfigError("nothing to measure: name videos, or give --world shapes or film")
-    given = {name: getattr(args, name) for name in ("count", "every", "max_frames")}
-    given |= {"size": min(args.size)}
-    for name, value in given.items():
-        least = 0 if name == "max_frames" else 1
-        if value < least:
-            raise ConfigError(f"{name} is {value}; it must be at least {least}")
-    if len({str(path) for path in args.videos}) < len(args.videos):
-        raise ConfigError("a video is named twice")
+    in_limits(args, WITHIN)
+    names_of(args.videos)  # before the networks are loaded
 
 
 def _sources(args: argparse.Namespace) -> Iterator[tuple[str, Iterable[np.ndarray]]]:
-    names = [path.name for path in args.videos]
-    for path in args.videos:
-        yield path.name if names.count(path.name) == 1 else str(path), _frames(path, args)
+    for path, name in zip(args.videos, names_of(args.videos), strict=True):
+        yield name, _frames(path, args)
     if args.world:
         options = DataOptions(kind=args.world, frames=1, size=args.size)
         world = build_source(options, 0)

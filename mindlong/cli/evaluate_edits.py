@@ -18,8 +18,10 @@ import numpy as np
 from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_reader import read
+from mindlong.media.limits import LIMITS
 from mindlong.media.read import read_video
 from mindlong.media.write import write_contact_sheet, write_frames
+from mindlong.scores.asked import ANY, in_limits, refuse_equal, write_json
 from mindlong.scores.edit_pairs import comparison
 from mindlong.scores.edits import EditScore, score_edit, summary
 from mindlong.utils.atomic import write_text
@@ -77,14 +79,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure the runs, or write clips."""
     args = parser().parse_args(argv)
     if args.write_clips:
+        in_limits(args, {"count": (1, ANY), "frames": (1, LIMITS.frames), "seed": (0, ANY)})
         write_clips(args.write_clips, args.count, args.frames, args.size, args.seed)
         return 0
     if not args.folders:
         raise ConfigError(
             "no FOLDER is given; name runs of the edit pipeline, or --write_clips FOLDER"
         )
-    if args.names[0] == args.names[1]:
-        raise ConfigError(f"both ways are called {args.names[0]}; --names needs two names")
+    refuse_equal(args.names, "ways")
     runs = [list(edits_of(folder)) for folder in args.folders]
     scores = [score for run in runs for score in run]
     for score in scores:
@@ -101,16 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_sheet(args.sheet, args.folders, args.against, args.names)
     if args.json:
         sides = {args.names[0]: scores, args.names[1]: [s for run in others for s in run]}
-        kept = {name: [_row(s) for s in side] for name, side in sides.items()}
-        write_text(args.json, json.dumps(kept if others else kept[args.names[0]], indent=1) + "\n")
+        kept = {name: [asdict(s) for s in side] for name, side in sides.items()}
+        write_json(args.json, kept if others else kept[args.names[0]])
     return 0
-
-
-def _row(score: EditScore) -> dict[str, object]:
-    """As JSON, which has no NaN."""
-    return {
-        k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(score).items()
-    }
 
 
 def _refuse_other_sources(folders: Sequence[Path], against: Sequence[Path]) -> None:
@@ -163,7 +158,11 @@ def _small(frames_FHWC: np.ndarray) -> np.ndarray:
 
 def _prompts(folder: Path) -> list[str]:
     try:
-        return [row["prompt"] for row in json.loads(read_text(folder / "video.json"))["prompts"]]
+        rows = json.loads(read_text(folder / "video.json"))["prompts"]
+        prompts = [row["prompt"] for row in rows]
+        if not all(isinstance(prompt, str) for prompt in prompts):
+            raise TypeError("a prompt is no text")
+        return prompts
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputFileError(
             f"{folder} is no finished run of the edit pipeline: video.json cannot be read ({error})"

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -23,10 +22,11 @@ from mindlong.data.film_truth import FilmClip
 from mindlong.data.flow import METHODS, fill_between
 from mindlong.data.shapes import Clip, ShapesWorld
 from mindlong.data.transforms import fitted
+from mindlong.media.limits import LIMITS
 from mindlong.media.read import open_reader, probe
 from mindlong.media.write import write_contact_sheet
 from mindlong.scores import interpolation as scores
-from mindlong.utils.atomic import write_text
+from mindlong.scores.asked import ANY, in_limits, names_of, write_json
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.progress import bar
 
@@ -38,6 +38,19 @@ EXAMPLES = """examples:
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 NETWORK = "network"
 DRAWN, COLUMNS = 2, 9  # clips of a sheet, frames of each
+WITHIN = {
+    "max_frames": (0, ANY),
+    "fit": (1, LIMITS.side),
+    "shapes": (0, ANY),
+    "frames": (1, LIMITS.frames),
+    "size": (1, LIMITS.side),
+    "first": (0, ANY),
+    "speed": (0, 1),  # the whole shorter side a frame
+    "steps": (1, ANY),
+    "stages": (1, ANY),
+    "window": (0, ANY),
+    "threads": (0, ANY),
+}
 MakeAll = Callable[
     [Iterable[np.ndarray], str, int], Iterator[np.ndarray]
 ]  # (kept frames, caption, number of the clip) -> all frames
@@ -186,6 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.every < 2:
         raise ConfigError(f"every is {args.every}; it must be at least 2, else nothing is left out")
     _refuse_idle(args)
+    _refuse_numbers(args)
     if not args.videos and not args.shapes:
         raise ConfigError("nothing to measure: name videos, or give --shapes N")
     methods = dict(_methods(args))
@@ -195,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.shapes:
         found["shapes"] = _shapes(args, methods)
     if args.json:
-        write_text(args.json, json.dumps(found, indent=1) + "\n")
+        write_json(args.json, found)
     return 0
 
 
@@ -208,8 +222,14 @@ def _refuse_idle(args: argparse.Namespace) -> None:
         raise ConfigError("--detail is of a network's frames, and there is none; give --weights")
     if args.fit and not args.videos:
         raise ConfigError("--fit is of videos, and none is named; clips of a world have --size")
-    if args.fit and min(args.fit) < 1:
-        raise ConfigError(f"fit is {args.fit}; both must be at least 1")
+
+
+def _refuse_numbers(args: argparse.Namespace) -> None:
+    """Raises ConfigError where a number is out of its limits."""
+    in_limits(args, WITHIN)
+    slowest, fastest = args.speed
+    if slowest > fastest:
+        raise ConfigError(f"speed is {args.speed}; it must be [slowest, fastest]")
 
 
 def _methods(args: argparse.Namespace) -> Iterator[tuple[str, MakeAll]]:
@@ -276,7 +296,7 @@ def _videos(
     """
     found: dict[str, dict[str, dict[str, float]]] = {}
     print(f"{'video':<28} {'method':<18} {'PSNR dB':>8} {'SSIM':>7} {'frames':>7}")
-    for path in args.videos:
+    for path, video in zip(args.videos, names_of(args.videos), strict=True):
         count = probe(path).frames
         count = scores.usable(min(count, args.max_frames or count), args.every)
         for name, fill in methods.items():
@@ -284,9 +304,9 @@ def _videos(
                 kept = scores.kept(_frames(again, count, args.fit), args.every)
                 made = fill(kept, "", 0)
                 score = scores.score(_frames(truth, count, args.fit), made, args.every)
-            found.setdefault(path.name, {})[name] = asdict(score)
+            found.setdefault(video, {})[name] = asdict(score)
             print(
-                f"{path.name:<28} {name:<18} {score.psnr:8.2f} {score.ssim:7.4f} {score.frames:7d}",
+                f"{video:<28} {name:<18} {score.psnr:8.2f} {score.ssim:7.4f} {score.frames:7d}",
                 flush=True,
             )
     return found

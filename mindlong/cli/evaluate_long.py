@@ -5,7 +5,7 @@ smooth?
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +18,11 @@ from mindlong.cli.evaluate_shapes import read_prompts, sample_files
 from mindlong.data.shapes import SHAPES
 from mindlong.media.read import read_video
 from mindlong.media.sheet import sampled, write_contact_sheet
+from mindlong.scores.asked import ANY, in_limits, refuse_equal, write_json
 from mindlong.scores.long_plot import plot
 from mindlong.scores.long_score import LongScore, score, table
 from mindlong.scores.worlds import WORLDS, World, world_of
-from mindlong.utils.atomic import write_text
-from mindlong.utils.errors import ConfigError
+from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.needed import needed
 from mindlong.utils.progress import bar
 
@@ -100,15 +100,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the videos, print a line each and the summary; write what is asked for."""
     args = parser().parse_args(argv)
-    names = args.names or [str(folder) for folder in args.folders]
-    joins = args.joins * len(args.folders) if len(args.joins) == 1 else args.joins
-    if not len(names) == len(joins) == len(args.folders):
-        raise ConfigError(
-            f"{len(args.folders)} folders, {len(joins)} joins and {len(names)} names; one each is needed"
-        )
+    names, joins = _ways(args)
     prompts = [read_prompts(args.prompts or folder / "video.json") for folder in args.folders]
     world = world_of([prompt for listed in prompts for prompt in listed], args.world)
-    look = (world.known(args.shapes), tuple(args.colours))
+    look = (world.known(args.shapes), world.known_colours(args.colours))
+    for prompt in itertools.chain(*prompts):
+        world.said(prompt)  # what names nothing is refused before the videos are read
     record: dict[str, dict[str, Any]] = {}
     first: list[tuple[str, np.ndarray]] = []
     rows: list[tuple[str, np.ndarray]] = []
@@ -125,14 +122,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         else ", ".join(f"{k} {v:.3g}" for k, v in summaries[names[0]].items())
     )
     if args.json:
-        write_text(
-            args.json, json.dumps(record if len(names) > 1 else record[names[0]], indent=1) + "\n"
-        )
+        write_json(args.json, record if len(names) > 1 else record[names[0]])
     if args.plot:
         plot(args.plot, first, *look, world)
     if args.sheet:
         write_contact_sheet(args.sheet, [r[1] for r in rows], [r[0] for r in rows], columns=COLUMNS)
     return 0
+
+
+def _ways(args: argparse.Namespace) -> tuple[list[str], list[int]]:
+    """The name of every folder, and its frames from join to join. Raises ConfigError where there
+    is not one each, names are equal or frames below 0.
+    """
+    names = args.names or [str(folder) for folder in args.folders]
+    joins = args.joins * len(args.folders) if len(args.joins) == 1 else args.joins
+    if not len(names) == len(joins) == len(args.folders):
+        raise ConfigError(
+            f"{len(args.folders)} folders, {len(joins)} joins and {len(names)} names; one each is needed"
+        )
+    refuse_equal(names, "folders")
+    in_limits(args, {"joins": (0, ANY)})
+    return names, joins
 
 
 def _measured(
@@ -143,7 +153,8 @@ def _measured(
     world: World,
 ) -> tuple[list[LongScore], np.ndarray, list[tuple[str, np.ndarray]]]:
     """The scores of a folder's videos, a line printed for each; the frames of the first; of the
-    first `ROWS` the caption and the frames that a sheet shows.
+    first `ROWS` the caption and the frames that a sheet shows. Raises InputFileError where a video
+    cannot be measured.
     """
     scores: list[LongScore] = []
     first: np.ndarray | None = None
@@ -152,7 +163,10 @@ def _measured(
         for file, prompt in zip(sample_files(folder, len(prompts)), prompts, strict=True):
             frames, _ = read_video(file)
             joins = range(every, len(frames), every) if every else ()
-            scores.append(score(frames, prompt, joins, *look, world))
+            try:
+                scores.append(score(frames, prompt, joins, *look, world))
+            except ConfigError as error:  # captions and names were checked: it is the file
+                raise InputFileError(f"{file}: {error}") from None
             first = frames if first is None else first
             if len(shown) < ROWS:
                 shown.append((prompt, frames[sampled(len(frames), COLUMNS)]))

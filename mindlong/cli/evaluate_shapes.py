@@ -15,15 +15,15 @@ from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.film import FILM_SHAPES
 from mindlong.data.film_captions import only_film, parse_film
 from mindlong.data.film_reader import FilmReading
-from mindlong.data.shapes import COLOURS, MOTIONS, SHAPES
+from mindlong.data.shapes import COLOURS, MOTIONS, SHAPES, known_names
 from mindlong.data.shapes_reader import FOUR, Reading
 from mindlong.media.read import is_video, read_video
 from mindlong.media.write import write_contact_sheet
+from mindlong.scores.asked import write_json
 from mindlong.scores.card import write_card
 from mindlong.scores.film import score_films
 from mindlong.scores.shapes import Scores, score
-from mindlong.utils.atomic import write_text
-from mindlong.utils.errors import ConfigError, InputFileError, did_you_mean
+from mindlong.utils.errors import InputFileError
 from mindlong.utils.progress import bar
 from mindlong.utils.text_file import read_text
 
@@ -87,18 +87,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     prompts = read_prompts(args.prompts or args.folder / "video.json")
     files = sample_files(args.folder, len(prompts))
     film = args.world == "film" or (args.world is None and any(map(only_film, prompts)))
-    shapes = list(FILM_SHAPES if film else SHAPES)
-    names = (
-        _known(args.shapes or shapes, shapes),
-        _known(args.colours or list(COLOURS), list(COLOURS)),
-        _known(args.motions or list(MOTIONS if _diagonal(prompts) else FOUR), list(MOTIONS)),
-    )
+    names = _names(args, prompts, film)
     samples: list[np.ndarray] = []
     measured = score_films if film else score
     scores = measured(_loaded(files, samples), prompts, *names, unsure=args.unsure)
+    if args.unsure:
+        print("readings count whether the reader is sure of them or not (--unsure)")
     print(scores.table())
     if args.json:
-        write_text(args.json, json.dumps(record(scores, prompts, files), indent=1) + "\n")
+        write_json(args.json, {"unsure": args.unsure, **record(scores, prompts, files)})
     if args.failures:
         _write_failures(args.failures, scores, samples, prompts)
     if args.sheet:
@@ -106,6 +103,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.card:
         write_card(args.card, scores)
     return 0
+
+
+def _names(
+    args: argparse.Namespace, prompts: Sequence[str], film: bool
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Shapes, colours and directions that the reader chooses from. Raises ConfigError where the
+    world does not know one.
+    """
+    world, shapes = ("film world", FILM_SHAPES) if film else ("shapes world", SHAPES)
+    motions = tuple(MOTIONS) if _diagonal(prompts) else FOUR
+    return (
+        known_names("shapes", tuple(args.shapes or shapes), shapes, world),
+        known_names("colours", tuple(args.colours or COLOURS), COLOURS, world),
+        known_names("motions", tuple(args.motions or motions), MOTIONS, world),
+    )
 
 
 def _diagonal(prompts: Sequence[str]) -> bool:
@@ -237,15 +249,6 @@ def _said(scores: Scores, i: int) -> str:
     if isinstance(r, FilmReading):
         return "; ".join([r.text + sure, *r.complaints])
     return "; ".join([f"{r.colour} {r.shape} {r.motion}{sure}", *r.problems])
-
-
-def _known(names: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
-    for name in names:
-        if name not in valid:
-            raise ConfigError(
-                f"the shapes world does not know {name!r}.{did_you_mean(name, valid)}"
-            )
-    return tuple(names)
 
 
 def command(argv: Sequence[str] | None = None) -> int:

@@ -95,6 +95,7 @@ class DataOptions:
         [],
         "slowest and fastest speed of a world, shares of the shorter side a frame; empty: its usual",
         minimum=0,
+        maximum=1,
         when="kind=shapes|film",
     )
     tempo: list[float] = option(

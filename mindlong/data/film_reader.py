@@ -126,9 +126,7 @@ class FilmReading:
         """For shape, colour, motion, order and camera: read with confidence, and as `caption` says
         of every object. Raises ConfigError where it names no objects.
         """
-        said = parse_film(caption)
-        if said is None:
-            raise ConfigError(f"the caption {caption!r} names no objects of the film world")
+        said = said_of_film(caption)
         found = [self.of(named.colour) for named in said.objects]
         pairs = list(zip(said.objects, found, strict=True))
         return {
@@ -143,6 +141,17 @@ class FilmReading:
     def _in_order(self, said: FilmCaption) -> bool:
         """Without "in front of" anything may hide anything."""
         return not said.occludes or (self.sure and self.front == said.objects[0].colour)
+
+
+def said_of_film(caption: str) -> FilmCaption:
+    """What a caption says. Raises ConfigError where it names no objects."""
+    said = parse_film(caption)
+    if said is None:
+        raise ConfigError(
+            f"the caption {caption!r} names no objects of the film world; the shape and the colour "
+            "of one or two are needed, as in 'a red circle and a blue square'"
+        )
+    return said
 
 
 def _moves_as(seen: ObjectReading, motion: str | None) -> bool:

@@ -50,21 +50,40 @@ def fidelity(
     """
     errors: list[float] = []
     alike: list[float] = []
-    latents: list[np.ndarray] = []
+    latents = _Spread()
     first = None
     for pictures in batches:
         z_NLhw = encode_frames(streams, to_network(pictures[:, None])[:, :, 0], 1.0)
         again = _decoded(streams, z_NLhw)
         errors += [_error(a, b) for a, b in zip(pictures, again, strict=True)]
         alike += [ssim(a, b) for a, b in zip(pictures, again, strict=True)]
-        latents.append(z_NLhw.reshape(-1))
+        latents.add(z_NLhw)
         first = np.stack([pictures, again]) if first is None else first
     if first is None:
         raise ConfigError(f"{name} has no images to measure an autoencoder by")
     mean = float(np.mean(errors))
     decibels = min(float(10 * np.log10(255.0**2 / mean)), SAME) if mean else SAME
-    spread = float(np.concatenate(latents).std())
-    return Fidelity(len(errors), decibels, float(np.mean(alike)), spread), first
+    return Fidelity(len(errors), decibels, float(np.mean(alike)), latents.deviation), first
+
+
+class _Spread:
+    """The deviation of numbers that are not kept: the latents of a long video fill the memory."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, 0.0, 0.0
+
+    def add(self, values: np.ndarray) -> None:
+        """More of them."""
+        precise = values.astype(np.float64)
+        self.count += precise.size
+        self.total += float(precise.sum())
+        self.squares += float(np.square(precise).sum())
+
+    @property
+    def deviation(self) -> float:
+        """Of all that were added."""
+        mean = self.total / self.count
+        return float(np.sqrt(max(self.squares / self.count - mean**2, 0.0)))
 
 
 def _decoded(streams: Streams, z_NLhw: np.ndarray) -> np.ndarray:

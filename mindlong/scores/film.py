@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from mindlong.data.film import FILM_SHAPES
-from mindlong.data.film_captions import parse_film
-from mindlong.data.film_reader import FilmReading, read_film
+from mindlong.data.film_reader import FilmReading, read_film, said_of_film
 from mindlong.data.shapes import COLOURS
 from mindlong.data.shapes_reader import FOUR
 from mindlong.scores.shapes import Rate, Scores
@@ -35,10 +34,7 @@ def score_films(
     object, or numbers of samples and captions differ.
     """
     for caption in captions:
-        if parse_film(caption) is None:
-            raise ConfigError(
-                f"the caption {caption!r} does not name the shape and the colour of one or two objects"
-            )
+        said_of_film(caption)
     readings = tuple(read_film(sample, shapes, colours, motions) for sample in samples)
     if len(readings) != len(captions) or not readings:
         raise ConfigError(
@@ -59,9 +55,8 @@ def score_films(
 
 def _verdict(reading: FilmReading, caption: str) -> dict[str, bool]:
     right = reading.agrees(caption)
-    said = parse_film(caption)
     steady = reading.steady and reading.sure
-    order = {"order": right["order"]} if said is not None and said.occludes else {}
+    order = {"order": right["order"]} if said_of_film(caption).occludes else {}
     return {
         "shape": right["shape"],
         "colour": right["colour"],

@@ -14,6 +14,7 @@ import numpy as np
 
 from mindlong.scores.shapes import Rate
 from mindlong.scores.worlds import WORLDS, Names, World
+from mindlong.utils.errors import ConfigError
 
 WINDOW = 16  # frames read together, as long as a clip
 
@@ -55,7 +56,13 @@ def score(
     colours: tuple[str, ...],
     world: World = WORLDS["shapes"],
 ) -> LongScore:
-    """Measure a video. `joins` are the frames that two segments share or at which one begins."""
+    """Measure a video. `joins` are the frames that two segments share or at which one begins.
+
+    Raises ConfigError where it has fewer than 2 frames or cannot be read, or the caption names
+    nothing.
+    """
+    if len(frames_FHWC) < 2:
+        raise ConfigError(f"a long video has at least 2 frames; this one has {len(frames_FHWC)}")
     wanted = world.said(caption)
     readings = _readings(frames_FHWC, shapes, colours, world)
     agreeing = sum(r.sure and r.names == wanted for r in readings)

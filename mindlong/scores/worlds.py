@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from mindlong.data.film import FILM_SHAPES
-from mindlong.data.film_captions import only_film, parse_film
-from mindlong.data.film_reader import read_film
-from mindlong.data.shapes import SHAPES, parse_caption
+from mindlong.data.film_captions import only_film
+from mindlong.data.film_reader import read_film, said_of_film
+from mindlong.data.shapes import COLOURS, SHAPES, known_names, parse_caption
 from mindlong.data.shapes_reader import read
 from mindlong.scores.outline import background_change
-from mindlong.utils.errors import ConfigError, did_you_mean
+from mindlong.utils.errors import ConfigError
 
 Names = tuple[tuple[str | None, str | None], ...]  # shape and colour of every object
+SHOWN = "world that is shown"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class World:
         read: (frames, shapes, colours, ...) -> a reading with `names`, `sure`, `steady`,
             `position_F2`.
         shapes: the outlines that it has.
-        said: the names of a caption.
+        said: the names of a caption; it raises ConfigError where that names nothing.
         background: change of a background pixel from frame to frame, of 255, of a video and its
             readings.
     """
@@ -39,17 +40,22 @@ class World:
 
     def known(self, shapes: Sequence[str]) -> tuple[str, ...]:
         """`shapes`, all of which it has. Raises ConfigError."""
-        for name in shapes:
-            if name not in self.shapes:
-                raise ConfigError(
-                    f"the world that is shown has no {name!r}.{did_you_mean(name, self.shapes)}"
-                )
-        return tuple(shapes)
+        return known_names("shapes", tuple(shapes), self.shapes, SHOWN)
+
+    def known_colours(self, colours: Sequence[str]) -> tuple[str, ...]:
+        """`colours`, all of which it has. Raises ConfigError."""
+        return known_names("colours", tuple(colours), COLOURS, SHOWN)
 
 
-def _said_of_film(caption: str) -> Names:
-    said = parse_film(caption)
-    return tuple(sorted((o.shape, o.colour) for o in said.objects)) if said else ()
+def _names_of_shape(caption: str) -> Names:
+    shape, colour, _ = parse_caption(caption)
+    if shape is None or colour is None:
+        raise ConfigError(f"the caption {caption!r} does not name a shape and a colour")
+    return ((shape, colour),)
+
+
+def _names_of_film(caption: str) -> Names:
+    return tuple(sorted((o.shape, o.colour) for o in said_of_film(caption).objects))
 
 
 def _ground(_: np.ndarray, readings: Sequence[Any]) -> float:
@@ -61,10 +67,10 @@ WORLDS = {
     "shapes": World(
         read,
         SHAPES,
-        lambda caption: (parse_caption(caption)[:2],),
+        _names_of_shape,
         lambda frames, _: background_change(frames),
     ),
-    "film": World(read_film, FILM_SHAPES, _said_of_film, _ground),
+    "film": World(read_film, FILM_SHAPES, _names_of_film, _ground),
 }
 
 

@@ -12,6 +12,7 @@ from mindlong.config.latent_options import LatentOptions
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.write import write_frames
 from mindlong.networks.cogvideox_vae.spec import VideoVaeSpec
+from mindlong.scores import autoencoder
 from mindlong.scores.autoencoder import fidelity
 from mindlong.training.tasks.latent_networks import build_autoencoder
 from mindlong.utils.errors import ConfigError
@@ -32,6 +33,20 @@ def test_the_shipped_autoencoder_gives_its_own_world_back_and_noise_not():
     assert fidelity(streams, [noise])[0].psnr < 20
     with pytest.raises(ConfigError, match="what is given has no images to measure"):
         fidelity(streams, [])
+
+
+def test_the_deviation_is_that_of_all_latents_though_none_is_kept(monkeypatch):
+    latents = [np.random.default_rng(i).normal(3, 2, (2, 4, 8, 8)).astype("f") for i in range(3)]
+    given, held = iter(latents), np.zeros_like(latents[0])
+
+    def encode(*_):
+        held[:] = next(given)  # what was kept of the batch before is gone
+        return held
+
+    monkeypatch.setattr(autoencoder, "encode_frames", encode)
+    monkeypatch.setattr(autoencoder, "_decoded", lambda *a: np.zeros((2, 8, 8, 3), np.uint8))
+    found, _ = fidelity(None, [np.zeros((2, 8, 8, 3), np.uint8)] * 3)
+    assert found.deviation == pytest.approx(np.concatenate(latents).astype(float).std(), rel=1e-9)
 
 
 def test_an_autoencoder_that_takes_frames_together_is_refused(monkeypatch, capsys):
@@ -66,6 +81,10 @@ def test_the_tool_measures_videos_and_a_world(tmp_path, capsys):
         ),
         (["--world", "shapes", "--count", "0"], 2, "count is 0; it must be at least 1"),
         (["--world", "shapes", "--size", "0", "64"], 2, "size is 0; it must be at least 1"),
+        (["--world", "shapes", "--threads", "-3"], 2, "threads is -3; it must be at least 0"),
+        (["a.mp4", "--every", "9" * 26], 2, "9999; it must be at most 100000"),
+        (["a.mp4", "--max_frames", "9" * 26], 2, "9999; it must be at most 100000"),
+        (["a.mp4", "--size", "64", "100000"], 2, "size is 100000; it must be at most 8192"),
         (["a.mp4", "a.mp4"], 2, "a video is named twice"),
         (["nowhere.mp4"], 3, "nowhere.mp4"),
     ],

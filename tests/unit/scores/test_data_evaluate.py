@@ -130,10 +130,17 @@ def test_the_tool_measures_a_folder_as_infer_writes_it(folder, tmp_path, capsys)
 
 def test_no_card_is_made_of_what_the_reader_is_not_sure_of(folder, tmp_path, capsys):
     assert command([str(folder), "--unsure"]) == 0
-    capsys.readouterr()
+    assert "whether the reader is sure of them or not" in capsys.readouterr().out
     card = tmp_path / "README.md"
     assert command([str(folder), "--unsure", "--card", str(card)]) == 2
     assert "leave out --unsure or --card" in capsys.readouterr().err and not card.exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--unsure"]])
+def test_numbers_say_whether_unsure_readings_were_believed(folder, tmp_path, capsys, words):
+    assert command([str(folder), *words, "--json", str(tmp_path / "s.json")]) == 0
+    assert json.loads((tmp_path / "s.json").read_text())["unsure"] is bool(words)
+    assert ("sure of them" in capsys.readouterr().out) is bool(words)
 
 
 def test_failures_are_shown(folder, tmp_path, capsys):

@@ -43,7 +43,7 @@ def test_captions_of_other_films_are_not_shown():
     assert {n: r.hits for n, r in swapped.rates.items() if n != "steady"} == dict.fromkeys(
         ("shape", "colour", "shape and colour", "direction", "camera", "order", "all"), 0
     )
-    with pytest.raises(ConfigError, match="does not name"):
+    with pytest.raises(ConfigError, match="names no objects of the film world; the shape"):
         score_films([], ["a dog"])
     with pytest.raises(ConfigError, match="0 samples and 1 captions"):
         score_films([], CAPTIONS[:1])
@@ -104,7 +104,11 @@ def test_the_interpolation_command_fits_videos_to_a_size(tmp_path, capsys):
     scores = [json.loads(f.read_text())["videos"]["clip"]["blend"] for f in (wide, fitted)]
     assert scores[0]["frames"] == scores[1]["frames"] == 3
     for words, said in (
-        (["--fit", "0", "32"], "both must be at least 1"),
+        (["--fit", "0", "32"], "fit is 0; it must be at least 1"),
+        (["--fit", "32", "100000"], "fit is 100000; it must be at most 8192"),
+        (["--max_frames", "-5"], "max_frames is -5; it must be at least 0"),
+        (["--threads", "-3"], "threads is -3; it must be at least 0"),
+        (["--shapes", "-1"], "shapes is -1; it must be at least 0"),
         (["--sheet", "x.png"], "--sheet is of clips of a world"),
         (["--colours", "red"], "--colours is of clips of a world"),
     ):
@@ -113,6 +117,32 @@ def test_the_interpolation_command_fits_videos_to_a_size(tmp_path, capsys):
     with pytest.raises(ConfigError, match="--fit is of videos"):
         evaluate_interpolation.main(["--shapes", "1", "--fit", "32", "32"])
     assert scores[1]["ssim"] > scores[0]["ssim"] + 0.03, "fine texture is gone"
+
+
+@pytest.mark.parametrize("world", ["shapes", "film"])
+@pytest.mark.parametrize(
+    ("speed", "said"),
+    [
+        (["0.1", "0.02"], r"speed is \[0.1, 0.02\]; it must be \[slowest, fastest\]"),
+        (["-1", "0.02"], "speed is -1.0; it must be at least 0"),
+        (["0", "1e300"], r"speed is 1e\+300; it must be at most 1"),
+    ],
+)
+def test_speeds_that_are_none_are_refused(world, speed, said):
+    with pytest.raises(ConfigError, match=said):
+        evaluate_interpolation.main(["--shapes", "1", "--world", world, "--speed", *speed])
+
+
+def test_videos_of_one_name_are_kept_apart(tmp_path, capsys):
+    for place in ("a", "b"):
+        write_frames(tmp_path / place / "clip", CLIPS[0].frames_FHWC[:5, :32, :32])
+    videos = [str(tmp_path / place / "clip") for place in ("a", "b")]
+    asked = ["--methods", "repeat", "--json", str(tmp_path / "out.json")]
+    assert evaluate_interpolation.main([*videos, *asked]) == 0
+    assert list(json.loads((tmp_path / "out.json").read_text())["videos"]) == videos
+    assert videos[1] in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="a video is named twice"):
+        evaluate_interpolation.main([videos[0], *videos])
 
 
 def test_a_vocabulary_of_films(tmp_path):

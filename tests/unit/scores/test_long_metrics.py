@@ -101,7 +101,15 @@ def test_captions_say_which_world_is_shown():
     assert said == (("circle", "red"), ("star", "blue"))
 
 
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("caption", ["hello there", "a red thing", "a circle moving up"])
+def test_captions_that_name_nothing_are_refused(world, caption):
+    with pytest.raises(ConfigError, match=f"the caption '{caption}' .* shape and .* colour"):
+        WORLDS[world].said(caption)
+    assert WORLDS[world].said("a red circle") == (("circle", "red"),), "no direction is needed"
+
+
 def test_an_outline_that_a_world_has_not_is_refused():
     assert WORLDS["shapes"].known(["diamond"]) == ("diamond",)
-    with pytest.raises(ConfigError, match="has no 'diamond'"):
+    with pytest.raises(ConfigError, match="has 'diamond', unknown to the world that is shown"):
         WORLDS["film"].known(["circle", "diamond"])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mindlong.cli.evaluate_long import main
+from mindlong.cli.evaluate_long import command, main
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.write import write_frames
 from mindlong.pipelines.interpolate.key_frames import read_image
@@ -105,6 +105,45 @@ def test_several_folders_become_a_table_and_a_plot(tmp_path, capsys):
     assert read_image(tmp_path / "s.png").shape[0] > 2 * 48  # a row for each folder
     with pytest.raises(ConfigError, match="one each is needed"):
         main([*folders, "--joins", "1", "2", "3"])
+
+
+@pytest.fixture
+def short(tmp_path):
+    """A folder of one video of two frames."""
+    clip = WORLD.clip_of("a red circle moving right", 1)
+    write_frames(tmp_path / "out/video-000", clip.frames_FHWC[:2])
+    (tmp_path / "out/video.json").write_text(json.dumps([clip.caption]))
+    return tmp_path / "out"
+
+
+def test_a_path_too_short_to_bend_is_null_in_the_json(short):
+    assert main([str(short), "--json", str(short / "s.json")]) == 0
+    held = json.loads((short / "s.json").read_text())
+    assert held["summary"]["bend"] is None and held["videos"][0]["bend"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["{}", "{}"], "2 folders are called"),
+        (["{}", "{}/../out", "--names", "a", "a"], "2 folders are called 'a'"),
+        (["{}", "--joins", "-15"], "joins is -15; it must be at least 0"),
+        (["{}", "--colours", "blu"], "Did you mean 'blue'?"),
+    ],
+)
+def test_arguments_that_lose_or_mean_nothing_are_refused(short, capsys, words, said):
+    assert command([word.format(short) for word in words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_captions_and_videos_that_cannot_be_measured_are_refused(short, capsys):
+    write_frames(short / "video-001", WORLD.clip(1).frames_FHWC[:1])
+    (short / "video.json").write_text(json.dumps(["a red circle", "a red circle"]))
+    assert command([str(short)]) == 3
+    assert f"{short / 'video-001'}: a long video has at least 2 frames" in capsys.readouterr().err
+    (short / "video.json").write_text(json.dumps(["a red circle", "hello there"]))
+    assert command([str(short)]) == 2
+    assert "'hello there' does not name a shape and a colour" in capsys.readouterr().err
 
 
 def test_the_table_is_rates_and_medians():

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mindlong.cli.evaluate_edits import edits_of, main
+from mindlong.cli.evaluate_edits import command, edits_of, main
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_reader import read
 from mindlong.media.read import read_video
@@ -69,6 +69,34 @@ def test_what_is_no_run_is_said(tmp_path):
         summary([])
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--count", "-1"], "count is -1; it must be at least 1"),
+        (["--frames", "0"], "frames is 0; it must be at least 1"),
+        (["--seed", "-1"], "seed is -1; it must be at least 0"),
+    ],
+)
+def test_numbers_of_clips_below_the_least_are_refused(tmp_path, capsys, words, said):
+    assert command(["--write_clips", str(tmp_path / "clips"), *words]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "clips").exists()
+
+
+def test_prompts_that_are_no_texts_are_refused(tmp_path, capsys):
+    (tmp_path / "video.json").write_text('{"prompts": [{"prompt": 3}]}')
+    assert command([str(tmp_path)]) == 3
+    assert "a prompt is no text" in capsys.readouterr().err
+
+
+def test_a_correlation_that_there_is_not_is_null_in_the_json(tmp_path):
+    still = WORLD.sample(1000).frames_FHWC[:1].repeat(4, 0)
+    for name in ("source", "edit-000"):
+        write_frames(tmp_path / name, still)
+    (tmp_path / "video.json").write_text('{"prompts": [{"prompt": "a red circle"}]}')
+    assert main([str(tmp_path), "--json", str(tmp_path / "out.json")]) == 0
+    assert json.loads((tmp_path / "out.json").read_text())[0]["correlation"] is None
+
+
 def test_two_ways_are_compared_edit_by_edit():
     def run(*kept):
         return [
@@ -126,5 +154,5 @@ def test_the_tool_compares_runs_with_runs(tmp_path, capsys):
     (tmp_path / "c/video.json").write_text((tmp_path / "a/video.json").read_text())
     with pytest.raises(ConfigError, match="edit different videos"):
         main([str(tmp_path / "a"), "--against", str(tmp_path / "c")])
-    with pytest.raises(ConfigError, match="both ways are called one"):
+    with pytest.raises(ConfigError, match="2 ways are called 'one'"):
         main([str(tmp_path / "a"), "--against", str(tmp_path / "b"), "--names", "one", "one"])
