@@ -2,9 +2,10 @@
 # LoRA against full tuning on edits of the shapes world (docs/lora.md): each clip is tuned both ways, edited under the same
 # prompts, and measured. usage: scripts/compare_lora_edits.sh FOLDER [CLIPS] [RANK] [LEARNING_RATE]
 set -euo pipefail
+source "$(dirname "$0")/_folder.sh"
+take_folder 2,3p "$@"
+clips=${2:-8} rank=${3:-2} rate=${4:-0.001}
 cd "$(dirname "$0")/.."
-[ $# -ge 1 ] || { sed -n '2,3p' "$0" >&2; exit 2; }
-folder=$1 clips=${2:-8} rank=${3:-2} rate=${4:-0.001}
 python=${PYTHON:-python}
 $python tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
 

@@ -3,9 +3,10 @@
 # prompts, tuned and not tuned, from frames under fresh noise of three strengths and from inverted noise; each clip has noise of its
 # own. Tables and sheets in FOLDER; what is there is not made again. usage: scripts/compare_tuning.sh FOLDER [CLIPS] [STEPS]
 set -euo pipefail
+source "$(dirname "$0")/_folder.sh"
+take_folder 2,4p "$@"
+clips=${2:-8} steps=${3:-200}
 cd "$(dirname "$0")/.."
-[ $# -ge 1 ] || { sed -n '2,4p' "$0" >&2; exit 2; }
-folder=$1 clips=${2:-8} steps=${3:-200}
 python=${PYTHON:-python}
 source scripts/_edit_prompts.sh
 ways=(fresh-0.6 fresh-0.7 fresh-0.8 inverted)

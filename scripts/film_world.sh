@@ -3,17 +3,15 @@
 # Five hours of one core; what is there is not made again, so that the same command goes on after a stop.
 # usage: scripts/film_world.sh FOLDER [between|text|long|clips] ...     without a word all four
 set -euo pipefail
-cd "$(dirname "$0")/.."
-usage() {
-    sed -n '2,4p' "$0" >&2
-    exit 2
-}
-[ $# -ge 1 ] || usage
-folder=$1 python=${PYTHON:-python}
+source "$(dirname "$0")/_folder.sh"
+take_folder 2,4p "$@"
+python=${PYTHON:-python}
 shift
 for word in "$@"; do
-    case "$word" in between | text | long | clips) ;; *) usage ;; esac
+    case "$word" in between | text | long | clips) ;; *) usage 2,4p ;; esac
 done
+[ $# -ge 1 ] || set -- between text long clips
+cd "$(dirname "$0")/.."
 . scripts/_made.sh
 known=(--shapes circle square triangle --colours red green blue yellow)
 vae=(latents.vae="$folder/autoencoder")
@@ -79,6 +77,4 @@ clips() {
 mkdir -p "$folder"
 trained autoencoder film_autoencoder
 $python tools/evaluate_autoencoder.py "$folder/autoencoder" --world film
-for part in "${@:-between text long clips}"; do
-    for word in $part; do $word; done
-done
+for part in "$@"; do "$part"; done

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Measure the frames between frames of the shapes world (docs/interpolation.md) and draw their picture.
-# usage: scripts/interpolation.sh FOLDER [CLIPS [PICTURE]]     tables as text and JSON, and sheets, into FOLDER; 64 clips, half an hour of one core
+# Measure the frames between frames of the shapes world (docs/interpolation.md): 64 clips, half an hour of one core.
+# usage: scripts/interpolation.sh FOLDER [CLIPS [PICTURE]]     tables as text and JSON, and sheets, into FOLDER; the first sheet also to PICTURE
 set -euo pipefail
+source "$(dirname "$0")/_folder.sh"
+take_folder 2,3p "$@"
+clips=${2:-64} picture=${3:+$(full "$3")}
 cd "$(dirname "$0")/.."
-[ $# -ge 1 ] || { sed -n '2,3p' "$0" >&2; exit 2; }
-folder=$1 clips=${2:-64} picture=${3:-docs/images/interpolation.png}
 python=${PYTHON:-python}
 mkdir -p "$folder"
 
@@ -17,5 +18,5 @@ measure() { # NAME EVERY STAGES...
 }
 measure from_5 16 4 4
 measure from_17 4 4
-cp "$folder/from_5.png" "$picture"
-echo "written: $folder, $picture"
+[ -z "$picture" ] || cp "$folder/from_5.png" "$picture"
+echo "written: $folder${picture:+, $picture}"

@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Measures the long ways on shipped:base_shapes, 16 videos each with seeds that chose nothing: tables, plots and sheets in FOLDER.
 # Hours on two cores; what is there is not made again, so that the same command goes on after a stop.
-# usage: scripts/long_ways.sh FOLDER [hierarchy|clips]     without a word both
+# usage: scripts/long_ways.sh FOLDER [hierarchy|clips] ...     without a word both
 set -euo pipefail
+source "$(dirname "$0")/_folder.sh"
+take_folder 2,4p "$@"
+shift
+for word in "$@"; do
+    case "$word" in hierarchy | clips) ;; *) usage 2,4p ;; esac
+done
+[ $# -ge 1 ] || set -- hierarchy clips
 cd "$(dirname "$0")/.."
-case "${2:-both}" in hierarchy | clips | both) ;; *) sed -n '2,4p' "$0" >&2; exit 2 ;; esac
-[ $# -ge 1 ] || { sed -n '2,4p' "$0" >&2; exit 2; }
-folder=$1 what=${2:-both}
 config=configs/infer/long_base_evaluation.yaml
 python=${PYTHON:-python}
 . scripts/_made.sh
@@ -39,5 +43,4 @@ clips() {
 }
 
 mkdir -p "$folder"
-[ "$what" = clips ] || hierarchy
-[ "$what" = hierarchy ] || clips
+for part in "$@"; do "$part"; done

@@ -17,22 +17,24 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import mindlong  # noqa: E402
+from mindlong.config.command_line import pairs, parse_overrides  # noqa: E402
 from mindlong.data.shapes import COLOURS as TONES  # noqa: E402
 from mindlong.data.shapes import MOTIONS, Clip, ShapesWorld  # noqa: E402
 from mindlong.data.shapes_draw import coverage, paint  # noqa: E402
 from mindlong.scores.long_score import path_of, score  # noqa: E402
 from mindlong.scores.seam_score import seams  # noqa: E402
+from mindlong.utils.errors import ConfigError  # noqa: E402
 
 FRAMES, SEED, JOIN, SIDE = 226, 20261127, 15, 64
 SHAPES, COLOURS = ("circle", "square", "triangle"), ("red", "green", "blue", "yellow")
@@ -63,10 +65,12 @@ def summary(rows: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def settings(pairs: list[str]) -> dict[str, Any]:
-    """key=value pairs as keyword arguments of a call."""
-    split = (pair.partition("=") for pair in pairs)
-    return {key.replace(".", "__"): yaml.safe_load(value) for key, _, value in split}
+def settings(given: Sequence[str]) -> dict[str, Any]:
+    """key=value pairs as keyword arguments of a call. Raises ConfigError where one is none."""
+    return {
+        pair.key.replace(".", "__"): parse_overrides([f"value={pair.words}"])["value"]
+        for pair in pairs(given)
+    }
 
 
 def sheet(path: Path, films: list[np.ndarray], made: list[np.ndarray]) -> None:
@@ -86,7 +90,7 @@ def draw(folder: Path) -> None:
         Image.fromarray(np.rint(frame).astype(np.uint8)).save(folder / f"{number}.png")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -98,17 +102,21 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first film")
     parser.add_argument("--draw", action="store_true", help="only the quickstart's pictures")
     parser.add_argument("settings", nargs="*", metavar="key=value")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    args = parser.parse_args(argv)
+    if args.videos < 1:
+        raise ConfigError(f"--videos is {args.videos}; it must be at least 1")
     if args.draw:
+        args.out.mkdir(parents=True, exist_ok=True)
         draw(args.out)
     else:
         evaluate(args)
+    return 0
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Make and measure."""
-    model = mindlong.load(args.weights, quiet=True)
+    model, chosen = mindlong.load(args.weights, quiet=True), settings(args.settings)
+    args.out.mkdir(parents=True, exist_ok=True)
     usual = {"sample__guidance": 1, "batch": 5, "fps": 24}
     if not any("steps=" in pair for pair in args.settings):
         usual |= {"sample__steps": 10}
@@ -118,7 +126,7 @@ def evaluate(args: argparse.Namespace) -> None:
         clip = WORLD.clip(number)
         pictures = list(clip.frames_FHWC[::every])
         keys = usual | {"hierarchical__images": pictures, "frames": FRAMES, "seed": number}
-        video = model.long(clip.caption, **keys | settings(args.settings))
+        video = model.long(clip.caption, **keys | chosen)
         video.save(args.out / f"{number:02d}.mp4", overwrite=True)
         rows.append({"caption": clip.caption, **measured(video.frames, clip)})
         films.append(clip.frames_FHWC)
@@ -136,4 +144,6 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from mindlong.cli.common import guarded
+
+    sys.exit(guarded(main))

@@ -17,13 +17,15 @@ for word in sys.argv[1:]:
 """
 
 
-def asked(script, folder, *words):
-    """The exit code of `scripts/SCRIPT`, and the commands that it gives."""
+def asked(script, folder, *words, cwd=None):
+    """The exit code of `scripts/SCRIPT`, started in `cwd`, and the commands that it gives."""
     recorder, said = folder / "python", folder / "said"
     recorder.write_text(RECORDER.format(python=sys.executable))
     recorder.chmod(0o755)
     said.write_text("")
     environment = {**os.environ, "PYTHON": str(recorder), "SAID": str(said)}
     command = ["bash", str(ROOT / "scripts" / script), *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, cwd=cwd, capture_output=True, text=True, check=False
+    )
     return done.returncode, [json.loads(line) for line in said.read_text().splitlines()]

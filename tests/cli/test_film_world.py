@@ -79,6 +79,6 @@ def test_a_part_asks_for_what_it_needs(tmp_path):
     assert code == 0 and programs.count("train.py") == 2 and "infer.py" not in programs
 
 
-@pytest.mark.parametrize("words", [[], ["out", "other"], ["out", "text", "other"]])
+@pytest.mark.parametrize("words", [[], ["--help"], ["out", "other"], ["out", "text", "other"]])
 def test_other_words_get_the_usage(tmp_path, words):
     assert asked(SCRIPT, tmp_path, *words) == (2, [])

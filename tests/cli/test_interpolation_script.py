@@ -23,15 +23,17 @@ print("the table")
 """
 
 
-def run(folder, *words, fails=""):
-    """The exit code and the commands that the script gives."""
+def run(folder, *words, fails="", cwd=None):
+    """The exit code and the commands that the script, started in `cwd`, gives."""
     recorder, said = folder / "python", folder / "said"
     recorder.write_text(RECORDER.format(python=sys.executable))
     recorder.chmod(0o755)
     said.write_text("")
     environment = {**os.environ, "PYTHON": str(recorder), "SAID": str(said), "FAILS": fails}
     command = ["bash", str(ROOT / "scripts/interpolation.sh"), *words]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, cwd=cwd, capture_output=True, text=True, check=False
+    )
     return done.returncode, [json.loads(line) for line in said.read_text().splitlines()]
 
 
@@ -50,6 +52,22 @@ def test_both_lengths_are_measured_and_the_first_is_the_picture(tmp_path):
     assert all(t.detail == ["network", "flow"] and t.bounce for t in told)
     assert (out / "from_17.txt").read_text() == "the table\n"
     assert picture.read_text() == f"the picture of {out}/from_5.png"
+
+
+def test_without_a_picture_named_none_is_written(tmp_path):
+    shipped = ROOT / "docs/images/interpolation.png"
+    before = shipped.read_bytes()
+    assert run(tmp_path, str(tmp_path / "out"), "2")[0] == 0
+    after = shipped.read_bytes()
+    shipped.write_bytes(before)  # in a checkout whose script does write it
+    assert after == before
+
+
+def test_folder_and_picture_are_the_users_own(tmp_path):
+    code, commands = run(tmp_path, "my out", "3", "my picture.png", cwd=tmp_path)
+    out = tmp_path / "my out"
+    assert code == 0 and (tmp_path / "my picture.png").is_file()
+    assert all(words[words.index("--sheet") + 1].startswith(f"{out}/") for words in commands)
 
 
 def test_a_measurement_that_fails_ends_it_and_leaves_the_picture(tmp_path):

@@ -37,6 +37,15 @@ def test_what_is_there_is_not_made_again(tmp_path):
     assert [c[0] for c in again] == ["tools/evaluate_long.py"] * 3
 
 
-@pytest.mark.parametrize("words", [[], ["out", "other"]])
+def test_every_word_is_a_part(tmp_path):
+    code, commands = asked(SCRIPT, tmp_path, str(tmp_path / "out"), "clips", "hierarchy")
+    programs = [program for program, *_ in commands]
+    assert code == 0 and programs.count("tools/compare_long.py") == 3
+    assert programs[3:].count("infer.py") == 5 and programs[-1] == "tools/evaluate_long.py"
+
+
+@pytest.mark.parametrize(
+    "words", [[], [""], ["--help"], ["out", "other"], ["out", "clips", "other"]]
+)
 def test_other_words_get_the_usage(tmp_path, words):
     assert asked(SCRIPT, tmp_path, *words) == (2, [])

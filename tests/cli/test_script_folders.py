@@ -1,0 +1,42 @@
+"""Scripts go to the checkout, and write where the user is."""
+
+import pytest
+from recorded_scripts import ROOT, asked
+
+NAME = "my folder of results"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("film_world.sh", ["text"]),
+        ("long_ways.sh", []),
+        ("compare_tuning.sh", ["1", "2"]),
+        ("compare_lora_edits.sh", ["1"]),
+    ],
+)
+def test_a_relative_folder_is_the_users_own(tmp_path, script, words):
+    clips = tmp_path / NAME / "clips"
+    clips.mkdir(parents=True)
+    (clips / "clip-000.txt").write_text("a red circle moving right")  # what the tool would write
+    code, commands = asked(script, tmp_path, NAME, *words, cwd=tmp_path)
+    named = [word for command in commands for word in command if NAME in word]
+    assert code == 0 and named
+    assert all(f"{tmp_path}/{NAME}" in word for word in named)
+    assert not (ROOT / NAME).exists()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "film_world.sh",
+        "long_ways.sh",
+        "interpolation.sh",
+        "compare_tuning.sh",
+        "compare_lora_edits.sh",
+    ],
+)
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_without_a_folder_there_is_the_usage(tmp_path, script, words):
+    assert asked(script, tmp_path, *words, cwd=tmp_path) == (2, [])
+    assert not (tmp_path / "--help").exists()
