@@ -86,7 +86,7 @@ class EditOptions(SceneOptions):
         """(key, reason) of what these settings leave unread."""
         yield from self.unread_prompts("edit")
         if not self.told(config.wanted_prompts()):
-            for key in ("sample", "edit.negative", "edit.invert_steps", "count"):
+            for key in ("sample", "edit.negative", "edit.invert_steps", "count", "deflicker"):
                 yield key, "is not read without a prompt: edit.report alone compares inversions"
         if not self.invert and not self.inject and not self.report:
             for key in ("invert_prompt", "refine", "compat"):
