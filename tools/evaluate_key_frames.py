@@ -22,6 +22,7 @@ from mindlong.cli.infer import main as infer  # noqa: E402
 from mindlong.data.transforms import fitted  # noqa: E402
 from mindlong.media.read import read_video  # noqa: E402
 from mindlong.media.write import distinct_names, write_frames  # noqa: E402
+from mindlong.scores.asked import twice  # noqa: E402
 from mindlong.scores.long_score import joins_of  # noqa: E402
 from mindlong.scores.seam_score import seams  # noqa: E402
 from mindlong.utils.atomic import write_text  # noqa: E402
@@ -89,9 +90,9 @@ def places_of(films: Sequence[Path], ways: Sequence[str], out: Path) -> dict[tup
             something is there that would be written over.
     """
     for given in (films, ways):
-        twice = next((one for number, one in enumerate(given) if one in given[:number]), None)
-        if twice:
-            raise ConfigError(f"{twice} is given twice; name it once")
+        again = twice(given)
+        if again:
+            raise ConfigError(f"{again} is given twice; name it once")
     missing = next((film for film in films if not film.exists()), None)
     if missing:
         raise InputFileError(f"no film at {missing}; it does not exist")

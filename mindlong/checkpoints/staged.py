@@ -51,6 +51,13 @@ def staged(target: Path, needed: int = 0) -> Iterator[Path]:
         _remove(place, made)
 
 
+def named(path: Path) -> Path:
+    """The same place by a path that ends in its name, which `.` and `..` do not: what is written
+    aside has that name.
+    """
+    return path.resolve() if path.name in ("", "..") else path
+
+
 def _remove(place: Path, made: list[Path]) -> None:
     """Remove what was written aside, and the folders that were made for it where they are empty."""
     shutil.rmtree(place, ignore_errors=True)

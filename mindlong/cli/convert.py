@@ -22,7 +22,7 @@ from mindlong.checkpoints.import_files import write_ours
 from mindlong.checkpoints.join import ROLE, joined_plan, without_scheduler
 from mindlong.checkpoints.lazy import counted, total_bytes
 from mindlong.checkpoints.recognise import recognise
-from mindlong.checkpoints.staged import staged
+from mindlong.checkpoints.staged import named, staged
 from mindlong.checkpoints.weight_file import WeightFile
 from mindlong.cli import convert_lora
 from mindlong.cli.common import guarded
@@ -127,7 +127,7 @@ def _written(
     watch: Watch,
 ) -> list[Path]:
     """Write the result, whole or not at all; returns its files."""
-    dst = Path(args.dst)
+    dst = named(Path(args.dst))
     with staged(dst, sum(total_bytes(plan.arrays.values()) for plan in plans)) as aside:
         if outwards:
             files, remarks = _export(weights, plans, aside / dst.name, args), list[str]()

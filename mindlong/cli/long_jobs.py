@@ -14,6 +14,7 @@ from mindlong.config.load import Loaded, load
 from mindlong.config.prompt_file import file_of
 from mindlong.config.reads import Reader
 from mindlong.config.yaml_file import Tree
+from mindlong.scores.asked import twice
 from mindlong.utils.errors import ConfigError
 
 PIPELINE = "clip_parallel"
@@ -99,7 +100,7 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
 
 def _refuse_doubles(option: str, given: Sequence[object]) -> None:
     """A prompt may be there twice: its videos differ by their seeds."""
-    double = next((one for number, one in enumerate(given) if one in given[:number]), None)
+    double = twice(given)
     if double is not None:
         raise ConfigError(
             f"{option} names {double} twice, whose videos would count twice; name it once"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mindlong.checkpoints.grown_text import PARTS, grown_text
-from mindlong.checkpoints.staged import staged
+from mindlong.checkpoints.staged import named, staged
 from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.film import FilmWorld
 from mindlong.data.shapes import MOTIONS, ShapesWorld
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.length is not None and not args.weights:
         raise ConfigError("--length is of the text encoder of --weights; give that too")
     vocabulary, merges = learn(_captions(args), args.size)
-    folder = Path(args.dst)
+    folder = named(Path(args.dst))
     for name in (*NAMES, MERGES, *(PARTS if args.weights else ())):
         if (folder / name).exists():
             raise ConfigError(f"{folder / name} exists; give another --dst")

@@ -29,11 +29,16 @@ def in_limits(args: argparse.Namespace, limits: Mapping[str, tuple[float, float]
                 raise ConfigError(f"{name} is {value}; it must be {bound}")
 
 
+def twice(given: Sequence[Any]) -> Any:
+    """The first thing that is given again, None where all differ."""
+    return next((one for number, one in enumerate(given) if one in given[:number]), None)
+
+
 def names_of(videos: Sequence[Path]) -> list[str]:
     """What a table and a JSON file call videos: the name of the file, or the whole path where two
     have that name. Raises ConfigError where a video is named twice.
     """
-    if len(set(videos)) < len(videos):
+    if twice(videos):
         raise ConfigError("a video is named twice")
     names = [path.name for path in videos]
     return [p.name if names.count(p.name) == 1 else str(p) for p in videos]

@@ -114,6 +114,16 @@ def test_nothing_that_is_there_is_written_over(tmp_path):
         assert (folder / name).read_text() == "mine"
 
 
+@pytest.mark.parametrize("here", [".", ".."])
+def test_the_folder_may_be_the_one_that_one_stands_in(tmp_path, monkeypatch, here):
+    inner = tmp_path / "words" / "inner"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner if here == ".." else inner.parent)
+    assert train_tokenizer.main(["--shapes", "--size", "600", "--dst", here]) == 0
+    assert {p.name for p in inner.parent.iterdir()} == {"inner", "vocab.json", "merges.txt"}
+    assert [p.name for p in tmp_path.iterdir()] == ["words"] and not any(inner.iterdir())
+
+
 def test_a_grown_encoder_grows_again(words, tmp_path):
     again = tmp_path / "again"
     more = ["--film", "--dst", str(again), "--weights", str(words), "--length", "40"]
