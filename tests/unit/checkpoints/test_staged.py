@@ -37,6 +37,17 @@ def left(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
+@pytest.mark.parametrize("here", [".", ".."])
+def test_the_folder_may_be_the_one_that_one_stands_in(source, tmp_path, monkeypatch, here):
+    out = tmp_path / "out"
+    (out / "inner").mkdir(parents=True)
+    monkeypatch.chdir(out / "inner" if here == ".." else out)
+    assert command(["--src", str(source), "--dst", here, "--overwrite"]) == 0
+    made = left(out)
+    assert made and not any("inner" in name for name in made)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out"]
+
+
 @pytest.mark.parametrize("dst", ["out", "out/deep/er", "b.safetensors", "new/b.safetensors"])
 def test_a_full_disk_leaves_nothing_and_the_next_try_works(
     tmp_path, source, capsys, monkeypatch, dst
