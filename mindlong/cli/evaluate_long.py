@@ -104,8 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prompts = [read_prompts(args.prompts or folder / "video.json") for folder in args.folders]
     world = world_of([prompt for listed in prompts for prompt in listed], args.world)
     look = (world.known(args.shapes), world.known_colours(args.colours))
-    for prompt in itertools.chain(*prompts):
-        world.said(prompt)  # what names nothing is refused before the videos are read
+    world.check_seen(list(itertools.chain(*prompts)), *look)  # before the videos are read
     record: dict[str, dict[str, Any]] = {}
     first: list[tuple[str, np.ndarray]] = []
     rows: list[tuple[str, np.ndarray]] = []

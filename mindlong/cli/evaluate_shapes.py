@@ -23,6 +23,7 @@ from mindlong.scores.asked import write_json
 from mindlong.scores.card import write_card
 from mindlong.scores.film import score_films
 from mindlong.scores.shapes import Scores, score
+from mindlong.scores.worlds import WORLDS
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.progress import bar
 from mindlong.utils.text_file import read_text
@@ -88,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = sample_files(args.folder, len(prompts))
     film = args.world == "film" or (args.world is None and any(map(only_film, prompts)))
     names = _names(args, prompts, film)
+    if args.shapes or args.colours:
+        WORLDS["film" if film else "shapes"].check_seen(prompts, *names[:2])
     samples: list[np.ndarray] = []
     measured = score_films if film else score
     scores = measured(_loaded(files, samples), prompts, *names, unsure=args.unsure)

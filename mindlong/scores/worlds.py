@@ -42,6 +42,24 @@ class World:
         """`shapes`, all of which it has. Raises ConfigError."""
         return known_names("shapes", tuple(shapes), self.shapes, SHOWN)
 
+    def check_seen(
+        self, captions: Sequence[str], shapes: Sequence[str], colours: Sequence[str]
+    ) -> None:
+        """Raises ConfigError where a caption names nothing, or what the reader does not choose
+        from: it could never be right.
+        """
+        for caption in captions:
+            for shape, colour in self.said(caption):
+                for option, name, choices in (
+                    ("--shapes", shape, shapes),
+                    ("--colours", colour, colours),
+                ):
+                    if name not in choices:
+                        raise ConfigError(
+                            f"the caption {caption!r} names {name!r}, which {option} does not list; "
+                            "it could never be read"
+                        )
+
     def known_colours(self, colours: Sequence[str]) -> tuple[str, ...]:
         """`colours`, all of which it has. Raises ConfigError."""
         return known_names("colours", tuple(colours), COLOURS, SHOWN)
