@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Trains on the film world what docs/worlds.md measures there, and measures it: weights, tables and sheets in FOLDER.
-# Five hours of one core; what is there is not made again, so that the same command goes on after a stop.
-# usage: scripts/film_world.sh FOLDER [between|text|long|clips] ...     without a word all four
+# Seven hours of one core; what is there is not made again, so that the same command goes on after a stop.
+# usage: scripts/film_world.sh FOLDER [between|text|long|deep|clips|tuning] ...     without a word all of them
 set -euo pipefail
 source "$(dirname "$0")/_folder.sh"
 take_folder 2,4p "$@"
 python=${PYTHON:-python}
 shift
 for word in "$@"; do
-    case "$word" in between | text | long | clips) ;; *) usage 2,4p ;; esac
+    case "$word" in between | text | long | deep | clips | tuning) ;; *) usage 2,4p ;; esac
 done
-[ $# -ge 1 ] || set -- between text long clips
+[ $# -ge 1 ] || set -- between text long deep clips tuning
 cd "$(dirname "$0")/.."
 . scripts/_made.sh
 known=(--shapes circle square triangle --colours red green blue yellow)
@@ -53,10 +53,27 @@ text() {
     $python tools/evaluate_shapes.py "$(last texts)" --world film "${known[@]}" --unsure
 }
 
-long() {
+storyboard() {
     base
     words storyboard_words --weights shipped:storyboard_shapes
     trained storyboard film_storyboard "${vae[@]}" latents.text_weights="$folder/storyboard_words" latents.tokenizer="$folder/storyboard_words"
+}
+
+deep() { # 3,376 frames, three levels, half of the captions
+    storyboard
+    made deep --config configs/infer/film_long_evaluation.yaml weights="$folder/storyboard" hierarchical.key_weights="$folder/base" \
+        prompts="$(listed "${captions[@]:0:8}")" 'lengths=[16,16,16]' 'level_steps=[25,4,4]' 'level_guidance=[1.5,1,1]' 'level_strength=[1,0.3,0.3]' 'level_seams=[free,fade,fade]'
+    $python tools/evaluate_long.py "$(last deep)" --world film "${known[@]}" --sheet "$folder/deep.png" --json "$folder/deep.json"
+}
+
+tuning() { # what tuning on one clip brings
+    words image_words --weights shipped:stable_diffusion_shapes --length 32
+    trained images film_images "${vae[@]}" latents.text_weights="$folder/image_words" latents.tokenizer="$folder/image_words"
+    FILM=$folder WAYS='fresh-0.6 inverted' bash scripts/compare_tuning.sh "$folder/tuning"
+}
+
+long() {
+    storyboard
     local config=configs/infer/film_long_evaluation.yaml
     local alone=(weights="$folder/base" hierarchical.key_weights= 'lengths=[16]' frames=226 'level_steps=[10]' 'level_guidance=[1.5]'
         'level_strength=[]' 'level_seams=[]' fps=8 'conditioning.fs=[]')

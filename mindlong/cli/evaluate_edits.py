@@ -1,8 +1,9 @@
-"""Measure edits of shapes world clips: shape and colour changed as the prompt says, motion kept.
+"""Measure edits of a synthetic world's clips: shape and colour as the prompt says, motion kept.
 
 Each FOLDER is a run of the edit pipeline: its video.json names the prompts, source.* and edit-NNN.*
 are read (folders of frames or GIF before lossy files). --against compares them, edit by edit, with
-runs of the same sources and prompts. With --write_clips, clips to tune on are written instead.
+runs of the same sources and prompts. The film world is read where a prompt names two objects or a
+camera that moves, or with --world film. With --write_clips, clips to tune on are written instead.
 """
 
 from __future__ import annotations
@@ -16,19 +17,26 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.cli.common import ToolParser, guarded
+from mindlong.data.film import FilmWorld
 from mindlong.data.shapes import ShapesWorld
-from mindlong.data.shapes_reader import read
 from mindlong.media.limits import LIMITS
 from mindlong.media.read import read_video
 from mindlong.media.write import write_contact_sheet, write_frames
 from mindlong.scores.asked import ANY, in_limits, refuse_equal, write_json
 from mindlong.scores.edit_pairs import comparison
-from mindlong.scores.edits import EditScore, score_edit, summary
+from mindlong.scores.edits import EYES, EditScore, score_edit, summary
+from mindlong.scores.worlds import WORLDS, Eyes, world_of
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.text_file import read_text
 
 SOURCES, EDITS, TILE = 2, 3, 96  # of a sheet; pixels of a frame there
+KNOWN_SHAPES = (
+    "circle",
+    "square",
+    "triangle",
+)  # of clips that are written: what shipped models know
+KNOWN_COLOURS = ("red", "green", "blue", "yellow")
 BEST_FIRST = ("", ".gif", ".mp4", ".webm")  # "" is a folder of frames
 
 
@@ -61,6 +69,21 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--json", type=Path, metavar="FILE", help="write the numbers of every edit")
     made.add_argument(
+        "--world",
+        choices=tuple(WORLDS),
+        help="which world is shown (as the prompts say), or written",
+    )
+    for name in ("shapes", "colours"):
+        made.add_argument(
+            f"--{name}",
+            nargs="+",
+            metavar="NAME",
+            help=f"{name} that the reader chooses from (all of the world's), or that are written (three and four)",
+        )
+    made.add_argument(
+        "--unsure", action="store_true", help="believe the reader also where it is not sure"
+    )
+    made.add_argument(
         "--write_clips",
         type=Path,
         metavar="FOLDER",
@@ -80,22 +103,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.write_clips:
         in_limits(args, {"count": (1, ANY), "frames": (1, LIMITS.frames), "seed": (0, ANY)})
-        write_clips(args.write_clips, args.count, args.frames, args.size, args.seed)
+        write_clips(args.write_clips, _world(args), args.count, args.seed)
         return 0
     if not args.folders:
         raise ConfigError(
             "no FOLDER is given; name runs of the edit pipeline, or --write_clips FOLDER"
         )
     refuse_equal(args.names, "ways")
-    runs = [list(edits_of(folder)) for folder in args.folders]
+    eyes = _eyes(args)
+    runs = [list(edits_of(folder, eyes)) for folder in args.folders]
     scores = [score for run in runs for score in run]
     for score in scores:
         changed, steady = "changed" if score.changed else "-", "steady" if score.steady else "-"
         print(
             f"{changed:<8} {steady:<7} correlation {score.correlation:6.3f}  distance {score.distance:5.1f}  {score.prompt}"
         )
+    if args.unsure:
+        print("readings count whether the reader is sure of them or not (--unsure)")
     print(summary(scores))
-    others = [list(edits_of(folder)) for folder in args.against]
+    others = [list(edits_of(folder, eyes)) for folder in args.against]
     if others:
         _refuse_other_sources(args.folders, args.against)
         print(comparison(runs, others))
@@ -115,23 +141,40 @@ def _refuse_other_sources(folders: Sequence[Path], against: Sequence[Path]) -> N
             raise ConfigError(f"{a} and {b} edit different videos; name the runs in the same order")
 
 
-def write_clips(folder: Path, count: int, frames: int, size: int, seed: int) -> None:
-    """Clips `seed`, `seed` + 1, ... of the shapes world as folder/clip-NNN and
-    folder/clip-NNN.txt.
-    """
-    world = ShapesWorld((size, size), frames)
+def _world(args: argparse.Namespace) -> ShapesWorld | FilmWorld:
+    """The world of the clips that are written, one object each."""
+    size = (args.size, args.size)
+    known = (tuple(args.shapes or KNOWN_SHAPES), tuple(args.colours or KNOWN_COLOURS))
+    if args.world == "film":
+        return FilmWorld(size, args.frames, *known, objects=1)
+    return ShapesWorld(size, args.frames, *known)
+
+
+def _eyes(args: argparse.Namespace) -> Eyes:
+    """Who reads the runs. Raises ConfigError where a prompt names what is not chosen from."""
+    prompts = [p for folder in (*args.folders, *args.against) for p in _prompts(folder)]
+    world = world_of(prompts, args.world)
+    shapes = world.known(args.shapes or world.shapes)
+    colours = world.known_colours(args.colours or EYES.colours)
+    if args.shapes or args.colours:
+        world.check_seen(prompts, shapes, colours)
+    return Eyes(world, shapes, colours, args.unsure)
+
+
+def write_clips(folder: Path, world: ShapesWorld | FilmWorld, count: int, seed: int) -> None:
+    """Clips `seed`, `seed` + 1, ... of a world as folder/clip-NNN and folder/clip-NNN.txt."""
     for i in range(count):
         clip = world.sample(seed + i)
         write_frames(folder / f"clip-{i:03d}", clip.frames_FHWC)
         write_text(folder / f"clip-{i:03d}.txt", clip.caption)
 
 
-def edits_of(folder: Path) -> Iterator[EditScore]:
+def edits_of(folder: Path, eyes: Eyes = EYES) -> Iterator[EditScore]:
     """The scores of a run of the edit pipeline."""
     prompts = _prompts(folder)
-    source = read(_video(folder, "source"))
+    source = eyes.read(_video(folder, "source"))
     for i, prompt in enumerate(prompts):
-        yield score_edit(source, _video(folder, f"edit-{i:03d}"), prompt)
+        yield score_edit(source, _video(folder, f"edit-{i:03d}"), prompt, eyes)
 
 
 def write_sheet(

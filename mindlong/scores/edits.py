@@ -1,4 +1,4 @@
-"""Edited clips of the shapes world: is the object what the prompt says, and does it still move as
+"""Edited clips of a synthetic world: is the object what the prompt says, and does it still move as
 the source does?
 """
 
@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from mindlong.data.shapes_reader import Reading, read
-from mindlong.scores.outline import background_change
 from mindlong.scores.shapes import Rate
+from mindlong.scores.worlds import Eyes
 from mindlong.utils.errors import ConfigError
 
 KEPT = 0.9  # correlation from which the motion counts as kept
+EYES = Eyes()
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class EditScore:
             is not seen.
         distance: mean distance of the two paths in pixels of the videos as they are given.
         steady: one and the same object in all frames.
-        background: mean change of a background pixel from frame to frame, of 255.
+        background: mean change of a background pixel from frame to frame, of 255; on films with the
+            camera's motion taken out.
     """
 
     prompt: str
@@ -55,11 +57,11 @@ class EditScore:
         }
 
 
-def score_edit(source: Reading, edited_FHWC: np.ndarray, prompt: str) -> EditScore:
-    """Read an edited clip and compare it with the source's reading. Raises ConfigError where their
-    lengths differ.
+def score_edit(source: Any, edited_FHWC: np.ndarray, prompt: str, eyes: Eyes = EYES) -> EditScore:
+    """Read an edited clip and compare it with the source's reading, by the same eyes. Raises
+    ConfigError where their lengths differ.
     """
-    found = read(edited_FHWC)
+    found = eyes.read(edited_FHWC)
     if len(found.position_F2) != len(source.position_F2):
         raise ConfigError(
             f"the edit has {len(found.position_F2)} frames and its source {len(source.position_F2)}"
@@ -70,7 +72,7 @@ def score_edit(source: Reading, edited_FHWC: np.ndarray, prompt: str) -> EditSco
         right["shape"] and right["colour"],
         *path_likeness(source.position_F2, found.position_F2),
         found.steady,
-        background_change(edited_FHWC),
+        eyes.world.background(edited_FHWC, [found]),
     )
 
 

@@ -92,6 +92,25 @@ WORLDS = {
 }
 
 
+@dataclass(frozen=True)
+class Eyes:
+    """A world's reader and the names that it chooses from (empty: all that it knows).
+
+    Attributes:
+        unsure: it is believed also where it is not sure.
+    """
+
+    world: World = WORLDS["shapes"]
+    shapes: tuple[str, ...] = ()
+    colours: tuple[str, ...] = tuple(COLOURS)
+    unsure: bool = False
+
+    def read(self, frames_FHWC: np.ndarray) -> Any:
+        """A reading of a video."""
+        found = self.world.read(frames_FHWC, self.shapes or self.world.shapes, self.colours)
+        return found.believed if self.unsure else found
+
+
 def world_of(captions: Sequence[str], named: str | None = None) -> World:
     """The world that is named; else the film world, where a caption says what only that shows."""
     return WORLDS[named or ("film" if any(map(only_film, captions)) else "shapes")]

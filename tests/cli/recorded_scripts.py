@@ -14,13 +14,20 @@ with open(os.environ["SAID"], "a") as said:
 for word in sys.argv[1:]:
     if word.startswith("output="):
         os.makedirs(word[7:] + "/0001", exist_ok=True)
+if "--write_clips" in sys.argv:
+    given = dict(zip(sys.argv, sys.argv[1:]))
+    os.makedirs(given["--write_clips"], exist_ok=True)
+    for number in range(int(given["--count"])):
+        with open(given["--write_clips"] + "/clip-%03d.txt" % number, "w") as text:
+            text.write({caption!r})
 """
+CAPTION = "a red circle moving right, the camera pans up and zooms in"
 
 
 def asked(script, folder, *words, cwd=None):
     """The exit code of `scripts/SCRIPT`, started in `cwd`, and the commands that it gives."""
     recorder, said = folder / "python", folder / "said"
-    recorder.write_text(RECORDER.format(python=sys.executable))
+    recorder.write_text(RECORDER.format(python=sys.executable, caption=CAPTION))
     recorder.chmod(0o755)
     said.write_text("")
     environment = {**os.environ, "PYTHON": str(recorder), "SAID": str(said)}

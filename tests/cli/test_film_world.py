@@ -8,6 +8,7 @@ from recorded_scripts import ROOT, asked
 from mindlong.cli import (
     compare_long,
     evaluate_autoencoder,
+    evaluate_edits,
     evaluate_interpolation,
     evaluate_long,
     evaluate_shapes,
@@ -20,6 +21,7 @@ from mindlong.config.schema import TrainConfig
 SCRIPT = "film_world.sh"
 TOOLS = {
     "tools/evaluate_autoencoder.py": evaluate_autoencoder,
+    "tools/evaluate_edits.py": evaluate_edits,
     "tools/evaluate_interpolation.py": evaluate_interpolation,
     "tools/evaluate_long.py": evaluate_long,
     "tools/evaluate_shapes.py": evaluate_shapes,
@@ -27,10 +29,13 @@ TOOLS = {
 }
 GIVEN = (
     "latents.vae",
+    "latents.unet_weights",
     "latents.tokenizer",
     "latents.text_weights",
     "weights",
     "hierarchical.key_weights",
+    "edit.video",
+    "tune.video",
 )
 
 
@@ -39,8 +44,10 @@ def understood(program, words):
     if program in ("train.py", "infer.py"):
         config = words.pop(words.index("--config") + 1) if "--config" in words else None
         pairs = [word for word in words if "=" in word]
-        load(ROOT / config, pairs, TrainConfig if program == "train.py" else InferConfig)
+        loaded = load(ROOT / config, pairs, TrainConfig if program == "train.py" else InferConfig)
         held = dict(pair.split("=", 1) for pair in pairs)
+        if held.get("edit.video"):
+            assert len(loaded.values.prompts) == 4, "a camera's words are no prompt of their own"
         made = held.get("run_dir") or held["output"] + "/0001"
         return [held[key] for key in GIVEN if held.get(key)], made
     if program == "tools/compare_long.py":
@@ -48,12 +55,13 @@ def understood(program, words):
         assert len(args.prompts) == 16 and "'" not in "".join(args.prompts)
         return [args.weights], str(args.out)
     args = TOOLS[program].parser().parse_args(words)
-    return _read(args), str(getattr(args, "dst", ""))
+    return _read(args), str(getattr(args, "dst", "") or getattr(args, "write_clips", ""))
 
 
 def _read(args: Namespace):
     found = [getattr(args, name, None) for name in ("weights", "folder")]
-    return [str(path) for path in [*found, *getattr(args, "folders", ())] if path]
+    listed = [*getattr(args, "folders", ()), *getattr(args, "against", ())]
+    return [str(path) for path in [*found, *listed] if path]
 
 
 def test_every_command_is_understood_and_reads_what_is_there(tmp_path, monkeypatch):
@@ -64,13 +72,14 @@ def test_every_command_is_understood_and_reads_what_is_there(tmp_path, monkeypat
     made = set()
     for program, *words in commands:
         reads, makes = understood(program, words)
-        mine = [path for path in reads if path.startswith(str(out))]
+        mine = [path.partition("/clip-")[0] for path in reads if path.startswith(str(out))]
         assert set(mine) <= made, f"{program} reads {set(mine) - made}, which nothing made"
         made.add(makes)
     trainings = [words for words in commands if words[0] == "train.py"]
-    assert {f"run_dir={out / name}" for name in ("autoencoder", "base", "storyboard")} <= {
-        word for words in trainings for word in words
-    }
+    assert {
+        f"run_dir={out / name}"
+        for name in ("autoencoder", "base", "storyboard", "images", "tuning/run-7")
+    } <= {word for words in trainings for word in words}
 
 
 def test_a_part_asks_for_what_it_needs(tmp_path):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from mindlong.cli.evaluate_edits import command, edits_of, main
+from mindlong.data.film import FilmWorld
+from mindlong.data.film_captions import parse_film
 from mindlong.data.shapes import ShapesWorld
 from mindlong.data.shapes_reader import read
 from mindlong.media.read import read_video
@@ -58,6 +60,31 @@ def test_the_tool_reads_a_run_and_writes_clips(tmp_path, capsys):
     assert main([str(run), "--json", str(tmp_path / "out.json")]) == 0
     assert "both           1/1   100.0 %" in capsys.readouterr().out
     assert json.loads((tmp_path / "out.json").read_text())[0]["changed"]
+
+
+def test_films_are_read_by_their_own_reader_and_written_with_what_models_know(tmp_path, capsys):
+    film = ["--world", "film", "--size", "64", "--count", "1", "--seed", "2004"]
+    assert main(["--write_clips", str(tmp_path / "clips"), *film]) == 0
+    caption = (tmp_path / "clips/clip-000.txt").read_text()
+    said = parse_film(caption)
+    assert len(said.objects) == 1 and said.objects[0].shape in ("circle", "square", "triangle")
+    wanted = caption.replace(said.objects[0].colour, "blue").replace(said.objects[0].shape, "star")
+    frames = read_video(tmp_path / "clips/clip-000")[0]
+    right = FilmWorld((64, 64), objects=1).clip_of(wanted, 3).frames_FHWC
+    for name, held in (("source", frames), ("edit-000", right), ("edit-001", frames)):
+        write_frames(tmp_path / "run" / name, held)
+    prompts = [{"prompt": wanted}, {"prompt": wanted}]
+    (tmp_path / "run/video.json").write_text(json.dumps({"prompts": prompts}))
+    assert main([str(tmp_path / "run"), "--json", str(tmp_path / "out.json")]) == 0
+    first, second = json.loads((tmp_path / "out.json").read_text())
+    assert first["changed"] and not second["changed"]
+    assert second["correlation"] == pytest.approx(1), "of another colour, on the same path"
+    known = ["--shapes", "circle", "square", "triangle"]
+    with pytest.raises(ConfigError, match="names 'star', which --shapes does not list"):
+        main([str(tmp_path / "run"), *known])
+    capsys.readouterr()
+    assert main([str(tmp_path / "run"), "--unsure"]) == 0
+    assert "--unsure" in capsys.readouterr().out
 
 
 def test_what_is_no_run_is_said(tmp_path):
