@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
-from weighted import Weighted
+from weighted import Weighted, shape_of
 
 from mindlong.networks.t5.cell import RMSNorm
 from mindlong.ops import device
@@ -39,8 +39,7 @@ def run(make, inputs, mode, graph=True):
         p.set_data(Tensor(normal(p.shape, 1, "weights", i) * 0.3 + (1.0 if p.ndim == 1 else 0.0)))
     ms.set_context(mode=ms.GRAPH_MODE if graph else ms.PYNATIVE_MODE)
     tensors = [Tensor(a) for a in inputs]
-    shape = cell(*tensors).shape
-    probe = Tensor(normal(tuple(shape), 2, "probe"))
+    probe = Tensor(normal(shape_of(cell, *tensors), 2, "probe"))
     net = Weighted(cell)
     positions = tuple(range(1, len(inputs) + 1))
     parameters = ms.ParameterTuple(cell.trainable_params())

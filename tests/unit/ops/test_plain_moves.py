@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
-from weighted import Weighted
+from weighted import Weighted, shape_of
 
 from mindlong.config.section import load_model
 from mindlong.networks.init import initialise
@@ -40,7 +40,7 @@ def drawn(cell):
 
 def measured(call, x):
     """The output, and the gradient of sum(probe * output) for x."""
-    probe = Tensor(normal(tuple(call(Tensor(x)).shape), 2, "probe"))
+    probe = Tensor(normal(shape_of(call, Tensor(x)), 2, "probe"))
     (_, y), gradient = ms.value_and_grad(Weighted(call), 1, None, has_aux=True)(probe, Tensor(x))
     return y.asnumpy(), gradient.asnumpy(), probe.asnumpy()
 
