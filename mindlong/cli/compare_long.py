@@ -20,6 +20,7 @@ import numpy as np
 from mindlong.cli.common import ToolParser
 from mindlong.cli.long_jobs import JOINT, WAYS, Job, jobs_of, place_of
 from mindlong.cli.long_records import checked, frames_of, keep
+from mindlong.data.shapes import COLOURS
 from mindlong.media.sheet import write_contact_sheet
 from mindlong.scores.asked import write_json
 from mindlong.scores.intervals import of_mean
@@ -91,8 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _measured(args: argparse.Namespace, jobs: Sequence[Job]) -> Iterator[dict]:
     maker, world = None, world_of(args.prompts, args.world)
-    for prompt in args.prompts:
-        world.said(prompt)  # what names nothing is refused before hours of making
+    # What names nothing, or nothing that is read, is refused before hours of making.
+    world.check_seen(args.prompts, world.shapes, tuple(COLOURS))
     inputs = checked(jobs)
     with bar(len(jobs), "videos", unit="video") as progress:
         for job in jobs:

@@ -50,14 +50,14 @@ class World:
         """
         for caption in captions:
             for shape, colour in self.said(caption):
-                for option, name, choices in (
-                    ("--shapes", shape, shapes),
-                    ("--colours", colour, colours),
+                for kind, name, choices in (
+                    ("shapes", shape, shapes),
+                    ("colours", colour, colours),
                 ):
                     if name not in choices:
                         raise ConfigError(
-                            f"the caption {caption!r} names {name!r}, which {option} does not list; "
-                            "it could never be read"
+                            f"the caption {caption!r} names {name!r}, which is none of the {kind} that "
+                            f"the reader chooses from ({', '.join(choices)}); it could never be read"
                         )
 
     def known_colours(self, colours: Sequence[str]) -> tuple[str, ...]:

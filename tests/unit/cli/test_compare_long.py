@@ -112,6 +112,7 @@ def test_a_key_that_is_newer_than_a_record_had_its_default(run, tmp_path):
         (["--clips", "4", "4"], "--clips names 4 twice"),
         (["--ways", "exact", "queue", "exact"], "--ways names exact twice"),
         (["--prompts", "@captions.txt"], "names a file; captions are needed"),
+        (["--world", "film", "--prompts", "a red diamond"], "none of the shapes that the reader"),
         (["--prompts", "a red circle", "sample.steps=3"], "sample.steps=3"),  # taken for a prompt
     ],
 )

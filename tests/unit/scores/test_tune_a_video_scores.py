@@ -80,7 +80,7 @@ def test_films_are_read_by_their_own_reader_and_written_with_what_models_know(tm
     assert first["changed"] and not second["changed"]
     assert second["correlation"] == pytest.approx(1), "of another colour, on the same path"
     known = ["--shapes", "circle", "square", "triangle"]
-    with pytest.raises(ConfigError, match="names 'star', which --shapes does not list"):
+    with pytest.raises(ConfigError, match="names 'star', which is none of the shapes that"):
         main([str(tmp_path / "run"), *known])
     capsys.readouterr()
     assert main([str(tmp_path / "run"), "--unsure"]) == 0
