@@ -25,6 +25,7 @@ prepare() {
   shift
   [ -f "$CONFIG" ] || fail 2 "no configuration file at $CONFIG"
   VENV=${MINDLONG_VENV:-$ROOT/.venv}
+  case "$VENV" in /*) ;; *) VENV=$PWD/$VENV ;; esac
   if [ -x "$VENV/bin/python" ]; then PY=$VENV/bin/python; else PY=$(command -v python || command -v python3) || fail 1 "no Python"; fi
   LAUNCHER=${LAUNCHER:-mpirun}
   case "$LAUNCHER" in mpirun | msrun) ;; *) fail 2 "LAUNCHER is '$LAUNCHER'; it must be mpirun or msrun" ;; esac

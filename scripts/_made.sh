@@ -4,7 +4,7 @@
 made() { # NAME KEY=VALUE ...: a folder of videos, if it is not there yet
     local name=$1
     [ -e "$folder/$name.made" ] && return
-    $python infer.py "${@:2}" output="$folder/$name"
+    "$python" infer.py "${@:2}" output="$folder/$name"
     touch "$folder/$name.made"
 }
 

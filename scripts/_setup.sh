@@ -21,6 +21,7 @@ setup_python() {
     stamp=$("$PY" -c 'import sys; print(sys.prefix)')/.mindlong-$extra
   else
     local venv=${MINDLONG_VENV:-$ROOT/.venv} base
+    case "$venv" in /*) ;; *) venv=$PWD/$venv ;; esac
     if [ ! -x "$venv/bin/python" ]; then
       base=$(find_python) || exit 1
       echo "making a virtual environment in $venv"

@@ -6,8 +6,7 @@ source "$(dirname "$0")/_folder.sh"
 take_folder 2,3p "$@"
 clips=${2:-8} rank=${3:-2} rate=${4:-0.001}
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python}
-$python tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
+"$python" tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
 
 source scripts/_edit_prompts.sh
 
@@ -17,13 +16,13 @@ for ((i = 0; i < clips; i++)); do
     prompts=$(edit_prompts "$caption")
     tune=(train.py --config configs/train/tune_a_video_shapes.yaml tune.video="$clip" tune.prompt="$caption" train.preview_every=0)
     edit=(infer.py --config configs/infer/tune_a_video_shapes.yaml frames=16 edit.video="$clip" edit.invert_prompt="$caption" prompts="$prompts")
-    $python "${tune[@]}" run_dir="$folder/full-$i"
-    $python "${edit[@]}" weights="$folder/full-$i" output="$folder/edits-full/$i"
-    $python "${tune[@]}" run_dir="$folder/lora-$i" train.lora.rank="$rank" train.lr="$rate"
-    $python "${edit[@]}" weights=shipped:stable_diffusion_shapes latent.vae=shipped:latent_shapes lora="[$folder/lora-$i]" \
+    "$python" "${tune[@]}" run_dir="$folder/full-$i"
+    "$python" "${edit[@]}" weights="$folder/full-$i" output="$folder/edits-full/$i"
+    "$python" "${tune[@]}" run_dir="$folder/lora-$i" train.lora.rank="$rank" train.lr="$rate"
+    "$python" "${edit[@]}" weights=shipped:stable_diffusion_shapes latent.vae=shipped:latent_shapes lora="[$folder/lora-$i]" \
         output="$folder/edits-lora/$i"
 done
 for way in full lora; do
     echo "$way:"
-    $python tools/evaluate_edits.py "$folder/edits-$way"/*/0001 --json "$folder/edits-$way.json"
+    "$python" tools/evaluate_edits.py "$folder/edits-$way"/*/0001 --json "$folder/edits-$way.json"
 done

@@ -8,7 +8,6 @@ source "$(dirname "$0")/_folder.sh"
 take_folder 2,5p "$@"
 clips=${2:-8} steps=${3:-200} film=${FILM:+$(full "$FILM")}
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python}
 source scripts/_edit_prompts.sh
 read -ra ways <<< "${WAYS:-fresh-0.6 fresh-0.7 fresh-0.8 inverted}"
 if [ -n "$film" ]; then
@@ -21,7 +20,7 @@ else
     images=(weights=shipped:stable_diffusion_shapes latent.vae=shipped:latent_shapes)
 fi
 [ -e "$folder/clips/$(printf 'clip-%03d.txt' $((clips - 1)))" ] \
-    || $python tools/evaluate_edits.py "${world[@]}" --write_clips "$folder/clips" --count "$clips" --seed 2000
+    || "$python" tools/evaluate_edits.py "${world[@]}" --write_clips "$folder/clips" --count "$clips" --seed 2000
 
 edit() { # CLIP TUNED|UNTUNED WAY
     local clip caption output="$folder/$2-$3/$1" how=()
@@ -30,7 +29,7 @@ edit() { # CLIP TUNED|UNTUNED WAY
     caption=$(cat "$clip.txt")
     case $3 in inverted) how=(edit.invert_prompt="$caption") ;; *) how=(edit.invert=false edit.strength="${3#fresh-}") ;; esac
     case $2 in tuned) how+=(weights="$folder/run-$1") ;; *) how+=("${images[@]}") ;; esac
-    $python infer.py --config configs/infer/tune_a_video_shapes.yaml frames=16 edit.video="$clip" prompts="$(edit_prompts "$caption")" \
+    "$python" infer.py --config configs/infer/tune_a_video_shapes.yaml frames=16 edit.video="$clip" prompts="$(edit_prompts "$caption")" \
         'formats=[frames,png]' seed="$1" output="$output" "${how[@]}"
     touch "$output.made"
 }
@@ -44,7 +43,7 @@ results() { # WHO-WAY: the newest results of each clip
 
 for ((i = 0; i < clips; i++)); do
     clip=$(printf '%s/clips/clip-%03d' "$folder" "$i")
-    $python train.py --config configs/train/tune_a_video_$config.yaml "${latents[@]}" tune.video="$clip" tune.prompt="$(cat "$clip.txt")" \
+    "$python" train.py --config configs/train/tune_a_video_$config.yaml "${latents[@]}" tune.video="$clip" tune.prompt="$(cat "$clip.txt")" \
         train.preview_every=0 train.steps="$steps" run_dir="$folder/run-$i"
     for way in "${ways[@]}"; do
         edit "$i" tuned "$way"
@@ -55,6 +54,6 @@ for way in "${ways[@]}"; do
     echo "$way, tuned against not tuned:"
     mapfile -t tuned < <(results "tuned-$way")
     mapfile -t untuned < <(results "untuned-$way")
-    $python tools/evaluate_edits.py "${world[@]:0:2}" "${names[@]}" "${tuned[@]}" --against "${untuned[@]}" --names tuned 'not tuned' \
+    "$python" tools/evaluate_edits.py "${world[@]:0:2}" "${names[@]}" "${tuned[@]}" --against "${untuned[@]}" --names tuned 'not tuned' \
         --sheet "$folder/$way.png" --json "$folder/$way.json"
 done

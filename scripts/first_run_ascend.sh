@@ -13,6 +13,7 @@ esac
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 REPORT=$(realpath -m "${1:-first_run_ascend.txt}")
 PY=${PYTHON:-$(command -v python3 || command -v python || true)}
+case "$PY" in /*) ;; */*) PY=$PWD/$PY ;; esac
 LIMIT=${SECONDS_A_STEP:-1800}
 [ -n "$PY" ] || { echo "error: no Python found; name one: PYTHON=/path/to/python" >&2; exit 2; }
 mkdir -p "$(dirname "$REPORT")" || exit 2

@@ -6,13 +6,12 @@ source "$(dirname "$0")/_folder.sh"
 take_folder 2,3p "$@"
 clips=${2:-64} picture=${3:+$(full "$3")}
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python}
 mkdir -p "$folder"
 
 measure() { # NAME EVERY STAGES...
   local name=$1 every=$2
   shift 2
-  $python tools/evaluate_interpolation.py --shapes "$clips" --frames 65 --every "$every" --stages "$@" \
+  "$python" tools/evaluate_interpolation.py --shapes "$clips" --frames 65 --every "$every" --stages "$@" \
     --bounce --speed 0.004 0.02 --weights shipped:interpolation_shapes --steps 10 --detail network flow \
     --sheet "$folder/$name.png" --json "$folder/$name.json" | tee "$folder/$name.txt"
 }

@@ -12,7 +12,6 @@ done
 [ $# -ge 1 ] || set -- hierarchy clips
 cd "$(dirname "$0")/.."
 config=configs/infer/long_base_evaluation.yaml
-python=${PYTHON:-python}
 . scripts/_made.sh
 mapfile -t prompts < <(prompts_of "$config")
 
@@ -26,19 +25,19 @@ hierarchy() {
         sample.steps=10 sample.guidance=1.5 prompts="$(listed "${prompts[@]}")"
     made joined --config "$config" "${base[@]}" order=independent
     made next --config "$config" "${base[@]}" order=autoregressive overlap=1
-    $python tools/evaluate_long.py "$(last hierarchy)" --sheet "$folder/hierarchy.png" --json "$folder/hierarchy.json"
-    $python tools/evaluate_long.py "$(last deep)" --sheet "$folder/deep.png" --json "$folder/deep.json"
-    $python tools/evaluate_long.py "$(last hierarchy)" "$(last one)" "$(last joined)" "$(last next)" --joins 15 0 16 15 \
+    "$python" tools/evaluate_long.py "$(last hierarchy)" --sheet "$folder/hierarchy.png" --json "$folder/hierarchy.json"
+    "$python" tools/evaluate_long.py "$(last deep)" --sheet "$folder/deep.png" --json "$folder/deep.json"
+    "$python" tools/evaluate_long.py "$(last hierarchy)" "$(last one)" "$(last joined)" "$(last next)" --joins 15 0 16 15 \
         --names hierarchy 'one run' 'clips joined' 'run after run' --json "$folder/ways.json" \
         --plot "$folder/ways.png" --sheet "$folder/ways_sheet.png"
 }
 
 clips() {
-    $python tools/compare_long.py --weights shipped:base_shapes --clips 4 8 --prompts "${prompts[@]}" --out "$folder/clips" \
+    "$python" tools/compare_long.py --weights shipped:base_shapes --clips 4 8 --prompts "${prompts[@]}" --out "$folder/clips" \
         sample.steps=15 sample.guidance=1.5
-    $python tools/compare_long.py --weights shipped:base_shapes --clips 4 8 --ways exact --prompts "${prompts[@]}" --out "$folder/clips_shared" \
+    "$python" tools/compare_long.py --weights shipped:base_shapes --clips 4 8 --ways exact --prompts "${prompts[@]}" --out "$folder/clips_shared" \
         sample.steps=15 sample.guidance=1.5 clip_parallel.shared_low=0.125
-    $python tools/compare_long.py --weights shipped:base_shapes --clips 4 8 --ways FreeNoise-style windows --prompts "${prompts[@]}" --out "$folder/clips_beside" \
+    "$python" tools/compare_long.py --weights shipped:base_shapes --clips 4 8 --ways FreeNoise-style windows --prompts "${prompts[@]}" --out "$folder/clips_beside" \
         sample.steps=15 sample.guidance=1.5 clip_parallel.shared_low=0.125
 }
 

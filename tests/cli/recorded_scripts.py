@@ -24,13 +24,15 @@ if "--write_clips" in sys.argv:
 CAPTION = "a red circle moving right, the camera pans up and zooms in"
 
 
-def asked(script, folder, *words, cwd=None):
-    """The exit code of `scripts/SCRIPT`, started in `cwd`, and the commands that it gives."""
+def asked(script, folder, *words, cwd=None, python=""):
+    """The exit code of `scripts/SCRIPT`, started in `cwd`, and the commands that it gives. `python`
+    is what PYTHON says, the recorder's full path where it is empty.
+    """
     recorder, said = folder / "python", folder / "said"
     recorder.write_text(RECORDER.format(python=sys.executable, caption=CAPTION))
     recorder.chmod(0o755)
     said.write_text("")
-    environment = {**os.environ, "PYTHON": str(recorder), "SAID": str(said)}
+    environment = {**os.environ, "PYTHON": python or str(recorder), "SAID": str(said)}
     command = ["bash", str(ROOT / "scripts" / script), *words]
     done = subprocess.run(
         command, env=environment, cwd=cwd, capture_output=True, text=True, check=False

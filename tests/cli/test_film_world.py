@@ -78,7 +78,7 @@ def test_every_command_is_understood_and_reads_what_is_there(tmp_path, monkeypat
     trainings = [words for words in commands if words[0] == "train.py"]
     assert {
         f"run_dir={out / name}"
-        for name in ("autoencoder", "base", "storyboard", "images", "tuning/run-7")
+        for name in ("autoencoder", "base", "pixels", "storyboard", "images", "tuning/run-7")
     } <= {word for words in trainings for word in words}
 
 

@@ -6,15 +6,32 @@ from recorded_scripts import ROOT, asked
 NAME = "my folder of results"
 
 
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ("film_world.sh", ["text"]),
-        ("long_ways.sh", []),
-        ("compare_tuning.sh", ["1", "2"]),
-        ("compare_lora_edits.sh", ["1"]),
-    ],
-)
+EVERY = [
+    ("film_world.sh", ["text"]),
+    ("long_ways.sh", []),
+    ("compare_tuning.sh", ["1", "2"]),
+    ("compare_lora_edits.sh", ["1"]),
+]
+
+
+@pytest.mark.parametrize(("script", "words"), [*EVERY, ("interpolation.sh", ["2"])])
+def test_a_relative_python_is_the_users_own(tmp_path, script, words):
+    """With a blank in its path."""
+    beside = tmp_path / "a folder"
+    beside.mkdir()
+    code, commands = asked(
+        script, tmp_path, str(tmp_path / "out"), *words, cwd=beside, python="../python"
+    )
+    assert code == 0 and commands
+    named = tmp_path / "my env"
+    named.mkdir()
+    code, commands = asked(
+        script, named, str(tmp_path / "more"), *words, cwd=tmp_path, python="my env/python"
+    )
+    assert code == 0 and commands
+
+
+@pytest.mark.parametrize(("script", "words"), EVERY)
 def test_a_relative_folder_is_the_users_own(tmp_path, script, words):
     clips = tmp_path / NAME / "clips"
     clips.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """The scripts find a Python that mindlong runs on: 3.10 to 3.12, under whatever name."""
 
+import os
 import re
 import subprocess
 import sys
@@ -53,3 +54,45 @@ def test_all_places_name_the_same_versions():
     setup, readme = (ROOT / "setup.py").read_text(), (ROOT / "README.md").read_text()
     assert 'python_requires=">=3.10,<3.13"' in setup
     assert re.search(r"Python 3\.10 to 3\.12", readme) and "no build for others" not in readme
+
+
+def test_a_relative_environment_is_the_users_own_and_stays_when_the_script_goes_elsewhere(tmp_path):
+    """As the scripts do, which work in the checkout."""
+    (tmp_path / "my env/bin").mkdir(parents=True)
+    python = tmp_path / "my env/bin/python"
+    python.write_text('#!/bin/sh\necho "installs: $*"\n')
+    python.chmod(0o755)
+    script = f'source "{ROOT}/scripts/_setup.sh"; setup_python run; cd /; echo "$PY"; "$PY" a word'
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "MINDLONG_VENV": "my env"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [str(python), "installs: a word"]
+    assert (tmp_path / "my env/.mindlong-run").exists()
+
+
+def test_a_launched_run_has_a_relative_environment_too(tmp_path):
+    (tmp_path / "my env/bin").mkdir(parents=True)
+    (tmp_path / "my env/bin/python").symlink_to(sys.executable)
+    (tmp_path / "my env/bin/msrun").write_text("#!/bin/sh\n")
+    (tmp_path / "my env/bin/msrun").chmod(0o755)
+    config = ROOT / "configs/train/vdm_shapes.yaml"
+    script = (
+        f'set -eu; ROOT={ROOT}; usage() {{ :; }}; source "{ROOT}/scripts/_launch.sh"; '
+        f'prepare train.py {config}; echo "${{RUN[0]}}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "MINDLONG_VENV": "my env", "LAUNCHER": "msrun"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "my env/bin/python")
