@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mindlong.checkpoints import inputs
 from mindlong.checkpoints.locate import find_branch, locate
+from mindlong.checkpoints.lora import adapter
 from mindlong.checkpoints.lora.read import locate as locate_lora
 from mindlong.checkpoints.run_config import config_of
 from mindlong.config.file_keys import FILES, LORAS, WEIGHTS
@@ -46,8 +47,16 @@ def inputs_of(config: Any) -> Known:
                 found |= {**_branch_beside(name, path), **_of_training(name, path)}
     loras = getattr(config, LORAS, ())
     for number, each in enumerate(every(loras, LORAS) if loras else ()):
-        found[f"{LORAS}[{number}]"] = inputs.files(locate_lora(each.path), LORAS)
+        found |= _lora(f"{LORAS}[{number}]", each.path)
     return found | _prompts(config)
+
+
+def _lora(key: str, path: str) -> Known:
+    """A LoRA file, and PEFT's configuration beside it where its alphas stand there."""
+    file = locate_lora(path)
+    found = {key: inputs.files(file, LORAS)}
+    config = adapter.beside(file)
+    return found | ({f"{key} (its {config.name})": inputs.files(config, LORAS)} if config else {})
 
 
 def _prompts(config: Any) -> Known:

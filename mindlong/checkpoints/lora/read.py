@@ -4,9 +4,7 @@ by name.
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,18 +14,18 @@ from mindlong.checkpoints import saved_steps
 from mindlong.checkpoints.faults import reading
 from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.finite import Watch
-from mindlong.checkpoints.lora import keys
+from mindlong.checkpoints.lora import adapter, keys
 from mindlong.utils.errors import InputFileError
 from mindlong.utils.shown import shown
-from mindlong.utils.text_file import read_text
 
 if TYPE_CHECKING:
     from mindlong.checkpoints.lazy import Lazy
     from mindlong.checkpoints.weight_file import WeightFile
 
-ADAPTER = "lora_adapter_metadata"  # diffusers' entry in the metadata of a file
-BESIDE = "adapter_config.json"  # PEFT's own, beside adapter_model.safetensors
-FILES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors", "lora.safetensors")
+FILES = (
+    *("pytorch_lora_weights.safetensors", "adapter_model.safetensors", "lora.safetensors"),
+    *("pytorch_lora_weights.bin", "adapter_model.bin"),
+)
 
 
 @dataclass(frozen=True)
@@ -145,8 +143,9 @@ def _of_names(held: WeightFile) -> LoraFile:
         listed = ", ".join(repr(name[:120]) for name in unknown[:3])
         what = "holds no LoRA" if not pieces else f"{len(unknown)} keys belong to no LoRA"
         raise InputFileError(f"{held.path}: {what}: {shown(listed) or 'it is empty'}")
-    adapters = _adapters(held)
+    adapters = adapter.adapters(held)
     pairs = [_pair(held, stem, found, adapters) for stem, found in pieces.items()]
+    _refuse_same_layer(held, pairs)
     namings = list(dict.fromkeys(pair.place.naming for pair in pairs))
     notes = (*held.notes, *_notes(pieces, adapters))
     return LoraFile(held.path, " and ".join(namings), tuple(pairs), held.metadata, notes)
@@ -156,11 +155,13 @@ def _pieces(held: WeightFile) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """stem -> piece -> tensor (alpha: number), and keys that are none."""
     pieces: dict[str, dict[str, Any]] = {}
     unknown: list[str] = []
+    read: dict[keys.Key, str] = {}
     for name, lazy in held.rows.items():
         key = keys.taken_apart(name)
         if key is None:
             unknown.append(name)
             continue
+        _refuse_second(held, read.setdefault(key, name), name, key)
         value = _number(held, name, lazy) if key.piece == keys.ALPHA else lazy
         pieces.setdefault(key.stem, {})[key.piece] = value
     for name, beside in held.metadata.items():  # pickles may keep an alpha as a plain number
@@ -168,6 +169,28 @@ def _pieces(held: WeightFile) -> tuple[dict[str, dict[str, Any]], list[str]]:
         if key and key.piece == keys.ALPHA and key.stem in pieces and type(beside) in (int, float):
             pieces[key.stem].setdefault(keys.ALPHA, float(beside or 0))
     return pieces, unknown
+
+
+def _refuse_second(held: WeightFile, first: str, name: str, key: keys.Key) -> None:
+    """Refuse two tensors for one piece of a layer: of two adapters in a file only one would act."""
+    if first != name:
+        raise InputFileError(
+            f"{held.path}: {shown(first, most=200)} and {shown(name, most=200)} are both the "
+            f"{key.piece} of one layer; a file holds one LoRA: write one adapter alone"
+        )
+
+
+def _refuse_same_layer(held: WeightFile, pairs: list[Pair]) -> None:
+    """Refuse two pairs whose stems differ in the head alone, which would both be added."""
+    seen: dict[tuple[str, bool, str], str] = {}
+    for pair in pairs:
+        where = pair.place
+        first = seen.setdefault((where.role, where.joined, where.names[0]), pair.stem)
+        if first != pair.stem:
+            raise InputFileError(
+                f"{held.path}: {shown(first, most=200)} and {shown(pair.stem, most=200)} are both "
+                f"{shown(where.names[0], most=200)} of the {where.role}; a file holds one LoRA"
+            )
 
 
 def _number(held: WeightFile, name: str, lazy: Lazy) -> float:
@@ -179,7 +202,7 @@ def _number(held: WeightFile, name: str, lazy: Lazy) -> float:
 
 
 def _pair(
-    held: WeightFile, stem: str, found: Mapping[str, Any], adapters: Mapping[str, Mapping[str, Any]]
+    held: WeightFile, stem: str, found: Mapping[str, Any], adapters: Mapping[str, adapter.Adapter]
 ) -> Pair:
     for piece in (keys.DOWN, keys.UP):
         if piece not in found:
@@ -192,66 +215,9 @@ def _pair(
         )
     rank = down.shape[0]
     alpha = found.get(keys.ALPHA)
-    factor = alpha / rank if alpha else _said(adapters.get(where.role, {}), where.names[0], rank)
+    said = adapters.get(where.role, {})
+    factor = alpha / rank if alpha else adapter.factor(said, where.names[0], rank)
     return Pair(stem, where, down, up, factor)
-
-
-def _adapters(held: WeightFile) -> dict[str, dict[str, Any]]:
-    """role -> what PEFT's configuration says: r, lora_alpha, alpha_pattern, ..."""
-    text, beside = held.metadata.get(ADAPTER), held.path.with_name(BESIDE)
-    if isinstance(text, str):
-        tree, what = _json(text, f"{held.path}: its metadata"), str(held.path)
-    elif held.path.name == "adapter_model.safetensors" and beside.is_file():
-        inner = _json(read_text(beside), str(beside))
-        tree, what = {f"unet.{key}": value for key, value in inner.items()}, str(beside)
-    else:
-        return {}
-    heads = {"unet.": keys.NETWORK, "transformer.": keys.NETWORK, "text_encoder.": keys.TEXT}
-    found: dict[str, dict[str, Any]] = {}
-    for head, role in heads.items():
-        inner = {k.removeprefix(head): v for k, v in tree.items() if k.startswith(head)}
-        if inner:
-            found[role] = inner
-            _refuse_kinds(inner, what)
-    return found
-
-
-def _json(text: str, what: str) -> dict[str, Any]:
-    try:
-        tree = json.loads(text)
-    except (ValueError, RecursionError):
-        tree = None
-    if not isinstance(tree, dict):
-        raise InputFileError(f"{what}: the description of the LoRA is no table")
-    return tree
-
-
-def _refuse_kinds(adapter: Mapping[str, Any], what: str) -> None:
-    if adapter.get("use_dora"):
-        raise InputFileError(f"{what}: is DoRA (use_dora), which is not merged here")
-    if adapter.get("peft_type", "LORA") != "LORA":
-        raise InputFileError(
-            f"{what}: is {shown(str(adapter['peft_type']))}, which is not merged here"
-        )
-
-
-def _said(adapter: Mapping[str, Any], name: str, rank: int) -> float:
-    """alpha / rank as PEFT's configuration has it for a layer; 1 where it says nothing."""
-    alpha = adapter.get("lora_alpha")
-    patterns = adapter.get("alpha_pattern")
-    for pattern, value in patterns.items() if isinstance(patterns, dict) else ():
-        if _covers(pattern, name):
-            alpha = value
-            break
-    if type(alpha) not in (int, float) or not alpha:
-        return 1.0
-    return alpha / math.sqrt(rank) if adapter.get("use_rslora") else alpha / rank
-
-
-def _covers(pattern: str, name: str) -> bool:
-    """Whether an entry of a pattern table names a layer: it is its name, or the end of it."""
-    bare = re.sub(r"^\^|\$$", "", pattern).replace("\\.", ".")
-    return name == bare or name.endswith(f".{bare}")
 
 
 def _notes(pieces: Mapping[str, Mapping[str, Any]], adapters: Mapping[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mindlong.checkpoints.lora.adapter import METADATA
 from mindlong.checkpoints.lora.keys import NETWORK
-from mindlong.checkpoints.lora.read import ADAPTER
 
 if TYPE_CHECKING:
     from mindlong.networks.lora_names import Layer
@@ -75,7 +75,7 @@ def in_diffusers(found: Sequence[Matrices]) -> tuple[Arrays, dict[str, str]]:
     for role, head in (("unet", NETWORK), ("text_encoder", "text_encoder")):
         mine = [each for each in found if each.role == head]
         about |= {f"{role}.{key}": value for key, value in _adapter(mine).items()}
-    return arrays, {ADAPTER: json.dumps(about, sort_keys=True)}
+    return arrays, {METADATA: json.dumps(about, sort_keys=True)}
 
 
 def _adapter(found: Sequence[Matrices]) -> dict[str, object]:
