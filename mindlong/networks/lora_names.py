@@ -28,12 +28,14 @@ class Layer:
         shape: of that weight, (out, in, *kernel).
         source: its name in the layout's files.
         source_shape: of the weight there, which may have more axes of length one.
+        head: what diffusers has before the name in a file of several networks.
     """
 
     ours: str
     shape: tuple[int, ...]
     source: str
     source_shape: tuple[int, ...]
+    head: str = "unet."
 
 
 def layers(network: Network, spec: Any, layout: str = "") -> list[Layer]:
@@ -42,8 +44,9 @@ def layers(network: Network, spec: Any, layout: str = "") -> list[Layer]:
     Tensors that a file keeps stacked or turned over (open_clip's) have no names of their own there
     and are left out.
     """
-    found = network.format(layout).entries(spec)
-    return [_layer(entry) for entry in found if _changeable(entry)]
+    form = network.format(layout)
+    head = f"{network.part}.{form.inner}"
+    return [_layer(entry, head) for entry in form.entries(spec) if _changeable(entry)]
 
 
 def _changeable(entry: Entry) -> bool:
@@ -57,10 +60,10 @@ def _is_table(ours: str) -> bool:
     return "embedding" in ours.removesuffix(WEIGHT).rpartition(".")[2]
 
 
-def _layer(entry: Entry) -> Layer:
+def _layer(entry: Entry, head: str) -> Layer:
     names = (each.removesuffix(WEIGHT) for each in (entry.ours, entry.source))
     ours, source = names
-    return Layer(ours, entry.our_shape, source, entry.source_shape)
+    return Layer(ours, entry.our_shape, source, entry.source_shape, head)
 
 
 def by_name(network: Network, spec: Any) -> dict[str, Layer]:

@@ -4,7 +4,8 @@ LoRA.
 One layer has a `down` matrix (A) and an `up` matrix (B), perhaps an alpha. Programs write
 
     lora_unet_NAME.lora_down.weight             kohya's sd-scripts, dots as underscores
-    unet.NAME.lora_A.weight                     PEFT, diffusers
+    lora_transformer_NAME.lora_down.weight      the same of a transformer
+    unet.NAME.lora_A.weight                     PEFT, diffusers (or transformer.NAME)
     unet.BLOCK.processor.to_q_lora.down.weight  older diffusers, AnimateDiff's motion LoRAs
     0, 1, 2, ...                                lists without names (cloneofsimo, T2V-Turbo)
 """
@@ -28,6 +29,7 @@ NETWORK, TEXT = "network", "text_encoder"
 # what stands before the names of layers -> role, whether dots became underscores
 HEADS = (
     ("lora_unet_", NETWORK, True),
+    ("lora_transformer_", NETWORK, True),
     ("lora_te_", TEXT, True),
     ("text_encoder.", TEXT, False),
     ("unet.", NETWORK, False),
@@ -109,10 +111,18 @@ def place(stem: str) -> Place:
     head, role, joined = next((h for h in HEADS if stem.startswith(h[0])), ("", NETWORK, False))
     name = stem.removeprefix(head)
     if joined:
-        return Place(role, (name,), True, KOHYA)
+        return Place(role, _with_inner(name, role, "text_model_"), True, KOHYA)
     if ".processor." in name or name.endswith(".to_out") or ".self_attn.to_" in name:
         return Place(role, (_of_processor(name, role), name), False, PROCESSORS)
-    return Place(role, (name,), False, PEFT)
+    return Place(role, _with_inner(name, role, "text_model."), False, PEFT)
+
+
+def _with_inner(name: str, role: str, inner: str) -> tuple[str, ...]:
+    """A name, and for a text encoder without CLIP's inner model before it, which files of
+    earlier versions have for T5 and BERT too.
+    """
+    bare = name.removeprefix(inner)
+    return (name, bare) if role == TEXT and bare != name else (name,)
 
 
 def _of_processor(name: str, role: str) -> str:

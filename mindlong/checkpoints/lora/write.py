@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 DIFFUSERS, KOHYA = "diffusers", "kohya"
 NAMINGS = (DIFFUSERS, KOHYA)
-HEADS = {
-    DIFFUSERS: {NETWORK: "unet.", "text_encoder": "text_encoder.text_model."},
-    KOHYA: {NETWORK: "lora_unet_", "text_encoder": "lora_te_text_model_"},
-}
 VERSIONS = {768: ("sd_v1", "False"), 1024: ("sd_v2", "True")}  # by the width of prompts' vectors
+
+_KOHYA_TEXT = "te"  # what kohya calls the text encoder
 
 Arrays = dict[str, np.ndarray]
 
@@ -48,6 +46,11 @@ class Matrices:
         """Rows of A."""
         return len(self.down)
 
+    @property
+    def part(self) -> str:
+        """The network, as diffusers calls it in a pipeline."""
+        return self.layer.head.partition(".")[0]
+
     def shaped(self) -> tuple[np.ndarray, np.ndarray]:
         """A and B float32, with the axes that the layer's weight has in files."""
         cout, *inner = self.layer.source_shape
@@ -62,26 +65,24 @@ def in_naming(naming: str, found: Sequence[Matrices]) -> tuple[Arrays, dict[str,
 
 
 def in_diffusers(found: Sequence[Matrices]) -> tuple[Arrays, dict[str, str]]:
-    """PEFT's names behind unet. and text_encoder., alpha / rank folded into B, so that readers
-    without the metadata are right too.
+    """PEFT's names behind unet. (or transformer.) and text_encoder., alpha / rank folded into B, so
+    that readers without the metadata are right too.
     """
     arrays: Arrays = {}
     for each in found:
         down, up = each.shaped()
-        stem = HEADS[DIFFUSERS][each.role] + each.layer.source
+        stem = each.layer.head + each.layer.source
         arrays[f"{stem}.lora_A.weight"] = down
         arrays[f"{stem}.lora_B.weight"] = up * np.float32(each.factor)
     about: dict[str, object] = {}
-    for role, head in (("unet", NETWORK), ("text_encoder", "text_encoder")):
-        mine = [each for each in found if each.role == head]
-        about |= {f"{role}.{key}": value for key, value in _adapter(mine).items()}
+    for part in dict.fromkeys(each.part for each in found):
+        mine = [each for each in found if each.part == part]
+        about |= {f"{part}.{key}": value for key, value in _adapter(mine).items()}
     return arrays, {METADATA: json.dumps(about, sort_keys=True)}
 
 
 def _adapter(found: Sequence[Matrices]) -> dict[str, object]:
     """PEFT's configuration: every alpha is the rank."""
-    if not found:
-        return {}
     # without text_model., which transformers' encoders have or have not: PEFT looks at the ends
     ranks = {each.layer.source: each.rank for each in found}
     usual = Counter(ranks.values()).most_common(1)[0][0]
@@ -96,10 +97,12 @@ def _adapter(found: Sequence[Matrices]) -> dict[str, object]:
 
 
 def in_kohya(found: Sequence[Matrices]) -> tuple[Arrays, dict[str, str]]:
-    """lora_unet_ and lora_te_ with dots as underscores, and an alpha for every layer."""
+    """lora_unet_ (or lora_transformer_) and lora_te_ with dots as underscores, and an alpha for
+    every layer.
+    """
     arrays: Arrays = {}
     for each in found:
-        stem = HEADS[KOHYA][each.role] + each.layer.source.replace(".", "_")
+        stem = _kohya_head(each) + each.layer.source.replace(".", "_")
         arrays[f"{stem}.lora_down.weight"], arrays[f"{stem}.lora_up.weight"] = each.shaped()
         arrays[f"{stem}.alpha"] = np.float32(each.factor * each.rank).reshape(())
     rank = Counter(each.rank for each in found).most_common(1)[0][0]
@@ -112,6 +115,13 @@ def in_kohya(found: Sequence[Matrices]) -> tuple[Arrays, dict[str, str]]:
         **_version(found),
     }
     return arrays, about
+
+
+def _kohya_head(each: Matrices) -> str:
+    """The head of diffusers' names as kohya's programs write it."""
+    part, _, inner = each.layer.head.partition(".")
+    called = part if each.role == NETWORK else _KOHYA_TEXT
+    return f"lora_{called}_{inner.replace('.', '_')}"
 
 
 def _version(found: Iterable[Matrices]) -> dict[str, str]:

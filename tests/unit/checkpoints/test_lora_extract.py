@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
+import cogvideox_toys
 import latent_toys
 import lora_files as files
 import numpy as np
@@ -14,6 +16,7 @@ from mindlong.checkpoints.files import open_weights
 from mindlong.checkpoints.lazy import as_lazy
 from mindlong.checkpoints.lora.extract import extract, nearest, parts_at
 from mindlong.checkpoints.lora.merge import merge
+from mindlong.checkpoints.lora.write import in_naming
 from mindlong.cli import convert
 from mindlong.config.lora_words import every
 from mindlong.utils.errors import InputFileError
@@ -137,3 +140,56 @@ def test_mistakes_are_one_sentence(where, tmp_path, capsys, words, code, said):
     dst = tmp_path / "out.safetensors"
     assert run("--src", where, "--dst", dst, *words) == code
     assert said in capsys.readouterr().err and not dst.exists()
+
+
+@pytest.fixture(scope="module")
+def joint(tmp_path_factory):
+    """A tiny CogVideoX, whose text encoder is T5, and the same with a layer of each changed."""
+    base = parts_at(str(cogvideox_toys.folder(tmp_path_factory.mktemp("joint") / "tiny")), "--base")
+    return base, {role: _with_a_change(part) for role, part in base.items()}
+
+
+def _with_a_change(part):
+    name = next(n for n in part.arrays if n.endswith(("to_q.weight", "attn.q.weight")))
+    array = np.asarray(part.arrays[name].read(), np.float32)
+    change = np.outer(np.linspace(-1, 1, len(array)), np.linspace(1, 2, array.shape[1]))
+    return replace(part, arrays={**part.arrays, name: as_lazy(array + change.astype(np.float32))})
+
+
+HEADS = {
+    "diffusers": ("transformer.transformer_blocks.", "text_encoder.encoder.block."),
+    "kohya": ("lora_transformer_transformer_blocks_", "lora_te_encoder_block_"),
+}
+OLD_HEADS = {
+    "transformer.": "unet.",
+    "text_encoder.": "text_encoder.text_model.",
+    "lora_transformer_": "lora_unet_",
+    "lora_te_": "lora_te_text_model_",
+}
+
+
+@pytest.mark.parametrize("naming", HEADS)
+def test_the_heads_are_those_of_the_networks(joint, naming, tmp_path):
+    """Where diffusers' pipeline looks for them; files of earlier versions are read too."""
+    base, tuned = joint
+    arrays, about = in_naming(naming, extract(tuned, base, 2).found)
+    assert {name.startswith(HEADS[naming]) for name in arrays} == {True}
+    if naming == "diffusers":
+        said = json.loads(about["lora_adapter_metadata"])
+        assert said["transformer.r"] == said["text_encoder.r"] > 0
+        assert not any(key.startswith("unet.") for key in said)
+    for number, held in enumerate((arrays, {_as_before(n): a for n, a in arrays.items()})):
+        path = files.write(tmp_path / f"{number}.safetensors", held, about)
+        merged = merge(base, every([str(path)]))
+        assert {role: len(names) for role, names in merged.changed.items()} == {
+            "network": 1,
+            "text_encoder": 1,
+        }
+        for role, (name,) in merged.changed.items():
+            found, wanted = (p[role].arrays[name].read() for p in (merged.parts, tuned))
+            np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+
+def _as_before(name):
+    head = next(head for head in OLD_HEADS if name.startswith(head))
+    return OLD_HEADS[head] + name.removeprefix(head)
