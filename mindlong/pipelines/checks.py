@@ -41,6 +41,20 @@ def one_to_one(parts: LatentParts, pipeline: str) -> None:
         )
 
 
+def one_prompt(parts: LatentParts, key: str, framed: object) -> None:
+    """Raise ConfigError where single frames are given prompts and the network reads one a video.
+
+    Args:
+        key: that gives prompts, for the message. framed: true, or not empty, where frames have
+            prompts of their own.
+    """
+    about = parts.network.network
+    if about.denoiser.one_prompt and framed:
+        raise ConfigError(
+            f"{key}: {about.about} reads one prompt a video, and none of single frames; give it as prompt"
+        )
+
+
 def far_size(size: Sequence[int], usual: Sequence[int]) -> Iterator[str]:
     """A sentence where a size is far from the one that a network is used at."""
     ratio = prod(size) / prod(usual)

@@ -17,6 +17,7 @@ from mindlong.pipelines.checks import (
     fit,
     idle,
     network_rows,
+    one_prompt,
     several,
     step_cost,
     unled,
@@ -57,6 +58,7 @@ def plan(loaded: Loaded) -> Planned:
     images = images_of(parts)
     check_ends(own, images)
     idle(loaded, _unread(images))
+    one_prompt(parts, "animate.scenes", own.scenes)
     check_rates(config.conditioning.fs, 1)
     frames, *size = size_of(config, parts.size)
     check_room(images, frames)

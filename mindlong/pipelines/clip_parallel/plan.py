@@ -24,6 +24,7 @@ from mindlong.pipelines.checks import (
     idle,
     no_rate,
     not_told,
+    one_prompt,
     step_cost,
     unjoined,
     unled,
@@ -230,7 +231,8 @@ def plan(loaded: Loaded) -> Planned:
     half = 1.0 if config.latent.dtype == "float32" else 0.5
     room = room_of(config, parts, step, parts.vae.spec.frames_of(total), (height, width))
     sent, waiting = _sent(config, parts.network, clips, ranks, size, rows, passes, half)
-    _one_prompt(parts, prompts)
+    key = "clip_parallel.scenes" if own.scenes else "prompts"
+    one_prompt(parts, key, len(set(prompts)) > 1)
     alone(config, ranks)
     texts = [*prompts, *[own.negative] * (s.guidance != 1)]
     return Planned(
@@ -269,15 +271,6 @@ def _frames(parts: LatentParts, latents: int) -> str:
     if one_each(vae):
         return f"{latents} frames"
     return f"{vae.frames_of(latents)} frames ({latents} latents)"
-
-
-def _one_prompt(parts: LatentParts, prompts: Sequence[str]) -> None:
-    about = parts.network.network
-    if about.denoiser.one_prompt and len(set(prompts)) > 1:
-        raise ConfigError(
-            f"{len(set(prompts))} prompts are given; {about.about} reads one prompt a video, and none of "
-            "single frames"
-        )
 
 
 def _calls(config: ClipParallelConfig) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from mindlong.pipelines.checks import (
     fit,
     network_rows,
     not_told,
+    one_prompt,
     one_to_one,
     several,
     step_cost,
@@ -116,6 +117,7 @@ def plan(loaded: Loaded) -> Planned:
     parts, (frames, height, width, _) = work.parts, work.frames_FHWC.shape
     fit(parts, work.fresh)
     one_to_one(parts, "edit")
+    one_prompt(parts, "edit.scenes", o.scenes)
     videos = (
         3 if o.inject else 1 if s.guidance == 1 else 2
     )  # the source runs along for its attention maps

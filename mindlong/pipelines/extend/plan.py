@@ -19,6 +19,7 @@ from mindlong.pipelines.checks import (
     idle_where_told,
     is_told,
     longest_run,
+    one_prompt,
     one_to_one,
     several,
     step_cost,
@@ -160,6 +161,7 @@ def plan(loaded: Loaded) -> Planned:
     work, parts = work_of(config), parts_of(config)
     fit(parts, images=True)
     one_to_one(parts, "extend")
+    one_prompt(parts, "extend.scenes", config.extend.scenes)
     images = images_of(parts)
     hinted = not images and is_hinted(parts.network.spec, parts.vae.spec.latent_channels)
     check_hints(work, hinted)

@@ -19,6 +19,7 @@ from mindlong.pipelines.checks import (
     idle,
     longest_run,
     not_told,
+    one_prompt,
     one_to_one,
     step_cost,
     unled,
@@ -253,6 +254,8 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
     fit(parts, images=True)
     one_to_one(parts, "hierarchical")
     key = key_parts(config, parts)
+    for each in filter(None, (parts, key)):
+        one_prompt(each, "hierarchical.scenes", o.scenes)
     check_images(work, parts, key)
     imaged = [p for p in (key, parts) if p is not None and images_of(p)]
     idle(loaded, () if imaged else unread())

@@ -12,7 +12,16 @@ from mindlong.checkpoints.files import open_named
 from mindlong.checkpoints.latent_parts import LatentParts, find_latent_parts
 from mindlong.checkpoints.parts import read_part
 from mindlong.config.infer_options.conditioning import unread
-from mindlong.pipelines.checks import far_size, fit, idle, several, step_cost, unled, worded
+from mindlong.pipelines.checks import (
+    far_size,
+    fit,
+    idle,
+    one_prompt,
+    several,
+    step_cost,
+    unled,
+    worded,
+)
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.room import room_of
 from mindlong.utils.errors import ConfigError
@@ -43,6 +52,7 @@ def plan(
     config = loaded.values
     parts = find_latent_parts(config.weights, config.latent)
     fit(parts)
+    one_prompt(parts, "interpolate.scenes", config.interpolate.scenes)
     idle(loaded, (*_idle(parts), *unread()))
     size, lengths = _size(config, work, parts), _lengths(config, work, parts, key)
     length = max(lengths)
@@ -59,11 +69,6 @@ def plan(
         "peak memory": room.row(),
     }
     negative = config.interpolate.negative
-    if config.interpolate.scenes:
-        raise ConfigError(
-            f"interpolate.scenes: {parts.network.network.about} reads one prompt a video, and none of single frames; "
-            "give it as prompt"
-        )
     said = (
         *worded(parts, config, [*config.wanted_prompts(), negative]),
         *unled(negative, "interpolate.negative", [config.sample.guidance]),

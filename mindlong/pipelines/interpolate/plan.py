@@ -20,6 +20,7 @@ from mindlong.pipelines.checks import (
     idle,
     idle_where_told,
     is_told,
+    one_prompt,
     one_to_one,
     several,
     step_cost,
@@ -158,6 +159,7 @@ def _by_networks(
     for each in (*stages, *filter(None, [made])):
         fit(each, images=imaged)
         one_to_one(each, "interpolate")
+        one_prompt(each, "interpolate.scenes", o.scenes)
     size = _size(config, work, parts)
     chained = plan_chain(work.chain)
     idle(loaded, idle_where_told(parts, "interpolate.negative"))

@@ -25,6 +25,7 @@ from mindlong.pipelines.checks import (
     is_told,
     network_rows,
     no_rate,
+    one_prompt,
     several,
     step_cost,
     unled,
@@ -104,12 +105,9 @@ def _checked_clips(
     config: TextToVideoConfig, parts: LatentParts, size: tuple[int, int, int]
 ) -> list[Clip]:
     """The clips, their prompts and starts being such as the network takes."""
-    clips, about = clips_of(config, size[0]), parts.network.network
-    if about.denoiser.one_prompt and any(len(clip.prompts) > 1 or clip.shares for clip in clips):
-        raise ConfigError(
-            f"text_to_video.scenes: {about.about} reads one prompt a video, and none of "
-            "single frames; give it as prompt"
-        )
+    clips = clips_of(config, size[0])
+    framed = any(len(clip.prompts) > 1 or clip.shares for clip in clips)
+    one_prompt(parts, "text_to_video.scenes", framed)
     start = config.text_to_video.start
     if start:
         read_start(start, len(clips), _latents(parts, *size))
