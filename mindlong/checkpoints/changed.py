@@ -75,6 +75,17 @@ def tuned_file(path: Path) -> Path:
     return file
 
 
+def open_tuned(path: Path) -> WeightFile:
+    """The file of `tuned_file`, opened. Raises InputFileError where it is none, or another kind."""
+    file = tuned_file(path)
+    held = open_weights(file)
+    if BASE not in held or not any(name.startswith(PREFIX) for name in held):
+        raise InputFileError(
+            f"{file} is no file of tuned tensors: it has no {f'{PREFIX}*' if BASE in held else BASE}"
+        )
+    return held
+
+
 def over(part: Part, folder: Path) -> Part:
     """The UNet `part` with what a folder of `base_of` holds put over it, tensors or a LoRA. Raises
     as `tuned_over` and `merge`.
@@ -94,16 +105,11 @@ def tuned_over(part: Part, path: Path) -> Part:
     `path` is the file, or the folder of a checkpoint that has one. Raises InputFileError where it
     is none or was tuned from other weights.
     """
-    file = tuned_file(path)
-    held = open_weights(file)
+    held = open_tuned(path)
     changed = {
         name.removeprefix(PREFIX): held.lazy(name) for name in held if name.startswith(PREFIX)
     }
-    if not changed or BASE not in held:
-        raise InputFileError(
-            f"{file} is no file of tuned tensors: it has no {'unet.*' if BASE in held else BASE}"
-        )
-    _check(part, changed, held, file)
+    _check(part, changed, held, held.path)
     return replace(part, arrays={**part.arrays, **changed})
 
 

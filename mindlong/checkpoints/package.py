@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from mindlong.checkpoints import description
-from mindlong.checkpoints.changed import FILE, tuned_file
+from mindlong.checkpoints.changed import FILE, open_tuned
 from mindlong.checkpoints.files import open_weights, write_safetensors
 from mindlong.checkpoints.folders import files_in
 from mindlong.checkpoints.locate import locate
@@ -84,9 +84,10 @@ def package_changed(trained: Trained, run: Path, out: Path, dtype: str) -> list[
     changed, and beside them which weights they belong over.
 
     Raises:
-        InputFileError: the run has no such file: all of its tensors changed.
+        InputFileError: the run has no such file: all of its tensors changed, or it started from
+            nothing.
     """
-    held = open_weights(tuned_file(trained.where))
+    held = open_tuned(trained.where)
     out.mkdir(parents=True, exist_ok=True)
     written = out / f"{FILE}.safetensors"
     write_safetensors(written, {name: held.lazy(name) for name in held}, {}, dtype)
