@@ -104,6 +104,22 @@ def parts_in(folder: Path) -> Iterator[tuple[str, Path]]:
             yield part, plain[part]
 
 
+def part_places(folder: Path) -> Iterator[str]:
+    """Every place in a folder that a model's part, tokenizer or noising process is read from: files
+    and folders by their names, `tokenizer/vocab.json`.
+    """
+    index = (folder / "model_index.json").is_file()
+    for part in table.parts():
+        if (folder / f"{part}.safetensors").is_file():
+            yield f"{part}.safetensors"
+        for name in _folders_of(part):
+            inside = folder / name
+            if inside.is_dir() and (index or (inside / "config.json").is_file()):
+                yield name
+    yield from (path.name for path in _plain_files(folder).values())
+    yield from beside(folder)
+
+
 def _folders_of(part: str) -> list[str]:
     """How the folder of a part is called in diffusers' layout."""
     hubs = [network.hub for network in table.networks() if network.part == part and network.hub]

@@ -24,7 +24,7 @@ from mindlong.checkpoints.lazy import counted, total_bytes
 from mindlong.checkpoints.recognise import recognise
 from mindlong.checkpoints.staged import named, staged
 from mindlong.checkpoints.weight_file import WeightFile
-from mindlong.cli import convert_lora
+from mindlong.cli import convert_checks, convert_lora
 from mindlong.cli.common import guarded
 from mindlong.cli.convert_arguments import parser
 from mindlong.config.command_line import parse_overrides
@@ -55,12 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     watch = Watch(str(weights.path), tuple(args.allow_nonfinite))
     weights = replace(weights, rows=watch.over(weights.rows))
     matches, outwards = _direction(weights, args)
+    convert_checks.unread(args, matches, outwards)
     if outwards:
         weights = convert_lora.merged_ours(weights, matches, args)
         plans = _export_plans(weights, matches, args)
     else:
         plans = _import_plans(weights, matches, args)
     _check_free(args, outwards)
+    convert_checks.would_stay(args, plans, weights, outwards)
     _describe(weights, plans, outwards)
     for plan in plans:
         plan.check(str(weights.path), ALLOW)

@@ -136,5 +136,5 @@ def _let_pass(add: Add) -> None:
     add(
         "--dry_run", action="store_true", help="read everything, print what would be done, and stop"
     )
-    add("--overwrite", action="store_true", help="replace the destination")
+    add("--overwrite", action="store_true", help="replace files that are there")
     add("changes", nargs="*", metavar="key=value", help="sizes that rule over the file's")
