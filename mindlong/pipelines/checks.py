@@ -18,6 +18,7 @@ from mindlong.pipelines.wording import CUT, notes_of, wording_of
 from mindlong.plans.prompt_syntax import PLAIN
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.lines import count
+from mindlong.utils.needed import needed
 
 if TYPE_CHECKING:
     from mindlong.checkpoints.latent_parts import LatentParts
@@ -49,7 +50,7 @@ def one_prompt(parts: LatentParts, key: str, framed: object) -> None:
             prompts of their own.
     """
     about = parts.network.network
-    if about.denoiser.one_prompt and framed:
+    if needed(about.denoiser, "denoiser").one_prompt and framed:
         raise ConfigError(
             f"{key}: {about.about} reads one prompt a video, and none of single frames; give it as prompt"
         )
