@@ -19,6 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mindlong.cli.infer import main as infer  # noqa: E402
+from mindlong.data.chop_names import stem_of  # noqa: E402
 from mindlong.data.transforms import fitted  # noqa: E402
 from mindlong.media.read import read_video  # noqa: E402
 from mindlong.media.write import distinct_names, write_frames  # noqa: E402
@@ -96,7 +97,7 @@ def places_of(films: Sequence[Path], ways: Sequence[str], out: Path) -> dict[tup
     missing = next((film for film in films if not film.exists()), None)
     if missing:
         raise InputFileError(f"no film at {missing}; it does not exist")
-    names = distinct_names([film.stem for film in films])
+    names = distinct_names([stem_of(film) for film in films])
     found = {
         (film, way): f"{name}-{way}"
         for film, name in zip(films, names, strict=True)

@@ -174,7 +174,9 @@ def _check_videos(videos: Sequence[Path]) -> None:
         if not is_video(video) and not _may_be_one(video):
             raise InputFileError(f"{shown(video)} is neither a video file nor a folder of frames")
         if videos.count(video) > 1:
-            raise ConfigError(f"two videos are called {shown(video.stem)!r}; each is chopped once")
+            raise ConfigError(
+                f"two videos are called {shown(stem_of(video))!r}; each is chopped once"
+            )
 
 
 def _may_be_one(video: Path) -> bool:

@@ -101,7 +101,14 @@ def _clips(folder: Path) -> list[Path]:
         found = find_clips(folder)
     except InputFileError as error:
         raise InputFileError(str(error).removeprefix("data.folder ")) from error
-    return list({path.with_suffix(""): path for path in sorted(found, key=_preference)}.values())
+    return list({_without_kind(path): path for path in sorted(found, key=_preference)}.values())
+
+
+def _without_kind(path: Path) -> Path:
+    """Where a video lies without its format, which several files of one video differ in. A folder
+    of frames has none: what stands behind a dot is of its name.
+    """
+    return path if path.is_dir() else path.with_suffix("")
 
 
 def _preference(path: Path) -> tuple[bool, Path]:

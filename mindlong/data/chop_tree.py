@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mindlong.data.chop_names import stem_of
 from mindlong.media.colours import Colour
 from mindlong.media.read import open_reader
 from mindlong.media.write import open_writer, safe_name
@@ -85,7 +86,7 @@ def write_tree(
         InputFileError: too short, or unreadable. UserError: the folder has files already; nothing
             is overwritten.
     """
-    root = root_of(out, name or safe_name(film.stem))
+    root = root_of(out, name or safe_name(stem_of(film)))
     clips = plan_tree(frames, length)
     with (
         contextlib.ExitStack() as stack,

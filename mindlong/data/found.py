@@ -116,7 +116,8 @@ def _without_sidecars(
     left: Iterable[tuple[Path, str]], clips: Iterable[Path]
 ) -> Iterator[tuple[Path, str]]:
     """What is left out but for what belongs to a clip: captions, embeddings, tables of ours."""
-    names = {p.parent / p.stem for p in clips} | set(clips)
+    names = {p if p.is_dir() else p.with_suffix("") for p in clips}
+    names |= set(clips)
     for path, why in left:
         beside = path.suffix.lower() in BESIDE and path.with_suffix("") in names
         table = path.name.endswith(OURS)

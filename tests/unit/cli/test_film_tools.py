@@ -34,6 +34,14 @@ def test_films_of_one_name_have_folders_of_their_own(key_frames, films, tmp_path
     assert list(found.values()) == ["bikes-flow", "bikes-twin", "bikes_2-flow", "bikes_2-twin"]
 
 
+def test_a_frame_folder_is_called_by_its_whole_name(key_frames, tmp_path):
+    films = [tmp_path / "scene_0.5", tmp_path / "scene_0.7"]
+    for film in films:
+        film.mkdir()
+    found = key_frames["places_of"](films, ["flow"], tmp_path / "out")
+    assert list(found.values()) == ["scene_0_5-flow", "scene_0_7-flow"]
+
+
 @pytest.mark.parametrize("name", ["bikes-flow", "bikes_2-flow", "films.md"])
 def test_what_is_there_is_not_replaced(key_frames, films, tmp_path, name):
     mine = tmp_path / "out" / name / "mine.txt"

@@ -11,10 +11,11 @@ from PIL import Image
 
 from mindlong.cli.chop import command
 from mindlong.data.chop import ChopOptions, Piece, Survey, plan, scene_cuts, survey, write_pieces
+from mindlong.data.chop_tree import write_tree
 from mindlong.data.clips import ClipFolder
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.read import read_video
-from mindlong.media.write import write_video
+from mindlong.media.write import write_frames, write_video
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 
 CUTS = (0, 30, 52, 60)
@@ -361,3 +362,10 @@ def test_the_seeds_word_for_a_tree_is_understood(short, tmp_path, monkeypatch):
     assert command([str(short), "--L", "3"]) == 0
     assert list((tmp_path / short.stem / "scenario_0").rglob("subset_0.mp4"))
     assert short.exists()
+
+
+def test_a_tree_of_a_frame_folder_keeps_what_stands_behind_a_dot(tmp_path):
+    frames = ShapesWorld((16, 24), 9).clip(0).frames_FHWC
+    write_frames(tmp_path / "scene_0.5", frames)
+    (clip, *_) = write_tree(tmp_path / "scene_0.5", tmp_path / "o", 9, 3, "gif")
+    assert clip.relative_to(tmp_path / "o").parts[0] == "scene_0_5"

@@ -32,6 +32,13 @@ def test_what_belongs_to_a_clip_is_not_left_out(folder):
     assert left(folder) == {} and len(search(folder).clips) == 2
 
 
+def test_a_frame_folder_is_called_by_its_whole_name(folder):
+    write_frames(folder / "scene_0.5", CLIP, 8)
+    for name in ("scene_0.5.txt", "scene_0.txt"):
+        (folder / name).write_text("")
+    assert list(left(folder)) == ["scene_0.txt"]
+
+
 def test_everything_else_is_named_with_a_reason(folder):
     for name in ("b.txt", "c.xyz", "poster.png", "d.pdf"):
         (folder / name).write_bytes(b"x")

@@ -3,13 +3,14 @@ the tool that compares folders.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import linalg
 
 from mindlong.cli.compare_videos import main
-from mindlong.media.write import write_video
+from mindlong.media.write import write_frames, write_video
 from mindlong.scores import bench, intervals
 from mindlong.scores.frechet import frechet_distance
 from mindlong.utils.errors import ConfigError, InputFileError
@@ -157,3 +158,16 @@ def test_bad_input_is_a_sentence(folders, tmp_path):
             main(arguments)
     with pytest.raises(ConfigError, match="joints"):
         main([a, b, "--joints", "-1"])
+
+
+def test_frame_folders_whose_names_differ_behind_a_dot_are_videos_of_their_own(tmp_path):
+    for name in ("scene_0.5", "scene_0.7"):
+        write_frames(tmp_path / "a" / name, square_at([(10, 10)] * 4))
+    write_video(tmp_path / "a" / "scene_0.7.mp4", square_at([(10, 10)] * 4), 8)
+    whole = [str(tmp_path / "a")] * 2
+    assert main([*whole, "--json", str(tmp_path / "s.json")]) == 0
+    videos = json.loads((tmp_path / "s.json").read_text())["videos"]["A"]
+    assert sorted(Path(path).name.removesuffix(".mp4") for path in videos) == [
+        "scene_0.5",
+        "scene_0.7",
+    ]
