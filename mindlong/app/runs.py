@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mindlong.app.job import DONE, Job
 from mindlong.pipelines.previews import FOLDER as PREVIEWS
 from mindlong.utils.errors import ConfigError
-from mindlong.utils.run_folder import CONFIG, RECORD
+from mindlong.utils.run_folder import CONFIG, LEVELS, RECORD
 
 if TYPE_CHECKING:
     from mindlong.app.place import Person, Place
@@ -50,7 +50,7 @@ class Run:
     def videos(self) -> list[Path]:
         """What can be played."""
         found = [p for p in sorted(self.folder.glob("*")) if p.suffix in PLAYED]
-        levels = [p for p in sorted((self.folder / "levels").glob("*")) if p.suffix in PLAYED]
+        levels = [p for p in sorted((self.folder / LEVELS).glob("*")) if p.suffix in PLAYED]
         return [p for p in (*found, *levels) if _is_plain(p)][:LISTED_VIDEOS]
 
     def sheets(self) -> list[Path]:

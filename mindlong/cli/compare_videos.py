@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mindlong.cli.common import ToolParser
+from mindlong.cli.run_videos import is_result
 from mindlong.data.found import find_clips
 from mindlong.media.read import read_video
 from mindlong.scores import bench, intervals
@@ -101,7 +102,13 @@ def _clips(folder: Path) -> list[Path]:
         found = find_clips(folder)
     except InputFileError as error:
         raise InputFileError(str(error).removeprefix("data.folder ")) from error
-    return list({_without_kind(path): path for path in sorted(found, key=_preference)}.values())
+    made = [path for path in found if is_result(path, folder)]
+    if not made:
+        raise InputFileError(
+            f"{shown(folder)} holds no video that a run has made, only what runs keep beside their videos; "
+            "name a folder of videos"
+        )
+    return list({_without_kind(path): path for path in sorted(made, key=_preference)}.values())
 
 
 def _without_kind(path: Path) -> Path:

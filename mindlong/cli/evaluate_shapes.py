@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.cli.common import ToolParser, guarded
+from mindlong.cli.run_videos import is_result
 from mindlong.data.film import FILM_SHAPES
 from mindlong.data.film_captions import only_film, parse_film
 from mindlong.data.film_reader import FilmReading
@@ -156,13 +157,13 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def sample_files(folder: Path, count: int) -> list[Path]:
-    """The samples by name, of each the least lossy file; raises InputFileError if they are not
-    `count`.
+    """The samples by name, of each the least lossy file, without what a run keeps beside them;
+    raises InputFileError if they are not `count`.
     """
     if not folder.is_dir():
         raise InputFileError(f"{folder} is not a folder")
     found: dict[str, Path] = {}
-    for path in sorted(p for p in folder.iterdir() if is_video(p)):
+    for path in sorted(p for p in folder.iterdir() if is_video(p) and is_result(p, folder)):
         name = path.name if path.is_dir() else path.stem
         if name not in found or _rank(path) < _rank(found[name]):
             found[name] = path

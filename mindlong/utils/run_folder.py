@@ -14,6 +14,8 @@ from mindlong.utils.claim import FILE as LOCK
 # what a run writes about itself before it has made anything
 RECORD = "video.json"  # written last: a folder without it is unfinished
 CONFIG = "config.yaml"
+LEVELS = "levels"  # a folder: the frames of a hierarchy after each level, as videos
+SOURCE = "source"  # the name of the video that was edited, without suffix
 WRAPPING = (LOCK, "config.yaml", "log.txt", "run.json", "work.json")
 _JOURNAL = re.compile(r"journal-\d+\.jsonl|[\w-]+\.claim")  # who is at work on what
 

@@ -25,6 +25,7 @@ from mindlong.pipelines.models import Models
 from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.videos import Videos
 from mindlong.utils import arrays, atomic, progress
+from mindlong.utils.run_folder import SOURCE
 
 if TYPE_CHECKING:
     from mindlong.pipelines.clips import Clip
@@ -39,11 +40,11 @@ def run(session: Session) -> None:
     z = encoded(editor.model, work.frames_FHWC, config)
     rows = _report(session, editor, work, z) if videos.first else []
     _edits(videos, editor, clips, z, work)
-    names = ["source", *(clip.name for clip in clips)]
+    names = [SOURCE, *(clip.name for clip in clips)]
     if videos.first and config.edit.keep_latents:
         _keep(videos, clips, z)
     videos.finish(
-        names, ["source", *(c.title for c in clips)], lambda: _record(config, work, clips, rows)
+        names, [SOURCE, *(c.title for c in clips)], lambda: _record(config, work, clips, rows)
     )
 
 
@@ -126,7 +127,7 @@ def _edits(
     previews = Previews(session, editor.model.decode)
 
     def make(name: str) -> None:
-        if name == "source":
+        if name == SOURCE:
             videos.write(name, iter(work.frames_FHWC), len(work.frames_FHWC), as_given=True)
             return
         clip = named[name]
@@ -139,7 +140,7 @@ def _edits(
         kept = {"latents": latents, "x_T": path[-1]} if config.edit.keep_latents else {}
         videos.write(name, editor.model.decode(latents), len(work.frames_FHWC), **kept)
 
-    videos.deal("videos", [*named, "source"], make)
+    videos.deal("videos", [*named, SOURCE], make)
 
 
 def _keep(videos: Videos, clips: Sequence[Clip], z: np.ndarray) -> None:

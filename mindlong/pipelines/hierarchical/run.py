@@ -40,6 +40,7 @@ from mindlong.pipelines.previews import Previews
 from mindlong.pipelines.results import Results, wanted
 from mindlong.utils import progress
 from mindlong.utils.errors import UserError
+from mindlong.utils.run_folder import LEVELS
 
 if TYPE_CHECKING:
     from mindlong.parallel.comm import Comm
@@ -184,7 +185,7 @@ def _level_video(
     session: Session, work: Work, model: LatentModel, folder: LatentFolder, level: int, stem: str
 ) -> None:
     """The frames that are there after a level, at the speed of the finished video."""
-    path = session.folder / "levels" / f"{stem}-level-{level}.mp4"
+    path = session.folder / LEVELS / f"{stem}-level-{level}.mp4"
     if path.exists():
         return
     step = min(

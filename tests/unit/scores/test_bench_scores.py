@@ -171,3 +171,43 @@ def test_frame_folders_whose_names_differ_behind_a_dot_are_videos_of_their_own(t
         "scene_0.5",
         "scene_0.7",
     ]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run's folder with everything that runs keep beside their videos."""
+    still = square_at([(10, 10)] * 4)
+    for name in ("video.mp4", "levels/video-level-0.mp4", "source.mp4"):
+        write_video(tmp_path / "runs/0001" / name, still, 8)
+    for name in ("preview", "source"):
+        write_frames(tmp_path / "runs/0001" / name, still)
+    (tmp_path / "runs/0001/run.json").write_text("{}")
+    return tmp_path / "runs/0001"
+
+
+@pytest.mark.parametrize("named", [".", ".."])
+def test_what_a_run_keeps_beside_its_videos_is_none(run, tmp_path, named):
+    files = ["--json", str(tmp_path / "s.json")]
+    assert main([str(run / named), str(run / named), *files]) == 0
+    videos = json.loads((tmp_path / "s.json").read_text())["videos"]["A"]
+    assert [Path(path).name for path in videos] == ["video.mp4"]
+
+
+def test_what_is_named_itself_and_what_is_no_run_is_taken_as_it_is(run, tmp_path):
+    files = ["--json", str(tmp_path / "s.json")]
+    assert main([str(run / "levels"), str(run / "preview"), *files]) == 0
+    (run / "run.json").unlink()
+    assert main([str(run), str(run), *files]) == 0
+    videos = json.loads((tmp_path / "s.json").read_text())["videos"]["A"]
+    assert sorted(Path(path).name for path in videos) == [
+        "preview",
+        "source",
+        "video-level-0.mp4",
+        "video.mp4",
+    ]
+
+
+def test_a_run_that_has_made_no_video_yet_is_a_sentence(run):
+    (run / "video.mp4").unlink()
+    with pytest.raises(InputFileError, match="holds no video that a run has made"):
+        main([str(run), str(run)])

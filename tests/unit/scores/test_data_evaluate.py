@@ -128,6 +128,12 @@ def test_the_tool_measures_a_folder_as_infer_writes_it(folder, tmp_path, capsys)
     ]
 
 
+@pytest.mark.parametrize("name", ["preview", "source", "levels"])
+def test_what_a_run_keeps_beside_its_videos_is_no_sample(folder, tmp_path, name):
+    write_frames(tmp_path / name, CLIPS[0].frames_FHWC)
+    assert command([str(folder)]) == 0
+
+
 def test_a_caption_of_what_the_reader_does_not_choose_from_is_refused(folder, capsys):
     said = CAPTIONS[0].split()
     others = [name for name in ("circle", "square", "triangle") if name != said[2]]
