@@ -22,6 +22,7 @@ IDLE = {
         "caption",
         "out",
         "tree",
+        "alpha_background",
     ),
     "--tree": ("length", "stride", "least", "scenes", "fps", "side"),
 }

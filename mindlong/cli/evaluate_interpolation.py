@@ -51,6 +51,21 @@ WITHIN = {
     "window": (0, ANY),
     "threads": (0, ANY),
 }
+OF_WORLD = ("sheet", "world", "outlines", "colours", "frames", "size", "first", "bounce", "speed")
+OF_NETWORK = (
+    "hint",
+    "mask",
+    "pin",
+    "detail",
+    "steps",
+    "guidance",
+    "seed",
+    "stages",
+    "window",
+    "threads",
+    "reads",
+)
+OF_VIDEOS = ("fit", "max_frames")
 MakeAll = Callable[
     [Iterable[np.ndarray], str, int], Iterator[np.ndarray]
 ]  # (kept frames, caption, number of the clip) -> all frames
@@ -58,7 +73,7 @@ MakeAll = Callable[
 Network = Callable[[np.ndarray, str, int], Iterator[np.ndarray]]  # the same of stacked frames
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """The arguments."""
     made = ToolParser("evaluate_interpolation", __doc__, EXAMPLES)
     made.add_argument(
@@ -195,11 +210,12 @@ def _chain_arguments(add: Callable[..., object]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print a table for videos and one for shapes."""
-    args = parser().parse_args(argv)
+    made = parser()
+    args = made.parse_args(argv)
     if args.every < 2:
         raise ConfigError(f"every is {args.every}; it must be at least 2, else nothing is left out")
-    _refuse_idle(args)
     _refuse_numbers(args)
+    _refuse_idle(made, args)
     if not args.videos and not args.shapes:
         raise ConfigError("nothing to measure: name videos, or give --shapes N")
     methods = dict(_methods(args))
@@ -213,15 +229,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _refuse_idle(args: argparse.Namespace) -> None:
+def _refuse_idle(made: ToolParser, args: argparse.Namespace) -> None:
     """Raises ConfigError where an option has nothing to work on."""
-    for name in ("sheet", "outlines", "colours"):
-        if getattr(args, name) and not args.shapes:
-            raise ConfigError(f"--{name} is of clips of a world; give --shapes N")
-    if args.detail != ["network"] and not args.weights:
-        raise ConfigError("--detail is of a network's frames, and there is none; give --weights")
-    if args.fit and not args.videos:
-        raise ConfigError("--fit is of videos, and none is named; clips of a world have --size")
+    if not args.shapes:
+        made.refuse_idle(args, OF_WORLD, "is of clips of a world; give --shapes N")
+    if not args.weights:
+        made.refuse_idle(args, OF_NETWORK, "is of a network, and there is none; give --weights")
+    if not args.videos:
+        said = "is of videos, and none is named; clips of a world have --size and --frames"
+        made.refuse_idle(args, OF_VIDEOS, said)
 
 
 def _refuse_numbers(args: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from mindlong.cli.common import ToolParser, guarded
 from mindlong.data.transforms import resize
 from mindlong.media.read import read_video
 from mindlong.networks.clip.text_spec import ACTIVATIONS
+from mindlong.scores.asked import names_of
 from mindlong.scores.interpolation import psnr, ssim
 from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError
@@ -29,8 +30,10 @@ EXAMPLES = """examples:
 
 exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 
+OF_CLIP = ("tokenizer", "activation")
 
-def parser() -> argparse.ArgumentParser:
+
+def parser() -> ToolParser:
     """The arguments."""
     made = ToolParser("evaluate_video", __doc__, EXAMPLES)
     made.add_argument(
@@ -101,15 +104,14 @@ def measure(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the videos, print a table."""
-    args = parser().parse_args(argv)
+    made = parser()
+    args = made.parse_args(argv)
+    names_of(args.videos)  # of a video that is named twice only one row would be left
+    _refuse_idle(made, args)
     prompts = args.prompt * len(args.videos) if len(args.prompt) < 2 else args.prompt
     if prompts and len(prompts) != len(args.videos):
         raise ConfigError(
             f"--prompt is given {len(args.prompt)} times for {len(args.videos)} videos; one or as many is right"
-        )
-    if (args.prompt or args.source_prompt) and not args.clip:
-        raise ConfigError(
-            "--prompt needs --clip: agreement with a text is measured through a CLIP model"
         )
     videos = {path: read_video(path)[0] for path in args.videos}
     source = read_video(args.source)[0] if args.source else None
@@ -125,6 +127,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         write_text(args.json, json.dumps(rows, indent=1))
     return 0
+
+
+def _refuse_idle(made: ToolParser, args: argparse.Namespace) -> None:
+    """Raises ConfigError where an option has nothing to work on."""
+    if (args.prompt or args.source_prompt) and not args.clip:
+        raise ConfigError(
+            "--prompt needs --clip: agreement with a text is measured through a CLIP model"
+        )
+    if not args.clip:
+        made.refuse_idle(args, OF_CLIP, "belongs to --clip; give --clip PATH too")
+    if not any(args.prompt):
+        said = "belongs to --prompt, which the frames are to be nearer to; give --prompt too"
+        made.refuse_idle(args, ("source_prompt",), said)
 
 
 def _scorer(args: argparse.Namespace) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+from collections.abc import Iterable
 from typing import NoReturn
 
 from mindlong.cli.commands import as_started, program
@@ -51,6 +52,14 @@ class ToolParser(argparse.ArgumentParser):
     def format_help(self) -> str:
         """The text of --help."""
         return as_started(super().format_help())
+
+    def refuse_idle(self, args: argparse.Namespace, names: Iterable[str], why: str) -> None:
+        """Raise ConfigError where one of the options `names` is given, which nothing would read:
+        "--NAME why". One that is given as its default says changes nothing and passes.
+        """
+        for name in names:
+            if getattr(args, name) != self.get_default(name):
+                raise ConfigError(f"--{name} {why}")
 
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments in one sentence."""

@@ -240,6 +240,7 @@ def test_an_index_takes_the_place_of_an_index_only(short, tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--index", "i.json", "--fps", "4"], "--fps has no effect with --index"),
+        (["--index", "i.json", "--alpha_background", "red"], "--alpha_background has no effect"),
         (["--out", "o", "--tree", "2", "--scenes"], "--scenes has no effect with --tree"),
         (["--out", "o", "--levels", "4,4"], "--levels belongs to --index"),
         (["--out", "o", "--tree", "2", "--kind", "frames"], "a tree is of mp4 or gif"),

@@ -133,6 +133,49 @@ def test_speeds_that_are_none_are_refused(world, speed, said):
         evaluate_interpolation.main(["--shapes", "1", "--world", world, "--speed", *speed])
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--steps", "3"],
+        ["--stages", "7"],
+        ["--reads", "nonsense"],
+        ["--pin", "none"],
+        ["--detail", "flow"],
+        ["--hint", "nearest"],
+        ["--mask", "zero"],
+        ["--guidance", "2"],
+        ["--seed", "1"],
+        ["--window", "5"],
+        ["--threads", "1"],
+    ],
+)
+def test_options_of_a_network_are_refused_without_one(words):
+    with pytest.raises(ConfigError, match=f"{words[0]} is of a network, and there is none"):
+        evaluate_interpolation.main(["a.mp4", *words])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--frames", "40"],
+        ["--world", "film"],
+        ["--size", "32", "32"],
+        ["--first", "3"],
+        ["--bounce"],
+        ["--speed", "0", "0.1"],
+        ["--outlines", "circle"],
+    ],
+)
+def test_options_of_a_world_are_refused_without_one(words):
+    with pytest.raises(ConfigError, match=f"{words[0]} is of clips of a world; give --shapes"):
+        evaluate_interpolation.main(["a.mp4", *words])
+
+
+def test_frames_of_a_video_are_refused_without_one():
+    with pytest.raises(ConfigError, match="--max_frames is of videos, and none is named"):
+        evaluate_interpolation.main(["--shapes", "1", "--max_frames", "5"])
+
+
 def test_videos_of_one_name_are_kept_apart(tmp_path, capsys):
     for place in ("a", "b"):
         write_frames(tmp_path / place / "clip", CLIPS[0].frames_FHWC[:5, :32, :32])

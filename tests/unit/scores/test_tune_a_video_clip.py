@@ -149,3 +149,22 @@ def test_the_tool_measures_files_and_names_what_is_missing(tmp_path, folder, cap
     )
     with pytest.raises(InputFileError, match="is not a whole CLIPModel"):
         load_clip(tmp_path / "text.safetensors")
+
+
+@pytest.mark.parametrize("more", [[], ["--clip", "c", "--prompt", "x", "--prompt", "y"]])
+def test_a_video_named_twice_is_refused(more):
+    with pytest.raises(ConfigError, match="a video is named twice"):
+        main(["a.mp4", "a.mp4", *more])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--activation", "gelu"], "--activation belongs to --clip"),
+        (["--tokenizer", "nowhere"], "--tokenizer belongs to --clip"),
+        (["--clip", "c", "--source_prompt", "x"], "--source_prompt belongs to --prompt"),
+    ],
+)
+def test_what_nothing_would_read_is_refused(words, said):
+    with pytest.raises(ConfigError, match=said):
+        main(["a.mp4", *words])
