@@ -6,7 +6,8 @@ source "$(dirname "$0")/_folder.sh"
 take_folder 2,3p "$@"
 clips=${2:-8} rank=${3:-2} rate=${4:-0.001}
 cd "$(dirname "$0")/.."
-"$python" tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
+[ -e "$folder/clips/$(printf 'clip-%03d.txt' $((clips - 1)))" ] \
+    || "$python" tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
 
 source scripts/_edit_prompts.sh
 

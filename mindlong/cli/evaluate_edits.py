@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mindlong.cli.common import ToolParser, guarded
+from mindlong.data.chop_names import refuse_existing
 from mindlong.data.film import FilmWorld
 from mindlong.data.shapes import ShapesWorld
 from mindlong.media.limits import LIMITS
@@ -37,12 +38,21 @@ KNOWN_SHAPES = (
     "triangle",
 )  # of clips that are written: what shipped models know
 KNOWN_COLOURS = ("red", "green", "blue", "yellow")
+READING = ("against", "names", "sheet", "json", "unsure")
+WRITING = ("count", "frames", "size", "seed")  # of clips
 BEST_FIRST = ("", ".gif", ".mp4", ".webm")  # "" is a folder of frames
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """The arguments."""
     made = ToolParser("evaluate_edits", __doc__)
+    _reading_arguments(made)
+    _writing_arguments(made)
+    return made
+
+
+def _reading_arguments(made: ToolParser) -> None:
+    """Which runs are measured, how they are read, and what is written of that."""
     made.add_argument(
         "folders", nargs="*", type=Path, metavar="FOLDER", help="runs of the edit pipeline"
     )
@@ -83,6 +93,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--unsure", action="store_true", help="believe the reader also where it is not sure"
     )
+
+
+def _writing_arguments(made: ToolParser) -> None:
+    """Which clips are written in the place of measuring."""
     made.add_argument(
         "--write_clips",
         type=Path,
@@ -95,12 +109,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--seed", type=int, default=1000, help="number of the first clip in the world"
     )
-    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure the runs, or write clips."""
-    args = parser().parse_args(argv)
+    made = parser()
+    args = made.parse_args(argv)
+    _refuse_idle(made, args)
     if args.write_clips:
         in_limits(args, {"count": (1, ANY), "frames": (1, LIMITS.frames), "seed": (0, ANY)})
         write_clips(args.write_clips, _world(args), args.count, args.seed)
@@ -134,6 +149,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _refuse_idle(made: ToolParser, args: argparse.Namespace) -> None:
+    """Raises ConfigError where what is given has nothing to work on."""
+    if args.write_clips:
+        if args.folders:
+            raise ConfigError("FOLDER has no effect with --write_clips; leave it out")
+        made.refuse_idle(args, READING, "has no effect with --write_clips; leave it out")
+        return
+    made.refuse_idle(args, WRITING, "belongs to --write_clips; give --write_clips FOLDER too")
+    if not args.against:
+        made.refuse_idle(args, ("names",), "belongs to --against; give --against FOLDER too")
+
+
 def _refuse_other_sources(folders: Sequence[Path], against: Sequence[Path]) -> None:
     """Raises ConfigError where two runs that are to be compared edited other videos."""
     for a, b in zip(folders, against, strict=False):
@@ -162,11 +189,18 @@ def _eyes(args: argparse.Namespace) -> Eyes:
 
 
 def write_clips(folder: Path, world: ShapesWorld | FilmWorld, count: int, seed: int) -> None:
-    """Clips `seed`, `seed` + 1, ... of a world as folder/clip-NNN and folder/clip-NNN.txt."""
-    for i in range(count):
+    """Clips `seed`, `seed` + 1, ... of a world as folder/clip-NNN and folder/clip-NNN.txt.
+
+    Raises:
+        UserError: one of them is there already; nothing is written then.
+    """
+    names = [f"clip-{i:03d}" for i in range(count)]
+    wanted = [target for name in names for target in (name, f"{name}.txt")]
+    refuse_existing(folder, wanted, "--write_clips")
+    for i, name in enumerate(names):
         clip = world.sample(seed + i)
-        write_frames(folder / f"clip-{i:03d}", clip.frames_FHWC)
-        write_text(folder / f"clip-{i:03d}.txt", clip.caption)
+        write_frames(folder / name, clip.frames_FHWC)
+        write_text(folder / f"{name}.txt", clip.caption)
 
 
 def edits_of(folder: Path, eyes: Eyes = EYES) -> Iterator[EditScore]:

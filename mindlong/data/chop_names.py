@@ -36,14 +36,16 @@ def caption_name(clip: str) -> str:
     return Path(clip).stem + ".txt"
 
 
-def refuse_existing(folder: Path, wanted: Sequence[str]) -> None:
-    """Raise UserError if one of the files to be written is there already, or is named twice."""
+def refuse_existing(folder: Path, wanted: Sequence[str], option: str = "--out") -> None:
+    """Raise UserError if one of the files to be written is there already, or is named twice;
+    `option` is what names the folder.
+    """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{shown(folder)} is no folder; give another --out")
+        raise UserError(f"{shown(folder)} is no folder; give another {option}")
     for name in wanted:
         if os.path.lexists(folder / name):
             raise UserError(
-                f"{shown(folder / name)} exists, and nothing is overwritten; give another --out or remove it"
+                f"{shown(folder / name)} exists, and nothing is overwritten; give another {option} or remove it"
             )
     twice = [name for name, count in Counter(w.casefold() for w in wanted).items() if count > 1]
     if twice:

@@ -43,6 +43,17 @@ def test_a_relative_folder_is_the_users_own(tmp_path, script, words):
     assert not (ROOT / NAME).exists()
 
 
+@pytest.mark.parametrize(("script", "words"), EVERY[2:])
+def test_clips_that_are_there_are_not_written_again(tmp_path, script, words):
+    """The tool writes over nothing; a script that was stopped goes on."""
+    folder = str(tmp_path / "out")
+    written = [
+        sum("--write_clips" in command for command in asked(script, tmp_path, folder, *words)[1])
+        for _ in range(2)
+    ]
+    assert written == [1, 0]
+
+
 @pytest.mark.parametrize(
     "script",
     [

@@ -183,3 +183,35 @@ def test_the_tool_compares_runs_with_runs(tmp_path, capsys):
         main([str(tmp_path / "a"), "--against", str(tmp_path / "c")])
     with pytest.raises(ConfigError, match="2 ways are called 'one'"):
         main([str(tmp_path / "a"), "--against", str(tmp_path / "b"), "--names", "one", "one"])
+
+
+@pytest.mark.parametrize("there", ["clip-001.txt", "clip-000"])
+def test_clips_are_written_over_nothing(tmp_path, capsys, there):
+    (tmp_path / there).write_text("mine")
+    assert command(["--write_clips", str(tmp_path), "--count", "2", "--frames", "4"]) == 1
+    said = capsys.readouterr().err
+    assert f"{there} exists, and nothing is overwritten; give another --write_clips" in said
+    assert [path.name for path in tmp_path.iterdir()] == [there]
+    assert (tmp_path / there).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--write_clips", "c", "--sheet", "x.png"], "--sheet has no effect with --write_clips"),
+        (["--write_clips", "c", "--json", "x"], "--json has no effect with --write_clips"),
+        (["--write_clips", "c", "--against", "a"], "--against has no effect with --write_clips"),
+        (["--write_clips", "c", "--names", "a", "b"], "--names has no effect with --write_clips"),
+        (["--write_clips", "c", "--unsure"], "--unsure has no effect with --write_clips"),
+        (["run", "--write_clips", "c"], "FOLDER has no effect with --write_clips"),
+        (["run", "--count", "2"], "--count belongs to --write_clips"),
+        (["run", "--frames", "2"], "--frames belongs to --write_clips"),
+        (["run", "--size", "64"], "--size belongs to --write_clips"),
+        (["run", "--seed", "3"], "--seed belongs to --write_clips"),
+        (["run", "--names", "a", "b"], "--names belongs to --against"),
+    ],
+)
+def test_what_nothing_would_read_is_refused(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert command(words) == 2
+    assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
