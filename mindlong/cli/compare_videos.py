@@ -9,8 +9,7 @@ needs features of an I3D, made elsewhere: --features A.npy B.npy, (videos, width
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,11 @@ from mindlong.cli.run_videos import is_result
 from mindlong.data.found import find_clips
 from mindlong.media.read import read_video
 from mindlong.scores import bench, intervals
+from mindlong.scores.asked import write_json
+from mindlong.scores.bench import SEAM
 from mindlong.scores.frechet import frechet_distance
 from mindlong.utils import progress
 from mindlong.utils.arrays import Damaged, read_npy
-from mindlong.utils.atomic import write_text
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.shown import shown
 
@@ -38,7 +38,7 @@ NAMES = ("A", "B")
 LARGEST = 2**30  # bytes of a file of features
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> ToolParser:
     """The arguments."""
     made = ToolParser("compare_videos", __doc__, EXAMPLES)
     made.add_argument("a", type=Path, metavar="A", help="a folder of videos")
@@ -65,9 +65,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the videos, print a table."""
-    args = parser().parse_args(argv)
+    made = parser()
+    args = made.parse_args(argv)
     if args.joints < 0:
         raise ConfigError(f"--joints is {args.joints}; it is a number of frames")
+    if not args.clip:
+        made.refuse_idle(args, ("tokenizer",), "belongs to --clip; give --clip PATH too")
     folders = dict(zip(NAMES, (_clips(args.a), _clips(args.b)), strict=True))
     features = [_features(path) for path in args.features or ()]
     scorer = _scorer(args) if args.clip else None
@@ -86,12 +89,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         distances["frechet_clip"] = frechet_distance(*means)
     if features:
         distances["frechet_features"] = frechet_distance(*features)
-    table = {key: _compared(rows, key) for key in next(iter(rows["A"].values()))}
+    keys = _keys(args, rows)
+    table = {key: _compared(rows, key) for key in keys}
     _print(table, distances)
     if args.json:
-        write_text(args.json, json.dumps(_whole(rows, table, distances), indent=1))
+        write_json(args.json, _whole(rows, table, distances))
     if args.plot:
-        _draw(args.plot, rows, list(table))
+        _draw(args.plot, rows, keys)
     return 0
 
 
@@ -147,6 +151,29 @@ def _scored(
     row = bench.scores(frames, units, list(joints))
     bar.update(1)
     return row, None if units is None else units.mean(0)
+
+
+def _keys(
+    args: argparse.Namespace, rows: Mapping[str, Mapping[str, Mapping[str, float]]]
+) -> list[str]:
+    """The scores that any video has; a video too short for a joint has no `seam`.
+
+    Raises:
+        ConfigError: joints are asked for, and a folder has none: the mean of nothing is no number.
+    """
+    keys = {name: _of_any(rows[name].values()) for name in NAMES}
+    for name, folder in zip(NAMES, (args.a, args.b), strict=True):
+        if args.joints and SEAM not in keys[name]:
+            raise ConfigError(
+                f"no video of {shown(folder)} has more than {args.joints} frames that are read, so none has a joint "
+                "to measure; give a smaller --joints, or leave it out"
+            )
+    return list(dict.fromkeys([*keys["A"], *keys["B"]]))
+
+
+def _of_any(rows: Iterable[Mapping[str, float]]) -> dict[str, None]:
+    """The names of scores that one of them has, in their order."""
+    return dict.fromkeys(key for row in rows for key in row)
 
 
 def _compared(

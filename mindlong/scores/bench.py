@@ -20,6 +20,7 @@ from mindlong.scores.long_metrics import seam_ratio
 TOP = 0.05  # share of the pixels that move most
 BASE_FLOW, BASE_SIZE = 6.0, 256.0  # VBench: pixels a frame at a short side of 256 that are motion
 BASE_COUNT, BASE_FRAMES = 4.0, 16.0  # and in how many of so many frames
+SEAM = "seam"  # the score that only a video with joints has
 PIECES = 8  # of a long video, for its drift
 
 
@@ -93,7 +94,7 @@ def scores(
         "dynamic": float(is_dynamic(moved, len(frames_FHWC), (height, width))),
     }
     if joints:
-        found["seam"] = seam_ratio(frames_FHWC, joints)
+        found[SEAM] = seam_ratio(frames_FHWC, joints)
     if units_FP is not None:
         found |= {
             "consistency": consistency(units_FP),

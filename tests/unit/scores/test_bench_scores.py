@@ -158,6 +158,8 @@ def test_bad_input_is_a_sentence(folders, tmp_path):
             main(arguments)
     with pytest.raises(ConfigError, match="joints"):
         main([a, b, "--joints", "-1"])
+    with pytest.raises(ConfigError, match="--tokenizer belongs to --clip"):
+        main([a, b, "--tokenizer", "nowhere"])
 
 
 def test_frame_folders_whose_names_differ_behind_a_dot_are_videos_of_their_own(tmp_path):
@@ -201,7 +203,7 @@ def test_what_is_named_itself_and_what_is_no_run_is_taken_as_it_is(run, tmp_path
     videos = json.loads((tmp_path / "s.json").read_text())["videos"]["A"]
     assert sorted(Path(path).name for path in videos) == [
         "preview",
-        "source",
+        "source.mp4",
         "video-level-0.mp4",
         "video.mp4",
     ]
@@ -211,3 +213,30 @@ def test_a_run_that_has_made_no_video_yet_is_a_sentence(run):
     (run / "video.mp4").unlink()
     with pytest.raises(InputFileError, match="holds no video that a run has made"):
         main([str(run), str(run)])
+
+
+def test_a_first_video_without_a_joint_hides_no_seam(folders):
+    write_video(folders / "a" / "0.mp4", square_at([(10, 10)] * 3), 8)
+    asked = [str(folders / "a"), str(folders / "b"), "--joints", "3"]
+    assert main([*asked, "--json", str(folders / "s.json")]) == 0
+    held = json.loads((folders / "s.json").read_text())
+    assert held["compared"]["seam"]["A"]["mean"] > 0
+    assert sum("seam" in row for row in held["videos"]["A"].values()) == 2
+
+
+@pytest.mark.parametrize("short", ["a", "b", "both"])
+def test_a_folder_without_a_joint_is_named(folders, short):
+    write_video(folders / "both" / "0.mp4", square_at([(10, 10)] * 3), 8)
+    long = [str(folders / "a"), str(folders / "both")]
+    asked = {"a": long[::-1], "b": long, "both": [long[1]] * 2}[short]
+    with pytest.raises(ConfigError, match="no video of .*both has more than 3 frames"):
+        main([*asked, "--joints", "3", "--json", str(folders / "s.json")])
+    assert not (folders / "s.json").exists()
+
+
+def test_a_score_that_is_no_number_is_null_in_the_json(folders):
+    write_video(folders / "c" / "0.mp4", square_at([(10, 10)] * 2), 8)
+    asked = [str(folders / "c")] * 2
+    assert main([*asked, "--joints", "1", "--json", str(folders / "s.json")]) == 0
+    (row,) = json.loads((folders / "s.json").read_text())["videos"]["A"].values()
+    assert row["seam"] is None
