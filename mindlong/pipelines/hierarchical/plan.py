@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from mindlong.config.pipelines import HierarchicalConfig
 
 LONGEST = 16
+BY_LEVEL = ("level_guidance", "level_steps", "level_strength", "level_seams")
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,25 @@ class Work:
 
 def work_of(config: HierarchicalConfig) -> Work:
     """Lay out the runs of a configuration. Raises ConfigError, InputFileError."""
+    work = _laid_out(config)
+    _refuse_deeper(config.hierarchical, len(work.lengths))
+    return work
+
+
+def _refuse_deeper(o: HierarchicalOptions, levels: int) -> None:
+    """Raises ConfigError where a list says something of a level that there is not. A shorter one is
+    right: its last entry is of all levels below.
+    """
+    for name in BY_LEVEL:
+        given = list(getattr(o, name))
+        if len(given) > levels:
+            raise ConfigError(
+                f"hierarchical.{name} is {given}, of {len(given)} levels; the plan has {levels}, so it takes "
+                f"at most {levels} {'entry' if levels == 1 else 'entries'}"
+            )
+
+
+def _laid_out(config: HierarchicalConfig) -> Work:
     o: HierarchicalOptions = config.hierarchical
     if o.order != "hierarchy":
         return _compared(o, config.frames)

@@ -356,6 +356,22 @@ def test_a_video_is_continued_at_either_end(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("level_steps", "[2, 2, 9]"),
+        ("level_guidance", "[3.0, 1.0, 1.0, 1.0, 1.0]"),
+        ("level_strength", "[1.0, 0.5, 0.5]"),
+        ("level_seams", "['free', 'free', 'fade']"),
+    ],
+)
+def test_lists_of_more_levels_than_there_are_are_refused(key, value):
+    config = ["pipeline=hierarchical", f"hierarchical.{key}={value}"]
+    with pytest.raises(ConfigError, match=f"{key} is .*; the plan has 2, so it takes at most 2"):
+        work_of(load(None, [*config, "lengths=[4,4]"], InferConfig).values)
+    assert work_of(load(None, [*config, "lengths=[4,4,4,4,4]"], InferConfig).values)
+
+
+@pytest.mark.parametrize(
     ("key", "said"),
     [
         ("hierarchical.part=[5,2]", "first, last"),
