@@ -38,7 +38,7 @@ from mindlong.pipelines.jobs import count_batches
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.prompts import Prompts
 from mindlong.pipelines.room import room_of
-from mindlong.pipelines.unlike_sizes import unlike_sizes
+from mindlong.pipelines.unlike_sizes import unlike, unlike_sizes
 from mindlong.plans.compared import plan_autoregressive, plan_independent
 from mindlong.plans.frame_prompts import parse, shares_of, title, travels
 from mindlong.plans.hierarchy import (
@@ -307,6 +307,12 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
             *unusual_run(images, longest_run(work.plan)),
             *unusual_level_rates(work, config, parts, key),
             *unlike_sizes(filter(None, (*o.images, o.first, o.last)), size),
+            *(
+                note
+                for v in (work.source, work.keys)
+                if v
+                for note in unlike(v.where, v.size, size)
+            ),
         ),
         room.peak,
         "size, batch or hierarchical.lengths",

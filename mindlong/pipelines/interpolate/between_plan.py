@@ -24,6 +24,7 @@ from mindlong.pipelines.checks import (
 )
 from mindlong.pipelines.planned import Planned
 from mindlong.pipelines.room import room_of
+from mindlong.pipelines.unlike_sizes import unlike
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.lines import count
 from mindlong.utils.sizes import divisible
@@ -73,6 +74,7 @@ def plan(
         *worded(parts, config, [*config.wanted_prompts(), negative]),
         *unled(negative, "interpolate.negative", [config.sample.guidance]),
         *far_size(size, parts.size[1:]),
+        *(unlike(work.source.where, work.source.size, size) if work.source else ()),
     )
     return Planned(rows, (*notes, *said), room.peak, "size or interpolate.factor")
 

@@ -4,7 +4,7 @@ the chain, the rates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -133,7 +133,8 @@ def plan(loaded: Loaded) -> Planned:
         "result": f"{work.frames} frames at {work.rate:g} frames a second",
     }
     if o.method != "diffusion":
-        return Planned(rows | {"method": f"{o.method}, no network"}, notes)
+        said = _cut_off(work, tuple(config.size))
+        return Planned(rows | {"method": f"{o.method}, no network"}, (*notes, *said))
     if config.weights and between_plan.reads_both_ends(config):
         return between_plan.plan(loaded, work, rows, notes)
     return _by_networks(loaded, work, rows, notes)
@@ -185,8 +186,7 @@ def _by_networks(
     said += unled(o.negative, "interpolate.negative", [config.sample.guidance])
     said += far_size(size, parts.size[1:])
     said += unusual_rates(images_of(parts), config.conditioning.fs)
-    if work.source:
-        said += unlike(work.source.where, work.source.size, size)
+    said += _cut_off(work, size)
     return Planned(
         rows, (*notes, *dict.fromkeys(said)), room.peak, "size, batch or interpolate.window"
     )
@@ -249,6 +249,14 @@ def _size(config: InterpolateConfig, work: Work, parts: LatentParts) -> tuple[in
             f"interpolate.key_latents have {channels} channels; the autoencoder has {spec.latent_channels}"
         )
     return height * spec.factor, width * spec.factor
+
+
+def _cut_off(work: Work, size: tuple[int, ...]) -> Iterator[str]:
+    """A sentence where much of the key frames is lost on the way to `size`, (height, width); empty:
+    they stay as they are.
+    """
+    if work.source and size:
+        yield from unlike(work.source.where, work.source.size, (size[0], size[1]))
 
 
 def _longest(plan: LongPlan, work: Work) -> int:

@@ -97,6 +97,11 @@ def test_what_does_not_fit_is_said(published, images, key, value, sentence, caps
     assert sentence in capsys.readouterr().err
 
 
+def test_much_that_is_cut_off_is_said(published, images, capsys):
+    assert infer([*keys(published, images, size="[48,16]"), "--dry_run"]) == 0
+    assert "16x24 pixels become 48x16, and 78% of the image are cut off" in capsys.readouterr().out
+
+
 def without(arguments, *words):
     return [a for a in arguments if not any(word in a for word in words)]
 

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindlong.config.infer_schema import InferConfig
+from mindlong.config.load import load
 from mindlong.media.audio import keep_sound, sound_of
 from mindlong.media.read import probe
 from mindlong.media.write import write_frames, write_video
+from mindlong.pipelines.hierarchical.plan import plan as plan_long
 from mindlong.pipelines.interpolate.key_frames import from_images, from_video
+from mindlong.pipelines.interpolate.plan import plan
 from mindlong.utils.errors import ConfigError, InputFileError
 
 
@@ -138,3 +142,20 @@ def test_sound_that_does_not_fit_is_left_out_and_said(tmp_path, sounding):
 def test_sound_is_encoded_anew_where_the_container_needs_it(tmp_path, sounding):
     video = write_video(tmp_path / "made.webm", frames(12), 8)
     assert keep_sound(video, sounding, 1.5, 1.5, 0.1).kept and sound_of(video) == "opus"
+
+
+@pytest.mark.parametrize(("size", "lost"), [("[16,64]", True), ("[24,32]", False), ("[]", False)])
+@pytest.mark.parametrize("method", ["flow", "blend"])
+def test_much_that_is_cut_off_is_said_where_no_network_is(tmp_path, method, size, lost):
+    video = write_video(tmp_path / "a.mp4", frames(4, (48, 64)), 8)
+    keys = [f"interpolate.method={method}", f"interpolate.video={video}", "interpolate.factor=2"]
+    told = plan(load(None, ["pipeline=interpolate", *keys, f"size={size}"], InferConfig)).notes
+    assert any("48x64 pixels become 16x64, and 67% of the image" in note for note in told) == lost
+
+
+def test_much_of_a_video_that_is_cut_off_on_the_way_to_a_long_one_is_said(tmp_path):
+    video = write_video(tmp_path / "a.mp4", frames(4, (48, 128)), 8)
+    keys = ["weights=shipped:storyboard_shapes", "lengths=[4,4]", "prompt=a red circle"]
+    keys += [f"hierarchical.key_video={video}", "hierarchical.key_every=1"]
+    told = plan_long(load(None, ["pipeline=hierarchical", *keys], InferConfig)).notes
+    assert any("48x128 pixels become 64x64, and 62% of the image" in note for note in told)
