@@ -65,6 +65,7 @@ class LatentParts:
         unmerged: role -> network without the LoRAs that were asked for; empty without any.
         merged: what these change.
         loras: these, as they were named.
+        lora_stamps: what tells the content of their files from another.
         image_encoder, projector: what makes the tokens of an image, for a network that reads them.
     """
 
@@ -78,6 +79,7 @@ class LatentParts:
     unmerged: Mapping[str, Part] = field(default_factory=dict)
     merged: Merged | None = None
     loras: tuple[str, ...] = ()
+    lora_stamps: tuple[object, ...] = ()
 
     image_encoder: Part | None = None
     projector: Part | None = None

@@ -52,6 +52,7 @@ class LatentModel(Cells):
         held: role -> the network with its tensors, which `builders` read; `swap_loras` changes it.
         unmerged: the same without LoRAs.
         loras: those that are in the networks, as they were named.
+        lora_stamps: what tells the content of their files from another.
         chunk: frames encoded or decoded at a time.
         dtype: of the network and the autoencoder.
         unconditional: what the unconditional call of guidance reads in the place of a prompt, of
@@ -74,6 +75,7 @@ class LatentModel(Cells):
         held: Mapping[str, Part] | None = None,
         unmerged: Mapping[str, Part] | None = None,
         loras: tuple[str, ...] = (),
+        lora_stamps: tuple[object, ...] = (),
         size: tuple[int, int, int] = (16, 256, 256),
         chunk: int = 4,
         dtype: str = "float32",
@@ -84,7 +86,7 @@ class LatentModel(Cells):
         self.unconditional, self.states, self.parts = unconditional, states, dict(parts)
         self.held = dict(held or {})
         self.unmerged = {**self.held, **(unmerged or {})}
-        self.loras = loras
+        self.loras, self.lora_stamps = loras, lora_stamps
         self.tokenizer, self.noising = tokenizer, noising
         self.size, self.chunk, self.dtype = size, chunk, dtype
         entry, self.spec = self.parts["network"]

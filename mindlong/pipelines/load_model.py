@@ -71,6 +71,7 @@ def from_parts(
         held=held,
         unmerged=parts.unmerged,
         loras=parts.loras,
+        lora_stamps=parts.lora_stamps,
         size=parts.size,
         chunk=options.chunk,
         dtype=options.dtype,

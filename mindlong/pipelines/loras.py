@@ -12,7 +12,7 @@ import numpy as np
 from mindspore import nn
 
 from mindlong.checkpoints.load import fill
-from mindlong.checkpoints.lora.latent import ROLES, say
+from mindlong.checkpoints.lora.latent import ROLES, say, stamps_of
 from mindlong.checkpoints.lora.merge import Merged, inherited, merge
 from mindlong.config.lora_words import every
 
@@ -35,21 +35,28 @@ def swap_loras(model: LatentModel, loras: Sequence[str], strict: bool = True) ->
         ConfigError, InputFileError: as `with_loras`; the model is then as it was.
     """
     base = {role: model.unmerged[role] for role in ROLES}
+    stamps = stamps_of(loras)
     merged = merge(base, every(loras), strict)
-    _put(model, merged.parts, tuple(loras))
+    _put(model, merged.parts, tuple(loras), stamps)
     say(merged)
     return merged
 
 
 def wear(model: LatentModel, parts: LatentParts) -> None:
     """Give a model that is kept in memory the LoRAs of parts that were found for the same weights
-    and options, where it has others.
+    and options, where it has others, or what their files held before.
     """
-    if model.loras != parts.loras:
-        _put(model, {role: getattr(parts, role) for role in ROLES}, parts.loras)
+    if (model.loras, model.lora_stamps) != (parts.loras, parts.lora_stamps):
+        networks = {role: getattr(parts, role) for role in ROLES}
+        _put(model, networks, parts.loras, parts.lora_stamps)
 
 
-def _put(model: LatentModel, parts: Mapping[str, Part], loras: tuple[str, ...]) -> None:
+def _put(
+    model: LatentModel,
+    parts: Mapping[str, Part],
+    loras: tuple[str, ...],
+    stamps: tuple[object, ...],
+) -> None:
     for role, part in parts.items():
         before = model.held[role]
         changed = {n for n in {*before.arrays, *part.arrays} if _differs(before, part, n)}
@@ -59,7 +66,7 @@ def _put(model: LatentModel, parts: Mapping[str, Part], loras: tuple[str, ...]) 
             assign(cell, part, changed)
         if changed and role == "text_encoder":
             model.forget_texts()
-    model.loras = loras
+    model.loras, model.lora_stamps = loras, stamps
 
 
 def _differs(before: Part, after: Part, name: str) -> bool:

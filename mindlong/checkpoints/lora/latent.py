@@ -12,6 +12,7 @@ import numpy as np
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.checkpoints.lazy import as_lazy
 from mindlong.checkpoints.lora.merge import Merged, merge
+from mindlong.checkpoints.lora.read import stamp
 from mindlong.checkpoints.parts import Part
 from mindlong.config.lora_words import every
 from mindlong.networks import table
@@ -46,6 +47,7 @@ def with_loras(parts: LatentParts, loras: Sequence[str], strict: bool = True) ->
     if not loras:
         return parts
     base = {role: getattr(parts, role) for role in ROLES}
+    stamps = stamps_of(loras)  # before they are read: a change meanwhile is seen by the next call
     merged = merge(base, every(loras), strict)
     say(merged)
     changed: dict[str, Any] = {
@@ -53,8 +55,16 @@ def with_loras(parts: LatentParts, loras: Sequence[str], strict: bool = True) ->
         "unmerged": base,
         "merged": merged,
         "loras": tuple(loras),
+        "lora_stamps": stamps,
     }
     return replace(parts, **changed)
+
+
+def stamps_of(loras: Sequence[str]) -> tuple[object, ...]:
+    """What tells the files of LoRAs from others, or from what they held before. Raises as
+    `with_loras`.
+    """
+    return tuple(stamp(each.path) for each in every(loras))
 
 
 def say(merged: Merged) -> None:

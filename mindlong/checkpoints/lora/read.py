@@ -92,6 +92,24 @@ def locate(path: str, key: str = "lora") -> Path:
     )
 
 
+def stamp(path: str, key: str = "lora") -> tuple[object, ...]:
+    """What tells the content that `path` means now from an earlier one, without reading it: which
+    files these are, wherever the working folder is, their sizes and when they were written.
+
+    Raises:
+        InputFileError: there is none.
+    """
+    file = locate(path, key).resolve()
+    with reading(file):
+        return tuple(_seen(each) for each in (file, file.with_name(BESIDE)) if each.is_file())
+
+
+def _seen(file: Path) -> tuple[object, ...]:
+    """A file put in the place of another has another number, even in the same instant."""
+    found = file.stat()
+    return str(file), found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def is_lora(names: list[str]) -> bool:
     """Whether names are (mostly) those of a LoRA file, or of a kind that is like one."""
     found = sum(keys.taken_apart(name) is not None for name in names)

@@ -18,7 +18,7 @@ from mindspore import nn
 from mindlong.checkpoints.embedder import embedder
 from mindlong.checkpoints.find import Trained, find_trained
 from mindlong.checkpoints.load import load_into
-from mindlong.checkpoints.lora.latent import over_trained
+from mindlong.checkpoints.lora.latent import over_trained, stamps_of
 from mindlong.data.source import to_frames, to_network
 from mindlong.diffusion.finite import Row
 from mindlong.diffusion.interpolation import interpolate
@@ -178,10 +178,19 @@ def network_of(trained: Trained, text_encoder: str = "") -> nn.Cell:
 
 
 def network_for(
-    models: Models, weights: str, trained: Trained, text_encoder: str, loras: Sequence[str] = ()
+    models: Models,
+    weights: str,
+    trained: Trained,
+    text_encoder: str,
+    loras: Sequence[str] = (),
+    stamps: Sequence[object] = (),
 ) -> nn.Cell:
-    """`network_of`, once for all calls with these LoRAs, which `trained` has."""
-    named = ("pixel", weights, text_encoder, *loras)
+    """`network_of`, once for all calls with these LoRAs, which `trained` has.
+
+    Args:
+        stamps: what tells the content of their files from another (`stamps_of`).
+    """
+    named = ("pixel", weights, text_encoder, *loras, *stamps)
     return models.held(*named, load=lambda: network_of(trained, text_encoder))
 
 
@@ -208,8 +217,9 @@ def make(models: Models, config: Any, callback: Callback | None = None) -> Itera
         ConfigError, InputFileError, NotFiniteError.
     """
     found = find_trained(config.weights, "pixel")
-    trained = over_trained(found, config.lora, config.lora_strict)
-    network = network_for(models, config.weights, trained, config.pixel.text_encoder, config.lora)
+    own, loras, stamps = config.pixel, config.lora, stamps_of(config.lora)
+    trained = over_trained(found, loras, config.lora_strict)
+    network = network_for(models, config.weights, trained, own.text_encoder, loras, stamps)
     requests, pipeline = requests_of(config, trained), pipeline_of(config, trained, network)
     for part, videos in pipeline.batches(requests, min(config.batch, len(requests)), callback):
         for request, frames in zip(part, videos, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import latent_toys
 import lora_files as files
@@ -14,6 +15,7 @@ from mindspore.common import api
 import mindlong
 from mindlong.checkpoints.latent_parts import find_latent_parts
 from mindlong.checkpoints.load import arrays_of
+from mindlong.checkpoints.lora.read import stamp
 from mindlong.cli.infer import command
 from mindlong.config.infer_options.latent import LatentModelOptions
 from mindlong.ops import device
@@ -107,6 +109,41 @@ def test_models_that_a_program_keeps_change_their_loras_in_place(where, loras):
         plain = models.latent(str(where), options, ())
         mine, new = arrays_of(plain.network), arrays_of(load_latent_model(str(where)).network)
         assert same([mine[name] for name in new], new.values())
+
+
+def test_a_file_whose_content_has_changed_is_read_again(where, loras, tmp_path, monkeypatch):
+    """Also one of the same name in another working folder."""
+    path = tmp_path / "style.safetensors"
+    models, options = Models(keep=True), LatentModelOptions()
+
+    def network(words):
+        cell = models.latent(str(where), options, [words]).network
+        return {name: array.copy() for name, array in arrays_of(cell).items()}
+
+    with remembering({}):
+        for source in loras:
+            shutil.copy(source, path)
+            mine = network(str(path))
+            new = arrays_of(load_latent_model(str(where), loras=[source]).network)
+            assert same([mine[name] for name in new], new.values())
+        other = tmp_path / "other"
+        other.mkdir()
+        shutil.copy(loras[0], other / path.name)
+        monkeypatch.chdir(tmp_path)
+        network(path.name)
+        monkeypatch.chdir(other)
+        new = arrays_of(load_latent_model(str(where), loras=[loras[0]]).network)
+        mine = network(path.name)
+        assert same([mine[name] for name in new], new.values())
+
+
+def test_a_stamp_tells_the_description_beside_a_file_too(loras, tmp_path):
+    path = tmp_path / "adapter_model.safetensors"
+    shutil.copy(loras[0], path)
+    before = stamp(str(path))
+    assert stamp(str(path)) == before == stamp(str(tmp_path))
+    (tmp_path / "adapter_config.json").write_text('{"lora_alpha": 2}')
+    assert stamp(str(path)) != before
 
 
 def test_a_model_that_cannot_take_a_file_is_as_it_was(where, loras, tmp_path):
@@ -214,11 +251,23 @@ def test_a_network_in_pixels_takes_them(tmp_path, capsys):
             files.matrices(layer, 2, 0)
         )
     path = files.write(tmp_path / "x.safetensors", arrays)
-    from mindlong.checkpoints.lora.latent import over_trained
+    from mindlong.checkpoints.lora.latent import over_trained, stamps_of
+    from mindlong.pipelines.pixel.make import network_for
 
     found = over_trained(trained, [f"{path}:0.1"])
     changed = [n for n, a in trained.arrays.items() if not np.array_equal(found.arrays[n], a)]
     assert len(changed) == len(arrays) // 2 > 20
+    models = Models(keep=True)
+    cells = [
+        network_for(models, "shipped:vdm_shapes", found, "", [str(path)], stamps_of([str(path)]))
+        for content in (1, 1, 2)
+        if files.write(path, {name: array * content for name, array in arrays.items()})
+    ]
+    assert len(set(map(id, cells))) == 3, "a file that was written anew is another"
+    again = network_for(
+        models, "shipped:vdm_shapes", found, "", [str(path)], stamps_of([str(path)])
+    )
+    assert again is cells[-1]
     shown = command(["weights=shipped:vdm_shapes", "prompt=a", f"lora=[{path}]", "--dry_run"])
     assert shown == 0 and "x.safetensors" in capsys.readouterr().out
 
