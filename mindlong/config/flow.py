@@ -7,7 +7,9 @@ around a part: a prompt may hold #, braces and apostrophes.
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 
 import yaml
 
@@ -50,6 +52,23 @@ def parts(text: str) -> list[str]:
         at += 1
     found.append(inner[start:])
     return [part.strip() for part in found if part.strip()]
+
+
+def written(texts: Iterable[str]) -> str:
+    """The list of these texts as it is typed; those that would be read as something else stand in
+    quotes.
+    """
+    return f"[{', '.join(text if _stays(text) else _in_quotes(text) for text in texts)}]"
+
+
+def _stays(text: str) -> bool:
+    """Whether a text is itself where it stands without quotes, alone or among others."""
+    alone = text.isprintable() and parts(f"[{text}]") == [text] and unquoted(text) == text
+    return alone and parts(f"[{text}, x]") == [text, "x"]
+
+
+def _in_quotes(text: str) -> str:
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def entries(text: str) -> list[tuple[str, str]]:

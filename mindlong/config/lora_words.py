@@ -61,6 +61,14 @@ def problems(words: Iterable[str], key: str = "lora") -> Iterator[str]:
             yield f"{key}: the strength of {found.path} is no finite number"
 
 
+def short(words: str) -> str:
+    """The same words without strengths that they would have anyway."""
+    found = wanted(words)
+    if found.text != found.strength:
+        return f"{found.path}:{found.strength!r}:{found.text!r}"
+    return found.path if found.strength == 1 else f"{found.path}:{found.strength!r}"
+
+
 def without_paths(words: Any) -> list[str]:
     """The strengths alone, which matter wherever the files lie: what stands behind their paths."""
     return [f":{found.strength!r}:{found.text!r}" for found in every(map(str, words or ()))]

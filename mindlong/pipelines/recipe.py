@@ -7,6 +7,7 @@ and its SHA-256. Nothing else of the machine is in it.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from mindlong import __version__
 from mindlong.config import prompt_file
 from mindlong.config.file_keys import FILES, LORAS, WEIGHTS
+from mindlong.config.flow import written
+from mindlong.config.lora_words import short
 from mindlong.config.yaml_file import Tree
 from mindlong.media.recipe import MOST, read_comment
 from mindlong.pipelines.inputs import without_places
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 MARK = "mindlong"  # the key that tells a recipe of ours from other comments
 PRIVATE = ("env",)  # sections of the machine, not of the video
 PROMPTS = ("prompt", "prompts")  # keys that may hold files of prompts
+LOST = "PATH"  # in sentences: what stands for a file that is not here
 
 
 @dataclass(frozen=True)
@@ -118,22 +122,42 @@ def tree_of(recipe: Recipe, given: Mapping[str, str]) -> Tree:
     """
     tree: dict[str, Any] = json.loads(json.dumps(dict(recipe.config)))
     _refuse_paths(recipe, tree)
-    missing: list[str] = []
+    missing: dict[str, str] = {}
     for key, held in recipe.files.items():
         if "(" in key or _is_given(key, given):
             continue  # found with the file that it belongs to, or given anew
         found = _found(str(held["name"]), recipe.where.parent)
         if found is None:
-            missing.append(f"{key} ({shown(held['name'])}, SHA-256 {str(held['sha256'])[:12]})")
-        else:
-            _put(tree, key, found)
+            missing[key] = f"{key} ({shown(held['name'])}, SHA-256 {str(held['sha256'])[:12]})"
+        _put(tree, key, found or LOST)
     if missing:
-        first = recipe.files and missing[0].partition(" ")[0].partition("[")[0]
+        listed = ", ".join(missing.values())
         raise InputFileError(
-            f"{shown(recipe.where)} was made with files that are not here: {', '.join(missing)}; "
-            f"say where they are, for example {first}=PATH"
+            f"{shown(recipe.where)} was made with files that are not here: {listed}; "
+            f"say where they are, for example {_typed(tree, next(iter(missing)))}"
         )
     return Tree(f"the recipe in {recipe.where.name}", tree)
+
+
+def _typed(tree: Mapping[str, Any], key: str) -> str:
+    """`KEY=VALUE` to type for a lost file: the whole value with LOST in its place, because a key
+    that is typed takes the place of all that the recipe has of it. Prompts are typed under one key.
+    """
+    name = key.partition("[")[0]
+    value = _value(tree, name)
+    if name in PROMPTS and tree.get("prompt") and tree.get("prompts"):
+        name, value = "prompts", [tree["prompt"], *tree["prompts"]]
+    texts = [str(each) for each in value] if isinstance(value, list) else []
+    if name == LORAS:
+        texts = [short(each) for each in texts]
+    return f"{name}={shlex.quote(shown(written(texts) if texts else value or LOST))}"
+
+
+def _value(tree: Any, key: str) -> Any:
+    """What a tree has under a dotted key; None where it has nothing."""
+    for name in key.split("."):
+        tree = tree.get(name) if isinstance(tree, Mapping) else None
+    return tree
 
 
 def _refuse_paths(recipe: Recipe, tree: Mapping[str, Any]) -> None:
@@ -149,8 +173,12 @@ def _refuse_paths(recipe: Recipe, tree: Mapping[str, Any]) -> None:
 
 
 def _is_given(key: str, given: Mapping[str, str]) -> bool:
-    """Whether the command line has a key, perhaps without its section."""
+    """Whether the command line has a key, perhaps without its section; `prompt` and `prompts` take
+    the place of each other.
+    """
     name = key.partition("[")[0]
+    if name in PROMPTS and set(PROMPTS) & set(given):
+        return True
     return name in given or name.rpartition(".")[2] in given
 
 
@@ -171,8 +199,7 @@ def _put(tree: dict[str, Any], key: str, path: str) -> None:
         tree[name] = _with_first(held, named) if isinstance(held, list) else named
         return
     if name == LORAS:
-        place = int(number.rstrip("]"))
-        tree[LORAS][place] = path + str(tree[LORAS][place])
+        _put_lora(tree.get(LORAS), number.rstrip("]"), path)
         return
     if name not in (*WEIGHTS, *FILES):
         return
@@ -183,6 +210,12 @@ def _put(tree: dict[str, Any], key: str, path: str) -> None:
         tree.setdefault(last, []).append(path)
     else:
         tree[last] = path
+
+
+def _put_lora(loras: Any, number: str, path: str) -> None:
+    """Put the path of a LoRA before its strengths, where a recipe has them."""
+    if isinstance(loras, list) and number.isdecimal() and int(number) < len(loras):
+        loras[int(number)] = path + str(loras[int(number)])
 
 
 def _with_first(prompts: list[str], named: str) -> list[str]:

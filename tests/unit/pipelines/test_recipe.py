@@ -1,6 +1,7 @@
 """The recipe in a file: kept in every format, through a copy of the streams, and made again."""
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 from mindlong import __version__
 from mindlong.cli import infer
+from mindlong.config import flow
+from mindlong.config.infer_schema import InferConfig
+from mindlong.config.load import load
 from mindlong.media import ffmpeg
 from mindlong.media.read import read_video
 from mindlong.media.recipe import MOST, read_comment
@@ -175,3 +179,74 @@ def test_a_file_of_prompts_is_found_by_name_and_a_path_for_one_is_refused(tmp_pa
     hostile = recipe.Recipe(found.where, "1", {"prompts": ["@/etc/secret.txt"]}, {}, "")
     with pytest.raises(InputFileError, match="which no run writes there"):
         recipe.tree_of(hostile, {})
+
+
+LOST = {"path": "/elsewhere/lost", "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "typed"),
+    [
+        (
+            "pipeline: pixel\nprompts: ['@/elsewhere/lost', three, 'a, b', '@@home']\n",
+            ["prompts[0]"],
+            "prompts='[@PATH, three, \"a, b\", @@home]'",
+        ),
+        ("pipeline: pixel\nprompt: '@/elsewhere/lost'\n", ["prompt"], "prompt=@PATH"),
+        (
+            "pipeline: pixel\nprompt: one\nprompts: ['@/elsewhere/lost', three]\n",
+            ["prompts[0]"],
+            "prompts='[one, @PATH, three]'",
+        ),
+        (
+            "pipeline: text_to_video\nprompt: a\nlora: [/elsewhere/lost:0.3]\n",
+            ["lora[0]"],
+            "lora='[PATH:0.3]'",
+        ),
+        (
+            "pipeline: text_to_video\nprompt: a\nlora: [/a/lost, '/b/lost:-1:0.5']\n",
+            ["lora[0]", "lora[1]"],
+            "lora='[PATH, PATH:-1.0:0.5]'",
+        ),
+        (
+            "pipeline: interpolate\ninterpolate: {images: [/a/here.png, /a/lost]}\n",
+            ["interpolate.images[0]", "interpolate.images[1]"],
+            "interpolate.images='[HERE, PATH]'",
+        ),
+        (
+            "pipeline: extend\nextend: {video: /elsewhere/lost}\n",
+            ["extend.video"],
+            "extend.video=PATH",
+        ),
+    ],
+)
+def test_what_is_to_be_typed_for_a_lost_file_keeps_the_rest(tmp_path, config, files, typed):
+    """The whole value: a key that is typed replaces all that the recipe has of it."""
+    here = tmp_path / "here.png"
+    here.write_bytes(b"")
+    inputs = dict.fromkeys(files, LOST)
+    if "here.png" in config:
+        inputs[files[0]] = {**LOST, "path": str(here)}
+    found = kept(tmp_path, config, inputs)
+    with pytest.raises(InputFileError) as error:
+        recipe.tree_of(found, {})
+    assert str(error.value).endswith(f"for example {typed.replace('HERE', str(here))}")
+    [word] = shlex.split(str(error.value).partition("for example ")[2])
+    assert recipe.tree_of(found, {word.partition("=")[0]: ""}), "it is all that was missing"
+
+
+def test_a_list_is_typed_so_that_it_is_read_as_it_was():
+    texts = ["a cat", "a, b", "'q'", "[x", "x]", "", " b ", "it's", 'say "hi"', "é\x1b", "@@home"]
+    texts += ["yes", "a: b", "#1", "\u202e"]
+    typed = f"prompts={flow.written(texts)}"
+    assert load(None, ["pipeline=text_to_video", typed], InferConfig).values.prompts == texts
+
+
+def test_a_hostile_recipe_names_loras_that_it_has_not(tmp_path):
+    held = {
+        "mindlong": __version__,
+        "config": {"pipeline": "text_to_video"},
+        "files": {f"lora[{n}]": {"name": "v.mp4", "sha256": "0"} for n in ("7", "x", "-1")},
+    }
+    found = recipe.read(written(tmp_path / "v.mp4", json.dumps(held)))
+    assert "lora" not in recipe.tree_of(found, {}).values
