@@ -71,13 +71,16 @@ def shares_of(scene: Mapping[str, str], frames: int) -> list[Shares]:
     0, half of each at frame 4, b from frame 8 on.
 
     Raises:
-        ConfigError: no prompt for frame 0, or one for a frame that there is not.
+        ConfigError: no prompt for frame 0, two for a frame, or one for a frame that there is not.
     """
     keys = sorted((_range(key)[0], str(prompt)) for key, prompt in scene.items())
     if keys[0][0]:
         raise ConfigError(
             f"the first prompt is of frame {keys[0][0]}; there must be one of frame 0"
         )
+    for (frame, _), (after, _) in zip(keys[:-1], keys[1:], strict=True):
+        if frame == after:
+            raise ConfigError(f"frame {frame} is named twice; a frame has one prompt")
     if keys[-1][0] >= frames:
         raise ConfigError(
             f"there is a prompt of frame {keys[-1][0]}; the video has frames 0 to {frames - 1}"
