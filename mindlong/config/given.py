@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mindlong.config.command_line import BY_HAND, WHERE, Keyword, Pair
+from mindlong.config.command_line import BY_HAND, CALL, WHERE, Keyword, Pair
 from mindlong.config.leaves import Leaf, sections
 from mindlong.config.values import Misfit, from_words, shown, typed
 from mindlong.config.yaml_file import Tree
@@ -86,23 +86,35 @@ class Given:
                 )
 
     def add_pairs(self, pairs: Iterable[Pair]) -> None:
-        """Set keys of the command line. Raises ConfigError."""
-        seen: set[str] = set()
+        """Set keys of the command line, or of a call. Raises ConfigError."""
+        seen: dict[str, str] = {}
+        for pair in self._single(pairs):
+            if seen.get(pair.key) == pair.place:
+                self._say_twice(pair)
+            seen[pair.key] = pair.place
+            self._add_pair(pair)
+
+    def _single(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """The pairs with those of whole groups, {steps: 20}, one by one."""
         for pair in pairs:
             group = pair.value if isinstance(pair, Keyword) else None
             if pair.key in self.groups and isinstance(group, Mapping):
-                self.add_pairs(
-                    Keyword(f"{pair.key}.{k}", str(v), v, pair.place) for k, v in group.items()
-                )
+                named = {f"{pair.key}.{key}": value for key, value in group.items()}
+                yield from self._single(Keyword(k, str(v), v, pair.place) for k, v in named.items())
                 continue
             if pair.key in self.groups and pair.words.strip()[:1] == "{":
                 inner = from_words(pair.words, dict[str, str], False)
-                self.add_pairs(Pair(f"{pair.key}.{key}", words) for key, words in inner.items())
+                yield from self._single(Pair(f"{pair.key}.{k}", v) for k, v in inner.items())
                 continue
-            if pair.key in seen:
-                self.notes.append(f"{pair.key} is given twice; the last, {pair.words}, is taken")
-            seen.add(pair.key)
-            self._add_pair(pair)
+            yield pair
+
+    def _say_twice(self, pair: Pair) -> None:
+        """On a command line the last counts, as a user who recalls a line and adds to it expects;
+        the keywords of a call have no order. Raises ConfigError.
+        """
+        if pair.place == CALL:
+            raise ConfigError(f"{CALL}: {pair.key} is given twice; give it once")
+        self.notes.append(f"{pair.key} is given twice; the last, {pair.words}, is taken")
 
     def _add_pair(self, pair: Pair) -> None:
         owner = self._owner(pair.key, pair.place)

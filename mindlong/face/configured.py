@@ -35,7 +35,7 @@ def configured(
     Raises:
         ConfigError: an unknown key, with the nearest one; a wrong value; a key that is not read.
     """
-    keys = {n.replace("__", "."): value for n, value in given.items() if value is not None}
+    keys = joined({}, given)
     for key in keys:
         _check(key)
     if pipeline == "pixel" and DTYPE in own:
@@ -45,6 +45,21 @@ def configured(
         )
     held = {**own, "weights": source}
     return load(config, {**keys, "pipeline": pipeline}, InferConfig, held=held)
+
+
+def joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of both, dotted, without those that are None: the default. Raises ConfigError where
+    one is given twice.
+    """
+    found: dict[str, Any] = {}
+    for name, value in (*first.items(), *second.items()):
+        key = name.replace("__", ".")
+        if value is None:
+            continue
+        if key in found:
+            raise ConfigError(f"the call: {key} is given twice; give it once")
+        found[key] = value
+    return found
 
 
 def planned(pipeline: str, loaded: Loaded) -> list[str]:

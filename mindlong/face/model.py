@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,22 @@ from mindlong.config.lora_words import every
 from mindlong.config.pipelines import function
 from mindlong.config.pipelines import pipeline as pipeline_called
 from mindlong.data.source import to_frames
-from mindlong.face.configured import AT_LOADING, configured, planned
+from mindlong.face.configured import AT_LOADING, configured, joined, planned
 from mindlong.face.devices import device_keys, set_up
-from mindlong.face.inputs import lasting, named, own_prompt, prompt_keys, source_keys
+from mindlong.face.inputs import (
+    USUAL_RATE,
+    check_call,
+    is_title,
+    lasting,
+    lora_word,
+    named,
+    own_prompt,
+    prompt_keys,
+    rate_of,
+    rated,
+    refuse_title,
+    source_keys,
+)
 from mindlong.face.recipes import given_to, with_recipes
 from mindlong.face.steps import Follower, Step
 from mindlong.face.video import Video, coloured
@@ -145,7 +157,7 @@ class Model:
         """Let the networks go; the next call loads and compiles them again."""
         self._models.clear()
 
-    def lora(self, *files: str, strict: bool = True) -> Model:
+    def lora(self, *files: str | Path, strict: bool = True) -> Model:
         """Have the calls from now on use LoRAs, none without arguments; a call's own key `lora`
         rules over them. Weights are assigned in place at the next call, nothing is compiled.
         Returns itself.
@@ -157,11 +169,12 @@ class Model:
         Raises:
             ConfigError: a strength without a file. Files are opened by the next call.
         """
-        every(files)
+        words = list(map(lora_word, files))
+        every(words)
         for key in ("lora", "lora_strict"):
             self._keys.pop(key, None)
         if files:
-            self._keys |= {"lora": list(files)} | ({} if strict else {"lora_strict": False})
+            self._keys |= {"lora": words} | ({} if strict else {"lora_strict": False})
         return self
 
     def __call__(
@@ -180,7 +193,7 @@ class Model:
         Raises:
             ConfigError, InputFileError, NotFiniteError: as infer.py, in one sentence.
         """
-        return self._make(self.pipeline, {**prompt_keys(prompt), **keys}, callback, config)
+        return self._make(self.pipeline, joined(prompt_keys(prompt), keys), callback, config)
 
     def long(
         self,
@@ -193,7 +206,7 @@ class Model:
         """A long video from coarse to fine; keys of pipeline=hierarchical, such as `frames`,
         `scenes`, `branch`, `lengths`, `first`, `video`. As a plain call otherwise.
         """
-        return self._make("hierarchical", {**prompt_keys(prompt), **keys}, callback, config)
+        return self._make("hierarchical", joined(prompt_keys(prompt), keys), callback, config)
 
     def extend(
         self,
@@ -213,8 +226,7 @@ class Model:
             prompt: None: that of the Video.
         """
         given = {**source_keys("extend", video), **prompt_keys(prompt), "frames": frames}
-        held = own_prompt(video, prompt, keys)
-        return self._make("extend", {**given, **keys}, callback, config, held)
+        return self._make("extend", joined(given, keys), callback, config, video)
 
     def animate(
         self,
@@ -236,7 +248,7 @@ class Model:
         given = {"animate.images" if several else "animate.image": image, **prompt_keys(prompt)}
         if last is not None:
             given["animate.last"] = last
-        return self._make("animate", {**given, **keys}, callback, config)
+        return self._make("animate", joined(given, keys), callback, config)
 
     def between(
         self,
@@ -260,8 +272,7 @@ class Model:
         given = {**given, **prompt_keys(prompt)}
         if factor is not None:
             given["interpolate.factor"] = factor
-        held = own_prompt(frames, prompt, keys)
-        return self._make("interpolate", {**given, **keys}, callback, config, held)
+        return self._make("interpolate", joined(given, keys), callback, config, frames)
 
     def edit(
         self,
@@ -276,7 +287,7 @@ class Model:
         `frames`.
         """
         given = {"edit.video": video, **prompt_keys(prompt)}
-        return self._make("edit", {**given, **keys}, callback, config)
+        return self._make("edit", joined(given, keys), callback, config)
 
     def clip_parallel(
         self,
@@ -289,7 +300,7 @@ class Model:
         """One long video from clips denoised side by side, in this process; keys of
         pipeline=clip_parallel, such as `clips`, `strategy`. Several prompts follow one another.
         """
-        return self._make("clip_parallel", {**prompt_keys(prompt), **keys}, callback, config)
+        return self._make("clip_parallel", joined(prompt_keys(prompt), keys), callback, config)
 
     def _make(
         self,
@@ -297,12 +308,18 @@ class Model:
         keys: Mapping[str, Any],
         callback: Told | None,
         config: str | Path | None,
-        held: Mapping[str, Any] = MappingProxyType({}),
+        shown: Any = None,
     ) -> Any:
+        """The videos of a call. `shown`: what goes on with its own prompt where none is given."""
+        check_call(callback, config)
         with ExitStack() as stack:
-            fps = float(keys.get("fps") or 8)
+            fps = rate_of(keys, config)
             given = {key: named(value, stack, fps) for key, value in keys.items()}
-            loaded = configured(pipeline, self.source, {**self._keys, **held}, given, config)
+            if rated(pipeline, keys):
+                given["fps"] = USUAL_RATE  # read by now, and by nothing else
+            own = {**self._keys, **own_prompt(shown, keys, config)}
+            loaded = configured(pipeline, self.source, own, given, config)
+            refuse_title(shown, loaded)
             stack.enter_context(remembering(self._memory))
             stack.enter_context(interrupts.heard())
             stack.enter_context(dumps_elsewhere())
@@ -321,6 +338,7 @@ class Model:
 
     def _videos(self, pipeline: str, config: Any, follower: Follower) -> Any:
         make = function(pipeline_called(pipeline).make)
+        prompts = config.wanted_prompts()
         for made in make(self._models, config, follower):
             yield Video(
                 coloured(np.stack(list(deflickered(made.frames, config.deflicker)))),
@@ -329,6 +347,8 @@ class Model:
                 made.title,
                 config.seed,
                 made.number,
+                prompt_syntax=config.prompt_syntax,
+                titled=is_title(pipeline, made.title, prompts),
             )
 
     def _latent(self) -> LatentModel:

@@ -8,19 +8,39 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
+import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mindlong.media.gif import GifWriter
 from mindlong.media.sheet import sampled, write_contact_sheet
 from mindlong.media.write import FrameFolder, VideoFile, open_writer
+from mindlong.plans.prompt_syntax import PLAIN
 from mindlong.utils import arrays
 from mindlong.utils.errors import ConfigError, UserError
 
 SHOWN_SIDE, SHOWN_PIXELS = 192, 2**24  # of a video in a notebook: its usual side, its most pixels
+
+
+def checked_rate(value: Any, what: str) -> float:
+    """Frames per second. Raises ConfigError for what is none; `what` names it in the sentence."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
+        raise ConfigError(f"{what} is {value!r}; it must be a number of frames a second, above 0")
+    return float(value)
+
+
+def checked_scale(value: Any) -> int:
+    """A factor of `Video.save`. Raises ConfigError for what is none."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 1:
+        raise ConfigError(f"scale is {value!r}; it must be a whole number, at least 1")
+    return int(value)
 
 
 def coloured(frames: np.ndarray) -> np.ndarray:
@@ -41,6 +61,11 @@ class Video:
         seed, number: its noise is the `number`-th of `seed`.
         recipe: how it was made, as files keep it (docs/recipes.md); "" where frames in memory went
             into it.
+        prompt_syntax: how `prompt` is read, as the key of infer.py.
+        titled: `prompt` is a title made of several prompts (scenes), which nothing continues.
+
+    Raises:
+        ConfigError: `fps` is no rate.
     """
 
     frames: np.ndarray
@@ -50,6 +75,11 @@ class Video:
     seed: int = 0
     number: int = 0
     recipe: str = field(default="", repr=False)
+    prompt_syntax: str = PLAIN
+    titled: bool = False
+
+    def __post_init__(self) -> None:
+        checked_rate(self.fps, "fps of a Video")
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -71,7 +101,7 @@ class Video:
         PNG files), .png (a contact sheet), .npz (the latents, as the commands leave them).
 
         Args:
-            scale: enlarge the frames by this whole number.
+            scale: enlarge the frames by this whole number; latents have none.
             overwrite: what is there already is replaced.
             recipe: keep in the file how the video was made, for `infer.py --from FILE`.
 
@@ -80,13 +110,13 @@ class Video:
 
         Raises:
             UserError: something is there already, or it cannot be written. ConfigError: an unknown
-                suffix, or .npz of a video without latents.
+                suffix, .npz of a video without latents, or a scale that is none.
         """
-        path, comment = Path(path), self.recipe if recipe else ""
+        path, comment, scale = Path(path), self.recipe if recipe else "", checked_scale(scale)
         if path.suffix and path.exists() and not overwrite:
             raise UserError(f"{path} is there already; give overwrite=True to replace it")
         if path.suffix == ".npz":
-            return self._save_latents(path)
+            return self._save_latents(path, scale)
         if path.suffix == ".png":
             large = [self._large(self.frames, scale)]
             return write_contact_sheet(path, large, [self.prompt], comment=comment)
@@ -100,7 +130,11 @@ class Video:
             return open_writer(path, self.fps, comment)
         return FrameFolder(path, self.fps, overwrite, comment=comment)
 
-    def _save_latents(self, path: Path) -> Path:
+    def _save_latents(self, path: Path, scale: int) -> Path:
+        if scale != 1:
+            raise ConfigError(
+                f"scale is {scale}; {path} holds latents, which are not enlarged: leave scale out"
+            )
         if self.latents is None:
             raise ConfigError(f"{path} cannot be written: the video was not made from latents")
         arrays.write_npz(path, latents=self.latents)
@@ -108,8 +142,6 @@ class Video:
 
     @staticmethod
     def _large(frames: np.ndarray, scale: int) -> np.ndarray:
-        if scale < 1:
-            raise ConfigError(f"scale is {scale}; it must be at least 1")
         return frames.repeat(scale, axis=1).repeat(scale, axis=2)
 
     def _repr_html_(self) -> str:

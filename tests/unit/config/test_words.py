@@ -336,3 +336,16 @@ def test_a_key_of_one_format_needs_that_format_among_those_written():
 def test_files_that_no_format_holds_are_refused_before_they_are_made(words, said):
     with pytest.raises(ConfigError, match=said):
         load(None, ["pipeline=pixel", *words], InferConfig)
+
+
+def test_a_key_given_twice_is_said_also_where_a_group_holds_it():
+    """A command line has an order and its last word counts; a call has none, and is refused."""
+    loaded = load(None, [T2V, "sample={steps: 3}", "sample.steps=4"], InferConfig)
+    assert loaded.values.sample.steps == 4
+    assert any("sample.steps is given twice; the last, 4" in note for note in loaded.notes)
+    for more in ({"sample.steps": 4}, {"sample__steps": 4}):
+        with pytest.raises(ConfigError, match="the call: sample.steps is given twice"):
+            load(None, {"pipeline": "text_to_video", "sample": {"steps": 3}, **more}, InferConfig)
+    keys = {"pipeline": "text_to_video", "latent": {"chunk": 3}}
+    held = load(None, keys, InferConfig, held={"latent.chunk": 2})
+    assert held.values.latent.chunk == 3 and not held.notes, "the call rules over the loading"
