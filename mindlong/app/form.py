@@ -34,6 +34,7 @@ class Form:
 
     Attributes:
         prompts: one a line. scenes: one a line, `0-99: a red circle`.
+        guidance: None where it was left empty; 0 is a scale of its own.
         more: other keys, one `key=value` a line.
     """
 
@@ -51,7 +52,7 @@ class Form:
     scale: int = 1
     deflicker: int = 0
     steps: int = 0
-    guidance: float = 0.0
+    guidance: float | None = None
     previews: int = 0
     formats: tuple[str, ...] = ()
     video: str = ""
@@ -105,13 +106,15 @@ def _common(form: Form) -> dict[str, Any]:
         "scale": 0 if form.scale == 1 else int(form.scale),
         "deflicker": int(form.deflicker),
         "sample.steps": int(form.steps),
-        "sample.guidance": float(form.guidance),
         "preview_every": int(form.previews),
         "formats": list(form.formats),
     }
     if form.height or form.width:
         held["size"] = [int(form.height), int(form.width)]
-    return {key: value for key, value in held.items() if value or key == "seed"}
+    found = {key: value for key, value in held.items() if value or key == "seed"}
+    if form.guidance is not None:  # 0 too: away from no prompt, which is not the usual scale
+        found["sample.guidance"] = float(form.guidance)
+    return found
 
 
 def _texts(form: Form) -> dict[str, Any]:
@@ -155,7 +158,7 @@ def _given(form: Form) -> dict[str, Any]:
     elif many and name == "hierarchical":
         found["hierarchical.images"] = many
     elif many and name == "text_to_video":
-        found["text_to_video.image"] = many[0]
+        found["text_to_video.image"] = _only(many, "text_to_video.image")
     elif many:
         found[_of(IMAGES, name, "images")] = many
     if form.last:
@@ -163,6 +166,15 @@ def _given(form: Form) -> dict[str, Any]:
     if form.strength and name in STRENGTH and (form.video or many):
         found[STRENGTH[name]] = float(form.strength)
     return found
+
+
+def _only(many: list[str], key: str) -> str:
+    """The image of a key that takes one. Raises ConfigError where there are more, since all but the
+    first would be left out without a word.
+    """
+    if len(many) > 1:
+        raise ConfigError(f"{len(many)} images were given; {key} takes one: leave one of them")
+    return many[0]
 
 
 def _of(table: dict[str, str], name: str, what: str) -> str:

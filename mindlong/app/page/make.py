@@ -287,6 +287,8 @@ def _plain(name: str, value: Any) -> Any:
         return tuple(str(each) for each in value or ())
     if name in TEXTS:
         return str(value or "")
+    if name == "guidance" and value in (None, ""):
+        return None  # left empty; a 0 is meant
     kind = float if name in ("guidance", "strength") else int
     try:
         return kind(value or 0)

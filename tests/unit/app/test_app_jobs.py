@@ -14,10 +14,10 @@ from app_places import ANNA, BORIS, arrived, desk, place_in, png
 
 from mindlong.app import child, estimate, runs
 from mindlong.app.desk import rows_of
-from mindlong.app.form import Form
+from mindlong.app.form import Form, tree_of
 from mindlong.app.job import Job, jobs_of
 from mindlong.app.queue import Queue
-from mindlong.utils.errors import UserError
+from mindlong.utils.errors import ConfigError, UserError
 
 WORK = (  # stands for infer.py: says how far it is, waits for a file, leaves a record or an error
     "import json,os,pathlib,signal,sys,time\n"
@@ -243,6 +243,24 @@ def test_every_number_of_the_form_reaches_its_key(place, stand_in):
     config = desk(place)._loaded(form).values
     found = (config.sample.steps, config.deflicker, config.scale, config.count)
     assert found == (4, 3, 2, 5)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(0, 0.0), (0.0, 0.0), (2, 2.0)])
+def test_a_guidance_of_nought_is_a_scale_of_its_own(given, kept):
+    assert tree_of(Form("text_to_video", guidance=given))["sample"] == {"guidance": kept}
+
+
+def test_a_guidance_left_empty_is_the_pipelines_own():
+    assert "sample" not in tree_of(Form("text_to_video"))
+
+
+def test_no_image_is_left_out_without_a_word():
+    tree = tree_of(Form("text_to_video", images=("a.png",)))
+    assert tree["text_to_video"] == {"image": "a.png"}
+    with pytest.raises(ConfigError, match=r"3 images were given; text_to_video.image takes one"):
+        tree_of(Form("text_to_video", images=("a.png", "b.png", "c.png")))
+    for name in ("animate", "hierarchical", "extend", "interpolate"):  # which take several
+        assert tree_of(Form(name, images=("a.png", "b.png")))[name]["images"] == ["a.png", "b.png"]
 
 
 def test_the_time_is_that_of_the_last_run_by_the_work(place, stand_in):
