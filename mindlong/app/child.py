@@ -47,8 +47,9 @@ def start(job: Job, folder: Path) -> subprocess.Popen:
     """Start a job's process; it works in `folder`, where recipes look for files by their names.
 
     Raises:
-        UserError: it is at work already.
+        UserError: it is at work already, or its job.json does not say what it is given.
     """
+    arguments = job.arguments()
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(job.folder / ".alive", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -57,7 +58,7 @@ def start(job: Job, folder: Path) -> subprocess.Popen:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with (job.folder / "out.txt").open("ab") as out:
             process = subprocess.Popen(
-                command(job.about()["arguments"]),
+                command(arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from mindlong.app.job import DONE, Job
+from mindlong.app.job import DONE, Job, number
 from mindlong.utils.run_folder import RECORD
 
 SOONEST = 5.0  # seconds: a run loads and compiles however small it is
@@ -36,11 +36,7 @@ def sentence(config: Any, jobs: Iterable[Job]) -> str:
         jobs: of the person, the newest first.
     """
     work = work_of(config)
-    known = [
-        (job, *_spent(job))
-        for job in jobs
-        if job.about().get("work", {}).get("kind") == work["kind"]
-    ]
+    known = [(job, *_spent(job)) for job in jobs if _work(job).get("kind") == work["kind"]]
     known = [row for row in known if row[1] and row[2]]
     if not known:
         return "not known before the first run of this pipeline and these weights here"
@@ -55,8 +51,13 @@ def sentence(config: Any, jobs: Iterable[Job]) -> str:
 
 def _spent(job: Job) -> tuple[float, float]:
     """(amount of work, seconds) of a finished job; zeros of another."""
-    held = job.about().get("work", {})
-    return float(held.get("amount", 0)), seconds_of(job) if job.state() == DONE else 0.0
+    return number(_work(job).get("amount")), seconds_of(job) if job.state() == DONE else 0.0
+
+
+def _work(job: Job) -> dict[str, Any]:
+    """What `work_of` said of a job; {} where its job.json is damaged."""
+    held = job.about().get("work")
+    return held if isinstance(held, dict) else {}
 
 
 def seconds_of(job: Job) -> float:

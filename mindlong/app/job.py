@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import re
 import time
@@ -19,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mindlong.app.folders import listed
 from mindlong.utils import atomic, progress_file
-from mindlong.utils.errors import ConfigError
+from mindlong.utils.errors import ConfigError, UserError
 from mindlong.utils.run_folder import RECORD
 
 NUMBER = re.compile(r"\d{4,}")
@@ -51,8 +53,20 @@ class Job:
         return found[-1] if found else None
 
     def about(self) -> dict[str, Any]:
-        """What was asked: title, pipeline, weights, arguments, work, made (a time)."""
+        """What was asked: title, pipeline, weights, arguments, work, time. A file that is damaged
+        says nothing, or part of it.
+        """
         return _read(self.folder / "job.json")
+
+    def arguments(self) -> list[str]:
+        """What infer.py is given. Raises UserError where job.json does not say."""
+        found = self.about().get("arguments")
+        if not isinstance(found, list) or not found or not all(isinstance(a, str) for a in found):
+            raise UserError(
+                f"the file job.json of job {self.name} is damaged: it does not say what infer.py is "
+                "given; describe the video anew"
+            )
+        return found
 
     def state(self) -> str:
         """waiting, running, done, stopped or failed."""
@@ -109,17 +123,18 @@ class Job:
     def process(self) -> tuple[int, str] | None:
         """(pid, when it was born) of its process, which may have ended."""
         held = _read(self.folder / "started")
-        return (int(held["pid"]), str(held["born"])) if {"pid", "born"} <= held.keys() else None
+        pid = int(number(held.get("pid")))
+        return (pid, str(held["born"])) if pid > 0 and "born" in held else None
 
     def since(self, name: str) -> float:
         """When such a file was written; 0: there is none."""
-        return float(_read(self.folder / name).get("time", 0.0))
+        return number(_read(self.folder / name).get("time"))
 
 
 def jobs_of(folder: Path) -> list[Job]:
     """The jobs in a person's folder, the newest first."""
-    found = [p for p in folder.iterdir() if NUMBER.fullmatch(p.name)] if folder.is_dir() else []
-    ready = [p for p in found if (p / "job.json").is_file()]
+    found = [p for p in listed(folder) if NUMBER.fullmatch(p.name)]
+    ready = [p for p in found if os.path.isfile(p / "job.json")]
     return [Job(p) for p in sorted(ready, key=lambda p: -int(p.name))]
 
 
@@ -142,6 +157,15 @@ def new_folder(folder: Path) -> Path:
         except FileExistsError:
             continue
         return folder / f"{number:04d}"
+
+
+def number(value: object) -> float:
+    """A number of a file that may be damaged; 0 where it is none."""
+    try:
+        found = float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:  # JSON knows whole numbers of any length
+        return 0.0
+    return found if math.isfinite(found) else 0.0
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mindlong.app import child
 from mindlong.app.job import Job, jobs_of
 from mindlong.app.runs import forget_copies
+from mindlong.utils import system
 from mindlong.utils.errors import UserError
 from mindlong.utils.log import get_logger
 
@@ -48,15 +49,12 @@ class Queue:
         """Start as many waiting jobs as there is room for; returns them."""
         self._children = [each for each in self._children if each.poll() is None]  # reaped
         room = self.place.jobs - sum(job.is_alive() for job in self._every())
-        started = []
-        for job in self.waiting()[: max(room, 0)]:
-            try:
-                self._children.append(child.start(job, job.folder.parents[1] / "uploads"))
+        started: list[Job] = []
+        for job in self.waiting():
+            if len(started) >= room:
+                break
+            if self._has_started(job):
                 started.append(job)
-            except (OSError, UserError) as error:
-                job.unmark("waiting")
-                with (job.folder / "out.txt").open("a", encoding="utf-8") as out:
-                    out.write(f"error: it cannot be started: {error}\n")
         return started
 
     def waiting(self) -> list[Job]:
@@ -67,6 +65,17 @@ class Queue:
     def before(self, job: Job) -> int:
         """How many will be started before a waiting job."""
         return next((n for n, each in enumerate(self.waiting()) if each == job), 0)
+
+    def _has_started(self, job: Job) -> bool:
+        """Start a job. One that cannot be, for whatever reason, has failed: those behind it do not
+        wait for it.
+        """
+        try:
+            self._children.append(child.start(job, job.folder.parents[1] / "uploads"))
+        except Exception as error:
+            _fail(job, error)
+            return False
+        return True
 
     def _every(self) -> Iterator[Job]:
         for person in self.place.people():
@@ -82,3 +91,22 @@ class Queue:
                     forget_copies(self.place)
             except Exception as error:  # the queue outlives a full disk
                 get_logger().warning("the queue: %s", error)
+
+
+def _fail(job: Job, error: Exception) -> None:
+    """Take a job out of the queue, and say in its folder why."""
+    why = str(error) if isinstance(error, UserError) else _sentence(job, error)
+    get_logger().warning("job %s cannot be started: %s", job.folder, why)
+    try:
+        job.unmark("waiting")
+        with (job.folder / "out.txt").open("a", encoding="utf-8") as out:
+            out.write(f"error: it cannot be started: {why}\n")
+    except OSError as refused:  # it is tried again; the others have their turn meanwhile
+        get_logger().warning("%s", system.sentence(refused, job.folder))
+
+
+def _sentence(job: Job, error: Exception) -> str:
+    """What went wrong in a line, whoever raised it."""
+    if isinstance(error, OSError):
+        return system.sentence(error, job.folder)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

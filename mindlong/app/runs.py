@@ -9,12 +9,15 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindlong.app.job import DONE, Job
+from mindlong.app.folders import changed, files_in, listed, newest_first
+from mindlong.app.job import DONE, Job, number
 from mindlong.pipelines.previews import FOLDER as PREVIEWS
+from mindlong.utils import system
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.run_folder import CONFIG, LEVELS, RECORD
 
@@ -49,18 +52,16 @@ class Run:
 
     def videos(self) -> list[Path]:
         """What can be played."""
-        found = [p for p in sorted(self.folder.glob("*")) if p.suffix in PLAYED]
-        levels = [p for p in sorted((self.folder / LEVELS).glob("*")) if p.suffix in PLAYED]
-        return [p for p in (*found, *levels) if _is_plain(p)][:LISTED_VIDEOS]
+        levels = files_in(self.folder / LEVELS, PLAYED)
+        return [*files_in(self.folder, PLAYED), *levels][:LISTED_VIDEOS]
 
     def sheets(self) -> list[Path]:
         """Its contact sheets."""
-        return [p for p in sorted(self.folder.glob("*.png")) if _is_plain(p)][:LISTED_VIDEOS]
+        return files_in(self.folder, (".png",))[:LISTED_VIDEOS]
 
     def previews(self) -> list[Path]:
         """What was seen while it was denoised, the newest first."""
-        found = [p for p in (self.folder / PREVIEWS).glob("*.png") if _is_plain(p)]
-        return sorted(found, key=lambda p: (-p.stat().st_mtime, p.name))
+        return newest_first(files_in(self.folder / PREVIEWS, (".png",)))
 
     def config(self) -> str:
         """What it was made with, as YAML."""
@@ -71,7 +72,7 @@ class Run:
 
     def recipe_file(self) -> Path:
         """A file of it that keeps its recipe. Raises ConfigError where there is none."""
-        for path in (*self.videos(), *self.sheets(), *sorted(self.folder.glob("*.gif"))):
+        for path in (*self.videos(), *self.sheets(), *files_in(self.folder, (".gif",))):
             if path.parent == self.folder:
                 return path
         raise ConfigError(f"{self.name} has left no file yet that keeps its recipe")
@@ -95,7 +96,7 @@ def of_job(job: Job) -> Run | None:
         job.state(),
         str(about.get("title", "")),
         str(about.get("pipeline", "")),
-        float(about.get("time", 0.0)),
+        number(about.get("time")),
     )
 
 
@@ -113,6 +114,21 @@ def shown(path: Path, place: Place, person: Person) -> str:
     return str(target)
 
 
+def all_shown(paths: Iterable[Path], place: Place, person: Person) -> list[str]:
+    """Copies of files as `shown` makes them; a file that has gone meanwhile, or may not be read, is
+    not among them. Raises SystemFault where copies cannot be written.
+    """
+    copies = []
+    for path in paths:
+        try:
+            with system.explained(path):
+                copies.append(shown(path, place, person))
+        except system.SystemFault:
+            if os.access(path, os.R_OK):  # then it is the copy that cannot be written
+                raise
+    return copies
+
+
 def forget_copies(place: Place, older: float = 24 * 3600.0) -> None:
     """Remove copies, and what was uploaded to be checked, that nobody has asked for in a while."""
     before = time.time() - older
@@ -122,23 +138,23 @@ def forget_copies(place: Place, older: float = 24 * 3600.0) -> None:
 
 
 def _of_folder(parent: Path) -> list[Run]:
-    folders = [p for p in parent.iterdir() if p.name.isdigit() and p.is_dir()]
+    folders = [p for p in listed(parent) if p.name.isdecimal() and os.path.isdir(p)]
     return [_of_command(parent, p) for p in sorted(folders, key=lambda p: -int(p.name))]
 
 
 def _of_command(parent: Path, folder: Path) -> Run:
     record = _record(folder / RECORD)
-    prompts = record.get("prompts", [])
-    said = [str(p.get("prompt", "") if isinstance(p, dict) else p) for p in prompts if p]
+    prompts = record.get("prompts")
+    given = prompts if isinstance(prompts, list) else []
+    said = [str(p.get("prompt", "") if isinstance(p, dict) else p) for p in given if p]
     state = DONE if record else "unfinished"
-    when = folder.stat().st_mtime
     return Run(
         f"{parent.name}/{folder.name}",
         folder,
         state,
         " | ".join(dict.fromkeys(said))[:100] or "no prompt",
         _pipeline(folder / CONFIG),
-        when,
+        changed(folder) / 1e9,
     )
 
 
@@ -158,8 +174,3 @@ def _record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return held if isinstance(held, dict) else {}
-
-
-def _is_plain(path: Path) -> bool:
-    """Whether it is a file itself: a link in a run could lead anywhere."""
-    return path.is_file() and not path.is_symlink()

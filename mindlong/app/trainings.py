@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mindlong.app.folders import changed, files_in, folders_in, newest_first
 from mindlong.training import metrics
+from mindlong.utils import system
+from mindlong.utils.errors import InputFileError
 from mindlong.utils.run_folder import CONFIG
 
 if TYPE_CHECKING:
@@ -34,12 +39,24 @@ class Training:
     folder: Path
 
     def rows(self) -> list[dict[str, str]]:
-        """What metrics.csv holds."""
-        return metrics.read(self.folder / metrics.FILE)
+        """What metrics.csv holds. A row that cannot be drawn is none: the others are still worth
+        seeing.
 
-    def facts(self) -> list[list[str]]:
-        """(what, value) of its last row."""
-        rows = self.rows()
+        Raises:
+            InputFileError: it is no table of text. SystemFault: it cannot be read.
+        """
+        path = self.folder / metrics.FILE
+        try:
+            with system.explained(path):
+                found = metrics.read(path)
+        except (ValueError, csv.Error) as error:  # not UTF-8, or no CSV
+            raise InputFileError(
+                f"{path} cannot be read: {error}; it must be the table that train.py writes"
+            ) from error
+        return [row for row in found if _can_be_drawn(row)]
+
+    def facts(self, rows: Sequence[Mapping[str, str]]) -> list[list[str]]:
+        """(what, value) of the last of its rows."""
         if not rows:
             return [["step", "none yet"]]
         last = rows[-1]
@@ -48,12 +65,7 @@ class Training:
 
     def previews(self) -> list[Path]:
         """The newest previews first: images and videos."""
-        found = [
-            p
-            for p in (self.folder / PREVIEWS).glob("*")
-            if p.suffix in SHOWN and p.is_file() and not p.is_symlink()
-        ]
-        return sorted(found, key=lambda p: (-p.stat().st_mtime, p.name))
+        return newest_first(files_in(self.folder / PREVIEWS, SHOWN))
 
     def said(self) -> str:
         """The end of its log."""
@@ -65,7 +77,7 @@ class Training:
     def stamp(self) -> tuple[Any, ...]:
         """Changes when there is something new to show."""
         places = (self.folder / metrics.FILE, self.folder / PREVIEWS, self.folder / LOG)
-        return (self.name, *(p.stat().st_mtime_ns if p.exists() else 0 for p in places))
+        return (self.name, *map(changed, places))
 
 
 def trainings_of(place: Place) -> list[Training]:
@@ -79,12 +91,30 @@ def trainings_of(place: Place) -> list[Training]:
 
 
 def _below(folder: Path, depth: int) -> list[Path]:
-    if metrics.is_ours(folder / metrics.FILE) and (folder / CONFIG).is_file():
+    if _is_training(folder):
         return [folder]
     if not depth:
         return []
-    inner = sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink())
-    return [found for each in inner for found in _below(each, depth - 1)]
+    return [found for each in folders_in(folder) for found in _below(each, depth - 1)]
+
+
+def _is_training(folder: Path) -> bool:
+    """Whether it is the folder of a training that may be read."""
+    try:
+        return metrics.is_ours(folder / metrics.FILE) and (folder / CONFIG).is_file()
+    except OSError:
+        return False
+
+
+def _can_be_drawn(row: Mapping[str, str]) -> bool:
+    """Whether a row has a whole step, and numbers in the columns of the curves."""
+    try:
+        float(int(row["step"]))  # a step beyond all floats has no place on an axis
+        for column, *_ in CURVES:
+            float(row[column])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def drawn(rows: list[dict[str, str]]) -> bytes:

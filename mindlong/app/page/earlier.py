@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from mindlong.app.page import html
-from mindlong.app.runs import Run, runs_of, shown
+from mindlong.app.runs import Run, all_shown, runs_of
 from mindlong.utils.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class EarlierTab:
             desk = self.desk_of(request)
             run = self._run(desk, str((event.row_value or [""])[0]))
             files = [*run.videos(), *run.sheets()] or run.previews()[:1]
-            copies = [shown(path, self.place, desk.person) for path in files]
+            copies = all_shown(files, self.place, desk.person)
         except UserError as error:
             return ["", html.error(error), "", gr.update(interactive=False), ""]
         seen = html.media(copies) or html.empty("This run has made nothing yet.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
+from mindlong.app.folders import listed
 from mindlong.app.form import IMAGE, IMAGES, LAST, STRENGTH, VIDEO
 from mindlong.app.trainings import trainings_of
 from mindlong.checkpoints.locate import shipped_networks
@@ -75,8 +77,7 @@ def weights_named(place: Place) -> list[str]:
     found = [f"shipped:{name}" for name in shipped_networks()]
     found += [str(training.folder) for training in trainings_of(place)]
     for folder in place.weights:
-        inner = sorted(p for p in folder.iterdir() if p.is_dir() or p.suffix in FILES)
-        found += [str(p) for p in inner]
+        found += [str(p) for p in listed(folder) if os.path.isdir(p) or p.suffix in FILES]
     return found[:MOST]
 
 

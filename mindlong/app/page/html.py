@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mindlong.app.estimate import spoken
-from mindlong.app.job import RUNNING, WAITING, Job
+from mindlong.app.job import RUNNING, WAITING, Job, number
 
 if TYPE_CHECKING:
     from mindlong.app.desk import Plan
@@ -66,9 +66,10 @@ def progress(job: Job, state: str, before: int) -> str:
 
 def _bar(job: Job) -> str:
     held = job.progress()
-    done, total, what = held.get("done", 0), held.get("total"), str(held.get("what", "starting"))
+    done, total = number(held.get("done")), number(held.get("total"))
+    what = str(held.get("what", "starting"))
     known = bool(total)
-    share = min(100.0, 100.0 * float(done) / float(total or 1)) if known else 0.0
+    share = min(100.0, 100.0 * done / total) if known else 0.0
     count = f" {done:g} of {total:g} {held.get('unit', '')}s" if known else ""
     waited = spoken(max(0.0, time.time() - job.since("started")))
     kind = "" if known else " ml-unknown"

@@ -10,7 +10,7 @@ import gradio as gr
 
 from mindlong.app.job import FAILED, RUNNING, STOPPED, WAITING, Job
 from mindlong.app.page import html
-from mindlong.app.runs import of_job, shown
+from mindlong.app.runs import all_shown, of_job
 from mindlong.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class JobsTab:
         found = [*run.videos(), *run.sheets()]
         if state == RUNNING or not found:
             found += run.previews()[:PREVIEWED]
-        return html.media([shown(path, self.place, desk.person) for path in found])
+        return html.media(all_shown(found, self.place, desk.person))
 
     def _select(self, event: gr.SelectData) -> tuple[Any, Any]:
         row = event.row_value or []

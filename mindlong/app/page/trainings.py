@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from mindlong.app.page import html
-from mindlong.app.runs import shown
+from mindlong.app.runs import all_shown
 from mindlong.app.trainings import Training, drawn, trainings_of
 from mindlong.utils import atomic
 from mindlong.utils.errors import UserError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EVERY = 5.0  # seconds between two looks
 PREVIEWED = 4
+EMPTY = "No row yet."
 NONE = (
     "No training yet. The page shows those in the folders that it is started with: --trainings runs"
 )
@@ -67,13 +68,21 @@ class TrainingsTab:
             return [html.error(error), *[gr.skip()] * 4]
 
     def _shown(self, desk: Desk, training: Training) -> list[Any]:
-        rows, stamp = training.rows(), training.stamp()
-        curves = (
-            html.media([self._curves(desk, training, rows)]) if rows else html.empty("No row yet.")
-        )
-        copies = [shown(p, self.place, desk.person) for p in training.previews()[:PREVIEWED]]
-        facts = html.table(training.facts(), ("step", "loss"))
+        stamp = training.stamp()
+        curves, facts = self._figures(desk, training)
+        copies = all_shown(training.previews()[:PREVIEWED], self.place, desk.person)
         return [curves, html.media(copies), facts, training.said(), stamp]
+
+    def _figures(self, desk: Desk, training: Training) -> tuple[str, str]:
+        """Curves and the last figures. Where metrics.csv is damaged the sentence stands in their
+        place: previews and log are shown all the same.
+        """
+        try:
+            rows = training.rows()
+            curves = html.media([self._curves(desk, training, rows)]) if rows else html.empty(EMPTY)
+        except UserError as error:
+            return html.error(error), ""
+        return curves, html.table(training.facts(rows), ("step", "loss"))
 
     def _curves(self, desk: Desk, training: Training, rows: list[dict[str, str]]) -> str:
         mark = sha256(repr((training.stamp(), len(rows))).encode()).hexdigest()[:16]

@@ -144,7 +144,7 @@ def test_trainings_are_found_and_drawn(tmp_path):
     )
     (found,) = trainings.trainings_of(place)
     assert found.name == "trainings/shapes/first" and len(found.rows()) == 3
-    assert ["step", "3"] in found.facts()
+    assert ["step", "3"] in found.facts(found.rows())
     before = found.stamp()
     assert trainings.drawn(found.rows()).startswith(b"\x89PNG")
     (folder / "previews").mkdir()

@@ -208,6 +208,36 @@ def test_a_failed_job_says_why(place, stand_in):
         desk(place).go_on(asked(place).name)
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ("{}", "error: it cannot be started: the file job.json of job 0001 is damaged"),
+        ('{"arguments": ["a\\u0000b"]}', "error: it cannot be started: ValueError: embedded null"),
+    ],
+)
+def test_a_job_that_is_damaged_fails_and_holds_up_nobody(place, stand_in, held, said):
+    damaged, behind = asked(place), asked(place, BORIS)
+    (damaged.folder / "job.json").write_text(held)
+    assert Queue(place).look() == [behind]
+    assert damaged.state() == "failed" and damaged.sentence().startswith(said)
+    end(behind)
+
+
+def test_a_job_that_cannot_be_taken_out_of_the_queue_holds_up_nobody(place, stand_in, monkeypatch):
+    damaged, behind = asked(place), asked(place, BORIS)
+    (damaged.folder / "job.json").write_text("{}")
+    unmark = Job.unmark
+
+    def refused(job, *names):
+        if job == damaged:
+            raise OSError(30, "Read-only file system")
+        unmark(job, *names)
+
+    monkeypatch.setattr(Job, "unmark", refused)
+    assert Queue(place).look() == [behind]
+    end(behind)
+
+
 def test_a_process_of_the_same_number_is_left_alone(place, stand_in):
     """A pid that the system has given out again is another process."""
     job = asked(place)
