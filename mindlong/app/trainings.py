@@ -90,6 +90,15 @@ def trainings_of(place: Place) -> list[Training]:
     return found[:MOST]
 
 
+def chosen_of(names: Sequence[str], which: str | None) -> str | None:
+    """Which training is watched: the one that was chosen as long as it is there, else the first;
+    None where there is none.
+    """
+    if which in names:
+        return which
+    return names[0] if names else None
+
+
 def _below(folder: Path, depth: int) -> list[Path]:
     if _is_training(folder):
         return [folder]

@@ -41,6 +41,7 @@ from page_driver import ROOT, Browser, Served, until  # noqa: E402
 from mindlong.app.door import COOKIE  # noqa: E402
 from mindlong.app.place import owner_of_browser  # noqa: E402
 from mindlong.media.write import write_video  # noqa: E402
+from mindlong.training import metrics  # noqa: E402
 
 WORD = "a red circle moving right"
 PICTURES = os.environ.get("MINDLONG_PAGE_PICTURES")  # a folder: the page's pictures are left there
@@ -266,6 +267,52 @@ def test_a_training_is_watched(browser):
     until(lambda: browser.driver.execute_script(loaded), 30)
     assert "loss" in browser.text("#facts")
     picture(browser, "training")
+
+
+def test_a_training_that_begins_later_is_listed_and_what_is_typed_stays(folder):
+    """The page was open before; the lists of trainings and of weights follow by themselves."""
+    trainings = folder / "trainings"
+    trainings.mkdir()
+    page = Served(folder / "watching", "--trainings", str(trainings))
+    browser = Browser(page.address)
+    weights = "return document.querySelector('#weights input').value"
+    watched = "return document.querySelector('#training input').value"
+    try:
+        browser.fill("weights", "some/path")
+        browser.tab("Trainings")
+        until(lambda: "No training yet" in browser.text("#curves"), 30)
+        begun(trainings / "second")
+        until(lambda: browser.driver.execute_script(watched) == "trainings/second", 30)
+        until(lambda: browser.all("#curves img"), 30)
+        begun(trainings / "first")
+        browser.tab("Make")
+        until(lambda: str(trainings / "first") in offered(browser, "weights"), 30)
+        assert browser.driver.execute_script(weights) == "some/path"
+        browser.tab("Trainings")
+        assert {"trainings/first", "trainings/second"} <= set(offered(browser, "training"))
+        assert browser.driver.execute_script(watched) == "trainings/second"
+        browser.fill("training", "trainings/first")
+        time.sleep(12)  # two looks: what was chosen stays
+        assert browser.driver.execute_script(watched) == "trainings/first"
+    finally:
+        browser.close()
+        page.end()
+
+
+def begun(place):
+    """A training's folder with a row."""
+    place.mkdir()
+    (place / "config.yaml").write_text("task: pixel\n")
+    (place / metrics.FILE).write_text(f"{','.join(metrics.COLUMNS)}\n1,0.5,0.5,0.001,0,4,0.1,900\n")
+
+
+def offered(browser, name):
+    """What a list offers, opened and closed again."""
+    browser.all(f"#{name} input")[0].click()
+    time.sleep(0.5)
+    found = [each.text.strip().removeprefix("✓").strip() for each in browser.all("[role=option]")]
+    browser.click(".ml-head h1")
+    return found
 
 
 def test_words_of_a_prompt_are_only_words(page, browser, given):

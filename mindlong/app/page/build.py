@@ -43,6 +43,7 @@ def page(place: Place, queue: Queue, with_users: bool) -> gr.Blocks:
                 trainings = TrainingsTab(place, desk_of)
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
         tab.select(earlier.rows, None, earlier.table, **quiet)
+        blocks.load(make.weights_now, make.named, make.lists, **quiet)
         blocks.load(trainings.first, trainings.which, trainings.outputs, **quiet)
     blocks.queue(default_concurrency_limit=8)
     return blocks

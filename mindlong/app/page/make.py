@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mindlong.app.place import Place
 
 FIRST = "text_to_video"
+EVERY = 5.0  # seconds between two looks for weights
 SHOWN = (
     "negative",
     "scenes",
@@ -42,6 +43,7 @@ class MakeTab:
 
     Attributes:
         started: a gr.State that holds the number of the job that was started last.
+        lists: what `weights_now` fills.
     """
 
     def __init__(self, place: Place, desk_of: DeskOf) -> None:
@@ -54,7 +56,21 @@ class MakeTab:
                 self._sampling()
             with gr.Column(scale=2, min_width=340):
                 self._plan()
+        self.named = gr.State([])  # the weights in the lists
+        self.lists = [self.by_name["weights"], self.by_name["key_weights"], self.named]
         self._wire()
+
+    def weights_now(self, named: Any) -> list[Any]:
+        """The lists of weights where they have changed: trainings begin and files arrive while the
+        page is shown. What is chosen or typed stays.
+
+        Args:
+            named: the weights in the lists.
+        """
+        found = fields.weights_named(self.place)
+        if found == named:
+            return [gr.skip()] * 3
+        return [gr.update(choices=found), gr.update(choices=["", *found]), found]
 
     def _add(self, name: str, component: Any) -> Any:
         self.by_name[name] = component
@@ -208,6 +224,7 @@ class MakeTab:
         named = [self.by_name[name] for name in ("pipeline", *USUALLY)]
         outputs = [*(self._shown_as(name) for name in SHOWN), *named]
         self.by_name["pipeline"].change(self._chosen, self.by_name["pipeline"], outputs, **quiet)
+        gr.Timer(EVERY).tick(self.weights_now, self.named, self.lists, **quiet)
         for name, file in self.files.items():
             target = [self.kept[name], self.checked]
             file.upload(self._keeper(name), file, [*target, file], **quiet)

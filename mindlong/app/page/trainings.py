@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import gradio as gr
 
 from mindlong.app.page import html
 from mindlong.app.runs import all_shown
-from mindlong.app.trainings import Training, drawn, trainings_of
+from mindlong.app.trainings import Training, chosen_of, drawn, trainings_of
 from mindlong.utils import atomic
 from mindlong.utils.errors import UserError
 
@@ -32,10 +33,10 @@ class TrainingsTab:
 
     def __init__(self, place: Place, desk_of: DeskOf) -> None:
         self.place, self.desk_of = place, desk_of
-        self.seen = gr.State(())
-        names = self._names()
+        self.seen = gr.State(())  # (names in the list, stamp of what is shown)
+        names = [training.name for training in trainings_of(place)]
         self.which = gr.Dropdown(
-            names, value=names[0] if names else None, label="Training", elem_id="training"
+            names, value=chosen_of(names, None), label="Training", elem_id="training"
         )
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=460):
@@ -45,33 +46,44 @@ class TrainingsTab:
                 self.facts = gr.HTML("", elem_id="facts")
         with gr.Accordion("Log", open=False):
             self.log = gr.Textbox(lines=14, max_lines=14, show_label=False, interactive=False)
-        outputs = [self.curves, self.previews, self.facts, self.log, self.seen]
+        self.outputs = [
+            self.which, self.curves, self.previews, self.facts, self.log, self.seen,
+        ]  # fmt: skip
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
-        gr.Timer(EVERY).tick(self._look, [self.which, self.seen], outputs, **quiet)
-        self.which.change(self._look, [self.which, self.seen], outputs, **quiet)
-        self.outputs = outputs
+        inputs = [self.which, self.seen]
+        gr.Timer(EVERY).tick(self.look, inputs, self.outputs, **quiet)
+        self.which.change(self.look, inputs, self.outputs, **quiet)
 
-    def first(self, which: str, request: gr.Request) -> list[Any]:
-        """What is shown when the page is loaded."""
-        return self._look(which, (), request)
+    def first(self, which: str | None, request: gr.Request) -> list[Any]:
+        """What is shown when the page is loaded: trainings have begun since it was built."""
+        return self.look(which, (), request)
 
-    def _names(self) -> list[str]:
-        return [training.name for training in trainings_of(self.place)]
+    def look(self, which: str | None, seen: Any, request: gr.Request) -> list[Any]:
+        """What has changed since the last look: the list of trainings, and the one watched.
 
-    def _look(self, which: str, seen: Any, request: gr.Request) -> list[Any]:
-        found = next((each for each in trainings_of(self.place) if each.name == which), None)
-        if found is None or (seen and seen == found.stamp()):
-            return [gr.skip()] * 5
+        Args:
+            which: the training that is chosen. seen: (names in the list, stamp of what is shown).
+        """
+        found = trainings_of(self.place)
+        names = tuple(training.name for training in found)
+        chosen = chosen_of(names, which)
+        listed, stamp = seen or (None, None)
+        choice = _choice(names, listed, chosen, which)
+        training = next((each for each in found if each.name == chosen), None)
+        now = training.stamp() if training else ()
+        if now == stamp:
+            return [choice, *[gr.skip()] * 4, (names, now)]
+        if training is None:
+            return [choice, html.empty(NONE), "", "", "", (names, now)]
         try:
-            return self._shown(self.desk_of(request), found)
-        except UserError as error:
-            return [html.error(error), *[gr.skip()] * 4]
+            return [choice, *self._shown(self.desk_of(request), training), (names, now)]
+        except UserError as error:  # looked at again, as if it had not been seen
+            return [choice, html.error(error), *[gr.skip()] * 3, (names, None)]
 
     def _shown(self, desk: Desk, training: Training) -> list[Any]:
-        stamp = training.stamp()
         curves, facts = self._figures(desk, training)
         copies = all_shown(training.previews()[:PREVIEWED], self.place, desk.person)
-        return [curves, html.media(copies), facts, training.said(), stamp]
+        return [curves, html.media(copies), facts, training.said()]
 
     def _figures(self, desk: Desk, training: Training) -> tuple[str, str]:
         """Curves and the last figures. Where metrics.csv is damaged the sentence stands in their
@@ -79,9 +91,9 @@ class TrainingsTab:
         """
         try:
             rows = training.rows()
-            curves = html.media([self._curves(desk, training, rows)]) if rows else html.empty(EMPTY)
         except UserError as error:
             return html.error(error), ""
+        curves = html.media([self._curves(desk, training, rows)]) if rows else html.empty(EMPTY)
         return curves, html.table(training.facts(rows), ("step", "loss"))
 
     def _curves(self, desk: Desk, training: Training, rows: list[dict[str, str]]) -> str:
@@ -90,3 +102,12 @@ class TrainingsTab:
         if not target.exists():
             atomic.write_bytes(target, drawn(rows))
         return str(target)
+
+
+def _choice(names: Sequence[str], listed: Any, chosen: str | None, which: str | None) -> Any:
+    """The update of the list: nothing while it is as it was, so that one that is open stays so.
+    What is chosen is sent only where it changes: a person may just be choosing another.
+    """
+    if chosen != which:
+        return gr.update(choices=list(names), value=chosen)
+    return gr.skip() if names == listed else gr.update(choices=list(names))
