@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from mindlong.data.source import Source, to_network
-from mindlong.utils import atomic, rng
+from mindlong.utils import atomic, rng, system
 from mindlong.utils.errors import ConfigError, InputFileError
 from mindlong.utils.progress import bar
 
@@ -57,8 +59,8 @@ class LatentCache:
             done = self._done()
             if done < count:
                 self._fill(done, encode)
-        self.moments = np.load(self.folder / "moments.npy", mmap_mode="r")
-        self.captions: list[str] = json.loads((self.folder / "captions.json").read_text())
+        self.moments = self._array("r", count)
+        self.captions = self._captions(count)
         self._means: dict[str, np.ndarray] = {}
 
     def row(self, index: int, seed: int) -> int:
@@ -97,13 +99,9 @@ class LatentCache:
         if not file.is_file():
             self._begin()
             return 0
-        try:
+        with self._whole(file.name):
             state = json.loads(file.read_text())
             done, key = int(state["done"]), state["key"]
-        except (ValueError, KeyError, TypeError):
-            raise InputFileError(
-                f"{file} is damaged; remove the folder, it is made again"
-            ) from None
         if key not in (self.key, *self.older):
             raise ConfigError(
                 f"latents.cache: {self.folder} holds latents of other clips or of another autoencoder; "
@@ -122,7 +120,7 @@ class LatentCache:
         self._save(0, [])
 
     def _fill(self, done: int, encode: EncodeFrames) -> None:
-        captions = json.loads((self.folder / "captions.json").read_text())[:done] if done else []
+        captions = self._captions(done)[:done] if done else []
         moments = None
         with bar(self.count, "encoding clips", initial=done, unit="clip") as progress:
             for i in range(done, self.count):
@@ -140,18 +138,56 @@ class LatentCache:
     def _file(self, shape: tuple[int, ...], done: int) -> np.memmap:
         """The array on disk, opened for writing; one of fewer clips is copied into a longer one."""
         path, aside = self.folder / "moments.npy", self.folder / "moments.tmp.npy"
-        if done and (old := np.load(path, mmap_mode="r+")).shape == shape:
+        if done and (old := self._array("r+", done)).shape == shape:
+            _reserve(path)
             return old
-        fresh = np.lib.format.open_memmap(aside, "w+", np.float16, shape)
+        with system.explained(aside):
+            fresh = np.lib.format.open_memmap(aside, "w+", np.float16, shape)
+        _reserve(aside)
         if done:
             fresh[:done] = old[:done]
             fresh.flush()
         aside.replace(path)
         return fresh
 
+    def _array(self, mode: Literal["r", "r+"], least: int) -> np.memmap:
+        """moments.npy, of at least so many clips."""
+        with self._whole("moments.npy"):
+            file = self.folder / "moments.npy"
+            found = np.load(file, mmap_mode="r")  # "r+" would make a file that was cut whole again
+            if found.ndim != 5 or len(found) < least:
+                raise ValueError("clips are missing")
+            return np.load(file, mmap_mode=mode) if mode != "r" else found
+
+    def _captions(self, least: int) -> list[str]:
+        """captions.json, of at least so many clips."""
+        with self._whole("captions.json"):
+            found = json.loads((self.folder / "captions.json").read_text())
+            if not all(isinstance(text, str) for text in found) or len(found) < least:
+                raise ValueError("captions are missing")
+        return found
+
+    @contextmanager
+    def _whole(self, name: str) -> Iterator[None]:
+        """What cannot be read inside is a damaged file of that name. Raises InputFileError."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, EOFError, FileNotFoundError) as error:
+            raise InputFileError(
+                f"latents.cache: {self.folder / name} is damaged ({error}); remove the folder, it is made again"
+            ) from None
+
     def _save(self, done: int, captions: list[str]) -> None:
         atomic.write_text(self.folder / "captions.json", json.dumps(captions))
         atomic.write_text(self.folder / "state.json", json.dumps({"done": done, "key": self.key}))
+
+
+def _reserve(path: Path) -> None:
+    """Have all of a file on the disk before it is written to through the memory: where that runs
+    full later, the system ends the process without a word. Raises SystemFault.
+    """
+    with system.explained(path), path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
 
 
 @contextmanager
