@@ -14,13 +14,14 @@ import math
 import os
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mindlong.utils import look, system
 from mindlong.utils.atomic import write_text
+from mindlong.utils.errors import InputFileError, UserError
 from mindlong.utils.log import get_logger
 
 COLUMNS = (
@@ -62,6 +63,8 @@ class Metrics:
         step: the step the run starts after.
         sums: what a checkpoint of that step had summed up.
         shown: is called with each new row, by column.
+        check: is called before anything is appended, and raises UserError where `path` is not to be
+            written any more.
     """
 
     def __init__(
@@ -71,11 +74,12 @@ class Metrics:
         step: int = 0,
         sums: dict[str, float] | None = None,
         shown: Callable[[Mapping[str, Any]], None] | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.path, self.every, self.shown = path, every, shown
+        self.path, self.every, self.shown, self.check = path, every, shown, check
         self.sums = Sums(**(sums or {}))
         self.late: list[str] = []  # rows that could not be written yet
-        rows = [row for row in read(path) if int(row["step"]) <= step]
+        rows = [row for row in _understood(path) if int(row["step"]) <= step]
         write_text(path, _lines([COLUMNS, *([row[c] for c in COLUMNS] for row in rows)]))
 
     def add(self, step: int, loss: float, norm: float, skipped: bool) -> None:
@@ -112,11 +116,14 @@ class Metrics:
             self.shown(dict(zip(COLUMNS, values, strict=True)))
         try:
             self.flush()
-        except system.SystemFault as error:  # no reason to lose what was learnt since the last save
+        except UserError as error:  # no reason to lose what was learnt since the last save
             get_logger().warning("%s (the row is kept for later)", error)
 
     def flush(self) -> None:
-        """Write the rows that are not yet written. Raises SystemFault: they cannot be."""
+        """Write the rows that are not yet written. Raises SystemFault: they cannot be; and what
+        `check` raises.
+        """
+        self.check()
         with system.explained(self.path), self.path.open("ab") as file:
             size = file.tell()
             try:
@@ -137,12 +144,57 @@ class Metrics:
 def read(path: Path) -> list[dict[str, str]]:
     """The whole rows of a metrics file; a last line cut short by a crash is not one. None if there
     is no file.
+
+    Raises:
+        InputFileError: it is no text, or a step no whole number.
     """
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
-    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
-    return [row for row in rows if all(row.get(c) is not None for c in COLUMNS)]
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # a spreadsheet may have put a mark before it
+        rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        whole = [row for row in rows if all(row.get(c) is not None for c in COLUMNS)]
+        return [{**row, "step": str(_whole(row["step"]))} for row in whole]
+    except (ValueError, csv.Error) as error:
+        raise InputFileError(f"{path} is no table of a training's metrics: {error}") from None
+
+
+def has_rows(path: Path) -> bool:
+    """Whether a file holds rows, or what cannot be understood."""
+    try:
+        return bool(read(path))
+    except InputFileError:
+        return True
+
+
+def _whole(text: str) -> int:
+    """A step, which a spreadsheet may have written as 12.0."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(f"{text!r} is no step")
+    return int(number)
+
+
+def _understood(path: Path) -> list[dict[str, str]]:
+    """The rows of a file; one that holds none that can be read is kept beside, with a warning."""
+    try:
+        rows, why = read(path), "it has no rows with a training's columns"
+    except InputFileError as error:
+        rows, why = [], str(error)
+    if (
+        rows
+        or not path.exists()
+        or path.read_bytes().strip() in (b"", _lines([COLUMNS]).strip().encode())
+    ):
+        return rows
+    kept = next(p for p in _beside(path) if not p.exists())
+    path.rename(kept)
+    get_logger().warning("%s is kept as %s and begun anew: %s", path, kept.name, why)
+    return []
+
+
+def _beside(path: Path) -> Iterator[Path]:
+    return (path.with_name(f"{path.stem}.before-{number}.csv") for number in range(1, 10**6))
 
 
 def is_ours(path: Path) -> bool:

@@ -24,7 +24,7 @@ from mindlong.parallel.shared_folder import check_shared
 from mindlong.training import metrics
 from mindlong.utils import atomic, interrupts, log_output, run_folder, system
 from mindlong.utils.claim import FILE as LOCK
-from mindlong.utils.claim import Claim
+from mindlong.utils.claim import Claim, Lost
 from mindlong.utils.errors import ConfigError, UserError
 from mindlong.utils.log import get_logger
 
@@ -52,6 +52,8 @@ class RunDir:
         self.first = self.comm.rank == 0
         self._claim: Claim | None = None
         self._made: list[Path] = []
+        self._before: frozenset[str] = frozenset()  # what is not this training's to remove
+        self._kept: Path | None = None  # a configuration that was there before
 
     def __enter__(self) -> RunDir:
         error = None
@@ -79,6 +81,21 @@ class RunDir:
             self._clear()
         if self._claim is not None:
             self._claim.release()
+
+    @property
+    def held(self) -> bool:
+        """Whether the folder still is this training's, which the first process alone knows."""
+        return self._claim is None or self._claim.held
+
+    def check(self) -> None:
+        """Raises Lost where the folder was removed while it was trained in: what another training
+        may have begun there since then is not this one's to write into.
+        """
+        if not self.held:
+            raise Lost(
+                f"run_dir: {self.folder} was removed, or moved away, while it was trained in; the training ends, and "
+                "what it learnt since its last checkpoint is lost"
+            )
 
     def config(self) -> str | None:
         """The configuration of the run that is there, or None."""
@@ -123,6 +140,7 @@ class RunDir:
         with system.explained(self.folder, "run_dir"):
             if not mine:
                 _check_free(self.folder)
+                self._before = frozenset(os.listdir(self.folder))
             self._claim = Claim(self.folder, "is trained in")
         if mine and self.folder not in self._made:
             self._made.insert(0, self.folder)
@@ -135,20 +153,24 @@ class RunDir:
         if saved_steps.latest(self.folder) is None and not _is_metrics(self.folder / metrics.FILE):
             kept = next(p for p in _numbered(self.folder) if not p.exists())
             atomic.write_text(kept, before)
+            self._kept = kept
             get_logger().warning("%s was there already; it is kept as %s", file, kept.name)
 
     def _clear(self) -> None:
-        """Remove what a run left that made nothing."""
-        if self._claim is None:
+        """Remove what a run left that made nothing; what was there before it stays."""
+        if self._claim is None or not self._claim.held:
             return
 
         def ours(name: str) -> bool:
             return run_folder.is_wrapping(name) or name in (HISTORY, metrics.FILE)
 
-        empty = not metrics.read(self.folder / metrics.FILE)
-        if empty and run_folder.made_nothing(self.folder, ours):
+        empty = not metrics.has_rows(self.folder / metrics.FILE)
+        stay = self._before | ({self._kept.name} if self._kept else set())
+        if empty and run_folder.made_nothing(self.folder, ours, stay):
             log_output.leave_file()
-            run_folder.clear(self.folder, ours)
+            run_folder.clear(self.folder, ours, stay)
+            if self._kept:
+                self._kept.replace(self.folder / CONFIG)
             run_folder.remove_empty(self._made)
 
 

@@ -225,7 +225,7 @@ class Trainer:
         path, every = self.run_dir / metrics.FILE, self.options.log_every
         self.board = Board(self.run_dir, step) if self.options.tensorboard else None
         shown = self.board.row if self.board else None
-        self.metrics = metrics.Metrics(path, every, step, state["sums"], shown)
+        self.metrics = metrics.Metrics(path, every, step, state["sums"], shown, self.place.check)
 
     def _by_first(self, work: Callable[[], Any], what: str) -> Any:
         """What `work` returns on the first process, None on the others; they fail together."""
@@ -317,7 +317,7 @@ class Trainer:
         if self.spread is not None and self.ema:
             whole, trained = self._averages(), self.selection.trainable
             averages = Swap(trained, lambda: [whole[p.name] for p in trained])
-        if self.first:
+        if self.first and self.place.held:
             files = preview(self.task, averages, step, self.run_dir)
             if self.board:
                 self.board.previews(step, files)

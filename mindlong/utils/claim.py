@@ -26,6 +26,10 @@ class Claimed(UserError):
     """Another process is at work in the folder; the message says which."""
 
 
+class Lost(UserError):
+    """The folder was removed, or is another process's now."""
+
+
 class Claim:
     """The claim on a folder, held until `release` or the end of the process.
 
@@ -43,6 +47,16 @@ class Claim:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._locked()
             self._say()
+
+    @property
+    def held(self) -> bool:
+        """Whether the folder still is the one that was claimed: it may have been removed, and made
+        and claimed again by another process, which a lock on a removed file does not hinder.
+        """
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
 
     def release(self, remove: bool = False) -> None:
         """Let it go; `remove`: the file as well."""

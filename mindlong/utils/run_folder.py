@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 from mindlong.utils import system
@@ -25,13 +25,18 @@ def is_wrapping(name: str) -> bool:
     return name in WRAPPING or bool(_JOURNAL.fullmatch(name) or ASIDE.fullmatch(name))
 
 
-def made_nothing(folder: Path, ours: Callable[[str], bool] = is_wrapping) -> bool:
+def made_nothing(
+    folder: Path, ours: Callable[[str], bool] = is_wrapping, besides: Container[str] = ()
+) -> bool:
     """Whether there is nothing in `folder` but wrapping and empty folders.
 
     Args:
         ours: which names do not count.
+        besides: what of the folder itself is not looked at.
     """
     for path in folder.iterdir():
+        if path.name in besides:
+            continue
         if path.is_symlink():
             return False
         if path.is_dir():
@@ -42,13 +47,15 @@ def made_nothing(folder: Path, ours: Callable[[str], bool] = is_wrapping) -> boo
     return True
 
 
-def clear(folder: Path, ours: Callable[[str], bool] = is_wrapping) -> None:
+def clear(
+    folder: Path, ours: Callable[[str], bool] = is_wrapping, besides: Container[str] = ()
+) -> None:
     """Remove the files of `folder` that are `ours`, and folders inside that this leaves empty. What
-    is not ours stays.
+    is not ours stays, and so does what is `besides` in the folder itself.
     """
     if not folder.is_dir() or folder.is_symlink():
         return
-    for path in list(folder.iterdir()):
+    for path in [path for path in folder.iterdir() if path.name not in besides]:
         if path.is_dir() and not path.is_symlink():
             unwrap(path, ours)
         elif ours(path.name):

@@ -61,3 +61,39 @@ def test_smoothing_ignores_gaps():
     nan = float("nan")
     assert metrics.smoothed([1.0, nan, 1.0, nan]) == [1.0] * 4
     assert np.isfinite(metrics.smoothed([nan, 1.0, 2.0])[-1])
+
+
+HEAD = ",".join(metrics.COLUMNS)
+ROW = "5,0.5,1,0.01,0,10.0,0.0,100"
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeff" + HEAD + "\n" + ROW + "\n", HEAD + "\n" + ROW.replace("5,", "5.0,", 1) + "\n"]
+)
+def test_a_table_that_a_spreadsheet_saved_goes_on(tmp_path, text):
+    path = tmp_path / "metrics.csv"
+    path.write_text(text, encoding="utf-8")
+    metrics.Metrics(path, 5, step=5)
+    assert path.read_text() == f"{HEAD}\n{ROW}\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        (HEAD + "\n" + ROW + "\n").replace(",", ";").encode(),
+        (HEAD + "\n" + ROW.replace("5,", "x,", 1) + "\n").encode(),
+        b"\xff\xfe\x00step",
+    ],
+)
+def test_a_table_that_cannot_be_read_is_kept_beside(tmp_path, held, caplog):
+    path = tmp_path / "metrics.csv"
+    for number in (1, 2):
+        path.write_bytes(held)
+        metrics.Metrics(path, 5, step=5)
+        assert path.read_text() == HEAD + "\n"
+        assert (tmp_path / f"metrics.before-{number}.csv").read_bytes() == held
+    assert "is kept as metrics.before-1.csv and begun anew" in caplog.text
+    assert not metrics.has_rows(path) and metrics.has_rows(tmp_path / "metrics.before-1.csv") is (
+        b";" not in held
+    )

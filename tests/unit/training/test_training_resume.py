@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -290,13 +291,56 @@ def test_files_that_no_training_wrote_are_not_written_over(tmp_path):
 
 
 def test_a_training_that_made_nothing_leaves_nothing(tmp_path):
-    class Refuses(ToyTask):
-        def inputs(self, step, samples):
-            raise InputFileError("a caption is too long")
-
     with pytest.raises(InputFileError):
         toy_trainer(tmp_path / "a/b", Refuses()).run()
     assert list(tmp_path.iterdir()) == []
+
+
+class Refuses(ToyTask):
+    def inputs(self, step, samples):
+        raise InputFileError("a caption is too long")
+
+
+def test_what_was_there_before_a_training_that_made_nothing_stays(tmp_path):
+    (tmp_path / "notes").mkdir()
+    mine = ("config.yaml", "log.txt", "work.json", "notes/run.json")
+    for name in mine:
+        (tmp_path / name).write_text("train: {lr: 5}\n")
+    for _ in range(2):
+        with pytest.raises(InputFileError):
+            toy_trainer(tmp_path, Refuses()).run()
+        found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
+        assert found == sorted(mine)
+        assert all((tmp_path / name).read_text() == "train: {lr: 5}\n" for name in mine)
+
+
+def test_a_training_whose_folder_is_another_ones_now_ends_and_leaves_it_alone(tmp_path):
+    """A lock on a file that was removed keeps nobody out of a folder of the same name."""
+    run, seen = tmp_path / "run", {}
+
+    class Meddled(ToyTask):
+        def inputs(self, step, samples):
+            if step == 5 and not seen:
+                shutil.rmtree(run)
+                assert toy_trainer(run, steps=6, lr=0.5).run().step == 6
+                seen.update({p: p.read_bytes() for p in run.rglob("*") if p.is_file()})
+            return super().inputs(step, samples)
+
+    with pytest.raises(UserError, match="was removed, or moved away, while it was trained in"):
+        toy_trainer(run, Meddled(), log_every=1, save_every=8, preview_every=7).run()
+    assert seen and {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == seen
+
+
+def test_a_training_whose_folder_is_gone_ends_with_a_sentence(tmp_path):
+    class Swept(ToyTask):
+        def inputs(self, step, samples):
+            if step == 3:
+                shutil.rmtree(tmp_path / "run", ignore_errors=True)
+            return super().inputs(step, samples)
+
+    with pytest.raises(UserError, match="was removed, or moved away"):
+        toy_trainer(tmp_path / "run", Swept(), steps=6).run()
+    assert not (tmp_path / "run").exists()
 
 
 def test_half_precision_may_come_and_go(tmp_path):
