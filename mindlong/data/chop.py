@@ -91,7 +91,7 @@ class Survey:
     scenes: tuple[int, ...]
     notes: tuple[str, ...] = ()
     read: int = 0  # frames of the file, before any were left out
-    times: tuple[float, ...] = ()  # of the kept frames, in seconds; () where they are even
+    times: tuple[float, ...] = ()  # of the kept frames, in seconds; () where even spacing is taken
 
 
 def survey(path: Path, options: ChopOptions, notice: Notice = lambda n: None) -> Survey:
@@ -115,8 +115,13 @@ def survey(path: Path, options: ChopOptions, notice: Notice = lambda n: None) ->
         (0, *cuts),
         (*reader.notes, *_unreachable(reader.fps, options.fps)),
         reader.count,
-        tuple(times) if reader.variable_rate else (),
+        tuple(times) if reader.variable_rate and _rising(times) else (),
     )
+
+
+def _rising(times: Sequence[float]) -> bool:
+    """Whether no frame is shown with or before the one before it; else even spacing is assumed."""
+    return bool((np.diff(times) > 0).all())
 
 
 def _kept_rate(reader: VideoReader, kept: int, fps: float) -> float:

@@ -88,6 +88,12 @@ class EditOptions(SceneOptions):
         if not self.told(config.wanted_prompts()):
             for key in ("sample", "edit.negative", "edit.invert_steps", "count", "deflicker"):
                 yield key, "is not read without a prompt: edit.report alone compares inversions"
+        if self.invert and not config.sample.eta:
+            yield (
+                "count",
+                "is not read, because from the video's own noise every edit by a prompt is the same; "
+                "edit.invert=false or sample.eta makes others",
+            )
         if not self.invert and not self.inject and not self.report:
             for key in ("invert_prompt", "refine", "compat"):
                 yield f"edit.{key}", "is not read where edit.invert is false"

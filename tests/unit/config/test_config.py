@@ -124,6 +124,7 @@ def test_every_shipped_training_file_passes_the_dry_run_or_says_which_file_it_ne
         "film_interpolate",
         "film_base",
         "film_storyboard",
+        "film_images",
         "tune_a_video",
         "animatediff",
         "base_shapes",

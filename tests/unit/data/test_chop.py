@@ -7,10 +7,20 @@ import os
 
 import numpy as np
 import pytest
+from media_files import ffmpeg
 from PIL import Image
 
 from mindlong.cli.chop import command
-from mindlong.data.chop import ChopOptions, Piece, Survey, plan, scene_cuts, survey, write_pieces
+from mindlong.data.chop import (
+    ChopOptions,
+    Piece,
+    Survey,
+    plan,
+    rate_of,
+    scene_cuts,
+    survey,
+    write_pieces,
+)
 from mindlong.data.chop_tree import write_tree
 from mindlong.data.clips import ClipFolder
 from mindlong.data.shapes import ShapesWorld
@@ -370,3 +380,20 @@ def test_a_tree_of_a_frame_folder_keeps_what_stands_behind_a_dot(tmp_path):
     write_frames(tmp_path / "scene_0.5", frames)
     (clip, *_) = write_tree(tmp_path / "scene_0.5", tmp_path / "o", 9, 3, "gif")
     assert clip.relative_to(tmp_path / "o").parts[0] == "scene_0_5"
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    ["if(lt(N,20),N*100,1900)", "if(lt(N,20),N*100,N*100-1500)"],
+    ids=["repeat", "go back"],
+)
+def test_times_that_repeat_or_go_back_are_taken_for_even(tmp_path, stamp):
+    """As is said when such a video is opened."""
+    plain, path = tmp_path / "plain.mkv", tmp_path / "odd.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=32x32:r=10:d=4", "-c:v", "mjpeg", str(plain))
+    ffmpeg("-i", str(plain), "-c", "copy", "-bsf:v", f"setts=ts='{stamp}'", str(path))
+    found = survey(path, ChopOptions(length=10))
+    assert found.frames == 40 and not found.times
+    assert any("even spacing is assumed" in note for note in found.notes)
+    pieces = plan(found, ChopOptions(length=10))
+    assert {rate_of(piece, found) for piece in pieces} == {found.fps}

@@ -239,6 +239,11 @@ def test_the_plan_says_what_would_be_done(where):
         ({"sample__sampler": "ddpm"}, ConfigError, "sample.sampler is ddpm"),
         ({"edit__strength": 1.5}, ConfigError, "edit.strength is 1.5"),
         (
+            {"count": 2},
+            ConfigError,
+            "count is not read, because .* every edit by a prompt is the same",
+        ),
+        (
             {"edit__inject": "{spaces: 0.5}"},
             ConfigError,
             "edit.inject has 'spaces'.*Did you mean 'space'",
