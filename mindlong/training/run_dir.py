@@ -89,13 +89,17 @@ class RunDir:
 
     def check(self) -> None:
         """Raises Lost where the folder was removed while it was trained in: what another training
-        may have begun there since then is not this one's to write into.
+        may have begun there since then is not this one's to write into. Where the lock alone is
+        gone, it is made again.
         """
-        if not self.held:
+        if self._claim is None or self._claim.held:
+            return
+        if (self.folder / LOCK).exists() or not (self.folder / HISTORY).exists():
             raise Lost(
                 f"run_dir: {self.folder} was removed, or moved away, while it was trained in; the training ends, and "
                 "what it learnt since its last checkpoint is lost"
             )
+        self._claim.again()
 
     def config(self) -> str | None:
         """The configuration of the run that is there, or None."""

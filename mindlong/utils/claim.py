@@ -58,6 +58,13 @@ class Claim:
         except OSError:
             return False
 
+    def again(self) -> None:
+        """Claim the folder once more, whose lock alone was removed. Raises Claimed, SystemFault."""
+        with system.explained(self.folder):
+            self._file.close()
+            self._file = self._locked()
+            self._say()
+
     def release(self, remove: bool = False) -> None:
         """Let it go; `remove`: the file as well."""
         if remove:

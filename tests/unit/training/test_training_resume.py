@@ -343,6 +343,19 @@ def test_a_training_whose_folder_is_gone_ends_with_a_sentence(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_training_whose_lock_alone_was_removed_goes_on_and_has_it_again(tmp_path):
+    class Tidied(ToyTask):
+        def inputs(self, step, samples):
+            if step == 3:
+                (tmp_path / ".lock").unlink()
+            if step == 8:
+                with pytest.raises(UserError, match="is trained in by process"):
+                    RunDir(tmp_path).__enter__()
+            return super().inputs(step, samples)
+
+    assert toy_trainer(tmp_path, Tidied(), log_every=1, save_every=4).run().step == 12
+
+
 def test_half_precision_may_come_and_go(tmp_path):
     for precision, scale in (("fp32", 1.0), ("fp16", 65536.0), ("fp32", 1.0)):
         stepper = toy_trainer(tmp_path, precision=precision).stepper
