@@ -78,8 +78,8 @@ def shares_of(scene: Mapping[str, str], frames: int) -> list[Shares]:
         raise ConfigError(
             f"the first prompt is of frame {keys[0][0]}; there must be one of frame 0"
         )
-    for (frame, _), (after, _) in zip(keys[:-1], keys[1:], strict=True):
-        if frame == after:
+    for (frame, _), (following, _) in zip(keys[:-1], keys[1:], strict=True):
+        if frame == following:
             raise ConfigError(f"frame {frame} is named twice; a frame has one prompt")
     if keys[-1][0] >= frames:
         raise ConfigError(
