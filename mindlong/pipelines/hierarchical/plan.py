@@ -106,7 +106,10 @@ class Work:
 def work_of(config: HierarchicalConfig) -> Work:
     """Lay out the runs of a configuration. Raises ConfigError, InputFileError."""
     work = _laid_out(config)
-    _refuse_deeper(config.hierarchical, len(work.lengths))
+    if (
+        config.hierarchical.lengths
+    ):  # else `frames` says how many levels there are, and lists serve more than one
+        _refuse_deeper(config.hierarchical, len(work.lengths))
     return work
 
 

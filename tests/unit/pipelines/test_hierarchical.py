@@ -369,6 +369,7 @@ def test_lists_of_more_levels_than_there_are_are_refused(key, value):
     with pytest.raises(ConfigError, match=f"{key} is .*; the plan has 2, so it takes at most 2"):
         work_of(load(None, [*config, "lengths=[4,4]"], InferConfig).values)
     assert work_of(load(None, [*config, "lengths=[4,4,4,4,4]"], InferConfig).values)
+    assert work_of(load(None, [*config, "frames=16"], InferConfig).values), "a list for any length"
 
 
 @pytest.mark.parametrize(
