@@ -101,7 +101,9 @@ def stamp(path: str, key: str = "lora") -> tuple[object, ...]:
     """
     file = locate(path, key).resolve()
     with reading(file):
-        return tuple(_seen(each) for each in (file, file.with_name(BESIDE)) if each.is_file())
+        return tuple(
+            _seen(each) for each in (file, file.with_name(adapter.BESIDE)) if each.is_file()
+        )
 
 
 def _seen(file: Path) -> tuple[object, ...]:
