@@ -4,7 +4,7 @@ which prompts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -310,16 +310,17 @@ def _with_networks(loaded: Loaded, work: Work, rows: dict[str, str]) -> Planned:
             *unusual_run(images, longest_run(work.plan)),
             *unusual_level_rates(work, config, parts, key),
             *unlike_sizes(filter(None, (*o.images, o.first, o.last)), size),
-            *(
-                note
-                for v in (work.source, work.keys)
-                if v
-                for note in unlike(v.where, v.size, size)
-            ),
+            *_cut_off(work, size),
         ),
         room.peak,
         "size, batch or hierarchical.lengths",
     )
+
+
+def _cut_off(work: Work, size: Sequence[int]) -> Iterator[str]:
+    """What is lost of videos that are continued or filled, whose proportions are others."""
+    for video in filter(None, (work.source, work.keys)):
+        yield from unlike(video.where, video.size, size)
 
 
 def _lengths(config: HierarchicalConfig, work: Work) -> str:
