@@ -54,6 +54,6 @@ for way in "${ways[@]}"; do
     echo "$way, tuned against not tuned:"
     mapfile -t tuned < <(results "tuned-$way")
     mapfile -t untuned < <(results "untuned-$way")
-    "$python" tools/evaluate_edits.py "${world[@]:0:2}" "${names[@]}" "${tuned[@]}" --against "${untuned[@]}" --names tuned 'not tuned' \
+    "$python" tools/evaluate_edits.py "${tuned[@]}" --against "${untuned[@]}" --names tuned 'not tuned' "${world[@]:0:2}" "${names[@]}" \
         --sheet "$folder/$way.png" --json "$folder/$way.json"
 done

@@ -55,6 +55,8 @@ def understood(program, words):
         assert len(args.prompts) == 16 and "'" not in "".join(args.prompts)
         return [args.weights], str(args.out)
     args = TOOLS[program].parser().parse_args(words)
+    if program == "tools/evaluate_edits.py" and not args.write_clips:
+        assert len(args.folders) == len(args.against) == 8
     return _read(args), str(getattr(args, "dst", "") or getattr(args, "write_clips", ""))
 
 
