@@ -57,13 +57,13 @@ UNET = {
     "model.groups": "2",
     "data.size": "[16,16]",
     "data.frames": "2",
-    "train.steps": "2",
+    "train.steps": "3",
     "train.batch_size": "2",
     "latents.clips": "5",
     "diffusion.cond_drop": "0.3",
     "preview.prompts": "['a red circle moving left']",
     "preview.sample.steps": "1",
-    "train.preview_every": "2",
+    "train.preview_every": "3",
 }
 TEXT = "family: clip_text\nvocabulary: 640\nwidth: 8\nlayers: 1\nheads: 2\nhidden: 16\nlength: 8\npad_id: 0\n"
 
@@ -127,7 +127,7 @@ def test_unet_and_text_tower_are_trained_together(first_stage, tmp_path):
         "text_encoder.position_embedding",
     } <= moved
     assert {name.split(".")[0] for name in before} == {"unet", "text_encoder"}
-    assert (tmp_path / "run/previews/step-00000002.gif").stat().st_size > 500
+    assert (tmp_path / "run/previews/step-00000003.gif").stat().st_size > 500
     words = tmp_path / "words"
     grow = ["--film", "--weights", str(tmp_path / "run"), "--length", "12", "--dst", str(words)]
     assert train_tokenizer.main(grow) == 0
