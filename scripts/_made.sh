@@ -21,3 +21,12 @@ listed() { # CAPTION ...: as a list that a command takes
     quoted=$(printf "'%s'," "$@")
     echo "[${quoted%,}]"
 }
+
+clips_written() { # COUNT OPTION ...: clips to tune on in $folder/clips, written aside so that a stop leaves none half there
+    [ -e "$folder/clips/$(printf 'clip-%03d.txt' $(($1 - 1)))" ] && return
+    rm -rf "$folder/clips.part"
+    "$python" tools/evaluate_edits.py "${@:2}" --write_clips "$folder/clips.part" --count "$1" --seed 2000
+    mkdir -p "$folder/clips"
+    cp -rn "$folder/clips.part/." "$folder/clips/"
+    rm -rf "$folder/clips.part"
+}

@@ -6,10 +6,9 @@ source "$(dirname "$0")/_folder.sh"
 take_folder 2,3p "$@"
 clips=${2:-8} rank=${3:-2} rate=${4:-0.001}
 cd "$(dirname "$0")/.."
-[ -e "$folder/clips/$(printf 'clip-%03d.txt' $((clips - 1)))" ] \
-    || "$python" tools/evaluate_edits.py --write_clips "$folder/clips" --count "$clips" --seed 2000
-
 source scripts/_edit_prompts.sh
+source scripts/_made.sh
+clips_written "$clips"
 
 for ((i = 0; i < clips; i++)); do
     clip=$(printf '%s/clips/clip-%03d' "$folder" "$i")

@@ -9,6 +9,7 @@ take_folder 2,5p "$@"
 clips=${2:-8} steps=${3:-200} film=${FILM:+$(full "$FILM")}
 cd "$(dirname "$0")/.."
 source scripts/_edit_prompts.sh
+source scripts/_made.sh
 read -ra ways <<< "${WAYS:-fresh-0.6 fresh-0.7 fresh-0.8 inverted}"
 if [ -n "$film" ]; then
     config=film world=(--world film --size 64)
@@ -19,8 +20,7 @@ else
     config=shapes world=() names=() latents=()
     images=(weights=shipped:stable_diffusion_shapes latent.vae=shipped:latent_shapes)
 fi
-[ -e "$folder/clips/$(printf 'clip-%03d.txt' $((clips - 1)))" ] \
-    || "$python" tools/evaluate_edits.py "${world[@]}" --write_clips "$folder/clips" --count "$clips" --seed 2000
+clips_written "$clips" "${world[@]}"
 
 edit() { # CLIP TUNED|UNTUNED WAY
     local clip caption output="$folder/$2-$3/$1" how=()

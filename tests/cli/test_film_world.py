@@ -57,7 +57,8 @@ def understood(program, words):
     args = TOOLS[program].parser().parse_args(words)
     if program == "tools/evaluate_edits.py" and not args.write_clips:
         assert len(args.folders) == len(args.against) == 8
-    return _read(args), str(getattr(args, "dst", "") or getattr(args, "write_clips", ""))
+    made = getattr(args, "dst", "") or getattr(args, "write_clips", "")
+    return _read(args), str(made).removesuffix(".part")  # clips are written aside
 
 
 def _read(args: Namespace):

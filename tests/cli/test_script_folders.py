@@ -68,3 +68,15 @@ def test_clips_that_are_there_are_not_written_again(tmp_path, script, words):
 def test_without_a_folder_there_is_the_usage(tmp_path, script, words):
     assert asked(script, tmp_path, *words, cwd=tmp_path) == (2, [])
     assert not (tmp_path / "--help").exists()
+
+
+@pytest.mark.parametrize("script", ["compare_tuning.sh", "compare_lora_edits.sh"])
+def test_clips_of_which_some_are_there_are_completed(tmp_path, script):
+    """After a stop, or for more of them than the first time."""
+    out = tmp_path / "out"
+    (out / "clips").mkdir(parents=True)
+    (out / "clips/clip-000.txt").write_text("a blue square moving up")
+    code, commands = asked(script, tmp_path, str(out), "2")
+    assert code == 0 and sum("--write_clips" in command for command in commands) == 1
+    assert (out / "clips/clip-000.txt").read_text() == "a blue square moving up"
+    assert (out / "clips/clip-001.txt").exists() and not (out / "clips.part").exists()
