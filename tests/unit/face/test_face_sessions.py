@@ -2,6 +2,7 @@
 is that of train.py.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -35,7 +36,11 @@ CALLS = {
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """The graphs that MindSpore compiles."""
+    """The graphs that MindSpore compiles. Cells of earlier models are let go before: graphs are
+    known by the numbers of cells, and a cell that goes between two calls takes along the graph of
+    one that was given its number.
+    """
+    gc.collect()
     made, whole = [], _cell_graph_executor.compile
 
     def counted(cell, *args, **options):
