@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mindlong.cli.common import ToolParser, guarded
-from mindlong.config.infer_options.interpolate import DETAILS, HINTS, MASKS, PINS
+from mindlong.cli.common import guarded
+from mindlong.cli.interpolation_arguments import DRAWN, parser, refuse_idle
 from mindlong.data.agreement import with_flow
 from mindlong.data.film import FilmWorld
 from mindlong.data.film_truth import FilmClip
@@ -30,14 +30,8 @@ from mindlong.scores.asked import ANY, in_limits, names_of, write_json
 from mindlong.utils.errors import ConfigError
 from mindlong.utils.progress import bar
 
-EXAMPLES = """examples:
-  python tools/evaluate_interpolation.py holiday.mp4 sports.mp4
-  python tools/evaluate_interpolation.py --shapes 64 --frames 17 --size 48 48
-  python tools/evaluate_interpolation.py --shapes 16 --frames 17 --weights runs/interpolate_shapes --pin each_step
-
-exit codes: 0 done, 1 failed, 2 bad arguments, 3 bad input file"""
 NETWORK = "network"
-DRAWN, COLUMNS = 2, 9  # clips of a sheet, frames of each
+COLUMNS = 9  # frames of a clip on a sheet
 WITHIN = {
     "max_frames": (0, ANY),
     "fit": (1, LIMITS.side),
@@ -51,161 +45,11 @@ WITHIN = {
     "window": (0, ANY),
     "threads": (0, ANY),
 }
-OF_WORLD = ("sheet", "world", "outlines", "colours", "frames", "size", "first", "bounce", "speed")
-OF_NETWORK = (
-    "hint",
-    "mask",
-    "pin",
-    "detail",
-    "steps",
-    "guidance",
-    "seed",
-    "stages",
-    "window",
-    "threads",
-    "reads",
-)
-OF_VIDEOS = ("fit", "max_frames")
 MakeAll = Callable[
     [Iterable[np.ndarray], str, int], Iterator[np.ndarray]
 ]  # (kept frames, caption, number of the clip) -> all frames
 
 Network = Callable[[np.ndarray, str, int], Iterator[np.ndarray]]  # the same of stacked frames
-
-
-def parser() -> ToolParser:
-    """The arguments."""
-    made = ToolParser("evaluate_interpolation", __doc__, EXAMPLES)
-    made.add_argument(
-        "videos", nargs="*", type=Path, metavar="VIDEO", help="files, or folders of frames"
-    )
-    made.add_argument("--every", type=int, default=4, metavar="N", help="keep every N-th frame (4)")
-    made.add_argument(
-        "--methods",
-        nargs="*",
-        default=list(METHODS),
-        choices=list(METHODS),
-        help="without a network",
-    )
-    made.add_argument(
-        "--max_frames", type=int, default=0, metavar="N", help="only the first N frames of a video"
-    )
-    made.add_argument(
-        "--fit",
-        type=int,
-        nargs=2,
-        metavar=("H", "W"),
-        help="resize a video's frames until they cover these pixels, and cut their edges off",
-    )
-    made.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
-    made.add_argument(
-        "--sheet",
-        type=Path,
-        metavar="PNG",
-        help=f"draw the first {DRAWN} clips of the world: the truth, and what every method made",
-    )
-    _shapes_arguments(made.add_argument)
-    network = made.add_argument_group("with a network")
-    _network_arguments(network.add_argument)
-    _chain_arguments(network.add_argument)
-    return made
-
-
-def _shapes_arguments(add: Callable[..., object]) -> None:
-    """Which clips of the shapes world are measured."""
-    add(
-        "--shapes",
-        type=int,
-        default=0,
-        metavar="N",
-        help="clips of a synthetic world, read back by its reader",
-    )
-    add(
-        "--world",
-        default="shapes",
-        choices=("shapes", "film"),
-        help="shapes: which world (shapes)",
-    )
-    add("--outlines", nargs="+", metavar="NAME", help="shapes: which ones (all of the world's)")
-    add("--colours", nargs="+", metavar="NAME", help="shapes: in which colours (the world's)")
-    add("--frames", type=int, default=17, metavar="N", help="shapes: frames of a clip (17)")
-    add(
-        "--size",
-        type=int,
-        nargs=2,
-        default=[48, 48],
-        metavar=("H", "W"),
-        help="shapes: pixels (48 48)",
-    )
-    add(
-        "--first",
-        type=int,
-        default=10**6,
-        metavar="N",
-        help="shapes: number of the first clip (1000000)",
-    )
-    add(
-        "--bounce", action="store_true", help="shapes: turn back at the edges rather than slow down"
-    )
-    add(
-        "--speed",
-        type=float,
-        nargs=2,
-        default=[0.045, 0.08],
-        metavar=("LOW", "HIGH"),
-        help="shapes: shares of the shorter side a frame (0.045 0.08)",
-    )
-
-
-def _network_arguments(add: Callable[..., object]) -> None:
-    """Which network fills, and how it samples."""
-    add(
-        "--weights",
-        default="",
-        metavar="WHERE",
-        help="a run, a folder of networks, or shipped:NAME",
-    )
-    add("--hint", default="", choices=("", *HINTS), help="as trained without")
-    add("--mask", default="", choices=("", *MASKS), help="as trained without")
-    add(
-        "--pin",
-        nargs="+",
-        default=["each_step"],
-        choices=PINS,
-        help="one after another (each_step)",
-    )
-    add(
-        "--detail",
-        nargs="+",
-        default=["network"],
-        choices=DETAILS,
-        help="whose pixels are taken where network and flow agree; one after another (network)",
-    )
-    add("--steps", type=int, default=25, metavar="N", help="denoising steps (25)")
-    add("--guidance", type=float, default=1.0, metavar="X")
-    add("--seed", type=int, default=0, metavar="N")
-
-
-def _chain_arguments(add: Callable[..., object]) -> None:
-    """How a long gap is filled in stages, and what a frame reads."""
-    add(
-        "--stages",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="factors of a chain whose product is N (one stage)",
-    )
-    add(
-        "--window",
-        type=int,
-        default=0,
-        metavar="N",
-        help="longest run of a stage in frames; 0: no limit",
-    )
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all cores")
-    add(
-        "--reads", default="", metavar="POLICY", help="which frames a frame reads, such as window:5"
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -215,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.every < 2:
         raise ConfigError(f"every is {args.every}; it must be at least 2, else nothing is left out")
     _refuse_numbers(args)
-    _refuse_idle(made, args)
+    refuse_idle(made, args)
     if not args.videos and not args.shapes:
         raise ConfigError("nothing to measure: name videos, or give --shapes N")
     methods = dict(_methods(args))
@@ -227,17 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         write_json(args.json, found)
     return 0
-
-
-def _refuse_idle(made: ToolParser, args: argparse.Namespace) -> None:
-    """Raises ConfigError where an option has nothing to work on."""
-    if not args.shapes:
-        made.refuse_idle(args, OF_WORLD, "is of clips of a world; give --shapes N")
-    if not args.weights:
-        made.refuse_idle(args, OF_NETWORK, "is of a network, and there is none; give --weights")
-    if not args.videos:
-        said = "is of videos, and none is named; clips of a world have --size and --frames"
-        made.refuse_idle(args, OF_VIDEOS, said)
 
 
 def _refuse_numbers(args: argparse.Namespace) -> None:

@@ -56,6 +56,16 @@ def test_all_places_name_the_same_versions():
     assert re.search(r"Python 3\.10 to 3\.12", readme) and "no build for others" not in readme
 
 
+def beside(folder: Path, script: str, **environment: str) -> list[str]:
+    """What a script says that is started beside the environment `my env`."""
+    env = {**os.environ, "MINDLONG_VENV": "my env", **environment}
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=False, cwd=folder, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 def test_a_relative_environment_is_the_users_own_and_stays_when_the_script_goes_elsewhere(tmp_path):
     """As the scripts do, which work in the checkout."""
     (tmp_path / "my env/bin").mkdir(parents=True)
@@ -63,16 +73,7 @@ def test_a_relative_environment_is_the_users_own_and_stays_when_the_script_goes_
     python.write_text('#!/bin/sh\necho "installs: $*"\n')
     python.chmod(0o755)
     script = f'source "{ROOT}/scripts/_setup.sh"; setup_python run; cd /; echo "$PY"; "$PY" a word'
-    done = subprocess.run(
-        ["bash", "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "MINDLONG_VENV": "my env"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2:] == [str(python), "installs: a word"]
+    assert beside(tmp_path, script)[-2:] == [str(python), "installs: a word"]
     assert (tmp_path / "my env/.mindlong-run").exists()
 
 
@@ -86,13 +87,4 @@ def test_a_launched_run_has_a_relative_environment_too(tmp_path):
         f'set -eu; ROOT={ROOT}; usage() {{ :; }}; source "{ROOT}/scripts/_launch.sh"; '
         f'prepare train.py {config}; echo "${{RUN[0]}}"'
     )
-    done = subprocess.run(
-        ["bash", "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "MINDLONG_VENV": "my env", "LAUNCHER": "msrun"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == str(tmp_path / "my env/bin/python")
+    assert beside(tmp_path, script, LAUNCHER="msrun")[-1] == str(tmp_path / "my env/bin/python")
