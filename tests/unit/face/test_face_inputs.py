@@ -5,25 +5,16 @@ ordinary mistakes.
 from pathlib import Path
 
 import latent_toys
-import mindspore as ms
 import numpy as np
 import pytest
+from eager_face import EAGER, in_order  # noqa: F401
 
 import mindlong
 from mindlong.face import inputs
-from mindlong.ops import device
 from mindlong.utils.errors import ConfigError, UserError
 
-EAGER = {"env__mode": "pynative", "env__native": "off"}
 FAST = {"size": [8, 8], "sample__steps": 1, "seed": 7}
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def _in_order():
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE, pynative_synchronize=False)
-    device.configure()
 
 
 @pytest.fixture(scope="module")

@@ -12,25 +12,17 @@ import latent_toys
 import mindspore as ms
 import numpy as np
 import pytest
+from eager_face import EAGER, in_order  # noqa: F401
 
 import mindlong
 from mindlong.cli.infer import main
 from mindlong.media.read import read_video
 from mindlong.media.recipe import read_comment
 from mindlong.media.write import write_frames
-from mindlong.ops import device
 from mindlong.utils.errors import ConfigError, InputFileError, UserError
 
 ROOT = Path(__file__).parents[3]
-EAGER = {"env__mode": "pynative", "env__native": "off"}
 SIZE = {"size": [8, 8], "sample__steps": 2, "seed": 7}
-
-
-@pytest.fixture(autouse=True)
-def _in_order():
-    yield
-    ms.set_context(mode=ms.GRAPH_MODE, pynative_synchronize=False)
-    device.configure()
 
 
 @pytest.fixture(scope="module")
