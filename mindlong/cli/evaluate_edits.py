@@ -23,7 +23,7 @@ from mindlong.data.shapes import ShapesWorld
 from mindlong.media.limits import LIMITS
 from mindlong.media.read import read_video
 from mindlong.media.write import write_contact_sheet, write_frames
-from mindlong.scores.asked import ANY, in_limits, refuse_equal, write_json
+from mindlong.scores.asked import ANY, in_limits, refuse_equal, twice, write_json
 from mindlong.scores.edit_pairs import comparison
 from mindlong.scores.edits import EYES, EditScore, score_edit, summary
 from mindlong.scores.worlds import WORLDS, Eyes, world_of
@@ -125,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "no FOLDER is given; name runs of the edit pipeline, or --write_clips FOLDER"
         )
     refuse_equal(args.names, "ways")
+    _refuse_doubles(args)
     eyes = _eyes(args)
     runs = [list(edits_of(folder, eyes)) for folder in args.folders]
     scores = [score for run in runs for score in run]
@@ -159,6 +160,14 @@ def _refuse_idle(made: ToolParser, args: argparse.Namespace) -> None:
     made.refuse_idle(args, WRITING, "belongs to --write_clips; give --write_clips FOLDER too")
     if not args.against:
         made.refuse_idle(args, ("names",), "belongs to --against; give --against FOLDER too")
+
+
+def _refuse_doubles(args: argparse.Namespace) -> None:
+    """Raises ConfigError where a run is named twice, whose edits would count twice."""
+    for option, folders in (("FOLDER", args.folders), ("--against", args.against)):
+        double = twice([folder.resolve() for folder in folders])
+        if double is not None:
+            raise ConfigError(f"{option} names {double} twice, whose edits would count twice")
 
 
 def _refuse_other_sources(folders: Sequence[Path], against: Sequence[Path]) -> None:

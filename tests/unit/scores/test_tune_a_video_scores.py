@@ -181,6 +181,8 @@ def test_the_tool_compares_runs_with_runs(tmp_path, capsys):
     (tmp_path / "c/video.json").write_text((tmp_path / "a/video.json").read_text())
     with pytest.raises(ConfigError, match="edit different videos"):
         main([str(tmp_path / "a"), "--against", str(tmp_path / "c")])
+    with pytest.raises(ConfigError, match="FOLDER names .*a twice, whose edits would count twice"):
+        main([str(tmp_path / "a"), f"{tmp_path}/b/../a"])
     with pytest.raises(ConfigError, match="2 ways are called 'one'"):
         main([str(tmp_path / "a"), "--against", str(tmp_path / "b"), "--names", "one", "one"])
 
