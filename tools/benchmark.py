@@ -4,6 +4,7 @@ in turn, with equal threads.
   python tools/benchmark.py unet3d                    forward and train step of Unet3D, dim 64
   python tools/benchmark.py unet3d --peer compile     against torch.compile with static shapes
   python tools/benchmark.py unet3d --peer mindspore   against MindSpore's own operators
+  python tools/benchmark.py unet_sd --bf16 --peer float32   with env.bf16 against without it
   python tools/benchmark.py operators --only GEGLU    the rows of a group whose name holds the word
   python tools/benchmark.py --work start              whole commands, from start to end
   python tools/benchmark.py --work growth             a call of a network by frames and side
@@ -34,9 +35,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import growth, start  # noqa: E402
-from bench.works import WORKS, Work  # noqa: E402
+from bench.works import FORWARD, WORKS, Work  # noqa: E402
 
-PEERS = {"pytorch": "pytorch", "compile": "compile", "mindspore": "plain"}  # word -> side
+PEERS = {  # word -> side
+    "pytorch": "pytorch",
+    "compile": "compile",
+    "mindspore": "plain",
+    "float32": "mindlong",
+}
 TORCH = ("pytorch", "compile")
 HAND = "## Where the time goes"
 GROUPS = sorted({w.group for w in WORKS})
@@ -95,7 +101,7 @@ def serve(side: str, work: Work, threads: int, clock: str) -> None:
     else:
         from bench.mindlong_peer import build
 
-        call = build(work, threads, native=side == "mindlong")
+        call = build(work, threads, native=side != "plain", bf16=side == "bf16")
     for line in sys.stdin:
         print("=", _run(call, CLOCKS[clock]) if line.strip() == "run" else _peak(), flush=True)
 
@@ -112,9 +118,11 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def compare(index: int, peer: str, pairs: int, warmup: int, threads: int, clock: str) -> dict:
-    """The row of one work."""
-    sides = [Side(name, index, threads, clock) for name in ("mindlong", PEERS[peer])]
+def compare(
+    index: int, ours: str, peer: str, pairs: int, warmup: int, threads: int, clock: str
+) -> dict:
+    """The row of one work; `ours` is mindlong or bf16."""
+    sides = [Side(name, index, threads, clock) for name in (ours, PEERS[peer])]
     try:
         first = [side.ask("run") for side in sides]
         for _ in range(warmup - 1):
@@ -130,7 +138,7 @@ def compare(index: int, peer: str, pairs: int, warmup: int, threads: int, clock:
         statistics.quantiles(ratios, n=4, method="inclusive") if pairs > 1 else ratios * 3
     )
     return {
-        "name": WORKS[index].name,
+        "name": WORKS[index].name + (", bf16" if ours == "bf16" else ""),
         "peer": peer,
         "ratio": round(median, 3),
         "q1": round(q1, 3),
@@ -235,6 +243,11 @@ def _turns(add: Callable[..., object]) -> None:
         action="append",
         help="against whom (default: pytorch); may be given twice",
     )
+    add(
+        "--bf16",
+        action="store_true",
+        help="mindlong with env.bf16, forward passes alone; against itself with --peer float32",
+    )
     add("--pairs", type=int, default=7, help="counted turns of each side (default 7)")
     add("--warmup", type=int, default=2, help="turns not counted (default 2)")
     add(
@@ -285,11 +298,13 @@ def main() -> int:
         i
         for i, w in enumerate(WORKS)
         if (args.all or w.group in args.groups) and args.only in w.name
+        if w.kind == FORWARD or not args.bf16
     ]
+    ours = "bf16" if args.bf16 else "mindlong"
     rows = []
     for i in chosen:
         for peer in args.peer or ["pytorch"]:
-            rows.append(compare(i, peer, args.pairs, args.warmup, args.threads, args.clock))
+            rows.append(compare(i, ours, peer, args.pairs, args.warmup, args.threads, args.clock))
             print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     write(rows, args, table)
     return 0

@@ -199,7 +199,7 @@ def video(args: argparse.Namespace) -> None:
     from mindlong.pipelines.load_model import load_latent_model
     from mindlong.pipelines.text_to_video.guided import TextToVideo
 
-    device.setup("CPU", "graph")
+    device.setup("CPU", "graph", bf16=args.bf16)
     say = _Clock()
     model = load_latent_model(args.folder, LatentModelOptions(chunk=1))
     clips = [Clip("video", ("a cat",), "a cat", 0, 0)]
@@ -272,6 +272,7 @@ def main() -> None:
     commands.choices["names"].add_argument("--scratch", help="folder for some 9 GB of files")
     for key, usual in (("--steps", 3), ("--frames", 16), ("--size", 256), ("--guidance", 1.0)):
         commands.choices["video"].add_argument(key, type=type(usual), default=usual)
+    commands.choices["video"].add_argument("--bf16", action="store_true", help="with env.bf16")
     args = parser.parse_args()
     args.work(args)
 

@@ -30,6 +30,7 @@ def run(loaded: Loaded, notes: Sequence[str] = ()) -> int:
         env.native,
         env.threads,
         env.hf32,
+        env.bf16,
     )
     attention.use(config.attention.backend)
     comm = launch.connect()

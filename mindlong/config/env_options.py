@@ -50,6 +50,11 @@ class InferEnvOptions(EnvOptions):
         "on a CPU, one process: graphs are kept from run to run, so that a later run of the same networks and "
         "sizes compiles nothing (docs/benchmarks.md)",
     )
+    bf16: bool = option(
+        False,
+        "on an Intel CPU with AMX: linear layers, 3 x 3 convolutions and attentions round their factors to "
+        "bfloat16, which is faster and less exact (docs/benchmarks.md)",
+    )
 
 
 @dataclass

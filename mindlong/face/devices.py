@@ -43,6 +43,7 @@ def set_up(config: Any, number: int | None) -> None:
         env.native,
         env.threads,
         env.hf32,
+        env.bf16,
     )
     attention.use(config.attention.backend)
     graph_cache.switch(env.graph_cache and launch.world_size() == 1)

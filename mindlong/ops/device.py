@@ -23,7 +23,7 @@ PRECISION_MODES = {"910a": "allow_fp32_to_fp16", "910b": "must_keep_origin_dtype
 SOC_910A = ("ascend910", "ascend910a", "ascend910proa", "ascend910prob", "ascend910premiuma")
 SOC_910B = ("ascend910b", "ascend910_93")
 
-_state = {"native": "auto", "threads": 0, "chip": "cpu", "jit_level": "auto"}
+_state = {"native": "auto", "threads": 0, "bf16": False, "chip": "cpu", "jit_level": "auto"}
 
 
 def setup(
@@ -34,6 +34,7 @@ def setup(
     native: str = "auto",
     threads: int = 0,
     hf32: bool = False,
+    bf16: bool = False,
 ) -> None:
     """Choose the device and the execution mode.
 
@@ -42,7 +43,7 @@ def setup(
         mode: "graph" or "pynative".
         device_id: which NPU; None: MindSpore's choice.
         jit_level: Ascend only: O0, O1, O2, or auto; see `level_for`.
-        native, threads: see `configure`.
+        native, threads, bf16: see `configure`.
         hf32: 910B only: float32 products may round their inputs to 10 bits of mantissa.
     Raises:
         ConfigError: Ascend was asked for and MindSpore cannot drive one here, or the NPU is
@@ -64,7 +65,7 @@ def setup(
     elif hf32 or jit_level != "auto":
         idle = "env.hf32" if hf32 else f"env.jit_level={jit_level}"
         log.once(f"{idle} is for Ascend and does nothing on this CPU", logging.WARNING)
-    configure(native, threads)
+    configure(native, threads, bf16)
 
 
 def level_for(chip: str, asked: str, built: bool) -> str:
@@ -152,12 +153,13 @@ def jit_level() -> str:
     return _state["jit_level"]
 
 
-def configure(native: str = "auto", threads: int = 0) -> None:
+def configure(native: str = "auto", threads: int = 0, bf16: bool = False) -> None:
     """Choose the C++ operators for the cells built from now on: "on", "off", or "auto" (on a CPU
     with a compiler).
 
-    `threads` is for them, 0 for all cores the process may use. Raises ConfigError where "on" cannot
-    be.
+    `threads` is for them, 0 for all cores the process may use. With `bf16` their linear layers, 3 x
+    3 convolutions and attentions round what they multiply to bfloat16, in forward passes alone;
+    where this processor cannot, a warning says so. Raises ConfigError where "on" cannot be.
     """
     if native not in ("auto", "on", "off"):
         raise ConfigError(f"env.native is {native!r}; it must be auto, on or off")
@@ -166,6 +168,25 @@ def configure(native: str = "auto", threads: int = 0) -> None:
         raise ConfigError(
             "env.native is on, but the C++ operators cannot be built here; take auto or off"
         )
+    _state["bf16"] = _round_factors(bf16)
+
+
+def _round_factors(wanted: bool) -> bool:
+    """Have the C++ operators multiply in bfloat16, or not; whether they do."""
+    if not wanted and not _state["bf16"]:
+        return False  # nothing is built for the sake of what is off anyway
+    if use_native():
+        from mindlong.ops.native.build import round_factors
+
+        if round_factors(threads(), wanted):
+            return wanted
+    if wanted:
+        log.once(
+            "env.bf16 is for the C++ operators on an Intel CPU with AMX and does nothing here: "
+            "products stay in float32",
+            logging.WARNING,
+        )
+    return False
 
 
 def threads() -> int:

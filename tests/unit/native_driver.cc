@@ -214,9 +214,12 @@ int main(int argc, char** argv) {
       convolutions_by_onednn();
     std::fclose(g_record);
   } else {
-    std::thread other(everything);  // MindSpore enters kernels from several threads
-    everything();
-    other.join();
+    for (int rounded : {0, 1}) {
+      nk_bf16(rounded);
+      std::thread other(everything);  // MindSpore enters kernels from several threads
+      everything();
+      other.join();
+    }
   }
   std::printf("done\n");
   std::fflush(stdout);

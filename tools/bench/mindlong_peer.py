@@ -25,9 +25,11 @@ from mindlong.training.step import Stepper
 from mindlong.utils.rng import normal
 
 
-def build(work: Work, threads: int, native: bool) -> Callable[[], float]:
+def build(work: Work, threads: int, native: bool, bf16: bool) -> Callable[[], float]:
     """A call that runs the work once, to the end, and returns a number that depends on it."""
-    device.setup("CPU", "graph", native="on" if native else "off", threads=threads)
+    device.setup("CPU", "graph", native="on" if native else "off", threads=threads, bf16=bf16)
+    if bf16 and not device.settings()["bf16"]:
+        raise SystemExit("error: this machine cannot multiply in bfloat16; leave --bf16 out")
     return _network(work) if work.is_network else _operator(work)
 
 

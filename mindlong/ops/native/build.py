@@ -139,6 +139,14 @@ def _compile(tool: str, source: Path, flags: tuple[str, ...], path: Path) -> Non
         Path(aside).unlink(missing_ok=True)
 
 
+def round_factors(threads: int, wanted: bool) -> bool:
+    """Have the library's products round their factors to bfloat16; whether this machine can.
+
+    Raises BuildError.
+    """
+    return bool(ctypes.CDLL(library(threads)).nk_bf16(int(wanted)))
+
+
 @functools.lru_cache(None)
 def library(threads: int = 0) -> str:
     """Path of the library, set up for `threads` (0: the cores this process may use). Raises

@@ -1,10 +1,8 @@
 // The linear layer: y = x w^T + b, and its gradients, by packed panels and the products of
 // tile_product.h.
 #pragma once
-#include "scratch.h"
-#include "tile_product.h"
+#include "bf16_linear.h"
 
-static inline int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
 struct Dense {
   int64_t M, K, N;
 };  // rows, inputs, outputs
@@ -91,7 +89,9 @@ static int dense_run(bool bias, int np, void** P, int64_t** sh, const char** dt)
   REQUIRE(all_f32(0, np, dt), BAD_DTYPE);
   Dense d{sh[0][0], sh[0][1], sh[1][0]};
   REQUIRE(dense_fits(d) && sh[1][1] == d.K, BAD_SHAPE);
-  dense_forward(d, F(P[0]), F(P[1]), bias ? F(P[2]) : nullptr, F(P[2 + bias]));
+  const float* b = bias ? F(P[2]) : nullptr;
+  if (!bf16::linear_done(d.M, d.K, d.N, F(P[0]), F(P[1]), b, F(P[2 + bias])))
+    dense_forward(d, F(P[0]), F(P[1]), b, F(P[2 + bias]));
   return OK;
 }
 static int dense_back(bool bias, int np, void** P, int64_t** sh, const char** dt) {

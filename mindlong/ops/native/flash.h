@@ -1,11 +1,9 @@
 // Attention in blocks of queries and keys with a running softmax (arXiv 2205.14135): memory grows
 // with the length only. Scores are kept as exponents of two: the factor log2(e) is on the queries.
 #pragma once
+#include "bf16_flash.h"
 #include "flash_near.h"
 
-// Queries and keys of a block: the scores and the keys stay in the second cache.
-static const int64_t BQ = 48;
-static const int64_t BK = 256;
 static const float LOG2E = 1.44269504088896f;
 static const f16x LOWEST = f16x{} - __builtin_inff();
 
@@ -59,25 +57,50 @@ static inline float weigh(float* s, int64_t width, float& top) {
   }
   return lanes_sum(s0 + s1);
 }
-struct FlashRow {  // one row's packed keys and values, and the state of a block of queries
-  float *keys, *values, *q, *s, *o, *top, *sum;
-  static size_t size(const Flash& a) {
-    return size_t(up16(a.T) * (a.D + a.Dp) + BQ * (a.Dp * 2 + BK + 2));
+// One row's keys and values as panels and rows, and the products with them.
+struct PlainProducts {
+  static const int64_t QUERIES = 48;  // of a block
+  float *keys, *values;
+  static int64_t size(const Flash& a) { return up16(a.T) * (a.D + a.Dp); }
+  PlainProducts(const Flash& a, float* p) : keys(p), values(p + up16(a.T) * a.D) {}
+  // The keys and values [low, high); low is a multiple of BK.
+  void pack(const Flash& a, const Row& r, int64_t low, int64_t high) {
+    pack_panels(a, a.to, r, a.k, low, high, keys + low * a.D);
+    pack_rows(a, a.to, r, a.v, low, high, 1.f, values + low * a.Dp);
   }
-  FlashRow(const Flash& a, float* p) {
-    keys = p;
-    values = keys + up16(a.T) * a.D;
-    q = values + up16(a.T) * a.Dp;
+  void take_queries(const Flash&, const float*, int64_t) {}
+  // s = the scores of n queries with the keys [k0, k0 + width).
+  void scores(const Flash& a, const float* q, int64_t n, int64_t k0, int64_t width, float* s) {
+    product(n, up16(width) / LANES, a.D, {q, a.Dp, 1}, {keys + k0 * a.D, LANES, a.D * LANES}, s, BK,
+            false);
+  }
+  // o = or += the weights s of n queries with their values.
+  void weighted(const Flash& a, const float* s, int64_t n, int64_t k0, int64_t width, float* o,
+                bool add) {
+    product(n, a.Dp / LANES, width, {s, BK, 1}, {values + k0 * a.Dp, a.Dp, LANES}, o, a.Dp, add);
+  }
+};
+template <class Products> struct FlashRow {  // one row, and the state of a block of queries
+  static const int64_t BQ = Products::QUERIES;
+  Products by;
+  float *q, *s, *o, *top, *sum;
+  static size_t size(const Flash& a) {
+    return size_t(Products::size(a) + BQ * (a.Dp * 2 + BK + 2));
+  }
+  FlashRow(const Flash& a, float* p) : by(a, p) {
+    q = p + Products::size(a);
     s = q + BQ * a.Dp;
     o = s + BQ * BK;
     top = o + BQ * a.Dp;
     sum = top + BQ;
   }
 };
-static void flash_block(const Flash& a, const Row& r, FlashRow& w, int64_t s0, int64_t n,
+template <class Products>
+static void flash_block(const Flash& a, const Row& r, FlashRow<Products>& w, int64_t s0, int64_t n,
                         float* out, float* lse) {
   const float* bias = a.bias_of(r);
   pack_rows(a, a.from, r, a.q, s0, s0 + n, a.scale * LOG2E, w.q);
+  w.by.take_queries(a, w.q, n);
   for (int64_t i = 0; i < n; ++i) {
     w.top[i] = -__builtin_inff();
     w.sum[i] = 0;
@@ -87,9 +110,7 @@ static void flash_block(const Flash& a, const Row& r, FlashRow& w, int64_t s0, i
   bool first = true;
   for (int64_t k0 = low; k0 < high; k0 += BK, first = false) {
     int64_t width = std::min(BK, high - k0);
-    int64_t vectors = up16(width) / LANES;
-    product(n, vectors, a.D, {w.q, a.Dp, 1}, {w.keys + k0 * a.D, LANES, a.D * LANES}, w.s, BK,
-            false);
+    w.by.scores(a, w.q, n, k0, width, w.s);
     for (int64_t i = 0; i < n; ++i) {
       float* s = w.s + i * BK;
       float before = w.top[i];
@@ -106,8 +127,7 @@ static void flash_block(const Flash& a, const Row& r, FlashRow& w, int64_t s0, i
         for (int64_t d = 0; d < a.Dp; d += LANES)
           st(w.o + i * a.Dp + d, ld(w.o + i * a.Dp + d) * keep);
     }
-    product(n, a.Dp / LANES, width, {w.s, BK, 1}, {w.values + k0 * a.Dp, a.Dp, LANES}, w.o, a.Dp,
-            !first);
+    w.by.weighted(a, w.s, n, k0, width, w.o, !first);
   }
   each_token(a.from, r, s0, s0 + n, [&](int64_t s, int64_t at) {
     int64_t i = s - s0;
@@ -123,46 +143,50 @@ static void flash_block(const Flash& a, const Row& r, FlashRow& w, int64_t s0, i
   });
 }
 // The blocks [b0, b1) of a row's queries.
+template <class Products>
 static void flash_row(const Flash& a, const Row& r, float* scratch, int64_t b0, int64_t b1,
                       float* out, float* lse) {
-  FlashRow w(a, scratch);
+  FlashRow<Products> w(a, scratch);
+  const int64_t BQ = Products::QUERIES;
   int64_t low = a.first_key(b0 * BQ) / BK * BK;
   int64_t high = a.last_key(std::min(a.S, b1 * BQ) - 1);
-  pack_panels(a, a.to, r, a.k, low, high, w.keys + low * a.D);
-  pack_rows(a, a.to, r, a.v, low, high, 1.f, w.values + low * a.Dp);
+  w.by.pack(a, r, low, high);
   for (int64_t b = b0; b < b1; ++b)
-    flash_block(a, r, w, b * BQ, std::min(BQ, a.S - b * BQ), out, lse);
+    flash_block<Products>(a, r, w, b * BQ, std::min(BQ, a.S - b * BQ), out, lse);
 }
+template <class Products>
 static int flash_near(const Flash& a, const Near& near, float* out, float* lse) {
+  const size_t row = FlashRow<Products>::size(a);
+  int64_t steps = (a.S + Products::QUERIES - 1) / Products::QUERIES;
   int64_t sums = near.size(a.from) / a.D;
   int64_t room = 2 * (near.size(a.from) + near.size(a.to)) + sums;
-  each_tile(a, near, FlashRow::size(a) + size_t(room), [&](const Tile& tile, float* scratch) {
-    float* at = scratch + FlashRow::size(a);
+  each_tile(a, near, row + size_t(room), [&](const Tile& tile, float* scratch) {
+    float* at = scratch + row;
     Flash b = tile.flash(at);
     float* o = tile.room(a.from, at);
     for (int64_t i = 0; i < b.rows(); ++i)
-      flash_row(b, b.row(i), scratch, 0, (a.S + BQ - 1) / BQ, o, at);
+      flash_row<Products>(b, b.row(i), scratch, 0, steps, o, at);
     tile.take(a.from, o, out);
     tile.take_sums(at, lse);
   });
   return OK;
 }
-static int flash_forward(const Flash& a, float* out, float* lse) {
+template <class Products> static int flash_forward(const Flash& a, float* out, float* lse) {
   Near near(a, 2);
   if (near.pixels)
-    return flash_near(a, near, out, lse);
+    return flash_near<Products>(a, near, out, lse);
   int64_t rows = a.rows();
-  int64_t steps = (a.S + BQ - 1) / BQ;
+  int64_t steps = (a.S + Products::QUERIES - 1) / Products::QUERIES;
   int64_t want = int64_t(pool().threads()) * 8;
   // Parts of a row's queries: their number does not change the numbers.
   int64_t parts = std::max<int64_t>(1, std::min(steps, want / rows));
   int64_t pieces = std::min(rows * parts, rows > want ? want : rows * parts);
   tasks(int(pieces), [&](int piece) {
-    float* scratch = tl_flash.get(FlashRow::size(a));
+    float* scratch = tl_flash.get(FlashRow<Products>::size(a));
     for (int64_t u = rows * parts * piece / pieces; u < rows * parts * (piece + 1) / pieces; ++u) {
       int64_t part = u % parts;
-      flash_row(a, a.row(u / parts), scratch, steps * part / parts, steps * (part + 1) / parts, out,
-                lse);
+      flash_row<Products>(a, a.row(u / parts), scratch, steps * part / parts,
+                          steps * (part + 1) / parts, out, lse);
     }
   });
   return OK;
@@ -172,7 +196,13 @@ static int flash_run(bool bias, int np, void** P, int* nd, int64_t** sh, const c
   Flash a{};
   if (int e = flash_args(a, bias, P, nd, sh, dt))
     return e;
-  return flash_forward(a, F(P[6 + bias]), F(P[7 + bias]));
+  float* out = F(P[6 + bias]);
+  float* lse = F(P[7 + bias]);
+#if HAS_BF16
+  if (bf16::flash_fits(a))
+    return flash_forward<bf16::FlashProducts>(a, out, lse);
+#endif
+  return flash_forward<PlainProducts>(a, out, lse);
 }
 // q k v index scale cfg [bias] -> out (q's shape), log2 of the sum of exponentials: a number for
 // each query and head.

@@ -97,9 +97,9 @@ static void pack_panels(const Flash& a, const Side& s, const Row& r, const float
       flush(t);
   }
 }
-static inline int64_t up16(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 
 static const int64_t WIDEST_HEAD = 512;
+static const int64_t BK = 256;  // keys of a block: they and the scores stay in the second cache
 // The arguments as the kernels get them: q k v index (int32) scale (1) cfg [bias]; cfg (int64) is
 // kind, heads, gathers, before, after, unit.
 static int flash_args(Flash& a, bool has_bias, void** P, int* nd, int64_t** sh, const char** dt) {

@@ -22,3 +22,8 @@ NK nk_setup(const char* dnnl_path, int threads, int spin) {
     g_spin = spin;
   return OK;
 }
+// Whether products may round their factors to bfloat16; returns whether this machine can.
+NK nk_bf16(int wanted) {
+  bf16::g_wanted = wanted;
+  return bf16::allowed();
+}

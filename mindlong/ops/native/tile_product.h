@@ -3,6 +3,9 @@
 #pragma once
 #include "vector.h"
 
+static inline int64_t blocks(int64_t n, int64_t size) { return (n + size - 1) / size; }
+static inline int64_t up16(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
+
 // A(i, k) is at a + i * row + k * step; row or step is 1.
 // B's vector j of row k is at b + k * row + j * panel.
 struct Left {

@@ -1,6 +1,7 @@
 // Which convolutions winograd.h computes, their gradients, and the convolution over frames of
 // folded images.
 #pragma once
+#include "bf16_conv.h"
 #include "winograd.h"
 
 // Gradient of the weights: the products of a batch of tiles at a time, each number of dU by one
@@ -146,6 +147,8 @@ template <class Fn> static void with_tiles(Taps kind, int64_t lines, const Fn& f
 }
 static void winograd_forward(Taps kind, const Shape& s, Plane x, Plane y, const float* w,
                              const float* bias) {
+  if (bf16::convolution_done(s, kind == Taps::square ? 3 : 1, x, y, w, bias))
+    return;
   with_tiles(kind, s.H, [&](auto tiles) { tiles.forward(s, x, y, w, bias); });
 }
 static void winograd_backward(Taps kind, const Shape& s, Plane x, Plane dy, Plane dx,
