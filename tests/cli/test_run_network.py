@@ -74,6 +74,7 @@ def check(folder, arrays):
             assert measure.relative(found[name], wanted) < 1e-4, name
 
 
+@pytest.mark.slow
 def test_gradients_have_the_originals_names_and_shapes(folder):
     assert run(folder, "--grad", "compat=vdm", weights="model-1.pt", mode="graph") == 0
     check(folder, measure.golden("net_guided_2"))

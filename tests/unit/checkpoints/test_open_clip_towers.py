@@ -262,6 +262,7 @@ def test_pictures_are_normalised_as_the_configuration_says(tmp_path):
     assert np.array_equal(black, np.full((1, 3, 32, 32), -2, np.float32))
 
 
+@pytest.mark.slow
 def test_the_tool_measures_with_one_file(folder, tmp_path):
     from mindlong.media.write import write_frames
 

@@ -183,6 +183,7 @@ def test_a_folder_of_a_transformer_is_named_by_its_pipeline(tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_names_are_looked_at_quickly():
     names = [f"some.layer.{i}.attn.to_out.weight" for i in range(100_000)]
     assert "none of the networks known here" in strangers.describe(dict.fromkeys(names))

@@ -306,7 +306,7 @@ BOMBS = {
 }
 
 
-LONG = ("a million tables", "nothing without end")
+LONG = ("a million tables", "nothing without end", "one list copied over and over")
 
 
 def test_many_tensors_over_one_storage_are_refused(tmp_path):

@@ -85,6 +85,7 @@ def test_reads_through_noise_blur_and_compression(spoil):
     assert share.min() >= 0.97 and worst < 1.5
 
 
+@pytest.mark.slow
 def test_reads_larger_pictures_and_long_bouncing_clips():
     share, worst = rates(ShapesWorld((64, 64), 8, SHAPES, seed=24), noisy, 12)
     assert share.min() == 1.0 and worst < 0.5

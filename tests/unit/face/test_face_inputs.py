@@ -43,6 +43,7 @@ def test_the_prompt_of_a_video_goes_on_as_it_was_read(tmp_path):
     assert own(video(prompt="a"), {}, path) == {}, "the file says something else"
 
 
+@pytest.mark.slow
 def test_a_video_goes_on_with_its_prompt_and_not_with_its_title(model):
     keys = {**FAST, "frames": 2}
     weighted = model("a (cat:1.5)", prompt_syntax="weighted", **keys)

@@ -339,6 +339,7 @@ def test_a_dtype_and_the_cells(places, tmp_path):
     assert model.to("CPU") is model and np.array_equal(model("a", **keys).frames, video.frames)
 
 
+@pytest.mark.slow
 def test_models_do_not_meet(places, tmp_path):
     """Two models in one process; and a model stays what it was, whatever becomes of its files."""
     weights = tmp_path / "weights"

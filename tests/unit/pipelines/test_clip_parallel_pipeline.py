@@ -72,6 +72,7 @@ def test_clips_cannot_be_seen_in_the_video(weights, tmp_path, whole, clips):
     assert not (made / ".work").exists()
 
 
+@pytest.mark.slow
 def test_frames_share_the_low_frequencies_of_their_noise_whatever_the_clips(weights, tmp_path):
     asked = ("sample.steps=1", "shared_low=0.01", "formats=[gif]")
     one = run(weights, tmp_path, "clips=1", *asked)[1]
@@ -113,10 +114,10 @@ def test_a_stopped_run_goes_on_after_the_last_saved_step(weights, tmp_path, monk
 QUICK = [  # the others are those that test_every_key.py runs
     ["strategy=free_noise", "window=4", "stride=2"],
     ["strategy=independent", "clips=2"],
-    ["scenes={0-2: a, 3-5: b}", "prompt=", "blend=2", "sample.guidance=2", "negative=c"],
 ]
 STRATEGIES = [
     *QUICK,
+    ["scenes={0-2: a, 3-5: b}", "prompt=", "blend=2", "sample.guidance=2", "negative=c"],
     [
         "strategy=video_infinity",
         "clips=1",

@@ -100,6 +100,7 @@ def test_a_video_between_two_is_their_mixture(videos, sampler, steps, mix):
     assert np.abs(again.astype(int) - made[1:].astype(int)).max() <= 1  # of its own noise
 
 
+@pytest.mark.slow
 def test_the_whole_way_takes_every_timestep(videos):
     ms.set_context(mode=ms.GRAPH_MODE)  # many steps
     config = asked(f"pixel.interpolate=[{','.join(videos)}]", "sample.sampler=ddpm")

@@ -87,6 +87,7 @@ def test_every_parameter_has_an_entry_and_the_published_size_its_count():
     assert count == 87_849_216  # CLIPVisionModelWithProjection of openai/clip-vit-base-patch32
 
 
+@pytest.mark.slow
 def test_scores_say_what_they_should(folder):
     scorer, frames = load_clip(folder, chunk=2), pictures()
     units = scorer.frames(frames)

@@ -111,6 +111,7 @@ def test_an_autoencoder_learns_and_shows_what_it_makes_of_unseen_pictures(first_
     assert (first_stage / "vae/previews/step-00000004.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_unet_and_text_tower_are_trained_together(first_stage, tmp_path):
     loaded = config(UNET, latents(first_stage, tmp_path / "run"))
     task = task_of(loaded)

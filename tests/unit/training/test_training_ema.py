@@ -43,6 +43,7 @@ def test_the_copies_before_the_start_are_exact():
     assert seen[4][0] == pytest.approx(0.9 * 11 + 0.1 * 16)
 
 
+@pytest.mark.slow
 def test_previews_see_the_averages_and_training_does_not(tmp_path):
     task, alone = ToyTask(), ToyTask()
     with_previews = toy_trainer(tmp_path / "a", task, preview_every=4)

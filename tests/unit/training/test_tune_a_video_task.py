@@ -207,6 +207,7 @@ def test_a_prompt_that_is_too_long_is_said_to_be_cut(base, video, tmp_path, capl
     assert "tokens of the prompt 'a very long story' are cut off" in caplog.text
 
 
+@pytest.mark.slow
 def test_the_inverted_noise_leads_back_to_the_clip(tuned, base, video, tmp_path):
     """More steps, a better way back."""
     ms.set_context(mode=ms.GRAPH_MODE)  # many steps: quicker compiled
