@@ -29,6 +29,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 SETUP = PACKAGE.parent / "setup.py"
 PYTHONS = (3, 10), (3, 12)
 NPUS = Path("/dev")
+CPU = Path("/proc/cpuinfo")
 ANSWER_SECONDS = 20
 MARKS = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
 
@@ -126,7 +127,8 @@ def compiler() -> Iterator[Finding]:
 
 def room() -> Iterator[Finding]:
     """Cores, memory and disk."""
-    yield Finding("ok", "cores", f"{len(os.sched_getaffinity(0))}")
+    amx = "; AMX, for env.bf16=true" if _has_amx() else ""
+    yield Finding("ok", "cores", f"{len(os.sched_getaffinity(0))}{amx}")
     least = min(limits(), key=lambda limit: limit.bytes, default=None)
     if least is not None:
         yield Finding("ok", "memory", f"{least.bytes / 2**30:.1f} GiB, which {least.what}")
@@ -137,6 +139,16 @@ def room() -> Iterator[Finding]:
     yield Finding("ok" if writable else "note", "this folder", text, mend)
     temporary = Path(tempfile.gettempdir())
     yield Finding("ok", "temporary files", f"{temporary}, {_free(temporary)} free")
+
+
+def _has_amx() -> bool:
+    """Whether the processor multiplies bfloat16 by tiles."""
+    try:
+        text = CPU.read_text()
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+    return {"amx_bf16", "avx512_bf16"} <= set(flags.split())
 
 
 def media() -> Iterator[Finding]:

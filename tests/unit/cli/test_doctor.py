@@ -102,3 +102,14 @@ def test_a_python_that_is_too_new_is_said(monkeypatch):
 
 def test_a_program_that_does_not_answer_is_said(tmp_path):
     assert "does not answer" in doctor._answer([str(tmp_path / "none")])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [("fpu amx_bf16 amx_tile avx512_bf16", True), ("fpu avx512_bf16", False), ("", False)],
+)
+def test_a_processor_with_tiles_is_named(monkeypatch, tmp_path, flags, said):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+    monkeypatch.setattr(doctor, "CPU", tmp_path / "cpuinfo")
+    cores = next(finding for finding in doctor.room() if finding.subject == "cores")
+    assert ("env.bf16=true" in cores.text) is said

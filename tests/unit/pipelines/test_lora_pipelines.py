@@ -72,7 +72,6 @@ def same(one, two):
     )
 
 
-@pytest.mark.slow
 def test_swapping_compiles_nothing_and_gives_the_bits_of_a_fresh_load(where, loras, compilations):
     one, two = loras
     model = load_latent_model(str(where))
