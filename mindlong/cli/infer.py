@@ -53,7 +53,8 @@ def _from_recipe(args: argparse.Namespace) -> Loaded:
     found = recipe.read(args.source)
     given = {pair.key: pair.words for pair in pairs(args.overrides)}
     loaded = load(None, args.overrides, InferConfig, saved=True, tree=recipe.tree_of(found, given))
-    notes = recipe.differences(found, inputs_of(loaded.values))
+    values = loaded.values
+    notes = recipe.differences(found, inputs_of(values), values.env.bf16)
     return replace(loaded, notes=(*loaded.notes, *notes))
 
 

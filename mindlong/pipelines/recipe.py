@@ -45,6 +45,7 @@ class Recipe:
         config: nested keys, without paths.
         files: key -> name and sha256 of each file that the run started from.
         video: which of the run's videos it is.
+        bf16: whether it was computed with env.bf16, of which all numbers depend.
     """
 
     where: Path
@@ -52,6 +53,7 @@ class Recipe:
     config: Mapping[str, Any]
     files: Mapping[str, Mapping[str, str]]
     video: str
+    bf16: bool = False
 
 
 def text_of(config_text: str, inputs: Known, video: str) -> str:
@@ -62,6 +64,7 @@ def text_of(config_text: str, inputs: Known, video: str) -> str:
         inputs: the files that the run starts from.
     """
     tree = without_places(config_text)
+    bf16 = (tree.get("env") or {}).get("bf16", False)
     for section in PRIVATE:
         tree.pop(section, None)
     held = {
@@ -69,6 +72,7 @@ def text_of(config_text: str, inputs: Known, video: str) -> str:
         "video": video,
         "config": tree,
         "files": {key: _known(value) for key, value in inputs.items()},
+        **({"bf16": True} if bf16 else {}),
     }
     text = json.dumps(held, separators=(",", ":"))
     if len(text) <= MOST:
@@ -103,7 +107,8 @@ def read(path: str | Path) -> Recipe:
     config, files = held.get("config"), held.get("files")
     if not isinstance(config, dict) or not _are_files(files):
         raise InputFileError(f"{shown(place)} keeps a recipe that is damaged")
-    return Recipe(place, str(held[MARK]), config, files, str(held.get("video", "")))
+    bf16 = held.get("bf16") is True
+    return Recipe(place, str(held[MARK]), config, files, str(held.get("video", "")), bf16)
 
 
 def _are_files(files: Any) -> bool:
@@ -224,8 +229,10 @@ def _with_first(prompts: list[str], named: str) -> list[str]:
     return [*prompts[:place], named, *prompts[place + 1 :]]
 
 
-def differences(recipe: Recipe, inputs: Known) -> list[str]:
-    """Sentences on what keeps a run with these `inputs` from giving the recipe's bits."""
+def differences(recipe: Recipe, inputs: Known, bf16: bool) -> list[str]:
+    """Sentences on what keeps a run with these `inputs`, and env.bf16, from giving the recipe's
+    bits.
+    """
     found = []
     for key, held in recipe.files.items():
         now = inputs.get(key, {}).get("sha256")
@@ -233,6 +240,9 @@ def differences(recipe: Recipe, inputs: Known) -> list[str]:
             found.append(f"{key} is not the file that the recipe was made with")
     if recipe.version != __version__:
         found.append(f"the recipe is of mindlong {recipe.version}, this is {__version__}")
+    if recipe.bf16 != bf16:
+        was, now = (str(value).lower() for value in (recipe.bf16, bf16))
+        found.append(f"the recipe was made with env.bf16={was}, this run has env.bf16={now}")
     return found
 
 
