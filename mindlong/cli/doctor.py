@@ -127,7 +127,7 @@ def compiler() -> Iterator[Finding]:
 
 def room() -> Iterator[Finding]:
     """Cores, memory and disk."""
-    amx = "; AMX, for env.bf16=true" if _has_amx() else ""
+    amx = "; AMX, for env.bf16=true with the C++ operators" if _has_amx() else ""
     yield Finding("ok", "cores", f"{len(os.sched_getaffinity(0))}{amx}")
     least = min(limits(), key=lambda limit: limit.bytes, default=None)
     if least is not None:

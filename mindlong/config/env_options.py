@@ -52,7 +52,7 @@ class InferEnvOptions(EnvOptions):
     )
     bf16: bool = option(
         False,
-        "on an Intel CPU with AMX: linear layers, 3 x 3 convolutions and attentions round their factors to "
+        "on an Intel CPU with AMX: most linear layers, convolutions and attentions round their factors to "
         "bfloat16, which is faster and less exact (docs/benchmarks.md)",
     )
 

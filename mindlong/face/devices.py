@@ -30,9 +30,10 @@ def device_keys(name: str) -> tuple[Mapping[str, Any], int | None]:
     return {"env.device_target": NAMES[found[1].lower()]}, number
 
 
-def set_up(config: Any, number: int | None) -> None:
-    """Set the process up for the sections env and attention of a configuration, on NPU `number`.
-    Raises ConfigError where that device is not there.
+def set_up(config: Any, number: int | None, bf16: bool = False) -> None:
+    """Set the process up for the sections env and attention of a configuration, on NPU `number`;
+    `bf16` is said apart, as it holds while a call runs. Raises ConfigError where that device is not
+    there.
     """
     env = config.env
     device.setup(
@@ -43,7 +44,7 @@ def set_up(config: Any, number: int | None) -> None:
         env.native,
         env.threads,
         env.hf32,
-        env.bf16,
+        bf16,
     )
     attention.use(config.attention.backend)
     graph_cache.switch(env.graph_cache and launch.world_size() == 1)

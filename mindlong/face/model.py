@@ -46,7 +46,7 @@ from mindlong.face.steps import Follower, Step
 from mindlong.face.video import Video, coloured
 from mindlong.media.colours import parse_colour, shown_on
 from mindlong.media.deflicker import deflickered
-from mindlong.ops.device import chip
+from mindlong.ops.device import chip, exact, settings
 from mindlong.pipelines.latent_model import LatentModel
 from mindlong.pipelines.models import Models
 from mindlong.pipelines.pixel.make import network_for
@@ -328,11 +328,13 @@ class Model:
             for note in planned(pipeline, loaded):
                 once(note, logging.WARNING)
             inputs = given_to(loaded, keys)
-            set_up(self._base, self._number)
+            stack.callback(exact)  # trainings of the same process are not to be rounded
+            set_up(self._base, self._number, self._base.env.bf16)
             follower = stack.enter_context(Follower(callback, self._frames, self.quiet))
+            bf16 = bool(settings()["bf16"])
             videos = list(self._videos(pipeline, loaded.values, follower))
         if inputs is not None:
-            videos = with_recipes(videos, loaded, inputs)
+            videos = with_recipes(videos, loaded, inputs, bf16)
         listed = "prompts" in given and pipeline != "clip_parallel"
         return videos if listed or len(videos) > 1 else videos[0]
 
@@ -352,7 +354,7 @@ class Model:
             )
 
     def _latent(self) -> LatentModel:
-        set_up(self._base, self._number)
+        set_up(self._base, self._number, settings()["bf16"])  # perhaps in a call's callback
         with remembering(self._memory):
             return self._models.latent(self.source, self._base.latent)
 

@@ -34,10 +34,10 @@ def given_to(loaded: Loaded, keys: Mapping[str, Any]) -> Known | None:
         return None
 
 
-def with_recipes(videos: Sequence[Video], loaded: Loaded, inputs: Known) -> list[Video]:
+def with_recipes(videos: Sequence[Video], loaded: Loaded, inputs: Known, bf16: bool) -> list[Video]:
     """The videos of one call, each with its recipe."""
     names = [stem(video.number, len(videos)) for video in videos]
-    recipes = [text_of(loaded.text, inputs, name) for name in names]
+    recipes = [text_of(loaded.text, inputs, name, bf16) for name in names]
     return [replace(v, recipe=recipe) for v, recipe in zip(videos, recipes, strict=True)]
 
 

@@ -158,8 +158,9 @@ def configure(native: str = "auto", threads: int = 0, bf16: bool = False) -> Non
     with a compiler).
 
     `threads` is for them, 0 for all cores the process may use. With `bf16` their linear layers, 3 x
-    3 convolutions and attentions round what they multiply to bfloat16, in forward passes alone;
-    where this processor cannot, a warning says so. Raises ConfigError where "on" cannot be.
+    3 convolutions and attentions round what they multiply to bfloat16, in forward passes alone
+    (gradients after them are not exact either: it is for inference); where this processor cannot, a
+    warning says so. Raises ConfigError where "on" cannot be.
     """
     if native not in ("auto", "on", "off"):
         raise ConfigError(f"env.native is {native!r}; it must be auto, on or off")
@@ -171,22 +172,25 @@ def configure(native: str = "auto", threads: int = 0, bf16: bool = False) -> Non
     _state["bf16"] = _round_factors(bf16)
 
 
+def exact() -> None:
+    """Take back `bf16`, for what runs from now on."""
+    _state["bf16"] = _round_factors(False)
+
+
 def _round_factors(wanted: bool) -> bool:
     """Have the C++ operators multiply in bfloat16, or not; whether they do."""
-    if not wanted and not _state["bf16"]:
-        return False  # nothing is built for the sake of what is off anyway
-    if use_native():
-        from mindlong.ops.native.build import round_factors
+    from mindlong.ops.native import build
 
-        if round_factors(threads(), wanted):
-            return wanted
-    if wanted:
+    can = wanted and use_native() and build.round_factors(threads())
+    if not can:
+        build.round_no_more()
+    if wanted and not can:
         log.once(
             "env.bf16 is for the C++ operators on an Intel CPU with AMX and does nothing here: "
             "products stay in float32",
             logging.WARNING,
         )
-    return False
+    return can
 
 
 def threads() -> int:

@@ -56,15 +56,15 @@ class Recipe:
     bf16: bool = False
 
 
-def text_of(config_text: str, inputs: Known, video: str) -> str:
+def text_of(config_text: str, inputs: Known, video: str, bf16: bool = False) -> str:
     """The recipe of the files called `video` of a run; "" where it would be too long to keep.
 
     Args:
         config_text: the run's whole configuration as YAML.
         inputs: the files that the run starts from.
+        bf16: whether it is computed with env.bf16, which not every machine can.
     """
     tree = without_places(config_text)
-    bf16 = (tree.get("env") or {}).get("bf16", False)
     for section in PRIVATE:
         tree.pop(section, None)
     held = {
@@ -242,7 +242,7 @@ def differences(recipe: Recipe, inputs: Known, bf16: bool) -> list[str]:
         found.append(f"the recipe is of mindlong {recipe.version}, this is {__version__}")
     if recipe.bf16 != bf16:
         was, now = (str(value).lower() for value in (recipe.bf16, bf16))
-        found.append(f"the recipe was made with env.bf16={was}, this run has env.bf16={now}")
+        found.append(f"the recipe was made with env.bf16={was}, this run asks for env.bf16={now}")
     return found
 
 

@@ -19,6 +19,7 @@ from mindlong import __version__
 from mindlong.checkpoints.inputs import Known, changed, contents, digest
 from mindlong.checkpoints.inputs_everywhere import check_same_files
 from mindlong.config.compare import check_same_everywhere
+from mindlong.ops import device
 from mindlong.parallel.comm import Comm, SerialComm, all_ok
 from mindlong.parallel.shared_folder import check_shared
 from mindlong.pipelines import numbered
@@ -76,11 +77,14 @@ class Session:
             node = tree.get(section, {}) if section else tree
             for key in keys:
                 node.pop(key, None)
-        return {**facts, "configuration": digest(tree), **contents(self.inputs)}
+        rounded = {"bf16": True} if device.settings()["bf16"] else {}
+        return {**facts, **rounded, "configuration": digest(tree), **contents(self.inputs)}
 
     def recipe(self, name: str) -> str:
         """What the files called `name` keep of how they were made; nothing with recipe=false."""
-        return text_of(self.loaded.text, self.inputs, name) if self.config.recipe else ""
+        if not self.config.recipe:
+            return ""
+        return text_of(self.loaded.text, self.inputs, name, bool(device.settings()["bf16"]))
 
     def write_record(self, facts: Mapping[str, Any]) -> None:
         """Write video.json: `facts`, the configuration and the versions. The run is finished with

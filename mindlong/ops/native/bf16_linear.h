@@ -28,11 +28,12 @@ static void linear(int64_t M, int64_t K, int64_t N, const float* x, const float*
   });
 }
 #endif
-// Whether it was done so. Weights for few rows cost more to pack than is saved.
+// Whether it was done so: however many rows there are, as a row's numbers must not depend on how
+// many others it has beside it.
 static bool linear_done(int64_t M, int64_t K, int64_t N, const float* x, const float* w,
                         const float* b, float* y) {
 #if HAS_BF16
-  if (on() && M >= 128) {
+  if (on()) {
     linear(M, K, N, x, w, b, y);
     return true;
   }

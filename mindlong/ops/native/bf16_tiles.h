@@ -19,7 +19,7 @@
 #endif
 
 namespace bf16 {
-static bool g_wanted = false;
+static std::atomic<bool> g_wanted{false};
 // Whether this process may use the unit: the kernel is asked once.
 static bool allowed() {
 #if HAS_BF16

@@ -139,12 +139,23 @@ def _compile(tool: str, source: Path, flags: tuple[str, ...], path: Path) -> Non
         Path(aside).unlink(missing_ok=True)
 
 
-def round_factors(threads: int, wanted: bool) -> bool:
+_rounding: list[ctypes.CDLL] = []  # libraries that were told to round
+
+
+def round_factors(threads: int) -> bool:
     """Have the library's products round their factors to bfloat16; whether this machine can.
 
     Raises BuildError.
     """
-    return bool(ctypes.CDLL(library(threads)).nk_bf16(int(wanted)))
+    told = ctypes.CDLL(library(threads))
+    _rounding.append(told)
+    return bool(told.nk_bf16(1))
+
+
+def round_no_more() -> None:
+    """Have products exact again, in whatever library was told otherwise."""
+    while _rounding:
+        _rounding.pop().nk_bf16(0)
 
 
 @functools.lru_cache(None)

@@ -131,15 +131,19 @@ static void flash_block(const Flash& a, const Row& r, FlashRow<Products>& w, int
   }
   each_token(a.from, r, s0, s0 + n, [&](int64_t s, int64_t at) {
     int64_t i = s - s0;
-    float inverse = w.sum[i] == 0.f ? 0.f : 1.f / w.sum[i];
+    float inverse = 1.f / w.sum[i];
     const float* o = w.o + i * a.Dp;
     float* y = out + at;
+    lse[at / a.D] = w.sum[i] == 0.f ? __builtin_inff() : w.top[i] + std::log2(w.sum[i]);
+    if (w.sum[i] == 0.f) {  // it sees nothing, and o may never have been written
+      std::fill(y, y + a.D, 0.f);
+      return;
+    }
     int64_t d = 0;
     for (; d + LANES <= a.D; d += LANES)
       st(y + d, ld(o + d) * inverse);
     if (d < a.D)
       st_part(y + d, ld(o + d) * inverse, a.D - d);
-    lse[at / a.D] = w.sum[i] == 0.f ? __builtin_inff() : w.top[i] + std::log2(w.sum[i]);
   });
 }
 // The blocks [b0, b1) of a row's queries.
@@ -150,7 +154,8 @@ static void flash_row(const Flash& a, const Row& r, float* scratch, int64_t b0, 
   const int64_t BQ = Products::QUERIES;
   int64_t low = a.first_key(b0 * BQ) / BK * BK;
   int64_t high = a.last_key(std::min(a.S, b1 * BQ) - 1);
-  w.by.pack(a, r, low, high);
+  if (low < high)
+    w.by.pack(a, r, low, high);
   for (int64_t b = b0; b < b1; ++b)
     flash_block<Products>(a, r, w, b * BQ, std::min(BQ, a.S - b * BQ), out, lse);
 }

@@ -2,11 +2,16 @@
 without AMX, nothing changes.
 """
 
+import ctypes
+import json
+
 import numpy as np
 import pytest
 from native_calls import call, library
 
+import mindlong
 from mindlong.ops import device
+from mindlong.ops.native import build
 from mindlong.utils.rng import normal
 
 
@@ -59,11 +64,22 @@ def check(libraries, name, inputs, shape, expected, *more):
     assert not np.array_equal(first, run(libraries[0], name, inputs, shape, *more, on=False))
 
 
-@pytest.mark.parametrize("rows, cin, cout", [(128, 16, 16), (333, 48, 208), (1500, 400, 80)])
+@pytest.mark.parametrize(
+    "rows, cin, cout", [(1, 16, 16), (77, 48, 208), (333, 48, 208), (1500, 400, 80)]
+)
 def test_linear_multiplies_rounded_factors(libraries, rows, cin, cout):
     x, w, b = arrays((rows, cin), (cout, cin), (cout,))
     expected = rounded(x).astype(np.float64) @ rounded(w).T.astype(np.float64) + b
     check(libraries, "nk_linear", [x, w, b], (rows, cout), expected)
+
+
+def test_a_row_does_not_depend_on_how_many_there_are(libraries):
+    """As a video must not on the size of a batch."""
+    x, w, b = arrays((400, 64), (32, 64), (32,))
+    whole = run(libraries[0], "nk_linear", [x, w, b], (400, 32))
+    for rows in (1, 77, 130):
+        part = run(libraries[0], "nk_linear", [x[:rows], w, b], (rows, 32))
+        assert np.array_equal(part, whole[:rows])
 
 
 def convolved(x, w, b):
@@ -146,10 +162,44 @@ def test_gradients_stay_exact(libraries):
     assert all(np.array_equal(a, b) for a, b in zip(*grads, strict=True))
 
 
-def test_where_it_cannot_be_a_warning_says_so(monkeypatch, caplog):
-    from mindlong.ops.native import build
+def rounds():
+    """Whether the library that cells use rounds now."""
+    x, w, b = arrays((128, 32), (16, 32), (16,))
+    out = np.empty((128, 16), np.float32)
+    lib = ctypes.CDLL(build.library(device.threads()))
+    assert call(lib, "nk_linear", x, w, b, out) == 0
+    exact = x.astype(np.float64) @ w.T + b
+    return np.abs(out - exact).max() > 1e-4
 
-    monkeypatch.setattr(build, "round_factors", lambda threads, wanted: False)
+
+def test_it_ends_however_the_next_run_is_set_up(libraries):
+    device.setup("CPU", bf16=True)
+    assert rounds()
+    device.configure("off")
+    assert device.settings()["bf16"] is False
+    assert not rounds()
+    device.configure("auto", bf16=True)
+    assert rounds()
+    device.exact()
+    assert device.settings()["bf16"] is False
+    assert not rounds()
+
+
+def test_a_model_rounds_while_a_call_runs(libraries):
+    """Trainings of the same process are exact, and so is another model."""
+    seen = []
+    model = mindlong.load("shipped:vdm_shapes", quiet=True, env__bf16=True, env__mode="pynative")
+    keys = {"frames": 2, "size": [16, 16], "sample__steps": 1, "sample__sampler": "ddim"}
+    video = model("a red circle", callback=lambda step: seen.append(rounds()), **keys)
+    assert seen == [True]
+    assert not rounds()
+    assert json.loads(video.recipe)["bf16"] is True
+    plain = mindlong.load("shipped:vdm_shapes", quiet=True, env__mode="pynative")
+    assert "bf16" not in json.loads(plain("a red circle", **keys).recipe)
+
+
+def test_where_it_cannot_be_a_warning_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(build, "round_factors", lambda threads: False)
     with caplog.at_level("WARNING"):
         device.setup("CPU", bf16=True)
     assert "env.bf16" in caplog.text

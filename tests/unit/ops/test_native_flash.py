@@ -218,6 +218,17 @@ def test_a_row_that_sees_nothing_gets_zeros(libraries):
     )
 
 
+def test_queries_whose_window_lies_behind_all_keys_get_zeros(libraries):
+    """Whatever the operator's memory held before."""
+    before = case(1, 1, 512, 256, 32)
+    before[0][:] = np.nan
+    run(libraries[0], before)
+    found = run(libraries[0], case(1, 1, 512, 256, 32), (0, 0, 1))
+    assert all(np.isfinite(a).all() for a in found)
+    assert (found[0][:, :, 256:] == 0).all()
+    assert (found[1][:, :, 256:] == 0).all()
+
+
 @pytest.mark.parametrize("hole", ["queries", "keys", "width"])
 def test_edges_of_length_zero_and_wrong_shapes_are_refused(libraries, hole):
     sizes = {"queries": (1, 1, 0, 4, 8), "keys": (1, 1, 4, 0, 8), "width": (1, 1, 4, 4, 0)}[hole]

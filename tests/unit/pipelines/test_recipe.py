@@ -153,12 +153,14 @@ def test_what_differs_is_said(tmp_path):
 
 
 def test_rounding_is_said_where_it_was_on_and_where_it_is(tmp_path):
-    text = recipe.text_of("pipeline: pixel\nenv: {bf16: true, threads: 3}\n", {}, "video")
+    text = recipe.text_of("pipeline: pixel\nenv: {threads: 3}\n", {}, "video", bf16=True)
     assert "threads" not in text
     found = recipe.read(written(tmp_path / "v.mp4", text))
     assert recipe.differences(found, {}, True) == []
-    assert "env.bf16=true, this run has env.bf16=false" in recipe.differences(found, {}, False)[0]
-    assert "this run has env.bf16=true" in recipe.differences(kept(tmp_path), INPUTS, True)[0]
+    assert (
+        "env.bf16=true, this run asks for env.bf16=false" in recipe.differences(found, {}, False)[0]
+    )
+    assert "this run asks for env.bf16=true" in recipe.differences(kept(tmp_path), INPUTS, True)[0]
 
 
 def test_a_run_is_made_again_from_its_file(tmp_path):
