@@ -294,6 +294,8 @@ def main() -> int:
         made.error(
             f"{'unknown group ' + unknown[0] if unknown else 'nothing to time'}; groups are {', '.join(GROUPS)}, or --all"
         )
+    if "float32" in (args.peer or ()) and not args.bf16:
+        made.error("--peer float32 is mindlong itself, for --bf16 alone")
     chosen = [
         i
         for i, w in enumerate(WORKS)

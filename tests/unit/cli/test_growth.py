@@ -1,5 +1,6 @@
 """`tools/benchmark.py --work growth`: a row for each size, in a process of its own."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,3 +40,9 @@ def test_every_size_is_measured_and_one_kind_can_be_chosen(monkeypatch):
     ]
     assert all(0 < r["q1"] <= r["seconds"] <= r["q3"] < r["first"] for r in rows)
     assert all(r["memory_mb"] > 200 for r in rows)
+
+
+def test_mindlong_is_not_timed_against_itself():
+    command = [sys.executable, str(growth.BENCHMARK), "unet_sd", "--peer", "float32"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "--bf16" in done.stderr

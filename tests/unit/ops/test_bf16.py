@@ -10,8 +10,11 @@ import pytest
 from native_calls import call, library
 
 import mindlong
+from mindlong.config.infer_schema import InferConfig
+from mindlong.config.load import load
 from mindlong.ops import device
 from mindlong.ops.native import build
+from mindlong.pipelines.session import Session
 from mindlong.utils.rng import normal
 
 
@@ -205,6 +208,14 @@ def test_where_it_cannot_be_a_warning_says_so(monkeypatch, caplog):
     assert "env.bf16" in caplog.text
     assert "float32" in caplog.text
     assert device.settings()["bf16"] is False
+
+
+def test_work_that_was_rounded_is_not_gone_on_with_unrounded(monkeypatch, tmp_path):
+    loaded = load(None, ["weights=shipped:vdm_shapes", "prompt=a"], InferConfig)
+    session = Session(loaded, tmp_path, None, False, None, inputs={})
+    exact = session.identity({"": ("env",)})
+    monkeypatch.setitem(device._state, "bf16", True)
+    assert session.identity({"": ("env",)}) != exact
 
 
 def test_graphs_are_kept_apart(libraries):
